@@ -1,0 +1,86 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// The order of this table is the order of the house: a target imports only what stands above it.
+// Tests/ArchitectureTests holds each target's imports against this file.
+let kernels: [CSetting] = [
+  // Kernels are optimised in debug builds too: a test that runs a model would otherwise take minutes.
+  .unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=fast", "-Wall"])
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies + ["TestSupport"])
+}
+
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "retort",
+  products: [.executable(name: "retort", targets: ["retort"])],
+  dependencies: [
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .target(name: "CKernels", cSettings: kernels, linkerSettings: [.linkedLibrary("m")]),
+    library("Platform", ["CCrypto"]),
+    library("Tensors", ["COpenBLAS", "CKernels", "Platform"]),
+    library("Collectives", ["CMPI", "CKernels", "Platform"]),
+    library("Autograd", ["Tensors", "CKernels"]),
+    library("Safetensors", ["Tensors", "CKernels", "Platform"]),
+    library("Tokenizers", ["Platform"]),
+    library("Datasets", ["Tokenizers", "Collectives", "Tensors", "Platform"]),
+    library("Layers", ["Autograd", "Tensors"]),
+    library("Models", ["Layers", "Autograd", "Datasets", "Safetensors", "Tensors", "Platform"]),
+    library("Objectives", ["Autograd", "Tensors", "Platform"]),
+    library("Optimizers", ["Tensors", "CKernels", "Platform"]),
+    library("Teachers", ["Models", "Objectives", "Datasets", "Autograd", "Tensors", "Platform"]),
+    library(
+      "Training",
+      [
+        "Teachers", "Optimizers", "Objectives", "Models", "Layers", "Datasets", "Collectives", "Autograd",
+        "Safetensors", "Tensors", "CKernels", "Platform",
+      ]),
+    library(
+      "Chains",
+      [
+        yams, "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Tokenizers", "Safetensors",
+        "Collectives", "Tensors", "Platform",
+      ]),
+    library("Demo", ["Platform"]),
+    .executableTarget(
+      name: "retort",
+      dependencies: [
+        argumentParser, "Demo", "Chains", "Training", "Models", "Datasets", "Tokenizers", "Safetensors", "Collectives",
+        "Tensors", "Platform",
+      ]),
+    tests("ArchitectureTests", []),
+    tests("AutogradTests", ["Autograd", "Tensors"]),
+    tests("ChainsTests", ["Chains", "Platform"]),
+    tests("CKernelsTests", ["CKernels"]),
+    tests("CollectivesTests", ["Collectives", "Platform"]),
+    tests("DatasetsTests", ["Datasets", "Tokenizers", "Collectives", "Platform"]),
+    tests("DemoTests", ["Demo", "Platform"]),
+    tests("ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),
+    tests("OptimizersTests", ["Optimizers", "Tensors"]),
+    tests(
+      "RankTests", ["Training", "Teachers", "Datasets", "Tokenizers", "Models", "Optimizers", "Objectives", "Collectives", "Platform"]),
+    tests("SafetensorsTests", ["Safetensors", "Tensors", "Platform"]),
+    tests("TensorsTests", ["Tensors"]),
+    tests("TokenizersTests", ["Tokenizers", "Platform"]),
+    tests(
+      "TrainingTests",
+      ["Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Collectives", "Tensors", "Platform"]),
+    .target(
+      name: "TestSupport", dependencies: ["Models", "Datasets", "Autograd", "Tensors", "Platform"], path: "Tests/Support"),
+  ],
+  swiftLanguageModes: [.v6]
+)

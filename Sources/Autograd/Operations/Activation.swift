@@ -1,0 +1,58 @@
+import CKernels
+import Tensors
+
+/// The nonlinearities that model configurations name.
+public enum Activation: String, Sendable, CaseIterable {
+  /// x·Φ(x), with the error function.
+  case gelu
+  /// The tanh approximation of GELU.
+  case geluTanh = "gelu_new"
+  case relu
+  case tanh
+  /// x·sigmoid(x).
+  case silu
+  case sigmoid
+
+  /// The activation of a Hugging Face `hidden_act`, synonyms included; nil when Retort has none of that name.
+  public init?(huggingFaceName name: String) {
+    switch name {
+    case "gelu_pytorch_tanh", "gelu_fast": self = .geluTanh
+    case "swish": self = .silu
+    default:
+      guard let value = Activation(rawValue: name) else { return nil }
+      self = value
+    }
+  }
+
+  var kernel: rtk_activation {
+    switch self {
+    case .gelu: RTK_GELU
+    case .geluTanh: RTK_GELU_TANH
+    case .relu: RTK_RELU
+    case .tanh: RTK_TANH
+    case .silu: RTK_SILU
+    case .sigmoid: RTK_SIGMOID
+    }
+  }
+}
+
+extension Tape {
+  /// y = f(x), element by element.
+  public func activation(_ kind: Activation, _ x: Variable) -> Variable {
+    let y = Tensor(uninitialized: x.shape)
+    rtk_activation_forward(kind.kernel, y.floats, x.value.floats, y.count)
+    return record(y, from: [x], ActivationOperation(kind: kind, x: x))
+  }
+}
+
+struct ActivationOperation: Operation {
+  let kind: Activation
+  let x: Variable
+
+  // dx = dy · f′(x)
+  func backward(_ dy: Tensor, _ gradients: inout Gradients) {
+    let dx = Tensor(uninitialized: x.shape)
+    rtk_activation_backward(kind.kernel, dx.floats, dy.floats, x.value.floats, dx.count)
+    gradients.add(dx, to: x)
+  }
+}

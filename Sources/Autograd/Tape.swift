@@ -1,0 +1,137 @@
+import CKernels
+import Tensors
+
+/// One step of a computation that knows how to send a gradient back to its inputs.
+///
+/// A conforming struct holds exactly the tensors that its backward pass needs.
+public protocol Operation {
+  /// The weights whose gradient this operation adds to; `Tape` counts them to tell when one is complete.
+  var parameters: [Parameter] { get }
+
+  /// Sends `gradient` = dLoss/doutput to the inputs through `gradients` and adds to the parameters' gradient buffers.
+  ///
+  /// `gradient` may be shared with other operations and must not be written to.
+  func backward(_ gradient: Tensor, _ gradients: inout Gradients)
+}
+
+extension Operation {
+  public var parameters: [Parameter] { [] }
+}
+
+/// dLoss/dvariable for the variables of one backward pass.
+public struct Gradients {
+  private struct Slot {
+    var tensor: Tensor
+    var isOwned: Bool
+  }
+  private var slots: [Slot?]
+
+  init(count: Int) { slots = Array(repeating: nil, count: count) }
+
+  /// Whether the variable takes part, so that an operation can leave work out.
+  public func wants(_ variable: Variable) -> Bool { variable.needsGradient }
+
+  /// Adds a gradient to what the variable has so far.
+  ///
+  /// - Parameter owned: whether the tensor was made for this call alone, so that it may be written to later.
+  public mutating func add(_ tensor: Tensor, to variable: Variable, owned: Bool = true) {
+    guard let entry = variable.entry else { return }
+    precondition(
+      tensor.count == variable.value.count, "gradient \(tensor.shape) for a variable of shape \(variable.shape)")
+    guard let slot = slots[entry] else {
+      slots[entry] = Slot(tensor: tensor, isOwned: owned)
+      return
+    }
+    if slot.isOwned {
+      rtk_axpy(slot.tensor.floats, 1, tensor.floats, tensor.count)
+    } else if owned {
+      rtk_axpy(tensor.floats, 1, slot.tensor.floats, tensor.count)
+      slots[entry] = Slot(tensor: tensor, isOwned: true)
+    } else {
+      let sum = Tensor(uninitialized: tensor.shape)
+      rtk_add(sum.floats, slot.tensor.floats, tensor.floats, tensor.count)
+      slots[entry] = Slot(tensor: sum, isOwned: true)
+    }
+  }
+
+  mutating func take(_ entry: Int) -> Tensor? {
+    defer { slots[entry] = nil }
+    return slots[entry]?.tensor
+  }
+}
+
+/// The linear record of a forward pass; `backward` walks it from the end and frees each entry as it goes.
+///
+/// A tape that does not record makes the same model code an inference pass: nothing is kept.
+public final class Tape {
+  public let isRecording: Bool
+  private var entries: [(any Operation)?] = []
+  private var uses: [ObjectIdentifier: Int] = [:]
+
+  public init(recording: Bool) { isRecording = recording }
+
+  /// A leaf that receives a gradient, for tests and for inputs that are trained.
+  public func leaf(_ value: Tensor) -> Variable {
+    guard isRecording else { return Variable(constant: value) }
+    entries.append(Leaf())
+    return Variable(value: value, entry: entries.count - 1)
+  }
+
+  /// Puts an operation on the tape, if anything before it needs a gradient, and returns its output.
+  public func record(_ output: Tensor, from inputs: [Variable], _ operation: @autoclosure () -> some Operation)
+    -> Variable
+  {
+    guard isRecording else { return Variable(constant: output) }
+    let operation = operation()
+    let trained = operation.parameters.filter { $0.gradient != nil }
+    guard !trained.isEmpty || inputs.contains(where: \.needsGradient) else { return Variable(constant: output) }
+    for parameter in trained { uses[ObjectIdentifier(parameter), default: 0] += 1 }
+    entries.append(operation)
+    return Variable(value: output, entry: entries.count - 1)
+  }
+
+  /// Runs the backward pass from a scalar, whose own gradient is 1, and returns the gradients of `leaves`.
+  @discardableResult
+  public func backward(from loss: Variable, leaves: [Variable] = []) -> [Tensor] {
+    backward(from: loss, leaves: leaves, onParameterReady: { _ in }, afterOperation: {})
+  }
+
+  /// Runs the backward pass from a scalar, whose own gradient is 1, telling of its progress.
+  ///
+  /// - Parameters:
+  ///   - leaves: variables whose gradients are returned, in order; zeros where nothing reached them.
+  ///   - onParameterReady: called as soon as a parameter's gradient is complete for this pass.
+  ///   - afterOperation: called after each operation, the place to let communication make progress.
+  /// The tape is empty afterwards.
+  @discardableResult
+  public func backward(
+    from loss: Variable, leaves: [Variable] = [], onParameterReady: (Parameter) throws -> Void,
+    afterOperation: () throws -> Void
+  ) rethrows -> [Tensor] {
+    precondition(loss.value.count == 1, "backward starts from a scalar, not from \(loss.shape)")
+    var gradients = Gradients(count: entries.count)
+    var results: [Int: Tensor] = [:]
+    let wanted = Set(leaves.compactMap(\.entry))
+    gradients.add(Tensor([1], loss.shape), to: loss)
+    while let operation = entries.popLast() {
+      let entry = entries.count
+      let gradient = gradients.take(entry)
+      if let gradient {
+        if wanted.contains(entry) { results[entry] = gradient }
+        operation?.backward(gradient, &gradients)
+      }
+      for parameter in operation?.parameters ?? [] where parameter.gradient != nil {
+        uses[ObjectIdentifier(parameter)]! -= 1
+        if uses[ObjectIdentifier(parameter)] == 0 { try onParameterReady(parameter) }
+      }
+      try afterOperation()
+    }
+    uses = [:]
+    return leaves.map { leaf in leaf.entry.flatMap { results[$0] } ?? .zeros(leaf.shape) }
+  }
+}
+
+/// The operation of a leaf: its gradient stops there.
+private struct Leaf: Operation {
+  func backward(_ gradient: Tensor, _ gradients: inout Gradients) {}
+}

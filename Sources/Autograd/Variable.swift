@@ -1,0 +1,46 @@
+import Tensors
+
+/// A tensor together with its place on a tape; a constant has no place and receives no gradient.
+public struct Variable: Sendable {
+  public let value: Tensor
+  /// The number of the tape entry that made the value, or nil for a constant.
+  let entry: Int?
+
+  /// A value through which no gradient flows.
+  public init(constant value: Tensor) {
+    self.value = value
+    entry = nil
+  }
+
+  init(value: Tensor, entry: Int?) {
+    self.value = value
+    self.entry = entry
+  }
+
+  public var shape: Shape { value.shape }
+  var needsGradient: Bool { entry != nil }
+}
+
+/// A named weight of a model; it can be trained once somebody gives it a gradient buffer.
+///
+/// Only `Training` does that. The parameters of a teacher never have one, so no operation can
+/// compute a gradient for them: freezing is the absence of a place to write to.
+public final class Parameter {
+  /// The name inside the model, unique there.
+  public let name: String
+  /// Rebound once, when the values move into the flat buffer of the optimizer.
+  public var value: Tensor
+  /// Where backward passes add dLoss/dvalue; nil for a weight that is not trained.
+  public var gradient: Tensor?
+  /// Whether weight decay applies: false for biases and norms.
+  public let decays: Bool
+
+  public init(_ name: String, _ value: Tensor, decays: Bool) {
+    self.name = name
+    self.value = value
+    self.decays = decays
+  }
+
+  public var count: Int { value.count }
+  public var shape: Shape { value.shape }
+}

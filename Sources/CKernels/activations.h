@@ -1,0 +1,72 @@
+// Activation functions, each derivative directly below its function.
+
+RTK_INLINE vf gelu(vf x) {
+  vf density;
+  return x * vf_normal_cdf(x, &density);
+}
+// d/dx x Φ(x) = Φ(x) + x φ(x)
+RTK_INLINE vf gelu_derivative(vf x) {
+  vf density;
+  vf cdf = vf_normal_cdf(x, &density);
+  return cdf + x * density;
+}
+
+// x/2 (1 + tanh u) = x sigmoid(2u), u = √(2/π) (x + 0.044715 x³)
+#define RTK_GELU_SLOPE 1.5957691216057308f /* 2 √(2/π) */
+RTK_INLINE vf gelu_tanh(vf x) { return x * vf_sigmoid(RTK_GELU_SLOPE * (x + 0.044715f * x * x * x)); }
+// s + x s (1 - s) (2u)'
+RTK_INLINE vf gelu_tanh_derivative(vf x) {
+  vf s = vf_sigmoid(RTK_GELU_SLOPE * (x + 0.044715f * x * x * x));
+  return s + x * s * (1.0f - s) * (RTK_GELU_SLOPE * (1.0f + 0.134145f * x * x));
+}
+
+RTK_INLINE vf relu(vf x) { return vf_max(vf_splat(0), x); }
+RTK_INLINE vf relu_derivative(vf x) { return vf_where(x > 0.0f, vf_splat(1)); }
+
+RTK_INLINE vf tanh_derivative(vf x) {
+  vf t = vf_tanh(x);
+  return 1.0f - t * t;
+}
+
+RTK_INLINE vf silu(vf x) { return x * vf_sigmoid(x); }
+// s + x s (1 - s)
+RTK_INLINE vf silu_derivative(vf x) {
+  vf s = vf_sigmoid(x);
+  return s + x * s * (1.0f - s);
+}
+
+RTK_INLINE vf sigmoid_derivative(vf x) {
+  vf s = vf_sigmoid(x);
+  return s * (1.0f - s);
+}
+
+#define RTK_MAP(function) \
+  for (size_t i = 0; i < N; i += RTK_W) vf_store_upto(out + i, function(vf_load_upto(x + i, N - i)), N - i)
+
+static void activation_forward(rtk_activation kind, float *out, const float *x, size_t N) {
+  switch (kind) {
+    case RTK_GELU: RTK_MAP(gelu); break;
+    case RTK_GELU_TANH: RTK_MAP(gelu_tanh); break;
+    case RTK_RELU: RTK_MAP(relu); break;
+    case RTK_TANH: RTK_MAP(vf_tanh); break;
+    case RTK_SILU: RTK_MAP(silu); break;
+    case RTK_SIGMOID: RTK_MAP(vf_sigmoid); break;
+  }
+}
+
+#define RTK_MAP_GRADIENT(derivative) \
+  for (size_t i = 0; i < N; i += RTK_W) { \
+    vf slope = derivative(vf_load_upto(x + i, N - i)); \
+    vf_store_upto(dx + i, vf_load_upto(dy + i, N - i) * slope, N - i); \
+  }
+
+static void activation_backward(rtk_activation kind, float *dx, const float *dy, const float *x, size_t N) {
+  switch (kind) {
+    case RTK_GELU: RTK_MAP_GRADIENT(gelu_derivative); break;
+    case RTK_GELU_TANH: RTK_MAP_GRADIENT(gelu_tanh_derivative); break;
+    case RTK_RELU: RTK_MAP_GRADIENT(relu_derivative); break;
+    case RTK_TANH: RTK_MAP_GRADIENT(tanh_derivative); break;
+    case RTK_SILU: RTK_MAP_GRADIENT(silu_derivative); break;
+    case RTK_SIGMOID: RTK_MAP_GRADIENT(sigmoid_derivative); break;
+  }
+}

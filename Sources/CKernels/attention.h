@@ -1,0 +1,301 @@
+// Attention within each sequence: no padding, no [S, S] matrix beyond a block of query rows.
+//
+// Scratch of one sequence and key/value head (D' and S' are rounded up to whole vectors):
+//   keys_t [D, S'], values [S, D']               so that scores run over keys and outputs over the head's elements
+//   scores [Q, S'], Q <= query_block(S)          scores, then probabilities, then what dropout leaves of them
+// and in the backward pass
+//   values_t [D, S'], keys [S, D'], gradients [Q, S'], queries [Q, D'], douts [Q, D']
+
+#define RTK_STACK_FLOATS 16384
+#define RTK_BLOCK_SCORES 16384
+#define RTK_LEAST_ROWS 16
+#define RTK_MOST_ROWS 128
+
+// Rows are a vector longer than needed for long sequences: rows a power of two apart would share cache sets.
+RTK_INLINE size_t key_row(size_t S) { return rtk_round_up(S) + (S >= 256 ? RTK_W : 0); }
+
+// So many queries that their scores fill RTK_BLOCK_SCORES floats.
+RTK_INLINE size_t query_block(size_t S) {
+  size_t fitting = RTK_BLOCK_SCORES / key_row(S);
+  if (fitting < RTK_LEAST_ROWS) fitting = RTK_LEAST_ROWS;
+  return rtk_least(S, fitting > RTK_MOST_ROWS ? RTK_MOST_ROWS : fitting);
+}
+
+// Enough for the block of any sequence up to the longest: a shorter one may have a taller block.
+RTK_INLINE size_t block_scores(size_t longest) {
+  size_t least = RTK_LEAST_ROWS * key_row(longest);
+  return rtk_least(longest * key_row(longest), least > RTK_BLOCK_SCORES ? least : RTK_BLOCK_SCORES);
+}
+
+// Scratch memory: the caller's small array when it is enough, else from malloc.
+static float *scratch_memory(float *small, size_t count) {
+  if (count <= RTK_STACK_FLOATS) return small;
+  float *memory = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
+  if (!memory) abort();
+  return memory;
+}
+
+RTK_INLINE size_t longest_sequence(const rtk_attention_shape *shape) {
+  int32_t longest = 0;
+  for (size_t b = 0; b < shape->B; b++) {
+    int32_t S = shape->offsets[b + 1] - shape->offsets[b];
+    if (S > longest) longest = S;
+  }
+  return (size_t)longest;
+}
+
+// One head of one sequence.
+typedef struct {
+  const rtk_attention_shape *shape;
+  size_t S, h, start;  // start: the sequence's first token
+  uint32_t key0, key1;
+  dropout_rule rule;
+  size_t key_row, width;  // S', D'
+} attention_head;
+
+RTK_INLINE attention_head head_of(const rtk_attention_shape *shape, size_t b) {
+  attention_head head = {.shape = shape, .start = (size_t)shape->offsets[b]};
+  head.S = (size_t)shape->offsets[b + 1] - head.start;
+  head.rule = dropout_rule_of(shape->dropout);
+  if (shape->dropout > 0) {
+    head.key0 = shape->keys[2 * b];
+    head.key1 = shape->keys[2 * b + 1];
+  }
+  head.key_row = key_row(head.S);
+  head.width = rtk_round_up(shape->D);
+  return head;
+}
+
+// The keys that query i may see.
+RTK_INLINE size_t visible(const attention_head *head, size_t i) { return head->shape->causal ? i + 1 : head->S; }
+
+RTK_INLINE vf attention_dropout(const attention_head *head, size_t i, size_t j) {
+  uint32_t counter = (uint32_t)((head->h * head->S + i) * head->S + j);
+  return dropout_factors(head->rule, counter, head->key0, head->key1);
+}
+
+// scores[q, 0 ..< keys] = scale q·k for `rows` queries.
+RTK_INLINE void score_block(const attention_head *head, float *scores, const float *q, const float *keys_t,
+                            size_t rows, size_t keys) {
+  multiply(&(product){
+    .a = q, .a_row = head->shape->q_stride, .a_column = 1, .b = keys_t, .b_row = head->key_row,
+    .c = scores, .c_row = head->key_row, .M = rows, .K = head->shape->D, .N = rtk_round_up(keys),
+    .alpha = head->shape->scale,
+  });
+}
+
+// ---- forward ------------------------------------------------------------------------------------
+
+// row = e^(row - max) on the first n of `padded` elements, 0 behind; returns the maximum, *sum receives the row's sum.
+RTK_INLINE float exponentiate_row(float *row, size_t n, size_t padded, float *sum) {
+  float largest = row_largest(row, n);
+  vf total = vf_splat(0);
+  size_t j = 0;
+  for (; j + RTK_W <= n; j += RTK_W) {
+    vf e = vf_exp(vf_load(row + j) - largest);
+    vf_store(row + j, e);
+    total += e;
+  }
+  if (j < n) {
+    vf e = vf_where(vi_first(n - j), vf_exp(vf_load(row + j) - largest));
+    vf_store(row + j, e);
+    total += e;
+    j += RTK_W;
+  }
+  for (; j < padded; j += RTK_W) vf_store(row + j, vf_splat(0));
+  *sum = vf_sum(total);
+  return largest;
+}
+
+// Scores of query i become probabilities, kept if asked for, and then what dropout leaves of them.
+RTK_INLINE void finish_row(const attention_head *head, float *row, float *kept, size_t i, size_t keys, float sum) {
+  float inverse = 1.0f / sum;
+  for (size_t j = 0; j < keys; j += RTK_W) {
+    vf p = vf_load(row + j) * inverse;
+    if (kept) vf_store_upto(kept + j, p, keys - j);
+    if (head->shape->dropout > 0) p *= attention_dropout(head, i, j);
+    vf_store(row + j, p);
+  }
+  if (kept && keys < head->S) __builtin_memset(kept + keys, 0, (head->S - keys) * sizeof(float));
+}
+
+static void attention_head_forward(const attention_head *head, float *scores, float *out, float *lse,
+                                   float *probabilities, const float *q, const float *keys_t, const float *values) {
+  const rtk_attention_shape *shape = head->shape;
+  size_t S = head->S, block = query_block(S);
+  for (size_t i0 = 0; i0 < S; i0 += block) {
+    size_t rows = rtk_least(block, S - i0), keys = visible(head, i0 + rows - 1);
+    score_block(head, scores, q + i0 * shape->q_stride, keys_t, rows, keys);
+    for (size_t r0 = 0; r0 < rows; r0 += RTK_W) {
+      size_t n = rtk_least(RTK_W, rows - r0);
+      // Of rows that are not there the logarithm is 0.
+      float largest[RTK_W] = {0}, sums[RTK_W], logarithms[RTK_W];
+      vf_store(sums, vf_splat(1));
+      for (size_t r = 0; r < n; r++) {
+        float *row = scores + (r0 + r) * head->key_row;
+        largest[r] = exponentiate_row(row, visible(head, i0 + r0 + r), rtk_round_up(keys), &sums[r]);
+      }
+      vf_store(logarithms, vf_load(largest) + vf_log(vf_load(sums)));
+      for (size_t r = 0; r < n; r++) {
+        size_t i = i0 + r0 + r;
+        lse[i * shape->H] = logarithms[r];
+        finish_row(head, scores + (r0 + r) * head->key_row, probabilities ? probabilities + i * S : NULL, i, keys,
+                   sums[r]);
+      }
+    }
+    multiply(&(product){
+      .a = scores, .a_row = head->key_row, .a_column = 1, .b = values, .b_row = head->width,
+      .c = out + i0 * shape->out_stride, .c_row = shape->out_stride, .M = rows, .K = keys, .N = shape->D, .alpha = 1,
+    });
+  }
+}
+
+static void attention_forward(const rtk_attention_shape *shape, float *out, float *lse, float *probabilities,
+                              const float *q, const float *k, const float *v) {
+  size_t D = shape->D, longest = longest_sequence(shape), group = shape->H / shape->H_kv;
+  if (longest == 0) return;
+  size_t keys_size = D * key_row(longest), values_size = longest * rtk_round_up(D);
+  size_t scores_size = block_scores(longest);
+  float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
+  float *scratch = scratch_memory(small, keys_size + values_size + scores_size);
+  float *keys_t = scratch, *values = keys_t + keys_size, *scores = values + values_size;
+  for (size_t b = 0; b < shape->B; b++) {
+    attention_head head = head_of(shape, b);
+    size_t S = head.S, start = head.start;
+    for (size_t g = 0; g < shape->H_kv; g++) {
+      transpose_rows(keys_t, head.key_row, k + start * shape->k_stride + g * D, shape->k_stride, S, D);
+      copy_rows(values, v + start * shape->v_stride + g * D, shape->v_stride, S, D);
+      for (size_t h = g * group; h < (g + 1) * group; h++) {
+        head.h = h;
+        attention_head_forward(&head, scores, out + start * shape->out_stride + h * D, lse + start * shape->H + h,
+                               probabilities ? probabilities + h * S * S : NULL,
+                               q + start * shape->q_stride + h * D, keys_t, values);
+      }
+    }
+    if (probabilities) probabilities += shape->H * S * S;
+  }
+  if (scratch != small) free(scratch);
+}
+
+// ---- backward -----------------------------------------------------------------------------------
+//
+// P = softmax(scale Q K^T), M the dropout factors, O = (P∘M) V:
+//   dV = (P∘M)^T dO,  dP = (dO V^T)∘M + dprobabilities,  dS = scale P∘(dP - δ),  dQ = dS K,  dK = dS^T Q
+//   δ_i = Σ_j P_ij dP_ij = Σ_d dO_id O_id + Σ_j P_ij dprobabilities_ij
+
+typedef struct {
+  float *keys_t, *values_t, *keys;             // of a key/value head
+  float *scores, *gradients, *queries, *douts;  // of a block of queries
+} attention_scratch;
+
+RTK_INLINE float dot(const float *x, const float *y, size_t N) {
+  vf sum = vf_splat(0);
+  for (size_t i = 0; i < N; i += RTK_W) sum += vf_load_upto(x + i, N - i) * vf_load_upto(y + i, N - i);
+  return vf_sum(sum);
+}
+
+// Of query i: row holds scores and becomes P∘M, gradient holds dO V^T and becomes dS.
+RTK_INLINE void backward_row(const attention_head *head, float *row, float *gradient, const float *dprobabilities,
+                             size_t i, size_t keys, float lse, float delta) {
+  size_t n = visible(head, i);
+  vf extra = vf_splat(0);
+  for (size_t j = 0; j < keys; j += RTK_W) {
+    vf p = vf_where(vi_first(n > j ? n - j : 0), vf_exp(vf_load(row + j) - lse));
+    vf_store(row + j, p);
+    if (dprobabilities) extra += p * vf_load_upto(dprobabilities + j, keys - j);
+  }
+  if (dprobabilities) delta += vf_sum(extra);
+  bool drops = head->shape->dropout > 0;
+  for (size_t j = 0; j < keys; j += RTK_W) {
+    vf p = vf_load(row + j), dp = vf_load(gradient + j);
+    if (drops) {
+      vf factors = attention_dropout(head, i, j);
+      dp *= factors;
+      vf_store(row + j, p * factors);
+    }
+    if (dprobabilities) dp += vf_load_upto(dprobabilities + j, keys - j);
+    vf_store(gradient + j, head->shape->scale * p * (dp - delta));
+  }
+}
+
+// dk, dv += what one block of queries gives.
+RTK_INLINE void key_gradients(const attention_head *head, const attention_scratch *scratch, float *dk, float *dv,
+                              size_t rows, size_t keys, bool accumulate) {
+  const rtk_attention_shape *shape = head->shape;
+  multiply(&(product){
+    .a = scratch->gradients, .a_row = 1, .a_column = head->key_row, .b = scratch->queries, .b_row = head->width,
+    .c = dk, .c_row = shape->k_stride, .M = keys, .K = rows, .N = shape->D, .alpha = 1, .accumulate = accumulate,
+  });
+  multiply(&(product){
+    .a = scratch->scores, .a_row = 1, .a_column = head->key_row, .b = scratch->douts, .b_row = head->width,
+    .c = dv, .c_row = shape->v_stride, .M = keys, .K = rows, .N = shape->D, .alpha = 1, .accumulate = accumulate,
+  });
+}
+
+// Pointers are at the head's first element of the sequence's first token. accumulate: dk and dv hold another head's sum.
+static void attention_head_backward(const attention_head *head, const attention_scratch *scratch, float *dq, float *dk,
+                                    float *dv, const float *dout, const float *dprobabilities, const float *out,
+                                    const float *lse, const float *q, bool accumulate) {
+  const rtk_attention_shape *shape = head->shape;
+  size_t S = head->S, D = shape->D, block = query_block(S);
+  // From the last block to the first: the first block done sees all keys, so it may overwrite dk and dv.
+  for (size_t left = (S + block - 1) / block; left > 0; left--) {
+    size_t i0 = (left - 1) * block, rows = rtk_least(block, S - i0), keys = visible(head, i0 + rows - 1);
+    const float *block_dout = dout + i0 * shape->out_stride, *block_q = q + i0 * shape->q_stride;
+    copy_rows(scratch->queries, block_q, shape->q_stride, rows, D);
+    copy_rows(scratch->douts, block_dout, shape->out_stride, rows, D);
+    score_block(head, scratch->scores, block_q, scratch->keys_t, rows, keys);
+    multiply(&(product){
+      .a = block_dout, .a_row = shape->out_stride, .a_column = 1, .b = scratch->values_t, .b_row = head->key_row,
+      .c = scratch->gradients, .c_row = head->key_row, .M = rows, .K = D, .N = rtk_round_up(keys), .alpha = 1,
+    });
+    for (size_t r = 0; r < rows; r++) {
+      size_t i = i0 + r;
+      float delta = dot(dout + i * shape->out_stride, out + i * shape->out_stride, D);
+      backward_row(head, scratch->scores + r * head->key_row, scratch->gradients + r * head->key_row,
+                   dprobabilities ? dprobabilities + i * S : NULL, i, keys, lse[i * shape->H], delta);
+    }
+    multiply(&(product){
+      .a = scratch->gradients, .a_row = head->key_row, .a_column = 1, .b = scratch->keys, .b_row = head->width,
+      .c = dq + i0 * shape->q_stride, .c_row = shape->q_stride, .M = rows, .K = keys, .N = D, .alpha = 1,
+    });
+    key_gradients(head, scratch, dk, dv, rows, keys, accumulate);
+    accumulate = true;
+  }
+}
+
+static void attention_backward(const rtk_attention_shape *shape, float *dq, float *dk, float *dv, const float *dout,
+                               const float *dprobabilities, const float *out, const float *lse, const float *q,
+                               const float *k, const float *v) {
+  size_t D = shape->D, longest = longest_sequence(shape), group = shape->H / shape->H_kv;
+  if (longest == 0) return;
+  size_t transposed_size = D * key_row(longest), keys_size = longest * rtk_round_up(D);
+  size_t queries_size = rtk_least(longest, RTK_MOST_ROWS) * rtk_round_up(D), scores_size = block_scores(longest);
+  float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
+  float *memory = scratch_memory(small, 2 * transposed_size + keys_size + 2 * queries_size + 2 * scores_size);
+  attention_scratch scratch = {.keys_t = memory};
+  scratch.values_t = scratch.keys_t + transposed_size;
+  scratch.keys = scratch.values_t + transposed_size;
+  scratch.queries = scratch.keys + keys_size;
+  scratch.douts = scratch.queries + queries_size;
+  scratch.scores = scratch.douts + queries_size;
+  scratch.gradients = scratch.scores + scores_size;
+  for (size_t b = 0; b < shape->B; b++) {
+    attention_head head = head_of(shape, b);
+    size_t S = head.S, q0 = head.start * shape->q_stride, out0 = head.start * shape->out_stride;
+    for (size_t g = 0; g < shape->H_kv; g++) {
+      size_t k0 = head.start * shape->k_stride + g * D, v0 = head.start * shape->v_stride + g * D;
+      transpose_rows(scratch.keys_t, head.key_row, k + k0, shape->k_stride, S, D);
+      transpose_rows(scratch.values_t, head.key_row, v + v0, shape->v_stride, S, D);
+      copy_rows(scratch.keys, k + k0, shape->k_stride, S, D);
+      for (size_t h = g * group; h < (g + 1) * group; h++) {
+        head.h = h;
+        attention_head_backward(&head, &scratch, dq + q0 + h * D, dk + k0, dv + v0, dout + out0 + h * D,
+                                dprobabilities ? dprobabilities + h * S * S : NULL, out + out0 + h * D,
+                                lse + head.start * shape->H + h, q + q0 + h * D, h > g * group);
+      }
+    }
+    if (dprobabilities) dprobabilities += shape->H * S * S;
+  }
+  if (memory != small) free(memory);
+}

@@ -1,0 +1,55 @@
+// Dropout. Whether an element is kept is a pure function of two key words and a 32-bit counter (larger counters wrap),
+// computed in integers: the same on every CPU, in every thread, and in the backward pass.
+
+// A 32-bit mixer: each input bit changes each output bit with a probability near one half.
+RTK_INLINE vu mix(vu x) {
+  x ^= x >> 16;
+  x *= 0x7feb352du;
+  x ^= x >> 15;
+  x *= 0x846ca68bu;
+  return x ^ (x >> 16);
+}
+
+RTK_INLINE vu dropout_random(uint32_t counter, uint32_t key0, uint32_t key1) {
+  vu lanes = (vu)vi_lanes() + counter;
+  return mix(mix(lanes * 0x9e3779b9u + key0) ^ key1);
+}
+
+typedef struct {
+  uint32_t threshold;  // p 2^32: kept when the random word is not below
+  float scale;         // 1 / (1 - p), 0 when p is 1
+} dropout_rule;
+
+RTK_INLINE dropout_rule dropout_rule_of(float p) {
+  // p close to 1 would round to 2^32, which is no 32-bit word.
+  double threshold = (double)p * 4294967296.0;
+  return (dropout_rule){threshold < 4294967295.0 ? (uint32_t)threshold : UINT32_MAX,
+                        p < 1 ? 1.0f / (1.0f - p) : 0};
+}
+
+// The factors of RTK_W elements from the counter on: 1 / (1 - p) or 0.
+RTK_INLINE vf dropout_factors(dropout_rule rule, uint32_t counter, uint32_t key0, uint32_t key1) {
+  vi keep = (vi)(dropout_random(counter, key0, key1) >= rule.threshold);
+  return vf_where(keep, vf_splat(rule.scale));
+}
+
+static void dropout(float *out, const float *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C,
+                    float p) {
+  dropout_rule rule = dropout_rule_of(p);
+  for (size_t b = 0; b < B; b++) {
+    size_t start = (size_t)offsets[b] * C, N = (size_t)offsets[b + 1] * C - start;
+    const float *from = x + start;
+    float *to = out + start;
+    if (p <= 0) {
+      if (to != from) __builtin_memmove(to, from, N * sizeof(float));
+      continue;
+    }
+    uint32_t key0 = keys[2 * b], key1 = keys[2 * b + 1];
+    for (size_t i = 0; i < N; i += RTK_W) {
+      vf factors = dropout_factors(rule, (uint32_t)i, key0, key1);
+      // Selected rather than multiplied: a dropped infinity is 0.
+      vf kept = vf_where((vi)(factors != 0.0f), vf_load_upto(from + i, N - i) * factors);
+      vf_store_upto(to + i, kept, N - i);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+// Loops over N elements. Destinations may be the same memory as a source.
+
+static void add(float *out, const float *a, const float *b, size_t N) {
+  for (size_t i = 0; i < N; i++) out[i] = a[i] + b[i];
+}
+
+static void axpy(float *y, float alpha, const float *x, size_t N) {
+  for (size_t i = 0; i < N; i++) y[i] += alpha * x[i];
+}
+
+static void scale(float *x, float alpha, size_t N) {
+  for (size_t i = 0; i < N; i++) x[i] *= alpha;
+}
+
+static void fill(float *x, float value, size_t N) {
+  for (size_t i = 0; i < N; i++) x[i] = value;
+}
+
+static double sum_of_squares(const float *x, size_t N) {
+#pragma clang fp reassociate(on) contract(fast)
+  double sum = 0;
+  for (size_t i = 0; i < N; i++) sum += (double)x[i] * (double)x[i];
+  return sum;
+}
+
+static bool all_finite(const float *x, size_t N) {
+  // The exponent of infinity and NaN is all ones. Blocks, so that a long array with an early NaN is left early.
+  for (size_t start = 0; start < N; start += 4096) {
+    const float *block = x + start;
+    size_t n = rtk_least(4096, N - start);
+    uint32_t found = 0;
+    for (size_t i = 0; i < n; i++) {
+      uint32_t bits;
+      __builtin_memcpy(&bits, &block[i], 4);
+      found |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    if (found) return false;
+  }
+  return true;
+}
+
+static void sum_parts(float *out, const float *parts, size_t P, size_t stride, size_t N) {
+  for (size_t i = 0; i < N; i += RTK_W) {
+    vf sum = vf_splat(0);
+    for (size_t p = 0; p < P; p++) {
+      vf part = vf_load_upto(parts + p * stride + i, N - i);
+      sum = p == 0 ? part : sum + part;
+    }
+    vf_store_upto(out + i, sum, N - i);
+  }
+}
+
+static void add_bias(float *x, const float *bias, size_t R, size_t C) {
+  for (size_t r = 0; r < R; r++) {
+    float *row = x + r * C;
+    for (size_t c = 0; c < C; c++) row[c] += bias[c];
+  }
+}
+
+// The gradient of add_bias. Eight rows at a time: few passes over the sums, and memory is read in order.
+static void column_sums(float *sums, const float *x, size_t R, size_t C) {
+  size_t r = 0;
+  for (; r + 8 <= R; r += 8) {
+    const float *rows = x + r * C;
+    for (size_t c = 0; c < C; c += RTK_W) {
+      size_t n = C - c;
+      vf s[8];
+      for (int k = 0; k < 8; k++) s[k] = vf_load_upto(rows + (size_t)k * C + c, n);
+      vf sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+      vf_store_upto(sums + c, vf_load_upto(sums + c, n) + sum, n);
+    }
+  }
+  for (; r < R; r++) add(sums, sums, x + r * C, C);
+}

@@ -1,0 +1,121 @@
+#ifndef RETORT_KERNELS_H
+#define RETORT_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The float loops of Retort. One legend for every pointer:
+//   R rows, C columns, N elements, B sequences, T tokens (all sequences one after the other), H heads, D head size.
+//   offsets [B+1]: sequence b is rows offsets[b] ..< offsets[b+1]. Matrices are row-major.
+// Kernels allocate nothing that outlives the call, never fail, and give the same result for the same input.
+// "+=" in a comment means that the kernel accumulates into the destination; "=" means that it overwrites.
+
+// ---- instruction sets ---------------------------------------------------------------------------
+
+// Chooses the kernels once: the best this CPU has, or the one named ("baseline", "avx2", "avx512", "neon").
+// Returns 0, or -1 when the name is unknown or the CPU lacks it (nothing changes then).
+int rtk_select_isa(const char *name_or_null);
+// The instruction set in use; selects the best when nothing was selected yet.
+const char *rtk_isa_name(void);
+// Whether the CPU can run the named set.
+bool rtk_isa_supported(const char *name);
+
+// ---- elementwise --------------------------------------------------------------------------------
+
+void rtk_add(float *out, const float *a, const float *b, size_t N);             // out = a + b
+void rtk_axpy(float *y, float alpha, const float *x, size_t N);                 // y += alpha x
+void rtk_scale(float *x, float alpha, size_t N);                                // x *= alpha
+void rtk_fill(float *x, float value, size_t N);
+double rtk_sum_of_squares(const float *x, size_t N);                            // summed in double
+bool rtk_all_finite(const float *x, size_t N);
+// out[i] = parts[0][i] + parts[1][i] + … in that order, parts being [P, N] with the given stride in elements.
+void rtk_sum_parts(float *out, const float *parts, size_t P, size_t stride, size_t N);
+
+void rtk_add_bias(float *x, const float *bias, size_t R, size_t C);             // x[r,c] += bias[c]
+void rtk_column_sums(float *sums, const float *x, size_t R, size_t C);          // sums[c] += Σ_r x[r,c]
+
+typedef enum {
+  RTK_GELU,       // x Φ(x), with erf, as Hugging Face's "gelu"
+  RTK_GELU_TANH,  // "gelu_new", "gelu_pytorch_tanh"
+  RTK_RELU,
+  RTK_TANH,
+  RTK_SILU,       // x sigmoid(x), also "swish"
+  RTK_SIGMOID,
+} rtk_activation;
+void rtk_activation_forward(rtk_activation kind, float *out, const float *x, size_t N);
+void rtk_activation_backward(rtk_activation kind, float *dx, const float *dy, const float *x, size_t N);  // dx = dy f'(x)
+
+// ---- number formats -----------------------------------------------------------------------------
+
+void rtk_bf16_to_f32(float *out, const uint16_t *x, size_t N);
+void rtk_f16_to_f32(float *out, const uint16_t *x, size_t N);
+void rtk_f32_to_bf16(uint16_t *out, const float *x, size_t N);                  // round to nearest even, NaN stays NaN
+void rtk_f32_to_f16(uint16_t *out, const float *x, size_t N);
+
+// ---- rows ---------------------------------------------------------------------------------------
+
+void rtk_gather_rows(float *out, const float *table, const int32_t *ids, size_t R, size_t C);           // out[r] = table[ids[r]]
+void rtk_gather_rows_add(float *out, const float *table, const int32_t *ids, size_t R, size_t C);       // out[r] += table[ids[r]]
+void rtk_scatter_add_rows(float *table, const float *x, const int32_t *ids, size_t R, size_t C);        // table[ids[r]] += x[r]
+
+// y = gamma * (x - mean) / sqrt(var + eps) + beta, var being the biased variance; mean, rstd [R] are kept for backward.
+void rtk_layer_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta,
+                            size_t R, size_t C, float eps);
+// dx = …; dgamma += Σ_r dy x̂; dbeta += Σ_r dy. dgamma and dbeta may both be null.
+void rtk_layer_norm_backward(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x,
+                             const float *mean, const float *rstd, const float *gamma, size_t R, size_t C);
+// sum = x + residual; y = layer_norm(sum). One pass over memory; backward is rtk_layer_norm_backward on sum.
+void rtk_add_layer_norm_forward(float *y, float *sum, float *mean, float *rstd, const float *x, const float *residual,
+                                const float *gamma, const float *beta, size_t R, size_t C, float eps);
+
+void rtk_softmax(float *out, const float *x, size_t R, size_t C, float inverse_temperature);             // softmax(x · inverse_temperature)
+
+// ---- dropout: the mask is a pure function of (key of the sequence, element index in the sequence) ----
+
+// out = keep ? x / (1 - p) : 0. keys [B, 2] are two 32-bit words for each sequence; the element counter of row r,
+// column c in sequence b is (r - offsets[b]) * C + c. The backward pass is the same call on dy.
+void rtk_dropout(float *out, const float *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C, float p);
+
+// ---- attention on packed sequences ----------------------------------------------------------------
+
+typedef struct {
+  const int32_t *offsets;  // [B+1]
+  size_t B, H, H_kv, D;    // H query heads share H_kv key/value heads (H % H_kv == 0)
+  size_t q_stride, k_stride, v_stride, out_stride;  // elements from one token's row to the next
+  float scale;             // usually 1/sqrt(D)
+  bool causal;
+  float dropout;           // probability, 0 in inference
+  const uint32_t *keys;    // [B, 2] or null when dropout is 0; counter of (head h, query i, key j) = (h * S + i) * S + j
+} rtk_attention_shape;
+
+// out[t, h*D ..] = Σ_j softmax_j(scale q_t·k_j) v_j over the keys of the same sequence. lse [T, H] = log Σ exp, kept for backward.
+// probabilities: null, or for every sequence in turn [H, S_b, S_b] (before dropout).
+void rtk_attention_forward(const rtk_attention_shape *shape, float *out, float *lse, float *probabilities,
+                           const float *q, const float *k, const float *v);
+// dq, dk, dv = … with the strides of q, k, v. Recomputes the probabilities from lse: no [S, S] matrix is kept.
+// dprobabilities: null, or a gradient with the layout of probabilities that is added to what comes through out.
+void rtk_attention_backward(const rtk_attention_shape *shape, float *dq, float *dk, float *dv, const float *dout,
+                            const float *dprobabilities, const float *out, const float *lse,
+                            const float *q, const float *k, const float *v);
+
+// ---- losses: a value for each row (double) and its gradient with respect to the student's logits ------
+
+// value[r] = -log softmax(logits)[label]; gradient = softmax - onehot. Rows with label < 0 give 0 and zero gradient.
+void rtk_cross_entropy(double *value, float *gradient, const float *logits, const int32_t *labels, size_t R, size_t C);
+// value[r] = T² KL(p‖q), p = softmax(teacher/T), q = softmax(student/T); gradient = T (q - p).
+// weights: null, or [R]: multiplies value and gradient; weight 0 leaves the row out.
+void rtk_forward_kl(double *value, float *gradient, const float *student, const float *teacher, const float *weights,
+                    size_t R, size_t C, float temperature);
+
+// ---- optimizer ------------------------------------------------------------------------------------
+
+typedef struct {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float gradient_scale;                        // from clipping
+  float bias_correction1, bias_correction2;    // 1 - beta1^t, 1 - beta2^t
+} rtk_adamw_step;
+// AdamW (Loshchilov and Hutter, 2019), one pass: p -= lr wd p; m, v updated; p -= lr (m/c1) / (sqrt(v/c2) + eps).
+void rtk_adamw(float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step);
+
+#endif

@@ -1,0 +1,23 @@
+// All kernels for one instruction set. kernels_*.c includes this once, inside a target attribute, with
+//   RTK_W      the floats in a vector
+//   RTK_TABLE  the table to define
+//   RTK_NAME   the set's name
+#include "vector.h"
+#include "transcendental.h"
+
+#include "elementwise.h"
+#include "activations.h"
+#include "formats.h"
+#include "rows.h"
+#include "dropout.h"
+#include "products.h"
+#include "attention.h"
+#include "losses.h"
+#include "optimizer.h"
+
+const rtk_table RTK_TABLE = {
+  .name = RTK_NAME,
+#define RTK_ENTRY(result, name, parameters, arguments) .name = name,
+  RTK_KERNELS(RTK_ENTRY)
+#undef RTK_ENTRY
+};

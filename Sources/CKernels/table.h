@@ -1,0 +1,81 @@
+#ifndef RTK_TABLE_H
+#define RTK_TABLE_H
+
+#include "include/retort_kernels.h"
+
+// Every kernel once: result, name, parameters, arguments. From this list come the table's fields, the table of each
+// instruction set, and the public functions.
+#define RTK_KERNELS(K) \
+  K(void, add, (float *out, const float *a, const float *b, size_t N), (out, a, b, N)) \
+  K(void, axpy, (float *y, float alpha, const float *x, size_t N), (y, alpha, x, N)) \
+  K(void, scale, (float *x, float alpha, size_t N), (x, alpha, N)) \
+  K(void, fill, (float *x, float value, size_t N), (x, value, N)) \
+  K(double, sum_of_squares, (const float *x, size_t N), (x, N)) \
+  K(bool, all_finite, (const float *x, size_t N), (x, N)) \
+  K(void, sum_parts, (float *out, const float *parts, size_t P, size_t stride, size_t N), \
+    (out, parts, P, stride, N)) \
+  K(void, add_bias, (float *x, const float *bias, size_t R, size_t C), (x, bias, R, C)) \
+  K(void, column_sums, (float *sums, const float *x, size_t R, size_t C), (sums, x, R, C)) \
+  K(void, activation_forward, (rtk_activation kind, float *out, const float *x, size_t N), (kind, out, x, N)) \
+  K(void, activation_backward, (rtk_activation kind, float *dx, const float *dy, const float *x, size_t N), \
+    (kind, dx, dy, x, N)) \
+  K(void, bf16_to_f32, (float *out, const uint16_t *x, size_t N), (out, x, N)) \
+  K(void, f16_to_f32, (float *out, const uint16_t *x, size_t N), (out, x, N)) \
+  K(void, f32_to_bf16, (uint16_t *out, const float *x, size_t N), (out, x, N)) \
+  K(void, f32_to_f16, (uint16_t *out, const float *x, size_t N), (out, x, N)) \
+  K(void, gather_rows, (float *out, const float *table, const int32_t *ids, size_t R, size_t C), \
+    (out, table, ids, R, C)) \
+  K(void, gather_rows_add, (float *out, const float *table, const int32_t *ids, size_t R, size_t C), \
+    (out, table, ids, R, C)) \
+  K(void, scatter_add_rows, (float *table, const float *x, const int32_t *ids, size_t R, size_t C), \
+    (table, x, ids, R, C)) \
+  K(void, layer_norm_forward, \
+    (float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta, size_t R, size_t C, \
+     float eps), \
+    (y, mean, rstd, x, gamma, beta, R, C, eps)) \
+  K(void, layer_norm_backward, \
+    (float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *mean, const float *rstd, \
+     const float *gamma, size_t R, size_t C), \
+    (dx, dgamma, dbeta, dy, x, mean, rstd, gamma, R, C)) \
+  K(void, add_layer_norm_forward, \
+    (float *y, float *sum, float *mean, float *rstd, const float *x, const float *residual, const float *gamma, \
+     const float *beta, size_t R, size_t C, float eps), \
+    (y, sum, mean, rstd, x, residual, gamma, beta, R, C, eps)) \
+  K(void, softmax, (float *out, const float *x, size_t R, size_t C, float inverse_temperature), \
+    (out, x, R, C, inverse_temperature)) \
+  K(void, dropout, \
+    (float *out, const float *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C, float p), \
+    (out, x, offsets, keys, B, C, p)) \
+  K(void, attention_forward, \
+    (const rtk_attention_shape *shape, float *out, float *lse, float *probabilities, const float *q, const float *k, \
+     const float *v), \
+    (shape, out, lse, probabilities, q, k, v)) \
+  K(void, attention_backward, \
+    (const rtk_attention_shape *shape, float *dq, float *dk, float *dv, const float *dout, \
+     const float *dprobabilities, const float *out, const float *lse, const float *q, const float *k, \
+     const float *v), \
+    (shape, dq, dk, dv, dout, dprobabilities, out, lse, q, k, v)) \
+  K(void, cross_entropy, \
+    (double *value, float *gradient, const float *logits, const int32_t *labels, size_t R, size_t C), \
+    (value, gradient, logits, labels, R, C)) \
+  K(void, forward_kl, \
+    (double *value, float *gradient, const float *student, const float *teacher, const float *weights, size_t R, \
+     size_t C, float temperature), \
+    (value, gradient, student, teacher, weights, R, C, temperature)) \
+  K(void, adamw, (float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step), \
+    (p, g, m, v, N, step))
+
+typedef struct {
+  const char *name;
+#define RTK_FIELD(result, name, parameters, arguments) result(*name) parameters;
+  RTK_KERNELS(RTK_FIELD)
+#undef RTK_FIELD
+} rtk_table;
+
+extern const rtk_table rtk_table_baseline;
+#if defined(__x86_64__)
+extern const rtk_table rtk_table_avx2;
+extern const rtk_table rtk_table_avx512;
+#endif
+
+#endif

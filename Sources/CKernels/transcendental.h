@@ -1,0 +1,78 @@
+// Vector functions with no branches and no tables. The coefficients are minimax fits made for this file; the error given
+// is that of the fit, before rounding to float.
+
+// x = n ln 2 + r with an integer n and |r| <= ln 2 / 2; e^r - 1 = r + r² P(r) (3e-9).
+typedef struct {
+  vf tail;   // e^r - 1
+  vf power;  // 2^n for -126 <= n <= 127, 0 for n = -127
+} vf_exp_parts;
+
+RTK_INLINE vf_exp_parts vf_exp_split(vf x) {
+  const float to_integer = 12582912.0f;  // 1.5 · 2^23: adding it leaves the rounded integer in the low bits
+  vf shifted = x * 1.44269504089f + to_integer;
+  vf n = shifted - to_integer;
+  vf r = x - n * 0.693359375f;  // ln 2 in two parts, so that n times the first is exact
+  r = r + n * 2.12194440055e-4f;
+  vf p = vf_splat(0.0013814597623422742f);
+  p = p * r + 0.008368716575205326f;
+  p = p * r + 0.04166838899254799f;
+  p = p * r + 0.1666652113199234f;
+  p = p * r + 0.4999999403953552f;
+  // The shift drops all of the shifted number but n.
+  return (vf_exp_parts){r + r * r * p, (vf)(((vi)shifted << 23) + (127 << 23))};
+}
+
+// e^x to about 1 ulp; 0 below -87.7, where results would be subnormal and slow; e^88 above 88; NaN stays NaN.
+RTK_INLINE vf vf_exp(vf x) {
+  vf_exp_parts e = vf_exp_split(vf_min(vf_splat(88.0f), vf_max(vf_splat(-88.0f), x)));
+  return e.power + e.power * e.tail;
+}
+
+// ln x for normal positive x, to about 1 ulp. x = 2^n (1 + f), 1 + f from √½ to √2,
+// ln(1 + f) = f - f²/2 + f³ P(f) (6e-9).
+RTK_INLINE vf vf_log(vf x) {
+  vi n = ((vi)x - 0x3f3504f3) >> 23;
+  vf f = (vf)((vi)x - (n << 23)) - 1.0f;
+  vf p = vf_splat(-0.07859616726636887f);
+  p = p * f + 0.12881650030612946f;
+  p = p * f - 0.13128753006458282f;
+  p = p * f + 0.14181192219257355f;
+  p = p * f - 0.16624553501605988f;
+  p = p * f + 0.2000228613615036f;
+  p = p * f - 0.25000810623168945f;
+  p = p * f + 0.33333316445350647f;
+  vf e = __builtin_convertvector(n, vf);
+  vf tail = f * f * (f * p - 0.5f) - e * 2.12194440055e-4f;
+  return e * 0.693359375f + (f + tail);
+}
+
+// tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x. e^y - 1 = (2^n - 1) + 2^n (e^r - 1) loses nothing at small x.
+RTK_INLINE vf vf_tanh(vf x) {
+  vf_exp_parts e = vf_exp_split(vf_min(vf_splat(40.0f), 2.0f * vf_abs(x)));
+  vf less_one = (e.power - 1.0f) + e.power * e.tail;
+  vf t = less_one / (less_one + 2.0f);
+  return (vf)((vi)t | ((vi)x & INT32_MIN));
+}
+
+RTK_INLINE vf vf_sigmoid(vf x) { return 1.0f / (1.0f + vf_exp(-x)); }
+
+// Φ(x), the normal distribution function, with small relative error in both tails; density receives φ(x).
+// The upper tail is e^(-z²/2) M(z), z = |x|, M a rational fit of Mills' ratio / √2π on [0, 14] (6e-9) without cancellation.
+RTK_INLINE vf vf_normal_cdf(vf x, vf *density) {
+  vf e = vf_exp(-0.5f * x * x);
+  vf z = vf_min(vf_splat(16.0f), vf_abs(x));
+  vf p = vf_splat(0.004077623598277569f);
+  p = p * z + 0.040372639894485474f;
+  p = p * z + 0.18246208131313324f;
+  p = p * z + 0.4372512102127075f;
+  p = p * z + 0.5f;
+  vf q = vf_splat(0.010220957919955254f);
+  q = q * z + 0.10120601207017899f;
+  q = q * z + 0.4674297571182251f;
+  q = q * z + 1.199291706085205f;
+  q = q * z + 1.6723873615264893f;
+  q = q * z + 1.0f;
+  vf tail = e * p / q;
+  *density = 0.3989422804014327f * e;
+  return vf_select(x < 0.0f, tail, 1.0f - tail);
+}

@@ -1,0 +1,181 @@
+import Foundation
+import Platform
+
+extension ChainConfiguration {
+  /// Reads and validates a chain file.
+  ///
+  /// - Parameters:
+  ///   - overrides: `KEY.PATH=VALUE` texts of `--set`, applied in order before anything is validated.
+  ///   - environment: what `${NAME}` and `${NAME:-default}` in values refer to.
+  /// - Throws: `.configuration`, also for a file that cannot be read.
+  public init(
+    contentsOf file: String, overrides: [String] = [],
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws {
+    let data: Data
+    do { data = try readFile(file) } catch {
+      var refusal = RetortError.wrap(error)
+      refusal.kind = .configuration
+      refusal.remedy = "give the path of a chain file, relative to the working directory"
+      throw refusal
+    }
+    guard let text = String(data: data, encoding: .utf8) else {
+      throw RetortError(.configuration, "is not UTF-8 text", at: file)
+    }
+    try self.init(parsing: text, file: file, overrides: overrides, environment: environment)
+  }
+
+  /// Validates the text of a chain file; `file` is its name in messages.
+  ///
+  /// Top-level keys that start with `x-` are left alone: a place for anchors.
+  /// - Throws: `.configuration` with file, line and key path.
+  public init(
+    parsing text: String, file: String = "chain.yaml", overrides: [String] = [], environment: [String: String] = [:]
+  ) throws {
+    guard let root = try ConfigurationNode(parsing: text, file: file) else {
+      throw RetortError(.configuration, "is empty", at: file, remedy: "a chain file starts with distillation_chain:")
+    }
+    var chain = try ChainConfiguration.chainNode(root, file: file)
+    for override in overrides { try ConfigurationOverride(parsing: override).apply(to: &chain) }
+    chain = try chain.expandingEnvironment(environment, file: file)
+    let cursor = ConfigurationCursor(node: chain, path: "", file: file)
+    let members = try cursor.members(known: Keys.chain)
+    self.file = file
+    let fallback = ((file as NSString).lastPathComponent as NSString).deletingPathExtension
+    metadata = try Metadata.decode(try members.required("metadata"), defaultName: fallback)
+    parallel = try members["parallel"].map(ParallelConfiguration.decode) ?? ParallelConfiguration()
+    if let defaults = members["defaults"] { _ = try Hyperparameters.decode(defaults) }
+    let items = try members.required("steps").items()
+    if items.isEmpty { throw try members.required("steps").failure("is empty, at least one step was expected") }
+    steps = try items.enumerated().map { index, item in
+      try StepConfiguration.decode(item, index: index, defaults: members["defaults"])
+    }
+    try checkNames()
+    try checkReferences()
+  }
+
+  private static func chainNode(_ root: ConfigurationNode, file: String) throws -> ConfigurationNode {
+    var outer = root
+    if case .mapping(let entries) = root.content {
+      outer.content = .mapping(entries.filter { !$0.key.hasPrefix("x-") })
+    }
+    let cursor = ConfigurationCursor(node: outer, path: "", file: file)
+    return try cursor.members(known: Keys.root).required("distillation_chain").node
+  }
+
+  /// Step names and output directories belong to one step each.
+  private func checkNames() throws {
+    var names: [String: Int] = [:]
+    var outputs: [String: Int] = [:]
+    for (index, step) in steps.enumerated() {
+      if let first = names.updateValue(index, forKey: step.id) {
+        throw RetortError(
+          .configuration, "\"\(step.id)\" is the step_id of step \(first) already",
+          at: step.source.location(of: "step_id"), remedy: "give each step its own step_id")
+      }
+      if let first = outputs.updateValue(index, forKey: normalPath(step.outputDirectory)) {
+        throw RetortError(
+          .configuration, "\"\(step.outputDirectory)\" is the output_dir of step \"\(steps[first].id)\" already",
+          at: step.source.location(of: "output_dir"), remedy: "give each step its own directory")
+      }
+    }
+  }
+
+  /// A step can only use steps before it.
+  private func checkReferences() throws {
+    for (index, step) in steps.enumerated() {
+      for reference in step.teacher.references {
+        try checkOrder(of: reference, usedBy: index, key: "teacher")
+      }
+      if case .reference(let reference) = step.studentBase {
+        try checkOrder(of: reference, usedBy: index, key: "student_base")
+      }
+    }
+  }
+
+  private func checkOrder(of reference: String, usedBy index: Int, key: String) throws {
+    guard let used = self.index(ofStep: reference), used >= index else { return }
+    throw RetortError(
+      .configuration,
+      used == index ? "\"\(reference)\" is this step itself" : "\"\(reference)\" is a later step",
+      at: steps[index].source.location(of: key), remedy: "name an earlier step, a path or a hub id")
+  }
+}
+
+extension Metadata {
+  static func decode(_ cursor: ConfigurationCursor, defaultName: String) throws -> Metadata {
+    let members = try cursor.members(known: Keys.metadata)
+    let length = members["max_length"]
+    return Metadata(
+      name: try members.present("name")?.string() ?? defaultName,
+      dataset: try DatasetReference.decode(try members.required("dataset")),
+      task: try members.present("task").map(TaskConfiguration.decode) ?? TaskConfiguration(),
+      maxLength: try length.map { $0.isNull ? nil : try $0.integer(.atLeastOne) } ?? 128,
+      seed: try members["seed"]?.integer(.nonNegative, as: UInt64.self) ?? 42,
+      source: SourceLocations(cursor))
+  }
+}
+
+extension DatasetReference {
+  static func decode(_ cursor: ConfigurationCursor) throws -> DatasetReference {
+    guard case .mapping = cursor.node.content else { return .path(try cursor.string()) }
+    let members = try cursor.members(known: Keys.dataset)
+    return .files(
+      train: try members.required("train").string(), validation: try members.required("validation").string())
+  }
+}
+
+extension TaskConfiguration {
+  static func decode(_ cursor: ConfigurationCursor) throws -> TaskConfiguration {
+    guard case .mapping = cursor.node.content else { return TaskConfiguration(name: try cursor.string()) }
+    let members = try cursor.members(known: Keys.task)
+    var task = TaskConfiguration()
+    task.name = try members.present("name")?.string()
+    task.kind =
+      try members.present("kind")?.word(Kind.self) ?? (members.present("features") == nil ? .classification : .features)
+    task.text = try members.present("text")?.string()
+    task.textPair = try members.present("text_pair")?.string()
+    task.label = try members.present("label")?.string()
+    task.labels = try members.present("labels").map { try distinct($0, least: 2) }
+    task.features = try members.present("features").map { try distinct($0, least: 1) }
+    let foreign: [String] =
+      switch task.kind {
+      case .classification: ["features"]
+      case .languageModeling: ["features", "text_pair", "label", "labels"]
+      case .features: ["text", "text_pair"]
+      }
+    for key in foreign {
+      if let member = members.present(key) { throw member.failure("has no meaning for kind: \(task.kind.rawValue)") }
+    }
+    return task
+  }
+
+  private static func distinct(_ cursor: ConfigurationCursor, least: Int) throws -> [String] {
+    let names = try cursor.items().map { ($0, try $0.string()) }
+    if names.count < least { throw cursor.failure("has \(names.count) names, at least \(least) were expected") }
+    var seen = Set<String>()
+    for (item, name) in names where !seen.insert(name).inserted { throw item.failure("\"\(name)\" is named twice") }
+    return names.map(\.1)
+  }
+}
+
+extension ParallelConfiguration {
+  static func decode(_ cursor: ConfigurationCursor) throws -> ParallelConfiguration {
+    let members = try cursor.members(known: Keys.parallel)
+    var parallel = ParallelConfiguration()
+    parallel.threadsPerRank = try members.present("threads_per_rank")?.integer(.atLeastOne)
+    if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.positive) }
+    if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher),
+      let placement = teacher.present("placement")
+    {
+      let name = try placement.string()
+      guard let known = TeacherPlacement(rawValue: name) else {
+        throw placement.failure(
+          "the teacher placement \"\(name)\" is not available in this version",
+          remedy: "this version has: \(TeacherPlacement.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      parallel.teacherPlacement = known
+    }
+    return parallel
+  }
+}

@@ -1,0 +1,116 @@
+import Platform
+
+extension ChainConfiguration {
+  /// Every value used, by the names of the chain file.
+  public var resolved: JSON {
+    .object([
+      "metadata": metadata.resolved, "parallel": parallel.resolved, "steps": .array(steps.map(\.resolved)),
+    ])
+  }
+}
+
+extension Metadata {
+  /// Every value used, by the names of the chain file.
+  public var resolved: JSON {
+    let data: JSON =
+      switch dataset {
+      case .path(let path): .string(path)
+      case .files(let train, let validation): ["train": .string(train), "validation": .string(validation)]
+      }
+    return .object([
+      "name": .string(name), "dataset": data, "task": task.resolved, "max_length": .optional(maxLength),
+      // As text where it needs all 64 bits.
+      "seed": Int(exactly: seed).map(JSON.int) ?? .string(String(seed)),
+    ])
+  }
+}
+
+extension TaskConfiguration {
+  /// Every value used, by the names of the chain file.
+  public var resolved: JSON {
+    .object([
+      "name": .optional(name), "kind": .string(kind.rawValue), "text": .optional(text),
+      "text_pair": .optional(textPair), "label": .optional(label),
+      "labels": labels.map { .array($0.map(JSON.string)) } ?? .null,
+      "features": features.map { .array($0.map(JSON.string)) } ?? .null,
+    ])
+  }
+}
+
+extension ParallelConfiguration {
+  /// Every value used, by the names of the chain file.
+  public var resolved: JSON {
+    .object([
+      "threads_per_rank": .optional(threadsPerRank), "bucket_megabytes": .double(bucketMegabytes),
+      "teacher": ["placement": .string(teacherPlacement.rawValue)],
+    ])
+  }
+}
+
+extension StepConfiguration {
+  /// Every value used, by the names of the chain file; a teacher that was left out is `{"previous": true}`.
+  public var resolved: JSON {
+    let teacherValue: JSON =
+      switch teacher {
+      case .none: .null
+      case .previous: ["previous": true]
+      case .one(let reference): .string(reference)
+      case .several(let references): .array(references.map(JSON.string))
+      }
+    let base: JSON =
+      switch studentBase {
+      case .reference(let reference): .string(reference)
+      case .configuration(let json): json
+      }
+    return .object([
+      "step_id": .string(id), "teacher": teacherValue, "student_base": base,
+      "student_init": studentInit.map { ["from": "teacher", "layers": .array($0.layers.map(JSON.int))] } ?? .null,
+      "output_dir": .string(outputDirectory), "allow_untrained_teacher": .bool(allowUntrainedTeacher),
+      "hyperparams": hyperparameters.resolved,
+    ])
+  }
+}
+
+extension Hyperparameters {
+  /// Every value used, by the names of the chain file; `alpha` appears as the weights it stands for.
+  public var resolved: JSON {
+    var members: [String: JSON] = [
+      "learning_rate": .double(learningRate), "num_train_epochs": .double(trainEpochs),
+      "max_steps": .optional(maxSteps), "batch_size": .int(batchSize),
+      "gradient_accumulation_steps": .int(gradientAccumulationSteps), "ce_weight": .double(ceWeight),
+      "kd_weight": .double(kdWeight), "temperature": .double(temperature),
+      "objective": ["kind": .string(objective.rawValue)], "optimizer": optimizer.resolved,
+      "schedule": .string(schedule.rawValue), "shuffle": .bool(shuffle), "group_by_length": .bool(groupByLength),
+      "dropout": dropout.map(JSON.double) ?? .null, "precision": .string(precision.rawValue),
+      "metric": .optional(metric?.rawValue), "early_stopping_patience": .optional(earlyStoppingPatience),
+      "save_steps": .optional(saveSteps), "save_total_limit": .optional(saveTotalLimit),
+      "logging_steps": .int(loggingSteps),
+    ]
+    switch warmup {
+    case .steps(let count): members["warmup_steps"] = .int(count)
+    case .ratio(let share): members["warmup_ratio"] = .double(share)
+    }
+    switch evaluation {
+    case .epoch: members["evaluation_strategy"] = "epoch"
+    case .steps(let every):
+      members["evaluation_strategy"] = "steps"
+      members["eval_steps"] = .int(every)
+    }
+    return .object(members)
+  }
+}
+
+extension Hyperparameters.Optimizer {
+  /// Every value used, by the names of the chain file.
+  public var resolved: JSON {
+    .object([
+      "weight_decay": .double(weightDecay), "betas": [.double(beta1), .double(beta2)], "epsilon": .double(epsilon),
+      "max_grad_norm": maxGradientNorm.map(JSON.double) ?? .null,
+    ])
+  }
+}
+
+extension JSON {
+  fileprivate static func optional(_ value: Int?) -> JSON { value.map(JSON.int) ?? .null }
+  fileprivate static func optional(_ value: String?) -> JSON { value.map(JSON.string) ?? .null }
+}

@@ -1,0 +1,188 @@
+import Platform
+
+/// A whole chain file, validated: every value in its type, defaults filled in, environment references expanded.
+public struct ChainConfiguration: Sendable, Equatable {
+  /// The chain file as it was named on the command line.
+  public var file: String
+  /// What holds for the whole chain.
+  public var metadata: Metadata
+  /// How the ranks work together.
+  public var parallel: ParallelConfiguration
+  /// The steps in order; at least one.
+  public var steps: [StepConfiguration]
+
+  /// The canonical text of every resolved value, without file name and line numbers: equal on all ranks that
+  /// would train the same chain. Hash it.
+  public var digestText: String { resolved.text() }
+
+  /// The index of the step with this `step_id`, or nil.
+  public func index(ofStep id: String) -> Int? { steps.firstIndex { $0.id == id } }
+}
+
+/// What holds for the whole chain.
+public struct Metadata: Sendable, Equatable {
+  /// The chain's name in logs and reports. Default: the file's name without its extension.
+  public var name: String
+  /// The data set. No default.
+  public var dataset: DatasetReference
+  /// What is learned, and from which columns. Default: classification with the reader's usual column names.
+  public var task: TaskConfiguration
+  /// Tokens per example at most, special ones included; null = no limit but the model's. Default: 128.
+  public var maxLength: Int?
+  /// The seed of every random stream: shuffle, dropout, initialisation. Default: 42.
+  public var seed: UInt64
+  /// Where the keys below `metadata` were written.
+  public var source: SourceLocations
+}
+
+/// A data set as the chain file names it.
+public enum DatasetReference: Sendable, Equatable {
+  /// A directory with train and validation files, or a hub id.
+  case path(String)
+  /// Both files by name.
+  case files(train: String, validation: String)
+}
+
+/// What is learned, and from which columns; a column that is nil was not named.
+public struct TaskConfiguration: Sendable, Equatable {
+  /// The kinds of task.
+  public enum Kind: String, Sendable, CaseIterable {
+    /// A text or a pair of texts, to one of several labels.
+    case classification
+    /// A text, to its own next tokens.
+    case languageModeling = "language_modeling"
+    /// Numeric columns, to one of several labels.
+    case features
+  }
+
+  /// The name of a known task, such as sst2. Default: none.
+  public var name: String?
+  /// Default: `features` where feature columns are named, else `classification`.
+  public var kind: Kind = .classification
+  /// The column of the text. Default: as the named task or the reader has it.
+  public var text: String?
+  /// The column of the second text. Default: none.
+  public var textPair: String?
+  /// The column of the label. Default: as the named task or the reader has it.
+  public var label: String?
+  /// The label names in the order of their numbers. Default: as model and data say.
+  public var labels: [String]?
+  /// The numeric columns of `features`, in order. Default: every column but the label.
+  public var features: [String]?
+}
+
+/// How the ranks work together.
+public struct ParallelConfiguration: Sendable, Equatable {
+  /// Where a teacher's weights live.
+  public enum TeacherPlacement: String, Sendable, CaseIterable {
+    /// Whole in every rank.
+    case resident
+  }
+
+  /// Threads of a rank. Default (nil): cores divided by the ranks on the machine.
+  public var threadsPerRank: Int?
+  /// Size of a gradient bucket in units of 2^20 bytes. Default: 25.
+  public var bucketMegabytes: Double = 25
+  /// Default: resident.
+  public var teacherPlacement: TeacherPlacement = .resident
+}
+
+/// One step: a student, its teacher and how it is trained.
+public struct StepConfiguration: Sendable, Equatable {
+  /// The name by which later steps refer to this one. Default: `step_1` for the first, and so on.
+  public var id: String
+  /// Default: the previous step's student; in the first step none.
+  public var teacher: TeacherReference
+  /// What the student is before training. No default.
+  public var studentBase: StudentReference
+  /// Weights taken from the teacher's layers. Default: none.
+  public var studentInit: StudentInitialization?
+  /// The directory that gets the student; relative to the working directory. No default.
+  public var outputDirectory: String
+  /// A teacher at chance level is a warning instead of a refusal. Default: false.
+  public var allowUntrainedTeacher = false
+  /// How it is trained: the step's own values over the chain's defaults.
+  public var hyperparameters: Hyperparameters
+  /// Where the keys of this step were written.
+  public var source: SourceLocations
+
+  static func defaultID(_ index: Int) -> String { "step_\(index + 1)" }
+}
+
+/// Which models teach a step.
+public enum TeacherReference: Sendable, Equatable {
+  /// The student of the step before.
+  case previous
+  /// None: the student is trained on labels alone.
+  case none
+  /// A path, a hub id or the `step_id` of an earlier step.
+  case one(String)
+  /// Two or more of those.
+  case several([String])
+
+  /// The references as they were written; empty for `previous` and `none`.
+  public var references: [String] {
+    switch self {
+    case .previous, .none: []
+    case .one(let reference): [reference]
+    case .several(let references): references
+    }
+  }
+}
+
+/// What a student is before training.
+public enum StudentReference: Sendable, Equatable {
+  /// A path, a hub id or the `step_id` of an earlier step.
+  case reference(String)
+  /// A model configuration in Hugging Face's names, an object: random initialisation, or with `student_init`
+  /// the teacher's weights.
+  case configuration(JSON)
+}
+
+/// Weights that a student takes over from its teacher.
+public struct StudentInitialization: Sendable, Equatable {
+  /// The teacher's layers, counted from 0, that become the student's layers 0, 1, … in this order.
+  public var layers: [Int]
+}
+
+/// Where keys were written, for errors that are found long after the file was read.
+public struct SourceLocations: Sendable, Equatable {
+  var file: String
+  var prefix: String
+  var positions: [String: String] = [:]
+  /// The line of each key of the chain file, by its path below this level; overridden keys are absent.
+  public internal(set) var lines: [String: Int] = [:]
+
+  /// `FILE:LINE: KEY.PATH` of a key below this level, such as "teacher" or "hyperparams.batch_size"; the nearest
+  /// level above stands in for a key that was not written.
+  public func location(of key: String = "") -> String {
+    var parts = key.split(separator: ".")
+    while !parts.isEmpty, positions[parts.joined(separator: ".")] == nil { parts.removeLast() }
+    let path = [prefix, key].filter { !$0.isEmpty }.joined(separator: ".")
+    let place = positions[parts.joined(separator: ".")] ?? file
+    return place == "--set \(path)" ? place : "\(place): \(path)"
+  }
+
+  init(_ cursor: ConfigurationCursor) {
+    (file, prefix) = (cursor.file, cursor.path)
+    record(cursor.node, cursor.node.origin, "")
+  }
+
+  private mutating func record(_ node: ConfigurationNode, _ origin: Origin, _ path: String) {
+    positions[path] = origin.text(file: file)
+    if case .line(let line) = origin { lines[path] = line }
+    switch node.content {
+    case .scalar: break
+    case .mapping(let entries):
+      for entry in entries {
+        // The key's line is the one to show, unless the value came from the command line.
+        let place = if case .override = entry.value.origin { entry.value.origin } else { entry.origin }
+        record(entry.value, place, path.isEmpty ? entry.key : "\(path).\(entry.key)")
+      }
+    case .sequence(let items):
+      for (index, item) in items.enumerated() {
+        record(item, item.origin, path.isEmpty ? "\(index)" : "\(path).\(index)")
+      }
+    }
+  }
+}

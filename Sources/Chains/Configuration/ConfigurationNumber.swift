@@ -1,0 +1,78 @@
+import Foundation
+
+/// Which numbers a key takes, with the words that a refusal uses.
+struct AllowedNumbers: Sendable {
+  let text: String
+  let contains: @Sendable (Double) -> Bool
+
+  static let positive = AllowedNumbers(text: "greater than 0") { $0 > 0 }
+  static let nonNegative = AllowedNumbers(text: "0 or more") { $0 >= 0 }
+  static let fraction = AllowedNumbers(text: "from 0 to 1") { $0 >= 0 && $0 <= 1 }
+  static let fractionBelowOne = AllowedNumbers(text: "from 0 to below 1") { $0 >= 0 && $0 < 1 }
+  static let atLeastOne = AllowedNumbers(text: "1 or more") { $0 >= 1 }
+}
+
+/// Numbers as people write them in YAML, whatever the YAML version says of them.
+enum NumberText {
+  /// Reads `5`, `+1`, `3.`, `.5`, `1e-4`, `1E4`, `1_000`, and the words for NaN and infinity; nil for anything else.
+  static func double(_ text: String) -> Double? {
+    var bytes = Array(text.trimmingCharacters(in: .whitespaces).lowercased().utf8)
+    guard removeSeparators(&bytes) else { return nil }
+    var sign = 1.0
+    if let first = bytes.first, first == UInt8(ascii: "-") || first == UInt8(ascii: "+") {
+      if first == UInt8(ascii: "-") { sign = -1 }
+      bytes.removeFirst()
+    }
+    switch String(decoding: bytes, as: UTF8.self) {
+    case "nan", ".nan": return .nan
+    case "inf", ".inf", "infinity": return sign * .infinity
+    default: return decimal(bytes).map { sign * $0 }
+    }
+  }
+
+  /// Reads a whole number exactly, also as `32.0` or `1e3`; nil for anything else and for what 64 bits cannot hold.
+  static func integer<Number: FixedWidthInteger>(_ text: String, as type: Number.Type = Number.self) -> Number? {
+    var bytes = Array(text.trimmingCharacters(in: .whitespaces).utf8)
+    guard removeSeparators(&bytes) else { return nil }
+    if let exact = Number(String(decoding: bytes, as: UTF8.self), radix: 10) { return exact }
+    return double(text).flatMap { Number(exactly: $0) }
+  }
+
+  /// Takes out underscores between digits; false where one stands elsewhere.
+  private static func removeSeparators(_ bytes: inout [UInt8]) -> Bool {
+    func isDigit(_ index: Int) -> Bool { bytes.indices.contains(index) && (48...57).contains(bytes[index]) }
+    for index in bytes.indices where bytes[index] == UInt8(ascii: "_") {
+      if !isDigit(index - 1) || !isDigit(index + 1) { return false }
+    }
+    bytes.removeAll { $0 == UInt8(ascii: "_") }
+    return true
+  }
+
+  /// `digits [. digits] [e [sign] digits]` with at least one digit before the exponent.
+  private static func decimal(_ bytes: [UInt8]) -> Double? {
+    var rest = bytes[...]
+    func digits() -> String {
+      let run = rest.prefix { (48...57).contains($0) }
+      rest = rest.dropFirst(run.count)
+      return String(decoding: run, as: UTF8.self)
+    }
+    let whole = digits()
+    var part = ""
+    if rest.first == UInt8(ascii: ".") {
+      rest = rest.dropFirst()
+      part = digits()
+    }
+    if whole.isEmpty && part.isEmpty { return nil }
+    var exponent = "0"
+    if rest.first == UInt8(ascii: "e") {
+      rest = rest.dropFirst()
+      let minus = rest.first == UInt8(ascii: "-")
+      if minus || rest.first == UInt8(ascii: "+") { rest = rest.dropFirst() }
+      let power = digits()
+      if power.isEmpty { return nil }
+      exponent = (minus ? "-" : "") + power
+    }
+    guard rest.isEmpty else { return nil }
+    return Double("\(whole.isEmpty ? "0" : whole).\(part.isEmpty ? "0" : part)e\(exponent)")
+  }
+}

@@ -1,0 +1,178 @@
+import Platform
+
+extension Hyperparameters {
+  /// Reads a step's values over the chain's defaults.
+  ///
+  /// A key of the step wins over the same key of the defaults, in `optimizer` too. Keys that say the same thing in
+  /// different words (`alpha` and `ce_weight`, `warmup_steps` and `warmup_ratio`) displace each other.
+  static func decode(_ own: ConfigurationCursor, over defaults: ConfigurationCursor?) throws -> Hyperparameters {
+    // Each alone first, so that a mistake is reported under the key path where it stands.
+    _ = try decode(own)
+    var merged = own
+    if let defaults, !defaults.isNull {
+      _ = try decode(defaults)
+      merged = ConfigurationCursor(node: merge(own.node, over: defaults.node), path: own.path, file: own.file)
+    }
+    let values = try decode(merged)
+    try values.checkCombinations(try merged.members(known: Keys.hyperparameters))
+    return values
+  }
+
+  private static let rivals: [(own: String, displaced: [String])] = [
+    ("alpha", ["ce_weight", "kd_weight"]), ("ce_weight", ["alpha"]), ("kd_weight", ["alpha"]),
+    ("warmup_steps", ["warmup_ratio"]), ("warmup_ratio", ["warmup_steps"]),
+    ("num_train_epochs", ["max_steps"]),
+  ]
+
+  private static func merge(_ own: ConfigurationNode, over base: ConfigurationNode) -> ConfigurationNode {
+    guard case .mapping(let entries) = own.content, case .mapping(var merged) = base.content else {
+      return own.isNull ? base : own
+    }
+    for rival in rivals where entries.contains(where: { $0.key == rival.own }) {
+      merged.removeAll { rival.displaced.contains($0.key) }
+    }
+    if case .scalar(Strategy.epoch.rawValue, _)? = own["evaluation_strategy"]?.content {
+      merged.removeAll { $0.key == "eval_steps" }
+    }
+    for entry in entries {
+      guard let index = merged.firstIndex(where: { $0.key == entry.key }) else {
+        merged.append(entry)
+        continue
+      }
+      let before = merged[index].value
+      merged[index] = entry
+      if entry.key == "optimizer" { merged[index].value = merge(entry.value, over: before) }
+    }
+    return ConfigurationNode(content: .mapping(merged), origin: own.origin)
+  }
+
+  /// Reads one mapping of hyperparameters, each key by itself.
+  static func decode(_ cursor: ConfigurationCursor) throws -> Hyperparameters {
+    let members = try cursor.members(known: Keys.hyperparameters)
+    var values = Hyperparameters()
+    if let member = members["learning_rate"] { values.learningRate = try member.number(.nonNegative) }
+    if let member = members["temperature"] { values.temperature = try member.number(.positive) }
+    if let member = members["objective"] { values.objective = try decodeObjective(member) }
+    if let member = members["optimizer"] { values.optimizer = try decodeOptimizer(member) }
+    if let member = members["shuffle"] { values.shuffle = try member.flag() }
+    if let member = members["group_by_length"] { values.groupByLength = try member.flag() }
+    if let member = members["precision"] { values.precision = try member.word(Precision.self) }
+    if let member = members["schedule"] { values.schedule = try member.word(Schedule.self) }
+    values.dropout = try members.present("dropout")?.number(.fractionBelowOne)
+    try values.decodeLength(members)
+    try values.decodeWeights(members)
+    try values.decodeWarmup(members)
+    try values.decodeEvaluation(members)
+    return values
+  }
+
+  private mutating func decodeLength(_ members: ConfigurationMembers) throws {
+    if let member = members["num_train_epochs"] { trainEpochs = try member.number(.positive) }
+    maxSteps = try members.present("max_steps")?.integer(.atLeastOne)
+    if let member = members["batch_size"] { batchSize = try member.integer(.atLeastOne) }
+    if let member = members["gradient_accumulation_steps"] {
+      gradientAccumulationSteps = try member.integer(.atLeastOne)
+    }
+  }
+
+  private mutating func decodeWeights(_ members: ConfigurationMembers) throws {
+    let ce = try (members["alpha"]?.number(.fraction)) ?? members["ce_weight"]?.number(.nonNegative)
+    let kd = try members["kd_weight"]?.number(.nonNegative)
+    ceWeight = ce ?? kd.map { 1 - $0 } ?? ceWeight
+    kdWeight = kd ?? 1 - ceWeight
+  }
+
+  private mutating func decodeWarmup(_ members: ConfigurationMembers) throws {
+    if let steps = members.present("warmup_steps") { warmup = .steps(try steps.integer(.nonNegative)) }
+    if let ratio = members.present("warmup_ratio") { warmup = .ratio(try ratio.number(.fraction)) }
+  }
+
+  private enum Strategy: String, CaseIterable { case epoch, steps }
+
+  private mutating func decodeEvaluation(_ members: ConfigurationMembers) throws {
+    let strategy = try members["evaluation_strategy"]?.word(Strategy.self) ?? .epoch
+    let every: Int? = try members.present("eval_steps")?.integer(.atLeastOne)
+    if strategy == .steps, let every { evaluation = .steps(every) }
+    metric = try members.present("metric")?.word(Metric.self)
+    earlyStoppingPatience = try members.present("early_stopping_patience")?.integer(.atLeastOne)
+    saveSteps = try members.present("save_steps")?.integer(.atLeastOne)
+    if let limit = members["save_total_limit"] { saveTotalLimit = limit.isNull ? nil : try limit.integer(.atLeastOne) }
+    if let member = members["logging_steps"] { loggingSteps = try member.integer(.atLeastOne) }
+  }
+
+  /// What single keys cannot tell: keys that exclude each other or need each other.
+  private func checkCombinations(_ members: ConfigurationMembers) throws {
+    let (ce, kd) = (members["ce_weight"], members["kd_weight"])
+    if let alpha = members["alpha"], ce != nil || kd != nil {
+      throw alpha.failure(
+        "is given together with \(ce != nil ? "ce_weight" : "kd_weight")",
+        remedy: "alpha: a means ce_weight: a and kd_weight: 1 - a; keep one way")
+    }
+    if let both = ce, kd != nil, ceWeight == 0, kdWeight == 0 {
+      throw both.failure("and kd_weight are both 0, so that nothing is learned", remedy: "raise one of them")
+    }
+    if let only = ce ?? kd, ceWeight < 0 || kdWeight < 0 {
+      throw only.failure(
+        "is above 1, and the other weight, 1 minus this one, would be negative",
+        remedy: "give both ce_weight and kd_weight")
+    }
+    if let ratio = members.present("warmup_ratio"), members.present("warmup_steps") != nil {
+      throw ratio.failure("is given together with warmup_steps", remedy: "keep one of them")
+    }
+    let strategy = members["evaluation_strategy"]
+    if let strategy, try strategy.word(Strategy.self) == .steps, evaluation == .epoch {
+      throw strategy.failure(
+        "is steps, and eval_steps is missing", remedy: "add eval_steps: N, the optimizer steps between evaluations")
+    }
+    if let every = members.present("eval_steps"), evaluation == .epoch {
+      throw every.failure(
+        "has no meaning with evaluation_strategy: epoch", remedy: "add evaluation_strategy: steps, or take it out")
+    }
+    if let member = members["gradient_accumulation_steps"], gradientAccumulationSteps > batchSize {
+      throw member.failure(
+        "is \(gradientAccumulationSteps), more than the \(batchSize) examples of a batch",
+        remedy: "batch_size counts the examples of one optimizer step over all ranks and micro-batches")
+    }
+  }
+
+  private static func decodeObjective(_ cursor: ConfigurationCursor) throws -> Objective {
+    if cursor.isNull { return .forwardKL }
+    var kind = cursor
+    if case .mapping = cursor.node.content {
+      // The kind first: the keys of another kind are not mistakes, they are not available.
+      guard let found = cursor.node["kind"] else { return try emptyObjective(cursor) }
+      kind = ConfigurationCursor(node: found, path: cursor.path + ".kind", file: cursor.file)
+    }
+    let name = try kind.string()
+    guard let objective = Objective(rawValue: name) else {
+      throw kind.failure(
+        "the objective \"\(name)\" is not available in this version",
+        remedy: "this version has: \(Objective.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    if case .mapping = cursor.node.content { _ = try cursor.members(known: Keys.objective) }
+    return objective
+  }
+
+  private static func emptyObjective(_ cursor: ConfigurationCursor) throws -> Objective {
+    _ = try cursor.members(known: Keys.objective)
+    return .forwardKL
+  }
+
+  private static func decodeOptimizer(_ cursor: ConfigurationCursor) throws -> Optimizer {
+    let members = try cursor.members(known: Keys.optimizer)
+    var optimizer = Optimizer()
+    if let member = members["weight_decay"] { optimizer.weightDecay = try member.number(.nonNegative) }
+    if let member = members["epsilon"] { optimizer.epsilon = try member.number(.positive) }
+    if let member = members["betas"] {
+      let betas = try member.items()
+      guard betas.count == 2 else { throw member.failure("has \(betas.count) items, 2 were expected: [0.9, 0.999]") }
+      optimizer.beta1 = try betas[0].number(.fractionBelowOne)
+      optimizer.beta2 = try betas[1].number(.fractionBelowOne)
+    }
+    if let member = members["max_grad_norm"] {
+      let limit = member.isNull ? 0 : try member.number(.nonNegative)
+      optimizer.maxGradientNorm = limit > 0 ? limit : nil
+    }
+    return optimizer
+  }
+}

@@ -1,0 +1,127 @@
+/// How a step is trained. The defaults are those of a chain file that says nothing.
+public struct Hyperparameters: Sendable, Equatable {
+  /// The shape of the learning rate over the steps, after warm-up.
+  public enum Schedule: String, Sendable, CaseIterable {
+    case linear, cosine, constant
+  }
+
+  /// The number format of weights and matrix products.
+  public enum Precision: String, Sendable, CaseIterable {
+    /// `bf16` where the CPU computes it natively, else `fp32`.
+    case auto
+    case fp32, bf16
+  }
+
+  /// What "best" and early stopping look at.
+  public enum Metric: String, Sendable, CaseIterable {
+    /// Share of correct labels; more is better.
+    case accuracy
+    /// Mean loss on the validation split; less is better.
+    case loss
+  }
+
+  /// When the validation split is evaluated.
+  public enum Evaluation: Sendable, Equatable {
+    /// After each epoch and at the end.
+    case epoch
+    /// After every so many optimizer steps and at the end.
+    case steps(Int)
+  }
+
+  /// How long the learning rate rises.
+  public enum Warmup: Sendable, Equatable {
+    /// Optimizer steps, 0 or more.
+    case steps(Int)
+    /// Share of all optimizer steps, 0 to 1.
+    case ratio(Double)
+
+    /// The warm-up steps of a run of `total` steps; a ratio is rounded up, as Hugging Face does.
+    public func steps(of total: Int) -> Int {
+      switch self {
+      case .steps(let count): count
+      case .ratio(let share): Int((share * Double(total)).rounded(.up))
+      }
+    }
+  }
+
+  /// What pulls the student towards the teacher.
+  public enum Objective: String, Sendable, CaseIterable {
+    /// T² · KL(teacher_T ‖ student_T) on logits.
+    case forwardKL = "forward_kl"
+  }
+
+  /// AdamW's settings. Weight decay never touches biases and norms.
+  public struct Optimizer: Sendable, Equatable {
+    /// 0 or more. Default: 0.
+    public var weightDecay = 0.0
+    /// Decay of the gradient's mean, 0 to below 1. Default: 0.9.
+    public var beta1 = 0.9
+    /// Decay of the squared gradient's mean, 0 to below 1. Default: 0.999.
+    public var beta2 = 0.999
+    /// Above 0. Default: 1e-8.
+    public var epsilon = 1e-8
+    /// The global gradient norm is clipped to this; nil (null or 0 in the file) = no clipping. Default: 1.
+    public var maxGradientNorm: Double? = 1
+
+    public init() {}
+  }
+
+  /// The highest learning rate, 0 or more. Default: 1e-4.
+  public var learningRate = 1e-4
+  /// Passes over the training data, fractions allowed; counts only where `maxSteps` is nil. Default: 3.
+  public var trainEpochs = 3.0
+  /// Optimizer steps in all; given together with `num_train_epochs` it wins, as in Hugging Face. Default: nil.
+  public var maxSteps: Int?
+  /// Examples per optimizer step over all ranks and micro-batches. Default: 32.
+  public var batchSize = 32
+  /// Micro-batches that an optimizer step's batch is cut into, from 1 to the batch size. Default: 1.
+  public var gradientAccumulationSteps = 1
+  /// Weight of the task loss as written: `ce_weight`, or `alpha`. Default: 0.5.
+  ///
+  /// `alpha: a` means ce_weight = a and kd_weight = 1 − a. Of `ce_weight` and `kd_weight`, the one that is left out
+  /// is 1 minus the other. `alpha` beside either of them is refused.
+  public var ceWeight = 0.5
+  /// Weight of the distillation loss as written. Default: 1 − `ceWeight`.
+  public var kdWeight = 0.5
+  /// The softmax temperature of the distillation loss, above 0. Default: 2.
+  public var temperature = 2.0
+  /// Default: forward KL on logits.
+  public var objective: Objective = .forwardKL
+  public var optimizer = Optimizer()
+  /// Default: linear.
+  public var schedule: Schedule = .linear
+  /// Default: none.
+  public var warmup: Warmup = .steps(0)
+  /// A new order of the training data each epoch; false = file order. Default: true.
+  public var shuffle = true
+  /// Examples of like length share a batch. Default: true.
+  public var groupByLength = true
+  /// Replaces every dropout probability of the student, 0 to below 1; nil = as its config says. Default: nil.
+  public var dropout: Double?
+  /// Default: auto.
+  public var precision: Precision = .auto
+  /// Default: each epoch.
+  public var evaluation: Evaluation = .epoch
+  /// Nil = the task's own, see `metric(for:)`. Default: nil.
+  public var metric: Metric?
+  /// Evaluations without a better value before training stops, 1 or more; nil = never. Default: nil.
+  public var earlyStoppingPatience: Int?
+  /// Optimizer steps between checkpoints besides those of every evaluation; nil = none. Default: nil.
+  public var saveSteps: Int?
+  /// Checkpoints kept, 1 or more; nil (null) = all. Default: 2.
+  public var saveTotalLimit: Int? = 2
+  /// Optimizer steps between lines in the log, 1 or more. Default: 1.
+  public var loggingSteps = 1
+
+  public init() {}
+
+  /// The weights that really apply: (ce, kd) as written with a teacher, (1, 0) without one.
+  public func weights(hasTeacher: Bool) -> (ce: Double, kd: Double) {
+    hasTeacher ? (ceWeight, kdWeight) : (1, 0)
+  }
+
+  /// The metric that decides: the one named, else accuracy where there are labels and the loss where there are none.
+  public func metric(for kind: TaskConfiguration.Kind) -> Metric {
+    metric ?? (kind == .languageModeling ? .loss : .accuracy)
+  }
+}

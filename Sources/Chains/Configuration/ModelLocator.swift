@@ -1,0 +1,146 @@
+import Foundation
+import Platform
+
+/// Finds the directories that references in a chain file or on a command line mean.
+///
+/// An input path is tried below the chain file's directory first, then below the working directory; an
+/// `output_dir` is relative to the working directory, as with Hugging Face's programs. A hub id is tried as such a
+/// path, then below the models root, then in the Hugging Face caches. Nothing is ever fetched.
+public struct ModelLocator: Sendable {
+  let chainDirectory: String
+  let workingDirectory: String
+  let modelsRoot: String?
+  let environment: [String: String]
+
+  /// - Parameters:
+  ///   - chainDirectory: the directory of the chain file; nil without one.
+  ///   - modelsRoot: `--models-root`; nil: `RETORT_MODELS` of the environment, if it is set.
+  public init(
+    chainDirectory: String? = nil, modelsRoot: String? = nil,
+    environment: [String: String] = ProcessInfo.processInfo.environment,
+    workingDirectory: String = FileManager.default.currentDirectoryPath
+  ) {
+    self.environment = environment
+    self.workingDirectory = workingDirectory
+    self.chainDirectory = normalPath(chainDirectory ?? ".", from: workingDirectory)
+    let root = modelsRoot ?? environment["RETORT_MODELS"].flatMap { $0.isEmpty ? nil : $0 }
+    self.modelsRoot = root.map { normalPath($0, from: workingDirectory) }
+  }
+
+  /// A locator for the references of one chain file.
+  public init(
+    chainFile: String, modelsRoot: String? = nil,
+    environment: [String: String] = ProcessInfo.processInfo.environment,
+    workingDirectory: String = FileManager.default.currentDirectoryPath
+  ) {
+    let directory = (chainFile as NSString).deletingLastPathComponent
+    self.init(
+      chainDirectory: directory, modelsRoot: modelsRoot, environment: environment, workingDirectory: workingDirectory)
+  }
+
+  /// The absolute output directory of a step.
+  public func outputDirectory(of step: StepConfiguration) -> String {
+    normalPath(expandingHome(step.outputDirectory), from: workingDirectory)
+  }
+
+  /// The model that a step's reference means: the output of an earlier step by its `step_id` or by its path,
+  /// or a directory.
+  ///
+  /// - Parameters:
+  ///   - step: the index of the step that uses it.
+  ///   - key: the step's key that holds the reference, for the message.
+  /// - Throws: `.configuration` for this or a later step, `.input` for what is found nowhere, with the places.
+  public func locate(_ reference: String, for step: Int, in chain: ChainConfiguration, key: String = "teacher") throws
+    -> Located
+  {
+    let location = chain.steps[step].source.location(of: key)
+    if let used = chain.index(ofStep: reference) ?? stepWriting(reference, chain) {
+      guard used < step else {
+        let which = used == step ? "this step's own output" : "the output of the later step \"\(chain.steps[used].id)\""
+        throw RetortError(
+          .configuration, "\"\(reference)\" is \(which)", at: location,
+          remedy: "name an earlier step, another path or a hub id")
+      }
+      return Located(reference: reference, path: outputDirectory(of: chain.steps[used]), source: .step(used))
+    }
+    do { return try locate(reference) } catch {
+      var refusal = RetortError.wrap(error).located(location)
+      if let near = nearestName(to: reference, among: chain.steps.prefix(step).map(\.id)), !reference.contains("/") {
+        refusal.remedy = "did you mean the step \"\(near)\"? Otherwise \(refusal.remedy ?? "name a directory")"
+      }
+      throw refusal
+    }
+  }
+
+  /// The step whose output directory a path is, whether or not it exists by now.
+  private func stepWriting(_ reference: String, _ chain: ChainConfiguration) -> Int? {
+    let candidates = directCandidates(reference)
+    return chain.steps.firstIndex { candidates.contains(outputDirectory(of: $0)) }
+  }
+
+  /// The model directory that a path or a hub id means: one that holds a `config.json`.
+  ///
+  /// - Throws: `.input` with every place looked at and how to get the model there.
+  public func locate(_ reference: String) throws -> Located {
+    var log = SearchLog()
+    let found = search(reference, .models, &log) { path, log in
+      if fileExists(joinPath(path, "config.json")) { return path }
+      log.missed(path, isDirectory(path) ? "no config.json in it" : fileExists(path) ? "not a directory" : "not there")
+      return nil
+    }
+    if let found { return Located(reference: reference, path: found.value, source: found.source) }
+    throw RetortError(
+      .input, "no model directory \"\(reference)\"\(log.text)", remedy: remedy(reference, .models))
+  }
+
+  func remedy(_ reference: String, _ kind: HubCache.Kind) -> String {
+    guard HubCache.isIdentifier(reference), reference.contains("/") else {
+      return "give the path of a directory, relative to the chain file or the working directory"
+    }
+    let option = kind == .datasets ? "--repo-type dataset " : ""
+    return "fetch it with: huggingface-cli download \(option)\(reference); or set RETORT_MODELS (--models-root) to the "
+      + "directory that holds \(reference)"
+  }
+
+  /// Tries the places of a reference in order until `accept` makes something of one.
+  func search<Value>(
+    _ reference: String, _ kind: HubCache.Kind, _ log: inout SearchLog,
+    accept: (String, inout SearchLog) -> Value?
+  ) -> (value: Value, source: Located.Source)? {
+    for path in directCandidates(reference) {
+      if let value = accept(path, &log) { return (value, .directory) }
+    }
+    guard HubCache.isIdentifier(reference) else { return nil }
+    if let modelsRoot {
+      if let value = accept(joinPath(modelsRoot, reference), &log) { return (value, .modelsRoot) }
+      // A models root may also be a copy of a cache.
+      var unused = SearchLog()
+      if let snapshot = HubCache(root: modelsRoot).snapshot(of: reference, kind, &unused),
+        let value = accept(snapshot.path, &log)
+      {
+        return (value, .cache(revision: snapshot.revision))
+      }
+    }
+    for root in HubCache.roots(environment) {
+      if let snapshot = HubCache(root: root).snapshot(of: reference, kind, &log),
+        let value = accept(snapshot.path, &log)
+      {
+        return (value, .cache(revision: snapshot.revision))
+      }
+    }
+    return nil
+  }
+
+  /// The path itself where it is absolute, else below the chain file's directory and the working directory.
+  func directCandidates(_ reference: String) -> [String] {
+    let path = expandingHome(reference)
+    let inChain = normalPath(path, from: chainDirectory)
+    let inWork = normalPath(path, from: workingDirectory)
+    return inChain == inWork ? [inChain] : [inChain, inWork]
+  }
+
+  private func expandingHome(_ path: String) -> String {
+    guard path == "~" || path.hasPrefix("~/"), let home = environment["HOME"], !home.isEmpty else { return path }
+    return home + path.dropFirst()
+  }
+}

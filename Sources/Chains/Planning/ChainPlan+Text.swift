@@ -1,0 +1,41 @@
+import Models
+import Platform
+
+extension ChainPlan {
+  /// The plan in words, for `--dry-run`.
+  public func text(ranks: Int) -> String {
+    var lines = ["plan of chain \(chain.metadata.name) on \(ranks) \(ranks == 1 ? "rank" : "ranks")"]
+    lines.append("classes: \(labels.names.joined(separator: ", "))")
+    for step in steps {
+      let train = data[step.index].student.train
+      let teacher = step.teacher.map { "\($0.reference) (\($0.configuration.shapeText))" } ?? "none (fine-tuning)"
+      let values = step.hyperparameters.weights(hasTeacher: step.teacher != nil)
+      lines += [
+        "step \(step.index + 1): \(step.id)", "  teacher   \(teacher)",
+        "  student   \(step.student.configuration.shapeText), \(grouped(step.student.parameterCount)) parameters, "
+          + "from \(step.student.reference)",
+        "  data      \(grouped(train.count)) training and "
+          + "\(grouped(data[step.index].student.validation.count)) validation examples",
+        "  loss      ce_weight \(values.ce), kd_weight \(values.kd), temperature \(step.hyperparameters.temperature)",
+        "  output    \(step.outputDirectory)",
+      ]
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// The plan as JSON.
+  public var json: JSON {
+    [
+      "event": "plan", "name": .string(chain.metadata.name), "labels": .array(labels.names.map(JSON.string)),
+      "steps": .array(
+        steps.map { step in
+          [
+            "step_id": .string(step.id), "teacher": step.teacher.map { .string($0.reference) } ?? .null,
+            "student": .string(step.student.configuration.shapeText),
+            "parameters": .int(step.student.parameterCount), "output_dir": .string(step.outputDirectory),
+            "examples": .int(data[step.index].student.train.count), "configuration": step.configuration.resolved,
+          ]
+        }),
+    ]
+  }
+}

@@ -1,0 +1,101 @@
+import Collectives
+import Datasets
+import Foundation
+import Models
+import Platform
+import Safetensors
+import Tensors
+
+/// A chain that has been checked as far as that is possible before anything runs.
+public struct ChainPlan {
+  public let chain: ChainConfiguration
+  public let steps: [ResolvedStep]
+  public let labels: LabelNames
+  /// Remarks and warnings, with figure and remedy.
+  public let warnings: [String]
+  let locator: ModelLocator
+  let registry: DataRegistry
+  /// The data of each step in the student's form, and in the teacher's.
+  let data: [(student: SplitData, teacher: SplitData?)]
+
+  /// Checks a chain: references, models, labels, tokenizers, every row of the data. Collective.
+  ///
+  /// - Parameters:
+  ///   - chain: the same on all ranks; otherwise `.preflight` is thrown.
+  ///   - cacheDirectory: for tokens; nil keeps them in memory.
+  /// Throws what the first bad thing is, on all ranks alike; nothing has been written then.
+  public static func make(
+    _ chain: ChainConfiguration, locator: ModelLocator, cacheDirectory: String?, on communicator: any Communicator
+  ) throws -> ChainPlan {
+    try communicator.requireEqual(chain.digestText, label: "the chain file")
+    let (task, files) = try communicator.agree {
+      (try TaskDescription(chain.metadata.task), try locator.locateDataset(of: chain))
+    }
+    if task.kind == .languageModeling {
+      var error = RetortError(
+        .configuration, "kind language_modeling is not built in this version",
+        at: chain.metadata.source.location(of: "task"), remedy: "it has: classification, features")
+      error.isCollective = true
+      throw error
+    }
+    let classes = try LabelResolution.classes(task, chain, locator, files, on: communicator)
+    var steps = try communicator.agree {
+      try StepResolver(chain: chain, locator: locator, labels: classes.names).resolve()
+    }
+    let registry = DataRegistry(
+      files, task: task, labels: classes.set, cacheDirectory: cacheDirectory, on: communicator)
+    var warnings = chain.advice()
+    var data: [(student: SplitData, teacher: SplitData?)] = []
+    for (index, step) in steps.enumerated() {
+      warnings += try communicator.agree { try Preflight.check(step, chain, labels: classes.names, kind: task.kind) }
+      let opened = try open(step, registry)
+      try communicator.agree { try Preflight.check(step, opened.student.columns) }
+      if let columns = opened.student.columns { steps[index] = step.naming(columns) }
+      data.append(opened)
+    }
+    warnings += registry.notes
+    return ChainPlan(
+      chain: chain, steps: steps, labels: classes.names, warnings: warnings, locator: locator, registry: registry,
+      data: data)
+  }
+
+  private static func open(_ step: ResolvedStep, _ registry: DataRegistry) throws
+    -> (student: SplitData, teacher: SplitData?)
+  {
+    func data(_ tokenizer: TokenizerFiles?, _ configuration: ModelConfiguration) throws -> SplitData {
+      try registry.data(
+        for: tokenizer?.tokenizer, maxLength: step.maxLength, vocabularySize: configuration.vocabularySize)
+    }
+    let student = try data(step.student.tokenizer, step.student.configuration)
+    return (student, try step.teacher.map { try data($0.tokenizer, $0.configuration) })
+  }
+
+  /// The directory of a model: its own, or the output of the step that makes it.
+  func directory(of place: ModelPlace) -> String {
+    switch place {
+    case .directory(let path): path
+    case .step(let index): steps[index].outputDirectory
+    }
+  }
+
+  /// The parameters of the first teacher in the chain, to which ratios refer: of the first step's student where no
+  /// step has a teacher from outside.
+  var firstTeacherParameters: Int {
+    let outside = steps.lazy.compactMap(\.teacher).first { if case .directory = $0.place { true } else { false } }
+    let model = outside.flatMap { try? ModelLoader.build($0.configuration) }
+    return model?.parameterCount ?? steps[0].student.parameterCount
+  }
+}
+
+extension ResolvedStep {
+  /// The step with the names of the numeric columns kept in the student's configuration.
+  fileprivate func naming(_ columns: FeatureColumns) -> ResolvedStep {
+    let named = student.configuration.setting(["feature_columns": .array(columns.names.map(JSON.string))])
+    return ResolvedStep(
+      index: index, configuration: configuration, teacher: teacher,
+      student: ResolvedStudent(
+        reference: student.reference, origin: student.origin, configuration: named, tokenizer: student.tokenizer,
+        parameterCount: student.parameterCount),
+      outputDirectory: outputDirectory, maxLength: maxLength)
+  }
+}

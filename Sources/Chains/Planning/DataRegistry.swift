@@ -1,0 +1,102 @@
+import Collectives
+import Datasets
+import Models
+import Platform
+import Tokenizers
+
+/// The two splits of a chain's data in the form that one model reads.
+struct SplitData {
+  let train: any ExampleSource
+  let validation: any ExampleSource
+  /// For numeric columns: their names, means and standard deviations over the training split.
+  var columns: FeatureColumns?
+}
+
+/// What a model that is made for numeric columns takes over from them.
+struct FeatureColumns {
+  let names: [String]
+  let means: [Double]
+  let deviations: [Double]
+}
+
+/// Opens a chain's data once for every tokenizer and length that its models need.
+///
+/// All methods are collective.
+final class DataRegistry {
+  private let files: LocatedDataset
+  private let task: TaskDescription
+  private let labels: LabelSet
+  private let cacheDirectory: String?
+  private let communicator: any Communicator
+  private var opened: [String: SplitData] = [:]
+  private(set) var notes: [String] = []
+
+  init(
+    _ files: LocatedDataset, task: TaskDescription, labels: LabelSet, cacheDirectory: String?,
+    on communicator: any Communicator
+  ) {
+    self.files = files
+    self.task = task
+    self.labels = labels
+    self.cacheDirectory = cacheDirectory
+    self.communicator = communicator
+  }
+
+  /// The data as a model with this tokenizer reads it.
+  ///
+  /// - Parameters:
+  ///   - vocabularySize: rows of the model's embedding table; an id beyond is refused with its line.
+  func data(for tokenizer: (any Tokenizer)?, maxLength: Int?, vocabularySize: Int?) throws -> SplitData {
+    let key = "\(tokenizer?.digest ?? "none") \(maxLength ?? 0) \(vocabularySize ?? 0)"
+    if let found = opened[key] { return found }
+    let data = task.kind == .features ? try features() : try tokens(tokenizer, maxLength, vocabularySize)
+    opened[key] = data
+    return data
+  }
+
+  private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ vocabularySize: Int?) throws -> SplitData {
+    let options = TokenizedDataset.Options(
+      maxLength: maxLength, vocabularySize: vocabularySize, cacheDirectory: cacheDirectory)
+    func open(_ path: String) throws -> TokenizedDataset {
+      let data = try TokenizedDataset.open(
+        path, task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
+      add(data.notes)
+      return data
+    }
+    return SplitData(train: try open(files.train), validation: try open(files.validation))
+  }
+
+  private func features() throws -> SplitData {
+    let train = try FeatureDataset.open(files.train, task: task, labels: labels, on: communicator)
+    // The validation file may have its columns in another order.
+    var task = task
+    if !train.columnNames[0].hasPrefix("features[") { task.columns.features = train.columnNames }
+    let validation = try FeatureDataset.open(files.validation, task: task, labels: labels, on: communicator)
+    add(train.notes + validation.notes)
+    let columns = FeatureColumns(
+      names: train.columnNames, means: train.means.map(Double.init),
+      deviations: train.standardDeviations.map(Double.init))
+    return SplitData(train: train, validation: validation, columns: columns)
+  }
+
+  private func add(_ remarks: [String]) {
+    for remark in remarks where !notes.contains(remark) { notes.append(remark) }
+  }
+}
+
+extension TaskDescription {
+  /// The task of a chain file: a named one, with what the file says besides.
+  init(_ configuration: TaskConfiguration) throws {
+    if let name = configuration.name {
+      try self.init(named: name)
+    } else {
+      self.init(kind: TaskKind(rawValue: configuration.kind.rawValue) ?? .classification)
+    }
+    if configuration.kind == .features { kind = .features }
+    columns.text = configuration.text ?? columns.text
+    columns.textPair = configuration.textPair ?? columns.textPair
+    columns.label = configuration.label ?? columns.label
+    columns.features = configuration.features ?? columns.features
+    labelNames = configuration.labels ?? labelNames
+  }
+}

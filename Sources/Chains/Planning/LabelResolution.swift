@@ -1,0 +1,85 @@
+import Collectives
+import Datasets
+import Models
+import Platform
+import Safetensors
+
+/// Finds out which classes a chain is about, and holds every model to them.
+enum LabelResolution {
+  /// The classes: the chain file's, else those of the named task, else those of the first model on disk that has a
+  /// classifier, else those that occur in the training data. Collective.
+  static func classes(
+    _ task: TaskDescription, _ chain: ChainConfiguration, _ locator: ModelLocator, _ files: LocatedDataset,
+    on communicator: any Communicator
+  ) throws -> (names: LabelNames, set: LabelSet) {
+    if let names = task.labelNames { return (LabelNames(names), LabelSet(names: names)) }
+    let scan = try scan(task, files, communicator)
+    let own = try communicator.agree { try modelLabels(chain, locator) }
+    if let own {
+      // Names that the data does not use would turn its integers into refusals of nothing: a set accepts both.
+      return (own, own.isGeneric ? LabelSet(count: own.names.count) : LabelSet(names: own.names))
+    }
+    let set = try communicator.agree { try scan.labelSet() }
+    return (set.names.map(LabelNames.init) ?? .generic(max(2, set.count)), set.count < 2 ? LabelSet(count: 2) : set)
+  }
+
+  private static func scan(_ task: TaskDescription, _ files: LocatedDataset, _ communicator: any Communicator) throws
+    -> LabelScan
+  {
+    let (file, column) = try communicator.agree {
+      let file = try task.open(files.train)
+      try file.requireRows()
+      guard let column = try task.columns(in: file).label else {
+        throw RetortError(
+          .input, "there is no column \"label\"; found: \(file.columns.joined(separator: ", "))", at: files.train,
+          remedy: "name the column under task: {label: …}")
+      }
+      return (file, column)
+    }
+    return try LabelScan(file, column: column, on: communicator)
+  }
+
+  /// The classes of the first teacher, or else student base, on disk that has a classifier of its own.
+  private static func modelLabels(_ chain: ChainConfiguration, _ locator: ModelLocator) throws -> LabelNames? {
+    var references: [(Int, String, String)] = []
+    for (index, step) in chain.steps.enumerated() {
+      references += step.teacher.references.map { (index, $0, "teacher") }
+    }
+    for (index, step) in chain.steps.enumerated() {
+      if case .reference(let reference) = step.studentBase { references.append((index, reference, "student_base")) }
+    }
+    for (index, reference, key) in references {
+      let located = try locator.locate(reference, for: index, in: chain, key: key)
+      if case .step = located.source { continue }
+      let weights = try openWeights(inModelDirectory: located.path)
+      let configuration = try ModelConfiguration(directory: located.path)
+      let head = try ModelLoader.headName(configuration)
+      guard weights.contains(head) else { continue }
+      return try ModelLoader.resolveLabels(configuration, weights, wanted: nil).labels
+    }
+    return nil
+  }
+
+  /// Refuses a model whose classes differ from the data's in number or order; names that merely differ are a warning.
+  static func check(_ model: LabelNames, of reference: String, against data: LabelNames, at location: String) throws
+    -> String?
+  {
+    if model.names.count != data.names.count {
+      throw RetortError(
+        .preflight, "\(reference) has \(model.names.count) classes, the data has \(data.names.count) "
+          + "(\(data.names.joined(separator: ", ")))", at: location,
+        remedy: "use a model for these classes, or name the classes under task: {labels: […]}")
+    }
+    if model.isGeneric || data.isGeneric { return nil }
+    let (ours, theirs) = (data.names.map { $0.lowercased() }, model.names.map { $0.lowercased() })
+    if ours == theirs { return nil }
+    if Set(ours) == Set(theirs) {
+      throw RetortError(
+        .preflight, "\(reference) has its classes in the order \(model.names.joined(separator: ", ")), the data in "
+          + "the order \(data.names.joined(separator: ", "))", at: location,
+        remedy: "name the data's classes in the model's order: task: {labels: [\(model.names.joined(separator: ", "))]}")
+    }
+    return "\(reference) calls its classes \(model.names.joined(separator: ", ")), the data "
+      + "\(data.names.joined(separator: ", ")): check that they mean the same in this order"
+  }
+}

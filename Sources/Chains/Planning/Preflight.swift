@@ -1,0 +1,104 @@
+import Datasets
+import Models
+import Platform
+import Training
+
+/// The checks and the advice before a chain runs.
+enum Preflight {
+  /// Parameters that a student may have fewer than its teacher before a warning: larger jumps distil badly
+  /// (Mirzadeh et al., 2020, on teacher assistants).
+  static let largestRatio = 10.0
+
+  /// The advice on one step, with figure and remedy; throws `.preflight` or `.input` for what cannot work.
+  static func check(_ step: ResolvedStep, _ chain: ChainConfiguration, labels: LabelNames, kind: TaskKind) throws
+    -> [String]
+  {
+    let source = step.configuration.source
+    var warnings: [String] = []
+    if step.hyperparameters.precision == .bf16 {
+      throw RetortError(
+        .configuration, "precision bf16 is not built in this version",
+        at: source.location(of: "hyperparams.precision"), remedy: "use auto or fp32")
+    }
+    for (configuration, reference, key) in models(of: step) {
+      let location = source.location(of: key)
+      if (configuration.family == .perceptron) != (kind == .features) {
+        throw RetortError(
+          .input, "\(reference) is a \(configuration.family.rawValue) model, the task has \(kind.rawValue) data",
+          at: location, remedy: kind == .features ? "use a perceptron" : "use a model that reads tokens")
+      }
+      let own = configuration.labels ?? .generic(2)
+      if let warning = try LabelResolution.check(own, of: reference, against: labels, at: location) {
+        warnings.append("\(location): \(warning)")
+      }
+    }
+    warnings += try tokenizerAdvice(step)
+    warnings += try lengthAdvice(step, chain)
+    if step.student.origin == .random {
+      warnings.append(
+        "step \(step.id): the student starts from random weights (\(grouped(step.student.parameterCount)) parameters); "
+          + "start from a pretrained base, or from the teacher's layers with student_init, for better results from less data")
+    }
+    if let teacher = step.teacher {
+      let ratio = Double(try ModelLoader.build(teacher.configuration).parameterCount) / Double(step.student.parameterCount)
+      if ratio > largestRatio {
+        warnings.append(
+          "step \(step.id): the teacher \(teacher.reference) has \(fixed(ratio, 1)) times the student's parameters "
+            + "(more than \(fixed(largestRatio, 0))); put a model of middle size between them")
+      }
+    }
+    return warnings
+  }
+
+  /// The columns of the data against those that the step's models read.
+  static func check(_ step: ResolvedStep, _ columns: FeatureColumns?) throws {
+    guard let columns else { return }
+    for (configuration, reference, key) in models(of: step) {
+      let inputs = try PerceptronConfiguration(configuration).inputSize
+      if inputs != columns.names.count {
+        throw RetortError(
+          .input, "\(reference) reads \(inputs) columns, the data has \(columns.names.count): "
+            + columns.names.prefix(12).joined(separator: ", "), at: step.configuration.source.location(of: key),
+          remedy: "set input_size, or name the columns under task: {features: […]}")
+      }
+    }
+  }
+
+  private static func models(of step: ResolvedStep) -> [(ModelConfiguration, String, String)] {
+    let student = (step.student.configuration, step.student.reference, "student_base")
+    return (step.teacher.map { [($0.configuration, $0.reference, "teacher")] } ?? []) + [student]
+  }
+
+  /// Text is tokenised by each model itself; ids mean the same to both only with the same tokenizer.
+  private static func tokenizerAdvice(_ step: ResolvedStep) throws -> [String] {
+    guard let teacher = step.teacher, let theirs = teacher.tokenizer?.tokenizer,
+      let ours = step.student.tokenizer?.tokenizer, theirs.digest != ours.digest
+    else { return [] }
+    return [
+      "step \(step.id): teacher and student have different tokenizers (\(theirs.vocabularySize) and "
+        + "\(ours.vocabularySize) tokens); each reads the text in its own"
+    ]
+  }
+
+  private static func lengthAdvice(_ step: ResolvedStep, _ chain: ChainConfiguration) throws -> [String] {
+    guard let wanted = chain.metadata.maxLength, let limit = step.maxLength, limit < wanted else { return [] }
+    return [
+      "step \(step.id): max_length \(wanted) is cut to \(limit), the positions that the step's models have; set "
+        + "metadata.max_length to \(limit) to say so"
+    ]
+  }
+
+  /// Whether a teacher tells the classes apart: its balanced accuracy lies above chance by more than 1.64 standard
+  /// errors of guessing (one-sided, 5 %).
+  ///
+  /// Balanced accuracy, because always saying the frequent class is chance, however often it is right.
+  static func isAboveChance(_ result: EvaluationResult) -> Bool {
+    let present = (0..<result.classCount).map(result.support).filter { $0 > 0 }
+    // With one class in the data nothing can be told apart.
+    guard present.count > 1 else { return true }
+    let chance = 1 / Double(result.classCount)
+    let variance = present.reduce(0.0) { $0 + chance * (1 - chance) / Double($1) }
+    let error = variance.squareRoot() / Double(present.count)
+    return result.balancedAccuracy > chance + 1.64 * error
+  }
+}

@@ -1,0 +1,158 @@
+import Models
+import Platform
+import Safetensors
+import Tokenizers
+
+/// Follows the references of a chain file to models, step by step, without loading weights.
+///
+/// A later step's teacher may be a student that does not exist yet: its configuration and tokenizer are known from
+/// the step that will make it.
+struct StepResolver {
+  let chain: ChainConfiguration
+  let locator: ModelLocator
+  /// The classes of the data.
+  let labels: LabelNames
+
+  /// All steps in order; throws what is wrong with the first bad one.
+  func resolve() throws -> [ResolvedStep] {
+    var steps: [ResolvedStep] = []
+    for index in chain.steps.indices { steps.append(try step(index, after: steps)) }
+    return steps
+  }
+
+  private func step(_ index: Int, after earlier: [ResolvedStep]) throws -> ResolvedStep {
+    let configuration = chain.steps[index]
+    let teacher = try teacher(of: index, earlier)
+    let student = try student(of: index, teacher, earlier)
+    let limits = [teacher?.configuration, student.configuration].compactMap { $0?.maximumPositions }
+    return ResolvedStep(
+      index: index, configuration: configuration, teacher: teacher, student: student,
+      outputDirectory: locator.outputDirectory(of: configuration),
+      maxLength: ([chain.metadata.maxLength].compactMap { $0 } + limits).min())
+  }
+
+  private func teacher(of index: Int, _ earlier: [ResolvedStep]) throws -> ResolvedModel? {
+    let step = chain.steps[index]
+    switch step.teacher {
+    case .none: return nil
+    case .previous: return index == 0 ? nil : student(earlier[index - 1])
+    case .one(let reference):
+      return try model(reference, locator.locate(reference, for: index, in: chain), earlier)
+    case .several(let references):
+      throw RetortError(
+        .configuration, "\(references.count) teachers are named; this version has steps with one teacher",
+        at: step.source.location(of: "teacher"), remedy: "name one teacher")
+    }
+  }
+
+  /// The student that an earlier step makes, as a model.
+  private func student(_ step: ResolvedStep) -> ResolvedModel {
+    ResolvedModel(
+      reference: step.id, place: .step(step.index), configuration: step.student.configuration,
+      tokenizer: step.student.tokenizer)
+  }
+
+  private func model(_ reference: String, _ located: Located, _ earlier: [ResolvedStep]) throws -> ResolvedModel {
+    if case .step(let used) = located.source { return student(earlier[used]) }
+    let weights = try openWeights(inModelDirectory: located.path)
+    let configuration = try ModelLoader.resolveLabels(
+      ModelConfiguration(directory: located.path), weights, wanted: labels)
+    _ = try ModelLoader.check(configuration, from: .checkpoint(weights))
+    return ResolvedModel(
+      reference: reference, place: .directory(located.path), configuration: configuration,
+      tokenizer: try TokenizerFiles.load(fromModelDirectory: located.path))
+  }
+
+  private func student(of index: Int, _ teacher: ResolvedModel?, _ earlier: [ResolvedStep]) throws -> ResolvedStudent {
+    let step = chain.steps[index]
+    let base: (reference: String, configuration: ModelConfiguration, tokenizer: TokenizerFiles?, place: ModelPlace?)
+    switch step.studentBase {
+    case .reference(let reference):
+      let found = try model(
+        reference, locator.locate(reference, for: index, in: chain, key: "student_base"), earlier)
+      base = (reference, found.configuration, found.tokenizer, found.place)
+    case .configuration(let json):
+      let made = try configuration(json, of: step, teacher)
+      base = ("\(made.0.family.rawValue) (random)", made.0, made.1, nil)
+    }
+    guard let initialization = step.studentInit else {
+      let origin = base.place.map(StudentOrigin.checkpoint) ?? .random
+      return try finish(base.reference, origin, base.configuration, base.tokenizer)
+    }
+    guard let teacher else {
+      throw RetortError(
+        .configuration, "student_init takes layers from the teacher, and this step has none",
+        at: step.source.location(of: "student_init"), remedy: "name a teacher or remove student_init")
+    }
+    let layers = initialization.layers
+    let configuration = base.configuration.setting(["num_hidden_layers": .int(layers.count)])
+    try check(layers, configuration, teacher, step)
+    return try finish(
+      "\(teacher.reference) layers \(layers.map(String.init).joined(separator: ","))",
+      .teacherLayers(layers, teacher.place), configuration, base.tokenizer ?? teacher.tokenizer)
+  }
+
+  private func finish(
+    _ reference: String, _ origin: StudentOrigin, _ configuration: ModelConfiguration, _ tokenizer: TokenizerFiles?
+  ) throws -> ResolvedStudent {
+    let model = try ModelLoader.build(configuration)
+    return ResolvedStudent(
+      reference: reference, origin: origin, configuration: configuration, tokenizer: tokenizer,
+      parameterCount: model.parameterCount)
+  }
+
+  /// A configuration written in the chain file; with student_init, sizes that are left out are the teacher's.
+  private func configuration(_ json: JSON, of step: StepConfiguration, _ teacher: ResolvedModel?) throws
+    -> (ModelConfiguration, TokenizerFiles?)
+  {
+    let location = step.source.location(of: "student_base")
+    var keys = json.object ?? [:]
+    var tokenizer: TokenizerFiles?
+    if let reference = keys["tokenizer"]?.string {
+      let candidates = locator.directCandidates(reference)
+      guard let directory = candidates.first(where: isDirectory),
+        let found = try TokenizerFiles.load(fromModelDirectory: directory)
+      else {
+        throw RetortError(
+          .input, "no tokenizer \"\(reference)\"; looked at: \(candidates.joined(separator: "; "))", at: location,
+          remedy: "name a directory with vocab.txt or tokenizer.json")
+      }
+      tokenizer = found
+    }
+    keys["tokenizer"] = nil
+    if step.studentInit != nil, let teacher {
+      keys["family"] = nil
+      keys.merge(teacher.configuration.json) { own, _ in own }
+    }
+    tokenizer = tokenizer ?? teacher?.tokenizer
+    if keys["vocab_size"] == nil, let tokenizer { keys["vocab_size"] = .int(tokenizer.tokenizer.vocabularySize) }
+    let configuration = try ModelConfiguration(.object(keys), source: location)
+    return (configuration.with(labels: labels), tokenizer)
+  }
+
+  /// The layers must exist in the teacher, and everything but their number must have the teacher's sizes.
+  private func check(
+    _ layers: [Int], _ configuration: ModelConfiguration, _ teacher: ResolvedModel, _ step: StepConfiguration
+  ) throws {
+    let location = step.source.location(of: "student_init")
+    let count = teacher.configuration.json["num_hidden_layers"]?.int ?? 0
+    if let outside = layers.first(where: { $0 < 0 || $0 >= count }) {
+      throw RetortError(
+        .configuration, "layer \(outside) is not in the teacher \(teacher.reference), which has layers 0 to \(count - 1)",
+        at: location)
+    }
+    let own = try ModelLoader.build(configuration).weightTable
+    let theirs = try ModelLoader.build(teacher.configuration).weightTable
+    let shapes = Dictionary(theirs.map { ($0.name, $0.shape) }) { first, _ in first }
+    for binding in own {
+      guard let shape = shapes[binding.name] else {
+        throw RetortError(.configuration, "the teacher has no tensor \(binding.name) to take over", at: location)
+      }
+      if shape != binding.shape {
+        throw RetortError(
+          .configuration, "\(binding.name) has shape \(binding.shape) in the student and \(shape) in the teacher",
+          at: location, remedy: "leave the sizes out, so that they are the teacher's")
+      }
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import Platform
+
+/// One line of the table at the end of a chain.
+public struct StepReport: Sendable, Equatable {
+  public var id: String
+  /// Family and sizes in words, such as "bert L4 H256".
+  public var model: String
+  public var parameters: Int
+  /// The first teacher's parameters divided by these.
+  public var ratio: Double
+  /// "teacher → student" in words; nil for fine-tuning.
+  public var teacher: String?
+  public var metric: String
+  public var value: Double
+  public var correct: Int
+  public var count: Int
+  public var seconds: Double
+  public var examplesPerSecond: Double
+  /// Whether the step had been committed by an earlier run.
+  public var wasCommitted: Bool
+
+  /// The line as JSON.
+  public var json: JSON {
+    [
+      "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
+      "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric), "value": .double(value),
+      "correct": .int(correct), "count": .int(count), "seconds": .double(seconds),
+      "examples_per_s": .double(examplesPerSecond), "committed_before": .bool(wasCommitted),
+    ]
+  }
+
+  /// The report of a step that an earlier run committed.
+  static func committed(_ results: JSON, id: String) -> StepReport? {
+    guard let model = results["model"]?.string, let parameters = results["parameters"]?.int,
+      let ratio = results["ratio"]?.double, let metric = results["metric"]?.string,
+      let value = results["value"]?.double, let correct = results["correct"]?.int, let count = results["count"]?.int,
+      let seconds = results["seconds"]?.double, let rate = results["examples_per_s"]?.double
+    else { return nil }
+    return StepReport(
+      id: id, model: model, parameters: parameters, ratio: ratio, teacher: results["teacher"]?.string, metric: metric,
+      value: value, correct: correct, count: count, seconds: seconds, examplesPerSecond: rate, wasCommitted: true)
+  }
+}
+
+/// The table of a whole chain.
+public struct ChainReport: Sendable, Equatable {
+  public var name: String
+  public var steps: [StepReport]
+
+  /// The table as aligned text, and what the figures allow to say.
+  public var text: String {
+    var rows = [["step", "teacher", "model", "parameters", "ratio", "metric", "k of n", "seconds", "examples/s"]]
+    for step in steps {
+      rows.append([
+        step.id, step.teacher ?? "-", step.model, grouped(step.parameters), fixed(step.ratio, 1) + "x",
+        "\(step.metric) \(fixed(step.value, 4))", "\(step.correct) of \(step.count)",
+        step.wasCommitted ? "done before" : fixed(step.seconds, 1), fixed(step.examplesPerSecond, 0),
+      ])
+    }
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let isText = [true, true, true, false, false, true, false, false, false]
+    var lines = rows.map { row in
+      row.indices.map { column -> String in
+        let space = String(repeating: " ", count: widths[column] - row[column].count)
+        return isText[column] ? row[column] + space : space + row[column]
+      }.joined(separator: "  ")
+    }
+    lines.insert(widths.map { String(repeating: "-", count: $0) }.joined(separator: "  "), at: 1)
+    if let note = uncertainty { lines.append(note) }
+    return lines.joined(separator: "\n")
+  }
+
+  /// How large a difference between two accuracies has to be before it says anything.
+  private var uncertainty: String? {
+    guard let step = steps.first(where: { $0.count > 0 && $0.metric == "accuracy" }) else { return nil }
+    let error = 100 * (step.value * (1 - step.value) / Double(step.count)).squareRoot()
+    return "One standard error of an accuracy on \(step.count) examples is about \(fixed(error, 1)) points: "
+      + "smaller differences say nothing."
+  }
+}

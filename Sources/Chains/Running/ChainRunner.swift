@@ -1,0 +1,219 @@
+import Collectives
+import Datasets
+import Foundation
+import Models
+import Platform
+import Teachers
+import Tensors
+import Training
+
+/// Somebody who shows how a chain goes; called on every rank, speaks on rank 0.
+public protocol ChainObserver: TrainingObserver {
+  /// A warning with figure and remedy.
+  func warning(_ text: String)
+  /// A step begins.
+  func began(_ step: ResolvedStep, of count: Int, values: TrainingConfiguration, ratio: Double?)
+  /// A step was committed by an earlier run and is left as it is.
+  func skipped(_ step: ResolvedStep, report: StepReport)
+  /// A step has been committed.
+  func finished(_ step: ResolvedStep, report: StepReport)
+}
+
+/// Runs the steps of a plan in order, each to its commit, leaving out those that are committed already.
+public final class ChainRunner {
+  let plan: ChainPlan
+  private let observer: any ChainObserver
+  private let communicator: any Communicator
+  /// Evaluated teachers, by the digest of their files.
+  private var evaluated: [String: EvaluationResult] = [:]
+
+  public init(_ plan: ChainPlan, observer: any ChainObserver, on communicator: any Communicator) {
+    self.plan = plan
+    self.observer = observer
+    self.communicator = communicator
+  }
+
+  /// Refuses to go on when any output exists (`--fresh`). Collective.
+  public func requireNoOutputs() throws {
+    try communicator.agree {
+      for step in plan.steps where !((try? listDirectory(step.outputDirectory)) ?? []).isEmpty {
+        throw RetortError(
+          .configuration, "the output directory of step \(step.id) is not empty", at: step.outputDirectory,
+          remedy: "remove it, choose another output_dir, or run without --fresh to continue")
+      }
+    }
+  }
+
+  /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
+  public func checkTeachers() throws {
+    for step in plan.steps {
+      guard let teacher = step.teacher, case .directory(let directory) = teacher.place else { continue }
+      let digest = try communicator.agree { try ModelDigest.of(directory: directory) }
+      try check(try self.teacher(of: step), digest, step)
+    }
+  }
+
+  /// Runs the chain; collective. Every rank gets the report.
+  public func run() throws -> ChainReport {
+    var reports: [StepReport] = []
+    for step in plan.steps {
+      let inputs = try communicator.agree { try self.inputs(of: step) }
+      try communicator.requireEqual(inputs.text(), label: "the plan of step \(step.id)")
+      if let report = try committed(step, inputs) {
+        observer.skipped(step, report: report)
+        reports.append(report)
+      } else {
+        reports.append(try run(step, inputs))
+      }
+      // Memory of one step's models is of no use to the next one's sizes.
+      StoragePool.trim()
+    }
+    return ChainReport(name: plan.chain.metadata.name, steps: reports)
+  }
+
+  /// The report of a step that is committed with these inputs and whose student is still there. Rank 0 decides.
+  private func committed(_ step: ResolvedStep, _ inputs: JSON) throws -> StepReport? {
+    let manifest = communicator.isFirst ? StepManifest.read(from: step.outputDirectory) : nil
+    let isCurrent = manifest.map { $0.inputs == inputs && $0.matches(step.outputDirectory) } ?? false
+    let text = try communicator.broadcast(text: isCurrent ? manifest!.results.text() : "")
+    return text.isEmpty ? nil : StepReport.committed(try JSON(parsing: text), id: step.id)
+  }
+
+  private func run(_ step: ResolvedStep, _ inputs: JSON) throws -> StepReport {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let data = plan.data[step.index]
+    let teacher = step.teacher == nil ? nil : try self.teacher(of: step)
+    if let teacher, let digest = inputs["teacher"]?.string { try check(teacher, digest, step) }
+    let student = try communicator.agree { try loadStudent(step, data.student) }
+    let values = try configuration(of: step)
+    let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
+    observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
+    if let summary = student.report.summary { observer.note("\(step.student.reference): \(summary)") }
+    try communicator.agree {
+      if communicator.isFirst { StepManifest.remove(from: step.outputDirectory) }
+      try makeDirectory(step.outputDirectory)
+    }
+    let trainer = Trainer(
+      values, student: student.model, teacher: teacher, train: data.student.train, on: communicator)
+    let training = try TrainingRun(
+      trainer, train: data.student.train, validation: data.student.validation, planDigest: Digest.of(inputs.text()),
+      directory: step.outputDirectory, observer: observer, on: communicator)
+    let result = try training.run()
+    let report = StepReport(
+      id: step.id, model: step.student.configuration.shapeText, parameters: student.model.parameterCount,
+      ratio: Double(plan.firstTeacherParameters) / Double(student.model.parameterCount),
+      teacher: step.teacher?.reference, metric: values.metric.rawValue, value: result.best.value,
+      correct: result.best.result.correct, count: result.best.result.count, seconds: (clock.now - start).seconds,
+      examplesPerSecond: result.examplesPerSecond, wasCommitted: false)
+    try commit(step, inputs, student, training, result, report)
+    observer.finished(step, report: report)
+    return report
+  }
+
+  /// Moves the best student to its place and writes the manifest last.
+  private func commit(
+    _ step: ResolvedStep, _ inputs: JSON, _ student: LoadedModel, _ training: TrainingRun, _ result: TrainingResult,
+    _ report: StepReport
+  ) throws {
+    try communicator.agree("committing step \(step.id)") {
+      guard communicator.isFirst else { return }
+      let directory = step.outputDirectory
+      try ModelWriter.assemble(
+        directory: directory, configuration: student.configuration, weights: training.bestWeightsPath,
+        tokenizerFiles: step.student.tokenizer?.files ?? [])
+      var results = report.json.object ?? [:]
+      results["best_step"] = .int(result.best.step)
+      results["steps"] = .int(result.steps)
+      results["loss"] = .double(result.best.result.loss)
+      results["ranks"] = .int(communicator.size)
+      let manifest = StepManifest(
+        inputs: inputs, results: .object(results),
+        weightsDigest: try Digest.ofFile(joinPath(directory, "model.safetensors")))
+      try manifest.write(to: directory)
+    }
+    training.removeCheckpoints()
+  }
+
+  /// Everything that decides the student of a step: values and digests.
+  private func inputs(of step: ResolvedStep) throws -> JSON {
+    let data = plan.data[step.index]
+    var object: [String: JSON] = [
+      "step_id": .string(step.id), "student_configuration": .object(step.student.configuration.json),
+      "student_tokenizer": step.student.tokenizer.map { .string($0.tokenizer.digest) } ?? .null,
+      "train": .string(data.student.train.digest), "validation": .string(data.student.validation.digest),
+      "labels": .array(plan.labels.names.map(JSON.string)), "max_length": step.maxLength.map(JSON.int) ?? .null,
+      "precision": "fp32", "values": .object(try configuration(of: step).json),
+    ]
+    switch step.student.origin {
+    case .random: object["student_base"] = "random"
+    case .checkpoint(let place): object["student_base"] = .string(try ModelDigest.of(directory: plan.directory(of: place)))
+    case .teacherLayers(let layers, _): object["student_base"] = ["teacher_layers": .array(layers.map(JSON.int))]
+    }
+    if let teacher = step.teacher {
+      object["teacher"] = .string(try ModelDigest.of(directory: plan.directory(of: teacher.place)))
+      object["teacher_name"] = .string(teacher.reference)
+      object["teacher_tokenizer"] = teacher.tokenizer.map { .string($0.tokenizer.digest) } ?? .null
+    }
+    return .object(object)
+  }
+
+  private func configuration(of step: ResolvedStep) throws -> TrainingConfiguration {
+    TrainingConfiguration(
+      step.hyperparameters, hasTeacher: step.teacher != nil, examples: plan.data[step.index].student.train.count,
+      seed: plan.chain.metadata.seed, parallel: plan.chain.parallel)
+  }
+
+  private func teacher(of step: ResolvedStep) throws -> ResidentTeacher {
+    guard let teacher = step.teacher, let data = plan.data[step.index].teacher else {
+      throw RetortError(.unexpected, "step \(step.id) has no teacher")
+    }
+    let loaded = try communicator.agree {
+      try ModelLoader.load(directory: plan.directory(of: teacher.place), labels: plan.labels)
+    }
+    return ResidentTeacher(
+      name: teacher.reference, model: loaded.model, train: data.train, validation: data.validation)
+  }
+
+  private func loadStudent(_ step: ResolvedStep, _ data: SplitData) throws -> LoadedModel {
+    let student = step.student
+    let seed = plan.chain.metadata.seed
+    let origin: WeightOrigin
+    switch student.origin {
+    case .random: origin = .random
+    case .checkpoint(let place): origin = .checkpoint(try weights(place))
+    case .teacherLayers(let layers, let place): origin = .layers(layers, of: try weights(place))
+    }
+    let loaded = try ModelLoader.load(student.configuration, from: origin, seed: seed)
+    if case .random = origin, let perceptron = loaded.model as? Perceptron, let columns = data.columns {
+      perceptron.standardize(means: columns.means, deviations: columns.deviations)
+    }
+    return loaded
+  }
+
+  /// Evaluates a teacher once on the validation split and refuses it at chance level.
+  private func check(_ teacher: any Teacher, _ digest: String, _ step: ResolvedStep) throws {
+    guard let data = plan.data[step.index].teacher else { return }
+    if evaluated[digest] == nil {
+      let result = try Evaluator.evaluate(data.validation, classCount: teacher.classCount, on: communicator) {
+        try teacher.signals(for: $0, in: .validation).logits
+      }
+      evaluated[digest] = result
+      observer.note(
+        "teacher \(teacher.name) on the validation split: accuracy \(fixed(result.accuracy, 4)) "
+          + "(\(result.correct) of \(result.count))")
+    }
+    guard let result = evaluated[digest], !Preflight.isAboveChance(result) else { return }
+    let what = "the teacher \(teacher.name) is at chance level on the validation split: balanced accuracy "
+      + "\(fixed(result.balancedAccuracy, 4)) over \(result.classCount) classes, \(result.correct) of \(result.count) correct"
+    if step.configuration.allowUntrainedTeacher {
+      observer.warning("step \(step.id): \(what); allow_untrained_teacher lets it teach all the same")
+      return
+    }
+    var error = RetortError(
+      .preflight, what, at: step.configuration.source.location(of: "teacher"),
+      remedy: "fine-tune the teacher first (a step with teacher: null), or set allow_untrained_teacher: true")
+    error.isCollective = true
+    throw error
+  }
+}

@@ -1,0 +1,50 @@
+/// How this process was started, as far as the environment tells; a pure function of it.
+package struct LaunchEnvironment: Equatable, Sendable {
+  package enum Launcher: Equatable, Sendable {
+    /// Started alone: no MPI.
+    case none
+    /// Open MPI's mpirun.
+    case openMPI
+    /// A PMIx server other than mpirun's, such as `srun --mpi=pmix`.
+    case pmix
+    /// MPICH's protocol (its mpiexec, or srun with pmi2): Open MPI may or may not understand it.
+    case pmi
+    /// srun started several tasks but offers no way for them to find each other.
+    case strandedTasks
+  }
+
+  package let launcher: Launcher
+  /// This process among those started together.
+  package let rank: Int
+  /// How many were started together, where that is known.
+  package let size: Int?
+
+  package init(_ environment: [String: String]) {
+    func number(_ name: String) -> Int? { environment[name].flatMap { Int($0) } }
+    let slurmRank = number("SLURM_PROCID")
+    // The tasks of this srun. SLURM_NTASKS alone may be the whole allocation, seen from the batch script.
+    let stepTasks = slurmRank == nil ? nil : number("SLURM_STEP_NUM_TASKS")
+
+    // mpirun comes first: inside an allocation it starts its daemons with srun, whose variables then count daemons.
+    if let size = number("OMPI_COMM_WORLD_SIZE") {
+      self.init(.openMPI, rank: number("OMPI_COMM_WORLD_RANK") ?? number("PMIX_RANK") ?? 0, size: size)
+    } else if let rank = number("PMIX_RANK") {
+      self.init(.pmix, rank: rank, size: stepTasks)
+    } else if let rank = number("PMI_RANK") {
+      self.init(.pmi, rank: rank, size: number("PMI_SIZE") ?? stepTasks)
+    } else if let rank = slurmRank, let tasks = stepTasks, tasks > 1 {
+      self.init(.strandedTasks, rank: rank, size: tasks)
+    } else if let rank = slurmRank, rank > 0, let tasks = number("SLURM_NTASKS"), tasks > 1 {
+      // Only a task of a step has a rank above 0; a batch script is always 0.
+      self.init(.strandedTasks, rank: rank, size: tasks)
+    } else {
+      self.init(.none, rank: 0, size: 1)
+    }
+  }
+
+  private init(_ launcher: Launcher, rank: Int, size: Int?) {
+    self.launcher = launcher
+    self.rank = rank
+    self.size = size
+  }
+}

@@ -1,0 +1,80 @@
+import CMPI
+
+// All chunks of an operation are started at once: MPI wants nonblocking collectives in one order on all ranks, which
+// a window that moves with each rank's own progress would not keep.
+extension MPICommunicator {
+  public func iAllReduce<T: CollectiveElement>(
+    _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction, keeping owner: AnyObject?
+  ) throws -> PendingOperation {
+    guard let base = buffer.baseAddress, buffer.count > 0 else { return .completed() }
+    let operation = MPIOperation(self, keeping: owner)
+    for chunk in chunking.chunks(of: buffer.count, stride: MemoryLayout<T>.stride) {
+      try operation.start("MPI_Iallreduce") {
+        MPI_Iallreduce(
+          cmpi_in_place(), base + chunk.lowerBound, Int32(chunk.count), T.elementKind.datatype, reduction.operation,
+          handle, $0)
+      }
+    }
+    return operation
+  }
+
+  public func iReduceScatter<T: CollectiveElement>(
+    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
+  ) throws -> PendingOperation {
+    checkReduceScatter(send: send.count, receive: receive.count)
+    guard let source = send.baseAddress, let target = receive.baseAddress, receive.count > 0 else {
+      return .completed()
+    }
+    let chunks = chunking.blockChunks(of: receive.count, stride: MemoryLayout<T>.stride, ranks: size)
+    var types = BlockTypes(T.self, blockCount: receive.count)
+    return try exchangeAndSum(source, target, Array(chunks), &types, keeping: owner)
+  }
+
+  /// Starts the exchange of some chunks of the blocks; each is summed in rank order when it has come.
+  ///
+  /// MPI_Ireduce_scatter_block would reduce to one rank and scatter from there (Open MPI 4.1), and its order of
+  /// summation is its own. Scratch holds, for every chunk in turn, [P, width].
+  func exchangeAndSum<T: CollectiveElement>(
+    _ source: UnsafePointer<T>, _ target: UnsafeMutablePointer<T>, _ chunks: [Range<Int>], _ types: inout BlockTypes,
+    keeping owner: AnyObject?
+  ) throws -> MPIOperation {
+    let ranks = size
+    let first = chunks[0].lowerBound
+    let total = chunks.reduce(0) { $0 + $1.count }
+    let lease = scratch.lease(bytes: ranks * total * MemoryLayout<T>.stride)
+    let parts = lease.bind(to: T.self)
+    let operation = MPIOperation(self, keeping: owner) { index in
+      let chunk = chunks[index]
+      T.sum(
+        parts: parts + ranks * (chunk.lowerBound - first), partCount: ranks, stride: chunk.count,
+        into: target + chunk.lowerBound, count: chunk.count)
+    }
+    for chunk in chunks {
+      let type = try types.type(width: chunk.count)
+      try operation.start("MPI_Ialltoall") {
+        MPI_Ialltoall(
+          source + chunk.lowerBound, 1, type, parts + ranks * (chunk.lowerBound - first), Int32(chunk.count),
+          T.elementKind.datatype, handle, $0)
+      }
+    }
+    operation.keep([lease] + types.all)
+    return operation
+  }
+
+  public func iAllGather<T: CollectiveElement>(
+    _ buffer: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
+  ) throws -> PendingOperation {
+    let blockCount = blockCount(of: buffer.count, "allGather")
+    guard let base = buffer.baseAddress, blockCount > 0 else { return .completed() }
+    let operation = MPIOperation(self, keeping: owner)
+    var types = BlockTypes(T.self, blockCount: blockCount)
+    for chunk in chunking.blockChunks(of: blockCount, stride: MemoryLayout<T>.stride, ranks: size) {
+      let type = try types.type(width: chunk.count)
+      try operation.start("MPI_Iallgather") {
+        MPI_Iallgather(cmpi_in_place(), 0, type, base + chunk.lowerBound, 1, type, handle, $0)
+      }
+    }
+    operation.keep(types.all)
+    return operation
+  }
+}

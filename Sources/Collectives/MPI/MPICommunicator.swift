@@ -1,0 +1,55 @@
+import CMPI
+
+/// A group of MPI ranks. Made by `MPISession.start` and by `split`; see `Communicator` for the contract.
+public final class MPICommunicator: Communicator {
+  public let rank: Int
+  public let size: Int
+  public let hostName: String
+  public var chunking: Chunking
+  let handle: MPI_Comm
+  let scratch = ScratchPool()
+  let mailbox = SelfMailbox()
+  /// How many scratch blocks were ever allocated; constant in a steady state.
+  package var scratchAllocations: Int { scratch.allocations }
+  /// Whether the handle is freed with this object; the world is not.
+  private let isOwned: Bool
+
+  init(_ handle: MPI_Comm, isOwned: Bool, chunking: Chunking) throws {
+    self.handle = handle
+    self.isOwned = isOwned
+    self.chunking = chunking
+    var rank: Int32 = 0
+    var size: Int32 = 0
+    try check(MPI_Comm_rank(handle, &rank), "MPI_Comm_rank")
+    try check(MPI_Comm_size(handle, &size), "MPI_Comm_size")
+    self.rank = Int(rank)
+    self.size = Int(size)
+    hostName = currentHostName()
+  }
+
+  deinit {
+    guard isOwned, cmpi_is_live() != 0 else { return }
+    var freed: MPI_Comm? = handle
+    MPI_Comm_free(&freed)
+  }
+
+  public func split(color: Int, key: Int) throws -> any Communicator {
+    precondition((0...Int(Int32.max)).contains(color), "split: color \(color) is negative or too large")
+    // MPI's keys are C ints; any order of Int keys is kept by their places in the sorted list.
+    let keys = try allGather(key)
+    let place = Set(keys).sorted().firstIndex(of: key) ?? 0
+    var made: MPI_Comm?
+    try check(MPI_Comm_split(handle, Int32(color), Int32(place), &made), "MPI_Comm_split")
+    return try MPICommunicator(made!, isOwned: true, chunking: chunking)
+  }
+
+  public func splitByNode() throws -> any Communicator {
+    var made: MPI_Comm?
+    try check(
+      MPI_Comm_split_type(handle, cmpi_comm_type_shared(), Int32(rank), cmpi_info_null(), &made),
+      "MPI_Comm_split_type")
+    return try MPICommunicator(made!, isOwned: true, chunking: chunking)
+  }
+
+  public func barrier() throws { try check(MPI_Barrier(handle), "MPI_Barrier") }
+}

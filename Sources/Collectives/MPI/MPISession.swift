@@ -1,0 +1,113 @@
+import CMPI
+import Foundation
+import Platform
+
+/// The one connection of this process to its peers: started once, finished once.
+///
+/// Whether MPI is live is asked of MPI itself, so that `finish` and `abort` are safe at any moment and in any order.
+public enum MPISession {
+  /// Which thread calls MPI.
+  public enum Threading: Sendable {
+    /// The thread that starts the session, and no other (MPI_THREAD_FUNNELED).
+    case oneThread
+    /// Any thread, one at a time (MPI_THREAD_SERIALIZED): for test runners that choose the thread.
+    case oneAtATime
+  }
+
+  /// The rank that the launcher gave this process, known before `start`; 0 when started alone.
+  ///
+  /// For messages that one rank prints for all.
+  public static var launchedRank: Int { LaunchEnvironment(ProcessInfo.processInfo.environment).rank }
+
+  /// The name and version of the MPI library, such as "Open MPI v4.1.4, …"; works without a session.
+  public static var libraryVersion: String {
+    var text = [CChar](repeating: 0, count: Int(cmpi_max_library_version_string()) + 1)
+    var length: Int32 = 0
+    MPI_Get_library_version(&text, &length)
+    return String(decoding: text.prefix(Int(length)).prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Whether MPI can be called.
+  public static var isLive: Bool { cmpi_is_live() != 0 }
+
+  /// Joins the peers that the launcher started with this process, or stays alone when there was no launcher.
+  ///
+  /// Throws `.preflight` where several processes were started that cannot find each other, `.configuration` for a bad
+  /// `RETORT_MPI_CHUNK_BYTES`; both collective. To be called once.
+  public static func start(threading: Threading = .oneThread) throws -> any Communicator {
+    let environment = ProcessInfo.processInfo.environment
+    let launch = LaunchEnvironment(environment)
+    if launch.launcher == .none { return SoloCommunicator(chunking: try Chunking(environment: environment)) }
+    if launch.launcher == .strandedTasks { throw stranded(launch) }
+    precondition(!isLive, "MPISession.start: a session is live already")
+
+    let wanted = threading == .oneThread ? cmpi_thread_funneled() : cmpi_thread_serialized()
+    var provided: Int32 = 0
+    try check(MPI_Init_thread(nil, nil, wanted, &provided), "MPI_Init_thread")
+    finishAtExit()
+    let world = try MPICommunicator(cmpi_comm_world(), isOwned: false, chunking: Chunking())
+    if world.size == 1, let size = launch.size, size > 1 { throw stranded(launch) }
+    try world.agree {
+      guard provided >= wanted else {
+        throw RetortError(
+          .preflight, "this MPI library grants thread level \(provided), \(wanted) is needed", at: libraryVersion,
+          remedy: "use an MPI library with thread support")
+      }
+      world.chunking = try Chunking(environment: environment)
+    }
+    let chunkBytes = String(world.chunking.bytes)
+    try world.requireEqual(chunkBytes, label: "environment variable \(Chunking.variable)")
+    return world
+  }
+
+  /// Leaves the job in order; collective. Does nothing when MPI is not live.
+  ///
+  /// Print before it: the first rank that exits with a failure makes mpirun kill the others.
+  public static func finish() {
+    fflush(nil)
+    guard isLive else { return }
+    // Finalising with an operation in flight would wait for peers that may be gone.
+    if abandonedOperations > 0 { abort(RetortError.Kind.peer.rawValue) }
+    MPI_Finalize()
+  }
+
+  /// Ends this process and, under MPI, all its peers, with an exit code.
+  public static func abort(_ code: Int32) -> Never {
+    fflush(nil)
+    if isLive { MPI_Abort(cmpi_comm_world(), code) }
+    exit(code)
+  }
+
+  /// Finalises MPI when the process exits in order without `finish` (a test bundle has no other end), and ends the
+  /// job when it exits with a failure: waiting for peers in MPI_Finalize could last for ever then.
+  private static func finishAtExit() {
+    on_exit(
+      { status, _ in
+        guard MPISession.isLive else { return }
+        if status == 0 {
+          MPISession.finish()
+        } else {
+          fflush(nil)
+          MPI_Abort(cmpi_comm_world(), status)
+        }
+      }, nil)
+  }
+
+  /// Operations that were dropped before they were complete. One thread at a time calls MPI, and it alone counts.
+  nonisolated(unsafe) private static var abandonedOperations = 0
+
+  static func noteAbandonedOperation() { abandonedOperations += 1 }
+
+  private static func stranded(_ launch: LaunchEnvironment) -> RetortError {
+    let others = launch.size.map { "\($0) processes were" } ?? "Several processes were"
+    var error = RetortError(
+      .preflight,
+      "\(others) started together, but they cannot find each other, so that each would train alone",
+      at: currentHostName(),
+      remedy: launch.launcher == .pmi
+        ? "start them with the mpirun of this MPI library, or with `srun --mpi=pmix`"
+        : "start them with `srun --mpi=pmix`, or with mpirun inside the allocation")
+    error.isCollective = true
+    return error
+  }
+}

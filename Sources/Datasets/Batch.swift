@@ -1,0 +1,64 @@
+/// Examples packed one behind the other, without padding.
+///
+/// B: examples, T: tokens of all of them together, F: numeric columns.
+///
+///     offsets    0        3                 8      10      B = 3, T = 10
+///     tokens    |a a a    |b b b b b        |c c   |
+///     positions |0 1 2    |0 1 2 3 4        |0 1   |
+public struct Batch: Sendable, Equatable {
+  /// Token ids, [T].
+  public var tokens: [Int32] = []
+  /// Segment of each token (0 first text, 1 second), [T].
+  public var typeIDs: [Int32] = []
+  /// Place of each token in its own sequence, from 0, [T].
+  public var positions: [Int32] = []
+  /// Where each sequence starts in `tokens`, and T at the end, [B+1].
+  public var offsets: [Int32] = [0]
+  /// Class of each example, -1 where unknown, [B].
+  public var labels: [Int32] = []
+  /// Index of each example in its data set, [B].
+  public var samples: [Int] = []
+  /// Hash of the content of each example, by which signals are cached, [B].
+  public var contentHashes: [UInt64] = []
+  /// Numeric columns, row by row, [B, F]; empty for token data.
+  public var features: [Float] = []
+  /// F; 0 for token data.
+  public var featureCount = 0
+
+  /// The empty batch.
+  public init() {}
+
+  /// The examples of `dataset` with these indices, in this order.
+  public init(of dataset: any ExampleSource, samples: [Int]) { self = dataset.batch(samples) }
+
+  /// B.
+  public var count: Int { samples.count }
+
+  /// T.
+  public var tokenCount: Int { tokens.count }
+
+  /// The longest sequence; 0 in an empty batch and for numeric columns.
+  public var maxSequenceLength: Int {
+    var longest: Int32 = 0
+    for (start, end) in zip(offsets, offsets.dropFirst()) { longest = max(longest, end - start) }
+    return Int(longest)
+  }
+
+  /// Appends one token sequence; `typeIDs` nil stands for all zeros.
+  public mutating func append(
+    tokens: UnsafeBufferPointer<Int32>, typeIDs: UnsafeBufferPointer<Int32>?, label: Int32 = -1, sample: Int,
+    contentHash: UInt64
+  ) {
+    self.tokens.append(contentsOf: tokens)
+    if let typeIDs {
+      self.typeIDs.append(contentsOf: typeIDs)
+    } else {
+      self.typeIDs.append(contentsOf: repeatElement(0, count: tokens.count))
+    }
+    positions.append(contentsOf: 0..<Int32(tokens.count))
+    offsets.append(Int32(self.tokens.count))
+    labels.append(label)
+    samples.append(sample)
+    contentHashes.append(contentHash)
+  }
+}

@@ -1,0 +1,34 @@
+/// A 64-bit hash of token sequences that is the same on every machine and in every run.
+///
+/// Words are folded in with a multiplication by an odd constant and a rotation, and a finaliser spreads the last
+/// ones; the length comes first, so that a sequence and its prefix differ. It guards against accidents, not attacks.
+enum ContentHash {
+  private static func fold(_ state: UInt64, _ word: UInt64) -> UInt64 {
+    let mixed = (state ^ word) &* 0x9e37_79b9_7f4a_7c15
+    return (mixed << 29 | mixed >> 35) &* 0xbf58_476d_1ce4_e5b9
+  }
+
+  private static func finish(_ state: UInt64) -> UInt64 {
+    var z = state ^ (state >> 31)
+    z = z &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 29)
+  }
+
+  /// The hash of ids and, where not all are zero, their segments.
+  static func of(tokens: UnsafeBufferPointer<Int32>, typeIDs: UnsafeBufferPointer<Int32>?) -> UInt64 {
+    var state = fold(0x2545_f491_4f6c_dd1d, UInt64(tokens.count))
+    for token in tokens { state = fold(state, UInt64(UInt32(bitPattern: token))) }
+    if let typeIDs {
+      state = fold(state, 0x7479_7065)
+      for type in typeIDs { state = fold(state, UInt64(UInt32(bitPattern: type))) }
+    }
+    return finish(state)
+  }
+
+  /// The hash of a row of numbers by their bits.
+  static func of(features: UnsafeBufferPointer<Float>) -> UInt64 {
+    var state = fold(0x6a09_e667_f3bc_c909, UInt64(features.count))
+    for value in features { state = fold(state, UInt64(value.bitPattern)) }
+    return finish(state)
+  }
+}

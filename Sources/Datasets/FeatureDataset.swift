@@ -1,0 +1,198 @@
+import Collectives
+import Platform
+
+/// Rows of numbers with their classes, in memory on every rank.
+public final class FeatureDataset: ExampleSource {
+  public let kind = TaskKind.features
+  public let labels: LabelSet?
+  public let digest: String
+  public let notes: [String]
+  /// The names of the columns, [F]; `features[i]` where rows are lists.
+  public let columnNames: [String]
+  /// Row by row, [N, F].
+  public let values: [Float]
+  /// The mean of each column, [F].
+  public let means: [Float]
+  /// The standard deviation of each column over all N rows, [F]; 0 for a constant column.
+  public let standardDeviations: [Float]
+  private let classes: [Int32]
+
+  /// F.
+  public var featureCount: Int { columnNames.count }
+  public var count: Int { classes.count }
+  public let lengths: [Int32]
+  public func length(_ index: Int) -> Int { 1 }
+  public func label(_ index: Int) -> Int32 { classes[index] }
+
+  /// The numbers of a row, [F].
+  public func features(_ index: Int) -> ArraySlice<Float> {
+    values[(index * featureCount)..<((index + 1) * featureCount)]
+  }
+
+  /// A 64-bit hash of a row's numbers, the same in every run and on every machine.
+  public func contentHash(_ index: Int) -> UInt64 {
+    values.withUnsafeBufferPointer {
+      ContentHash.of(
+        features: UnsafeBufferPointer(rebasing: $0[(index * featureCount)..<((index + 1) * featureCount)]))
+    }
+  }
+
+  public func batch(_ samples: [Int]) -> Batch {
+    var batch = Batch()
+    batch.featureCount = featureCount
+    batch.features.reserveCapacity(samples.count * featureCount)
+    batch.offsets = [Int32](repeating: 0, count: samples.count + 1)
+    for sample in samples {
+      batch.features += features(sample)
+      batch.labels.append(classes[sample])
+      batch.samples.append(sample)
+      batch.contentHashes.append(contentHash(sample))
+    }
+    return batch
+  }
+
+  private init(_ table: FeatureTable, labels: LabelSet?, digest: String, notes: [String]) {
+    columnNames = table.names
+    values = table.values
+    classes = table.classes
+    lengths = [Int32](repeating: 1, count: table.classes.count)
+    (means, standardDeviations) = FeatureDataset.statistics(table.values, table.names.count)
+    self.labels = labels
+    self.digest = digest
+    self.notes = notes
+  }
+
+  /// Reads a file of numeric columns, or JSON Lines with `{"features": […]}`.
+  ///
+  /// Collective: all ranks call it with the same arguments and throw the same error: `.input` with file and line for a
+  /// field that is no finite number, and for a label outside the set; `.preflight` where ranks see different files.
+  ///
+  /// - Parameters:
+  ///   - task: its `columns.features` are read in their order; nil: all columns but the label.
+  ///   - labels: the classes; nil: found in the file where labels are required, otherwise not read.
+  ///   - requiresLabels: whether a row without a label is refused; otherwise it gets -1.
+  public static func open(
+    _ path: String, task: TaskDescription, labels: LabelSet? = nil, requiresLabels: Bool = true,
+    on communicator: any Communicator
+  ) throws -> FeatureDataset {
+    let (file, columns) = try communicator.agree {
+      let file = try task.open(path)
+      try file.requireRows()
+      return (file, try task.columns(in: file))
+    }
+    var labels = labels
+    var notes: [String] = []
+    if labels == nil, requiresLabels, let column = columns.label {
+      let scan = try LabelScan(file, column: column, on: communicator)
+      labels = try communicator.agree { try scan.labelSet() }
+      notes = scan.notes
+    }
+    try communicator.agree { try labels?.requireDistinctNames() }
+    let content = file.contentDigest()
+    try communicator.requireEqual(content, label: "the content of \(path)")
+    let table = try communicator.agree { try FeatureTable(file, columns, labels, requiresLabels) }
+    let digest = Digest()
+    digest.update("retort features")
+    digest.update(content)
+    table.names.forEach(digest.update(_:))
+    digest.update(columns.label ?? "")
+    digest.update(UInt64(labels?.count ?? 0))
+    for name in labels?.names ?? [] { digest.update(name) }
+    return FeatureDataset(table, labels: labels, digest: digest.finish(), notes: notes)
+  }
+
+  /// Mean and standard deviation of each column by Welford's updates, which do not cancel.
+  private static func statistics(_ values: [Float], _ columns: Int) -> ([Float], [Float]) {
+    var mean = [Double](repeating: 0, count: columns)
+    var squares = [Double](repeating: 0, count: columns)
+    let rows = values.count / max(1, columns)
+    for row in 0..<rows {
+      for column in 0..<columns {
+        let value = Double(values[row * columns + column])
+        let difference = value - mean[column]
+        mean[column] += difference / Double(row + 1)
+        squares[column] += difference * (value - mean[column])
+      }
+    }
+    return (mean.map { Float($0) }, squares.map { Float(($0 / Double(max(1, rows))).squareRoot()) })
+  }
+}
+
+/// The parsed rows.
+private struct FeatureTable {
+  var names: [String]
+  var values: [Float] = []
+  var classes: [Int32] = []
+
+  init(_ file: RowFile, _ columns: DatasetColumns, _ labels: LabelSet?, _ requiresLabels: Bool) throws {
+    let mayLack = !requiresLabels && file.format != .jsonl
+    let label = columns.label.flatMap { mayLack && !file.columns.contains($0) ? nil : $0 }
+    if requiresLabels && label == nil {
+      throw RetortError(
+        .input, "there is no column \"label\"; found: \(RowFile.quoted(file.columns))", at: file.path,
+        remedy: "name the column under task: {label: …}")
+    }
+    let isList = columns.features == nil && file.format == .jsonl && file.columns.contains("features")
+    names = isList ? ["features"] : columns.features ?? file.columns.filter { $0 != columns.label }
+    if names.isEmpty {
+      throw RetortError(.input, "there is no column besides the label", at: file.path, remedy: "give numeric columns")
+    }
+    let selection = try file.select(names + (labels == nil ? [] : [label].compactMap { $0 }))
+    let inputs = names
+    for row in 0..<file.count {
+      let fields = try file.read(row, selection)
+      if isList {
+        try appendList(fields[0], file, row)
+      } else {
+        for (place, name) in inputs.enumerated() { values.append(try number(fields[place], name, file, row)) }
+      }
+      let hasLabel = fields.count > inputs.count
+      let field = hasLabel ? fields[inputs.count] : .absent
+      classes.append(
+        try labels?.index(of: field, required: requiresLabels, at: file.location(of: row)) ?? -1)
+    }
+  }
+
+  private mutating func appendList(_ field: FieldValue, _ file: RowFile, _ row: Int) throws {
+    guard case .list(let numbers) = field, !numbers.isEmpty else {
+      let what = field == .list([]) ? "an empty list" : field.kind
+      throw RetortError(
+        .input, "\"features\" is \(what), a list of numbers was expected", at: file.location(of: row),
+        remedy: "write {\"features\": [0.5, …], \"label\": …}")
+    }
+    if row == 0 { names = numbers.indices.map { "features[\($0)]" } }
+    if numbers.count != names.count {
+      throw RetortError(
+        .input, "\"features\" has \(numbers.count) numbers where the first row has \(names.count)",
+        at: file.location(of: row), remedy: "give every row the same columns")
+    }
+    for (place, number) in numbers.enumerated() {
+      values.append(try finite(number, "features[\(place)]", file, row))
+    }
+  }
+
+  private func number(_ field: FieldValue, _ column: String, _ file: RowFile, _ row: Int) throws -> Float {
+    switch field {
+    case .integer(let value): return try finite(Double(value), column, file, row)
+    case .real(let value): return try finite(value, column, file, row)
+    case .flag(let value): return value ? 1 : 0
+    case .text(let text):
+      if let value = Double(text.trimmed) { return try finite(value, column, file, row) }
+      throw refusal("\"\(text)\" is no number", column, file, row)
+    case .absent: throw refusal("the field is missing", column, file, row)
+    case .list, .other: throw refusal("\(field.kind) is no number", column, file, row)
+    }
+  }
+
+  private func finite(_ value: Double, _ column: String, _ file: RowFile, _ row: Int) throws -> Float {
+    let number = Float(value)
+    if !number.isFinite { throw refusal("\(value) is no finite 32-bit number", column, file, row) }
+    return number
+  }
+
+  private func refusal(_ what: String, _ column: String, _ file: RowFile, _ row: Int) -> RetortError {
+    RetortError(
+      .input, what, at: "\(file.location(of: row)), column \"\(column)\"",
+      remedy: "correct the row, or name the numeric columns under task: {features: […]}")
+  }
+}

@@ -1,0 +1,265 @@
+/// Reads one line of JSON Lines straight from its bytes: an object, of which only the wanted members are kept.
+///
+/// The whole line is checked against RFC 8259. The bytes must be valid UTF-8.
+struct JSONLine {
+  /// What is wrong and at which byte of the line (counted from 1).
+  struct Failure: Error {
+    let what: String
+    let column: Int
+  }
+
+  private let bytes: UnsafeRawBufferPointer
+  private var at = 0
+  private static let deepest = 64
+
+  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  /// Walks the members in the order of the line; `keep` says for each name whether its value is wanted.
+  mutating func members(keep: (String) -> Bool, found: (String, FieldValue) -> Void) throws(Failure) {
+    skipSpace()
+    guard peek == UInt8(ascii: "{") else { throw failure("a JSON object in braces was expected") }
+    try walkObject(depth: 0) { line, name throws(Failure) in
+      if keep(name) {
+        let value = try line.value(depth: 1)
+        found(name, value)
+      } else {
+        try line.skip(depth: 1)
+      }
+    }
+    skipSpace()
+    if at < bytes.count { throw failure("more text follows the object") }
+  }
+
+  private var peek: UInt8? { at < bytes.count ? bytes[at] : nil }
+
+  private func failure(_ what: String) -> Failure { Failure(what: what, column: at + 1) }
+
+  private mutating func skipSpace() {
+    while at < bytes.count, bytes[at] == 0x20 || bytes[at] == 0x09 || bytes[at] == 0x0d || bytes[at] == 0x0a { at += 1 }
+  }
+
+  /// `{ "name": value, … }`; `member` must consume the value.
+  private mutating func walkObject(
+    depth: Int, _ member: (inout JSONLine, String) throws(Failure) -> Void
+  ) throws(Failure) {
+    at += 1
+    skipSpace()
+    if peek == UInt8(ascii: "}") {
+      at += 1
+      return
+    }
+    while true {
+      skipSpace()
+      guard peek == UInt8(ascii: "\"") else { throw failure("a name in quotes was expected") }
+      let name = try string()
+      skipSpace()
+      guard peek == UInt8(ascii: ":") else { throw failure("a colon was expected after \"\(name)\"") }
+      at += 1
+      try member(&self, name)
+      skipSpace()
+      if peek == UInt8(ascii: ",") {
+        at += 1
+      } else if peek == UInt8(ascii: "}") {
+        at += 1
+        return
+      } else {
+        throw failure(peek == nil ? "the line ends inside the object" : "a comma or a closing brace was expected")
+      }
+    }
+  }
+
+  /// `[ item, … ]`; `item` must consume the item.
+  private mutating func walkList(_ item: (inout JSONLine) throws(Failure) -> Void) throws(Failure) {
+    at += 1
+    skipSpace()
+    if peek == UInt8(ascii: "]") {
+      at += 1
+      return
+    }
+    while true {
+      try item(&self)
+      skipSpace()
+      if peek == UInt8(ascii: ",") {
+        at += 1
+      } else if peek == UInt8(ascii: "]") {
+        at += 1
+        return
+      } else {
+        throw failure(peek == nil ? "the line ends inside a list" : "a comma or a closing bracket was expected")
+      }
+    }
+  }
+
+  private mutating func value(depth: Int) throws(Failure) -> FieldValue {
+    skipSpace()
+    switch peek {
+    case UInt8(ascii: "\""): return .text(try string())
+    case UInt8(ascii: "["): return try list(depth: depth)
+    case UInt8(ascii: "{"):
+      try skip(depth: depth)
+      return .other("an object")
+    case UInt8(ascii: "t"):
+      try word("true")
+      return .flag(true)
+    case UInt8(ascii: "f"):
+      try word("false")
+      return .flag(false)
+    case UInt8(ascii: "n"):
+      try word("null")
+      return .absent
+    default: return try number()
+    }
+  }
+
+  /// A list of numbers, or the name of what else it is.
+  private mutating func list(depth: Int) throws(Failure) -> FieldValue {
+    if depth > JSONLine.deepest { throw failure("values are nested deeper than \(JSONLine.deepest)") }
+    var numbers: [Double] = []
+    var onlyNumbers = true
+    try walkList { line throws(Failure) in
+      line.skipSpace()
+      if let next = line.peek, next == UInt8(ascii: "-") || (48...57).contains(next) {
+        switch try line.number() {
+        case .integer(let value): numbers.append(Double(value))
+        case .real(let value): numbers.append(value)
+        default: break
+        }
+      } else {
+        onlyNumbers = false
+        try line.skip(depth: depth + 1)
+      }
+    }
+    return onlyNumbers ? .list(numbers) : .other("a list that holds something other than numbers")
+  }
+
+  /// Checks and passes a value of any kind.
+  private mutating func skip(depth: Int) throws(Failure) {
+    if depth > JSONLine.deepest { throw failure("values are nested deeper than \(JSONLine.deepest)") }
+    skipSpace()
+    switch peek {
+    case UInt8(ascii: "{"): try walkObject(depth: depth) { line, _ throws(Failure) in try line.skip(depth: depth + 1) }
+    case UInt8(ascii: "["): try walkList { line throws(Failure) in try line.skip(depth: depth + 1) }
+    default: _ = try value(depth: depth)
+    }
+  }
+
+  private mutating func word(_ word: StaticString) throws(Failure) {
+    let start = at
+    let matches = word.withUTF8Buffer { expected -> Bool in
+      guard at + expected.count <= bytes.count else { return false }
+      for (offset, byte) in expected.enumerated() where bytes[at + offset] != byte { return false }
+      at += expected.count
+      return true
+    }
+    if !matches {
+      at = start
+      throw failure("a value was expected")
+    }
+  }
+}
+
+// MARK: - Numbers and strings
+
+extension JSONLine {
+  private mutating func digits() -> Int {
+    let start = at
+    while at < bytes.count, (48...57).contains(bytes[at]) { at += 1 }
+    return at - start
+  }
+
+  private mutating func number() throws(Failure) -> FieldValue {
+    let start = at
+    if peek == UInt8(ascii: "-") { at += 1 }
+    let first = peek
+    let whole = digits()
+    guard whole > 0 else {
+      at = start
+      throw failure(peek == nil ? "the line ends where a value was expected" : "a value was expected")
+    }
+    if first == UInt8(ascii: "0") && whole > 1 { throw failure("a number may not start with zeros") }
+    var isInteger = true
+    if peek == UInt8(ascii: ".") {
+      isInteger = false
+      at += 1
+      if digits() == 0 { throw failure("digits were expected after the decimal point") }
+    }
+    if peek == UInt8(ascii: "e") || peek == UInt8(ascii: "E") {
+      isInteger = false
+      at += 1
+      if peek == UInt8(ascii: "+") || peek == UInt8(ascii: "-") { at += 1 }
+      if digits() == 0 { throw failure("digits were expected in the exponent") }
+    }
+    // 18 digits always fit an Int; more are kept as a number that no integer column accepts.
+    if isInteger && whole <= 18 {
+      var value = 0
+      let negative = bytes[start] == UInt8(ascii: "-")
+      for index in (negative ? start + 1 : start)..<at { value = value * 10 + Int(bytes[index] - 48) }
+      return .integer(negative ? -value : value)
+    }
+    let text = String(decoding: bytes[start..<at], as: UTF8.self)
+    return .real(Double(text) ?? .nan)
+  }
+
+  private mutating func string() throws(Failure) -> String {
+    at += 1
+    let start = at
+    // Most strings have no escapes and are taken in one piece.
+    while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\"), bytes[at] >= 0x20 {
+      at += 1
+    }
+    if peek == UInt8(ascii: "\"") {
+      at += 1
+      return String(decoding: bytes[start..<(at - 1)], as: UTF8.self)
+    }
+    var out = [UInt8](bytes[start..<at])
+    while let byte = peek {
+      if byte == UInt8(ascii: "\"") {
+        at += 1
+        return String(decoding: out, as: UTF8.self)
+      }
+      if byte < 0x20 { throw failure("a control character must be escaped in a string") }
+      at += 1
+      if byte == UInt8(ascii: "\\") { try escape(into: &out) } else { out.append(byte) }
+    }
+    throw failure("the line ends inside a string")
+  }
+
+  private mutating func escape(into out: inout [UInt8]) throws(Failure) {
+    guard let byte = peek else { throw failure("the line ends inside a string") }
+    at += 1
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): out.append(byte)
+    case UInt8(ascii: "n"): out.append(0x0a)
+    case UInt8(ascii: "t"): out.append(0x09)
+    case UInt8(ascii: "r"): out.append(0x0d)
+    case UInt8(ascii: "b"): out.append(0x08)
+    case UInt8(ascii: "f"): out.append(0x0c)
+    case UInt8(ascii: "u"):
+      var code = try hexadecimal()
+      if (0xd800..<0xdc00).contains(code) {
+        guard peek == UInt8(ascii: "\\"), at + 1 < bytes.count, bytes[at + 1] == UInt8(ascii: "u") else {
+          throw failure("half of a surrogate pair")
+        }
+        at += 2
+        let low = try hexadecimal()
+        guard (0xdc00..<0xe000).contains(low) else { throw failure("half of a surrogate pair") }
+        code = 0x10000 + (code - 0xd800) << 10 + (low - 0xdc00)
+      }
+      guard let scalar = Unicode.Scalar(code) else { throw failure("half of a surrogate pair") }
+      out.append(contentsOf: UTF8.encode(scalar)!)
+    default: throw failure("an unknown escape in a string")
+    }
+  }
+
+  private mutating func hexadecimal() throws(Failure) -> UInt32 {
+    var code: UInt32 = 0
+    for _ in 0..<4 {
+      guard let byte = peek, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
+        throw failure("four hexadecimal digits were expected")
+      }
+      code = code << 4 | UInt32(digit)
+      at += 1
+    }
+    return code
+  }
+}

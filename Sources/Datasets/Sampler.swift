@@ -1,0 +1,151 @@
+import Tensors
+
+/// The order in which an epoch visits the examples: a pure function of (seed, epoch), equal on every rank.
+///
+/// Every example occurs exactly once an epoch. A batch is global: all ranks and accumulation steps share it and
+/// take their parts by `partition`. The last batch is the only one that may be smaller.
+public struct Sampler: Sendable {
+  /// Batches of similar length are cut from windows of this many batches of the shuffled order.
+  static let windowBatches = 50
+
+  /// N.
+  public let count: Int
+  /// Examples of an optimizer step over all ranks.
+  public let batchSize: Int
+  public let shuffle: Bool
+  /// Whether a batch holds examples of similar length; has no effect without `shuffle` or lengths.
+  public let groupByLength: Bool
+  public let seed: UInt64
+  private let lengths: [Int32]?
+
+  /// - Parameters:
+  ///   - lengths: tokens of each example, [N].
+  ///   - batchSize: examples of an optimizer step over all ranks, at least 1.
+  public init(lengths: [Int32], batchSize: Int, shuffle: Bool, groupByLength: Bool, seed: UInt64) {
+    self.init(lengths, lengths.count, batchSize, shuffle, groupByLength, seed)
+  }
+
+  /// A sampler of examples that are all equally long.
+  public init(count: Int, batchSize: Int, shuffle: Bool, seed: UInt64) {
+    self.init(nil, count, batchSize, shuffle, false, seed)
+  }
+
+  private init(
+    _ lengths: [Int32]?, _ count: Int, _ batchSize: Int, _ shuffle: Bool, _ groupByLength: Bool, _ seed: UInt64
+  ) {
+    precondition(batchSize > 0, "a batch needs at least one example, not \(batchSize)")
+    self.lengths = lengths
+    self.count = count
+    self.batchSize = batchSize
+    self.shuffle = shuffle
+    self.groupByLength = groupByLength
+    self.seed = seed
+  }
+
+  /// Optimizer steps of an epoch: ⌈N / batchSize⌉.
+  public var stepsPerEpoch: Int { (count + batchSize - 1) / batchSize }
+
+  /// The global batches of an epoch (counted from 0), as indices of examples.
+  public func batches(epoch: Int) -> [[Int]] {
+    guard shuffle else { return Sampler.cut(Array(0..<count), batchSize) }
+    var order = Array(0..<count)
+    var random = RandomStream(seed: seed, purpose: "shuffle", UInt64(epoch))
+    Sampler.permute(&order, &random)
+    guard groupByLength, let lengths else { return Sampler.cut(order, batchSize) }
+    return grouped(order, lengths, epoch)
+  }
+
+  /// Sorts windows of the shuffled order by length, cuts them into batches and shuffles the batches.
+  ///
+  /// The examples of the short last batch are the tail of the shuffled order, so that no length is favoured there.
+  private func grouped(_ order: [Int], _ lengths: [Int32], _ epoch: Int) -> [[Int]] {
+    let full = count / batchSize * batchSize
+    var batches: [[Int]] = []
+    batches.reserveCapacity(stepsPerEpoch)
+    let window = Sampler.windowBatches * batchSize
+    for start in stride(from: 0, to: full, by: window) {
+      let part = Sampler.sortedByLength(Array(order[start..<min(start + window, full)]), lengths)
+      batches += Sampler.cut(part, batchSize)
+    }
+    var random = RandomStream(seed: seed, purpose: "batch order", UInt64(epoch))
+    Sampler.permute(&batches, &random)
+    if full < count { batches.append(Array(order[full...])) }
+    return batches
+  }
+
+  /// Fisher and Yates' shuffle.
+  private static func permute<T>(_ items: inout [T], _ random: inout RandomStream) {
+    for last in stride(from: items.count - 1, to: 0, by: -1) { items.swapAt(last, random.below(last + 1)) }
+  }
+
+  private static func cut(_ order: [Int], _ size: Int) -> [[Int]] {
+    stride(from: 0, to: order.count, by: size).map { Array(order[$0..<min($0 + size, order.count)]) }
+  }
+
+  /// The indices by length, longest first; equal lengths keep their order.
+  static func sortedByLength(_ order: [Int], _ lengths: [Int32]) -> [Int] {
+    order.enumerated().sorted { a, b in
+      let (left, right) = (lengths[a.element], lengths[b.element])
+      return left != right ? left > right : a.offset < b.offset
+    }.map(\.element)
+  }
+}
+
+extension Sampler {
+  /// Splits a batch into parts of about equal numbers of tokens, for ranks × accumulation steps.
+  ///
+  /// The longest example goes to the part with the fewest tokens (then the fewest examples, then the lowest index),
+  /// so a part is empty only where there are fewer examples than parts. Packed examples cost by the token, so tokens
+  /// decide and not examples; with equal lengths the counts differ by at most one. A part keeps the batch's order.
+  ///
+  /// - Parameter lengths: tokens of each example of the data set, [N], at least 1 each.
+  public static func partition(_ batch: [Int], lengths: [Int32], parts: Int) -> [[Int]] {
+    precondition(parts > 0, "a batch is split into at least one part, not \(parts)")
+    if parts == 1 { return [batch] }
+    let sizes = batch.map { lengths[$0] }
+    var result = [[Int]](repeating: [], count: parts)
+    var load = [Int](repeating: 0, count: parts)
+    for place in sortedByLength(Array(batch.indices), sizes) {
+      var best = 0
+      for part in 1..<parts where (load[part], result[part].count) < (load[best], result[best].count) { best = part }
+      result[best].append(place)
+      load[best] += Int(sizes[place])
+    }
+    return result.map { $0.sorted().map { batch[$0] } }
+  }
+
+  /// The examples that each rank evaluates, as batches: every example exactly once over all ranks.
+  ///
+  /// Examples are sorted by length, longest first, cut where a batch would have more than `batchSize` examples or
+  /// `batchTokens` tokens (one example alone may be longer), and dealt to the rank with the fewest tokens. Ranks may
+  /// get different numbers of batches, and none where there are fewer examples than ranks.
+  ///
+  /// - Returns: [ranks][batches of the rank][examples of the batch].
+  public static func evaluationShards(
+    count: Int, lengths: [Int32]?, ranks: Int, batchSize: Int, batchTokens: Int = .max
+  ) -> [[[Int]]] {
+    precondition(ranks > 0 && batchSize > 0 && batchTokens > 0, "ranks and batches are at least one")
+    let order = lengths.map { sortedByLength(Array(0..<count), $0) } ?? Array(0..<count)
+    // Small sets are cut finer, so that each rank has something to do.
+    let size = max(1, min(batchSize, count / ranks))
+    var shards = [[[Int]]](repeating: [], count: ranks)
+    var load = [Int](repeating: 0, count: ranks)
+    var batch: [Int] = []
+    var tokens = 0
+    func deal() {
+      let rank = load.indices.min { (load[$0], $0) < (load[$1], $1) }!
+      shards[rank].append(batch)
+      load[rank] += tokens
+      batch = []
+      tokens = 0
+    }
+    for index in order {
+      let length = lengths.map { Int($0[index]) } ?? 1
+      if !batch.isEmpty && (batch.count == size || tokens + length > batchTokens) { deal() }
+      batch.append(index)
+      tokens += length
+    }
+    if !batch.isEmpty { deal() }
+    return shards
+  }
+}

@@ -1,0 +1,170 @@
+import Dispatch
+import Platform
+import Tokenizers
+
+/// Turns rows of a file into token ids and classes.
+struct ExampleReader: Sendable {
+  let file: RowFile
+  let columns: DatasetColumns
+  let labels: LabelSet?
+  let requiresLabels: Bool
+  let tokenizer: (any Tokenizer)?
+  let maxLength: Int?
+  private let selection: RowSelection
+  // Places of the columns in the selection.
+  private let textPlace: Int
+  private let pairPlace: Int?
+  private let labelPlace: Int?
+
+  /// Throws `.input` where the file lacks a column, `.configuration` where text comes without a tokenizer.
+  init(
+    _ file: RowFile, _ columns: DatasetColumns, labels: LabelSet?, requiresLabels: Bool, tokenizer: (any Tokenizer)?,
+    maxLength: Int?
+  ) throws {
+    var columns = columns
+    if !requiresLabels, let label = columns.label, file.format != .jsonl, !file.columns.contains(label) {
+      columns.label = nil
+    }
+    if requiresLabels && columns.label == nil {
+      throw RetortError(
+        .input, "there is no column \"label\"; found: \(RowFile.quoted(file.columns))", at: file.path,
+        remedy: "name the column under task: {label: …}")
+    }
+    if columns.ids != nil { columns.text = nil }
+    guard let first = columns.ids ?? columns.text else {
+      throw RetortError(.configuration, "neither a text column nor an ids column is named", at: file.path)
+    }
+    if columns.ids == nil && tokenizer == nil {
+      throw RetortError(
+        .configuration, "the data is text and there is no tokenizer to read it", at: file.path,
+        remedy: "put tokenizer.json or vocab.txt into the model directory, or give data with ids")
+    }
+    self.file = file
+    self.columns = columns
+    self.labels = labels
+    self.requiresLabels = requiresLabels
+    self.tokenizer = columns.ids == nil ? tokenizer : nil
+    self.maxLength = maxLength
+    var names = [first]
+    textPlace = 0
+    pairPlace = columns.ids == nil && columns.textPair != nil ? names.count : nil
+    if let pair = columns.textPair, pairPlace != nil { names.append(pair) }
+    // Without a set there is nothing a label could mean.
+    labelPlace = columns.label != nil && labels != nil ? names.count : nil
+    if let label = columns.label, labelPlace != nil { names.append(label) }
+    selection = try file.select(names)
+  }
+
+  /// Appends rows of the file; throws `.input` with the line of the first that is refused.
+  func read(_ rows: Range<Int>, into out: inout TokenRows) throws {
+    for row in rows { try read(row, into: &out) }
+  }
+
+  /// Reads rows with several threads; the result is the same as with one.
+  ///
+  /// Where rows are refused, the first of them is returned with its error.
+  func read(_ rows: Range<Int>, threads: Int) -> (parts: [TokenRows], failure: (row: Int, error: any Error)?) {
+    let pieces = min(max(1, threads), max(1, rows.count))
+    let results = ResultSlots(pieces)
+    DispatchQueue.concurrentPerform(iterations: pieces) { piece in
+      var part = TokenRows()
+      for row in slice(rows, part: piece, of: pieces) {
+        do { try read(row, into: &part) } catch {
+          results.failures[piece] = (row, error)
+          break
+        }
+      }
+      results.parts[piece] = part
+    }
+    return (Array(results.parts), results.failures.lazy.compactMap { $0 }.first)
+  }
+
+  private func read(_ row: Int, into out: inout TokenRows) throws {
+    let fields = try file.read(row, selection)
+    let label = try labelPlace.map { place in
+      try labels!.index(of: fields[place], required: requiresLabels, at: file.location(of: row))
+    }
+    let line = file.line(of: row)
+    guard let tokenizer else {
+      var ids = try ids(fields[textPlace], row)
+      if let maxLength, ids.count > maxLength {
+        ids.removeLast(ids.count - maxLength)
+        out.noteCut(line: line)
+      }
+      return out.append(tokens: ids, typeIDs: nil, label: label ?? -1, line: line)
+    }
+    let text = try text(fields[textPlace], columns.text!, row)
+    let pair = try pairPlace.map { try self.text(fields[$0], columns.textPair!, row) }
+    let encoding = tokenizer.encode(text, pair: pair, maxLength: maxLength, addSpecialTokens: true)
+    if encoding.ids.isEmpty {
+      throw RetortError(
+        .input, "the text becomes no tokens at all", at: file.location(of: row), remedy: "remove the row or fill it")
+    }
+    out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label ?? -1, line: line)
+  }
+
+  private func text(_ field: FieldValue, _ column: String, _ row: Int) throws -> String {
+    if case .text(let text) = field { return text }
+    if field == .absent { throw missing(column, row) }
+    throw RetortError(
+      .input, "\"\(column)\" is \(field.kind), text was expected", at: file.location(of: row),
+      remedy: "put the value in quotes")
+  }
+
+  private func ids(_ field: FieldValue, _ row: Int) throws -> [Int32] {
+    let column = columns.ids!
+    guard case .list(let numbers) = field else {
+      if field == .absent { throw missing(column, row) }
+      throw RetortError(
+        .input, "\"\(column)\" is \(field.kind), a list of token ids was expected", at: file.location(of: row),
+        remedy: file.format == .jsonl ? "write {\"\(column)\": [101, …, 102]}" : "ids are read from JSON Lines only")
+    }
+    if numbers.isEmpty {
+      throw RetortError(
+        .input, "\"\(column)\" has no ids", at: file.location(of: row), remedy: "remove the row or fill it")
+    }
+    return try numbers.map { number in
+      guard let id = Int32(exactly: number), id >= 0 else {
+        let shown = Int(exactly: number).map(String.init) ?? "\(number)"
+        throw RetortError(
+          .input, "\"\(column)\" holds \(shown), which is no token id", at: file.location(of: row),
+          remedy: "ids are integers from 0 to the vocabulary's size less one")
+      }
+      return id
+    }
+  }
+
+  private func missing(_ column: String, _ row: Int) -> RetortError {
+    let names = (try? file.names(of: row)) ?? []
+    return RetortError(
+      .input, "the row has no \"\(column)\"; found: \(RowFile.quoted(names))", at: file.location(of: row),
+      remedy: "give every row the same columns")
+  }
+}
+
+/// Slots that the pieces of a parallel read fill, each its own.
+private final class ResultSlots: @unchecked Sendable {
+  // Unchecked: a piece writes its own slot only, and nobody reads before all are done.
+  let parts: UnsafeMutableBufferPointer<TokenRows>
+  let failures: UnsafeMutableBufferPointer<(row: Int, error: any Error)?>
+
+  init(_ count: Int) {
+    parts = .allocate(capacity: count)
+    parts.initialize(repeating: TokenRows())
+    failures = .allocate(capacity: count)
+    failures.initialize(repeating: nil)
+  }
+
+  deinit {
+    parts.deinitialize()
+    parts.deallocate()
+    failures.deinitialize()
+    failures.deallocate()
+  }
+}
+
+/// The `part`-th of `parts` ranges of about equal size that make up `range`.
+func slice(_ range: Range<Int>, part: Int, of parts: Int) -> Range<Int> {
+  let lower = range.lowerBound + range.count * part / parts
+  return lower..<(range.lowerBound + range.count * (part + 1) / parts)
+}

@@ -1,0 +1,111 @@
+import Collectives
+import Platform
+import Tokenizers
+
+extension TokenizedDataset {
+  /// How a file is read.
+  public struct Options: Sendable {
+    /// The most tokens of an example, special ones included; nil: all.
+    public var maxLength: Int?
+    /// Rows of the model's embedding table; a larger id is refused. nil: not checked.
+    public var vocabularySize: Int?
+    /// Whether a row without a label is refused; otherwise it gets -1.
+    public var requiresLabels: Bool
+    /// Where tokens are kept, in the subfolder `tokens`; nil: in memory.
+    public var cacheDirectory: String?
+    /// Threads that tokenise on each rank.
+    public var threads: Int
+
+    public init(
+      maxLength: Int? = nil, vocabularySize: Int? = nil, requiresLabels: Bool = true,
+      cacheDirectory: String? = CacheDirectory.path(), threads: Int = 1
+    ) {
+      self.maxLength = maxLength
+      self.vocabularySize = vocabularySize
+      self.requiresLabels = requiresLabels
+      self.cacheDirectory = cacheDirectory
+      self.threads = threads
+    }
+  }
+
+  /// Opens a data file: its tokens come from the cache, or are made by all ranks together and kept there.
+  ///
+  /// Collective: all ranks call it with the same arguments, and all throw the same error. `.input` is thrown for a
+  /// file without rows, a row that cannot be read, a label outside the set and an id outside the vocabulary, with file
+  /// and line; `.configuration` for text without a tokenizer; `.preflight` where ranks see different files.
+  ///
+  /// - Parameters:
+  ///   - labels: the classes; nil: found in the file (`LabelScan`) where labels are required, otherwise not read.
+  ///   - tokenizer: not needed for data with ids.
+  public static func open(
+    _ path: String, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
+    options: Options = Options(), on communicator: any Communicator
+  ) throws -> TokenizedDataset {
+    let requiresLabels = options.requiresLabels && task.kind == .classification
+    let (file, columns) = try communicator.agree {
+      let file = try task.open(path)
+      try file.requireRows()
+      return (file, try task.columns(in: file))
+    }
+    var labels = task.kind == .classification ? labels : nil
+    var notes: [String] = []
+    if labels == nil, requiresLabels, let column = columns.label {
+      let scan = try LabelScan(file, column: column, on: communicator)
+      labels = try communicator.agree { try scan.labelSet() }
+      notes += scan.notes
+    }
+    let reader = try communicator.agree {
+      try labels?.requireDistinctNames()
+      return try ExampleReader(
+        file, columns, labels: labels, requiresLabels: requiresLabels, tokenizer: tokenizer,
+        maxLength: options.maxLength)
+    }
+    let node = try communicator.splitByNode()
+    let key = try contentKey(reader, kind: task.kind, node: node, communicator)
+    let builder = TokenCacheBuilder(
+      reader: reader, key: key, directory: options.cacheDirectory.map { joinPath($0, "tokens") },
+      threads: options.threads, communicator: communicator, node: node)
+    let tokens = try builder.open()
+    try communicator.agree { try checkVocabulary(tokens.header, options.vocabularySize, path) }
+    notes += builder.notes
+    if tokens.header.cutRows > 0, let maxLength = options.maxLength {
+      notes.append(
+        "\(path): \(tokens.header.cutRows) of \(tokens.header.count) rows of ids were cut to \(maxLength) tokens "
+          + "(the first on line \(tokens.header.firstCutLine))")
+    }
+    return TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
+  }
+
+  private static func checkVocabulary(_ header: TokenFileHeader, _ size: Int?, _ path: String) throws {
+    guard let size, header.largestID >= size else { return }
+    throw RetortError(
+      .input, "the token id \(header.largestID) is outside the model's vocabulary of \(size)",
+      at: "\(path):\(header.largestIDLine)",
+      remedy: "use the tokenizer that belongs to the model, or data made with it")
+  }
+
+  /// SHA-256 of all that decides what the tokens are. The file is digested once a node and compared over nodes.
+  private static func contentKey(
+    _ reader: ExampleReader, kind: TaskKind, node: any Communicator, _ communicator: any Communicator
+  ) throws -> String {
+    let own = node.isFirst ? reader.file.contentDigest() : ""
+    let content = try node.broadcast(text: own)
+    try communicator.requireEqual(content, label: "the content of \(reader.file.path)")
+    let digest = Digest()
+    digest.update("retort tokens")
+    digest.update(TokenFileHeader.version)
+    digest.update(content)
+    digest.update(reader.file.format.rawValue)
+    digest.update(kind.rawValue)
+    digest.update(reader.tokenizer?.digest ?? "ids")
+    let columns = reader.columns
+    for name in [columns.text, columns.textPair, columns.label, columns.ids] {
+      digest.update(name.map { "column \($0)" } ?? "none")
+    }
+    digest.update(UInt64(reader.maxLength ?? 0))
+    digest.update(reader.requiresLabels ? "labels required" : "labels optional")
+    digest.update(UInt64(reader.labels?.count ?? 0))
+    for name in reader.labels?.names ?? [] { digest.update(name) }
+    return digest.finish()
+  }
+}

@@ -1,0 +1,135 @@
+import Collectives
+import Platform
+import Tokenizers
+
+/// One example in memory.
+public struct TokenizedExample: Sendable, Equatable {
+  /// At least one id, none negative.
+  public var ids: [Int32]
+  /// A segment a token, or nil for all zeros.
+  public var typeIDs: [Int32]?
+  /// The class, or -1.
+  public var label: Int32
+
+  public init(ids: [Int32], typeIDs: [Int32]? = nil, label: Int32 = -1) {
+    self.ids = ids
+    self.typeIDs = typeIDs
+    self.label = label
+  }
+}
+
+/// Token sequences with their classes, in a file mapped into memory that all ranks of a node share.
+public final class TokenizedDataset: ExampleSource {
+  public let kind: TaskKind
+  /// The classes, or nil where labels are not read.
+  public let labels: LabelSet?
+  public let lengths: [Int32]
+  public let digest: String
+  public let notes: [String]
+  private let file: TokenFile
+  /// Stands for the segments of the many examples that have none but zero.
+  private let zeros: ZeroBuffer
+
+  init(_ file: TokenFile, kind: TaskKind, labels: LabelSet?, notes: [String]) {
+    self.file = file
+    self.kind = kind
+    self.labels = labels
+    self.notes = notes
+    digest = file.header.key
+    lengths = Array(UnsafeBufferPointer(start: file.lengths, count: file.header.count))
+    zeros = ZeroBuffer(file.header.longest)
+  }
+
+  /// A data set of examples that are already in memory; throws `.input` where there are none, or one has no ids.
+  public convenience init(
+    examples: [TokenizedExample], kind: TaskKind = .classification, labels: LabelSet? = nil
+  ) throws {
+    if examples.isEmpty { throw RetortError(.input, "has no examples", at: "data in memory") }
+    var rows = TokenRows()
+    let content = Digest()
+    for (index, example) in examples.enumerated() {
+      let typesFit = example.typeIDs.map { $0.count == example.ids.count } ?? true
+      if example.ids.isEmpty || !typesFit || example.ids.contains(where: { $0 < 0 }) {
+        throw RetortError(
+          .input, "an example needs ids from 0 up, and as many segments as ids", at: "example \(index) in memory")
+      }
+      content.update(UInt64(UInt32(bitPattern: example.label)))
+      content.update(UInt64(example.ids.count))
+      example.ids.withUnsafeBytes(content.update)
+      (example.typeIDs ?? []).withUnsafeBytes(content.update)
+      rows.append(tokens: example.ids, typeIDs: example.typeIDs, label: example.label, line: index + 1)
+    }
+    let writer = try TokenFileWriter(key: content.finish(), path: nil)
+    try writer.append(rows)
+    self.init(TokenFile(image: try writer.finish() ?? []), kind: kind, labels: labels, notes: [])
+  }
+
+  public var count: Int { file.header.count }
+
+  /// Tokens of all examples together.
+  public var totalTokens: Int { file.header.totalTokens }
+
+  /// The largest token id.
+  public var largestID: Int { file.header.largestID }
+
+  public func label(_ index: Int) -> Int32 {
+    check(index)
+    return file.labels[index]
+  }
+
+  /// The ids of an example, special tokens included, [length]; valid while the data set lives.
+  public func tokens(_ index: Int) -> UnsafeBufferPointer<Int32> {
+    check(index)
+    return UnsafeBufferPointer(start: file.payload + Int(file.offsets[index]), count: length(index))
+  }
+
+  /// The segment of each token, [length]; valid while the data set lives.
+  public func typeIDs(_ index: Int) -> UnsafeBufferPointer<Int32> {
+    storedTypes(index) ?? UnsafeBufferPointer(start: zeros.pointer, count: length(index))
+  }
+
+  /// A 64-bit hash of ids and segments, the same in every data set, run and machine.
+  public func contentHash(_ index: Int) -> UInt64 {
+    check(index)
+    return file.hashes[index]
+  }
+
+  public func batch(_ samples: [Int]) -> Batch {
+    var batch = Batch()
+    let total = samples.reduce(0) { $0 + length($1) }
+    batch.tokens.reserveCapacity(total)
+    batch.typeIDs.reserveCapacity(total)
+    batch.positions.reserveCapacity(total)
+    batch.offsets.reserveCapacity(samples.count + 1)
+    for sample in samples {
+      batch.append(
+        tokens: tokens(sample), typeIDs: storedTypes(sample), label: label(sample), sample: sample,
+        contentHash: contentHash(sample))
+    }
+    return batch
+  }
+
+  private func storedTypes(_ index: Int) -> UnsafeBufferPointer<Int32>? {
+    check(index)
+    let (start, length) = (Int(file.offsets[index]), length(index))
+    guard Int(file.offsets[index + 1]) - start == 2 * length else { return nil }
+    return UnsafeBufferPointer(start: file.payload + start + length, count: length)
+  }
+
+  private func check(_ index: Int) {
+    precondition(index >= 0 && index < count, "example \(index) of \(count)")
+  }
+}
+
+/// Zeros that live as long as their owner.
+private final class ZeroBuffer: @unchecked Sendable {
+  // Unchecked: never written after `init`.
+  let pointer: UnsafeMutablePointer<Int32>
+
+  init(_ count: Int) {
+    pointer = .allocate(capacity: max(1, count))
+    pointer.initialize(repeating: 0, count: max(1, count))
+  }
+
+  deinit { pointer.deallocate() }
+}

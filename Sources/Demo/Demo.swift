@@ -1,0 +1,76 @@
+import Platform
+
+/// The embedded demo: made-up reviews, a vocabulary for them, and a chain file that trains on them.
+public enum Demo {
+  /// Writes the whole demo into a directory and returns the paths of the files, in the order of writing.
+  ///
+  ///     data/train.tsv, data/validation.tsv    header sentence<TAB>label; no sentence is in both
+  ///     tokenizer/vocab.txt, tokenizer_config.json
+  ///     chain.yaml                             written last: a directory that has it is complete
+  ///
+  /// Throws `.configuration` for counts that are not positive or larger than the grammar can fill, and
+  /// `.checkpoint` when the directory cannot be written.
+  public static func write(
+    to directory: String, trainCount: Int = DemoPlan.trainCount, validationCount: Int = DemoPlan.validationCount,
+    seed: UInt64 = DemoPlan.seed
+  ) throws -> [String] {
+    let split = try reviews(trainCount: trainCount, validationCount: validationCount, seed: seed)
+    let data = joinPath(directory, "data")
+    try makeDirectory(data)
+    let train = joinPath(data, "train.tsv")
+    let validation = joinPath(data, "validation.tsv")
+    try writeFileAtomically(train, table(split.train))
+    try writeFileAtomically(validation, table(split.validation))
+    let vocabulary = try DemoVocabulary.write(to: joinPath(directory, "tokenizer"))
+    let chain = joinPath(directory, "chain.yaml")
+    try writeFileAtomically(chain, DemoPlan.chainFile)
+    return [train, validation] + vocabulary + [chain]
+  }
+
+  /// Two lists of different reviews; no sentence is in both, and none is in a list twice.
+  ///
+  /// Which list a sentence may stand in depends on its own text, so the lists stay apart for every seed and size.
+  /// Throws `.configuration` for counts that are not positive or larger than the grammar can fill.
+  public static func reviews(
+    trainCount: Int, validationCount: Int, seed: UInt64
+  ) throws -> (train: [Review], validation: [Review]) {
+    guard trainCount > 0, validationCount > 0 else {
+      throw RetortError(
+        .configuration, "the demo was asked for \(trainCount) training and \(validationCount) validation reviews",
+        remedy: "ask for one or more of each")
+    }
+    let generator = ReviewGenerator(seed: seed)
+    var train: [Review] = []
+    var validation: [Review] = []
+    var seen: Set<String> = []
+    // About one sentence in eight is for validation; forty draws a review is far more than distinct ones need.
+    let draws = 40 * (trainCount + validationCount) + 4000
+    for index in 0..<draws where train.count < trainCount || validation.count < validationCount {
+      let review = generator.review(at: UInt64(index))
+      let isValidation = hash(review.text) % 8 == 0
+      let isFull = isValidation ? validation.count == validationCount : train.count == trainCount
+      if isFull || !seen.insert(review.text).inserted { continue }
+      if isValidation { validation.append(review) } else { train.append(review) }
+    }
+    guard train.count == trainCount, validation.count == validationCount else {
+      throw RetortError(
+        .configuration,
+        "the demo's grammar gave \(train.count) training and \(validation.count) validation reviews in \(draws) draws",
+        remedy: "ask for fewer")
+    }
+    return (train, validation)
+  }
+
+  /// FNV-1a over the UTF-8 bytes: the same on every machine, unlike Swift's own hashing.
+  private static func hash(_ text: String) -> UInt64 {
+    var value: UInt64 = 0xCBF2_9CE4_8422_2325
+    for byte in text.utf8 { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    return value ^ (value >> 32)
+  }
+
+  private static func table(_ reviews: [Review]) -> String {
+    var text = "sentence\tlabel\n"
+    for review in reviews { text += "\(review.text)\t\(review.label)\n" }
+    return text
+  }
+}

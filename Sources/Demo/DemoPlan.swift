@@ -1,0 +1,106 @@
+/// Every number of the demo chain: this file is the place to tune it.
+public enum DemoPlan {
+  /// Reviews to train on.
+  public static let trainCount = 6000
+  /// Reviews to measure on; none of them is in the training set.
+  public static let validationCount = 1000
+  /// The seed of the reviews and of the chain.
+  public static let seed: UInt64 = 7
+  /// Tokens of the longest input, [CLS] and [SEP] included; the longest review has about 40.
+  static let maxLength = 64
+
+  /// One step of the chain.
+  struct Step {
+    /// The name of the step and of its model's directory.
+    let name: String
+    /// What the step is there for; a comment in the file.
+    let purpose: String
+    /// The step whose student is the teacher, or nil for training on labels alone.
+    let teacher: String?
+    /// The student's shape, as keys of a Hugging Face configuration.
+    let student: [(key: String, value: String)]
+    /// How it is trained.
+    let hyperparameters: [(key: String, value: String)]
+  }
+
+  private static let large = shape("bert", layers: 4, hidden: 128, heads: 4, intermediate: 512)
+  private static let mini = shape("bert", layers: 2, hidden: 64, heads: 2, intermediate: 256)
+  private static let femto =
+    shape("bert_hash", layers: 2, hidden: 50, heads: 2, intermediate: 200) + [("projections", "5")]
+
+  /// The chain, in order. A distilled step and its "direct" neighbour differ in the teacher alone.
+  static let steps = [
+    Step(
+      name: "teacher", purpose: "The large model, trained on the labels.",
+      teacher: nil, student: large, hyperparameters: training(rate: "3e-4", epochs: 6)),
+    Step(
+      name: "mini", purpose: "Six times smaller, taught by the large model.",
+      teacher: "teacher", student: mini,
+      hyperparameters: training(rate: "1e-3", epochs: 4, alpha: "0.2", temperature: "2.0")),
+    Step(
+      name: "femto", purpose: "Half of that again, with hashed embeddings, taught by mini.",
+      teacher: "mini", student: femto,
+      hyperparameters: training(rate: "1e-3", epochs: 10, alpha: "0.3", temperature: "3.0")),
+    Step(
+      name: "mini_direct", purpose: "The same shape as mini, from the labels alone.",
+      teacher: nil, student: mini, hyperparameters: training(rate: "1e-3", epochs: 4)),
+    Step(
+      name: "femto_direct", purpose: "The same shape as femto, from the labels alone.",
+      teacher: nil, student: femto, hyperparameters: training(rate: "1e-3", epochs: 10)),
+  ]
+
+  private static func shape(
+    _ family: String, layers: Int, hidden: Int, heads: Int, intermediate: Int
+  ) -> [(key: String, value: String)] {
+    [
+      ("family", family), ("num_hidden_layers", "\(layers)"), ("hidden_size", "\(hidden)"),
+      ("num_attention_heads", "\(heads)"), ("intermediate_size", "\(intermediate)"),
+      ("max_position_embeddings", "\(maxLength)"), ("tokenizer", "tokenizer"),
+    ]
+  }
+
+  private static func training(
+    rate: String, epochs: Int, alpha: String? = nil, temperature: String? = nil
+  ) -> [(key: String, value: String)] {
+    var values = [("learning_rate", rate), ("num_train_epochs", "\(epochs)"), ("batch_size", "32")]
+    if let alpha { values.append(("alpha", alpha)) }
+    if let temperature { values.append(("temperature", temperature)) }
+    // No dropout: models this small, trained for a minute, do not overfit; with it they never learn to follow a "not".
+    return values + [("warmup_ratio", "0.1"), ("dropout", "0.0")]
+  }
+}
+
+extension DemoPlan {
+  /// The text of the chain file, to be run in its own directory.
+  public static var chainFile: String {
+    var lines = [
+      "# The demo: one large model from scratch, two students distilled down from it, and beside each student the",
+      "# same model trained on the labels alone. Start it in this directory, where its outputs go:",
+      "#     mpirun -n 2 retort run chain.yaml",
+      "# Run again after an interruption, it goes on where it stopped.",
+      "distillation_chain:",
+      "  metadata:",
+      "    name: demo",
+      "    dataset: data",
+      "    task: {kind: classification, text: sentence, label: label, labels: [negative, positive]}",
+      "    max_length: \(maxLength)",
+      "    seed: \(seed)",
+      "  steps:",
+    ]
+    for step in steps {
+      lines += [
+        "    # \(step.purpose)",
+        "    - step_id: \(step.name)",
+        "      teacher: \(step.teacher ?? "null")",
+        "      student_base: \(mapping(step.student))",
+        "      output_dir: models/\(step.name)",
+        "      hyperparams: \(mapping(step.hyperparameters))",
+      ]
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private static func mapping(_ values: [(key: String, value: String)]) -> String {
+    "{" + values.map { "\($0.key): \($0.value)" }.joined(separator: ", ") + "}"
+  }
+}

@@ -1,0 +1,33 @@
+import Platform
+
+/// The demo's tokenizer: WordPiece over the grammar's own words, in Hugging Face's files.
+public enum DemoVocabulary {
+  /// The entries of vocab.txt; the place in the list is the token id.
+  ///
+  /// Words that the grammar does not know are spelled with suffixes and letters, so that any English text can be
+  /// given to the finished models.
+  public static let entries: [String] = {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    let letters = "abcdefghijklmnopqrstuvwxyz0123456789".map(String.init)
+    let punctuation = ["!", "\"", "'", "(", ")", ",", "-", ".", ":", ";", "?"]
+    let suffixes = ["ing", "ly", "ed", "er", "est", "ness", "less", "ful", "able", "es"]
+    let pieces = (letters + suffixes).map { "##" + $0 }
+    var seen: Set<String> = []
+    return (special + punctuation + letters + ReviewGenerator.words + pieces).filter { seen.insert($0).inserted }
+  }()
+
+  /// Writes vocab.txt and tokenizer_config.json; throws `.checkpoint` when the directory cannot be written.
+  static func write(to directory: String) throws -> [String] {
+    try makeDirectory(directory)
+    let vocabulary = joinPath(directory, "vocab.txt")
+    let configuration = joinPath(directory, "tokenizer_config.json")
+    try writeFileAtomically(vocabulary, entries.joined(separator: "\n") + "\n")
+    let settings: JSON = [
+      "tokenizer_class": "BertTokenizer", "do_lower_case": true, "model_max_length": .int(DemoPlan.maxLength),
+      "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
+      "mask_token": "[MASK]",
+    ]
+    try writeFileAtomically(configuration, settings.text(indent: 2) + "\n")
+    return [vocabulary, configuration]
+  }
+}

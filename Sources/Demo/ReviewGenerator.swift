@@ -1,0 +1,133 @@
+/// One labelled example.
+public struct Review: Equatable, Hashable, Sendable {
+  /// The sentence or sentences, with capitals and punctuation as people write them.
+  public let text: String
+  /// 1 when the reviewer is content, 0 when not.
+  public let label: Int
+
+  /// A review as it is given.
+  public init(text: String, label: Int) {
+    self.text = text
+    self.label = label
+  }
+}
+
+/// Makes short reviews whose label depends on how the words are put together, not on which words they are.
+///
+/// The label is drawn first and the sentence is built to mean it, so no review is labelled wrongly. Each word list
+/// has a part for both labels, and each rule turns polarity round as often as it keeps it: counting words gets a
+/// reader half-way, following negation, contrast and reported speech gets it all.
+public struct ReviewGenerator: Sendable {
+  /// Chooses the whole sequence; equal seeds give equal reviews on every machine.
+  public let seed: UInt64
+
+  /// A generator for one sequence of reviews.
+  public init(seed: UInt64) { self.seed = seed }
+
+  /// The review at a place of the sequence: a pure function of (seed, index).
+  public func review(at index: UInt64) -> Review {
+    var writer = Writer(random: SplitMix64(seed: seed, index: index))
+    let label = writer.random.below(2)
+    writer.writeReview(meaning: label)
+    return Review(text: writer.text, label: label)
+  }
+
+  /// All words and punctuation marks that reviews are made of, in lower case, sorted.
+  public static var words: [String] { Grammar.words }
+}
+
+/// Fills one rule after another, and remembers what the review has already spoken of.
+struct Writer {
+  var random: SplitMix64
+  private var tokens: [String] = []
+  private let thing: String
+  /// Aspects not yet mentioned: a review never praises and blames the same one.
+  private var aspects: [String]
+  private var measures: Set<String> = []
+
+  init(random: SplitMix64) {
+    self.random = random
+    let subject = self.random.pick(Lexicon.things)
+    thing = subject.name
+    aspects = subject.aspects
+  }
+
+  /// One review from the table, in one of three with a neutral sentence before or after it.
+  mutating func writeReview(meaning label: Int) {
+    let place = random.below(6)
+    if place == 0 { writeFiller() }
+    write(choose(Grammar.reviews), meaning: label)
+    if place == 1 { writeFiller() }
+  }
+
+  /// Writes a rule so that it means the label.
+  mutating func write(_ rule: Grammar.Rule, meaning label: Int) {
+    for part in rule.parts {
+      switch part {
+      case .word(let word): tokens.append(word)
+      case .slot(let slot, let opposite): fill(slot, meaning: opposite ? 1 - label : label)
+      }
+    }
+  }
+
+  private mutating func fill(_ slot: Grammar.Slot, meaning label: Int) {
+    switch slot {
+    case .clause: write(choose(Grammar.clauses), meaning: label)
+    case .adjective: add(random.pick(Lexicon.mild[label] + Lexicon.strong[label]))
+    case .mild: add(random.pick(Lexicon.mild[label]))
+    case .strong: add(random.pick(Lexicon.strong[label]))
+    case .verb: add(random.pick(Lexicon.verb[label]))
+    case .measure: writeMeasure(meaning: label)
+    case .aspect: add(aspects.remove(at: random.below(aspects.count)))
+    case .thing: add(thing)
+    case .critics: add(random.pick(Lexicon.critics))
+    case .boost: add(random.pick(Lexicon.boosters))
+    case .soften: add(random.pick(Lexicon.softeners))
+    case .is: add(random.pick(Grammar.copulas))
+    }
+  }
+
+  private mutating func writeMeasure(meaning label: Int) {
+    let pair = random.pick(Lexicon.measure[label].filter { !measures.contains($0.0) })
+    measures.insert(pair.0)
+    add(pair.0)
+    add(random.pick(Grammar.copulas))
+    add(pair.1)
+  }
+
+  private mutating func writeFiller() {
+    add(random.pick(Lexicon.fillers))
+    tokens.append(".")
+  }
+
+  private mutating func add(_ words: String) {
+    tokens += words.split(separator: " ").map(String.init)
+  }
+
+  private mutating func choose(_ rules: [Grammar.Rule]) -> Grammar.Rule {
+    var rest = random.below(rules.reduce(0) { $0 + $1.weight })
+    for rule in rules {
+      rest -= rule.weight
+      if rest < 0 { return rule }
+    }
+    return rules[rules.count - 1]
+  }
+
+  /// The tokens as prose: no space before punctuation, a capital after a full stop, and for "i".
+  var text: String {
+    var out = ""
+    var startsSentence = true
+    for token in tokens {
+      if [".", ",", ";"].contains(token) {
+        out += token
+        startsSentence = token == "."
+        continue
+      }
+      if !out.isEmpty { out += " " }
+      let capital = startsSentence || token == "i"
+      out += capital ? token.prefix(1).uppercased() + token.dropFirst() : token
+      startsSentence = false
+    }
+    return out
+  }
+}

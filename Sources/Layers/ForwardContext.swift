@@ -1,0 +1,91 @@
+import Autograd
+import Tensors
+
+/// Which inner values of a forward pass are wanted besides the logits.
+public struct Capture: OptionSet, Sendable {
+  public let rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+  /// The embeddings and the output of every layer.
+  public static let hiddenStates = Capture(rawValue: 1)
+  /// The attention probabilities of every layer.
+  public static let attentions = Capture(rawValue: 2)
+}
+
+/// The randomness of one training forward pass, as a pure function of (seed, step, site, sample).
+///
+/// The rank and the place of a sample in its batch do not enter, so any split of a batch drops the same elements.
+public struct DropoutSource: Sendable {
+  /// The run's seed.
+  public let seed: UInt64
+  /// The optimizer step.
+  public let step: Int
+  /// The data set index of each sequence in the batch.
+  public let samples: [Int]
+  /// A probability that replaces every one of the model's configuration; nil keeps them.
+  public let override: Float?
+
+  public init(seed: UInt64, step: Int, samples: [Int], override: Float? = nil) {
+    self.seed = seed
+    self.step = step
+    self.samples = samples
+    self.override = override
+  }
+
+  /// Two 32-bit words for each sequence at one place of the model.
+  func keys(site: Int) -> [UInt32] {
+    var stream = RandomStream(seed: seed, purpose: "dropout", UInt64(step), UInt64(site))
+    let base = stream.next()
+    return samples.flatMap { sample -> [UInt32] in
+      let key = RandomStream.mix(base ^ RandomStream.mix(UInt64(truncatingIfNeeded: sample) &+ 0x9e37_79b9_7f4a_7c15))
+      return [UInt32(truncatingIfNeeded: key), UInt32(truncatingIfNeeded: key >> 32)]
+    }
+  }
+}
+
+/// What a model needs to know of the pass it is part of: the tape, the randomness, what to capture.
+public final class ForwardContext {
+  public let tape: Tape
+  public let capture: Capture
+  private let dropoutSource: DropoutSource?
+  private var site = 0
+
+  /// - Parameter dropout: nil in inference: nothing is dropped then.
+  public init(tape: Tape, dropout: DropoutSource? = nil, capture: Capture = []) {
+    self.tape = tape
+    self.capture = capture
+    dropoutSource = dropout
+  }
+
+  /// A pass that records nothing and drops nothing.
+  public static func inference(capture: Capture = []) -> ForwardContext {
+    ForwardContext(tape: Tape(recording: false), capture: capture)
+  }
+
+  /// The next dropout place: its probability and keys, or nil when nothing is dropped there.
+  ///
+  /// Places are numbered in the order in which the model asks, also when nothing is dropped.
+  public func nextDropout(_ configured: Float) -> (probability: Float, keys: [UInt32])? {
+    site += 1
+    guard let dropoutSource else { return nil }
+    let probability = dropoutSource.override ?? configured
+    return probability > 0 ? (probability, dropoutSource.keys(site: site)) : nil
+  }
+
+  /// Dropout on x [T, C] with the probability that the configuration gives for this place.
+  public func dropout(_ x: Variable, probability: Float, offsets: [Int32]) -> Variable {
+    guard let (probability, keys) = nextDropout(probability) else { return x }
+    return tape.dropout(x, offsets: offsets, keys: keys, probability: probability)
+  }
+}
+
+/// What a model returns for a batch.
+public struct ModelOutput {
+  /// Classifier: [B, classes].
+  public var logits: Variable
+  /// With `Capture.hiddenStates`: embeddings first, then each layer's output, [T, hidden].
+  public var hiddenStates: [Variable] = []
+  /// With `Capture.attentions`: for each layer, for each sequence in turn [heads, S, S], flat.
+  public var attentions: [Variable] = []
+
+  public init(logits: Variable) { self.logits = logits }
+}

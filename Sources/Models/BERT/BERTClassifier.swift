@@ -1,0 +1,130 @@
+import Autograd
+import Datasets
+import Layers
+import Tensors
+
+/// BERT with a pooler and a linear classifier on the first token: `BertForSequenceClassification`.
+///
+/// The same class is `bert_hash`, whose word embedding is narrow and widened by a linear layer.
+public final class BERTClassifier: Model {
+  public let configuration: BERTConfiguration
+  let words: Parameter
+  let wordProjection: Linear?
+  let positions: Parameter
+  let types: Parameter
+  let embeddingNorm: LayerNorm
+  let layers: [BERTLayer]
+  let pooler: Linear
+  let classifier: Linear
+
+  public init(_ configuration: BERTConfiguration) {
+    self.configuration = configuration
+    let hidden = configuration.hiddenSize
+    func table(_ name: String, _ rows: Int, _ columns: Int) -> Parameter {
+      Parameter("embeddings.\(name)", .zeros([rows, columns]), decays: true)
+    }
+    words = table("words", configuration.vocabularySize, configuration.projections ?? hidden)
+    wordProjection = configuration.projections.map { Linear("embeddings.projection", inputs: $0, outputs: hidden) }
+    positions = table("positions", configuration.maximumPositions, hidden)
+    types = table("types", configuration.tokenTypes, hidden)
+    embeddingNorm = LayerNorm("embeddings.norm", size: hidden, epsilon: configuration.layerNormEpsilon)
+    layers = (0..<configuration.layerCount).map { BERTLayer("layers.\($0)", configuration) }
+    pooler = Linear("pooler", inputs: hidden, outputs: hidden)
+    classifier = Linear("classifier", inputs: hidden, outputs: configuration.classCount)
+  }
+
+  public var classCount: Int { configuration.classCount }
+
+  public var parameters: [Parameter] {
+    [words] + (wordProjection?.parameters ?? []) + [positions, types] + embeddingNorm.parameters
+      + layers.flatMap(\.parameters) + pooler.parameters + classifier.parameters
+  }
+
+  public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
+    let tape = context.tape
+    var captured: [Variable] = []
+    var attentions: [Variable] = []
+    var x = embed(batch, context)
+    x = context.dropout(x, probability: configuration.hiddenDropout, offsets: batch.offsets)
+    if context.capture.contains(.hiddenStates) { captured.append(x) }
+    for layer in layers {
+      let output = layer(x, offsets: batch.offsets, context)
+      x = output.hidden
+      if context.capture.contains(.hiddenStates) { captured.append(x) }
+      if let probabilities = output.probabilities { attentions.append(probabilities) }
+    }
+    let first = tape.selectRows(x, Array(batch.offsets.dropLast()))
+    var pooled = tape.activation(.tanh, pooler(first, context))
+    // One row a sequence: each is its own range for dropout.
+    pooled = context.dropout(
+      pooled, probability: configuration.classifierDropout, offsets: (0...Int32(batch.count)).map { $0 })
+    var output = ModelOutput(logits: classifier(pooled, context))
+    output.hiddenStates = captured
+    output.attentions = attentions
+    return output
+  }
+
+  private func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
+    let tape = context.tape
+    let rest = [positions, types]
+    let sum: Variable
+    if let wordProjection {
+      let narrow = tape.embedding(tables: [words], ids: [batch.tokens])
+      sum = tape.embedding(
+        base: wordProjection(narrow, context), tables: rest, ids: [batch.positions, batch.typeIDs])
+    } else {
+      sum = tape.embedding(tables: [words] + rest, ids: [batch.tokens, batch.positions, batch.typeIDs])
+    }
+    return embeddingNorm(sum, context)
+  }
+
+  public func initialize(seed: UInt64) {
+    for parameter in parameters {
+      if parameter.decays {
+        Initializer.normal(parameter.value, deviation: configuration.initializerRange, seed: seed, name: parameter.name)
+      } else {
+        parameter.value.fill(parameter.name.hasSuffix("norm.weight") ? 1 : 0)
+      }
+    }
+  }
+}
+
+/// One transformer layer in the order of BERT: attention, add, norm, feed-forward, add, norm.
+struct BERTLayer {
+  let attention: SelfAttention
+  let attentionNorm: LayerNorm
+  let intermediate: Linear
+  let output: Linear
+  let outputNorm: LayerNorm
+  let activation: Activation
+  let hiddenDropout: Float
+
+  init(_ name: String, _ configuration: BERTConfiguration) {
+    let hidden = configuration.hiddenSize
+    attention = SelfAttention(
+      "\(name).attention", hidden: hidden, heads: configuration.headCount,
+      dropoutProbability: configuration.attentionDropout)
+    attentionNorm = LayerNorm("\(name).attention.norm", size: hidden, epsilon: configuration.layerNormEpsilon)
+    intermediate = Linear("\(name).intermediate", inputs: hidden, outputs: configuration.intermediateSize)
+    output = Linear("\(name).output", inputs: configuration.intermediateSize, outputs: hidden)
+    outputNorm = LayerNorm("\(name).output.norm", size: hidden, epsilon: configuration.layerNormEpsilon)
+    activation = configuration.activation
+    hiddenDropout = configuration.hiddenDropout
+  }
+
+  var parameters: [Parameter] {
+    attention.parameters + attentionNorm.parameters + intermediate.parameters + output.parameters
+      + outputNorm.parameters
+  }
+
+  func callAsFunction(_ x: Variable, offsets: [Int32], _ context: ForwardContext)
+    -> (hidden: Variable, probabilities: Variable?)
+  {
+    let attended = attention(x, offsets: offsets, context)
+    let kept = context.dropout(attended.output, probability: hiddenDropout, offsets: offsets)
+    let middle = attentionNorm(kept, residual: x, context)
+    let wide = context.tape.activation(activation, intermediate(middle, context))
+    let narrow = context.dropout(output(wide, context), probability: hiddenDropout, offsets: offsets)
+    return (outputNorm(narrow, residual: middle, context), attended.probabilities)
+  }
+}

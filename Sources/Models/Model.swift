@@ -1,0 +1,75 @@
+import Autograd
+import Datasets
+import Layers
+import Tensors
+
+/// A network with weights, on one device; it knows no ranks, files or optimizers.
+public protocol Model: AnyObject {
+  /// Every weight, in the order in which the forward pass meets it.
+  var parameters: [Parameter] { get }
+  /// Where each tensor of a Hugging Face checkpoint has its place in the parameters.
+  var weightTable: [WeightBinding] { get }
+  /// How many classes the logits have.
+  var classCount: Int { get }
+  /// Fills all weights with the family's initial distribution, a pure function of the seed and the weights' names.
+  func initialize(seed: UInt64)
+  /// The logits of a batch and what the context wants captured.
+  func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput
+}
+
+extension Model {
+  /// The number of weights that training changes.
+  public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
+
+  /// The logits of a batch in inference, [B, classes].
+  public func logits(_ batch: Batch) -> Tensor { forward(batch, .inference()).logits.value }
+
+  /// Fills the weights that `names` selects by the family's initial distribution, leaving the others as they are.
+  func initialize(seed: UInt64, where selected: (WeightBinding) -> Bool) {
+    let kept = weightTable.filter { !selected($0) }.map { ($0.tensor, $0.tensor.copy()) }
+    initialize(seed: seed)
+    for (tensor, values) in kept { tensor.update(from: values) }
+  }
+}
+
+/// One tensor of a checkpoint file: its name there and the part of a parameter (or of a fixed buffer) that holds it.
+public struct WeightBinding {
+  /// The name as `transformers` writes it.
+  public let name: String
+  /// Other names under which older files have it, tried in order.
+  public let aliases: [String]
+  /// The values in the model; shares the parameter's memory.
+  public var tensor: Tensor { parameter.map { part($0.value) } ?? buffer! }
+  /// The gradient of the same part, once the parameter is trained.
+  public var gradient: Tensor? { parameter?.gradient.map(part) }
+  /// Whether a checkpoint may lack it; it is then initialised, and the user is told.
+  public let isHead: Bool
+
+  private let parameter: Parameter?
+  private let buffer: Tensor?
+  private let rows: Range<Int>?
+
+  /// The whole of a parameter, or some of its rows.
+  init(_ name: String, _ parameter: Parameter, rows: Range<Int>? = nil, aliases: [String] = [], isHead: Bool = false) {
+    self.name = name
+    self.aliases = aliases
+    self.parameter = parameter
+    buffer = nil
+    self.rows = rows
+    self.isHead = isHead
+  }
+
+  /// A buffer that is stored with the model and is not trained.
+  init(_ name: String, buffer: Tensor) {
+    self.name = name
+    aliases = []
+    parameter = nil
+    self.buffer = buffer
+    rows = nil
+    isHead = false
+  }
+
+  private func part(_ tensor: Tensor) -> Tensor { rows.map { tensor.rows($0) } ?? tensor }
+
+  public var shape: Shape { tensor.shape }
+}

@@ -1,0 +1,32 @@
+extension ModelConfiguration {
+  /// The longest sequence that the model has positions for, or nil where there is no such limit.
+  public var maximumPositions: Int? {
+    switch family {
+    case .bert, .bertHash: (try? BERTConfiguration(self))?.maximumPositions
+    case .perceptron: nil
+    }
+  }
+
+  /// The number of token ids that the model has embeddings for, or nil where it reads no tokens.
+  public var vocabularySize: Int? {
+    switch family {
+    case .bert, .bertHash: (try? BERTConfiguration(self))?.vocabularySize
+    case .perceptron: nil
+    }
+  }
+}
+
+extension ModelConfiguration {
+  /// Family and sizes in a few words, such as "bert L4 H256".
+  public var shapeText: String {
+    switch family {
+    case .bert, .bertHash:
+      guard let bert = try? BERTConfiguration(self) else { return family.rawValue }
+      return "\(family.rawValue) L\(bert.layerCount) H\(bert.hiddenSize)"
+    case .perceptron:
+      guard let perceptron = try? PerceptronConfiguration(self) else { return family.rawValue }
+      let sizes = [perceptron.inputSize] + perceptron.hiddenSizes + [perceptron.classCount]
+      return "perceptron " + sizes.map(String.init).joined(separator: "-")
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import Platform
+
+/// The model families that Retort builds.
+public enum ModelFamily: String, Sendable, CaseIterable {
+  case bert
+  case bertHash = "bert_hash"
+  case perceptron
+}
+
+/// A model's `config.json`: the family, and every key, those that Retort does not know included.
+public struct ModelConfiguration: Sendable {
+  public let family: ModelFamily
+  /// All keys as they were read; written back with the student.
+  public private(set) var json: [String: JSON]
+  /// Where it was read, for messages.
+  public let source: String
+
+  /// - Parameters:
+  ///   - json: the object; its `model_type` (or `family`) names the family.
+  ///   - source: the file, for messages.
+  /// Throws `.input` for a family that Retort does not have.
+  public init(_ json: JSON, source: String) throws {
+    guard var object = json.object else {
+      throw RetortError(.input, "a model configuration is a JSON object", at: source)
+    }
+    let known = ModelFamily.allCases.map(\.rawValue).joined(separator: ", ")
+    guard let type = (object["model_type"] ?? object["family"])?.string else {
+      throw RetortError(.input, "no model_type", at: source, remedy: "add one of: \(known)")
+    }
+    guard let family = ModelFamily(rawValue: type) else {
+      throw RetortError(.input, "model_type \"\(type)\" is not a family of Retort", at: source, remedy: "it has: \(known)")
+    }
+    object["family"] = nil
+    object["model_type"] = .string(type)
+    self.family = family
+    self.json = object
+    self.source = source
+  }
+
+  /// Reads `config.json` of a model directory.
+  public init(directory: String) throws {
+    let path = joinPath(directory, "config.json")
+    guard fileExists(path) else {
+      throw RetortError(
+        .input, "no config.json, so this is no model directory", at: directory,
+        remedy: "name a directory in Hugging Face layout")
+    }
+    try self.init(JSON(contentsOf: path), source: path)
+  }
+
+  /// The class names, when the configuration has them.
+  public var labels: LabelNames? { LabelNames(configuration: .object(json)) }
+
+  /// The same configuration for other classes.
+  public func with(labels: LabelNames) -> ModelConfiguration {
+    var copy = self
+    labels.write(to: &copy.json)
+    return copy
+  }
+
+  /// The same configuration with some keys set.
+  public func setting(_ values: [String: JSON]) -> ModelConfiguration {
+    var copy = self
+    copy.json.merge(values) { _, new in new }
+    return copy
+  }
+
+  /// A positive integer under a key; throws `.input` naming file and key.
+  func size(_ key: String, default fallback: Int? = nil, least: Int = 1) throws -> Int {
+    guard let value = json[key], !value.isNull else {
+      if let fallback { return fallback }
+      throw RetortError(.input, "the key \(key) is missing", at: source)
+    }
+    guard let number = value.int, number >= least, number <= 1 << 30 else {
+      throw RetortError(.input, "\(key) is \(value.text()), a whole number of at least \(least) was expected", at: source)
+    }
+    return number
+  }
+
+  /// A number in a closed range under a key; null counts as left out.
+  func number(_ key: String, default fallback: Double, in range: ClosedRange<Double>) throws -> Float {
+    guard let value = json[key], !value.isNull else { return Float(fallback) }
+    guard let number = value.double, range.contains(number) else {
+      throw RetortError(.input, "\(key) is \(value.text()), a number in \(range) was expected", at: source)
+    }
+    return Float(number)
+  }
+}

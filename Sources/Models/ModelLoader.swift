@@ -1,0 +1,157 @@
+import Platform
+import Safetensors
+import Tensors
+
+/// A model in memory with its configuration and what was said while it was read.
+public struct LoadedModel {
+  public let model: any Model
+  public let configuration: ModelConfiguration
+  public let report: LoadReport
+
+  public var labels: LabelNames { configuration.labels ?? .generic(model.classCount) }
+}
+
+/// What a loader did with the tensors of a checkpoint.
+public struct LoadReport: Sendable, Equatable {
+  /// Tensors of the file that the model has no place for, such as pre-training heads.
+  public var ignored: [String] = []
+  /// Tensors of the model that the file lacks and that were initialised.
+  public var initialized: [String] = []
+
+  public init() {}
+
+  /// One line a person can read, or nil when there is nothing to say.
+  public var summary: String? {
+    var parts: [String] = []
+    if !initialized.isEmpty { parts.append("initialised (not in the checkpoint): \(initialized.joined(separator: ", "))") }
+    if !ignored.isEmpty { parts.append("ignored (no place in the model): \(ignored.joined(separator: ", "))") }
+    return parts.isEmpty ? nil : parts.joined(separator: "; ")
+  }
+}
+
+/// Where the weights of a model come from.
+public enum WeightOrigin {
+  /// The family's initial distribution.
+  case random
+  /// A checkpoint with the model's own names.
+  case checkpoint(any WeightSource)
+  /// Another model's checkpoint, of which layer `layers[i]` becomes layer i; everything outside the layers is taken as it is.
+  case layers([Int], of: any WeightSource)
+}
+
+public enum ModelLoader {
+  /// Makes a model of the configured family and sizes; its weights are zeros until they are loaded or initialised.
+  public static func build(_ configuration: ModelConfiguration) throws -> any Model {
+    switch configuration.family {
+    case .bert, .bertHash: BERTClassifier(try BERTConfiguration(configuration))
+    case .perceptron: Perceptron(try PerceptronConfiguration(configuration))
+    }
+  }
+
+  /// Reads a model directory.
+  ///
+  /// - Parameters:
+  ///   - directory: config.json and weights in Hugging Face layout.
+  ///   - labels: the classes that are needed; a checkpoint without a classifier gets one for them.
+  ///   - seed: for tensors that the checkpoint lacks.
+  /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
+  public static func load(directory: String, labels: LabelNames? = nil, seed: UInt64 = 0) throws -> LoadedModel {
+    let weights = try openWeights(inModelDirectory: directory)
+    let configuration = try resolveLabels(ModelConfiguration(directory: directory), weights, wanted: labels)
+    return try load(configuration, from: .checkpoint(weights), seed: seed)
+  }
+
+  /// Builds a model and fills it from its origin.
+  public static func load(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
+    -> LoadedModel
+  {
+    let model = try build(configuration)
+    let report = try fill(model, configuration, from: origin, seed: seed, copying: true)
+    return LoadedModel(model: model, configuration: configuration, report: report)
+  }
+
+  /// Checks names and shapes of a checkpoint against a configuration without reading the weights.
+  public static func check(_ configuration: ModelConfiguration, from origin: WeightOrigin) throws -> LoadReport {
+    try fill(build(configuration), configuration, from: origin, seed: 0, copying: false)
+  }
+
+  /// The configuration with the class names that count: the checkpoint's own when it has a classifier, else the wanted.
+  public static func resolveLabels(
+    _ configuration: ModelConfiguration, _ weights: any WeightSource, wanted: LabelNames?
+  ) throws -> ModelConfiguration {
+    let name = try headName(configuration)
+    guard weights.contains(name) else {
+      return wanted.map(configuration.with(labels:)) ?? configuration
+    }
+    let rows = try weights.tensor(name).shape.first ?? 0
+    // A config.json that names no classes leaves their number to the classifier itself.
+    let own = configuration.labels ?? .generic(max(1, rows))
+    if let wanted, wanted.names.count == own.names.count, own.isGeneric { return configuration.with(labels: wanted) }
+    return configuration.with(labels: own)
+  }
+
+  /// The name of the classifier's matrix, [classes, hidden], in a checkpoint.
+  public static func headName(_ configuration: ModelConfiguration) throws -> String {
+    switch configuration.family {
+    case .bert, .bertHash: "classifier.weight"
+    case .perceptron: "layers.\(try PerceptronConfiguration(configuration).hiddenSizes.count).weight"
+    }
+  }
+
+  private static func fill(
+    _ model: any Model, _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, copying: Bool
+  ) throws -> LoadReport {
+    var report = LoadReport()
+    let source: any WeightSource
+    var rename: (String) -> String = { $0 }
+    switch origin {
+    case .random:
+      if copying { model.initialize(seed: seed) }
+      return report
+    case .checkpoint(let weights): source = weights
+    case .layers(let layers, let weights):
+      source = weights
+      rename = { renameLayer($0, layers) }
+    }
+    let file = source.files.first ?? configuration.source
+    var used: Set<String> = []
+    var missing: [String] = []
+    var fresh: Set<String> = []
+    for binding in model.weightTable {
+      guard let name = ([binding.name] + binding.aliases).map(rename).first(where: source.contains) else {
+        if binding.isHead { fresh.insert(binding.name) } else { missing.append(rename(binding.name)) }
+        continue
+      }
+      used.insert(name)
+      let stored = try source.tensor(name)
+      guard stored.shape == binding.shape.array else {
+        throw RetortError(
+          .input, "tensor \(name) has shape \(stored.shape), the configuration asks for \(binding.shape)", at: file,
+          remedy: "check that \(configuration.source) belongs to these weights")
+      }
+      if copying { stored.copyFloats(into: binding.tensor.floats) }
+    }
+    if !missing.isEmpty {
+      let shown = missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : "")
+      throw RetortError(
+        .input, "\(missing.count) tensors that the model needs are not there: \(shown)", at: file,
+        remedy: "check that the file is a \(configuration.family.rawValue) checkpoint")
+    }
+    if copying, !fresh.isEmpty { model.initialize(seed: seed) { fresh.contains($0.name) } }
+    report.initialized = fresh.sorted()
+    // Layers that were left out on purpose are no surprise to anybody.
+    if case .checkpoint = origin { report.ignored = source.names.filter { !used.contains($0) }.sorted() }
+    return report
+  }
+
+  /// "bert.encoder.layer.1.…" under layers [0, 2, 4] is the teacher's "bert.encoder.layer.2.…".
+  private static func renameLayer(_ name: String, _ layers: [Int]) -> String {
+    let marker = BERTClassifier.layerPrefix.dropFirst("bert.".count)
+    guard let range = name.range(of: marker) else { return name }
+    let rest = name[range.upperBound...]
+    let digits = rest.prefix { $0.isNumber }
+    guard let index = Int(digits), layers.indices.contains(index) else { return name }
+    return name[..<range.upperBound] + "\(layers[index])" + rest.dropFirst(digits.count)
+  }
+}
+

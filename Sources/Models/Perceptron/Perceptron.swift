@@ -1,0 +1,81 @@
+import Autograd
+import Datasets
+import Layers
+import Tensors
+
+/// A multilayer perceptron on standardised numeric columns: x ↦ (x − mean)·scale, then linear layers with activations.
+///
+/// Mean and scale are stored with the weights, so that a model carries the units of its data with it.
+public final class Perceptron: Model {
+  public let configuration: PerceptronConfiguration
+  let layers: [Linear]
+  let mean: Tensor
+  let scale: Tensor
+
+  public init(_ configuration: PerceptronConfiguration) {
+    self.configuration = configuration
+    let sizes = [configuration.inputSize] + configuration.hiddenSizes + [configuration.classCount]
+    layers = zip(sizes, sizes.dropFirst()).enumerated().map { index, size in
+      Linear("layers.\(index)", inputs: size.0, outputs: size.1)
+    }
+    mean = .zeros([configuration.inputSize])
+    scale = Tensor(repeating: 1, [configuration.inputSize])
+  }
+
+  public var classCount: Int { configuration.classCount }
+  public var parameters: [Parameter] { layers.flatMap(\.parameters) }
+
+  /// Sets the standardisation of the columns; a constant column gets scale 1.
+  ///
+  /// - Parameters:
+  ///   - means: one for each column.
+  ///   - deviations: standard deviations, one for each column.
+  public func standardize(means: [Double], deviations: [Double]) {
+    precondition(means.count == mean.count && deviations.count == scale.count, "\(means.count) means for \(mean.shape)")
+    for column in 0..<mean.count {
+      mean.floats[column] = Float(means[column])
+      scale.floats[column] = deviations[column] > 0 ? Float(1 / deviations[column]) : 1
+    }
+  }
+
+  public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
+    let columns = configuration.inputSize
+    precondition(batch.featureCount == columns, "\(batch.featureCount) columns for a perceptron of \(columns)")
+    let input = Tensor(uninitialized: [batch.count, columns])
+    let (x, mean, scale) = (input.floats, mean.floats, scale.floats)
+    batch.features.withUnsafeBufferPointer { features in
+      for row in 0..<batch.count {
+        for column in 0..<columns {
+          x[row * columns + column] = (features[row * columns + column] - mean[column]) * scale[column]
+        }
+      }
+    }
+    let offsets = (0...Int32(batch.count)).map { $0 }
+    var hidden = Variable(constant: input)
+    var states: [Variable] = []
+    for layer in layers.dropLast() {
+      hidden = context.tape.activation(configuration.activation, layer(hidden, context))
+      hidden = context.dropout(hidden, probability: configuration.dropout, offsets: offsets)
+      if context.capture.contains(.hiddenStates) { states.append(hidden) }
+    }
+    var output = ModelOutput(logits: layers[layers.count - 1](hidden, context))
+    output.hiddenStates = states
+    return output
+  }
+
+  /// Uniform in ±1/√inputs for weights and biases, PyTorch's default for a linear layer.
+  public func initialize(seed: UInt64) {
+    for layer in layers {
+      let bound = 1 / Float(layer.weight.value.columns).squareRoot()
+      for parameter in layer.parameters {
+        Initializer.uniform(parameter.value, bound: bound, seed: seed, name: parameter.name)
+      }
+    }
+  }
+
+  /// The checkpoint names: `layers.N.weight`, `layers.N.bias`, and the two buffers of the standardisation.
+  public var weightTable: [WeightBinding] {
+    [WeightBinding("feature_mean", buffer: mean), WeightBinding("feature_scale", buffer: scale)]
+      + parameters.map { WeightBinding($0.name, $0) }
+  }
+}

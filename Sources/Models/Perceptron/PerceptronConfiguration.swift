@@ -1,0 +1,32 @@
+import Autograd
+import Platform
+
+/// The sizes of a multilayer perceptron over numeric columns; with no hidden layer it is multinomial logistic regression.
+public struct PerceptronConfiguration: Sendable, Equatable {
+  /// Numeric columns.
+  public let inputSize: Int
+  /// Units of each hidden layer; empty for one linear layer.
+  public let hiddenSizes: [Int]
+  public let activation: Activation
+  public let dropout: Float
+  public let classCount: Int
+
+  /// Reads `input_size`, `hidden_sizes`, `hidden_act`, `dropout`; throws `.input` naming file and key.
+  public init(_ configuration: ModelConfiguration) throws {
+    inputSize = try configuration.size("input_size")
+    let source = configuration.source
+    let listed = configuration.json["hidden_sizes"] ?? []
+    guard let sizes = listed.array?.map(\.int), sizes.allSatisfy({ ($0 ?? 0) > 0 && $0! <= 1 << 24 }) else {
+      throw RetortError(.input, "hidden_sizes is \(listed.text()), a list of positive whole numbers was expected", at: source)
+    }
+    hiddenSizes = sizes.compactMap { $0 }
+    let name = configuration.json["hidden_act"]?.string ?? "relu"
+    guard let activation = Activation(huggingFaceName: name) else {
+      throw RetortError(.input, "hidden_act \"\(name)\" is not an activation of Retort", at: source,
+        remedy: "it has: \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    self.activation = activation
+    dropout = try configuration.number("dropout", default: 0, in: 0...0.99)
+    classCount = configuration.labels?.names.count ?? 2
+  }
+}

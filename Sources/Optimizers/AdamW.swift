@@ -1,0 +1,91 @@
+import CKernels
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// AdamW's constants (Loshchilov and Hutter, 2019).
+public struct AdamWConfiguration: Sendable, Equatable {
+  public var beta1: Double
+  public var beta2: Double
+  public var epsilon: Double
+  public var weightDecay: Double
+
+  public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+  }
+}
+
+/// A run of elements of a flat buffer that are treated alike.
+public struct ParameterSegment: Sendable, Equatable {
+  /// Elements of the flat buffer.
+  public let range: Range<Int>
+  /// Whether weight decay applies to them.
+  public let decays: Bool
+
+  public init(range: Range<Int>, decays: Bool) {
+    self.range = range
+    self.decays = decays
+  }
+}
+
+/// AdamW on the part of a flat parameter buffer that this rank owns.
+///
+/// For step t: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p − lr·λ·p − lr·(m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε).
+/// The state of the owned elements lies compactly, in the order of `segments`.
+public struct AdamW {
+  public let configuration: AdamWConfiguration
+  /// The owned elements, in the order in which gradients and state lie.
+  public let segments: [ParameterSegment]
+  /// First moments of the owned elements, [owned].
+  public let firstMoments: Tensor
+  /// Second moments of the owned elements, [owned].
+  public let secondMoments: Tensor
+
+  public init(_ configuration: AdamWConfiguration, segments: [ParameterSegment]) {
+    self.configuration = configuration
+    self.segments = segments
+    let owned = segments.reduce(0) { $0 + $1.range.count }
+    firstMoments = .zeros([owned])
+    secondMoments = .zeros([owned])
+  }
+
+  /// Updates the owned parameters once.
+  ///
+  /// - Parameters:
+  ///   - parameters: the whole flat buffer.
+  ///   - gradients: of the owned elements, [owned], summed over ranks.
+  ///   - step: t, from 1.
+  ///   - learningRate: of this step.
+  ///   - gradientScale: factor on the gradients, from clipping.
+  public func update(
+    _ parameters: Tensor, gradients: Tensor, step: Int, learningRate: Double, gradientScale: Double
+  ) {
+    var constants = rtk_adamw_step(
+      learning_rate: Float(learningRate), beta1: Float(configuration.beta1), beta2: Float(configuration.beta2),
+      epsilon: Float(configuration.epsilon), weight_decay: 0, gradient_scale: Float(gradientScale),
+      bias_correction1: Float(1 - pow(configuration.beta1, Double(step))),
+      bias_correction2: Float(1 - pow(configuration.beta2, Double(step))))
+    var offset = 0
+    for segment in segments {
+      constants.weight_decay = segment.decays ? Float(configuration.weightDecay) : 0
+      rtk_adamw(
+        parameters.floats + segment.range.lowerBound, gradients.floats + offset, firstMoments.floats + offset,
+        secondMoments.floats + offset, segment.range.count, &constants)
+      offset += segment.range.count
+    }
+  }
+}
+
+/// Clipping by the global norm.
+public enum Clipping {
+  /// The factor for gradients of this norm: min(1, limit / (norm + 1e-6)), as PyTorch's `clip_grad_norm_`; 1 without a limit.
+  public static func scale(norm: Double, limit: Double?) -> Double {
+    guard let limit else { return 1 }
+    return min(1, limit / (norm + 1e-6))
+  }
+}

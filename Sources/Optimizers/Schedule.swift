@@ -1,0 +1,43 @@
+import Platform
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The learning rate as a function of the optimizer step.
+public struct Schedule: Sendable, Equatable {
+  /// What happens after warm-up.
+  public enum Kind: String, Sendable, CaseIterable {
+    /// lr · (steps − i + 1) / (steps − warmup)
+    case linear
+    /// lr · ½ (1 + cos(π (i − warmup − 1) / (steps − warmup))) (Loshchilov and Hutter, 2017, without restarts)
+    case cosine
+    case constant
+  }
+
+  public let kind: Kind
+  /// The rate at the end of warm-up.
+  public let peak: Double
+  /// Steps of linear rise: step i has lr · i / warmup.
+  public let warmup: Int
+  /// All steps of the run.
+  public let total: Int
+
+  public init(_ kind: Kind, peak: Double, warmup: Int, total: Int) {
+    self.kind = kind
+    self.peak = peak
+    self.warmup = warmup
+    self.total = total
+  }
+
+  /// The learning rate of a step, counted from 1.
+  public func learningRate(step: Int) -> Double {
+    if step <= warmup { return peak * Double(step) / Double(warmup) }
+    let span = Double(max(1, total - warmup))
+    switch kind {
+    case .constant: return peak
+    case .linear: return peak * max(0, Double(total - step + 1) / span)
+    case .cosine: return peak * 0.5 * (1 + cos(Double.pi * min(1, Double(step - warmup - 1) / span)))
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import CCrypto
+
+/// A running SHA-256 over bytes, strings and numbers; equal content gives equal digests on every machine.
+public final class Digest {
+  private let context: OpaquePointer
+
+  public init() {
+    context = EVP_MD_CTX_new()
+    EVP_DigestInit_ex(context, EVP_sha256(), nil)
+  }
+
+  deinit { EVP_MD_CTX_free(context) }
+
+  public func update(_ bytes: UnsafeRawBufferPointer) {
+    if let start = bytes.baseAddress, bytes.count > 0 { EVP_DigestUpdate(context, start, bytes.count) }
+  }
+
+  /// Adds a string with its length, so that ("ab", "c") and ("a", "bc") differ.
+  public func update(_ text: String) {
+    var text = text
+    text.withUTF8 { utf8 in
+      update(UInt64(utf8.count))
+      update(UnsafeRawBufferPointer(utf8))
+    }
+  }
+
+  public func update(_ number: UInt64) {
+    withUnsafeBytes(of: number.littleEndian) { update($0) }
+  }
+
+  /// The digest in 64 hexadecimal characters. The object cannot be used afterwards.
+  public func finish() -> String {
+    var out = [UInt8](repeating: 0, count: 32)
+    var length: UInt32 = 0
+    EVP_DigestFinal_ex(context, &out, &length)
+    let digits = Array("0123456789abcdef".utf8)
+    return String(decoding: out.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  }
+
+  /// The digest of a file's content.
+  public static func ofFile(_ path: String) throws -> String {
+    let file = try MappedFile(path)
+    let digest = Digest()
+    digest.update(file.bytes)
+    return digest.finish()
+  }
+
+  /// The digest of a list of strings.
+  public static func of(_ parts: String...) -> String {
+    let digest = Digest()
+    parts.forEach(digest.update(_:))
+    return digest.finish()
+  }
+}

@@ -1,0 +1,156 @@
+import Foundation
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The text of the current `errno`.
+public func systemErrorText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
+
+public func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+public func isDirectory(_ path: String) -> Bool {
+  var info = stat()
+  return stat(path, &info) == 0 && (info.st_mode & S_IFMT) == S_IFDIR
+}
+
+/// `base/name`, or `name` alone where it is absolute.
+public func joinPath(_ base: String, _ name: String) -> String {
+  if name.hasPrefix("/") || base.isEmpty { return name }
+  return base.hasSuffix("/") ? base + name : base + "/" + name
+}
+
+/// The names in a directory, sorted; throws `.input` where it cannot be read.
+public func listDirectory(_ path: String) throws -> [String] {
+  do { return try FileManager.default.contentsOfDirectory(atPath: path).sorted() } catch {
+    throw RetortError(.input, "cannot list the directory (\(systemErrorText()))", at: path)
+  }
+}
+
+/// A whole file in memory; throws `.input` with the system's reason.
+public func readFile(_ path: String) throws -> Data {
+  if isDirectory(path) { throw RetortError(.input, "is a directory, a file was expected", at: path) }
+  guard let handle = fopen(path, "rb") else {
+    throw RetortError(.input, "cannot open the file (\(systemErrorText()))", at: path)
+  }
+  defer { fclose(handle) }
+  var info = stat()
+  fstat(fileno(handle), &info)
+  var data = Data(count: max(0, Int(info.st_size)))
+  let read = data.withUnsafeMutableBytes { fread($0.baseAddress, 1, $0.count, handle) }
+  if read != data.count || ferror(handle) != 0 {
+    throw RetortError(.input, "read \(read) of \(data.count) bytes (\(systemErrorText()))", at: path)
+  }
+  return data
+}
+
+/// Makes a directory with its parents; throws `.checkpoint`, since only outputs make directories.
+public func makeDirectory(_ path: String) throws {
+  do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
+    throw RetortError(
+      .checkpoint, "cannot make the directory (\(error.localizedDescription))", at: path,
+      remedy: "check the path and its permissions, or choose another output directory")
+  }
+}
+
+/// Writes a file so that a reader sees the old one or the whole new one: temporary name, fsync, rename.
+public func writeFileAtomically(_ path: String, _ data: Data) throws {
+  let file = try AtomicFile(path)
+  try data.withUnsafeBytes { try file.write($0) }
+  try file.commit()
+}
+
+/// Writes text so that a reader sees the old file or the whole new one.
+public func writeFileAtomically(_ path: String, _ text: String) throws {
+  try writeFileAtomically(path, Data(text.utf8))
+}
+
+/// A file under a temporary name that takes its real name at `commit`, after its bytes are on disk.
+///
+/// Dropped without `commit`, it leaves nothing behind.
+public final class AtomicFile {
+  public let path: String
+  private let temporary: String
+  private var descriptor: Int32
+
+  public init(_ path: String) throws {
+    self.path = path
+    temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
+    descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o644)
+    if descriptor < 0 { throw AtomicFile.failure("cannot create the file", path) }
+  }
+
+  /// Appends bytes.
+  public func write(_ bytes: UnsafeRawBufferPointer) throws {
+    var rest = bytes
+    while !rest.isEmpty {
+      let count = Glibc.write(descriptor, rest.baseAddress, min(rest.count, 1 << 30))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw AtomicFile.failure("cannot write", path)
+      }
+      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+    }
+  }
+
+  /// Overwrites bytes at an offset, for headers that are known last.
+  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+    guard pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset)) == bytes.count else {
+      throw AtomicFile.failure("cannot write", path)
+    }
+  }
+
+  /// Flushes to disk and gives the file its name.
+  public func commit() throws {
+    guard fsync(descriptor) == 0 else { throw AtomicFile.failure("cannot flush", path) }
+    close(descriptor)
+    descriptor = -1
+    guard rename(temporary, path) == 0 else { throw AtomicFile.failure("cannot rename to", path) }
+    // The rename itself must survive a power cut.
+    let folder = open((path as NSString).deletingLastPathComponent.isEmpty ? "." : (path as NSString).deletingLastPathComponent, O_RDONLY)
+    if folder >= 0 {
+      fsync(folder)
+      close(folder)
+    }
+  }
+
+  deinit {
+    if descriptor >= 0 {
+      close(descriptor)
+      unlink(temporary)
+    }
+  }
+
+  private static func failure(_ what: String, _ path: String) -> RetortError {
+    RetortError(.checkpoint, "\(what) (\(systemErrorText()))", at: path, remedy: "check space and permissions there")
+  }
+}
+
+/// A file's bytes mapped read-only into memory; unmapped when the last holder lets go.
+public final class MappedFile: @unchecked Sendable {
+  public let path: String
+  public let bytes: UnsafeRawBufferPointer
+
+  public init(_ path: String) throws {
+    self.path = path
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw RetortError(.input, "cannot open the file (\(systemErrorText()))", at: path) }
+    defer { close(descriptor) }
+    var info = stat()
+    fstat(descriptor, &info)
+    guard (info.st_mode & S_IFMT) == S_IFREG else { throw RetortError(.input, "is not a regular file", at: path) }
+    let size = Int(info.st_size)
+    if size == 0 {
+      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
+      throw RetortError(.input, "cannot map the file into memory (\(systemErrorText()))", at: path)
+    }
+    bytes = UnsafeRawBufferPointer(start: address, count: size)
+  }
+
+  deinit {
+    if let address = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: address), bytes.count) }
+  }
+}

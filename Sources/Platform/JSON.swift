@@ -1,0 +1,150 @@
+import Foundation
+
+/// A JSON value; objects are unordered and written with sorted keys, as Hugging Face writes its files.
+public enum JSON: Equatable, Sendable {
+  case null
+  case bool(Bool)
+  case int(Int)
+  case double(Double)
+  case string(String)
+  case array([JSON])
+  case object([String: JSON])
+
+  /// Parses one JSON value from UTF-8 bytes; throws what Foundation's parser found and where.
+  public init(parsing data: Data) throws {
+    do {
+      self = JSON(bridging: try JSONSerialization.jsonObject(with: data, options: [.fragmentsAllowed]))
+    } catch {
+      let description = (error as NSError).userInfo["NSDebugDescription"] as? String
+      throw RetortError(.input, "not valid JSON (\(description ?? "unreadable"))")
+    }
+  }
+
+  public init(parsing text: String) throws { try self.init(parsing: Data(text.utf8)) }
+
+  /// Reads and parses a whole file; errors carry its path.
+  public init(contentsOf path: String) throws {
+    let data = try readFile(path)
+    do { try self.init(parsing: data) } catch { throw RetortError.wrap(error).located(path) }
+  }
+
+  private init(bridging value: Any) {
+    switch value {
+    case let text as String: self = .string(text)
+    case let number as NSNumber:
+      // The type code is the only thing that tells true from 1 on Linux.
+      switch UInt8(bitPattern: number.objCType.pointee) {
+      case UInt8(ascii: "c"), UInt8(ascii: "B"): self = .bool(number.boolValue)
+      case UInt8(ascii: "d"), UInt8(ascii: "f"): self = .double(number.doubleValue)
+      default: self = .int(number.intValue)
+      }
+    case let list as [Any]: self = .array(list.map(JSON.init(bridging:)))
+    case let object as [String: Any]: self = .object(object.mapValues(JSON.init(bridging:)))
+    default: self = .null
+    }
+  }
+}
+
+extension JSON {
+  public subscript(key: String) -> JSON? {
+    if case .object(let members) = self { members[key] } else { nil }
+  }
+  public var string: String? { if case .string(let value) = self { value } else { nil } }
+  public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+  public var object: [String: JSON]? { if case .object(let value) = self { value } else { nil } }
+  public var isNull: Bool { self == .null }
+
+  /// An integer, also when it is written with a fraction of zero.
+  public var int: Int? {
+    switch self {
+    case .int(let value): value
+    case .double(let value): Int(exactly: value)
+    default: nil
+    }
+  }
+
+  public var double: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .double(let value): value
+    default: nil
+    }
+  }
+}
+
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
+  ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
+{
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(integerLiteral value: Int) { self = .int(value) }
+  public init(floatLiteral value: Double) { self = .double(value) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(arrayLiteral elements: JSON...) { self = .array(elements) }
+  public init(dictionaryLiteral elements: (String, JSON)...) {
+    self = .object(Dictionary(elements) { _, last in last })
+  }
+  public init(nilLiteral: ()) { self = .null }
+}
+
+extension JSON {
+  /// The value as text: keys sorted, numbers in the shortest form that reads back the same, NaN and infinities as null.
+  ///
+  /// - Parameter indent: spaces per level, or nil for one line.
+  public func text(indent: Int? = nil) -> String {
+    var out = ""
+    write(to: &out, indent: indent, level: 0)
+    return out
+  }
+
+  private func write(to out: inout String, indent: Int?, level: Int) {
+    func newline(_ level: Int) {
+      if let indent { out += "\n" + String(repeating: " ", count: indent * level) }
+    }
+    switch self {
+    case .null: out += "null"
+    case .bool(let value): out += value ? "true" : "false"
+    case .int(let value): out += String(value)
+    case .double(let value): out += value.isFinite ? "\(value)" : "null"
+    case .string(let value): JSON.quote(value, to: &out)
+    case .array(let values):
+      out += "["
+      for (index, value) in values.enumerated() {
+        if index > 0 { out += indent == nil ? ", " : "," }
+        newline(level + 1)
+        value.write(to: &out, indent: indent, level: level + 1)
+      }
+      if !values.isEmpty { newline(level) }
+      out += "]"
+    case .object(let members):
+      out += "{"
+      for (index, key) in members.keys.sorted().enumerated() {
+        if index > 0 { out += indent == nil ? ", " : "," }
+        newline(level + 1)
+        JSON.quote(key, to: &out)
+        out += ": "
+        members[key]!.write(to: &out, indent: indent, level: level + 1)
+      }
+      if !members.isEmpty { newline(level) }
+      out += "}"
+    }
+  }
+
+  private static func quote(_ text: String, to out: inout String) {
+    out += "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": out += "\\\""
+      case "\\": out += "\\\\"
+      case "\n": out += "\\n"
+      case "\r": out += "\\r"
+      case "\t": out += "\\t"
+      case "\u{0}"..<"\u{20}":
+        let hex = String(scalar.value, radix: 16)
+        out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+      default: out.unicodeScalars.append(scalar)
+      }
+    }
+    out += "\""
+  }
+}

@@ -1,0 +1,30 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A text file that grows by whole lines, each handed to the system at once.
+public final class LogFile {
+  private let path: String
+  private let descriptor: Int32
+
+  /// Opens a file to append to, making it where there is none; throws `.checkpoint`.
+  public init(appendingTo path: String) throws {
+    self.path = path
+    descriptor = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o644)
+    if descriptor < 0 {
+      throw RetortError(.checkpoint, "cannot open the log (\(systemErrorText()))", at: path)
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  /// Appends a line; throws `.checkpoint` when the disk is full or gone.
+  public func writeLine(_ line: String) throws {
+    var text = line + "\n"
+    let written = text.withUTF8 { write(descriptor, $0.baseAddress, $0.count) }
+    if written != text.utf8.count {
+      throw RetortError(
+        .checkpoint, "cannot write the log (\(systemErrorText()))", at: path, remedy: "make room there and run again")
+    }
+  }
+}

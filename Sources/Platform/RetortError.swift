@@ -1,0 +1,55 @@
+/// A refusal or failure that a person can act on: what is wrong, where, and what to do.
+///
+/// The kind decides the exit code of the command. Everything that a user's file, flag or peer can cause
+/// is thrown as this type; programming errors are preconditions.
+public struct RetortError: Error, Equatable, Sendable {
+  /// The documented exit codes of the command.
+  public enum Kind: Int32, Sendable, CaseIterable {
+    case unexpected = 1
+    case configuration = 2
+    case input = 3
+    case preflight = 4
+    case numerical = 5
+    case checkpoint = 6
+    case peer = 7
+    case stopped = 75
+  }
+
+  public var kind: Kind
+  /// What is wrong, one sentence without a full stop.
+  public var what: String
+  /// File and line, key, tensor, rank and host: whichever are known.
+  public var location: String?
+  /// What the reader should do.
+  public var remedy: String?
+  /// Whether every rank of the job throws this same error, so that the job may end in order instead of by abort.
+  public var isCollective = false
+
+  public init(_ kind: Kind, _ what: String, at location: String? = nil, remedy: String? = nil) {
+    self.kind = kind
+    self.what = what
+    self.location = location
+    self.remedy = remedy
+  }
+
+  /// The same error with a location put in front of the one it has.
+  public func located(_ outer: String) -> RetortError {
+    var copy = self
+    copy.location = location.map { "\(outer), \($0)" } ?? outer
+    return copy
+  }
+
+  /// Any error as a `RetortError`: itself, or an unexpected one that quotes it.
+  public static func wrap(_ error: any Error) -> RetortError {
+    (error as? RetortError) ?? RetortError(.unexpected, "\(error)")
+  }
+}
+
+extension RetortError: CustomStringConvertible {
+  /// `WHERE: WHAT. REMEDY.` in one line.
+  public var description: String {
+    var text = location.map { "\($0): \(what)" } ?? what
+    if let remedy { text += ". \(remedy.prefix(1).uppercased())\(remedy.dropFirst())" }
+    return text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
+  }
+}

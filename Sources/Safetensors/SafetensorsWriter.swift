@@ -1,0 +1,212 @@
+import Foundation
+import Platform
+import Tensors
+
+/// Name, element type and shape of a tensor that is going to be written.
+public struct TensorDeclaration: Sendable, Equatable {
+  public var name: String
+  public var dtype: DType
+  public var shape: [Int]
+
+  public init(_ name: String, _ dtype: DType, _ shape: [Int]) {
+    self.name = name
+    self.dtype = dtype
+    self.shape = shape
+  }
+
+  /// The bytes of the tensor's data; nil where 64 bits cannot count them.
+  var byteCount: Int? { shape.contains { $0 < 0 } ? nil : checkedProduct(shape, times: dtype.size) }
+}
+
+/// Writes tensors to one safetensors file or to shards, in the order they were declared, without holding them.
+///
+/// Readers see the old files or the whole new ones: nothing has its name before `finish`, and the index of a sharded
+/// model is written last. A writer dropped before `finish` leaves nothing behind.
+public struct SafetensorsWriter: ~Copyable {
+  /// A run of declarations that share a file.
+  private struct Shard {
+    let tensors: Range<Int>
+    let path: String
+    let file: AtomicFile
+  }
+
+  private let path: String
+  private let declarations: [TensorDeclaration]
+  private let shards: [Shard]
+  /// The declaration whose data comes next, and the shard that it goes to.
+  private var next = 0
+  private var shard = 0
+
+  /// Starts the files for `tensors`, whose data follows by `append`.
+  ///
+  /// - Parameters:
+  ///   - path: the file, ending in `.safetensors`. Shards stand beside it: `model-00001-of-00003.safetensors` and
+  ///     `model.safetensors.index.json` for `model.safetensors`.
+  ///   - metadata: the file's strings; `transformers` refuses files without `format`.
+  ///   - maxShardBytes: the data bytes of a shard at most (a larger tensor has a shard of its own); nil: one file.
+  ///
+  /// Throws `.checkpoint` where a file cannot be made and `.unexpected` for a name declared twice.
+  public init(
+    _ path: String, tensors: [TensorDeclaration], metadata: [String: String] = ["format": "pt"],
+    maxShardBytes: Int? = nil
+  ) throws {
+    self.path = path
+    declarations = tensors
+    try SafetensorsWriter.check(tensors, path)
+    let runs = SafetensorsWriter.split(tensors, maxShardBytes)
+    shards = try runs.enumerated().map { number, run in
+      let name = runs.count == 1 ? path : SafetensorsWriter.shardPath(path, number + 1, of: runs.count)
+      let file = try AtomicFile(name)
+      try SafetensorsWriter.header(tensors[run], metadata).withUnsafeBytes { try file.write($0) }
+      return Shard(tensors: run, path: name, file: file)
+    }
+  }
+
+  /// Appends the next tensor, whose `name` must be the next declared, converting the floats to its declared type
+  /// (F32, BF16, F16 or F64).
+  ///
+  /// Throws `.checkpoint` where the disk refuses and `.unexpected` for a tensor out of turn or of another size.
+  public mutating func append(_ name: String, floats: UnsafeBufferPointer<Float>) throws {
+    let (declaration, file) = try take(name)
+    guard [.float32, .bfloat16, .float16, .float64].contains(declaration.dtype) else {
+      throw misuse("is declared as \(declaration.dtype.rawValue), floats were given", name)
+    }
+    let given = floats.count * declaration.dtype.size
+    guard given == declaration.byteCount else { throw wrongSize(given, declaration) }
+    try withConvertedFloats(floats, to: declaration.dtype) { try file.write($0) }
+  }
+
+  /// `append(_:floats:)` for an array.
+  public mutating func append(_ name: String, floats: [Float]) throws {
+    try floats.withUnsafeBufferPointer { try append(name, floats: $0) }
+  }
+
+  /// Appends the next tensor's data as it is: row-major, little-endian, of the declared type.
+  ///
+  /// Throws as `append(_:floats:)` does.
+  public mutating func append(_ name: String, bytes: UnsafeRawBufferPointer) throws {
+    let (declaration, file) = try take(name)
+    guard bytes.count == declaration.byteCount else { throw wrongSize(bytes.count, declaration) }
+    try file.write(bytes)
+  }
+
+  /// Flushes everything to disk and gives the files their names, the index last; returns the paths written.
+  ///
+  /// A file of the other layout (one file or shards) left under the same name by an earlier run is removed, so that a
+  /// reader cannot find the old weights. Throws `.checkpoint`, or `.unexpected` where declared tensors are missing.
+  @discardableResult
+  public consuming func finish() throws -> [String] {
+    if next < declarations.count {
+      throw misuse(
+        "\(declarations.count - next) of \(declarations.count) tensors were never appended, the first is "
+          + shown(declarations[next].name))
+    }
+    let index = path + ".index.json"
+    if shards.count == 1 {
+      try shards[0].file.commit()
+      unlink(index)
+      return [path]
+    }
+    // Without its index a half-replaced set of shards is no model, and is refused instead of read as one.
+    unlink(index)
+    for shard in shards { try shard.file.commit() }
+    try writeFileAtomically(index, indexJSON().text(indent: 2) + "\n")
+    unlink(path)
+    return [index] + shards.map(\.path)
+  }
+
+  /// The declaration that comes next, once `name` is found to be its name.
+  private mutating func take(_ name: String) throws -> (TensorDeclaration, AtomicFile) {
+    guard next < declarations.count else { throw misuse("all \(next) declared tensors are written already", name) }
+    let declaration = declarations[next]
+    guard declaration.name == name else { throw misuse("comes out of turn, \(shown(declaration.name)) is next", name) }
+    while !shards[shard].tensors.contains(next) { shard += 1 }
+    next += 1
+    return (declaration, shards[shard].file)
+  }
+
+  private func misuse(_ what: String, _ tensor: String? = nil) -> RetortError {
+    RetortError(.unexpected, what, at: tensor.map { "\(path), tensor \(shown($0))" } ?? path)
+  }
+
+  private func wrongSize(_ given: Int, _ declaration: TensorDeclaration) -> RetortError {
+    misuse(
+      "is declared as \(declaration.dtype.rawValue) \(declaration.shape), \(declaration.byteCount ?? 0) bytes; "
+        + "\(given) bytes were given", declaration.name)
+  }
+
+  private func indexJSON() -> JSON {
+    var map: [String: JSON] = [:]
+    for shard in shards {
+      let name = JSON.string((shard.path as NSString).lastPathComponent)
+      for declaration in declarations[shard.tensors] { map[declaration.name] = name }
+    }
+    let total = declarations.reduce(0) { $0 + ($1.byteCount ?? 0) }
+    return ["metadata": ["total_size": .int(total)], "weight_map": .object(map)]
+  }
+}
+
+extension SafetensorsWriter {
+  private static func check(_ tensors: [TensorDeclaration], _ path: String) throws {
+    var seen = Set(["__metadata__"])
+    var total = 0
+    for declaration in tensors {
+      let place = "\(path), tensor \(shown(declaration.name))"
+      guard seen.insert(declaration.name).inserted else {
+        throw RetortError(.unexpected, "is declared twice or has a reserved name", at: place)
+      }
+      let sum = declaration.byteCount.map { total.addingReportingOverflow($0) }
+      guard let sum, !sum.overflow else {
+        throw RetortError(.unexpected, "has the impossible shape \(declaration.shape)", at: place)
+      }
+      total = sum.partialValue
+    }
+  }
+
+  /// Consecutive declarations that fit a shard together; one empty run where there are none.
+  private static func split(_ tensors: [TensorDeclaration], _ limit: Int?) -> [Range<Int>] {
+    guard let limit else { return [tensors.indices] }
+    var runs: [Range<Int>] = []
+    var start = 0
+    var bytes = 0
+    for (index, declaration) in tensors.enumerated() {
+      let size = declaration.byteCount ?? 0
+      if index > start, bytes + size > limit {
+        runs.append(start..<index)
+        start = index
+        bytes = 0
+      }
+      bytes += size
+    }
+    runs.append(start..<tensors.count)
+    return runs
+  }
+
+  /// `model-00002-of-00003.safetensors` for `model.safetensors`.
+  private static func shardPath(_ path: String, _ number: Int, of count: Int) -> String {
+    let digits: (Int) -> String = { String(repeating: "0", count: max(0, 5 - String($0).count)) + String($0) }
+    let ending = ".safetensors"
+    let stem = path.hasSuffix(ending) ? String(path.dropLast(ending.count)) : path
+    return "\(stem)-\(digits(number))-of-\(digits(count))\(ending)"
+  }
+
+  /// Length and JSON header, padded with spaces so that the data starts at a multiple of 8.
+  private static func header(_ tensors: ArraySlice<TensorDeclaration>, _ metadata: [String: String]) -> [UInt8] {
+    var members: [String] = []
+    if !metadata.isEmpty {
+      members.append("\"__metadata__\":" + JSON.object(metadata.mapValues(JSON.string)).text())
+    }
+    var position = 0
+    for declaration in tensors {
+      let end = position + (declaration.byteCount ?? 0)
+      let shape = declaration.shape.map(String.init).joined(separator: ",")
+      members.append(
+        "\(JSON.string(declaration.name).text()):{\"dtype\":\"\(declaration.dtype.rawValue)\",\"shape\":[\(shape)],"
+          + "\"data_offsets\":[\(position),\(end)]}")
+      position = end
+    }
+    var json = Array("{\(members.joined(separator: ","))}".utf8)
+    json.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
+    return withUnsafeBytes(of: UInt64(json.count).littleEndian) { Array($0) } + json
+  }
+}

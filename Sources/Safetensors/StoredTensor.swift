@@ -1,0 +1,82 @@
+import Platform
+import Tensors
+
+/// A named tensor in a weight file, read in place.
+///
+/// `bytes` are row-major, little-endian and not necessarily aligned for `dtype`. They stay valid while the tensor, or
+/// the file that it came from, lives.
+public struct StoredTensor: @unchecked Sendable {
+  public let name: String
+  public let dtype: DType
+  public let shape: [Int]
+  /// `count * dtype.size` bytes.
+  public let bytes: UnsafeRawBufferPointer
+  /// The file that holds the tensor, for messages.
+  public let file: String
+  /// The number of elements: the product of `shape`, 1 for a scalar.
+  public let count: Int
+  /// Keeps the memory behind `bytes`, which nobody writes to: that makes the type safe to send.
+  private let owner: AnyObject
+
+  /// A tensor over `bytes`, which `owner` keeps alive; the byte count must be the product of `shape` times the
+  /// element's size.
+  package init(
+    name: String, dtype: DType, shape: [Int], bytes: UnsafeRawBufferPointer, file: String, owner: AnyObject
+  ) {
+    self.name = name
+    self.dtype = dtype
+    self.shape = shape
+    self.bytes = bytes
+    self.file = file
+    self.owner = owner
+    count = bytes.count / dtype.size
+    precondition(
+      count == checkedProduct(shape) && bytes.count % dtype.size == 0,
+      "tensor \(name): shape \(shape) of \(dtype.rawValue) does not fill \(bytes.count) bytes")
+  }
+
+  /// Converts the elements `range` (all of them by default) to 32-bit floats at `destination`, which has room for them.
+  ///
+  /// Integers and 64-bit floats are rounded to the nearest float; true is 1, false is 0.
+  public func copyFloats(into destination: UnsafeMutablePointer<Float>, range: Range<Int>? = nil) {
+    let range = range ?? 0..<count
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= count,
+      "tensor \(name): elements \(range) of \(count) were asked for")
+    guard !range.isEmpty, let start = bytes.baseAddress else { return }
+    convertToFloats(destination, from: start + range.lowerBound * dtype.size, dtype: dtype, count: range.count)
+  }
+
+  /// All elements as 32-bit floats, row-major.
+  public func floats() -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+      if let start = buffer.baseAddress { copyFloats(into: start) }
+      initialized = count
+    }
+  }
+}
+
+/// Named tensors from one file or several.
+public protocol WeightSource: AnyObject {
+  /// The names of all tensors, in the order of the file.
+  var names: [String] { get }
+  /// The tensor of that name; throws `.input` where there is none or where its file is damaged.
+  func tensor(_ name: String) throws -> StoredTensor
+  func contains(_ name: String) -> Bool
+  /// The paths of the files that hold the tensors, the index of a sharded model first.
+  var files: [String] { get }
+  /// The free-form strings that the file carries, empty where the format has none.
+  var metadata: [String: String] { get }
+}
+
+/// A name out of a file as a message shows it: quoted, control characters escaped, long ones cut.
+func shown(_ name: String) -> String {
+  JSON.string(name.count > 120 ? name.prefix(120) + "…" : name).text()
+}
+
+/// The refusal of a name that a file does not hold; says what it does hold.
+func noSuchTensor(_ name: String, in file: String, names: [String]) -> RetortError {
+  let some = names.prefix(3).map(shown).joined(separator: ", ")
+  let held = names.isEmpty ? "no tensors at all" : "\(names.count) tensors: \(some)\(names.count > 3 ? ", …" : "")"
+  return RetortError(.input, "has no tensor \(shown(name)); it holds \(held)", at: file)
+}

@@ -1,0 +1,54 @@
+import Datasets
+import Models
+import Objectives
+
+/// Something that knows what a student should answer.
+///
+/// A teacher gives plain tensors for examples, addressed by their index in the training or validation data. How the
+/// signal is made and moved is its own business: a student cannot tell a resident teacher from any other.
+public protocol Teacher: AnyObject {
+  /// How it is called in messages.
+  var name: String { get }
+  /// Classes of its logits.
+  var classCount: Int { get }
+  /// Weights, for the ratio to the student's.
+  var parameterCount: Int { get }
+  /// The signals for some examples of a split, in the order of `samples`; the examples differ from rank to rank.
+  func signals(for samples: [Int], in split: Split) throws -> TeacherSignals
+}
+
+/// The two parts of a data set that a chain uses.
+public enum Split: String, Sendable {
+  case train
+  case validation
+}
+
+/// A teacher whose whole model is in this rank's memory.
+///
+/// It reads the examples as its own tokenizer cuts them. Its parameters have no gradient buffers and its passes are
+/// not recorded, so it cannot be trained; it goes from memory when its last holder, the step, lets go of it.
+public final class ResidentTeacher: Teacher {
+  public let name: String
+  private let model: any Model
+  private let train: any ExampleSource
+  private let validation: any ExampleSource
+
+  /// - Parameters:
+  ///   - model: frozen from here on.
+  ///   - train: the training examples in the teacher's own tokens, in the order of the student's.
+  ///   - validation: likewise.
+  public init(name: String, model: any Model, train: any ExampleSource, validation: any ExampleSource) {
+    precondition(model.parameters.allSatisfy { $0.gradient == nil }, "a teacher's weights are not trained")
+    self.name = name
+    self.model = model
+    self.train = train
+    self.validation = validation
+  }
+
+  public var classCount: Int { model.classCount }
+  public var parameterCount: Int { model.parameterCount }
+
+  public func signals(for samples: [Int], in split: Split) -> TeacherSignals {
+    TeacherSignals(logits: model.logits((split == .train ? train : validation).batch(samples)))
+  }
+}

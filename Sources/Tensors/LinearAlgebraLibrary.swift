@@ -1,0 +1,69 @@
+import COpenBLAS
+import CKernels
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// What Retort knows and sets of the linear algebra library.
+public enum LinearAlgebraLibrary {
+  /// The kernel family OpenBLAS chose when it was loaded, such as "SkylakeX".
+  public static var coreName: String { openblas_get_corename().map { String(cString: $0) } ?? "unknown" }
+
+  /// Build options and version of OpenBLAS as it says them.
+  public static var configuration: String { openblas_get_config().map { String(cString: $0) } ?? "unknown" }
+
+  /// Threads that a matrix multiply uses.
+  public static func setThreads(_ count: Int) { openblas_set_num_threads(numericCast(max(1, count))) }
+
+  public static var threads: Int { Int(openblas_get_num_threads()) }
+
+  /// The core type that OpenBLAS should be told, or nil when its own choice is right.
+  ///
+  /// OpenBLAS knows CPUs by model number: one that is newer than the library gets an AVX2 kernel, half the speed
+  /// on a CPU with AVX-512.
+  public static var betterCoreType: String? {
+    let withAVX512: Set = ["SkylakeX", "Cooperlake", "SapphireRapids", "Zen4", "Zen5"]
+    guard rtk_isa_supported("avx512"), !withAVX512.contains(where: { coreName.lowercased() == $0.lowercased() })
+    else { return nil }
+    return "SkylakeX"
+  }
+
+  /// The variable that overrides the choice: a core type of OpenBLAS, or `keep` to leave the library as it is.
+  public static let coreTypeVariable = "RETORT_OPENBLAS_CORETYPE"
+
+  /// Starts this program anew, once, with the better core type, when OpenBLAS runs a slow one.
+  ///
+  /// OpenBLAS reads `OPENBLAS_CORETYPE` only when it is loaded, so this must run before anything else, MPI above all.
+  /// A slow type in that variable is replaced too: images and modules set one for all machines. A person who means it
+  /// says so in `RETORT_OPENBLAS_CORETYPE`.
+  public static func restartWithBetterCoreTypeIfNeeded() {
+    let mark = "RETORT_RESTARTED"
+    guard getenv(mark) == nil else { return }
+    let wish = getenv(coreTypeVariable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    guard wish != "keep", let wanted = wish ?? betterCoreType else { return }
+    setenv("OPENBLAS_CORETYPE", wanted, 1)
+    setenv(mark, "1", 1)
+    var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
+    arguments.append(nil)
+    // The restart is an optimisation: where it fails the program goes on, right but slower.
+    execv("/proc/self/exe", &arguments)
+  }
+
+  /// Measured float32 matrix multiply rate of the calling thread's setting, GFLOP/s, best of a few 512³ products.
+  public static func measureGigaflops() -> Double {
+    let n = 512
+    let (a, b) = (Tensor(repeating: 0.5, [n, n]), Tensor(repeating: 0.25, [n, n]))
+    let c = Tensor(uninitialized: [n, n])
+    var best = 0.0
+    for _ in 0..<8 {
+      var (start, end) = (timespec(), timespec())
+      clock_gettime(CLOCK_MONOTONIC, &start)
+      matrixMultiply(a, b, into: c)
+      clock_gettime(CLOCK_MONOTONIC, &end)
+      let seconds = Double(end.tv_sec - start.tv_sec) + Double(end.tv_nsec - start.tv_nsec) * 1e-9
+      best = max(best, 2 * Double(n * n * n) / seconds * 1e-9)
+    }
+    return best
+  }
+}

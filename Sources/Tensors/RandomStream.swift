@@ -1,0 +1,40 @@
+/// A stream of random numbers that is a pure function of its key, never of the rank or of what was drawn before.
+///
+/// The key is (seed, purpose, a, b); typical: (42, "dropout", step, sample). The n-th number is
+/// mix(key + n · 0x9E3779B97F4A7C15), the SplitMix64 generator of Steele, Lea and Flood (2014).
+public struct RandomStream: RandomNumberGenerator, Sendable {
+  private var state: UInt64
+
+  public init(seed: UInt64, purpose: String, _ a: UInt64 = 0, _ b: UInt64 = 0) {
+    // FNV-1a of the purpose, then each word is mixed in, so that near keys give unrelated streams.
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in purpose.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    state = RandomStream.mix(seed &+ RandomStream.mix(hash &+ RandomStream.mix(a &+ RandomStream.mix(b &+ 1))))
+  }
+
+  /// The finaliser of SplitMix64: a bijection of 64-bit words in which every input bit reaches every output bit.
+  public static func mix(_ word: UInt64) -> UInt64 {
+    var z = word
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  public mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    return RandomStream.mix(state)
+  }
+
+  /// A uniform integer in 0 ..< n, without bias; n > 0.
+  public mutating func below(_ n: Int) -> Int { Int.random(in: 0..<n, using: &self) }
+
+  /// A uniform number in [0, 1) with 24 random bits.
+  public mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
+
+  /// A standard normal number, by Box and Muller's polar-free form (two uniforms a call).
+  public mutating func normal() -> Float {
+    let u = Double((next() >> 11) + 1) * 0x1p-53
+    let v = Double(next() >> 11) * 0x1p-53
+    return Float((-2 * u.logarithm).squareRoot() * (2 * Double.pi * v).cosine)
+  }
+}

@@ -1,0 +1,36 @@
+/// The extents of a tensor, outermost first, at most four; held inline so that a shape costs no allocation.
+public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
+  private var extents: SIMD4<Int32>
+  /// How many extents there are; 0 is a scalar.
+  public let rank: Int
+
+  public init(_ extents: [Int]) {
+    precondition(extents.count <= 4, "a shape has at most four extents, not \(extents)")
+    self.extents = SIMD4(repeating: 1)
+    for (index, extent) in extents.enumerated() {
+      precondition(extent >= 0 && extent <= Int(Int32.max), "extent \(extent) is out of range in \(extents)")
+      self.extents[index] = Int32(extent)
+    }
+    rank = extents.count
+  }
+
+  public init(arrayLiteral elements: Int...) { self.init(elements) }
+
+  public subscript(index: Int) -> Int {
+    precondition(index < rank, "extent \(index) of \(self)")
+    return Int(extents[index])
+  }
+
+  /// The product of all extents: 1 for a scalar.
+  public var count: Int {
+    Int(extents[0]) * Int(extents[1]) * Int(extents[2]) * Int(extents[3])
+  }
+
+  /// Extent 0, or 1 for a scalar.
+  public var rows: Int { Int(extents[0]) }
+  /// The product of all extents but the first.
+  public var columns: Int { Int(extents[1]) * Int(extents[2]) * Int(extents[3]) }
+
+  public var array: [Int] { (0..<rank).map { Int(extents[$0]) } }
+  public var description: String { "[" + array.map(String.init).joined(separator: ", ") + "]" }
+}

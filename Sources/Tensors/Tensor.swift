@@ -1,0 +1,107 @@
+import CKernels
+
+/// A dense, row-major, contiguous block of numbers with a shape; a value that shares its storage.
+///
+/// Copies of a tensor see the same memory: an operation that writes into a tensor owns it or says so.
+/// The compute type is float32; other element types are storage forms.
+public struct Tensor: @unchecked Sendable {
+  public let storage: Storage
+  /// Bytes from the start of the storage.
+  public let byteOffset: Int
+  public let shape: Shape
+  public let dtype: DType
+
+  /// Uninitialised memory of this shape.
+  public init(uninitialized shape: Shape, _ dtype: DType = .float32) {
+    self.init(storage: Storage(bytes: shape.count * dtype.size), byteOffset: 0, shape: shape, dtype: dtype)
+  }
+
+  public init(storage: Storage, byteOffset: Int, shape: Shape, dtype: DType = .float32) {
+    precondition(
+      byteOffset + shape.count * dtype.size <= storage.capacity,
+      "shape \(shape) at byte \(byteOffset) does not fit a storage of \(storage.capacity) bytes")
+    self.storage = storage
+    self.byteOffset = byteOffset
+    self.shape = shape
+    self.dtype = dtype
+  }
+
+  /// A tensor of one value.
+  public init(repeating value: Float, _ shape: Shape) {
+    self.init(uninitialized: shape)
+    fill(value)
+  }
+
+  public static func zeros(_ shape: Shape) -> Tensor { Tensor(repeating: 0, shape) }
+
+  /// A tensor with the given elements; their number must be the shape's count.
+  public init(_ values: [Float], _ shape: Shape) {
+    precondition(values.count == shape.count, "\(values.count) values for shape \(shape)")
+    self.init(uninitialized: shape)
+    values.withUnsafeBufferPointer { if let from = $0.baseAddress { floats.update(from: from, count: $0.count) } }
+  }
+
+  public var count: Int { shape.count }
+  public var rows: Int { shape.rows }
+  public var columns: Int { shape.columns }
+
+  /// The elements as float32; valid while the tensor is held.
+  public var floats: UnsafeMutablePointer<Float> {
+    precondition(dtype == .float32, "a \(dtype.rawValue) tensor was used as F32")
+    return (storage.address + byteOffset).assumingMemoryBound(to: Float.self)
+  }
+
+  public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
+
+  /// The elements as an array, for tests and for small results.
+  public var array: [Float] { Array(buffer) }
+
+  /// The only element.
+  public var scalar: Float {
+    precondition(count == 1, "a tensor of shape \(shape) is no scalar")
+    return floats[0]
+  }
+
+  /// The same memory with another shape of the same count.
+  public func reshaped(_ shape: Shape) -> Tensor {
+    precondition(shape.count == count, "cannot reshape \(self.shape) to \(shape)")
+    return Tensor(storage: storage, byteOffset: byteOffset, shape: shape, dtype: dtype)
+  }
+
+  /// Rows of the same memory.
+  public func rows(_ range: Range<Int>) -> Tensor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(shape)")
+    var extents = shape.array
+    extents[0] = range.count
+    return Tensor(
+      storage: storage, byteOffset: byteOffset + range.lowerBound * columns * dtype.size, shape: Shape(extents),
+      dtype: dtype)
+  }
+
+  /// A part of the flat memory with a shape of its own.
+  public func slice(at element: Int, _ shape: Shape) -> Tensor {
+    precondition(element >= 0 && element + shape.count <= count, "slice \(shape) at \(element) of \(self.shape)")
+    return Tensor(storage: storage, byteOffset: byteOffset + element * dtype.size, shape: shape, dtype: dtype)
+  }
+
+  public func fill(_ value: Float) { rtk_fill(floats, value, count) }
+
+  /// Copies the other tensor's elements here; shapes must have the same count.
+  public func update(from other: Tensor) {
+    precondition(other.count == count, "cannot copy \(other.shape) into \(shape)")
+    floats.update(from: other.floats, count: count)
+  }
+
+  /// A tensor of its own memory with the same elements.
+  public func copy() -> Tensor {
+    let result = Tensor(uninitialized: shape)
+    result.update(from: self)
+    return result
+  }
+
+  /// Σ x², summed in double precision.
+  public var sumOfSquares: Double { rtk_sum_of_squares(floats, count) }
+
+  /// Whether no element is NaN or infinite.
+  public var isFinite: Bool { rtk_all_finite(floats, count) }
+}

@@ -1,0 +1,51 @@
+import Platform
+
+/// Every file name that belongs to a tokenizer in a Hugging Face model directory.
+private let tokenizerFileNames = [
+  "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
+  "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.jinja",
+  "chat_template.json",
+]
+
+/// The names of the files in a model directory that belong to its tokenizer, for copying them to another directory.
+public func tokenizerFiles(inModelDirectory directory: String) -> [String] {
+  tokenizerFileNames.filter { name in
+    let path = joinPath(directory, name)
+    return fileExists(path) && !isDirectory(path)
+  }
+}
+
+/// The tokenizer of a model directory, from `tokenizer.json` or else `vocab.txt`; nil where no tokenizer file is there.
+///
+/// `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` of `tokenizer_config.json` win over what
+/// `tokenizer.json` says, as they do in `transformers`, unless `tokenizer_class` names one of its generic classes.
+///
+/// - Throws: `.input` with file, place and remedy for a broken file and for a kind of tokenizer that is not supported.
+public func loadTokenizer(fromModelDirectory directory: String) throws -> (any Tokenizer)? {
+  let files = tokenizerFiles(inModelDirectory: directory)
+  if files.contains("tokenizer.json") {
+    let settings = try TokenizerSettings(directory: directory)
+    return try TokenizerJSON(path: joinPath(directory, "tokenizer.json")).tokenizer(overrides: settings)
+  }
+  if files.contains("vocab.txt") { return try loadTokenizer(file: joinPath(directory, "vocab.txt")) }
+  guard let found = files.first(where: { !$0.hasPrefix("chat_template") }) else { return nil }
+  throw RetortError(
+    .input, "has \(found), but neither tokenizer.json nor vocab.txt", at: directory,
+    remedy: "save the tokenizer with transformers' save_pretrained, which writes tokenizer.json")
+}
+
+/// The tokenizer in one file: `tokenizer.json`, or `vocab.txt` with the settings that stand beside it.
+///
+/// A `tokenizer.json` is taken as it is, without looking at files beside it.
+///
+/// - Throws: `.input` with file, place and remedy for a broken file and for a kind of tokenizer that is not supported.
+public func loadTokenizer(file path: String) throws -> any Tokenizer {
+  if path.hasSuffix(".json") { return try TokenizerJSON(path: path).tokenizer() }
+  if path.hasSuffix(".txt") {
+    let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    let settings = try TokenizerSettings(directory: directory.isEmpty ? "/" : directory)
+    return try VocabularyText(path: path, settings: settings).tokenizer()
+  }
+  throw RetortError(
+    .input, "is neither a .json nor a .txt file", at: path, remedy: "give a tokenizer.json or a vocab.txt")
+}

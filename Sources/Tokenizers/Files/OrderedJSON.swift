@@ -1,0 +1,236 @@
+import Platform
+
+/// A JSON value as it stands in the file: members in order, repeated keys kept, strings compared by their bytes.
+///
+/// A vocabulary is an object whose keys differ in ways that a Swift dictionary does not see ("é" as one character and
+/// as two are equal `String`s), so tokenizer files are not read into `Platform.JSON`. It is also several times faster.
+enum OrderedJSON: Sendable {
+  case null
+  case bool(Bool)
+  case int(Int)
+  case double(Double)
+  case string(String)
+  case array([OrderedJSON])
+  case object([(key: String, value: OrderedJSON)])
+
+  /// Parses UTF-8 bytes; throws `.input` with the line of the first fault.
+  init(parsing bytes: UnsafeRawBufferPointer) throws {
+    var parser = Parser(bytes: bytes.bindMemory(to: UInt8.self))
+    self = try parser.document()
+  }
+
+  /// Reads and parses a whole file; errors carry its path.
+  init(contentsOf path: String) throws {
+    do { self = try readFile(path).withUnsafeBytes { try OrderedJSON(parsing: $0) } } catch {
+      var error = RetortError.wrap(error)
+      if error.location?.hasPrefix(path) != true { error = error.located(path) }
+      throw error
+    }
+  }
+
+  /// The member of an object, the last where a key is repeated; nil for a missing one, a null and a non-object.
+  subscript(key: String) -> OrderedJSON? {
+    guard let value = members?.last(where: { $0.key.utf8.elementsEqual(key.utf8) })?.value else { return nil }
+    if case .null = value { return nil }
+    return value
+  }
+
+  var members: [(key: String, value: OrderedJSON)]? { if case .object(let members) = self { members } else { nil } }
+  var array: [OrderedJSON]? { if case .array(let values) = self { values } else { nil } }
+  var string: String? { if case .string(let text) = self { text } else { nil } }
+  var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  var int: Int? { if case .int(let value) = self { value } else { nil } }
+}
+
+extension OrderedJSON {
+  fileprivate struct Parser {
+    let bytes: UnsafeBufferPointer<UInt8>
+    var index = 0
+
+    /// Deeper nesting than any tokenizer has is an attack on the stack.
+    private static let maximumDepth = 64
+
+    init(bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+
+    mutating func document() throws -> OrderedJSON {
+      let value = try value(depth: 0)
+      skipSpace()
+      if index < bytes.count { throw fault("text after the end of the value") }
+      return value
+    }
+
+    func fault(_ what: String) -> RetortError {
+      let line = 1 + bytes.prefix(index).reduce(0) { $0 + ($1 == 0x0a ? 1 : 0) }
+      return RetortError(
+        .input, "not valid JSON (\(what))", at: "line \(line)",
+        remedy: "take the file from the model's source again")
+    }
+
+    private mutating func skipSpace() {
+      while index < bytes.count, bytes[index] == 0x20 || (0x09...0x0a).contains(bytes[index]) || bytes[index] == 0x0d {
+        index += 1
+      }
+    }
+
+    /// Goes past `byte`, with white space before it; false, staying, where something else stands there.
+    private mutating func take(_ byte: UInt8) -> Bool {
+      skipSpace()
+      guard index < bytes.count, bytes[index] == byte else { return false }
+      index += 1
+      return true
+    }
+
+    private mutating func value(depth: Int) throws -> OrderedJSON {
+      skipSpace()
+      guard index < bytes.count else { throw fault("the file ends too early") }
+      switch bytes[index] {
+      case UInt8(ascii: "{"): return try object(depth: depth + 1)
+      case UInt8(ascii: "["): return try array(depth: depth + 1)
+      case UInt8(ascii: "\""): return .string(try string())
+      case UInt8(ascii: "t"): return try literal("true", .bool(true))
+      case UInt8(ascii: "f"): return try literal("false", .bool(false))
+      case UInt8(ascii: "n"): return try literal("null", .null)
+      default: return try number()
+      }
+    }
+
+    private mutating func object(depth: Int) throws -> OrderedJSON {
+      if depth > Parser.maximumDepth { throw fault("nested too deeply") }
+      index += 1
+      var members: [(key: String, value: OrderedJSON)] = []
+      if take(UInt8(ascii: "}")) { return .object(members) }
+      repeat {
+        skipSpace()
+        guard index < bytes.count, bytes[index] == UInt8(ascii: "\"") else { throw fault("a key was expected") }
+        let key = try string()
+        guard take(UInt8(ascii: ":")) else { throw fault("a colon was expected") }
+        members.append((key, try value(depth: depth)))
+      } while take(UInt8(ascii: ","))
+      guard take(UInt8(ascii: "}")) else { throw fault("a comma or } was expected") }
+      return .object(members)
+    }
+
+    private mutating func array(depth: Int) throws -> OrderedJSON {
+      if depth > Parser.maximumDepth { throw fault("nested too deeply") }
+      index += 1
+      var values: [OrderedJSON] = []
+      if take(UInt8(ascii: "]")) { return .array(values) }
+      repeat { values.append(try value(depth: depth)) } while take(UInt8(ascii: ","))
+      guard take(UInt8(ascii: "]")) else { throw fault("a comma or ] was expected") }
+      return .array(values)
+    }
+
+    private mutating func literal(_ text: StaticString, _ value: OrderedJSON) throws -> OrderedJSON {
+      let length = text.utf8CodeUnitCount
+      guard index + length <= bytes.count else { throw fault("the file ends too early") }
+      for offset in 0..<length where bytes[index + offset] != text.utf8Start[offset] { throw fault("unknown word") }
+      index += length
+      return value
+    }
+
+    private mutating func number() throws -> OrderedJSON {
+      let start = index
+      var digits = 0
+      var isInteger = true
+      loop: while index < bytes.count {
+        switch bytes[index] {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digits += 1
+        case UInt8(ascii: "-") where index == start: break
+        case UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"):
+          isInteger = false
+        default: break loop
+        }
+        index += 1
+      }
+      let text = String(decoding: bytes[start..<index], as: UTF8.self)
+      if digits > 0, isInteger, let value = Int(text) { return .int(value) }
+      if digits > 0, let value = Double(text), value.isFinite { return .double(value) }
+      index = start
+      throw fault("a value was expected")
+    }
+  }
+}
+
+extension OrderedJSON.Parser {
+  /// A string, from its opening quote to behind its closing one.
+  fileprivate mutating func string() throws -> String {
+    index += 1
+    let start = index
+    while index < bytes.count, bytes[index] != UInt8(ascii: "\""), bytes[index] != UInt8(ascii: "\\") {
+      if bytes[index] < 0x20 { throw fault("a control character in a string") }
+      index += 1
+    }
+    guard index < bytes.count else { throw fault("a string has no end") }
+    if bytes[index] == UInt8(ascii: "\"") {
+      let content = UnsafeBufferPointer(rebasing: bytes[start..<index])
+      index += 1
+      return try text(content)
+    }
+    var content = Array(bytes[start..<index])
+    while true {
+      guard index < bytes.count else { throw fault("a string has no end") }
+      let byte = bytes[index]
+      if byte < 0x20 { throw fault("a control character in a string") }
+      index += 1
+      if byte == UInt8(ascii: "\"") { break }
+      if byte == UInt8(ascii: "\\") { try escape(into: &content) } else { content.append(byte) }
+    }
+    return try content.withUnsafeBufferPointer { try text($0) }
+  }
+
+  private func text(_ content: UnsafeBufferPointer<UInt8>) throws -> String {
+    guard let text = String(validating: content, as: UTF8.self) else { throw fault("a string is not UTF-8") }
+    return text
+  }
+
+  /// What stands behind a backslash.
+  private mutating func escape(into content: inout [UInt8]) throws {
+    guard index < bytes.count else { throw fault("a string has no end") }
+    let byte = bytes[index]
+    index += 1
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): content.append(byte)
+    case UInt8(ascii: "b"): content.append(0x08)
+    case UInt8(ascii: "f"): content.append(0x0c)
+    case UInt8(ascii: "n"): content.append(0x0a)
+    case UInt8(ascii: "r"): content.append(0x0d)
+    case UInt8(ascii: "t"): content.append(0x09)
+    case UInt8(ascii: "u"):
+      var value = try codeUnit()
+      if (0xd800..<0xdc00).contains(value) {
+        guard index + 2 <= bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else {
+          throw fault("half a surrogate pair")
+        }
+        index += 2
+        let low = try codeUnit()
+        guard (0xdc00..<0xe000).contains(low) else { throw fault("half a surrogate pair") }
+        value = 0x10000 + (value - 0xd800) << 10 + (low - 0xdc00)
+      }
+      guard let scalar = Unicode.Scalar(value) else { throw fault("half a surrogate pair") }
+      UTF8Text.append(scalar, to: &content)
+    default: throw fault("an unknown escape in a string")
+    }
+  }
+
+  /// Four hexadecimal digits.
+  private mutating func codeUnit() throws -> UInt32 {
+    var value: UInt32 = 0
+    for _ in 0..<4 {
+      guard index < bytes.count, let digit = hexadecimalValue(bytes[index]) else {
+        throw fault("four hexadecimal digits were expected")
+      }
+      value = value << 4 | digit
+      index += 1
+    }
+    return value
+  }
+
+  private func hexadecimalValue(_ byte: UInt8) -> UInt32? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0"))
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(byte - UInt8(ascii: "a")) + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt32(byte - UInt8(ascii: "A")) + 10
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,203 @@
+import Platform
+
+/// The `tokenizer.json` format of Hugging Face: each section becomes one piece of the pipeline.
+struct TokenizerJSON {
+  let root: OrderedJSON
+  let path: String
+
+  init(path: String) throws {
+    self.path = path
+    root = try OrderedJSON(contentsOf: path)
+    if root.members == nil { throw refusal("is not a JSON object") }
+  }
+
+  private func refusal(
+    _ what: String, in section: String? = nil, remedy: String = "take the file from the model's source again"
+  ) -> RetortError {
+    RetortError(.input, what, at: section.map { "\(path), \($0)" } ?? path, remedy: remedy)
+  }
+
+  private func unsupported(_ type: String, in section: String, known: String) -> RetortError {
+    refusal(
+      "\(quoted(type)) is not supported there", in: section,
+      remedy: "this version knows \(known); use a model with such a tokenizer, or data that is tokenised already")
+  }
+
+  /// - Parameter overrides: settings of `tokenizer_config.json`, which win over the normalizer's own.
+  func tokenizer(overrides: TokenizerSettings = TokenizerSettings()) throws -> any Tokenizer {
+    // A padding section is left out on purpose: nothing is ever padded here. So is a truncation section:
+    // the caller's length rules.
+    let model = try wordPiece()
+    let added = try addedTokens(model.vocabulary)
+    return PipelineTokenizer(
+      addedTokens: added, normalizer: try normalizer(overrides), preTokenizer: try preTokenizer(), model: model,
+      postProcessor: try postProcessor(limit: max(model.vocabulary.size, added.map { Int($0.id) + 1 }.max() ?? 0)),
+      decoder: try decoder())
+  }
+
+  // MARK: Model
+
+  private func wordPiece() throws -> WordPieceModel {
+    guard let model = root["model"], model.members != nil else {
+      throw refusal("has no model section", remedy: "a tokenizer.json with model, vocabulary and all is needed")
+    }
+    guard let entries = model["vocab"] else { throw refusal("has no vocabulary", in: "model.vocab") }
+    // Old files do not name the type; a word prefix is then what tells WordPiece from BPE, which has merges.
+    let type = model["type"]?.string ?? (model["merges"] == nil ? "WordPiece" : "BPE")
+    guard type == "WordPiece" else { throw unsupported(type, in: "model.type", known: "WordPiece") }
+    guard let members = entries.members else { throw refusal("is not an object of tokens and ids", in: "model.vocab") }
+    var list: [(token: String, id: Int)] = []
+    list.reserveCapacity(members.count)
+    for (token, id) in members {
+      guard let id = id.int else { throw refusal("the id of \(quoted(token)) is not an integer", in: "model.vocab") }
+      list.append((token, id))
+    }
+    let length = model["max_input_chars_per_word"]?.int ?? 100
+    guard length > 0 else { throw refusal("is \(length)", in: "model.max_input_chars_per_word") }
+    return try WordPieceModel(
+      vocabulary: Vocabulary(list, at: "\(path), model.vocab"), unknownToken: model["unk_token"]?.string ?? "[UNK]",
+      continuationPrefix: model["continuing_subword_prefix"]?.string ?? "##", maximumWordLength: length,
+      at: "\(path), model.unk_token")
+  }
+
+  // MARK: Added tokens
+
+  private func addedTokens(_ vocabulary: Vocabulary) throws -> [AddedToken] {
+    guard let section = root["added_tokens"] else { return [] }
+    guard let list = section.array else { throw refusal("is not a list", in: "added_tokens") }
+    let tokens = try list.enumerated().map { index, entry in
+      let place = "added_tokens[\(index)]"
+      guard let content = entry["content"]?.string, !content.isEmpty else { throw refusal("has no content", in: place) }
+      guard let id = entry["id"]?.int, (0...Vocabulary.maximumID).contains(id) else {
+        throw refusal("\(quoted(content)) has no id in 0...\(Vocabulary.maximumID)", in: place)
+      }
+      return AddedToken(id: Int32(id), content: content, flagsFrom: entry)
+    }
+    try check(tokens, against: vocabulary, at: "\(path), added_tokens")
+    return tokens
+  }
+
+  // MARK: Other sections
+
+  private func type(of section: String) throws -> (type: String, OrderedJSON)? {
+    guard let value = root[section] else { return nil }
+    guard let type = value["type"]?.string else { throw refusal("has no type", in: section) }
+    return (type, value)
+  }
+
+  private func normalizer(_ overrides: TokenizerSettings) throws -> (any Normalizer)? {
+    guard let (type, section) = try type(of: "normalizer") else { return nil }
+    guard type == "BertNormalizer" else { throw unsupported(type, in: "normalizer", known: "BertNormalizer") }
+    let overrides = overrides.usesFileAlone ? TokenizerSettings() : overrides
+    return BERTNormalizer(
+      cleansText: section["clean_text"]?.bool ?? true,
+      separatesChinese: overrides.separatesChinese ?? section["handle_chinese_chars"]?.bool ?? true,
+      stripsAccents: overrides.stripsAccents ?? section["strip_accents"]?.bool,
+      lowercases: overrides.lowercases ?? section["lowercase"]?.bool ?? true)
+  }
+
+  private func preTokenizer() throws -> (any PreTokenizer)? {
+    guard let (type, _) = try type(of: "pre_tokenizer") else { return nil }
+    guard type == "BertPreTokenizer" else { throw unsupported(type, in: "pre_tokenizer", known: "BertPreTokenizer") }
+    return BERTPreTokenizer()
+  }
+
+  private func decoder() throws -> any TokenDecoder {
+    guard let (type, section) = try type(of: "decoder") else { return SpacedDecoder() }
+    guard type == "WordPiece" else { throw unsupported(type, in: "decoder", known: "WordPiece") }
+    return WordPieceDecoder(
+      prefix: section["prefix"]?.string ?? "##", cleansUp: section["cleanup"]?.bool ?? true)
+  }
+
+  private func postProcessor(limit: Int) throws -> any PostProcessor {
+    guard let (type, section) = try type(of: "post_processor") else { return TemplatePostProcessor.plain }
+    switch type {
+    case "TemplateProcessing":
+      let special = section["special_tokens"]
+      return TemplatePostProcessor(
+        single: try template("single", section, special, limit: limit),
+        pair: try template("pair", section, special, limit: limit))
+    case "BertProcessing":
+      func id(_ key: String) throws -> Int32 {
+        try specialID(section[key]?.array?.last, limit: limit, in: "post_processor.\(key)")
+      }
+      return try TemplatePostProcessor.bert(cls: id("cls"), sep: id("sep"))
+    default: throw unsupported(type, in: "post_processor", known: "TemplateProcessing and BertProcessing")
+    }
+  }
+
+  private func specialID(_ value: OrderedJSON?, limit: Int, in section: String) throws -> Int32 {
+    guard let id = value?.int, id >= 0, id < limit else {
+      throw refusal("a special token has no id below \(limit), the size of the vocabulary", in: section)
+    }
+    return Int32(id)
+  }
+
+  private func template(
+    _ name: String, _ section: OrderedJSON, _ special: OrderedJSON?, limit: Int
+  ) throws -> [TemplatePostProcessor.Part] {
+    let place = "post_processor.\(name)"
+    guard let list = section[name]?.array else { throw refusal("is not a list", in: place) }
+    let parts = try list.map { entry -> TemplatePostProcessor.Part in
+      guard let (kind, body) = entry.members?.first, let id = body["id"]?.string else {
+        throw refusal("has a part that is neither SpecialToken nor Sequence", in: place)
+      }
+      let typeID = body["type_id"]?.int ?? 0
+      guard (0...255).contains(typeID) else { throw refusal("has the type_id \(typeID)", in: place) }
+      switch (kind, id) {
+      case ("Sequence", "A"): return .first(typeID: Int32(typeID))
+      case ("Sequence", "B"): return .second(typeID: Int32(typeID))
+      case ("SpecialToken", _):
+        guard let ids = special?[id]?["ids"]?.array else {
+          throw refusal("\(quoted(id)) has no ids in special_tokens", in: place)
+        }
+        return .special(ids: try ids.map { try specialID($0, limit: limit, in: place) }, typeID: Int32(typeID))
+      default: throw refusal("has the unknown part \(quoted(kind)) \(quoted(id))", in: place)
+      }
+    }
+    try checkSequences(parts, isPair: name == "pair", in: place)
+    return parts
+  }
+
+  /// A template that forgets a text would train on special tokens alone.
+  private func checkSequences(_ parts: [TemplatePostProcessor.Part], isPair: Bool, in place: String) throws {
+    var first = 0
+    var second = 0
+    for part in parts {
+      if case .first = part { first += 1 }
+      if case .second = part { second += 1 }
+    }
+    guard first == 1, second == (isPair ? 1 : 0) else {
+      throw refusal(isPair ? "must have the sequences A and B once each" : "must have the sequence A once", in: place)
+    }
+  }
+}
+
+extension AddedToken {
+  /// Flags from an entry of `added_tokens` or `added_tokens_decoder`; what is missing is false.
+  init(id: Int32, content: String, flagsFrom entry: OrderedJSON) {
+    func flag(_ key: String) -> Bool { entry[key]?.bool ?? false }
+    self.init(
+      id: id, content: content, isSpecial: flag("special"), singleWord: flag("single_word"),
+      stripsLeft: flag("lstrip"), stripsRight: flag("rstrip"), normalized: flag("normalized"))
+  }
+}
+
+/// Holds added tokens against each other and the vocabulary: an id means one token, a token has one id.
+func check(_ tokens: [AddedToken], against vocabulary: Vocabulary, at location: String) throws {
+  var contents: [Int32: String] = [:]
+  for token in tokens {
+    let other = contents.updateValue(token.content, forKey: token.id) ?? vocabulary.token(of: token.id)
+    let known = vocabulary.id(of: token.content)
+    if let other, !other.utf8.elementsEqual(token.content.utf8) {
+      throw RetortError(
+        .input, "id \(token.id) is both \(quoted(other)) and \(quoted(token.content))", at: location,
+        remedy: "give each added token an id of its own, or the one it has in the vocabulary")
+    }
+    if let known, known != token.id {
+      throw RetortError(
+        .input, "\(quoted(token.content)) has id \(token.id), but \(known) in the vocabulary", at: location,
+        remedy: "give it the id of the vocabulary")
+    }
+  }
+}

@@ -1,0 +1,130 @@
+import Platform
+
+/// A tokenizer made of replaceable pieces; see Pieces.swift for the order in which text passes through them.
+struct PipelineTokenizer: Tokenizer {
+  let addedTokens: AddedTokens
+  let normalizer: (any Normalizer)?
+  let preTokenizer: (any PreTokenizer)?
+  let model: any SubwordModel
+  let postProcessor: any PostProcessor
+  let decoder: any TokenDecoder
+  let digest: String
+
+  init(
+    addedTokens: [AddedToken], normalizer: (any Normalizer)?, preTokenizer: (any PreTokenizer)?,
+    model: any SubwordModel, postProcessor: any PostProcessor, decoder: any TokenDecoder
+  ) {
+    self.addedTokens = AddedTokens(addedTokens, normalizer: normalizer)
+    self.normalizer = normalizer
+    self.preTokenizer = preTokenizer
+    self.model = model
+    self.postProcessor = postProcessor
+    self.decoder = decoder
+
+    let digest = Digest()
+    digest.update("retort tokenizer 1")
+    let pieces: [(any Digestible)?] = [self.addedTokens, normalizer, preTokenizer, model, postProcessor]
+    for piece in pieces {
+      if let piece { piece.add(to: digest) } else { digest.update("none") }
+    }
+    self.digest = digest.finish()
+  }
+
+  var vocabularySize: Int { max(model.vocabulary.size, Int(addedTokens.largestID) + 1) }
+
+  func tokenID(_ token: String) -> Int32? { addedTokens.id(of: token) ?? model.vocabulary.id(of: token) }
+
+  func encode(_ text: String, pair: String?, maxLength: Int?, addSpecialTokens: Bool) -> Encoding {
+    var first = ids(of: text)
+    var second = pair.map(ids(of:))
+    guard let maxLength else {
+      return postProcessor.assemble(first, second, addSpecialTokens: addSpecialTokens)
+    }
+    let limit = max(0, maxLength)
+    let reserved = addSpecialTokens ? postProcessor.specialTokenCount(isPair: pair != nil) : 0
+    let kept = longestFirst(first.count, second?.count ?? 0, limit: max(0, limit - reserved))
+    first.removeLast(first.count - kept.first)
+    if let count = second?.count { second?.removeLast(count - kept.second) }
+    var encoding = postProcessor.assemble(first, second, addSpecialTokens: addSpecialTokens)
+    if encoding.ids.count > limit {
+      // Only where special tokens alone are longer than the limit: positions beyond it must not exist.
+      encoding = Encoding(ids: Array(encoding.ids.prefix(limit)), typeIDs: Array(encoding.typeIDs.prefix(limit)))
+    }
+    return encoding
+  }
+
+  func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String {
+    var tokens: [String] = []
+    tokens.reserveCapacity(ids.count)
+    for id in ids {
+      if skipSpecialTokens && addedTokens.isSpecial(id) { continue }
+      if let token = addedTokens.content(of: id) ?? model.vocabulary.token(of: id) { tokens.append(token) }
+    }
+    return decoder.text(of: tokens)
+  }
+}
+
+extension PipelineTokenizer {
+  /// The ids of a text without special tokens of the template.
+  private func ids(of text: String) -> [Int32] {
+    var text = text
+    return text.withUTF8 { bytes in
+      var ids: [Int32] = []
+      ids.reserveCapacity(bytes.count / 4 + 1)
+      var scratch = Scratch()
+      for segment in addedTokens.splitRaw(bytes) {
+        switch segment {
+        case .token(let id): ids.append(id)
+        case .text(let range):
+          encodeSegment(UnsafeBufferPointer(rebasing: bytes[range]), scratch: &scratch, into: &ids)
+        }
+      }
+      return ids
+    }
+  }
+
+  private struct Scratch {
+    var normalized: [UInt8] = []
+    var words: [Range<Int>] = []
+  }
+
+  /// Text between added tokens: normalised, searched for the added tokens that want normalised text, and cut up.
+  private func encodeSegment(_ raw: UnsafeBufferPointer<UInt8>, scratch: inout Scratch, into ids: inout [Int32]) {
+    guard let normalizer else {
+      return encodeNormalized(raw, words: &scratch.words, into: &ids)
+    }
+    scratch.normalized.removeAll(keepingCapacity: true)
+    normalizer.normalize(raw, into: &scratch.normalized)
+    scratch.normalized.withUnsafeBufferPointer { encodeNormalized($0, words: &scratch.words, into: &ids) }
+  }
+
+  private func encodeNormalized(
+    _ text: UnsafeBufferPointer<UInt8>, words: inout [Range<Int>], into ids: inout [Int32]
+  ) {
+    for segment in addedTokens.splitNormalized(text) {
+      switch segment {
+      case .token(let id): ids.append(id)
+      case .text(let range):
+        let part = UnsafeBufferPointer(rebasing: text[range])
+        words.removeAll(keepingCapacity: true)
+        if let preTokenizer {
+          preTokenizer.split(part, into: &words)
+        } else if !part.isEmpty {
+          words.append(0..<part.count)
+        }
+        model.encode(part, words: words, into: &ids)
+      }
+    }
+  }
+}
+
+/// How many tokens of two texts stay so that at most `limit` do, taking from the longer one first.
+///
+/// Where both must be cut and `limit` is odd, the text that was longer keeps the odd one (the second, of two equals).
+func longestFirst(_ first: Int, _ second: Int, limit: Int) -> (first: Int, second: Int) {
+  if first + second <= limit { return (first, second) }
+  let shorter = min(first, second)
+  let short = min(shorter, limit / 2)
+  let long = limit - short
+  return first > second ? (long, short) : (short, long)
+}

@@ -1,0 +1,118 @@
+import Foundation
+import Platform
+
+/// BERT's text cleaning: control characters out, white space to spaces, CJK characters set apart, accents stripped,
+/// lower case.
+struct BERTNormalizer: Normalizer {
+  let cleansText: Bool
+  let separatesChinese: Bool
+  let stripsAccents: Bool
+  let lowercases: Bool
+
+  /// For each ASCII byte what it becomes, or `removed`.
+  private let asciiForm: [UInt8]
+  private static let removed: UInt8 = 0xff
+
+  /// - Parameter stripsAccents: nil means: where text is lowercased.
+  init(cleansText: Bool = true, separatesChinese: Bool = true, stripsAccents: Bool? = nil, lowercases: Bool = true) {
+    self.cleansText = cleansText
+    self.separatesChinese = separatesChinese
+    self.stripsAccents = stripsAccents ?? lowercases
+    self.lowercases = lowercases
+    asciiForm = (0..<128).map { (byte: UInt8) in
+      if cleansText {
+        if byte == 0x09 || byte == 0x0a || byte == 0x0d { return 0x20 }
+        if byte < 0x20 || byte == 0x7f { return BERTNormalizer.removed }
+      }
+      return lowercases && (0x41...0x5a).contains(byte) ? byte | 0x20 : byte
+    }
+  }
+
+  func add(to digest: Digest) {
+    digest.update("bert normalizer \(cleansText) \(separatesChinese) \(stripsAccents) \(lowercases)")
+  }
+
+  func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
+    output.reserveCapacity(output.count + text.count)
+    asciiForm.withUnsafeBufferPointer { form in
+      var index = 0
+      while index < text.count {
+        let byte = text[index]
+        if byte < 0x80 {
+          let mapped = form[Int(byte)]
+          if mapped != BERTNormalizer.removed { output.append(mapped) }
+          index += 1
+        } else {
+          index = normalizeRun(text, from: index, form, into: &output)
+        }
+      }
+    }
+  }
+
+  /// Handles text from a non-ASCII scalar up to the next ASCII character that stays; returns the index of that one.
+  ///
+  /// Decomposition looks beyond a scalar only as far as marks reach, and never across ASCII. Characters that
+  /// cleaning removes do not end a run: the marks on both sides of them come together.
+  private func normalizeRun(
+    _ text: UnsafeBufferPointer<UInt8>, from start: Int, _ form: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]
+  ) -> Int {
+    var run = ScalarRun()
+    var index = start
+    while index < text.count {
+      if text[index] < 0x80 {
+        if form[Int(text[index])] != BERTNormalizer.removed { break }
+        index += 1
+        continue
+      }
+      let (scalar, next) = UTF8Text.scalar(at: index, in: text)
+      index = next
+      if cleansText && isRemovedByCleaning(scalar) { continue }
+      if cleansText && isWhiteSpace(scalar) {
+        run.append(" ")
+      } else if separatesChinese && isChineseCharacter(scalar) {
+        run.append(" ")
+        run.append(scalar)
+        run.append(" ")
+      } else if stripsAccents && !isInertUnderDecomposition(scalar) && !isKnownToDecomposition(scalar) {
+        flush(&run, into: &output)
+        appendLowercased(scalar, to: &output)
+      } else {
+        run.append(scalar)
+      }
+    }
+    flush(&run, into: &output)
+    return index
+  }
+
+  /// Scalars waiting for decomposition, and whether any of them can be changed by it.
+  private struct ScalarRun {
+    var scalars = String.UnicodeScalarView()
+    var needsDecomposition = false
+
+    mutating func append(_ scalar: Unicode.Scalar) {
+      scalars.append(scalar)
+      if !needsDecomposition && !isInertUnderDecomposition(scalar) { needsDecomposition = true }
+    }
+  }
+
+  private func flush(_ run: inout ScalarRun, into output: inout [UInt8]) {
+    if stripsAccents && run.needsDecomposition {
+      for scalar in String(run.scalars).decomposedStringWithCanonicalMapping.unicodeScalars
+      where !isStrippedMark(scalar) {
+        appendLowercased(scalar, to: &output)
+      }
+    } else {
+      for scalar in run.scalars { appendLowercased(scalar, to: &output) }
+    }
+    run = ScalarRun()
+  }
+
+  /// The scalar's own mapping, without regard to its neighbours (no final sigma), as the reference has it.
+  private func appendLowercased(_ scalar: Unicode.Scalar, to output: inout [UInt8]) {
+    if lowercases && !isCaseless(scalar) && scalar.properties.changesWhenLowercased {
+      output.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
+    } else {
+      UTF8Text.append(scalar, to: &output)
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/// Joins pieces to words and words with spaces, then takes back the spaces that pre-tokenising put around English
+/// punctuation and contractions.
+struct WordPieceDecoder: TokenDecoder {
+  var prefix = "##"
+  var cleansUp = true
+
+  private static let cleanups = [
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+    (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+  ].map { (Array($0.utf8), Array($1.utf8)) }
+
+  func text(of tokens: [String]) -> String {
+    var output: [UInt8] = []
+    let prefix = Array(prefix.utf8)
+    for (index, token) in tokens.enumerated() {
+      var piece = Array(token.utf8)
+      if index > 0 {
+        if piece.starts(with: prefix) { piece.removeFirst(prefix.count) } else { piece.insert(0x20, at: 0) }
+      }
+      // Token by token: a space that belongs to the next token is never looked at together with this one.
+      if cleansUp {
+        for (pattern, replacement) in WordPieceDecoder.cleanups { replace(pattern, by: replacement, in: &piece) }
+      }
+      output.append(contentsOf: piece)
+    }
+    return String(decoding: output, as: UTF8.self)
+  }
+
+  private func replace(_ pattern: [UInt8], by replacement: [UInt8], in text: inout [UInt8]) {
+    guard text.count >= pattern.count else { return }
+    var result: [UInt8] = []
+    var index = 0
+    while index < text.count {
+      if text[index...].starts(with: pattern) {
+        result.append(contentsOf: replacement)
+        index += pattern.count
+      } else {
+        result.append(text[index])
+        index += 1
+      }
+    }
+    text = result
+  }
+}
+
+/// Tokens with a space between each two, for tokenizers that name no decoder.
+struct SpacedDecoder: TokenDecoder {
+  func text(of tokens: [String]) -> String { tokens.joined(separator: " ") }
+}

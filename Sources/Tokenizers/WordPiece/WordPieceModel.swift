@@ -1,0 +1,65 @@
+import Platform
+
+/// Cuts a word, from its start, into the longest pieces of the vocabulary; pieces after the first are written with a
+/// prefix there ("##ing").
+struct WordPieceModel: SubwordModel {
+  let vocabulary: Vocabulary
+  let unknownID: Int32
+  let continuationPrefix: String
+  /// Longer words, counted in Unicode scalars, become the unknown token without a look at the vocabulary.
+  let maximumWordLength: Int
+  /// Where in the vocabulary's trie the pieces after the first begin; nil when there are none.
+  private let continuationNode: UInt32?
+
+  /// - Throws: `.input` when `unknownToken` is not in the vocabulary.
+  init(
+    vocabulary: Vocabulary, unknownToken: String = "[UNK]", continuationPrefix: String = "##",
+    maximumWordLength: Int = 100, at location: String
+  ) throws {
+    guard let unknownID = vocabulary.id(of: unknownToken) else {
+      throw RetortError(
+        .input, "the unknown token \(quoted(unknownToken)) is not in the vocabulary", at: location,
+        remedy: "add it to the vocabulary, or name the right one as unk_token")
+    }
+    self.vocabulary = vocabulary
+    self.unknownID = unknownID
+    self.continuationPrefix = continuationPrefix
+    self.maximumWordLength = maximumWordLength
+    var prefix = continuationPrefix
+    continuationNode = prefix.withUTF8 { vocabulary.trie.node(of: $0) }
+  }
+
+  func add(to digest: Digest) {
+    digest.update("wordpiece")
+    digest.update(continuationPrefix)
+    digest.update(UInt64(unknownID))
+    digest.update(UInt64(maximumWordLength))
+    vocabulary.add(to: digest)
+  }
+
+  func encode(_ text: UnsafeBufferPointer<UInt8>, words: [Range<Int>], into ids: inout [Int32]) {
+    let trie = vocabulary.trie
+    for word in words {
+      if word.count > maximumWordLength && UTF8Text.scalarCount(text, word) > maximumWordLength {
+        ids.append(unknownID)
+        continue
+      }
+      let before = ids.count
+      var start = word.lowerBound
+      var node: UInt32? = ByteTrie.root
+      while start < word.upperBound {
+        guard let from = node,
+          let piece = trie.longestPrefix(of: text, from: start, node: from, limit: word.upperBound)
+        else {
+          // One part that is not in the vocabulary makes the whole word unknown.
+          ids.removeLast(ids.count - before)
+          ids.append(unknownID)
+          break
+        }
+        ids.append(piece.value)
+        start = piece.end
+        node = continuationNode
+      }
+    }
+  }
+}

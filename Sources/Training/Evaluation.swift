@@ -1,0 +1,122 @@
+import CKernels
+import Collectives
+import Datasets
+import Platform
+import Tensors
+
+/// The figures by which classifiers are compared.
+public enum Metric: String, Sendable, CaseIterable {
+  /// Correct / count.
+  case accuracy
+  /// F1 of class 1 with two classes, the mean of the classes' F1 with more.
+  case f1
+  /// Matthews' correlation coefficient (its form for any number of classes: Gorodkin, 2004).
+  case matthews = "matthews_correlation"
+  /// Mean cross-entropy; the lower the better.
+  case loss
+
+  /// Whether a is better than b.
+  public func isBetter(_ a: Double, than b: Double) -> Bool { self == .loss ? a < b : a > b }
+}
+
+/// Exact results over a whole split: integer counts, so no rank's average enters.
+public struct EvaluationResult: Sendable, Equatable {
+  /// confusion[label · k + prediction], counts.
+  public let confusion: [Int]
+  /// k.
+  public let classCount: Int
+  /// Mean cross-entropy.
+  public let loss: Double
+
+  /// Examples.
+  public var count: Int { confusion.reduce(0, +) }
+  /// Examples whose largest logit is that of their label.
+  public var correct: Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + $1] } }
+  public var accuracy: Double { count == 0 ? 0 : Double(correct) / Double(count) }
+
+  /// Examples of a class.
+  public func support(_ label: Int) -> Int { confusion[label * classCount..<(label + 1) * classCount].reduce(0, +) }
+  /// Predictions of a class.
+  func predicted(_ label: Int) -> Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + label] } }
+
+  /// The figure by its name.
+  public func value(_ metric: Metric) -> Double {
+    switch metric {
+    case .accuracy: return accuracy
+    case .loss: return loss
+    case .f1:
+      let classes = classCount == 2 ? [1] : Array(0..<classCount)
+      return classes.reduce(0) { $0 + f1($1) } / Double(classes.count)
+    case .matthews:
+      let n = Double(count)
+      let c = Double(correct)
+      let (t, p) = ((0..<classCount).map { Double(support($0)) }, (0..<classCount).map { Double(predicted($0)) })
+      func dot(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+      let scale = ((n * n - dot(p, p)) * (n * n - dot(t, t))).squareRoot()
+      return scale > 0 ? (c * n - dot(t, p)) / scale : 0
+    }
+  }
+
+  private func f1(_ label: Int) -> Double {
+    let all = support(label) + predicted(label)
+    return all == 0 ? 0 : 2 * Double(confusion[label * classCount + label]) / Double(all)
+  }
+
+  /// The mean of the classes' recalls over the classes that occur; 1/k for a model that ignores its input.
+  public var balancedAccuracy: Double {
+    let present = (0..<classCount).filter { support($0) > 0 }
+    if present.isEmpty { return 0 }
+    return present.reduce(0) { $0 + Double(confusion[$1 * classCount + $1]) / Double(support($1)) }
+      / Double(present.count)
+  }
+
+  /// The standard error of the accuracy: √(a(1−a)/n).
+  public var standardError: Double { count == 0 ? 0 : (accuracy * (1 - accuracy) / Double(count)).squareRoot() }
+}
+
+/// Evaluates a classifier over a whole split, shared out over the ranks; every example counts exactly once.
+public enum Evaluator {
+  /// Tokens that one evaluation batch may have: enough for full matrix multiply speed.
+  static let batchTokens = 4096
+
+  /// - Parameters:
+  ///   - data: with labels.
+  ///   - logits: [B, classes] for some examples of it.
+  /// Collective; every rank gets the same result.
+  public static func evaluate(
+    _ data: any ExampleSource, classCount: Int, on communicator: any Communicator,
+    logits: (_ samples: [Int]) throws -> Tensor
+  ) throws -> EvaluationResult {
+    let shards = Sampler.evaluationShards(
+      count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64, batchTokens: batchTokens)
+    var confusion = [Int](repeating: 0, count: classCount * classCount)
+    var lossSum = 0.0
+    for samples in shards[communicator.rank] {
+      let output = try logits(samples)
+      let labels = samples.map { data.label($0) }
+      lossSum += crossEntropySum(output, labels)
+      for (row, label) in labels.enumerated() where label >= 0 {
+        confusion[Int(label) * classCount + largest(output.rows(row..<row + 1))] += 1
+      }
+    }
+    confusion = try communicator.allReduce(confusion, .sum)
+    lossSum = try communicator.allReduce(lossSum, .sum)
+    let count = confusion.reduce(0, +)
+    return EvaluationResult(
+      confusion: confusion, classCount: classCount, loss: count == 0 ? 0 : lossSum / Double(count))
+  }
+
+  /// The index of the largest element; the first of equals.
+  public static func largest(_ row: Tensor) -> Int {
+    var best = 0
+    for index in 1..<max(1, row.count) where row.floats[index] > row.floats[best] { best = index }
+    return best
+  }
+
+  private static func crossEntropySum(_ logits: Tensor, _ labels: [Int32]) -> Double {
+    let gradient = Tensor(uninitialized: logits.shape)
+    var values = [Double](repeating: 0, count: logits.rows)
+    rtk_cross_entropy(&values, gradient.floats, logits.floats, labels, logits.rows, logits.columns)
+    return values.reduce(0, +)
+  }
+}

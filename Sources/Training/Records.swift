@@ -1,0 +1,83 @@
+import Platform
+
+/// What one optimizer step did; the losses are global means over the step's whole batch.
+public struct StepRecord: Sendable, Equatable {
+  public var step: Int
+  public var totalSteps: Int
+  /// Epochs done after this step, with fraction.
+  public var epoch: Double
+  public var loss: Double
+  public var crossEntropy: Double
+  /// T²·KL; 0 without a teacher.
+  public var distillation: Double
+  public var learningRate: Double
+  /// Global norm before clipping.
+  public var gradientNorm: Double
+  public var tokens: Int
+  public var examples: Int
+  public var seconds: Double
+  /// Seconds of it that this rank spent on teacher signals.
+  public var teacherSeconds: Double
+
+  /// The line of metrics.jsonl.
+  public var json: JSON {
+    [
+      "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss), "ce": .double(crossEntropy),
+      "kd": .double(distillation), "learning_rate": .double(learningRate), "gradient_norm": .double(gradientNorm),
+      "tokens": .int(tokens), "examples": .int(examples), "seconds": .double(seconds),
+      "teacher_seconds": .double(teacherSeconds),
+    ]
+  }
+}
+
+/// What an evaluation found.
+public struct EvaluationRecord: Sendable, Equatable {
+  public var step: Int
+  public var epoch: Double
+  public var metric: Metric
+  public var result: EvaluationResult
+  /// Whether it is the best of the run so far.
+  public var isBest: Bool
+  public var seconds: Double
+
+  public var value: Double { result.value(metric) }
+
+  /// The line of metrics.jsonl.
+  public var json: JSON {
+    [
+      "event": "evaluation", "step": .int(step), "epoch": .double(epoch), "split": "validation",
+      "metric": .string(metric.rawValue), "value": .double(value), "correct": .int(result.correct),
+      "count": .int(result.count), "loss": .double(result.loss), "accuracy": .double(result.accuracy),
+      "standard_error": .double(result.standardError), "best": .bool(isBest), "seconds": .double(seconds),
+    ]
+  }
+}
+
+/// Somebody who wants to know how training goes; called on every rank.
+public protocol TrainingObserver: AnyObject {
+  func trained(_ record: StepRecord)
+  func evaluated(_ record: EvaluationRecord)
+  /// A remark for the log.
+  func note(_ text: String)
+}
+
+/// metrics.jsonl: a line for every step and evaluation, flushed as it is written; only rank 0 has one.
+public final class MetricsLog {
+  private let path: String
+  private let file: LogFile
+
+  /// - Parameter keepingSteps: lines of later steps are dropped: a run that continues from a checkpoint does them again.
+  public init(_ path: String, keepingSteps: Int) throws {
+    self.path = path
+    var kept = ""
+    if keepingSteps > 0, fileExists(path) {
+      for line in String(decoding: try readFile(path), as: UTF8.self).split(separator: "\n") {
+        if let step = try? JSON(parsing: String(line))["step"]?.int, step <= keepingSteps { kept += line + "\n" }
+      }
+    }
+    try writeFileAtomically(path, kept)
+    file = try LogFile(appendingTo: path)
+  }
+
+  public func write(_ line: JSON) throws { try file.writeLine(line.text()) }
+}

@@ -1,0 +1,129 @@
+import Autograd
+import Collectives
+import Datasets
+import Layers
+import Models
+import Objectives
+import Optimizers
+import Platform
+import Teachers
+import Tensors
+
+/// Trains one student by data parallel steps over all ranks of a communicator.
+///
+/// A step: every rank takes its micro-batches of the global batch, asks the teacher, runs the student forward and
+/// backward while finished gradient buckets travel, then updates the weights it owns and gets the others back.
+public final class Trainer {
+  public let configuration: TrainingConfiguration
+  let student: any Model
+  let flat: FlatParameters
+  let communicator: any Communicator
+  let optimizer: AdamW
+  private let teacher: (any Teacher)?
+  private let train: any ExampleSource
+  private let exchange: GradientExchange
+  private let lengths: [Int32]
+
+  /// - Parameters:
+  ///   - student: its weights move into one flat buffer and get gradients.
+  ///   - teacher: nil for plain fine-tuning.
+  ///   - train: examples in the student's tokens.
+  public init(
+    _ configuration: TrainingConfiguration, student: any Model, teacher: (any Teacher)?, train: any ExampleSource,
+    on communicator: any Communicator
+  ) {
+    self.configuration = configuration
+    self.student = student
+    self.teacher = teacher
+    self.train = train
+    self.communicator = communicator
+    lengths = train.lengths
+    flat = FlatParameters(
+      student.parameters, ranks: communicator.size, bucketBytes: configuration.bucketBytes)
+    exchange = GradientExchange(flat, communicator)
+    optimizer = AdamW(configuration.optimizer, segments: flat.segments(rank: communicator.rank))
+  }
+
+  /// One optimizer step on a global batch.
+  ///
+  /// - Parameters:
+  ///   - step: from 1.
+  ///   - batch: indices into the training examples; all ranks pass the same.
+  ///   - epoch: epochs done after this step, for the record.
+  /// Throws `.numerical`, on all ranks alike, when the gradient is not finite; the weights are untouched then.
+  public func step(_ step: Int, batch: [Int], epoch: Double) throws -> StepRecord {
+    let clock = ContinuousClock()
+    let start = clock.now
+    var teacherTime = Duration.zero
+    let count = configuration.accumulation
+    let parts = Sampler.partition(batch, lengths: lengths, parts: communicator.size * count)
+    exchange.begin()
+    var sums = [0.0, 0.0]
+    for micro in 0..<count {
+      let samples = parts[micro * communicator.size + communicator.rank]
+      if samples.isEmpty { continue }
+      let asked = clock.now
+      let signals = try teacher?.signals(for: samples, in: .train)
+      teacherTime += clock.now - asked
+      let value = try pass(samples, signals, step: step, denominator: batch.count, isLast: micro == count - 1)
+      sums[0] += value.crossEntropySum
+      sums[1] += value.distillationSum
+    }
+    let gradients = try exchange.finish()
+    let tokens = batch.reduce(0) { $0 + Int(lengths[$1]) }
+    let totals = try communicator.allReduce(sums + [gradients.sumOfSquares], .sum)
+    let norm = totals[2].squareRoot()
+    let (hard, soft) = (totals[0] / Double(batch.count), totals[1] / Double(batch.count))
+    let loss = configuration.objective.total(crossEntropy: hard, distillation: soft)
+    try refuseUnlessFinite(norm: norm, loss: loss, step: step)
+    let rate = configuration.schedule.learningRate(step: step)
+    optimizer.update(
+      flat.values, gradients: gradients, step: step, learningRate: rate,
+      gradientScale: Clipping.scale(norm: norm, limit: configuration.maximumGradientNorm))
+    try exchange.gatherValues()
+    return StepRecord(
+      step: step, totalSteps: configuration.totalSteps, epoch: epoch, loss: loss, crossEntropy: hard,
+      distillation: soft, learningRate: rate, gradientNorm: norm, tokens: tokens, examples: batch.count,
+      seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds)
+  }
+
+  /// Forward and backward on one micro-batch of this rank.
+  private func pass(
+    _ samples: [Int], _ signals: TeacherSignals?, step: Int, denominator: Int, isLast: Bool
+  ) throws -> DistillationObjective.Value {
+    let batch = train.batch(samples)
+    let tape = Tape(recording: true)
+    let context = ForwardContext(
+      tape: tape,
+      dropout: DropoutSource(
+        seed: configuration.seed, step: step, samples: samples, override: configuration.dropout.map { Float($0) }))
+    let output = student.forward(batch, context)
+    let value = configuration.objective(
+      output.logits, signals: signals, labels: batch.labels, denominator: Double(denominator), on: tape)
+    try tape.backward(
+      from: value.loss,
+      onParameterReady: { if isLast { try exchange.complete($0) } },
+      afterOperation: { try exchange.poll() })
+    return value
+  }
+
+  /// All ranks have the same sums, so all throw or none.
+  private func refuseUnlessFinite(norm: Double, loss: Double, step: Int) throws {
+    if norm.isFinite && loss.isFinite { return }
+    var error = RetortError(
+      .numerical, "loss \(loss), gradient norm \(norm)", at: "optimizer step \(step)",
+      remedy: "lower learning_rate, or set optimizer.max_grad_norm and warmup_steps")
+    error.isCollective = true
+    throw error
+  }
+
+  /// The student's metrics on a split; collective.
+  public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
+    try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { student.logits(data.batch($0)) }
+  }
+}
+
+extension Duration {
+  /// The duration in seconds.
+  public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}

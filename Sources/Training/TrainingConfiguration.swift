@@ -1,0 +1,90 @@
+import Objectives
+import Optimizers
+import Platform
+
+/// Everything that decides what a training step computes, with no value left open.
+public struct TrainingConfiguration: Sendable, Equatable {
+  /// When to evaluate and save.
+  public enum Interval: Sendable, Equatable {
+    /// At the end of each epoch.
+    case epoch
+    /// After every so many optimizer steps.
+    case steps(Int)
+  }
+
+  public var seed: UInt64
+  /// Optimizer steps of the whole run.
+  public var totalSteps: Int
+  /// Examples of an optimizer step over all ranks.
+  public var batchSize: Int
+  /// Micro-batches that a rank's part of a batch is cut into.
+  public var accumulation: Int
+  public var objective: DistillationObjective
+  public var optimizer: AdamWConfiguration
+  /// Limit of the global gradient norm, or nil.
+  public var maximumGradientNorm: Double?
+  public var schedule: Schedule
+  public var shuffle: Bool
+  public var groupByLength: Bool
+  /// Replaces the dropout probabilities of the model's configuration; nil keeps them.
+  public var dropout: Double?
+  public var evaluation: Interval
+  public var metric: Metric
+  /// Evaluations without improvement after which training stops; nil never.
+  public var patience: Int?
+  /// Optimizer steps between checkpoints besides those at evaluations; nil none.
+  public var saveSteps: Int?
+  /// Checkpoints kept besides the best student.
+  public var saveTotalLimit: Int
+  /// Optimizer steps between lines of metrics.jsonl.
+  public var loggingSteps: Int
+  /// Size at which a gradient bucket is closed, bytes.
+  public var bucketBytes: Int
+
+  public init(
+    seed: UInt64, totalSteps: Int, batchSize: Int, accumulation: Int = 1, objective: DistillationObjective,
+    optimizer: AdamWConfiguration = AdamWConfiguration(), maximumGradientNorm: Double? = 1, schedule: Schedule,
+    shuffle: Bool = true, groupByLength: Bool = true, dropout: Double? = nil, evaluation: Interval = .epoch,
+    metric: Metric = .accuracy, patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2,
+    loggingSteps: Int = 1, bucketBytes: Int = 25 << 20
+  ) {
+    self.seed = seed
+    self.totalSteps = totalSteps
+    self.batchSize = batchSize
+    self.accumulation = accumulation
+    self.objective = objective
+    self.optimizer = optimizer
+    self.maximumGradientNorm = maximumGradientNorm
+    self.schedule = schedule
+    self.shuffle = shuffle
+    self.groupByLength = groupByLength
+    self.dropout = dropout
+    self.evaluation = evaluation
+    self.metric = metric
+    self.patience = patience
+    self.saveSteps = saveSteps
+    self.saveTotalLimit = saveTotalLimit
+    self.loggingSteps = loggingSteps
+    self.bucketBytes = bucketBytes
+  }
+
+  /// The values by the names of the chain file, as they are printed and stored; what only changes logging, saving
+  /// and speed is left out, so that equal text means equal students.
+  public var json: [String: JSON] {
+    [
+      "seed": .int(Int(truncatingIfNeeded: seed)), "max_steps": .int(totalSteps), "batch_size": .int(batchSize),
+      "gradient_accumulation_steps": .int(accumulation), "ce_weight": .double(objective.crossEntropyWeight),
+      "kd_weight": .double(objective.distillationWeight), "temperature": .double(objective.temperature),
+      "learning_rate": .double(schedule.peak), "schedule": .string(schedule.kind.rawValue),
+      "warmup_steps": .int(schedule.warmup), "shuffle": .bool(shuffle), "group_by_length": .bool(groupByLength),
+      "dropout": dropout.map(JSON.double) ?? .null, "metric": .string(metric.rawValue),
+      "evaluation": evaluation == .epoch ? "epoch" : .string("\(evaluation)"),
+      "early_stopping_patience": patience.map(JSON.int) ?? .null,
+      "optimizer": [
+        "name": "adamw", "weight_decay": .double(optimizer.weightDecay),
+        "betas": [.double(optimizer.beta1), .double(optimizer.beta2)], "epsilon": .double(optimizer.epsilon),
+        "max_grad_norm": maximumGradientNorm.map(JSON.double) ?? .null,
+      ],
+    ]
+  }
+}

@@ -1,0 +1,146 @@
+import Collectives
+import Datasets
+import Models
+import Platform
+import Teachers
+
+/// What a finished training run reports.
+public struct TrainingResult: Sendable, Equatable {
+  /// The best evaluation, whose weights the student's directory holds.
+  public let best: EvaluationRecord
+  /// Optimizer steps done, those before a continuation included.
+  public let steps: Int
+  /// Seconds of this process, evaluations included.
+  public let seconds: Double
+  /// Examples per second of the optimizer steps of this process, all ranks together.
+  public let examplesPerSecond: Double
+  /// The step that training continued from; 0 for a whole run.
+  public let continuedFrom: Int
+}
+
+/// The loop over epochs and steps: logs, evaluates, keeps the best student, saves, stops early, continues.
+///
+///     output/training/metrics.jsonl            a line for every step and evaluation
+///     output/training/checkpoints/best/        weights of the best evaluation so far
+///     output/training/checkpoints/step-N/      everything to continue after step N; state.json is written last
+public final class TrainingRun {
+  private let trainer: Trainer
+  private let validation: any ExampleSource
+  private let sampler: Sampler
+  private let store: CheckpointStore
+  private let observer: any TrainingObserver
+  private let communicator: any Communicator
+  private var state: TrainingState
+  private let log: MetricsLog?
+  private var configuration: TrainingConfiguration { trainer.configuration }
+
+  /// Takes up the newest complete checkpoint of the same plan, if there is one; collective.
+  ///
+  /// - Parameters:
+  ///   - planDigest: of everything that decides the result; a checkpoint of another plan is not continued.
+  ///   - directory: the step's output directory.
+  public init(
+    _ trainer: Trainer, train: any ExampleSource, validation: any ExampleSource, planDigest: String,
+    directory: String, observer: any TrainingObserver, on communicator: any Communicator
+  ) throws {
+    self.trainer = trainer
+    self.validation = validation
+    self.observer = observer
+    self.communicator = communicator
+    let configuration = trainer.configuration
+    sampler = Sampler(
+      lengths: train.lengths, batchSize: configuration.batchSize, shuffle: configuration.shuffle,
+      groupByLength: configuration.groupByLength, seed: configuration.seed)
+    let store = CheckpointStore(
+      joinPath(directory, "training"), planDigest: planDigest, keep: configuration.saveTotalLimit, on: communicator)
+    self.store = store
+    let state = try store.restore(into: trainer)
+    self.state = state
+    log = try communicator.agree {
+      guard communicator.isFirst else { return nil }
+      try makeDirectory(joinPath(directory, "training"))
+      return try MetricsLog(joinPath(directory, "training/metrics.jsonl"), keepingSteps: state.step)
+    }
+    if state.step > 0 { observer.note("continuing after step \(state.step) of \(configuration.totalSteps)") }
+  }
+
+  /// Trains to the end; the best weights are in `bestWeightsPath` afterwards.
+  public func run() throws -> TrainingResult {
+    let clock = ContinuousClock()
+    let (start, first) = (clock.now, state.step)
+    var stepSeconds = 0.0
+    var examples = 0
+    let perEpoch = sampler.stepsPerEpoch
+    var batches: [[Int]] = []
+    while state.step < configuration.totalSteps, !state.isStopped {
+      let (epoch, place) = (state.step / perEpoch, state.step % perEpoch)
+      if batches.isEmpty || place == 0 { batches = sampler.batches(epoch: epoch) }
+      let done = Double(state.step + 1) / Double(perEpoch)
+      let record = try trainer.step(state.step + 1, batch: batches[place], epoch: done)
+      state.step += 1
+      stepSeconds += record.seconds
+      examples += record.examples
+      try report(record)
+      let evaluates = isEvaluationDue(place: place, perEpoch: perEpoch)
+      if evaluates { try evaluate(epoch: done) }
+      let isLast = state.step == configuration.totalSteps || state.isStopped
+      let isSaveDue = configuration.saveSteps.map { state.step % $0 == 0 } ?? false
+      if (evaluates || isSaveDue) && !isLast { try store.save(state, of: trainer) }
+    }
+    guard let best = state.best else {
+      throw RetortError(.unexpected, "training ended without an evaluation")
+    }
+    return TrainingResult(
+      best: best, steps: state.step, seconds: (clock.now - start).seconds,
+      examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0, continuedFrom: first)
+  }
+
+  /// The file with the weights of the best evaluation.
+  public var bestWeightsPath: String { store.bestWeightsPath }
+
+  /// Removes all checkpoints, once the student is committed; rank 0 only does anything.
+  public func removeCheckpoints() { store.removeAll() }
+
+  private func isEvaluationDue(place: Int, perEpoch: Int) -> Bool {
+    if state.step == configuration.totalSteps { return true }
+    switch configuration.evaluation {
+    case .epoch: return place == perEpoch - 1
+    case .steps(let interval): return state.step % interval == 0
+    }
+  }
+
+  private func report(_ record: StepRecord) throws {
+    let isDue = record.step % configuration.loggingSteps == 0 || record.step == configuration.totalSteps
+    try writeLine(isDue ? record.json : nil)
+    observer.trained(record)
+  }
+
+  private func evaluate(epoch: Double) throws {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let result = try trainer.evaluate(validation)
+    let value = result.value(configuration.metric)
+    let isBest = state.best.map { configuration.metric.isBetter(value, than: $0.value) } ?? true
+    let record = EvaluationRecord(
+      step: state.step, epoch: epoch, metric: configuration.metric, result: result, isBest: isBest,
+      seconds: (clock.now - start).seconds)
+    if isBest {
+      state.best = record
+      state.evaluationsSinceBest = 0
+      try store.saveBest(trainer)
+    } else {
+      state.evaluationsSinceBest += 1
+      if let patience = configuration.patience, state.evaluationsSinceBest >= patience {
+        state.isStopped = true
+        observer.note("stopping early: no better \(configuration.metric.rawValue) in \(patience) evaluations")
+      }
+    }
+    try writeLine(record.json)
+    observer.evaluated(record)
+  }
+
+  /// Rank 0's log line; a full disk there ends the job by abort, since asking all ranks each step would cost them.
+  private func writeLine(_ line: JSON?) throws {
+    if let line { try log?.write(line) }
+  }
+}

@@ -1,0 +1,22 @@
+import ArgumentParser
+import Demo
+import Platform
+
+struct DemoCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "demo",
+    abstract: "Writes the demo: made-up reviews, a vocabulary and a chain file.",
+    discussion: """
+      Then: cd DIR && mpirun -n 2 retort run chain.yaml
+      """)
+
+  @Argument(help: "The directory to write to.") var directory: String
+  @Option(help: "Training reviews.") var train = DemoPlan.trainCount
+  @Option(help: "Validation reviews.") var validation = DemoPlan.validationCount
+  @Option(help: "The seed of the reviews.") var seed = DemoPlan.seed
+
+  func run() throws {
+    let files = try Demo.write(to: directory, trainCount: train, validationCount: validation, seed: seed)
+    Terminal.write(files.map { "wrote \($0)\n" }.joined())
+  }
+}

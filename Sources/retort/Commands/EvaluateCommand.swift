@@ -1,0 +1,54 @@
+import ArgumentParser
+import Collectives
+import Datasets
+import Models
+import Platform
+import Training
+
+struct EvaluateCommand: RankCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate",
+    abstract: "Measures a classifier on labelled data, every example exactly once.",
+    discussion: """
+      Example:
+        retort evaluate ./artifacts/step1_mini --data sst2/dev.tsv --text sentence --label label
+      """)
+
+  @OptionGroup var options: ModelOptions
+  @Option(help: "The labelled file (tsv, csv or jsonl).") var data: String
+  @Option(help: "The column of the label (default: label).") var label: String?
+  @Flag(help: "Prints one JSON object.") var json = false
+
+  func run(on communicator: any Communicator) throws {
+    let (model, tokenizer) = try options.load(on: communicator)
+    let examples = try options.open(
+      data, label: label, needsLabels: true, for: model, tokenizer, on: communicator)
+    let result = try Evaluator.evaluate(examples, classCount: model.model.classCount, on: communicator) {
+      model.model.logits(examples.batch($0))
+    }
+    guard communicator.isFirst else { return }
+    Terminal.write((json ? object(result).text() : text(result, model.labels)) + "\n")
+  }
+
+  private func object(_ result: EvaluationResult) -> JSON {
+    [
+      "accuracy": .double(result.accuracy), "correct": .int(result.correct), "count": .int(result.count),
+      "standard_error": .double(result.standardError), "loss": .double(result.loss),
+      "f1": .double(result.value(.f1)), "matthews_correlation": .double(result.value(.matthews)),
+      "balanced_accuracy": .double(result.balancedAccuracy), "confusion": .array(result.confusion.map(JSON.int)),
+    ]
+  }
+
+  private func text(_ result: EvaluationResult, _ labels: LabelNames) -> String {
+    var lines = [
+      "accuracy  \(fixed(result.accuracy, 4)) ± \(fixed(result.standardError, 4)) (\(result.correct) of \(result.count))",
+      "loss      \(fixed(result.loss, 4))", "f1        \(fixed(result.value(.f1), 4))",
+      "matthews  \(fixed(result.value(.matthews), 4))", "predicted classes by label:",
+    ]
+    for (row, name) in labels.names.enumerated() {
+      let counts = result.confusion[row * result.classCount..<(row + 1) * result.classCount]
+      lines.append("  \(name): \(counts.map(String.init).joined(separator: " "))")
+    }
+    return lines.joined(separator: "\n")
+  }
+}

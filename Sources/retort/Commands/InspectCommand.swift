@@ -1,0 +1,50 @@
+import ArgumentParser
+import Chains
+import Models
+import Platform
+import Safetensors
+import Tokenizers
+
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Says what a model directory holds: family, shape, parameters, tensors, tokenizer.")
+
+  @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
+  @Flag(help: "Lists every tensor of the files.") var tensors = false
+  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+
+  func run() throws {
+    let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
+    let weights = try openWeights(inModelDirectory: directory)
+    let configuration = try ModelLoader.resolveLabels(ModelConfiguration(directory: directory), weights, wanted: nil)
+    let built = try ModelLoader.build(configuration)
+    let report = try ModelLoader.check(configuration, from: .checkpoint(weights))
+    let stored = try weights.names.map(weights.tensor)
+    let bytes = stored.reduce(0) { $0 + $1.bytes.count }
+    let labels = configuration.labels ?? .generic(built.classCount)
+    var lines = [
+      "directory   \(directory)", "family      \(configuration.family.rawValue)",
+      "shape       \(configuration.shapeText)", "parameters  \(grouped(built.parameterCount))",
+      "classes     \(labels.names.joined(separator: ", "))",
+      "files       \(weights.files.joined(separator: ", "))",
+      "tensors     \(stored.count), \(grouped(bytes)) bytes, \(types(stored))",
+    ]
+    if !report.initialized.isEmpty { lines.append("missing     \(report.initialized.joined(separator: ", "))") }
+    if !report.ignored.isEmpty { lines.append("ignored     \(report.ignored.joined(separator: ", "))") }
+    if let tokenizer = try loadTokenizer(fromModelDirectory: directory) {
+      let files = tokenizerFiles(inModelDirectory: directory).joined(separator: ", ")
+      lines.append("tokenizer   \(grouped(tokenizer.vocabularySize)) tokens (\(files))")
+    } else {
+      lines.append("tokenizer   none: the model reads ids or columns")
+    }
+    if tensors {
+      lines += stored.map { "  \($0.name)  \($0.dtype.rawValue)  [\($0.shape.map(String.init).joined(separator: ", "))]" }
+    }
+    Terminal.write(lines.joined(separator: "\n") + "\n")
+  }
+
+  private func types(_ tensors: [StoredTensor]) -> String {
+    let counts = Dictionary(tensors.map { ($0.dtype.rawValue, 1) }, uniquingKeysWith: +)
+    return counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+  }
+}

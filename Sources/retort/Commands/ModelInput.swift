@@ -1,0 +1,66 @@
+import ArgumentParser
+import Chains
+import Collectives
+import Datasets
+import Models
+import Platform
+import Tokenizers
+
+/// The options by which `predict` and `evaluate` name a model and its columns.
+struct ModelOptions: ParsableArguments {
+  @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
+  @Option(help: "The column of the text (default: text or sentence).") var text: String?
+  @Option(help: "The column of the second text of a pair.") var textPair: String?
+  @Option(help: "Tokens of an example at most (default: the model's positions).") var maxLength: Int?
+  @Option(help: "auto or fp32.") var precision: PrecisionOption = .auto
+  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+
+  func validate() throws {
+    if precision == .bf16 { throw ValidationError("precision bf16 is not built in this version; use auto or fp32") }
+    if let maxLength, maxLength < 1 { throw ValidationError("--max-length is at least 1, not \(maxLength)") }
+  }
+
+  /// Reads the model; collective.
+  func load(on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
+    try communicator.agree {
+      let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
+      return (try ModelLoader.load(directory: directory), try loadTokenizer(fromModelDirectory: directory))
+    }
+  }
+
+  /// Opens a data file as the model reads it; collective.
+  func open(
+    _ file: String, label: String?, needsLabels: Bool, for model: LoadedModel, _ tokenizer: (any Tokenizer)?,
+    on communicator: any Communicator
+  ) throws -> any ExampleSource {
+    let isTable = model.configuration.family == .perceptron
+    var columns = DatasetColumns(text: text, textPair: textPair, label: label)
+    if isTable, let names = model.configuration.json["feature_columns"]?.array?.compactMap(\.string),
+      !(names.first?.hasPrefix("features[") ?? true)
+    {
+      columns.features = names
+    }
+    let task = TaskDescription(kind: isTable ? .features : .classification, columns: columns)
+    let names = model.labels
+    let labels = names.isGeneric ? LabelSet(count: names.names.count) : LabelSet(names: names.names)
+    if isTable {
+      let data = try FeatureDataset.open(
+        file, task: task, labels: needsLabels ? labels : nil, requiresLabels: needsLabels, on: communicator)
+      try communicator.agree {
+        let inputs = try PerceptronConfiguration(model.configuration).inputSize
+        if data.featureCount != inputs {
+          throw RetortError(
+            .input, "the file has \(data.featureCount) numeric columns, the model reads \(inputs)", at: file,
+            remedy: "give the columns that the model was trained on")
+        }
+      }
+      return data
+    }
+    let limits = [maxLength, model.configuration.maximumPositions].compactMap { $0 }
+    return try TokenizedDataset.open(
+      file, task: task, labels: needsLabels ? labels : nil, tokenizer: tokenizer,
+      options: TokenizedDataset.Options(
+        maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize, requiresLabels: needsLabels,
+        cacheDirectory: nil), on: communicator)
+  }
+}

@@ -1,0 +1,56 @@
+import ArgumentParser
+import Chains
+import Collectives
+import Datasets
+import Platform
+
+extension LogFormat: ExpressibleByArgument {}
+
+/// The number format of a command.
+enum PrecisionOption: String, CaseIterable, ExpressibleByArgument {
+  case auto, fp32, bf16
+}
+
+struct RunCommand: RankCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Runs or continues a chain.",
+    discussion: """
+      Steps that are committed already are left as they are; training goes on where it stopped. A step whose inputs \
+      have changed (values, teacher, base, data, tokenizer) runs again, and so does what comes after it.
+
+      Examples:
+        retort run chain.yaml --dry-run
+        mpirun -n 4 retort run chain.yaml --set steps.0.hyperparams.batch_size=64
+      """)
+
+  @Argument(help: "The chain file.") var chain: String
+  @Option(name: .customLong("set"), help: "Overrides a value: KEY.PATH=VALUE, such as steps.0.hyperparams.batch_size=64. Repeatable.")
+  var overrides: [String] = []
+  @Flag(help: "Fails when any output exists, instead of continuing.") var fresh = false
+  @Flag(help: "Validates, resolves, runs the preflight and prints the plan; writes nothing.") var dryRun = false
+  @Option(help: "plain (for people) or json (an object a line).") var logFormat: LogFormat = .plain
+  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+  @Option(help: "Overrides the precision of every step: auto, fp32.") var precision: PrecisionOption?
+
+  func run(on communicator: any Communicator) throws {
+    let configuration = try communicator.agree {
+      let forced = precision.map { ["steps.*.hyperparams.precision=\($0.rawValue)"] } ?? []
+      return try ChainConfiguration(contentsOf: chain, overrides: overrides + forced)
+    }
+    try Threads.configure(on: communicator, wanted: configuration.parallel.threadsPerRank)
+    let console = ChainConsole(logFormat, speaks: communicator.isFirst)
+    let plan = try ChainPlan.make(
+      configuration, locator: ModelLocator(chainFile: chain, modelsRoot: modelsRoot),
+      cacheDirectory: dryRun ? nil : CacheDirectory.path(), on: communicator)
+    plan.warnings.forEach(console.warning)
+    let runner = ChainRunner(plan, observer: console, on: communicator)
+    if fresh { try runner.requireNoOutputs() }
+    try runner.checkTeachers()
+    if dryRun {
+      console.say(plan.text(ranks: communicator.size), plan.json)
+      return
+    }
+    console.show(try runner.run())
+  }
+}

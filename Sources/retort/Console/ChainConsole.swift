@@ -1,0 +1,132 @@
+import Chains
+import Platform
+import Training
+
+/// How a run is shown.
+enum LogFormat: String, CaseIterable, Sendable {
+  /// For people: a progress bar on a terminal, lines in a file.
+  case plain
+  /// For programs: a JSON object a line.
+  case json
+}
+
+/// Shows a chain as it runs; only rank 0 speaks.
+final class ChainConsole: ChainObserver {
+  private let format: LogFormat
+  private let speaks: Bool
+  private let isInteractive: Bool
+  private let clock = ContinuousClock()
+  private var stepID = ""
+  private var stepStart: ContinuousClock.Instant
+  private var lastShown: ContinuousClock.Instant
+  private var examples = 0
+  private var stepsSeen = 0
+  private var hasOpenLine = false
+  /// A line of progress in a file at most this often.
+  private static let interval = Duration.seconds(5)
+
+  init(_ format: LogFormat, speaks: Bool) {
+    self.format = format
+    self.speaks = speaks
+    isInteractive = Terminal.isInteractive
+    stepStart = clock.now
+    lastShown = clock.now
+  }
+
+  func warning(_ text: String) { say("warning: \(text)", ["event": "warning", "text": .string(text)]) }
+
+  func note(_ text: String) { say("  \(text)", ["event": "note", "text": .string(text)]) }
+
+  func began(_ step: ResolvedStep, of count: Int, values: TrainingConfiguration, ratio: Double?) {
+    stepID = step.id
+    stepStart = clock.now
+    (examples, stepsSeen) = (0, 0)
+    let teacher = step.teacher.map { "teacher \($0.reference)" } ?? "no teacher (fine-tuning)"
+    let times = ratio.map { ", \(fixed($0, 1)) times the student" } ?? ""
+    var text = "step \(step.index + 1) of \(count): \(step.id)\n"
+    text += "  \(teacher)\(times); student \(step.student.configuration.shapeText) from \(step.student.reference), "
+    text += "\(grouped(step.student.parameterCount)) parameters\n"
+    text += "  values: " + values.json.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.text())" }.joined(separator: ", ")
+    say(text, ["event": "began", "step_id": .string(step.id), "values": .object(values.json)])
+  }
+
+  func skipped(_ step: ResolvedStep, report: StepReport) {
+    say(
+      "step \(step.index + 1): \(step.id) is committed already (\(report.metric) \(fixed(report.value, 4)))",
+      ["event": "skipped", "report": report.json])
+  }
+
+  func finished(_ step: ResolvedStep, report: StepReport) {
+    say(
+      "  committed to \(step.outputDirectory): \(report.metric) \(fixed(report.value, 4)) "
+        + "(\(report.correct) of \(report.count)) in \(fixed(report.seconds, 1)) s, "
+        + "\(fixed(report.examplesPerSecond, 0)) examples/s",
+      ["event": "finished", "report": report.json])
+  }
+
+  func trained(_ record: StepRecord) {
+    guard speaks else { return }
+    examples += record.examples
+    stepsSeen += 1
+    if format == .json {
+      var line = record.json.object ?? [:]
+      line["step_id"] = .string(stepID)
+      Terminal.write(JSON.object(line).text() + "\n")
+      return
+    }
+    let now = clock.now
+    let isDue = isInteractive || now - lastShown >= ChainConsole.interval || record.step == record.totalSteps
+    guard isDue else { return }
+    lastShown = now
+    let seconds = max(1e-9, (now - stepStart).seconds)
+    let rate = Double(examples) / seconds
+    let left = Double(record.totalSteps - record.step) * seconds / Double(stepsSeen)
+    let figures = "step \(record.step)/\(record.totalSteps)  loss \(fixed(record.loss, 4))  "
+      + "\(fixed(rate, 0)) examples/s  ETA \(duration(left))"
+    if isInteractive {
+      Terminal.write("\r\u{1B}[2K  \(bar(record))  \(figures)")
+      hasOpenLine = true
+    } else {
+      Terminal.write("  \(figures)\n")
+    }
+  }
+
+  func evaluated(_ record: EvaluationRecord) {
+    let mark = record.isBest ? " (best so far)" : ""
+    var line = record.json.object ?? [:]
+    line["step_id"] = .string(stepID)
+    say(
+      "  epoch \(fixed(record.epoch, 2)), step \(record.step): \(record.metric.rawValue) \(fixed(record.value, 4)), "
+        + "\(record.result.correct) of \(record.result.count) correct, loss \(fixed(record.result.loss, 4))\(mark)",
+      .object(line))
+  }
+
+  /// The end of the chain.
+  func show(_ report: ChainReport) {
+    say(
+      "\nchain \(report.name)\n\(report.text)",
+      ["event": "report", "name": .string(report.name), "steps": .array(report.steps.map(\.json))])
+  }
+
+  func say(_ text: String, _ json: @autoclosure () -> JSON) {
+    guard speaks else { return }
+    if hasOpenLine {
+      Terminal.write("\n")
+      hasOpenLine = false
+    }
+    Terminal.write((format == .json ? json().text() : text) + "\n")
+  }
+
+  private func bar(_ record: StepRecord) -> String {
+    let width = 24
+    let filled = width * record.step / max(1, record.totalSteps)
+    return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled) + "]"
+  }
+
+  private func duration(_ seconds: Double) -> String {
+    let whole = Int(min(seconds, 1e9).rounded())
+    func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return whole >= 3600
+      ? "\(whole / 3600):\(two(whole / 60 % 60)):\(two(whole % 60))" : "\(whole / 60):\(two(whole % 60))"
+  }
+}

@@ -1,0 +1,79 @@
+import Testing
+
+@Suite struct HabitTests {
+  /// No file needs more; one that does has two jobs.
+  static let mostLines = 500
+
+  @Test func `documented and undocumented declarations are told apart`() {
+    let file = Checkout.File(
+      path: "a.swift",
+      text: """
+        /// A comment.
+        public struct A {
+          public var bare: Int
+          /// A comment.
+          @inlinable
+          public func documented() {}
+
+          public static func alsoBare() {
+          }
+          /// A comment for both.
+          public let first = 1
+          public let second = 2
+
+          public let third = 3
+          private func hidden() {}
+          public static func == (a: A, b: A) -> Bool { true }
+          public var description: String { "a" }
+          // Not a doc comment.
+          @discardableResult public init() {}
+        }
+        extension A: Sequence {
+          public func conformance() {}
+        }
+        extension A {
+          public func plain() {}
+          public func required(_ value: Int) {}
+        }
+        /// A comment.
+        public protocol P {
+          /// A comment.
+          func required(_ value: Int)
+        }
+        """)
+    #expect(Documentation(of: [file]).gaps(in: file) == [3, 8, 14, 19, 25])
+  }
+
+  @Test func `every public declaration has a doc comment`() throws {
+    let files = try Checkout.files(below: "Sources", extensions: ["swift"])
+    let documentation = Documentation(of: files)
+    for file in files {
+      for line in documentation.gaps(in: file) {
+        Issue.record("\(file.path):\(line): \(file.lines[line - 1].drop { $0 == " " })")
+      }
+    }
+  }
+
+  @Test func `no file is longer than one job needs`() throws {
+    for file in try Checkout.files(below: "Sources", extensions: ["swift", "c", "h"]) {
+      #expect(file.lines.count <= HabitTests.mostLines, "\(file.path) has \(file.lines.count) lines")
+    }
+  }
+
+  @Test func `nothing is left to do, and nothing ends the program from inside`() throws {
+    let words = ["TODO", "FIXME", "try!", "as!", "fatalError"]
+    for file in try Checkout.files(below: "Sources", extensions: ["swift", "c", "h"]) {
+      for (index, line) in file.lines.enumerated() {
+        for word in words where line.contains(word) { Issue.record("\(file.path):\(index + 1): \(word)") }
+      }
+    }
+  }
+
+  @Test func `no line is longer than the formatter allows`() throws {
+    for file in try Checkout.files(below: "Sources", extensions: ["swift"]) {
+      for (index, line) in file.lines.enumerated() where line.count > 120 {
+        Issue.record("\(file.path):\(index + 1): \(line.count) characters")
+      }
+    }
+  }
+}

@@ -1,0 +1,130 @@
+import Tensors
+import TestSupport
+import Testing
+
+@testable import Autograd
+
+/// Every operation against finite differences.
+@Suite(.timeLimit(.minutes(2))) struct OperationGradientTests {
+  let offsets: [Int32] = [0, 3, 4, 9]
+
+  @Test func `linear: dx = dy·W, dW = dyᵀ·x, db = Σ dy`() {
+    let (w, b) = (trainedParameter("w", [5, 7], seed: 1), trainedParameter("b", [5], seed: 2))
+    let error = worstGradientError(inputs: [randomTensor([4, 7], seed: 3)], parameters: [w, b]) {
+      $0.linear($1[0], weight: w, bias: b)
+    }
+    #expect(error < 2e-3)
+  }
+
+  @Test func `embedding: rows that occur twice add up, and the base passes through`() {
+    let (a, b) = (trainedParameter("a", [6, 4], seed: 1), trainedParameter("b", [3, 4], seed: 2))
+    let error = worstGradientError(inputs: [randomTensor([5, 4], seed: 3)], parameters: [a, b]) {
+      $0.embedding(base: $1[0], tables: [a, b], ids: [[0, 5, 5, 2, 0], [2, 1, 0, 0, 2]])
+    }
+    #expect(error < 2e-3)
+    let plain = worstGradientError(inputs: [], parameters: [a]) { tape, _ in
+      tape.embedding(tables: [a], ids: [[1, 1, 4]])
+    }
+    #expect(plain < 2e-3)
+  }
+
+  @Test(arguments: [false, true]) func `layer norm, with and without a residual`(hasResidual: Bool) {
+    let (gamma, beta) = (trainedParameter("g", [16], seed: 1), trainedParameter("b", [16], seed: 2))
+    let error = worstGradientError(
+      inputs: [randomTensor([3, 16], seed: 3), randomTensor([3, 16], seed: 4)], parameters: [gamma, beta]
+    ) {
+      $0.layerNorm($1[0], residual: hasResidual ? $1[1] : nil, gamma: gamma, beta: beta, epsilon: 1e-5)
+    }
+    #expect(error < 3e-3)
+  }
+
+  @Test(arguments: Activation.allCases) func `every activation`(kind: Activation) {
+    // Away from the kink of ReLU, where no derivative exists.
+    let x = Tensor((0..<40).map { Float($0) * 0.23 - 4.63 }, [8, 5])
+    #expect(worstGradientError(inputs: [x]) { $0.activation(kind, $1[0]) } < 3e-3)
+  }
+
+  @Test func `dropout scales what it keeps and passes gradients through the same mask`() {
+    let x = randomTensor([9, 6], seed: 1)
+    let keys = (0..<6).map { UInt32($0 * 7919 + 13) }
+    let error = worstGradientError(inputs: [x]) {
+      $0.dropout($1[0], offsets: offsets, keys: keys, probability: 0.4)
+    }
+    #expect(error < 2e-3)
+    let y = Tape(recording: false).dropout(Variable(constant: x), offsets: offsets, keys: keys, probability: 0.4)
+    for (kept, original) in zip(y.value.array, x.array) { #expect(kept == 0 || abs(kept - original / 0.6) < 1e-5) }
+  }
+
+  @Test(arguments: [(4, 4, false), (4, 2, true), (2, 1, false)])
+  func `attention on packed sequences, grouped and causal too`(heads: Int, shared: Int, isCausal: Bool) {
+    let options = AttentionOptions(heads: heads, keyValueHeads: shared, headSize: 8, isCausal: isCausal)
+    let x = randomTensor([9, (heads + 2 * shared) * 8], seed: 5)
+    #expect(worstGradientError(inputs: [x]) { $0.attention($1[0], offsets: offsets, options).output } < 3e-3)
+  }
+
+  @Test func `attention with dropout on the probabilities`() {
+    let keys = (0..<6).map { UInt32($0 * 104729 + 7) }
+    let options = AttentionOptions(heads: 2, headSize: 8, dropout: (0.3, keys))
+    let x = randomTensor([9, 48], seed: 6)
+    #expect(worstGradientError(inputs: [x]) { $0.attention($1[0], offsets: offsets, options).output } < 3e-3)
+  }
+
+  @Test func `captured attention probabilities are a softmax per query`() {
+    let options = AttentionOptions(heads: 2, headSize: 4)
+    let x = Variable(constant: randomTensor([9, 24], seed: 7))
+    let captured = Tape(recording: false).attention(x, offsets: offsets, options, capture: true).probabilities!.value
+    #expect(captured.count == 2 * (9 + 1 + 25))
+    // The first sequence has three tokens, so its first six rows of three sum to one each.
+    for row in 0..<6 { #expect(abs(captured.array[3 * row..<3 * row + 3].reduce(0, +) - 1) < 1e-5) }
+  }
+
+  @Test func `selected rows receive the sum of their gradients, the others none`() {
+    #expect(worstGradientError(inputs: [randomTensor([5, 3], seed: 1)]) { $0.selectRows($1[0], [4, 0, 4]) } < 2e-3)
+  }
+
+  @Test(arguments: [1.0, 2.0, 4.0] as [Float]) func `losses and their weighted sum`(temperature: Float) {
+    let teacher = randomTensor([6, 5], seed: 2, scale: 2)
+    let error = worstGradientError(inputs: [randomTensor([6, 5], seed: 1)]) { tape, inputs in
+      let hard = tape.crossEntropy(inputs[0], labels: [0, 4, 2, -1, 1, 3], denominator: 5)
+      let soft = tape.forwardKL(
+        student: inputs[0], teacher: teacher, temperature: temperature, weights: [1, 0, 1, 0.5, 1, 1], denominator: 6)
+      return tape.weightedSum([(0.3, hard.loss), (0.7, soft.loss)])
+    }
+    #expect(error < 2e-3)
+  }
+}
+
+@Suite struct TapeTests {
+  @Test func `a value used twice receives both gradients`() {
+    // y = x + (x selected in reverse): the first contribution is shared, the second is added to a copy of it.
+    let (gamma, beta) = (trainedParameter("g", [4], seed: 1), trainedParameter("b", [4], seed: 2))
+    let error = worstGradientError(inputs: [randomTensor([3, 4], seed: 3)]) { tape, inputs in
+      let x = inputs[0]
+      return tape.layerNorm(tape.selectRows(x, [2, 1, 0]), residual: x, gamma: gamma, beta: beta, epsilon: 1e-5)
+    }
+    #expect(error < 3e-3)
+  }
+
+  @Test func `a parameter is reported ready once, after its last use, and frozen ones never`() {
+    let shared = trainedParameter("shared", [4, 4], seed: 1)
+    let frozen = Parameter("frozen", randomTensor([4, 4], seed: 2), decays: true)
+    let tape = Tape(recording: true)
+    var x = tape.leaf(randomTensor([2, 4], seed: 3))
+    x = tape.linear(x, weight: shared, bias: nil)
+    x = tape.linear(x, weight: frozen, bias: nil)
+    x = tape.linear(x, weight: shared, bias: nil)
+    var ready: [String] = []
+    tape.backward(
+      from: tape.weightedElements(x, randomTensor([2, 4], seed: 4)), onParameterReady: { ready.append($0.name) },
+      afterOperation: {})
+    #expect(ready == ["shared"])
+    #expect(frozen.gradient == nil)
+  }
+
+  @Test func `nothing is recorded where nothing needs a gradient`() {
+    let frozen = Parameter("frozen", randomTensor([4, 4], seed: 2), decays: true)
+    let tape = Tape(recording: true)
+    let y = tape.linear(Variable(constant: randomTensor([2, 4], seed: 3)), weight: frozen, bias: nil)
+    #expect(!y.needsGradient)
+  }
+}

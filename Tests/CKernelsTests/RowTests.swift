@@ -1,0 +1,131 @@
+import CKernels
+import Testing
+
+extension KernelTests {
+  private var shapes: [(rows: Int, columns: Int)] { [(1, 1), (3, 3), (5, 17), (2, 64), (9, 100), (4, 768), (3, 1027)] }
+
+  @Test func `rows are gathered by id and scattered back, repeated ids adding up`() {
+    onEverySet { name in
+      for columns in [1, 5, 17, 64, 100] {
+        var numbers = Numbers(8)
+        let table = numbers.floats(7 * columns)
+        let ids: [Int32] = [3, 0, 3, 6, 3]
+        let x = numbers.floats(ids.count * columns)
+        var out = x
+        rtk_gather_rows(&out, table, ids, ids.count, columns)
+        let gathered = out
+        for r in ids.indices {
+          let row = Int(ids[r]) * columns
+          #expect(Array(out[r * columns..<(r + 1) * columns]) == Array(table[row..<row + columns]))
+        }
+        out = x
+        rtk_gather_rows_add(&out, table, ids, ids.count, columns)
+        #expect(out == zip(x, gathered).map { $0 + $1 }, "\(name)")
+
+        var sums = table
+        rtk_scatter_add_rows(&sums, x, ids, ids.count, columns)
+        var expected = doubles(table)
+        for i in x.indices { expected[Int(ids[i / columns]) * columns + i % columns] += Double(x[i]) }
+        expectClose(sums, expected, name)
+      }
+    }
+  }
+
+  @Test func `layer norm has mean, deviation and output of the definition, also far from zero`() {
+    onEverySet { name in
+      for (rows, columns) in shapes {
+        for offset: Float in [0, 1000] {
+          var numbers = Numbers(9)
+          let x = numbers.floats(rows * columns).map { $0 + offset }
+          let gamma = numbers.floats(columns)
+          let beta = numbers.floats(columns)
+          var y = [Float](repeating: .nan, count: x.count)
+          var mean = [Float](repeating: .nan, count: rows)
+          var rstd = mean
+          rtk_layer_norm_forward(&y, &mean, &rstd, x, gamma, beta, rows, columns, 1e-5)
+          let expected = Reference.layerNorm(doubles(x), doubles(gamma), doubles(beta), columns: columns, eps: 1e-5)
+          let tolerance = offset == 0 ? 2e-6 : 1e-3  // of 1000, a float keeps 6e-5
+          // A row of one element has variance 0 and rstd 316: its rounding error is multiplied by that.
+          expectClose(y, expected.y, absolute: columns == 1 ? 1e-2 : tolerance, "\(name), \(rows)×\(columns)")
+          expectClose(mean, expected.mean, name)
+          expectClose(rstd, expected.rstd, absolute: 0, relative: columns == 1 ? 1e-3 : 1e-5 + tolerance, name)
+        }
+      }
+    }
+  }
+
+  @Test func `layer norm gradients are the slopes of the definition, added to what the weights had`() {
+    onEverySet { name in
+      for (rows, columns) in [(3, 2), (3, 3), (5, 17), (2, 64)] {
+        var numbers = Numbers(10)
+        let x = numbers.floats(rows * columns)
+        let gamma = numbers.floats(columns)
+        let beta = numbers.floats(columns)
+        let dy = numbers.floats(x.count)
+        func loss(_ x: [Double], _ gamma: [Double], _ beta: [Double]) -> Double {
+          dot(Reference.layerNorm(x, gamma, beta, columns: columns, eps: 1e-3).y, doubles(dy))
+        }
+        var y = x
+        var mean = [Float](repeating: 0, count: rows)
+        var rstd = mean
+        rtk_layer_norm_forward(&y, &mean, &rstd, x, gamma, beta, rows, columns, 1e-3)
+        var dx = dy
+        let before = numbers.floats(columns)
+        var dgamma = before
+        var dbeta = before
+        rtk_layer_norm_backward(&dx, &dgamma, &dbeta, dx, x, mean, rstd, gamma, rows, columns)  // in place
+        let (dX, dG, dB) = (doubles(x), doubles(gamma), doubles(beta))
+        expectClose(dx, finiteDifferences(dX) { loss($0, dG, dB) }, absolute: 1e-5, relative: 1e-5, name)
+        let slopes = finiteDifferences(dG) { loss(dX, $0, dB) }
+        expectClose(dgamma, zip(slopes, before).map { $0 + Double($1) }, absolute: 1e-5, relative: 1e-5, name)
+        let shifts = finiteDifferences(dB) { loss(dX, dG, $0) }
+        expectClose(dbeta, zip(shifts, before).map { $0 + Double($1) }, absolute: 1e-5, relative: 1e-5, name)
+
+        var again = dy
+        rtk_layer_norm_backward(&again, nil, nil, dy, x, mean, rstd, gamma, rows, columns)
+        #expect(again == dx, "without weight gradients the input's gradient is the same")
+      }
+    }
+  }
+
+  @Test func `the fused residual layer norm is the sum and then layer norm, to the bit`() {
+    onEverySet { name in
+      for (rows, columns) in shapes {
+        var numbers = Numbers(11)
+        let x = numbers.floats(rows * columns)
+        let residual = numbers.floats(x.count)
+        let gamma = numbers.floats(columns)
+        let beta = numbers.floats(columns)
+        var (y, sum, plain) = (x, x, x)
+        var mean = [Float](repeating: 0, count: rows)
+        var rstd = mean
+        rtk_add_layer_norm_forward(&y, &sum, &mean, &rstd, x, residual, gamma, beta, rows, columns, 1e-5)
+        #expect(sum == zip(x, residual).map { $0 + $1 })
+        rtk_layer_norm_forward(&plain, &mean, &rstd, sum, gamma, beta, rows, columns, 1e-5)
+        #expect(y == plain, "\(name)")
+      }
+    }
+  }
+
+  @Test func `softmax rows sum to one and match the definition, in place too`() {
+    onEverySet { name in
+      for (rows, columns) in shapes + [(2, 5000)] {
+        var numbers = Numbers(12)
+        let x = numbers.floats(rows * columns, scale: 20)
+        var out = x
+        rtk_softmax(&out, out, rows, columns, 0.5)
+        let expected = Reference.softmax(doubles(x), columns: columns, inverseTemperature: 0.5)
+        expectClose(out, expected, absolute: 1e-30, relative: 1e-6, "\(name), \(rows)×\(columns)")
+      }
+    }
+  }
+
+  @Test func `softmax bears large logits and excluded classes`() {
+    onEverySet { name in
+      let x: [Float] = [1e30, -1e30, -.infinity, 1e30, -.infinity, 3, 3, 3]
+      var out = x
+      rtk_softmax(&out, x, 2, 4, 1)
+      expectClose(out, [0.5, 0, 0, 0.5, 0, 1.0 / 3, 1.0 / 3, 1.0 / 3], absolute: 0, relative: 2e-7, name)
+    }
+  }
+}
