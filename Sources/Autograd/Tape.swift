@@ -64,10 +64,12 @@ public struct Gradients {
 ///
 /// A tape that does not record makes the same model code an inference pass: nothing is kept.
 public final class Tape {
+  /// Whether operations are kept for a backward pass; without that every output is a constant.
   public let isRecording: Bool
   private var entries: [(any Operation)?] = []
   private var uses: [ObjectIdentifier: Int] = [:]
 
+  /// An empty tape; `recording: false` makes it one for inference.
   public init(recording: Bool) { isRecording = recording }
 
   /// A leaf that receives a gradient, for tests and for inputs that are trained.

@@ -2,6 +2,7 @@ import Tensors
 
 /// A tensor together with its place on a tape; a constant has no place and receives no gradient.
 public struct Variable: Sendable {
+  /// The numbers; operations read them, none writes to them.
   public let value: Tensor
   /// The number of the tape entry that made the value, or nil for a constant.
   let entry: Int?
@@ -17,6 +18,7 @@ public struct Variable: Sendable {
     self.entry = entry
   }
 
+  /// The shape of the value.
   public var shape: Shape { value.shape }
   var needsGradient: Bool { entry != nil }
 }
@@ -35,12 +37,15 @@ public final class Parameter {
   /// Whether weight decay applies: false for biases and norms.
   public let decays: Bool
 
+  /// A weight with its first values and no gradient buffer; `decays` is false for biases and norms.
   public init(_ name: String, _ value: Tensor, decays: Bool) {
     self.name = name
     self.value = value
     self.decays = decays
   }
 
+  /// The number of elements.
   public var count: Int { value.count }
+  /// The shape of the value, and of the gradient.
   public var shape: Shape { value.shape }
 }

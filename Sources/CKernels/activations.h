@@ -16,8 +16,8 @@ RTK_INLINE vf gelu_derivative(vf x) {
 RTK_INLINE vf gelu_tanh(vf x) { return x * vf_sigmoid(RTK_GELU_SLOPE * (x + 0.044715f * x * x * x)); }
 // s + x s (1 - s) (2u)'
 RTK_INLINE vf gelu_tanh_derivative(vf x) {
-  vf s = vf_sigmoid(RTK_GELU_SLOPE * (x + 0.044715f * x * x * x));
-  return s + x * s * (1.0f - s) * (RTK_GELU_SLOPE * (1.0f + 0.134145f * x * x));
+  vf rest, s = vf_sigmoid_parts(RTK_GELU_SLOPE * (x + 0.044715f * x * x * x), &rest);
+  return s + x * s * rest * (RTK_GELU_SLOPE * (1.0f + 0.134145f * x * x));
 }
 
 RTK_INLINE vf relu(vf x) { return vf_max(vf_splat(0), x); }
@@ -31,13 +31,13 @@ RTK_INLINE vf tanh_derivative(vf x) {
 RTK_INLINE vf silu(vf x) { return x * vf_sigmoid(x); }
 // s + x s (1 - s)
 RTK_INLINE vf silu_derivative(vf x) {
-  vf s = vf_sigmoid(x);
-  return s + x * s * (1.0f - s);
+  vf rest, s = vf_sigmoid_parts(x, &rest);
+  return s + x * s * rest;
 }
 
 RTK_INLINE vf sigmoid_derivative(vf x) {
-  vf s = vf_sigmoid(x);
-  return s * (1.0f - s);
+  vf rest, s = vf_sigmoid_parts(x, &rest);
+  return s * rest;
 }
 
 #define RTK_MAP(function) \

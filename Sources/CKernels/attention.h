@@ -162,6 +162,7 @@ static void attention_forward(const rtk_attention_shape *shape, float *out, floa
   for (size_t b = 0; b < shape->B; b++) {
     attention_head head = head_of(shape, b);
     size_t S = head.S, start = head.start;
+    if (S == 0) continue;
     for (size_t g = 0; g < shape->H_kv; g++) {
       transpose_rows(keys_t, head.key_row, k + start * shape->k_stride + g * D, shape->k_stride, S, D);
       copy_rows(values, v + start * shape->v_stride + g * D, shape->v_stride, S, D);
@@ -232,7 +233,8 @@ RTK_INLINE void key_gradients(const attention_head *head, const attention_scratc
   });
 }
 
-// Pointers are at the head's first element of the sequence's first token. accumulate: dk and dv hold another head's sum.
+// Pointers are at the head's first element of the sequence's first token.
+// accumulate: dk and dv hold the sum of the group's earlier heads.
 static void attention_head_backward(const attention_head *head, const attention_scratch *scratch, float *dq, float *dk,
                                     float *dv, const float *dout, const float *dprobabilities, const float *out,
                                     const float *lse, const float *q, bool accumulate) {
@@ -283,6 +285,7 @@ static void attention_backward(const rtk_attention_shape *shape, float *dq, floa
   for (size_t b = 0; b < shape->B; b++) {
     attention_head head = head_of(shape, b);
     size_t S = head.S, q0 = head.start * shape->q_stride, out0 = head.start * shape->out_stride;
+    if (S == 0) continue;
     for (size_t g = 0; g < shape->H_kv; g++) {
       size_t k0 = head.start * shape->k_stride + g * D, v0 = head.start * shape->v_stride + g * D;
       transpose_rows(scratch.keys_t, head.key_row, k + k0, shape->k_stride, S, D);

@@ -1,5 +1,5 @@
-// Vector functions with no branches and no tables. The coefficients are minimax fits made for this file; the error given
-// is that of the fit, before rounding to float.
+// Vector functions with no branches and no tables. The coefficients are minimax fits made for this file; the error
+// given is that of the fit, before rounding to float.
 
 // x = n ln 2 + r with an integer n and |r| <= ln 2 / 2; e^r - 1 = r + r² P(r) (3e-9).
 typedef struct {
@@ -19,7 +19,7 @@ RTK_INLINE vf_exp_parts vf_exp_split(vf x) {
   p = p * r + 0.1666652113199234f;
   p = p * r + 0.4999999403953552f;
   // The shift drops all of the shifted number but n.
-  return (vf_exp_parts){r + r * r * p, (vf)(((vi)shifted << 23) + (127 << 23))};
+  return (vf_exp_parts){r + r * r * p, (vf)(((vu)shifted << 23) + (127u << 23))};
 }
 
 // e^x to about 1 ulp; 0 below -87.7, where results would be subnormal and slow; e^88 above 88; NaN stays NaN.
@@ -46,7 +46,8 @@ RTK_INLINE vf vf_log(vf x) {
   return e * 0.693359375f + (f + tail);
 }
 
-// tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x. e^y - 1 = (2^n - 1) + 2^n (e^r - 1) loses nothing at small x.
+// tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x.
+// e^y - 1 = (2^n - 1) + 2^n (e^r - 1) loses nothing at small x.
 RTK_INLINE vf vf_tanh(vf x) {
   vf_exp_parts e = vf_exp_split(vf_min(vf_splat(40.0f), 2.0f * vf_abs(x)));
   vf less_one = (e.power - 1.0f) + e.power * e.tail;
@@ -54,10 +55,19 @@ RTK_INLINE vf vf_tanh(vf x) {
   return (vf)((vi)t | ((vi)x & INT32_MIN));
 }
 
+// sigmoid x = 1 / (1 + e^-x); *complement receives 1 - sigmoid x with all its digits.
+RTK_INLINE vf vf_sigmoid_parts(vf x, vf *complement) {
+  vf e = vf_exp(-x);
+  vf s = 1.0f / (1.0f + e);
+  *complement = e * s;
+  return s;
+}
+
 RTK_INLINE vf vf_sigmoid(vf x) { return 1.0f / (1.0f + vf_exp(-x)); }
 
 // Φ(x), the normal distribution function, with small relative error in both tails; density receives φ(x).
-// The upper tail is e^(-z²/2) M(z), z = |x|, M a rational fit of Mills' ratio / √2π on [0, 14] (6e-9) without cancellation.
+// The upper tail is e^(-z²/2) M(z), z = |x|, M a rational fit of Mills' ratio / √2π on [0, 14] (6e-9) whose terms are
+// all positive, so that nothing cancels.
 RTK_INLINE vf vf_normal_cdf(vf x, vf *density) {
   vf e = vf_exp(-0.5f * x * x);
   vf z = vf_min(vf_splat(16.0f), vf_abs(x));

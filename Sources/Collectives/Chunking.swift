@@ -66,7 +66,9 @@ public struct Chunking: Equatable, Sendable {
 
 /// The ranges 0..<width, width..<2·width, … that cover 0..<count.
 public struct ChunkSequence: RandomAccessCollection, Sendable {
+  /// Elements that the ranges cover.
   public let elementCount: Int
+  /// Elements of every range but the last, which may have fewer.
   public let width: Int
 
   /// Ranges that cover 0..<count, `width` long except for the last.
@@ -79,6 +81,7 @@ public struct ChunkSequence: RandomAccessCollection, Sendable {
   public var startIndex: Int { 0 }
   public var endIndex: Int { elementCount / width + (elementCount % width == 0 ? 0 : 1) }
 
+  /// The elements of chunk `index`: index·width ..< min((index + 1)·width, elementCount).
   public subscript(index: Int) -> Range<Int> {
     let start = index * width
     return start..<(start + Swift.min(width, elementCount - start))

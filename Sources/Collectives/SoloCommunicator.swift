@@ -1,7 +1,9 @@
 /// The communicator of a process that runs alone: what `MPICommunicator` does on one rank, without MPI.
 public final class SoloCommunicator: Communicator {
+  /// The only rank there is, in a group of one.
   public let rank = 0
   public let size = 1
+  /// The name of this machine, read once.
   public let hostName: String
   public var chunking: Chunking
   private let mailbox = SelfMailbox()

@@ -2,15 +2,18 @@ import Platform
 
 /// The names of the columns that make an example; nil where the data has none.
 public struct DatasetColumns: Sendable, Equatable {
+  /// The text, or the first of a pair.
   public var text: String?
   /// The second text of a pair.
   public var textPair: String?
+  /// The class, by name or by number.
   public var label: String?
   /// Numeric columns, in the order of the model's inputs.
   public var features: [String]?
   /// Token ids with special ones included, in place of text.
   public var ids: String?
 
+  /// The named columns; those left out are found out from the file, see `TaskDescription.columns(in:)`.
   public init(
     text: String? = nil, textPair: String? = nil, label: String? = nil, features: [String]? = nil, ids: String? = nil
   ) {
@@ -27,6 +30,7 @@ public struct DatasetColumns: Sendable, Equatable {
 public struct TaskDescription: Sendable, Equatable {
   /// The name that the user gave, or nil for a task described by its parts.
   public var name: String?
+  /// What the examples are made of.
   public var kind: TaskKind
   /// Columns that the user named; what is nil is found out from the file.
   public var columns: DatasetColumns

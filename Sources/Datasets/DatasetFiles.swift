@@ -2,9 +2,12 @@ import Platform
 
 /// The files of a data set's splits.
 public struct DatasetFiles: Sendable, Equatable {
+  /// Path of the training split, nil where it is missing.
   public var train: String?
+  /// Path of the validation split, nil where it is missing.
   public var validation: String?
 
+  /// The files by their paths, which are not looked at.
   public init(train: String?, validation: String?) {
     self.train = train
     self.validation = validation

@@ -3,9 +3,13 @@ import Platform
 
 /// Rows of numbers with their classes, in memory on every rank.
 public final class FeatureDataset: ExampleSource {
+  /// Rows of numbers, always.
   public let kind = TaskKind.features
+  /// The classes, or nil where labels are not read.
   public let labels: LabelSet?
+  /// SHA-256 of the file's content, the names of the columns and the classes, in hexadecimal.
   public let digest: String
+  /// Remarks for the user, such as classes of 0 ... largest that no row has.
   public let notes: [String]
   /// The names of the columns, [F]; `features[i]` where rows are lists.
   public let columnNames: [String]
@@ -20,6 +24,7 @@ public final class FeatureDataset: ExampleSource {
   /// F.
   public var featureCount: Int { columnNames.count }
   public var count: Int { classes.count }
+  /// 1 for each row, [N].
   public let lengths: [Int32]
   public func length(_ index: Int) -> Int { 1 }
   public func label(_ index: Int) -> Int32 { classes[index] }

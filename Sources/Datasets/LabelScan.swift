@@ -5,6 +5,7 @@ import Platform
 public struct LabelScan: Sendable {
   /// One label as it is written.
   public struct Entry: Sendable, Equatable {
+    /// The text of the field without blanks around it; a whole number in digits.
     public let label: String
     /// The line of its first row.
     public let line: Int
@@ -12,6 +13,7 @@ public struct LabelScan: Sendable {
     public let count: Int
   }
 
+  /// The file that was read.
   public let path: String
   /// Integers by value, or names in alphabetical order.
   public let entries: [Entry]

@@ -3,6 +3,7 @@ import Tensors
 
 /// Which inner values of a forward pass are wanted besides the logits.
 public struct Capture: OptionSet, Sendable {
+  /// A bit for each kind of value.
   public let rawValue: Int
   public init(rawValue: Int) { self.rawValue = rawValue }
   /// The embeddings and the output of every layer.
@@ -24,6 +25,7 @@ public struct DropoutSource: Sendable {
   /// A probability that replaces every one of the model's configuration; nil keeps them.
   public let override: Float?
 
+  /// The randomness of one micro-batch of a step; `samples` are in the order of the batch.
   public init(seed: UInt64, step: Int, samples: [Int], override: Float? = nil) {
     self.seed = seed
     self.step = step
@@ -44,7 +46,9 @@ public struct DropoutSource: Sendable {
 
 /// What a model needs to know of the pass it is part of: the tape, the randomness, what to capture.
 public final class ForwardContext {
+  /// Where operations are recorded.
   public let tape: Tape
+  /// What `ModelOutput` has to hold besides the logits.
   public let capture: Capture
   private let dropoutSource: DropoutSource?
   private var site = 0
@@ -87,5 +91,6 @@ public struct ModelOutput {
   /// With `Capture.attentions`: for each layer, for each sequence in turn [heads, S, S], flat.
   public var attentions: [Variable] = []
 
+  /// An output without captured values.
   public init(logits: Variable) { self.logits = logits }
 }

@@ -2,13 +2,16 @@ import Platform
 
 /// The class names of a classifier, in the order of its logits.
 public struct LabelNames: Equatable, Sendable {
+  /// A name for each class.
   public let names: [String]
 
+  /// The classes by their names, in the order of the logits.
   public init(_ names: [String]) { self.names = names }
 
   /// `LABEL_0`, `LABEL_1`, … as Hugging Face calls classes that nobody named.
   public static func generic(_ count: Int) -> LabelNames { LabelNames((0..<count).map { "LABEL_\($0)" }) }
 
+  /// Whether nobody named the classes: they are `LABEL_0`, `LABEL_1`, …
   public var isGeneric: Bool { self == .generic(names.count) }
 
   /// Reads `id2label`, else `num_labels`; nil when the configuration says neither.

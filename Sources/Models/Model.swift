@@ -71,5 +71,6 @@ public struct WeightBinding {
 
   private func part(_ tensor: Tensor) -> Tensor { rows.map { tensor.rows($0) } ?? tensor }
 
+  /// The shape that the tensor has in the file.
   public var shape: Shape { tensor.shape }
 }

@@ -9,6 +9,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
 
 /// A model's `config.json`: the family, and every key, those that Retort does not know included.
 public struct ModelConfiguration: Sendable {
+  /// The architecture that `model_type` names.
   public let family: ModelFamily
   /// All keys as they were read; written back with the student.
   public private(set) var json: [String: JSON]
@@ -28,7 +29,8 @@ public struct ModelConfiguration: Sendable {
       throw RetortError(.input, "no model_type", at: source, remedy: "add one of: \(known)")
     }
     guard let family = ModelFamily(rawValue: type) else {
-      throw RetortError(.input, "model_type \"\(type)\" is not a family of Retort", at: source, remedy: "it has: \(known)")
+      throw RetortError(
+        .input, "model_type \"\(type)\" is not a family of Retort", at: source, remedy: "it has: \(known)")
     }
     object["family"] = nil
     object["model_type"] = .string(type)
@@ -72,7 +74,8 @@ public struct ModelConfiguration: Sendable {
       throw RetortError(.input, "the key \(key) is missing", at: source)
     }
     guard let number = value.int, number >= least, number <= 1 << 30 else {
-      throw RetortError(.input, "\(key) is \(value.text()), a whole number of at least \(least) was expected", at: source)
+      throw RetortError(
+        .input, "\(key) is \(value.text()), a whole number of at least \(least) was expected", at: source)
     }
     return number
   }

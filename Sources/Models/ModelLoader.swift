@@ -4,10 +4,14 @@ import Tensors
 
 /// A model in memory with its configuration and what was said while it was read.
 public struct LoadedModel {
+  /// The model, its weights filled.
   public let model: any Model
+  /// What it was built from.
   public let configuration: ModelConfiguration
+  /// Which tensors were initialised and which ignored.
   public let report: LoadReport
 
+  /// The class names, `LABEL_0`, … where the configuration has none.
   public var labels: LabelNames { configuration.labels ?? .generic(model.classCount) }
 }
 
@@ -18,12 +22,15 @@ public struct LoadReport: Sendable, Equatable {
   /// Tensors of the model that the file lacks and that were initialised.
   public var initialized: [String] = []
 
+  /// The report of a checkpoint that fits exactly.
   public init() {}
 
   /// One line a person can read, or nil when there is nothing to say.
   public var summary: String? {
     var parts: [String] = []
-    if !initialized.isEmpty { parts.append("initialised (not in the checkpoint): \(initialized.joined(separator: ", "))") }
+    if !initialized.isEmpty {
+      parts.append("initialised (not in the checkpoint): \(initialized.joined(separator: ", "))")
+    }
     if !ignored.isEmpty { parts.append("ignored (no place in the model): \(ignored.joined(separator: ", "))") }
     return parts.isEmpty ? nil : parts.joined(separator: "; ")
   }
@@ -35,10 +42,12 @@ public enum WeightOrigin {
   case random
   /// A checkpoint with the model's own names.
   case checkpoint(any WeightSource)
-  /// Another model's checkpoint, of which layer `layers[i]` becomes layer i; everything outside the layers is taken as it is.
+  /// Another model's checkpoint, of which layer `layers[i]` becomes layer i; everything outside the layers is taken as
+  /// it is.
   case layers([Int], of: any WeightSource)
 }
 
+/// Builds models of every family and fills them from checkpoints, or with their initial distribution.
 public enum ModelLoader {
   /// Makes a model of the configured family and sizes; its weights are zeros until they are loaded or initialised.
   public static func build(_ configuration: ModelConfiguration) throws -> any Model {

@@ -37,7 +37,8 @@ public enum ModelWriter {
     for stale in ["pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json"] {
       unlink(joinPath(directory, stale))
     }
-    try writeFileAtomically(joinPath(directory, "config.json"), JSON.object(outputKeys(configuration)).text(indent: 2) + "\n")
+    let text = JSON.object(outputKeys(configuration)).text(indent: 2)
+    try writeFileAtomically(joinPath(directory, "config.json"), text + "\n")
   }
 
   /// The keys of a student's config.json: the base's, with architecture and number format as they are now.

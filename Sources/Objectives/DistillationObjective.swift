@@ -7,10 +7,12 @@ public struct TeacherSignals: Sendable {
   /// Logits [B, classes].
   public let logits: Tensor
 
+  /// Signals of logits [B, classes], before softmax and temperature.
   public init(logits: Tensor) { self.logits = logits }
 }
 
-/// loss = ce_weight · CE(student, labels) + kd_weight · T² · KL(teacher_T ‖ student_T), each a mean over the global batch.
+/// loss = ce_weight · CE(student, labels) + kd_weight · T² · KL(teacher_T ‖ student_T), each a mean over the global
+/// batch.
 ///
 /// Hinton, Vinyals and Dean (2015). T² keeps the size of the soft gradient independent of the temperature.
 public struct DistillationObjective: Sendable, Equatable {
@@ -21,6 +23,7 @@ public struct DistillationObjective: Sendable, Equatable {
   /// T > 0.
   public let temperature: Double
 
+  /// The loss with these weights, which need not add up to 1, and T > 0.
   public init(crossEntropyWeight: Double, distillationWeight: Double, temperature: Double) {
     self.crossEntropyWeight = crossEntropyWeight
     self.distillationWeight = distillationWeight

@@ -7,11 +7,16 @@ import Tensors
 
 /// AdamW's constants (Loshchilov and Hutter, 2019).
 public struct AdamWConfiguration: Sendable, Equatable {
+  /// β₁, the decay of the gradient's mean, 0 ..< 1.
   public var beta1: Double
+  /// β₂, the decay of the squared gradient's mean, 0 ..< 1.
   public var beta2: Double
+  /// ε > 0, added to the root of the second moment.
   public var epsilon: Double
+  /// λ, decoupled: a step shrinks the weights of decaying segments by lr·λ.
   public var weightDecay: Double
 
+  /// The constants; the defaults are those of `transformers`, without decay.
   public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
     self.beta1 = beta1
     self.beta2 = beta2
@@ -27,6 +32,7 @@ public struct ParameterSegment: Sendable, Equatable {
   /// Whether weight decay applies to them.
   public let decays: Bool
 
+  /// The elements `range`, with or without weight decay.
   public init(range: Range<Int>, decays: Bool) {
     self.range = range
     self.decays = decays
@@ -38,6 +44,7 @@ public struct ParameterSegment: Sendable, Equatable {
 /// For step t: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p − lr·λ·p − lr·(m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε).
 /// The state of the owned elements lies compactly, in the order of `segments`.
 public struct AdamW {
+  /// β₁, β₂, ε and λ.
   public let configuration: AdamWConfiguration
   /// The owned elements, in the order in which gradients and state lie.
   public let segments: [ParameterSegment]
@@ -46,6 +53,7 @@ public struct AdamW {
   /// Second moments of the owned elements, [owned].
   public let secondMoments: Tensor
 
+  /// Both moments are zero; they take 8 bytes for each owned element.
   public init(_ configuration: AdamWConfiguration, segments: [ParameterSegment]) {
     self.configuration = configuration
     self.segments = segments
@@ -83,7 +91,8 @@ public struct AdamW {
 
 /// Clipping by the global norm.
 public enum Clipping {
-  /// The factor for gradients of this norm: min(1, limit / (norm + 1e-6)), as PyTorch's `clip_grad_norm_`; 1 without a limit.
+  /// The factor for gradients of this norm: min(1, limit / (norm + 1e-6)), as PyTorch's `clip_grad_norm_`; 1 without a
+  /// limit.
   public static func scale(norm: Double, limit: Double?) -> Double {
     guard let limit else { return 1 }
     return min(1, limit / (norm + 1e-6))

@@ -15,6 +15,7 @@ public struct Schedule: Sendable, Equatable {
     case constant
   }
 
+  /// The shape after warm-up.
   public let kind: Kind
   /// The rate at the end of warm-up.
   public let peak: Double
@@ -23,6 +24,7 @@ public struct Schedule: Sendable, Equatable {
   /// All steps of the run.
   public let total: Int
 
+  /// The schedule of a run of `total` steps, the first `warmup` (≥ 0) of which rise to `peak`.
   public init(_ kind: Kind, peak: Double, warmup: Int, total: Int) {
     self.kind = kind
     self.peak = peak

@@ -4,6 +4,7 @@ import CCrypto
 public final class Digest {
   private let context: OpaquePointer
 
+  /// The digest of nothing yet.
   public init() {
     context = EVP_MD_CTX_new()
     EVP_DigestInit_ex(context, EVP_sha256(), nil)
@@ -11,6 +12,7 @@ public final class Digest {
 
   deinit { EVP_MD_CTX_free(context) }
 
+  /// Adds bytes without their number: two calls in a row are one with the bytes joined.
   public func update(_ bytes: UnsafeRawBufferPointer) {
     if let start = bytes.baseAddress, bytes.count > 0 { EVP_DigestUpdate(context, start, bytes.count) }
   }
@@ -24,6 +26,7 @@ public final class Digest {
     }
   }
 
+  /// Adds a number as 8 bytes, little-endian on every machine.
   public func update(_ number: UInt64) {
     withUnsafeBytes(of: number.littleEndian) { update($0) }
   }

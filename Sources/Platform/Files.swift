@@ -7,8 +7,10 @@ import Foundation
 /// The text of the current `errno`.
 public func systemErrorText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
 
+/// Whether there is a file or directory of this name; links are followed.
 public func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+/// Whether there is a directory of this name; links are followed.
 public func isDirectory(_ path: String) -> Bool {
   var info = stat()
   return stat(path, &info) == 0 && (info.st_mode & S_IFMT) == S_IFDIR
@@ -69,10 +71,12 @@ public func writeFileAtomically(_ path: String, _ text: String) throws {
 ///
 /// Dropped without `commit`, it leaves nothing behind.
 public final class AtomicFile {
+  /// The name that the file takes at `commit`.
   public let path: String
   private let temporary: String
   private var descriptor: Int32
 
+  /// Makes the temporary file beside `path`; throws `.checkpoint` with the system's reason.
   public init(_ path: String) throws {
     self.path = path
     temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
@@ -107,7 +111,8 @@ public final class AtomicFile {
     descriptor = -1
     guard rename(temporary, path) == 0 else { throw AtomicFile.failure("cannot rename to", path) }
     // The rename itself must survive a power cut.
-    let folder = open((path as NSString).deletingLastPathComponent.isEmpty ? "." : (path as NSString).deletingLastPathComponent, O_RDONLY)
+    let parent = (path as NSString).deletingLastPathComponent
+    let folder = open(parent.isEmpty ? "." : parent, O_RDONLY)
     if folder >= 0 {
       fsync(folder)
       close(folder)
@@ -128,9 +133,12 @@ public final class AtomicFile {
 
 /// A file's bytes mapped read-only into memory; unmapped when the last holder lets go.
 public final class MappedFile: @unchecked Sendable {
+  /// The path that the file was opened by.
   public let path: String
+  /// The whole content, valid while this object lives; without a base address for an empty file.
   public let bytes: UnsafeRawBufferPointer
 
+  /// Maps a regular file; throws `.input` with the system's reason.
   public init(_ path: String) throws {
     self.path = path
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)

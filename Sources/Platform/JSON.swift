@@ -20,6 +20,7 @@ public enum JSON: Equatable, Sendable {
     }
   }
 
+  /// Parses one JSON value from text; throws as for bytes.
   public init(parsing text: String) throws { try self.init(parsing: Data(text.utf8)) }
 
   /// Reads and parses a whole file; errors carry its path.
@@ -46,13 +47,19 @@ public enum JSON: Equatable, Sendable {
 }
 
 extension JSON {
+  /// The member of an object; nil where there is none of that name, and for what is no object.
   public subscript(key: String) -> JSON? {
     if case .object(let members) = self { members[key] } else { nil }
   }
+  /// The text of a string, nil for any other value.
   public var string: String? { if case .string(let value) = self { value } else { nil } }
+  /// true or false, nil for any other value: numbers are not taken for truth.
   public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  /// The elements of an array, nil for any other value.
   public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+  /// The members of an object, nil for any other value.
   public var object: [String: JSON]? { if case .object(let value) = self { value } else { nil } }
+  /// Whether it is `null`; a missing member is nil instead.
   public var isNull: Bool { self == .null }
 
   /// An integer, also when it is written with a fraction of zero.
@@ -64,6 +71,7 @@ extension JSON {
     }
   }
 
+  /// A number, whole or not; nil for any other value.
   public var double: Double? {
     switch self {
     case .int(let value): Double(value)

@@ -25,6 +25,7 @@ public struct RetortError: Error, Equatable, Sendable {
   /// Whether every rank of the job throws this same error, so that the job may end in order instead of by abort.
   public var isCollective = false
 
+  /// An error of one rank; `what` and `remedy` are phrases without a full stop, as `description` puts them together.
   public init(_ kind: Kind, _ what: String, at location: String? = nil, remedy: String? = nil) {
     self.kind = kind
     self.what = what

@@ -11,7 +11,9 @@ public final class SafetensorsFile: WeightSource, Sendable {
   private let mapping: MappedFile
   private let tensors: [String: StoredTensor]
 
+  /// The names of all tensors, in the order of their data.
   public let names: [String]
+  /// The strings of the header's `__metadata__`; empty where it has none.
   public let metadata: [String: String]
   public var files: [String] { [mapping.path] }
 

@@ -4,10 +4,14 @@ import Tensors
 
 /// Name, element type and shape of a tensor that is going to be written.
 public struct TensorDeclaration: Sendable, Equatable {
+  /// The name in the file; unique there, and not `__metadata__`.
   public var name: String
+  /// The type that the data is stored in.
   public var dtype: DType
+  /// The extents, outermost first, of any number; empty for a scalar.
   public var shape: [Int]
 
+  /// A declaration; `SafetensorsWriter.init` refuses one that is impossible or made twice.
   public init(_ name: String, _ dtype: DType, _ shape: [Int]) {
     self.name = name
     self.dtype = dtype

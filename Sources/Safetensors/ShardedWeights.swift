@@ -10,8 +10,11 @@ public final class ShardedWeights: WeightSource {
   private let shardOf: [String: String]
   private var opened: [String: any WeightSource] = [:]
 
+  /// The names of all tensors, shard by shard in the order of file names, by name inside a shard.
   public let names: [String]
+  /// The index's `metadata`, such as `total_size`; values that are no strings as JSON text.
   public let metadata: [String: String]
+  /// The paths of the index and then of the shards, sorted.
   public let files: [String]
 
   /// Reads the index and looks that every shard is there; throws `.input` with the index, the tensor and the shard.

@@ -6,8 +6,11 @@ import Tensors
 /// `bytes` are row-major, little-endian and not necessarily aligned for `dtype`. They stay valid while the tensor, or
 /// the file that it came from, lives.
 public struct StoredTensor: @unchecked Sendable {
+  /// The name in the file.
   public let name: String
+  /// The type that the elements are stored in.
   public let dtype: DType
+  /// The extents, outermost first, of any number; empty for a scalar.
   public let shape: [Int]
   /// `count * dtype.size` bytes.
   public let bytes: UnsafeRawBufferPointer

@@ -28,6 +28,7 @@ public enum Split: String, Sendable {
 /// It reads the examples as its own tokenizer cuts them. Its parameters have no gradient buffers and its passes are
 /// not recorded, so it cannot be trained; it goes from memory when its last holder, the step, lets go of it.
 public final class ResidentTeacher: Teacher {
+  /// What messages call it: the chain file's reference.
   public let name: String
   private let model: any Model
   private let train: any ExampleSource

@@ -16,6 +16,7 @@ public enum LinearAlgebraLibrary {
   /// Threads that a matrix multiply uses.
   public static func setThreads(_ count: Int) { openblas_set_num_threads(numericCast(max(1, count))) }
 
+  /// The number of threads that a matrix multiply uses now.
   public static var threads: Int { Int(openblas_get_num_threads()) }
 
   /// The core type that OpenBLAS should be told, or nil when its own choice is right.

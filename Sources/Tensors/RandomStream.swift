@@ -5,6 +5,7 @@
 public struct RandomStream: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
+  /// The stream of a key; equal keys give equal numbers on every machine, others unrelated ones.
   public init(seed: UInt64, purpose: String, _ a: UInt64 = 0, _ b: UInt64 = 0) {
     // FNV-1a of the purpose, then each word is mixed in, so that near keys give unrelated streams.
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325

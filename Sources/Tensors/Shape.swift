@@ -4,6 +4,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   /// How many extents there are; 0 is a scalar.
   public let rank: Int
 
+  /// At most four extents, each in 0 ..< 2³¹; more or others are a precondition failure.
   public init(_ extents: [Int]) {
     precondition(extents.count <= 4, "a shape has at most four extents, not \(extents)")
     self.extents = SIMD4(repeating: 1)
@@ -16,6 +17,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
 
   public init(arrayLiteral elements: Int...) { self.init(elements) }
 
+  /// Extent `index`, 0 ..< rank, the outermost first.
   public subscript(index: Int) -> Int {
     precondition(index < rank, "extent \(index) of \(self)")
     return Int(extents[index])
@@ -31,6 +33,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   /// The product of all extents but the first.
   public var columns: Int { Int(extents[1]) * Int(extents[2]) * Int(extents[3]) }
 
+  /// The extents, outermost first; empty for a scalar.
   public var array: [Int] { (0..<rank).map { Int(extents[$0]) } }
   public var description: String { "[" + array.map(String.init).joined(separator: ", ") + "]" }
 }

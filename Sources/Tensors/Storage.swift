@@ -6,6 +6,7 @@ import Synchronization
 
 /// A block of memory from the pool, 64-byte aligned; it goes back to the pool when the last tensor on it is gone.
 public final class Storage: @unchecked Sendable {
+  /// The first byte; 64-byte aligned where the memory is the pool's.
   public let address: UnsafeMutableRawPointer
   /// Usable bytes.
   public let capacity: Int

@@ -5,10 +5,13 @@ import CKernels
 /// Copies of a tensor see the same memory: an operation that writes into a tensor owns it or says so.
 /// The compute type is float32; other element types are storage forms.
 public struct Tensor: @unchecked Sendable {
+  /// The memory, which other tensors may share.
   public let storage: Storage
   /// Bytes from the start of the storage.
   public let byteOffset: Int
+  /// The extents; the last one runs fastest.
   public let shape: Shape
+  /// How an element is stored.
   public let dtype: DType
 
   /// Uninitialised memory of this shape.
@@ -16,6 +19,7 @@ public struct Tensor: @unchecked Sendable {
     self.init(storage: Storage(bytes: shape.count * dtype.size), byteOffset: 0, shape: shape, dtype: dtype)
   }
 
+  /// A view of memory that is there already; a precondition failure where the shape does not fit it.
   public init(storage: Storage, byteOffset: Int, shape: Shape, dtype: DType = .float32) {
     precondition(
       byteOffset + shape.count * dtype.size <= storage.capacity,
@@ -32,6 +36,7 @@ public struct Tensor: @unchecked Sendable {
     fill(value)
   }
 
+  /// A float32 tensor of zeros, in memory of its own.
   public static func zeros(_ shape: Shape) -> Tensor { Tensor(repeating: 0, shape) }
 
   /// A tensor with the given elements; their number must be the shape's count.
@@ -41,8 +46,11 @@ public struct Tensor: @unchecked Sendable {
     values.withUnsafeBufferPointer { if let from = $0.baseAddress { floats.update(from: from, count: $0.count) } }
   }
 
+  /// The number of elements.
   public var count: Int { shape.count }
+  /// Extent 0, or 1 for a scalar.
   public var rows: Int { shape.rows }
+  /// The product of all extents but the first: the length of a row.
   public var columns: Int { shape.columns }
 
   /// The elements as float32; valid while the tensor is held.
@@ -51,6 +59,7 @@ public struct Tensor: @unchecked Sendable {
     return (storage.address + byteOffset).assumingMemoryBound(to: Float.self)
   }
 
+  /// All elements as float32, in place; valid while the tensor is held.
   public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 
   /// The elements as an array, for tests and for small results.
@@ -84,6 +93,7 @@ public struct Tensor: @unchecked Sendable {
     return Tensor(storage: storage, byteOffset: byteOffset + element * dtype.size, shape: shape, dtype: dtype)
   }
 
+  /// Sets every element, in place: all tensors on this memory see it.
   public func fill(_ value: Float) { rtk_fill(floats, value, count) }
 
   /// Copies the other tensor's elements here; shapes must have the same count.

@@ -5,6 +5,7 @@ public struct Encoding: Equatable, Sendable {
   /// 0 for the first text, 1 for the second (as the tokenizer's template says for special tokens); [tokens].
   public var typeIDs: [Int32]
 
+  /// Ids with the segment of each; lists of different length are a precondition failure.
   public init(ids: [Int32], typeIDs: [Int32]) {
     precondition(ids.count == typeIDs.count, "Encoding: \(ids.count) ids and \(typeIDs.count) type ids")
     self.ids = ids

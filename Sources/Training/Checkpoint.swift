@@ -80,7 +80,8 @@ final class CheckpointStore {
     }
   }
 
-  /// Writes everything that is needed to continue after `state.step`, then drops the oldest checkpoints beyond the limit.
+  /// Writes everything that is needed to continue after `state.step`, then drops the oldest checkpoints beyond the
+  /// limit.
   func save(_ state: TrainingState, of trainer: Trainer) throws {
     let first = try gathered(trainer.optimizer.firstMoments, trainer.flat)
     let second = try gathered(trainer.optimizer.secondMoments, trainer.flat)

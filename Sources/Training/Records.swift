@@ -2,19 +2,27 @@ import Platform
 
 /// What one optimizer step did; the losses are global means over the step's whole batch.
 public struct StepRecord: Sendable, Equatable {
+  /// The optimizer step, from 1.
   public var step: Int
+  /// Optimizer steps of the whole run.
   public var totalSteps: Int
   /// Epochs done after this step, with fraction.
   public var epoch: Double
+  /// ce_weight · `crossEntropy` + kd_weight · `distillation`.
   public var loss: Double
+  /// −log of the probability that the student gives the label, in nats.
   public var crossEntropy: Double
   /// T²·KL; 0 without a teacher.
   public var distillation: Double
+  /// The rate that the step was taken with.
   public var learningRate: Double
   /// Global norm before clipping.
   public var gradientNorm: Double
+  /// Tokens of the whole batch, over all ranks; for rows of numbers their count.
   public var tokens: Int
+  /// Examples of the whole batch, over all ranks.
   public var examples: Int
+  /// Wall-clock seconds of the step.
   public var seconds: Double
   /// Seconds of it that this rank spent on teacher signals.
   public var teacherSeconds: Double
@@ -32,14 +40,20 @@ public struct StepRecord: Sendable, Equatable {
 
 /// What an evaluation found.
 public struct EvaluationRecord: Sendable, Equatable {
+  /// Optimizer steps done before it.
   public var step: Int
+  /// Epochs done before it, with fraction.
   public var epoch: Double
+  /// The figure that decides which evaluation is the best.
   public var metric: Metric
+  /// Counts and loss over the whole split, the same on every rank.
   public var result: EvaluationResult
   /// Whether it is the best of the run so far.
   public var isBest: Bool
+  /// Wall-clock seconds of the evaluation.
   public var seconds: Double
 
+  /// The value of `metric`.
   public var value: Double { result.value(metric) }
 
   /// The line of metrics.jsonl.
@@ -55,7 +69,9 @@ public struct EvaluationRecord: Sendable, Equatable {
 
 /// Somebody who wants to know how training goes; called on every rank.
 public protocol TrainingObserver: AnyObject {
+  /// An optimizer step has been taken.
   func trained(_ record: StepRecord)
+  /// The validation split has been evaluated.
   func evaluated(_ record: EvaluationRecord)
   /// A remark for the log.
   func note(_ text: String)
@@ -66,7 +82,8 @@ public final class MetricsLog {
   private let path: String
   private let file: LogFile
 
-  /// - Parameter keepingSteps: lines of later steps are dropped: a run that continues from a checkpoint does them again.
+  /// - Parameter keepingSteps: lines of later steps are dropped: a run that continues from a checkpoint does them
+  ///   again.
   public init(_ path: String, keepingSteps: Int) throws {
     self.path = path
     var kept = ""
@@ -79,5 +96,6 @@ public final class MetricsLog {
     file = try LogFile(appendingTo: path)
   }
 
+  /// Appends one line; throws `.checkpoint` when the disk is full or gone.
   public func write(_ line: JSON) throws { try file.writeLine(line.text()) }
 }

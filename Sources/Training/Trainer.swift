@@ -14,6 +14,7 @@ import Tensors
 /// A step: every rank takes its micro-batches of the global batch, asks the teacher, runs the student forward and
 /// backward while finished gradient buckets travel, then updates the weights it owns and gets the others back.
 public final class Trainer {
+  /// The values that every step uses.
   public let configuration: TrainingConfiguration
   let student: any Model
   let flat: FlatParameters

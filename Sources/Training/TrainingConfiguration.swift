@@ -12,6 +12,7 @@ public struct TrainingConfiguration: Sendable, Equatable {
     case steps(Int)
   }
 
+  /// Of all randomness: order of the data, dropout, fresh weights.
   public var seed: UInt64
   /// Optimizer steps of the whole run.
   public var totalSteps: Int
@@ -19,16 +20,23 @@ public struct TrainingConfiguration: Sendable, Equatable {
   public var batchSize: Int
   /// Micro-batches that a rank's part of a batch is cut into.
   public var accumulation: Int
+  /// The loss with its weights and temperature.
   public var objective: DistillationObjective
+  /// AdamW's constants.
   public var optimizer: AdamWConfiguration
   /// Limit of the global gradient norm, or nil.
   public var maximumGradientNorm: Double?
+  /// The learning rate of each step.
   public var schedule: Schedule
+  /// Whether each epoch has an order of its own; otherwise the order of the file.
   public var shuffle: Bool
+  /// Whether examples of like length share a batch.
   public var groupByLength: Bool
   /// Replaces the dropout probabilities of the model's configuration; nil keeps them.
   public var dropout: Double?
+  /// When the validation split is evaluated, besides the end of the run.
   public var evaluation: Interval
+  /// What decides which student is the best, and when to stop.
   public var metric: Metric
   /// Evaluations without improvement after which training stops; nil never.
   public var patience: Int?
@@ -41,6 +49,7 @@ public struct TrainingConfiguration: Sendable, Equatable {
   /// Size at which a gradient bucket is closed, bytes.
   public var bucketBytes: Int
 
+  /// All values; the defaults are those of a chain file that says nothing.
   public init(
     seed: UInt64, totalSteps: Int, batchSize: Int, accumulation: Int = 1, objective: DistillationObjective,
     optimizer: AdamWConfiguration = AdamWConfiguration(), maximumGradientNorm: Double? = 1, schedule: Schedule,

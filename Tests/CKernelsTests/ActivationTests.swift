@@ -37,8 +37,8 @@ extension KernelTests {
         rtk_activation_forward(activation.kind, &y, x, x.count)
         let expected = doubles(x).map(activation.function)
         let tail = activation.kind == RTK_GELU || activation.kind == RTK_GELU_TANH
-        // In the far tails of gelu, e^(-x²/2) has the relative error of x² times x²/2.
-        expectClose(y, expected, absolute: 1e-37, relative: tail ? 6e-6 : 5e-7, "\(activation.name), \(name)")
+        // In the far tails of gelu the exponent, up to 70 in size, is rounded to 1e-5.
+        expectClose(y, expected, absolute: 1e-37, relative: tail ? 1.5e-5 : 5e-7, "\(activation.name), \(name)")
         expectClose(y, expected, absolute: 3e-7, relative: 3e-7, "\(activation.name), \(name)")
       }
     }
@@ -50,8 +50,7 @@ extension KernelTests {
       var numbers = Numbers(5)
       let dy = numbers.floats(x.count)
       for activation in Activation.all {
-        var dx = dy
-        rtk_activation_backward(activation.kind, &dx, dx, x, x.count)
+        let dx = inPlace(dy) { rtk_activation_backward(activation.kind, $0, $0, x, x.count) }
         let expected = x.indices.map { i in
           let at = Double(x[i])
           return Double(dy[i]) * (activation.function(at + 1e-5) - activation.function(at - 1e-5)) / 2e-5
@@ -80,7 +79,8 @@ extension KernelTests {
     onEverySet { name in
       let x: [Float] = [-1e30, -200, -100, 100, 200, 1e30, .nan]
       let limits: [(rtk_activation, [Float])] = [
-        (RTK_GELU, [0, 0, 0, 100, 200, 1e30]), (RTK_RELU, [0, 0, 0, 100, 200, 1e30]), (RTK_TANH, [-1, -1, -1, 1, 1, 1]),
+        (RTK_GELU, [0, 0, 0, 100, 200, 1e30]), (RTK_RELU, [0, 0, 0, 100, 200, 1e30]),
+        (RTK_TANH, [-1, -1, -1, 1, 1, 1]),
         (RTK_SIGMOID, [0, 0, 0, 1, 1, 1]),
       ]
       for (kind, expected) in limits {

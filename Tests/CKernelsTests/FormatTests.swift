@@ -12,7 +12,9 @@ extension KernelTests {
       let brain = half << 16 | 0x8000
       return [middle &- 1, middle, middle &+ 1, brain &- 1, brain, brain &+ 1].map(Float.init(bitPattern:))
     }
-    return random + ties + [0, -0.0, 65504, 65519.996, 65520, 65536, .infinity, -.infinity, .nan, 5.9e-8, 2.98e-8, 2.9e-8]
+    return random + ties + [
+      0, -0.0, 65504, 65519.996, 65520, 65536, .infinity, -.infinity, .nan, 5.9e-8, 2.98e-8, 2.9e-8,
+    ]
   }
 
   @Test func `all halves become the float of the same value`() {

@@ -5,7 +5,7 @@ import Testing
 @Suite("Kernels", .serialized)
 struct KernelTests {
   /// The sets that this CPU can run.
-  static let sets = ["baseline", "neon", "avx2", "avx512"].filter { rtk_isa_supported($0) }
+  static let sets = (["baseline", "neon", "avx2", "avx512"] as [String]).filter { rtk_isa_supported($0) }
 
   /// Awkward sizes: below, at and beside whole vectors of every width.
   static let sizes = [1, 3, 4, 15, 16, 17, 64, 100, 1027]
@@ -63,6 +63,13 @@ struct Numbers {
 
 func doubles(_ x: [Float]) -> [Double] { x.map(Double.init) }
 
+/// Calls a kernel with the same memory as source and destination.
+func inPlace(_ x: [Float], _ kernel: (UnsafeMutablePointer<Float>) -> Void) -> [Float] {
+  var x = x
+  x.withUnsafeMutableBufferPointer { kernel($0.baseAddress!) }
+  return x
+}
+
 /// Expects |actual - expected| <= absolute + relative |expected| for each element; reports the worst one only.
 func expectClose(
   _ actual: [Float], _ expected: [Double], absolute: Double = 1e-6, relative: Double = 1e-6, _ what: String = "",
@@ -82,7 +89,8 @@ func expectClose(
   }
   if index >= 0 {
     #expect(
-      worst <= 1, "\(what): element \(index) is \(actual[index]), expected \(expected[index])", sourceLocation: location)
+      worst <= 1, "\(what): element \(index) is \(actual[index]), expected \(expected[index])", sourceLocation: location
+    )
   }
 }
 

@@ -58,7 +58,11 @@ extension RankTests {
         #expect(a.learningRate == b.learningRate && a.tokens == b.tokens && a.examples == b.examples)
       }
       for (a, b) in zip(shared.student.weightTable, solo.student.weightTable) {
-        for (x, y) in zip(a.tensor.array, b.tensor.array) { #expect(abs(x - y) < 2e-4, "\(a.name)") }
+        // A key's bias moves all scores of a query alike: its gradient is zero but for rounding, which AdamW makes
+        // as large as any other.
+        if a.name.hasSuffix("key.bias") { continue }
+        let difference = zip(a.tensor.array, b.tensor.array).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+        #expect(difference.squareRoot() <= 2e-3 * b.tensor.sumOfSquares.squareRoot(), "\(a.name)")
       }
     }
 

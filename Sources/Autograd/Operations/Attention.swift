@@ -14,6 +14,7 @@ public struct AttentionOptions: Sendable {
   /// Dropout on the probabilities, with two key words for each sequence; nil in inference.
   public var dropout: (probability: Float, keys: [UInt32])?
 
+  /// The options of H query heads and as many key and value heads, unless `keyValueHeads` (a divisor of H) says fewer.
   public init(
     heads: Int, keyValueHeads: Int? = nil, headSize: Int, isCausal: Bool = false,
     dropout: (probability: Float, keys: [UInt32])? = nil

@@ -14,7 +14,8 @@ extension Tape {
     let (rows, columns) = (ids[0].count, tables[0].value.columns)
     let y = Tensor(uninitialized: [rows, columns])
     for (index, table) in tables.enumerated() {
-      precondition(ids[index].count == rows && table.value.columns == columns, "table \(table.shape) for [\(rows), \(columns)]")
+      precondition(
+        ids[index].count == rows && table.value.columns == columns, "table \(table.shape) for [\(rows), \(columns)]")
       if index == 0, base == nil {
         rtk_gather_rows(y.floats, table.value.floats, ids[index], rows, columns)
       } else {

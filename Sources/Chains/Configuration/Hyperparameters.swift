@@ -1,9 +1,10 @@
+import Optimizers
+import Training
+
 /// How a step is trained. The defaults are those of a chain file that says nothing.
 public struct Hyperparameters: Sendable, Equatable {
   /// The shape of the learning rate over the steps, after warm-up.
-  public enum Schedule: String, Sendable, CaseIterable {
-    case linear, cosine, constant
-  }
+  public typealias Schedule = Optimizers.Schedule.Kind
 
   /// The number format of weights and matrix products.
   public enum Precision: String, Sendable, CaseIterable {
@@ -13,12 +14,7 @@ public struct Hyperparameters: Sendable, Equatable {
   }
 
   /// What "best" and early stopping look at.
-  public enum Metric: String, Sendable, CaseIterable {
-    /// Share of correct labels; more is better.
-    case accuracy
-    /// Mean loss on the validation split; less is better.
-    case loss
-  }
+  public typealias Metric = Training.Metric
 
   /// When the validation split is evaluated.
   public enum Evaluation: Sendable, Equatable {
@@ -63,6 +59,7 @@ public struct Hyperparameters: Sendable, Equatable {
     /// The global gradient norm is clipped to this; nil (null or 0 in the file) = no clipping. Default: 1.
     public var maxGradientNorm: Double? = 1
 
+    /// The defaults: no decay, betas 0.9 and 0.999, epsilon 1e-8, gradients clipped to norm 1.
     public init() {}
   }
 
@@ -113,6 +110,7 @@ public struct Hyperparameters: Sendable, Equatable {
   /// Optimizer steps between lines in the log, 1 or more. Default: 1.
   public var loggingSteps = 1
 
+  /// The defaults, as every property states its own.
   public init() {}
 
   /// The weights that really apply: (ce, kd) as written with a teacher, (1, 0) without one.

@@ -1,14 +1,12 @@
 import Foundation
+import Datasets
 import Platform
 
 extension ModelLocator {
-  /// Formats that the readers know, by the ends of file names.
-  static let dataExtensions = ["tsv", "csv", "jsonl", "txt"]
-
   /// The training and validation files of a data set.
   ///
   /// A directory holds `train.*` and `validation.*` or `dev.*`, ending in tsv, csv, jsonl or txt; a task's own
-  /// directory inside (`glue/sst2`) is tried first.
+  /// directory inside (`glue/sst2`) is tried first (`DatasetFiles.find`).
   /// - Throws: `.input` with every place looked at and how to get the data there.
   public func locateDataset(_ dataset: DatasetReference, task: String? = nil) throws -> LocatedDataset {
     switch dataset {
@@ -17,8 +15,7 @@ extension ModelLocator {
     case .path(let reference):
       var log = SearchLog()
       let found = search(reference, .datasets, &log) { path, log in
-        if let task, HubCache.isIdentifier(task), let own = splits(in: joinPath(path, task), &log) { return own }
-        return splits(in: path, &log)
+        splits(in: path, task: task, &log)
       }
       guard let found else {
         throw RetortError(
@@ -55,29 +52,20 @@ extension ModelLocator {
   }
 
   /// The files of both splits, or nil with the reason in the log.
-  private func splits(in directory: String, _ log: inout SearchLog) -> (train: String, validation: String)? {
+  private func splits(in directory: String, task: String?, _ log: inout SearchLog)
+    -> (train: String, validation: String)?
+  {
     guard isDirectory(directory) else {
       log.missed(directory, "not there")
       return nil
     }
-    guard let names = try? listDirectory(directory) else {
-      log.missed(directory, "cannot be read")
-      return nil
-    }
-    func files(_ stems: [String]) -> [String] {
-      stems.flatMap { stem in ModelLocator.dataExtensions.map { "\(stem).\($0)" } }.filter(names.contains)
-    }
-    let train = files(["train"])
-    let validation = files(["validation", "dev"])
-    if train.count == 1, validation.count == 1 {
-      return (joinPath(directory, train[0]), joinPath(directory, validation[0]))
-    }
-    let parquet = names.contains { $0.hasSuffix(".parquet") } ? ", only .parquet files, which are not read" : ""
-    switch (train.count, validation.count) {
-    case (0, _): log.missed(directory, "no train.tsv, .csv, .jsonl or .txt in it\(parquet)")
-    case (2..., _): log.missed(directory, "several training files: \(train.joined(separator: ", "))")
-    case (_, 0): log.missed(directory, "no validation.* or dev.* in it")
-    default: log.missed(directory, "several validation files: \(validation.joined(separator: ", "))")
+    do {
+      let files = try DatasetFiles.find(inDirectory: directory, task: task)
+      if let train = files.train, let validation = files.validation { return (train, validation) }
+      log.missed(directory, files.train == nil ? "no train.* in it" : "no validation.* or dev.* in it")
+    } catch {
+      let refusal = RetortError.wrap(error)
+      log.missed(directory, [refusal.what, refusal.remedy].compactMap { $0 }.joined(separator: "; "))
     }
     return nil
   }

@@ -8,8 +8,11 @@ import Tensors
 
 /// A chain that has been checked as far as that is possible before anything runs.
 public struct ChainPlan {
+  /// The chain file as it was read, overrides included.
   public let chain: ChainConfiguration
+  /// The steps in the order in which they run.
   public let steps: [ResolvedStep]
+  /// The classes of the data, in the order that every model's logits have.
   public let labels: LabelNames
   /// Remarks and warnings, with figure and remedy.
   public let warnings: [String]

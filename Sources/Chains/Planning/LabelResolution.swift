@@ -77,7 +77,8 @@ enum LabelResolution {
       throw RetortError(
         .preflight, "\(reference) has its classes in the order \(model.names.joined(separator: ", ")), the data in "
           + "the order \(data.names.joined(separator: ", "))", at: location,
-        remedy: "name the data's classes in the model's order: task: {labels: [\(model.names.joined(separator: ", "))]}")
+        remedy: "name the data's classes in the model's order: "
+          + "task: {labels: [\(model.names.joined(separator: ", "))]}")
     }
     return "\(reference) calls its classes \(model.names.joined(separator: ", ")), the data "
       + "\(data.names.joined(separator: ", ")): check that they mean the same in this order"

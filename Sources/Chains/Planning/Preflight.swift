@@ -37,10 +37,12 @@ enum Preflight {
     if step.student.origin == .random {
       warnings.append(
         "step \(step.id): the student starts from random weights (\(grouped(step.student.parameterCount)) parameters); "
-          + "start from a pretrained base, or from the teacher's layers with student_init, for better results from less data")
+          + "start from a pretrained base, or from the teacher's layers with student_init, for better results from "
+          + "less data")
     }
     if let teacher = step.teacher {
-      let ratio = Double(try ModelLoader.build(teacher.configuration).parameterCount) / Double(step.student.parameterCount)
+      let parameters = try ModelLoader.build(teacher.configuration).parameterCount
+      let ratio = Double(parameters) / Double(step.student.parameterCount)
       if ratio > largestRatio {
         warnings.append(
           "step \(step.id): the teacher \(teacher.reference) has \(fixed(ratio, 1)) times the student's parameters "

@@ -10,6 +10,7 @@ public enum ModelPlace: Sendable, Equatable {
 
 /// A tokenizer with the files that carry it.
 public struct TokenizerFiles: Sendable {
+  /// The tokenizer, loaded.
   public let tokenizer: any Tokenizer
   /// Paths of the files to copy beside a student.
   public let files: [String]
@@ -42,25 +43,35 @@ public enum StudentOrigin: Sendable, Equatable {
 
 /// The student of a step before training.
 public struct ResolvedStudent: Sendable {
+  /// What messages call it: the chain file's reference, "FAMILY (random)" or "TEACHER layers 0,2".
   public let reference: String
+  /// Where its first weights come from.
   public let origin: StudentOrigin
+  /// Family, sizes and classes; with the names of the columns where the data is numeric.
   public let configuration: ModelConfiguration
+  /// The tokenizer that is copied beside the student; nil: it reads token ids or numeric columns.
   public let tokenizer: TokenizerFiles?
+  /// Trainable weights.
   public let parameterCount: Int
 }
 
 /// A step of the chain with every reference followed and every model's configuration read.
 public struct ResolvedStep: Sendable {
+  /// Place in the chain, from 0.
   public let index: Int
+  /// The step as the chain file has it, defaults filled in.
   public let configuration: StepConfiguration
   /// nil: plain fine-tuning.
   public let teacher: ResolvedModel?
+  /// The student before training.
   public let student: ResolvedStudent
   /// Absolute.
   public let outputDirectory: String
   /// Tokens of an example that both models can take.
   public let maxLength: Int?
 
+  /// The `step_id` of the chain file, unique in it.
   public var id: String { configuration.id }
+  /// The values that this step trains with.
   public var hyperparameters: Hyperparameters { configuration.hyperparameters }
 }

@@ -138,8 +138,8 @@ struct StepResolver {
     let count = teacher.configuration.json["num_hidden_layers"]?.int ?? 0
     if let outside = layers.first(where: { $0 < 0 || $0 >= count }) {
       throw RetortError(
-        .configuration, "layer \(outside) is not in the teacher \(teacher.reference), which has layers 0 to \(count - 1)",
-        at: location)
+        .configuration,
+        "layer \(outside) is not in the teacher \(teacher.reference), which has layers 0 to \(count - 1)", at: location)
     }
     let own = try ModelLoader.build(configuration).weightTable
     let theirs = try ModelLoader.build(teacher.configuration).weightTable

@@ -45,6 +45,7 @@ public struct StepReport: Sendable, Equatable {
 /// The table of a whole chain.
 public struct ChainReport: Sendable, Equatable {
   public var name: String
+  /// A line for each step of the chain, in order.
   public var steps: [StepReport]
 
   /// The table as aligned text, and what the figures allow to say.

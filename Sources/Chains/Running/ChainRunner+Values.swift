@@ -29,7 +29,6 @@ extension TrainingConfiguration {
       case .epoch: .epoch
       case .steps(let count): .steps(count)
       }
-    let kind = Schedule.Kind(rawValue: values.schedule.rawValue) ?? .linear
     self.init(
       seed: seed, totalSteps: total, batchSize: values.batchSize, accumulation: values.gradientAccumulationSteps,
       objective: DistillationObjective(
@@ -39,9 +38,9 @@ extension TrainingConfiguration {
         weightDecay: values.optimizer.weightDecay),
       maximumGradientNorm: values.optimizer.maxGradientNorm,
       schedule: Schedule(
-        kind, peak: values.learningRate, warmup: min(total, values.warmup.steps(of: total)), total: total),
+        values.schedule, peak: values.learningRate, warmup: min(total, values.warmup.steps(of: total)), total: total),
       shuffle: values.shuffle, groupByLength: values.groupByLength, dropout: values.dropout, evaluation: interval,
-      metric: Metric(rawValue: (values.metric ?? .accuracy).rawValue) ?? .accuracy,
+      metric: values.metric ?? .accuracy,
       patience: values.earlyStoppingPatience, saveSteps: values.saveSteps,
       saveTotalLimit: values.saveTotalLimit ?? .max, loggingSteps: values.loggingSteps,
       bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)))

@@ -27,6 +27,7 @@ public final class ChainRunner {
   /// Evaluated teachers, by the digest of their files.
   private var evaluated: [String: EvaluationResult] = [:]
 
+  /// A runner of the plan on the communicator that the plan was made on; nothing is read or written yet.
   public init(_ plan: ChainPlan, observer: any ChainObserver, on communicator: any Communicator) {
     self.plan = plan
     self.observer = observer
@@ -147,7 +148,8 @@ public final class ChainRunner {
     ]
     switch step.student.origin {
     case .random: object["student_base"] = "random"
-    case .checkpoint(let place): object["student_base"] = .string(try ModelDigest.of(directory: plan.directory(of: place)))
+    case .checkpoint(let place):
+      object["student_base"] = .string(try ModelDigest.of(directory: plan.directory(of: place)))
     case .teacherLayers(let layers, _): object["student_base"] = ["teacher_layers": .array(layers.map(JSON.int))]
     }
     if let teacher = step.teacher {
@@ -205,7 +207,8 @@ public final class ChainRunner {
     }
     guard let result = evaluated[digest], !Preflight.isAboveChance(result) else { return }
     let what = "the teacher \(teacher.name) is at chance level on the validation split: balanced accuracy "
-      + "\(fixed(result.balancedAccuracy, 4)) over \(result.classCount) classes, \(result.correct) of \(result.count) correct"
+      + "\(fixed(result.balancedAccuracy, 4)) over \(result.classCount) classes, "
+      + "\(result.correct) of \(result.count) correct"
     if step.configuration.allowUntrainedTeacher {
       observer.warning("step \(step.id): \(what); allow_untrained_teacher lets it teach all the same")
       return

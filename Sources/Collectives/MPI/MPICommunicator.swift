@@ -2,8 +2,11 @@ import CMPI
 
 /// A group of MPI ranks. Made by `MPISession.start` and by `split`; see `Communicator` for the contract.
 public final class MPICommunicator: Communicator {
+  /// This process in this group, 0 ..< size; a communicator made by `split` numbers its ranks anew.
   public let rank: Int
+  /// How many ranks the group has.
   public let size: Int
+  /// The name of this rank's machine, read once.
   public let hostName: String
   public var chunking: Chunking
   let handle: MPI_Comm

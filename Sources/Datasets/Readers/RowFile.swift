@@ -2,6 +2,7 @@ import Platform
 
 /// Which columns of a file are wanted, in which order.
 public struct RowSelection: Sendable {
+  /// The names of the wanted columns, in the order in which `read` gives their values.
   public let names: [String]
   /// The place of each column in a row; unused for JSON Lines, whose rows name their fields.
   fileprivate let places: [Int]
@@ -12,7 +13,9 @@ public struct RowSelection: Sendable {
 /// Opening finds where the rows start; nothing else is parsed before it is asked for. A byte order mark is skipped,
 /// lines may end in CR LF, and text that is not UTF-8 is refused with its line.
 public final class RowFile: Sendable {
+  /// The path that the file was opened by.
   public let path: String
+  /// How rows are written.
   public let format: FileFormat
   /// The header's names; for JSON Lines the names in the first row, for plain text `text`.
   public let columns: [String]

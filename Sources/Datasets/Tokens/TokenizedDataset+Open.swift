@@ -16,6 +16,7 @@ extension TokenizedDataset {
     /// Threads that tokenise on each rank.
     public var threads: Int
 
+    /// By default: whole examples, labels required, tokens in the user's cache directory, one thread.
     public init(
       maxLength: Int? = nil, vocabularySize: Int? = nil, requiresLabels: Bool = true,
       cacheDirectory: String? = CacheDirectory.path(), threads: Int = 1

@@ -11,6 +11,7 @@ public struct TokenizedExample: Sendable, Equatable {
   /// The class, or -1.
   public var label: Int32
 
+  /// An example as it is; `TokenizedDataset.init(examples:)` refuses one whose ids and segments do not fit.
   public init(ids: [Int32], typeIDs: [Int32]? = nil, label: Int32 = -1) {
     self.ids = ids
     self.typeIDs = typeIDs
@@ -20,11 +21,15 @@ public struct TokenizedExample: Sendable, Equatable {
 
 /// Token sequences with their classes, in a file mapped into memory that all ranks of a node share.
 public final class TokenizedDataset: ExampleSource {
+  /// `classification` or `languageModeling`.
   public let kind: TaskKind
   /// The classes, or nil where labels are not read.
   public let labels: LabelSet?
+  /// Tokens of each example, [N].
   public let lengths: [Int32]
+  /// SHA-256 of everything that decides the tokens: file, columns, tokenizer, maximum length, classes; in hexadecimal.
   public let digest: String
+  /// Remarks for the user, such as rows of ids that were cut.
   public let notes: [String]
   private let file: TokenFile
   /// Stands for the segments of the many examples that have none but zero.

@@ -7,6 +7,7 @@ import Tensors
 ///
 /// The same class is `bert_hash`, whose word embedding is narrow and widened by a linear layer.
 public final class BERTClassifier: Model {
+  /// The sizes that the weights have.
   public let configuration: BERTConfiguration
   let words: Parameter
   let wordProjection: Linear?
@@ -17,6 +18,7 @@ public final class BERTClassifier: Model {
   let pooler: Linear
   let classifier: Linear
 
+  /// Makes the weights, zeros but for the norms' scales of 1; `ModelLoader` or `initialize` fills them.
   public init(_ configuration: BERTConfiguration) {
     self.configuration = configuration
     let hidden = configuration.hiddenSize

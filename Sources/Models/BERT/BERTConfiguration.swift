@@ -3,19 +3,33 @@ import Platform
 
 /// The sizes of a BERT encoder (Devlin et al., 2019), by the names of Hugging Face's `BertConfig`.
 public struct BERTConfiguration: Sendable, Equatable {
+  /// `vocab_size`: rows of the word embedding.
   public let vocabularySize: Int
+  /// `hidden_size`: elements of a token's state, a multiple of `headCount`.
   public let hiddenSize: Int
+  /// `num_hidden_layers`.
   public let layerCount: Int
+  /// `num_attention_heads`.
   public let headCount: Int
+  /// `intermediate_size`: width of the feed-forward part.
   public let intermediateSize: Int
+  /// `max_position_embeddings`: tokens of the longest sequence.
   public let maximumPositions: Int
+  /// `type_vocab_size`: segments that a sequence may have.
   public let tokenTypes: Int
+  /// `layer_norm_eps`: added to the variance in every norm, 0 to 1.
   public let layerNormEpsilon: Float
+  /// `hidden_act`: the nonlinearity of the feed-forward part.
   public let activation: Activation
+  /// `hidden_dropout_prob`: after the embeddings, the attention and the feed-forward part; 0 to 0.99.
   public let hiddenDropout: Float
+  /// `attention_probs_dropout_prob`: on the attention probabilities, 0 to 0.99.
   public let attentionDropout: Float
+  /// `classifier_dropout`: before the classifier, 0 to 0.99; `hiddenDropout` where the key is null or missing.
   public let classifierDropout: Float
+  /// `initializer_range`: standard deviation of fresh weights.
   public let initializerRange: Float
+  /// Classes of the logits: as many as `id2label` or `num_labels` says, 2 without either.
   public let classCount: Int
   /// `bert_hash`: the size of the narrow embedding that a linear layer widens to the hidden size; nil for plain BERT.
   public let projections: Int?

@@ -7,11 +7,13 @@ import Tensors
 ///
 /// Mean and scale are stored with the weights, so that a model carries the units of its data with it.
 public final class Perceptron: Model {
+  /// The sizes that the weights have.
   public let configuration: PerceptronConfiguration
   let layers: [Linear]
   let mean: Tensor
   let scale: Tensor
 
+  /// Makes the weights with zeros, mean 0 and scale 1; `ModelLoader` or `initialize` fills the weights.
   public init(_ configuration: PerceptronConfiguration) {
     self.configuration = configuration
     let sizes = [configuration.inputSize] + configuration.hiddenSizes + [configuration.classCount]

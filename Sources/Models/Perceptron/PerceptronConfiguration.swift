@@ -1,14 +1,18 @@
 import Autograd
 import Platform
 
-/// The sizes of a multilayer perceptron over numeric columns; with no hidden layer it is multinomial logistic regression.
+/// The sizes of a multilayer perceptron over numeric columns; with no hidden layer it is multinomial logistic
+/// regression.
 public struct PerceptronConfiguration: Sendable, Equatable {
   /// Numeric columns.
   public let inputSize: Int
   /// Units of each hidden layer; empty for one linear layer.
   public let hiddenSizes: [Int]
+  /// After every hidden layer.
   public let activation: Activation
+  /// After every hidden layer's activation, 0 to 0.99.
   public let dropout: Float
+  /// Classes of the logits: as many as `id2label` or `num_labels` says, 2 without either.
   public let classCount: Int
 
   /// Reads `input_size`, `hidden_sizes`, `hidden_act`, `dropout`; throws `.input` naming file and key.
@@ -17,7 +21,8 @@ public struct PerceptronConfiguration: Sendable, Equatable {
     let source = configuration.source
     let listed = configuration.json["hidden_sizes"] ?? []
     guard let sizes = listed.array?.map(\.int), sizes.allSatisfy({ ($0 ?? 0) > 0 && $0! <= 1 << 24 }) else {
-      throw RetortError(.input, "hidden_sizes is \(listed.text()), a list of positive whole numbers was expected", at: source)
+      throw RetortError(
+        .input, "hidden_sizes is \(listed.text()), a list of positive whole numbers was expected", at: source)
     }
     hiddenSizes = sizes.compactMap { $0 }
     let name = configuration.json["hidden_act"]?.string ?? "relu"

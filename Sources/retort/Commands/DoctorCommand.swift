@@ -41,15 +41,17 @@ struct Examination {
     findings.append(("processor", Examination.processorName))
     findings.append(("cores", "\(cores) on this machine, \(allowed) for this rank"))
     findings.append(("kernels", KernelSet.name))
-    findings.append(("OpenBLAS", "core type \(LinearAlgebraLibrary.coreName); \(LinearAlgebraLibrary.threads) threads a rank"))
+    findings.append(
+      ("OpenBLAS", "core type \(LinearAlgebraLibrary.coreName); \(LinearAlgebraLibrary.threads) threads a rank"))
     try communicator.barrier()
     let rate = LinearAlgebraLibrary.measureGigaflops()
     let all = try communicator.allReduce(rate, .sum)
-    findings.append(("matrix multiply", "\(fixed(rate, 0)) GFLOP/s f32 on rank 0, \(fixed(all, 0)) on all ranks together"))
+    findings.append(
+      ("matrix multiply", "\(fixed(rate, 0)) GFLOP/s f32 on rank 0, \(fixed(all, 0)) on all ranks together"))
     if let better = LinearAlgebraLibrary.betterCoreType {
       remedies.append(
-        "OpenBLAS runs the kernels for \(LinearAlgebraLibrary.coreName) on a CPU with AVX-512, at about half the speed: "
-          + "unset \(LinearAlgebraLibrary.coreTypeVariable), so that Retort chooses \(better)")
+        "OpenBLAS runs the kernels for \(LinearAlgebraLibrary.coreName) on a CPU with AVX-512, at about half the "
+          + "speed: unset \(LinearAlgebraLibrary.coreTypeVariable), so that Retort chooses \(better)")
     }
     let local = try communicator.splitByNode().size
     if local * LinearAlgebraLibrary.threads > cores {
@@ -68,10 +70,12 @@ struct Examination {
     let hosts = try communicator.allGather(text: communicator.hostName)
     let names = Set(hosts).sorted()
     findings.append(("MPI", MPISession.libraryVersion.split(separator: ",").first.map(String.init) ?? "unknown"))
-    findings.append(("ranks", "\(communicator.size) on \(names.count) \(names.count == 1 ? "host" : "hosts"): \(names.joined(separator: ", "))"))
+    let hostText = "\(names.count) \(names.count == 1 ? "host" : "hosts"): \(names.joined(separator: ", "))"
+    findings.append(("ranks", "\(communicator.size) on \(hostText)"))
     if communicator.size == 1 {
       if Examination.allowedCores > 1 {
-        remedies.append("this is one rank; use the machine's cores with: mpirun -n \(Examination.allowedCores) retort …")
+        remedies.append(
+          "this is one rank; use the machine's cores with: mpirun -n \(Examination.allowedCores) retort …")
       }
       return
     }
@@ -101,12 +105,16 @@ struct Examination {
     let isWritable = cache.map { (try? makeDirectory($0)) != nil && access($0, W_OK) == 0 } ?? false
     findings.append(("cache", cache.map { "\($0)\(isWritable ? "" : " (cannot be written)")" } ?? "none"))
     if try communicator.any(!isWritable) {
-      remedies.append("the cache directory cannot be written on every rank: set RETORT_CACHE to one that can, or text is tokenised in every run")
+      remedies.append(
+        "the cache directory cannot be written on every rank: set RETORT_CACHE to one that can, or text is tokenised "
+          + "in every run")
     }
     var files = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
     findings.append(("open files", "at most \(files.rlim_cur)"))
-    if files.rlim_cur < 256 { remedies.append("the limit of open files is \(files.rlim_cur): raise it with ulimit -n 1024") }
+    if files.rlim_cur < 256 {
+      remedies.append("the limit of open files is \(files.rlim_cur): raise it with ulimit -n 1024")
+    }
   }
 
   /// Aligned lines, then the remedies.

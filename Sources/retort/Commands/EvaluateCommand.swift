@@ -41,7 +41,8 @@ struct EvaluateCommand: RankCommand {
 
   private func text(_ result: EvaluationResult, _ labels: LabelNames) -> String {
     var lines = [
-      "accuracy  \(fixed(result.accuracy, 4)) ± \(fixed(result.standardError, 4)) (\(result.correct) of \(result.count))",
+      "accuracy  \(fixed(result.accuracy, 4)) ± \(fixed(result.standardError, 4)) "
+        + "(\(result.correct) of \(result.count))",
       "loss      \(fixed(result.loss, 4))", "f1        \(fixed(result.value(.f1), 4))",
       "matthews  \(fixed(result.value(.matthews), 4))", "predicted classes by label:",
     ]

@@ -7,7 +7,8 @@ import Tokenizers
 
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Says what a model directory holds: family, shape, parameters, tensors, tokenizer.")
+    commandName: "inspect",
+    abstract: "Says what a model directory holds: family, shape, parameters, tensors, tokenizer.")
 
   @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
   @Flag(help: "Lists every tensor of the files.") var tensors = false
@@ -38,7 +39,9 @@ struct InspectCommand: ParsableCommand {
       lines.append("tokenizer   none: the model reads ids or columns")
     }
     if tensors {
-      lines += stored.map { "  \($0.name)  \($0.dtype.rawValue)  [\($0.shape.map(String.init).joined(separator: ", "))]" }
+      lines += stored.map { tensor in
+        "  \(tensor.name)  \(tensor.dtype.rawValue)  [\(tensor.shape.map(String.init).joined(separator: ", "))]"
+      }
     }
     Terminal.write(lines.joined(separator: "\n") + "\n")
   }

@@ -51,7 +51,8 @@ struct PredictCommand: RankCommand {
     let sum = exponentials.reduce(0, +)
     let best = Evaluator.largest(logits)
     return JSON.object([
-      "label": .int(best), "label_name": .string(labels.names[best]), "logits": .array(values.map { .double(Double($0)) }),
+      "label": .int(best), "label_name": .string(labels.names[best]),
+      "logits": .array(values.map { .double(Double($0)) }),
       "probabilities": .array(exponentials.map { .double($0 / sum) }),
     ]).text()
   }

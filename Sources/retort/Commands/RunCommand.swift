@@ -25,7 +25,9 @@ struct RunCommand: RankCommand {
       """)
 
   @Argument(help: "The chain file.") var chain: String
-  @Option(name: .customLong("set"), help: "Overrides a value: KEY.PATH=VALUE, such as steps.0.hyperparams.batch_size=64. Repeatable.")
+  @Option(
+    name: .customLong("set"),
+    help: "Overrides a value: KEY.PATH=VALUE, such as steps.0.hyperparams.batch_size=64. Repeatable.")
   var overrides: [String] = []
   @Flag(help: "Fails when any output exists, instead of continuing.") var fresh = false
   @Flag(help: "Validates, resolves, runs the preflight and prints the plan; writes nothing.") var dryRun = false

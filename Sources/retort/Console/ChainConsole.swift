@@ -46,7 +46,8 @@ final class ChainConsole: ChainObserver {
     var text = "step \(step.index + 1) of \(count): \(step.id)\n"
     text += "  \(teacher)\(times); student \(step.student.configuration.shapeText) from \(step.student.reference), "
     text += "\(grouped(step.student.parameterCount)) parameters\n"
-    text += "  values: " + values.json.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.text())" }.joined(separator: ", ")
+    let pairs = values.json.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.text())" }
+    text += "  values: " + pairs.joined(separator: ", ")
     say(text, ["event": "began", "step_id": .string(step.id), "values": .object(values.json)])
   }
 
