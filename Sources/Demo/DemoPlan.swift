@@ -1,7 +1,7 @@
 /// Every number of the demo chain: this file is the place to tune it.
 public enum DemoPlan {
   /// Reviews to train on.
-  public static let trainCount = 6000
+  public static let trainCount = 8000
   /// Reviews to measure on; none of them is in the training set.
   public static let validationCount = 1000
   /// The seed of the reviews and of the chain.
@@ -36,17 +36,17 @@ public enum DemoPlan {
     Step(
       name: "mini", purpose: "Six times smaller, taught by the large model.",
       teacher: "teacher", student: mini,
-      hyperparameters: training(rate: "1e-3", epochs: 4, alpha: "0.2", temperature: "2.0")),
+      hyperparameters: training(rate: "1e-3", epochs: 4, alpha: "0.5", temperature: "1.0")),
     Step(
       name: "femto", purpose: "Half of that again, with hashed embeddings, taught by mini.",
       teacher: "mini", student: femto,
-      hyperparameters: training(rate: "1e-3", epochs: 10, alpha: "0.3", temperature: "3.0")),
+      hyperparameters: training(rate: "1e-3", epochs: 6, alpha: "0.6", temperature: "1.5")),
     Step(
       name: "mini_direct", purpose: "The same shape as mini, from the labels alone.",
       teacher: nil, student: mini, hyperparameters: training(rate: "1e-3", epochs: 4)),
     Step(
       name: "femto_direct", purpose: "The same shape as femto, from the labels alone.",
-      teacher: nil, student: femto, hyperparameters: training(rate: "1e-3", epochs: 10)),
+      teacher: nil, student: femto, hyperparameters: training(rate: "1e-3", epochs: 6)),
   ]
 
   private static func shape(

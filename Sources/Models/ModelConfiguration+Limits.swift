@@ -1,4 +1,12 @@
 extension ModelConfiguration {
+  /// How many texts of an example the model can tell apart, or nil where it reads no tokens.
+  public var tokenTypes: Int? {
+    switch family {
+    case .bert, .bertHash: (try? BERTConfiguration(self))?.tokenTypes
+    case .perceptron: nil
+    }
+  }
+
   /// The longest sequence that the model has positions for, or nil where there is no such limit.
   public var maximumPositions: Int? {
     switch family {

@@ -1,3 +1,4 @@
+import Autograd
 import Platform
 
 /// The model families that Retort builds.
@@ -87,5 +88,16 @@ public struct ModelConfiguration: Sendable {
       throw RetortError(.input, "\(key) is \(value.text()), a number in \(range) was expected", at: source)
     }
     return Float(number)
+  }
+
+  /// The nonlinearity under `hidden_act`; throws `.input` for one that Retort does not have.
+  func activation(default fallback: Activation) throws -> Activation {
+    guard let value = json["hidden_act"], !value.isNull else { return fallback }
+    guard let activation = value.string.flatMap(Activation.init(huggingFaceName:)) else {
+      throw RetortError(
+        .input, "hidden_act \(value.text()) is not an activation of Retort", at: source,
+        remedy: "it has: \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    return activation
   }
 }

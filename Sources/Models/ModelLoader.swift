@@ -163,4 +163,3 @@ public enum ModelLoader {
     return name[..<range.upperBound] + "\(layers[index])" + rest.dropFirst(digits.count)
   }
 }
-

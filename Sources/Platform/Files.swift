@@ -107,9 +107,10 @@ public final class AtomicFile {
   /// Flushes to disk and gives the file its name.
   public func commit() throws {
     guard fsync(descriptor) == 0 else { throw AtomicFile.failure("cannot flush", path) }
+    // Named before it is closed: what is dropped without a name is removed by `deinit`.
+    guard rename(temporary, path) == 0 else { throw AtomicFile.failure("cannot rename to", path) }
     close(descriptor)
     descriptor = -1
-    guard rename(temporary, path) == 0 else { throw AtomicFile.failure("cannot rename to", path) }
     // The rename itself must survive a power cut.
     let parent = (path as NSString).deletingLastPathComponent
     let folder = open(parent.isEmpty ? "." : parent, O_RDONLY)

@@ -37,6 +37,8 @@ public enum JSON: Equatable, Sendable {
       switch UInt8(bitPattern: number.objCType.pointee) {
       case UInt8(ascii: "c"), UInt8(ascii: "B"): self = .bool(number.boolValue)
       case UInt8(ascii: "d"), UInt8(ascii: "f"): self = .double(number.doubleValue)
+      // An integer beyond 64 signed bits has no exact place here.
+      case UInt8(ascii: "Q"): self = Int(exactly: number.uint64Value).map(JSON.int) ?? .double(number.doubleValue)
       default: self = .int(number.intValue)
       }
     case let list as [Any]: self = .array(list.map(JSON.init(bridging:)))

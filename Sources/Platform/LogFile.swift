@@ -21,8 +21,17 @@ public final class LogFile {
   /// Appends a line; throws `.checkpoint` when the disk is full or gone.
   public func writeLine(_ line: String) throws {
     var text = line + "\n"
-    let written = text.withUTF8 { write(descriptor, $0.baseAddress, $0.count) }
-    if written != text.utf8.count {
+    let isWritten = text.withUTF8 { bytes in
+      var rest = UnsafeRawBufferPointer(bytes)
+      while !rest.isEmpty {
+        let count = write(descriptor, rest.baseAddress, rest.count)
+        if count < 0 && errno == EINTR { continue }
+        if count <= 0 { return false }
+        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+      }
+      return true
+    }
+    if !isWritten {
       throw RetortError(
         .checkpoint, "cannot write the log (\(systemErrorText()))", at: path, remedy: "make room there and run again")
     }

@@ -1,6 +1,6 @@
 /// A number with this many decimals, without Foundation's formatting.
 public func fixed(_ value: Double, _ decimals: Int) -> String {
-  guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
+  guard value.isFinite, abs(value) < 1e9 else { return "\(value)" }
   var scale = 1.0
   for _ in 0..<decimals { scale *= 10 }
   let scaled = Int((abs(value) * scale).rounded())

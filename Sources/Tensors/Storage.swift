@@ -29,6 +29,28 @@ public final class Storage: @unchecked Sendable {
     self.owner = owner
   }
 
+  /// Zeros that take no memory until they are written to, from the system and not from the pool: for weights, which
+  /// are made once and often only to learn their shapes.
+  convenience init(untouchedZeros bytes: Int) {
+    let size = max(bytes, 1)
+    let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    precondition(address != nil && address != MAP_FAILED, "out of memory: \(bytes) bytes")
+    self.init(borrowing: address!, bytes: size, owner: Mapping(address: address!, size: size))
+  }
+
+  /// Unmaps when the storage is gone.
+  private final class Mapping {
+    let address: UnsafeMutableRawPointer
+    let size: Int
+
+    init(address: UnsafeMutableRawPointer, size: Int) {
+      self.address = address
+      self.size = size
+    }
+
+    deinit { munmap(address, size) }
+  }
+
   deinit { if isPooled { StoragePool.give(address, capacity) } }
 }
 

@@ -65,16 +65,15 @@ public struct Tensor: @unchecked Sendable {
   /// The elements as an array, for tests and for small results.
   public var array: [Float] { Array(buffer) }
 
+  /// Zeros that take memory only where they are written to; for weights.
+  public static func untouchedZeros(_ shape: Shape) -> Tensor {
+    Tensor(storage: Storage(untouchedZeros: 4 * shape.count), byteOffset: 0, shape: shape)
+  }
+
   /// The only element.
   public var scalar: Float {
     precondition(count == 1, "a tensor of shape \(shape) is no scalar")
     return floats[0]
-  }
-
-  /// The same memory with another shape of the same count.
-  public func reshaped(_ shape: Shape) -> Tensor {
-    precondition(shape.count == count, "cannot reshape \(self.shape) to \(shape)")
-    return Tensor(storage: storage, byteOffset: byteOffset, shape: shape, dtype: dtype)
   }
 
   /// Rows of the same memory.

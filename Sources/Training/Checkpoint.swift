@@ -95,35 +95,43 @@ final class CheckpointStore {
       if fileExists(bestWeightsPath) { try replaceByLink(bestWeightsPath, joinPath(folder, "best.safetensors")) }
       let text = JSON.object(["plan": .string(planDigest), "state": state.json]).text(indent: 2)
       try writeFileAtomically(joinPath(folder, "state.json"), text + "\n")
-      for step in completeSteps().dropLast(keep) { remove(step) }
+      let own = completeSteps().filter { plan(of: $0) == planDigest }
+      // Those of another plan are of no use to anybody: their step runs with other values now.
+      for step in completeSteps() where !own.contains(step) { remove(step) }
+      for step in own.dropLast(keep) { remove(step) }
     }
   }
 
   /// Loads the newest complete checkpoint of this plan into the trainer; the initial state when there is none.
+  ///
+  /// Rank 0 chooses, so that a file system that shows it to others later cannot send ranks to different steps.
   func restore(into trainer: Trainer) throws -> TrainingState {
-    try communicator.agree("reading a checkpoint") {
-      for step in completeSteps().reversed() {
-        let folder = joinPath(directory, "step-\(step)")
-        let path = joinPath(folder, "state.json")
-        do {
-          let file = try JSON(contentsOf: path)
-          guard file["plan"]?.string == planDigest, let content = file["state"] else { continue }
-          let state = try TrainingState(content)
-          try read(folder, into: trainer)
-          if communicator.isFirst, state.best != nil {
-            try makeDirectory(joinPath(directory, "best"))
-            try replaceByLink(joinPath(folder, "best.safetensors"), bestWeightsPath)
-          }
-          return state
-        } catch {
-          var failure = RetortError.wrap(error).located(folder)
-          failure.kind = .checkpoint
-          failure.remedy = "remove this checkpoint folder and run again; the run continues from the one before"
-          throw failure
+    let newest = communicator.isFirst ? completeSteps().last { plan(of: $0) == planDigest } : nil
+    let step = try communicator.broadcast(newest ?? -1)
+    guard step >= 0 else { return TrainingState() }
+    let folder = joinPath(directory, "step-\(step)")
+    return try communicator.agree("reading a checkpoint") {
+      do {
+        let content = try JSON(contentsOf: joinPath(folder, "state.json"))["state"]
+        let state = try TrainingState(content ?? .null)
+        try read(folder, into: trainer)
+        if communicator.isFirst, state.best != nil {
+          try makeDirectory(joinPath(directory, "best"))
+          try replaceByLink(joinPath(folder, "best.safetensors"), bestWeightsPath)
         }
+        return state
+      } catch {
+        var failure = RetortError.wrap(error).located(folder)
+        failure.kind = .checkpoint
+        failure.remedy = "remove this checkpoint folder and run again; the run continues from the one before"
+        throw failure
       }
-      return TrainingState()
     }
+  }
+
+  /// The digest of the plan that a checkpoint belongs to.
+  private func plan(of step: Int) -> String? {
+    (try? JSON(contentsOf: joinPath(directory, "step-\(step)/state.json")))?["plan"]?.string
   }
 
   func removeAll() {

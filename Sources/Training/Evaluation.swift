@@ -16,7 +16,7 @@ public enum Metric: String, Sendable, CaseIterable {
   case loss
 
   /// Whether a is better than b.
-  public func isBetter(_ a: Double, than b: Double) -> Bool { self == .loss ? a < b : a > b }
+  public func isBetter(_ a: Double, than b: Double) -> Bool { b.isNaN || (self == .loss ? a < b : a > b) }
 }
 
 /// Exact results over a whole split: integer counts, so no rank's average enters.

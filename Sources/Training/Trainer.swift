@@ -123,8 +123,3 @@ public final class Trainer {
     try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { student.logits(data.batch($0)) }
   }
 }
-
-extension Duration {
-  /// The duration in seconds.
-  public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}

@@ -1,3 +1,4 @@
+import Datasets
 import Platform
 
 /// A whole chain file, validated: every value in its type, defaults filled in, environment references expanded.
@@ -45,15 +46,8 @@ public enum DatasetReference: Sendable, Equatable {
 
 /// What is learned, and from which columns; a column that is nil was not named.
 public struct TaskConfiguration: Sendable, Equatable {
-  /// The kinds of task.
-  public enum Kind: String, Sendable, CaseIterable {
-    /// A text or a pair of texts, to one of several labels.
-    case classification
-    /// A text, to its own next tokens.
-    case languageModeling = "language_modeling"
-    /// Numeric columns, to one of several labels.
-    case features
-  }
+  /// The kinds of task, as the data knows them.
+  public typealias Kind = Datasets.TaskKind
 
   /// The name of a known task, such as sst2. Default: none.
   public var name: String?

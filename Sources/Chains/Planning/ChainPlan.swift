@@ -41,6 +41,7 @@ public struct ChainPlan {
       error.isCollective = true
       throw error
     }
+    let readsIDs = try communicator.agree { try task.columns(in: task.open(files.train)).ids != nil }
     let classes = try LabelResolution.classes(task, chain, locator, files, on: communicator)
     var steps = try communicator.agree {
       try StepResolver(chain: chain, locator: locator, labels: classes.names).resolve()
@@ -50,7 +51,9 @@ public struct ChainPlan {
     var warnings = chain.advice()
     var data: [(student: SplitData, teacher: SplitData?)] = []
     for (index, step) in steps.enumerated() {
-      warnings += try communicator.agree { try Preflight.check(step, chain, labels: classes.names, kind: task.kind) }
+      warnings += try communicator.agree {
+        try Preflight.check(step, chain, labels: classes.names, kind: task.kind, readsIDs: readsIDs)
+      }
       let opened = try open(step, registry)
       try communicator.agree { try Preflight.check(step, opened.student.columns) }
       if let columns = opened.student.columns { steps[index] = step.naming(columns) }
@@ -67,7 +70,7 @@ public struct ChainPlan {
   {
     func data(_ tokenizer: TokenizerFiles?, _ configuration: ModelConfiguration) throws -> SplitData {
       try registry.data(
-        for: tokenizer?.tokenizer, maxLength: step.maxLength, vocabularySize: configuration.vocabularySize)
+        for: tokenizer?.tokenizer, maxLength: step.maxLength, model: configuration)
     }
     let student = try data(step.student.tokenizer, step.student.configuration)
     return (student, try step.teacher.map { try data($0.tokenizer, $0.configuration) })

@@ -2,6 +2,7 @@ import Collectives
 import Datasets
 import Models
 import Platform
+import Tensors
 import Tokenizers
 
 /// The two splits of a chain's data in the form that one model reads.
@@ -45,18 +46,20 @@ final class DataRegistry {
   /// The data as a model with this tokenizer reads it.
   ///
   /// - Parameters:
-  ///   - vocabularySize: rows of the model's embedding table; an id beyond is refused with its line.
-  func data(for tokenizer: (any Tokenizer)?, maxLength: Int?, vocabularySize: Int?) throws -> SplitData {
-    let key = "\(tokenizer?.digest ?? "none") \(maxLength ?? 0) \(vocabularySize ?? 0)"
+  ///   - model: an id beyond its embedding table is refused with its line, and so are pairs that it cannot tell apart.
+  func data(for tokenizer: (any Tokenizer)?, maxLength: Int?, model: ModelConfiguration) throws -> SplitData {
+    let key = "\(tokenizer?.digest ?? "none") \(maxLength ?? 0) \(model.vocabularySize ?? 0) \(model.tokenTypes ?? 0)"
     if let found = opened[key] { return found }
-    let data = task.kind == .features ? try features() : try tokens(tokenizer, maxLength, vocabularySize)
+    let data = task.kind == .features ? try features() : try tokens(tokenizer, maxLength, model)
     opened[key] = data
     return data
   }
 
-  private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ vocabularySize: Int?) throws -> SplitData {
+  private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ model: ModelConfiguration) throws -> SplitData {
     let options = TokenizedDataset.Options(
-      maxLength: maxLength, vocabularySize: vocabularySize, cacheDirectory: cacheDirectory)
+      maxLength: maxLength, vocabularySize: model.vocabularySize, tokenTypes: model.tokenTypes,
+      cacheDirectory: cacheDirectory,
+      threads: LinearAlgebraLibrary.threads)
     func open(_ path: String) throws -> TokenizedDataset {
       let data = try TokenizedDataset.open(
         path, task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
@@ -90,7 +93,7 @@ extension TaskDescription {
     if let name = configuration.name {
       try self.init(named: name)
     } else {
-      self.init(kind: TaskKind(rawValue: configuration.kind.rawValue) ?? .classification)
+      self.init(kind: configuration.kind)
     }
     if configuration.kind == .features { kind = .features }
     columns.text = configuration.text ?? columns.text

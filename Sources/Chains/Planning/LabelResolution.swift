@@ -66,7 +66,8 @@ enum LabelResolution {
   {
     if model.names.count != data.names.count {
       throw RetortError(
-        .preflight, "\(reference) has \(model.names.count) classes, the data has \(data.names.count) "
+        .preflight,
+        "\(reference) has \(model.names.count) classes, the data has \(data.names.count) "
           + "(\(data.names.joined(separator: ", ")))", at: location,
         remedy: "use a model for these classes, or name the classes under task: {labels: […]}")
     }
@@ -75,7 +76,8 @@ enum LabelResolution {
     if ours == theirs { return nil }
     if Set(ours) == Set(theirs) {
       throw RetortError(
-        .preflight, "\(reference) has its classes in the order \(model.names.joined(separator: ", ")), the data in "
+        .preflight,
+        "\(reference) has its classes in the order \(model.names.joined(separator: ", ")), the data in "
           + "the order \(data.names.joined(separator: ", "))", at: location,
         remedy: "name the data's classes in the model's order: "
           + "task: {labels: [\(model.names.joined(separator: ", "))]}")

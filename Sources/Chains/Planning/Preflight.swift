@@ -10,9 +10,9 @@ enum Preflight {
   static let largestRatio = 10.0
 
   /// The advice on one step, with figure and remedy; throws `.preflight` or `.input` for what cannot work.
-  static func check(_ step: ResolvedStep, _ chain: ChainConfiguration, labels: LabelNames, kind: TaskKind) throws
-    -> [String]
-  {
+  static func check(
+    _ step: ResolvedStep, _ chain: ChainConfiguration, labels: LabelNames, kind: TaskKind, readsIDs: Bool
+  ) throws -> [String] {
     let source = step.configuration.source
     var warnings: [String] = []
     if step.hyperparameters.precision == .bf16 {
@@ -32,7 +32,7 @@ enum Preflight {
         warnings.append("\(location): \(warning)")
       }
     }
-    warnings += try tokenizerAdvice(step)
+    warnings += try tokenizerAdvice(step, readsIDs: readsIDs)
     warnings += try lengthAdvice(step, chain)
     if step.student.origin == .random {
       warnings.append(
@@ -72,14 +72,18 @@ enum Preflight {
   }
 
   /// Text is tokenised by each model itself; ids mean the same to both only with the same tokenizer.
-  private static func tokenizerAdvice(_ step: ResolvedStep) throws -> [String] {
+  private static func tokenizerAdvice(_ step: ResolvedStep, readsIDs: Bool) throws -> [String] {
     guard let teacher = step.teacher, let theirs = teacher.tokenizer?.tokenizer,
       let ours = step.student.tokenizer?.tokenizer, theirs.digest != ours.digest
     else { return [] }
-    return [
-      "step \(step.id): teacher and student have different tokenizers (\(theirs.vocabularySize) and "
-        + "\(ours.vocabularySize) tokens); each reads the text in its own"
-    ]
+    let sizes = "\(theirs.vocabularySize) and \(ours.vocabularySize) tokens"
+    if readsIDs {
+      throw RetortError(
+        .preflight, "teacher and student have different tokenizers (\(sizes)), and the data holds token ids, "
+          + "which can belong to one of them only", at: step.configuration.source.location(of: "teacher"),
+        remedy: "use data with text, or a teacher and a student with the same tokenizer")
+    }
+    return ["step \(step.id): teacher and student have different tokenizers (\(sizes)); each reads the text in its own"]
   }
 
   private static func lengthAdvice(_ step: ResolvedStep, _ chain: ChainConfiguration) throws -> [String] {

@@ -19,7 +19,7 @@ extension TrainingConfiguration {
   ///   - hasTeacher: without one only the cross-entropy counts.
   ///   - examples: of the training split.
   init(
-    _ values: Hyperparameters, hasTeacher: Bool, examples: Int, seed: UInt64, parallel: ParallelConfiguration
+    _ values: Hyperparameters, kind: TaskConfiguration.Kind, hasTeacher: Bool, examples: Int, seed: UInt64, parallel: ParallelConfiguration
   ) {
     let perEpoch = (examples + values.batchSize - 1) / values.batchSize
     let total = values.maxSteps ?? max(1, Int((values.trainEpochs * Double(perEpoch)).rounded(.up)))
@@ -40,7 +40,7 @@ extension TrainingConfiguration {
       schedule: Schedule(
         values.schedule, peak: values.learningRate, warmup: min(total, values.warmup.steps(of: total)), total: total),
       shuffle: values.shuffle, groupByLength: values.groupByLength, dropout: values.dropout, evaluation: interval,
-      metric: values.metric ?? .accuracy,
+      metric: values.metric(for: kind),
       patience: values.earlyStoppingPatience, saveSteps: values.saveSteps,
       saveTotalLimit: values.saveTotalLimit ?? .max, loggingSteps: values.loggingSteps,
       bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)))

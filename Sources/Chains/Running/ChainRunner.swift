@@ -50,7 +50,7 @@ public final class ChainRunner {
     for step in plan.steps {
       guard let teacher = step.teacher, case .directory(let directory) = teacher.place else { continue }
       let digest = try communicator.agree { try ModelDigest.of(directory: directory) }
-      try check(try self.teacher(of: step), digest, step)
+      try check(digest, step) { try self.teacher(of: step) }
     }
   }
 
@@ -85,7 +85,7 @@ public final class ChainRunner {
     let start = clock.now
     let data = plan.data[step.index]
     let teacher = step.teacher == nil ? nil : try self.teacher(of: step)
-    if let teacher, let digest = inputs["teacher"]?.string { try check(teacher, digest, step) }
+    if let teacher, let digest = inputs["teacher"]?.string { try check(digest, step) { teacher } }
     let student = try communicator.agree { try loadStudent(step, data.student) }
     let values = try configuration(of: step)
     let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
@@ -162,7 +162,7 @@ public final class ChainRunner {
 
   private func configuration(of step: ResolvedStep) throws -> TrainingConfiguration {
     TrainingConfiguration(
-      step.hyperparameters, hasTeacher: step.teacher != nil, examples: plan.data[step.index].student.train.count,
+      step.hyperparameters, kind: plan.chain.metadata.task.kind, hasTeacher: step.teacher != nil, examples: plan.data[step.index].student.train.count,
       seed: plan.chain.metadata.seed, parallel: plan.chain.parallel)
   }
 
@@ -194,19 +194,20 @@ public final class ChainRunner {
   }
 
   /// Evaluates a teacher once on the validation split and refuses it at chance level.
-  private func check(_ teacher: any Teacher, _ digest: String, _ step: ResolvedStep) throws {
-    guard let data = plan.data[step.index].teacher else { return }
+  private func check(_ digest: String, _ step: ResolvedStep, _ load: () throws -> any Teacher) throws {
+    guard let data = plan.data[step.index].teacher, let name = step.teacher?.reference else { return }
     if evaluated[digest] == nil {
+      let teacher = try load()
       let result = try Evaluator.evaluate(data.validation, classCount: teacher.classCount, on: communicator) {
         try teacher.signals(for: $0, in: .validation).logits
       }
       evaluated[digest] = result
       observer.note(
-        "teacher \(teacher.name) on the validation split: accuracy \(fixed(result.accuracy, 4)) "
+        "teacher \(name) on the validation split: accuracy \(fixed(result.accuracy, 4)) "
           + "(\(result.correct) of \(result.count))")
     }
     guard let result = evaluated[digest], !Preflight.isAboveChance(result) else { return }
-    let what = "the teacher \(teacher.name) is at chance level on the validation split: balanced accuracy "
+    let what = "the teacher \(name) is at chance level on the validation split: balanced accuracy "
       + "\(fixed(result.balancedAccuracy, 4)) over \(result.classCount) classes, "
       + "\(result.correct) of \(result.count) correct"
     if step.configuration.allowUntrainedTeacher {

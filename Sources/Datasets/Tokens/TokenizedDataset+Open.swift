@@ -9,6 +9,8 @@ extension TokenizedDataset {
     public var maxLength: Int?
     /// Rows of the model's embedding table; a larger id is refused. nil: not checked.
     public var vocabularySize: Int?
+    /// Rows of the model's segment table; pairs of texts need two. nil: not checked.
+    public var tokenTypes: Int?
     /// Whether a row without a label is refused; otherwise it gets -1.
     public var requiresLabels: Bool
     /// Where tokens are kept, in the subfolder `tokens`; nil: in memory.
@@ -18,11 +20,12 @@ extension TokenizedDataset {
 
     /// By default: whole examples, labels required, tokens in the user's cache directory, one thread.
     public init(
-      maxLength: Int? = nil, vocabularySize: Int? = nil, requiresLabels: Bool = true,
+      maxLength: Int? = nil, vocabularySize: Int? = nil, tokenTypes: Int? = nil, requiresLabels: Bool = true,
       cacheDirectory: String? = CacheDirectory.path(), threads: Int = 1
     ) {
       self.maxLength = maxLength
       self.vocabularySize = vocabularySize
+      self.tokenTypes = tokenTypes
       self.requiresLabels = requiresLabels
       self.cacheDirectory = cacheDirectory
       self.threads = threads
@@ -56,6 +59,11 @@ extension TokenizedDataset {
       notes += scan.notes
     }
     let reader = try communicator.agree {
+      if let types = options.tokenTypes, types < 2, let pair = columns.textPair, columns.ids == nil {
+        throw RetortError(
+          .input, "the column \"\(pair)\" is a second text, and the model tells \(types) apart (type_vocab_size)",
+          at: path, remedy: "use a model with type_vocab_size 2, or one text")
+      }
       try labels?.requireDistinctNames()
       return try ExampleReader(
         file, columns, labels: labels, requiresLabels: requiresLabels, tokenizer: tokenizer,

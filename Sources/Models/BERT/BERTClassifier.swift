@@ -23,7 +23,7 @@ public final class BERTClassifier: Model {
     self.configuration = configuration
     let hidden = configuration.hiddenSize
     func table(_ name: String, _ rows: Int, _ columns: Int) -> Parameter {
-      Parameter("embeddings.\(name)", .zeros([rows, columns]), decays: true)
+      Parameter("embeddings.\(name)", .untouchedZeros([rows, columns]), decays: true)
     }
     words = table("words", configuration.vocabularySize, configuration.projections ?? hidden)
     wordProjection = configuration.projections.map { Linear("embeddings.projection", inputs: $0, outputs: hidden) }

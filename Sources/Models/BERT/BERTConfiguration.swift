@@ -55,12 +55,7 @@ public struct BERTConfiguration: Sendable, Equatable {
       throw RetortError(
         .input, "hidden_size \(hiddenSize) is not a multiple of num_attention_heads \(headCount)", at: source)
     }
-    let name = configuration.json["hidden_act"]?.string ?? "gelu"
-    guard let activation = Activation(huggingFaceName: name) else {
-      throw RetortError(.input, "hidden_act \"\(name)\" is not an activation of Retort", at: source,
-        remedy: "it has: \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
-    self.activation = activation
+    activation = try configuration.activation(default: .gelu)
     if let kind = configuration.json["position_embedding_type"]?.string, kind != "absolute" {
       throw RetortError(.input, "position_embedding_type \"\(kind)\" is not built; only absolute is", at: source)
     }

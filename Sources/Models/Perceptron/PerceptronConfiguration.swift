@@ -25,12 +25,7 @@ public struct PerceptronConfiguration: Sendable, Equatable {
         .input, "hidden_sizes is \(listed.text()), a list of positive whole numbers was expected", at: source)
     }
     hiddenSizes = sizes.compactMap { $0 }
-    let name = configuration.json["hidden_act"]?.string ?? "relu"
-    guard let activation = Activation(huggingFaceName: name) else {
-      throw RetortError(.input, "hidden_act \"\(name)\" is not an activation of Retort", at: source,
-        remedy: "it has: \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
-    self.activation = activation
+    activation = try configuration.activation(default: .relu)
     dropout = try configuration.number("dropout", default: 0, in: 0...0.99)
     classCount = configuration.labels?.names.count ?? 2
   }

@@ -60,7 +60,8 @@ struct ModelOptions: ParsableArguments {
     return try TokenizedDataset.open(
       file, task: task, labels: needsLabels ? labels : nil, tokenizer: tokenizer,
       options: TokenizedDataset.Options(
-        maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize, requiresLabels: needsLabels,
+        maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
+        tokenTypes: model.configuration.tokenTypes, requiresLabels: needsLabels,
         cacheDirectory: nil), on: communicator)
   }
 }

@@ -1,0 +1,39 @@
+import Autograd
+import Tensors
+
+/// Self-attention whose query, key and value projections are one matrix [3·hidden, hidden], then the output projection.
+public struct SelfAttention {
+  /// Queries, then keys, then values: [T, hidden] ↦ [T, 3·hidden].
+  public let projection: Linear
+  /// The output projection, [T, hidden] ↦ [T, hidden].
+  public let output: Linear
+  /// H, of queries and of keys and values alike.
+  public let heads: Int
+  /// D = hidden / H.
+  public let headSize: Int
+  /// Dropout on the attention probabilities in training, 0 ..< 1.
+  public let dropoutProbability: Float
+
+  /// Makes the projections with zeros; `hidden` is a multiple of `heads`.
+  public init(_ name: String, hidden: Int, heads: Int, dropoutProbability: Float) {
+    projection = Linear("\(name).projection", inputs: hidden, outputs: 3 * hidden)
+    output = Linear("\(name).output", inputs: hidden, outputs: hidden)
+    self.heads = heads
+    headSize = hidden / heads
+    self.dropoutProbability = dropoutProbability
+  }
+
+  /// The projection's weights, then the output's.
+  public var parameters: [Parameter] { projection.parameters + output.parameters }
+
+  /// The output projection of attention inside each sequence, [T, hidden], and the captured probabilities.
+  public func callAsFunction(_ x: Variable, offsets: [Int32], _ context: ForwardContext)
+    -> (output: Variable, probabilities: Variable?)
+  {
+    let options = AttentionOptions(
+      heads: heads, headSize: headSize, dropout: context.nextDropout(dropoutProbability))
+    let attended = context.tape.attention(
+      projection(x, context), offsets: offsets, options, capture: context.capture.contains(.attentions))
+    return (output(attended.output, context), attended.probabilities)
+  }
+}
