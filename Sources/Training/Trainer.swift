@@ -24,6 +24,8 @@ public final class Trainer {
   private let train: any ExampleSource
   private let exchange: GradientExchange
   private let lengths: [Int32]
+  /// Whether any rank has been asked to stop; all ranks know it after the same step.
+  public private(set) var isStopRequested = false
 
   /// - Parameters:
   ///   - student: its weights move into one flat buffer and get gradients.
@@ -72,7 +74,9 @@ public final class Trainer {
     }
     let gradients = try exchange.finish()
     let tokens = batch.reduce(0) { $0 + Int(lengths[$1]) }
-    let totals = try communicator.allReduce(sums + [gradients.sumOfSquares], .sum)
+    let stop = StopRequest.isPending ? 1.0 : 0
+    let totals = try communicator.allReduce(sums + [gradients.sumOfSquares, stop], .sum)
+    isStopRequested = totals[3] > 0
     let norm = totals[2].squareRoot()
     let (hard, soft) = (totals[0] / Double(batch.count), totals[1] / Double(batch.count))
     let loss = configuration.objective.total(crossEntropy: hard, distillation: soft)

@@ -85,7 +85,9 @@ public final class TrainingRun {
       if evaluates { try evaluate(epoch: done) }
       let isLast = state.step == configuration.totalSteps || state.isStopped
       let isSaveDue = configuration.saveSteps.map { state.step % $0 == 0 } ?? false
-      if (evaluates || isSaveDue) && !isLast { try store.save(state, of: trainer) }
+      let stops = trainer.isStopRequested && !isLast
+      if (evaluates || isSaveDue || stops) && !isLast { try store.save(state, of: trainer) }
+      if stops { throw stopped() }
     }
     guard let best = state.best else {
       throw RetortError(.unexpected, "training ended without an evaluation")
@@ -100,6 +102,15 @@ public final class TrainingRun {
 
   /// Removes all checkpoints, once the student is committed; rank 0 only does anything.
   public func removeCheckpoints() { store.removeAll() }
+
+  /// The end of a run that was asked to stop; all ranks throw it after the same step.
+  private func stopped() -> RetortError {
+    var error = RetortError(
+      .stopped, "stopped on request after step \(state.step) of \(configuration.totalSteps), which is saved",
+      remedy: "run the same command again to go on")
+    error.isCollective = true
+    return error
+  }
 
   private func isEvaluationDue(place: Int, perEpoch: Int) -> Bool {
     if state.step == configuration.totalSteps { return true }

@@ -13,13 +13,13 @@ local_mpirun_flags() {
   else
     mpirun_flags+=(--mca btl vader,self --mca btl_vader_single_copy_mechanism none)
   fi
-  # A stop request gives the ranks 20 seconds to save instead of 2.
-  mpirun_flags+=(--mca odls_base_sigkill_timeout 20)
   if [ "$ranks" -gt "$(cores)" ]; then
     # More ranks than cores: a waiting rank must leave its core to one that computes.
     mpirun_flags+=(--oversubscribe --mca mpi_yield_when_idle 1)
   fi
   if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
   # The ranks share the cores out among themselves; a library that took all of them in each rank would be slower.
-  export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+  local share=$(($(cores) / ranks))
+  if [ "$share" -lt 1 ]; then share=1; fi
+  export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-$share}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-$share}"
 }

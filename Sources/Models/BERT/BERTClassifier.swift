@@ -80,10 +80,19 @@ public final class BERTClassifier: Model {
     return embeddingNorm(sum, context)
   }
 
+  /// `initializer_range`; but the layer that widens a narrow word embedding keeps its size, since words of a
+  /// twentieth of the positions' size would not be seen for epochs.
+  private func deviation(of parameter: Parameter) -> Float {
+    guard let projections = configuration.projections, parameter === wordProjection?.weight else {
+      return configuration.initializerRange
+    }
+    return 1 / Float(projections).squareRoot()
+  }
+
   public func initialize(seed: UInt64) {
     for parameter in parameters {
       if parameter.decays {
-        Initializer.normal(parameter.value, deviation: configuration.initializerRange, seed: seed, name: parameter.name)
+        Initializer.normal(parameter.value, deviation: deviation(of: parameter), seed: seed, name: parameter.name)
       } else {
         parameter.value.fill(parameter.name.hasSuffix("norm.weight") ? 1 : 0)
       }

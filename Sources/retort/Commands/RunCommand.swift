@@ -49,6 +49,7 @@ struct RunCommand: RankCommand {
     let runner = ChainRunner(plan, observer: console, on: communicator)
     if fresh { try runner.requireNoOutputs() }
     try runner.checkTeachers()
+    StopRequest.listen()
     if dryRun {
       console.say(plan.text(ranks: communicator.size), plan.json)
       return

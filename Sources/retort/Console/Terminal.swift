@@ -18,10 +18,10 @@ enum Terminal {
   /// Whether a person watches the output.
   ///
   /// mpirun gives its ranks a terminal of their own wherever its output goes, so under a launcher only
-  /// `RETORT_TERMINAL` (columns; 0 for none, set by launch/local) is believed.
+  /// `RETORT_PROGRESS` (bar or lines, set by launch/local) is believed.
   static var isInteractive: Bool {
     let environment = ProcessInfo.processInfo.environment
-    if let columns = environment["RETORT_TERMINAL"].flatMap({ Int($0) }) { return columns > 0 }
+    if let wish = environment["RETORT_PROGRESS"], !wish.isEmpty { return wish == "bar" }
     let isLaunched = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"].contains { environment[$0] != nil }
     return !isLaunched && isatty(STDOUT_FILENO) == 1
   }
