@@ -36,17 +36,17 @@ public enum DemoPlan {
     Step(
       name: "mini", purpose: "Six times smaller, taught by the large model.",
       teacher: "teacher", student: mini,
-      hyperparameters: training(rate: "1e-3", epochs: 4, alpha: "0.5", temperature: "1.0")),
+      hyperparameters: training(rate: "1e-3", epochs: 8, alpha: "0.5", temperature: "1.0")),
     Step(
       name: "femto", purpose: "Half of that again, with hashed embeddings, taught by mini.",
       teacher: "mini", student: femto,
-      hyperparameters: training(rate: "1e-3", epochs: 6, alpha: "0.6", temperature: "1.5")),
+      hyperparameters: training(rate: "1e-3", epochs: 10, alpha: "0.6", temperature: "1.5")),
     Step(
       name: "mini_direct", purpose: "The same shape as mini, from the labels alone.",
-      teacher: nil, student: mini, hyperparameters: training(rate: "1e-3", epochs: 4)),
+      teacher: nil, student: mini, hyperparameters: training(rate: "1e-3", epochs: 8)),
     Step(
       name: "femto_direct", purpose: "The same shape as femto, from the labels alone.",
-      teacher: nil, student: femto, hyperparameters: training(rate: "1e-3", epochs: 6)),
+      teacher: nil, student: femto, hyperparameters: training(rate: "1e-3", epochs: 10)),
   ]
 
   private static func shape(
