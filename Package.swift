@@ -56,11 +56,16 @@ let package = Package(
         "Collectives", "Tensors", "Platform",
       ]),
     library("Demo", ["Platform"]),
+    library(
+      "Benchmark",
+      [
+        "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Collectives", "Tensors", "Platform",
+      ]),
     .executableTarget(
       name: "retort",
       dependencies: [
-        argumentParser, "Demo", "Chains", "Training", "Models", "Datasets", "Tokenizers", "Safetensors", "Collectives",
-        "Tensors", "Platform",
+        argumentParser, "Benchmark", "Demo", "Chains", "Training", "Models", "Datasets", "Tokenizers", "Safetensors",
+        "Collectives", "Tensors", "Platform",
       ]),
     tests("ArchitectureTests", []),
     tests("AutogradTests", ["Autograd", "Tensors"]),

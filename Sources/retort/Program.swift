@@ -27,7 +27,7 @@ struct Retort: ParsableCommand {
     version: Program.version,
     subcommands: [
       RunCommand.self, PredictCommand.self, EvaluateCommand.self, InspectCommand.self, DoctorCommand.self,
-      DemoCommand.self,
+      BenchCommand.self, DemoCommand.self,
     ])
 }
 

@@ -55,7 +55,8 @@ final class DataRegistry {
     return data
   }
 
-  private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ model: ModelConfiguration) throws -> SplitData {
+  private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ model: ModelConfiguration) throws -> SplitData
+  {
     let options = TokenizedDataset.Options(
       maxLength: maxLength, vocabularySize: model.vocabularySize, tokenTypes: model.tokenTypes,
       cacheDirectory: cacheDirectory,

@@ -19,7 +19,8 @@ extension TrainingConfiguration {
   ///   - hasTeacher: without one only the cross-entropy counts.
   ///   - examples: of the training split.
   init(
-    _ values: Hyperparameters, kind: TaskConfiguration.Kind, hasTeacher: Bool, examples: Int, seed: UInt64, parallel: ParallelConfiguration
+    _ values: Hyperparameters, kind: TaskConfiguration.Kind, hasTeacher: Bool, examples: Int, seed: UInt64,
+    parallel: ParallelConfiguration
   ) {
     let perEpoch = (examples + values.batchSize - 1) / values.batchSize
     let total = values.maxSteps ?? max(1, Int((values.trainEpochs * Double(perEpoch)).rounded(.up)))

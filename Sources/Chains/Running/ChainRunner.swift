@@ -162,7 +162,8 @@ public final class ChainRunner {
 
   private func configuration(of step: ResolvedStep) throws -> TrainingConfiguration {
     TrainingConfiguration(
-      step.hyperparameters, kind: plan.chain.metadata.task.kind, hasTeacher: step.teacher != nil, examples: plan.data[step.index].student.train.count,
+      step.hyperparameters, kind: plan.chain.metadata.task.kind, hasTeacher: step.teacher != nil,
+      examples: plan.data[step.index].student.train.count,
       seed: plan.chain.metadata.seed, parallel: plan.chain.parallel)
   }
 
@@ -207,7 +208,8 @@ public final class ChainRunner {
           + "(\(result.correct) of \(result.count))")
     }
     guard let result = evaluated[digest], !Preflight.isAboveChance(result) else { return }
-    let what = "the teacher \(name) is at chance level on the validation split: balanced accuracy "
+    let what =
+      "the teacher \(name) is at chance level on the validation split: balanced accuracy "
       + "\(fixed(result.balancedAccuracy, 4)) over \(result.classCount) classes, "
       + "\(result.correct) of \(result.count) correct"
     if step.configuration.allowUntrainedTeacher {

@@ -1,0 +1,125 @@
+import Collectives
+import Datasets
+import Foundation
+import Models
+import Objectives
+import Optimizers
+import Platform
+import Teachers
+import Tensors
+import Training
+
+/// How a work is timed.
+public struct BenchmarkOptions: Sendable, Equatable {
+  /// Examples of a step on each rank.
+  public var batch = 32
+  /// Tokens of an example, or the most of them where lengths are given.
+  public var sequence = 128
+  /// Timed steps.
+  public var steps = 8
+  /// Steps before them.
+  public var warmup = 2
+  /// How often the timed steps are done, one pass after the other.
+  public var epochs = 1
+  /// Real lengths of examples; batches then hold examples of like length, as in training.
+  public var lengths: [Int]?
+
+  /// The options of a run that says nothing.
+  public init() {}
+}
+
+/// One timed work.
+public enum BenchmarkRun {
+  /// Times teacher forward, student forward, loss, backward, exchange and AdamW; collective.
+  ///
+  /// - Returns: the figures by the keys of the PyTorch program that does the same work, for one JSON line.
+  public static func time(
+    _ work: BenchmarkWork, _ options: BenchmarkOptions, version: String, on communicator: any Communicator
+  ) throws -> JSON {
+    let plan = batches(options, ranks: communicator.size)
+    let data = try work.data(lengths: plan.lengths, seed: 1)
+    let trainer = try trainer(work, options, data, communicator)
+    let clock = ContinuousClock()
+    var (times, records): ([Double], [StepRecord]) = ([], [])
+    var step = 0
+    for (index, batch) in plan.order(options).enumerated() {
+      try communicator.barrier()
+      let start = clock.now
+      step += 1
+      let record = try trainer.step(step, batch: batch, epoch: 0)
+      try communicator.barrier()
+      if index >= options.warmup {
+        times.append((clock.now - start).seconds)
+        records.append(record)
+      }
+    }
+    return figures(work, options, version, times, records, communicator)
+  }
+
+  /// The global batches of a run, as indices into examples of these lengths.
+  struct Batches {
+    var lengths: [Int] = []
+    var batches: [[Int]] = []
+
+    /// The warm-up, then the timed steps as often as there are epochs.
+    func order(_ options: BenchmarkOptions) -> [[Int]] {
+      let timed = Array(batches.dropFirst(options.warmup))
+      return batches.prefix(options.warmup) + (0..<options.epochs).flatMap { _ in timed }
+    }
+  }
+
+  /// Real lengths are grouped over the whole list first, so that the timed steps see batches of every length.
+  static func batches(_ options: BenchmarkOptions, ranks: Int) -> Batches {
+    let (size, count) = (options.batch * ranks, options.warmup + options.steps)
+    var result = Batches()
+    let real = (options.lengths ?? []).map { Int32(min(max(1, $0), options.sequence)) }
+    let sampler = Sampler(
+      lengths: real, batchSize: size, shuffle: true, groupByLength: true, seed: 0)
+    let groups = real.isEmpty ? [] : sampler.batches(epoch: 0).filter { $0.count == size }
+    for index in 0..<count {
+      let lengths =
+        groups.isEmpty
+        ? Array(repeating: options.sequence, count: size) : groups[index % groups.count].map { Int(real[$0]) }
+      result.batches.append(Array(result.lengths.count..<result.lengths.count + size))
+      result.lengths += lengths
+    }
+    return result
+  }
+
+  private static func trainer(
+    _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: TokenizedDataset, _ communicator: any Communicator
+  ) throws -> Trainer {
+    let teacher = ResidentTeacher(
+      name: "teacher", model: try BenchmarkWork.model(work.teacher, seed: 1), train: data, validation: data)
+    let total = options.warmup + options.epochs * options.steps
+    let configuration = TrainingConfiguration(
+      seed: 0, totalSteps: total, batchSize: options.batch * communicator.size,
+      objective: DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2),
+      schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total))
+    return Trainer(
+      configuration, student: try BenchmarkWork.model(work.student, seed: 2), teacher: teacher, train: data,
+      on: communicator)
+  }
+
+  private static func figures(
+    _ work: BenchmarkWork, _ options: BenchmarkOptions, _ version: String, _ times: [Double], _ records: [StepRecord],
+    _ communicator: any Communicator
+  ) -> JSON {
+    let total = times.reduce(0, +)
+    let sorted = times.sorted()
+    let median = sorted.isEmpty ? 0 : (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    func round(_ value: Double, _ scale: Double) -> JSON { .double((value * scale).rounded() / scale) }
+    return [
+      "peer": .string("retort \(version)"), "work": .string(work.name), "precision": "fp32", "compile": false,
+      "ranks": .int(communicator.size), "threads": .int(LinearAlgebraLibrary.threads), "batch": .int(options.batch),
+      "seq": .int(options.sequence), "lengths": .bool(options.lengths != nil), "group_by_length": true,
+      "epochs": .int(options.epochs), "median_step_s": round(median, 1e4), "min_step_s": round(sorted.first ?? 0, 1e4),
+      "examples_per_s": round(Double(records.reduce(0) { $0 + $1.examples }) / total, 100),
+      "real_tokens_per_s": round(Double(records.reduce(0) { $0 + $1.tokens }) / total, 10),
+      "teacher_share": round(records.reduce(0) { $0 + $1.teacherSeconds } / total, 1000),
+      "peak_rss_mib": .int(usage.ru_maxrss / 1024),
+    ]
+  }
+}

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Benchmark
+import Collectives
+import Platform
+
+struct BenchCommand: RankCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Times distillation steps of fixed shapes on made-up data; one JSON line for each work.",
+    discussion: """
+      Start it as you would start a run. Examples:
+        mpirun -n 2 retort bench --work bert-base-mini
+        mpirun -n 2 retort bench --work bert-large-mini --lengths lengths.txt --steps 20
+      """)
+
+  @Option(help: "A work: \(BenchmarkWork.all.map(\.name).joined(separator: ", ")). Repeatable; default: all.")
+  var work: [String] = []
+  @Option(help: "Examples of a step on each rank.") var batch = 32
+  @Option(help: "Tokens of an example, or the most of them with --lengths.") var seq = 128
+  @Option(help: "Timed steps.") var steps = 8
+  @Option(help: "Steps before them.") var warmup = 2
+  @Option(help: "How often the timed steps are done.") var epochs = 1
+  @Option(help: "auto or fp32.") var precision: PrecisionOption = .auto
+  @Option(help: "A file with one real length a line.") var lengths: String?
+
+  func validate() throws {
+    for name in work where !BenchmarkWork.all.contains(where: { $0.name == name }) {
+      throw ValidationError("no work \"\(name)\"; there are \(BenchmarkWork.all.map(\.name).joined(separator: ", "))")
+    }
+    if precision == .bf16 { throw ValidationError("precision bf16 is not built in this version; use auto or fp32") }
+    for (name, value, least) in [
+      ("--batch", batch, 1), ("--seq", seq, 1), ("--steps", steps, 1), ("--warmup", warmup, 0), ("--epochs", epochs, 1),
+    ] where value < least {
+      throw ValidationError("\(name) is at least \(least), not \(value)")
+    }
+    if seq > 512 { throw ValidationError("--seq is at most 512, the positions of the works' models") }
+  }
+
+  func run(on communicator: any Communicator) throws {
+    var options = BenchmarkOptions()
+    (options.batch, options.sequence, options.steps) = (batch, seq, steps)
+    (options.warmup, options.epochs) = (warmup, epochs)
+    options.lengths = try communicator.agree { try lengths.map(BenchCommand.readLengths) }
+    for name in work.isEmpty ? BenchmarkWork.all.map(\.name) : work {
+      guard let work = BenchmarkWork.all.first(where: { $0.name == name }) else { continue }
+      let line = try BenchmarkRun.time(work, options, version: Program.version, on: communicator)
+      if communicator.isFirst { Terminal.write(line.text() + "\n") }
+    }
+  }
+
+  private static func readLengths(_ path: String) throws -> [Int] {
+    let lines = String(decoding: try readFile(path), as: UTF8.self).split(separator: "\n")
+    let lengths = try lines.enumerated().map { index, line in
+      guard let length = Int(line), length > 0 else {
+        throw RetortError(.input, "\"\(line)\" is no positive whole number", at: "\(path):\(index + 1)")
+      }
+      return length
+    }
+    if lengths.isEmpty { throw RetortError(.input, "has no lengths", at: path) }
+    return lengths
+  }
+}
