@@ -48,10 +48,33 @@ public func readFile(_ path: String) throws -> Data {
 
 /// Makes a directory with its parents; throws `.checkpoint`, since only outputs make directories.
 public func makeDirectory(_ path: String) throws {
-  do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
+  if isDirectory(path) { return }
+  let parent = (path as NSString).deletingLastPathComponent
+  if !parent.isEmpty, parent != path { try makeDirectory(parent) }
+  // Another rank may have made it in the meantime.
+  if mkdir(path, 0o777) != 0, !isDirectory(path) {
     throw RetortError(
-      .checkpoint, "cannot make the directory (\(error.localizedDescription))", at: path,
+      .checkpoint, "cannot make the directory (\(systemErrorText()))", at: path,
       remedy: "check the path and its permissions, or choose another output directory")
+  }
+}
+
+/// Throws `.checkpoint` where files could not be made in a directory, or the directory itself could not; makes nothing.
+public func requireWritable(directory path: String) throws {
+  var nearest = path
+  while !fileExists(nearest) {
+    let parent = (nearest as NSString).deletingLastPathComponent
+    nearest = parent.isEmpty ? "." : parent
+  }
+  guard isDirectory(nearest) else {
+    throw RetortError(
+      .checkpoint, "\(nearest) is a file, so there can be no directory", at: path,
+      remedy: "choose another output directory")
+  }
+  if access(nearest, W_OK | X_OK) != 0 {
+    throw RetortError(
+      .checkpoint, "cannot write to \(nearest) (\(systemErrorText()))", at: path,
+      remedy: "check its permissions, or choose another output directory")
   }
 }
 

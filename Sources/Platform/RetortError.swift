@@ -50,7 +50,11 @@ extension RetortError: CustomStringConvertible {
   /// `WHERE: WHAT. REMEDY.` in one line.
   public var description: String {
     var text = location.map { "\($0): \(what)" } ?? what
-    if let remedy { text += ". \(remedy.prefix(1).uppercased())\(remedy.dropFirst())" }
+    if let remedy {
+      // A key or a command keeps its spelling.
+      let isWord = remedy.prefix { $0 != " " }.allSatisfy { $0.isLetter || $0 == "," || $0 == "-" }
+      text += ". " + (isWord ? remedy.prefix(1).uppercased() + remedy.dropFirst() : remedy)
+    }
     return text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
   }
 }

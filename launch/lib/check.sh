@@ -53,6 +53,18 @@ refused() {
   echo "refused with $code on $ranks ranks: $text"
 }
 
+# one_rank: the process id of one running rank of the release binary, or nothing; minimal machines have no pgrep.
+one_rank() {
+  local binary process
+  binary=$(readlink -f -- "$RETORT_BINARY")
+  for process in /proc/[0-9]*; do
+    if [ "$(readlink "$process/exe" 2>/dev/null)" = "$binary" ]; then
+      echo "${process#/proc/}"
+      return
+    fi
+  done
+}
+
 # make_toy DIRECTORY: a small demo and a chain of two steps on it that takes a second or two.
 make_toy() {
   "$RETORT_BINARY" demo "$1" --train 200 --validation 60 >/dev/null

@@ -45,6 +45,17 @@ public final class ChainRunner {
     }
   }
 
+  /// Refuses outputs that could not be written, before hours go into them; makes nothing. Collective.
+  public func requireWritableOutputs() throws {
+    try communicator.agree {
+      for step in plan.steps {
+        do { try requireWritable(directory: step.outputDirectory) } catch {
+          throw RetortError.wrap(error).located(step.configuration.source.location(of: "output_dir"))
+        }
+      }
+    }
+  }
+
   /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
   public func checkTeachers() throws {
     for step in plan.steps {

@@ -48,6 +48,7 @@ struct RunCommand: RankCommand {
     plan.warnings.forEach(console.warning)
     let runner = ChainRunner(plan, observer: console, on: communicator)
     if fresh { try runner.requireNoOutputs() }
+    try runner.requireWritableOutputs()
     try runner.checkTeachers()
     StopRequest.listen()
     if dryRun {
