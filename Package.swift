@@ -29,10 +29,11 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .target(name: "CKernels", cSettings: kernels, linkerSettings: [.linkedLibrary("m")]),
     library("Platform", ["CCrypto"]),
-    library("Tensors", ["COpenBLAS", "CKernels", "Platform"]),
+    library("Tensors", ["COpenBLAS", "COneDNN", "CKernels", "Platform"]),
     library("Collectives", ["CMPI", "CKernels", "Platform"]),
     library("Autograd", ["Tensors", "CKernels"]),
     library("Safetensors", ["Tensors", "CKernels", "Platform"]),
@@ -65,7 +66,7 @@ let package = Package(
       name: "retort",
       dependencies: [
         argumentParser, "Benchmark", "Demo", "Chains", "Training", "Models", "Datasets", "Tokenizers", "Safetensors",
-        "Collectives", "Tensors", "Platform",
+        "Collectives", "Autograd", "Tensors", "Platform",
       ]),
     tests("ArchitectureTests", []),
     tests("AutogradTests", ["Autograd", "Tensors"]),
@@ -77,7 +78,11 @@ let package = Package(
     tests("ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),
     tests("OptimizersTests", ["Optimizers", "Tensors"]),
     tests(
-      "RankTests", ["Training", "Teachers", "Datasets", "Tokenizers", "Models", "Optimizers", "Objectives", "Collectives", "Platform"]),
+      "RankTests",
+      [
+        "Training", "Teachers", "Datasets", "Tokenizers", "Models", "Optimizers", "Objectives", "Collectives", "Tensors",
+        "Platform",
+      ]),
     tests("SafetensorsTests", ["Safetensors", "Tensors", "Platform"]),
     tests("TensorsTests", ["Tensors"]),
     tests("TokenizersTests", ["Tokenizers", "Platform"]),

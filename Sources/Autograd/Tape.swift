@@ -29,15 +29,24 @@ public struct Gradients {
   init(count: Int) { slots = Array(repeating: nil, count: count) }
 
   /// Whether the variable takes part, so that an operation can leave work out.
-  public func wants(_ variable: Variable) -> Bool { variable.needsGradient }
+  public func wants(_ variable: Variable) -> Bool { wants(variable.place) }
+
+  /// Whether the variable of this place takes part.
+  public func wants(_ place: VariablePlace) -> Bool { place.entry != nil }
 
   /// Adds a gradient to what the variable has so far.
   ///
   /// - Parameter owned: whether the tensor was made for this call alone, so that it may be written to later.
   public mutating func add(_ tensor: Tensor, to variable: Variable, owned: Bool = true) {
-    guard let entry = variable.entry else { return }
-    precondition(
-      tensor.count == variable.value.count, "gradient \(tensor.shape) for a variable of shape \(variable.shape)")
+    add(tensor, to: variable.place, owned: owned)
+  }
+
+  /// Adds a gradient to what the variable of this place has so far.
+  ///
+  /// - Parameter owned: whether the tensor was made for this call alone, so that it may be written to later.
+  public mutating func add(_ tensor: Tensor, to place: VariablePlace, owned: Bool = true) {
+    guard let entry = place.entry else { return }
+    precondition(tensor.count == place.shape.count, "gradient \(tensor.shape) for a variable of shape \(place.shape)")
     guard let slot = slots[entry] else {
       slots[entry] = Slot(tensor: tensor, isOwned: owned)
       return
@@ -66,11 +75,22 @@ public struct Gradients {
 public final class Tape {
   /// Whether operations are kept for a backward pass; without that every output is a constant.
   public let isRecording: Bool
+  /// The number format of the operands of matrix multiplies.
+  public let precision: Precision
+  /// The bf16 copies of weights that this pass uses.
+  let weights: BF16Weights
   private var entries: [(any Operation)?] = []
   private var uses: [ObjectIdentifier: Int] = [:]
 
   /// An empty tape; `recording: false` makes it one for inference.
-  public init(recording: Bool) { isRecording = recording }
+  ///
+  /// - Parameter weights: copies that outlive the pass, from somebody who knows when the weights change; without them
+  ///   a pass in bf16 makes its own.
+  public init(recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights()) {
+    isRecording = recording
+    self.precision = precision
+    self.weights = weights
+  }
 
   /// A leaf that receives a gradient, for tests and for inputs that are trained.
   public func leaf(_ value: Tensor) -> Variable {

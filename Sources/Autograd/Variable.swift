@@ -21,6 +21,16 @@ public struct Variable: Sendable {
   /// The shape of the value.
   public var shape: Shape { value.shape }
   var needsGradient: Bool { entry != nil }
+
+  /// Where the variable's gradient goes, for an operation that does not need the value again.
+  public var place: VariablePlace { VariablePlace(entry: entry, shape: shape) }
+}
+
+/// A variable without its value: an operation that keeps this alone lets the value's memory go.
+public struct VariablePlace: Sendable {
+  let entry: Int?
+  /// The shape of the value and of its gradient.
+  public let shape: Shape
 }
 
 /// A named weight of a model; it can be trained once somebody gives it a gradient buffer.

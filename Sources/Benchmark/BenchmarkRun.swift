@@ -21,6 +21,8 @@ public struct BenchmarkOptions: Sendable, Equatable {
   public var warmup = 2
   /// How often the timed steps are done, one pass after the other.
   public var epochs = 1
+  /// Of matrix multiplies, the teacher's and the student's.
+  public var precision = Precision.fp32
   /// Real lengths of examples; batches then hold examples of like length, as in training.
   public var lengths: [Int]?
 
@@ -90,12 +92,13 @@ public enum BenchmarkRun {
     _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: TokenizedDataset, _ communicator: any Communicator
   ) throws -> Trainer {
     let teacher = ResidentTeacher(
-      name: "teacher", model: try BenchmarkWork.model(work.teacher, seed: 1), train: data, validation: data)
+      name: "teacher", model: try BenchmarkWork.model(work.teacher, seed: 1), train: data, validation: data,
+      precision: options.precision)
     let total = options.warmup + options.epochs * options.steps
     let configuration = TrainingConfiguration(
       seed: 0, totalSteps: total, batchSize: options.batch * communicator.size,
       objective: DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2),
-      schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total))
+      schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total), precision: options.precision)
     return Trainer(
       configuration, student: try BenchmarkWork.model(work.student, seed: 2), teacher: teacher, train: data,
       on: communicator)
@@ -112,7 +115,8 @@ public enum BenchmarkRun {
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     func round(_ value: Double, _ scale: Double) -> JSON { .double((value * scale).rounded() / scale) }
     return [
-      "peer": .string("retort \(version)"), "work": .string(work.name), "precision": "fp32", "compile": false,
+      "peer": .string("retort \(version)"), "work": .string(work.name),
+      "precision": .string(options.precision.rawValue), "compile": false,
       "ranks": .int(communicator.size), "threads": .int(LinearAlgebraLibrary.threads), "batch": .int(options.batch),
       "seq": .int(options.sequence), "lengths": .bool(options.lengths != nil), "group_by_length": true,
       "epochs": .int(options.epochs), "median_step_s": round(median, 1e4), "min_step_s": round(sorted.first ?? 0, 1e4),

@@ -58,6 +58,14 @@ static inline const rtk_table *current(void) {
 
 const char *rtk_isa_name(void) { return current()->name; }
 
+bool rtk_has_native_bf16(void) {
+#if defined(__x86_64__)
+  return current() == &rtk_table_avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 #define RTK_PUBLIC(result, name, parameters, arguments) \
   result rtk_##name parameters { return current()->name arguments; }
 RTK_KERNELS(RTK_PUBLIC)

@@ -61,8 +61,12 @@ public final class ForwardContext {
   }
 
   /// A pass that records nothing and drops nothing.
-  public static func inference(capture: Capture = []) -> ForwardContext {
-    ForwardContext(tape: Tape(recording: false), capture: capture)
+  ///
+  /// - Parameter weights: copies that outlive the pass, see `Tape`.
+  public static func inference(
+    precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), capture: Capture = []
+  ) -> ForwardContext {
+    ForwardContext(tape: Tape(recording: false, precision: precision, weights: weights), capture: capture)
   }
 
   /// The next dropout place: its probability and keys, or nil when nothing is dropped there.

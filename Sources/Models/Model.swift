@@ -22,7 +22,11 @@ extension Model {
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
   /// The logits of a batch in inference, [B, classes].
-  public func logits(_ batch: Batch) -> Tensor { forward(batch, .inference()).logits.value }
+  ///
+  /// - Parameter weights: copies that outlive the pass, see `Tape`.
+  public func logits(_ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights()) -> Tensor {
+    forward(batch, .inference(precision: precision, weights: weights)).logits.value
+  }
 
   /// Fills the weights that `names` selects by the family's initial distribution, leaving the others as they are.
   func initialize(seed: UInt64, where selected: (WeightBinding) -> Bool) {

@@ -1,6 +1,8 @@
+import Autograd
 import Datasets
 import Models
 import Objectives
+import Tensors
 
 /// Something that knows what a student should answer.
 ///
@@ -31,6 +33,9 @@ public final class ResidentTeacher: Teacher {
   /// What messages call it: the chain file's reference.
   public let name: String
   private let model: any Model
+  private let precision: Precision
+  /// Never outdated: the weights do not change.
+  private let weights = BF16Weights()
   private let train: any ExampleSource
   private let validation: any ExampleSource
 
@@ -38,10 +43,15 @@ public final class ResidentTeacher: Teacher {
   ///   - model: frozen from here on.
   ///   - train: the training examples in the teacher's own tokens, in the order of the student's.
   ///   - validation: likewise.
-  public init(name: String, model: any Model, train: any ExampleSource, validation: any ExampleSource) {
+  ///   - precision: of its matrix multiplies.
+  public init(
+    name: String, model: any Model, train: any ExampleSource, validation: any ExampleSource,
+    precision: Precision = .fp32
+  ) {
     precondition(model.parameters.allSatisfy { $0.gradient == nil }, "a teacher's weights are not trained")
     self.name = name
     self.model = model
+    self.precision = precision
     self.train = train
     self.validation = validation
   }
@@ -50,6 +60,7 @@ public final class ResidentTeacher: Teacher {
   public var parameterCount: Int { model.parameterCount }
 
   public func signals(for samples: [Int], in split: Split) -> TeacherSignals {
-    TeacherSignals(logits: model.logits((split == .train ? train : validation).batch(samples)))
+    let batch = (split == .train ? train : validation).batch(samples)
+    return TeacherSignals(logits: model.logits(batch, precision: precision, weights: weights))
   }
 }

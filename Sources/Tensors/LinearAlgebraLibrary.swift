@@ -1,5 +1,6 @@
-import COpenBLAS
 import CKernels
+import COneDNN
+import COpenBLAS
 
 #if canImport(Glibc)
   import Glibc
@@ -13,8 +14,17 @@ public enum LinearAlgebraLibrary {
   /// Build options and version of OpenBLAS as it says them.
   public static var configuration: String { openblas_get_config().map { String(cString: $0) } ?? "unknown" }
 
-  /// Threads that a matrix multiply uses.
-  public static func setThreads(_ count: Int) { openblas_set_num_threads(numericCast(max(1, count))) }
+  /// Threads that a matrix multiply uses, in OpenBLAS and in oneDNN.
+  public static func setThreads(_ count: Int) {
+    openblas_set_num_threads(numericCast(max(1, count)))
+    BF16Products.setThreads(max(1, count))
+  }
+
+  /// The version of oneDNN, such as "2.6.3".
+  public static var oneDNNVersion: String {
+    guard let version = dnnl_version() else { return "unknown" }
+    return "\(version.pointee.major).\(version.pointee.minor).\(version.pointee.patch)"
+  }
 
   /// The number of threads that a matrix multiply uses now.
   public static var threads: Int { Int(openblas_get_num_threads()) }
@@ -51,10 +61,11 @@ public enum LinearAlgebraLibrary {
     execv("/proc/self/exe", &arguments)
   }
 
-  /// Measured float32 matrix multiply rate of the calling thread's setting, GFLOP/s, best of a few 512³ products.
-  public static func measureGigaflops() -> Double {
+  /// Measured matrix multiply rate of the calling thread's setting, GFLOP/s, best of a few 512³ products.
+  public static func measureGigaflops(_ precision: Precision = .fp32) -> Double {
     let n = 512
-    let (a, b) = (Tensor(repeating: 0.5, [n, n]), Tensor(repeating: 0.25, [n, n]))
+    var (a, b) = (Tensor(repeating: 0.5, [n, n]), Tensor(repeating: 0.25, [n, n]))
+    if precision == .bf16 { (a, b) = (a.bf16(), b.bf16()) }
     let c = Tensor(uninitialized: [n, n])
     var best = 0.0
     for _ in 0..<8 {

@@ -59,6 +59,12 @@ public struct Tensor: @unchecked Sendable {
     return (storage.address + byteOffset).assumingMemoryBound(to: Float.self)
   }
 
+  /// The elements as bf16 bit patterns; valid while the tensor is held.
+  public var bf16Words: UnsafeMutablePointer<UInt16> {
+    precondition(dtype == .bfloat16, "a \(dtype.rawValue) tensor was used as BF16")
+    return (storage.address + byteOffset).assumingMemoryBound(to: UInt16.self)
+  }
+
   /// All elements as float32, in place; valid while the tensor is held.
   public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 

@@ -24,6 +24,7 @@ public final class Trainer {
   private let train: any ExampleSource
   private let exchange: GradientExchange
   private let lengths: [Int32]
+  private let weights = BF16Weights()
   /// Whether any rank has been asked to stop; all ranks know it after the same step.
   public private(set) var isStopRequested = false
 
@@ -61,6 +62,8 @@ public final class Trainer {
     let count = configuration.accumulation
     let parts = Sampler.partition(batch, lengths: lengths, parts: communicator.size * count)
     exchange.begin()
+    // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
+    weights.outdate()
     var sums = [0.0, 0.0]
     for micro in 0..<count {
       let samples = parts[micro * communicator.size + communicator.rank]
@@ -97,7 +100,7 @@ public final class Trainer {
     _ samples: [Int], _ signals: TeacherSignals?, step: Int, denominator: Int, isLast: Bool
   ) throws -> DistillationObjective.Value {
     let batch = train.batch(samples)
-    let tape = Tape(recording: true)
+    let tape = Tape(recording: true, precision: configuration.precision, weights: weights)
     let context = ForwardContext(
       tape: tape,
       dropout: DropoutSource(
@@ -124,6 +127,9 @@ public final class Trainer {
 
   /// The student's metrics on a split; collective.
   public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
-    try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { student.logits(data.batch($0)) }
+    weights.outdate()
+    return try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) {
+      student.logits(data.batch($0), precision: configuration.precision, weights: weights)
+    }
   }
 }

@@ -1,6 +1,7 @@
 import Objectives
 import Optimizers
 import Platform
+import Tensors
 
 /// Everything that decides what a training step computes, with no value left open.
 public struct TrainingConfiguration: Sendable, Equatable {
@@ -34,6 +35,8 @@ public struct TrainingConfiguration: Sendable, Equatable {
   public var groupByLength: Bool
   /// Replaces the dropout probabilities of the model's configuration; nil keeps them.
   public var dropout: Double?
+  /// Of matrix multiplies; weights, their updates and all sums are float32 in either.
+  public var precision: Precision
   /// When the validation split is evaluated, besides the end of the run.
   public var evaluation: Interval
   /// What decides which student is the best, and when to stop.
@@ -53,9 +56,9 @@ public struct TrainingConfiguration: Sendable, Equatable {
   public init(
     seed: UInt64, totalSteps: Int, batchSize: Int, accumulation: Int = 1, objective: DistillationObjective,
     optimizer: AdamWConfiguration = AdamWConfiguration(), maximumGradientNorm: Double? = 1, schedule: Schedule,
-    shuffle: Bool = true, groupByLength: Bool = true, dropout: Double? = nil, evaluation: Interval = .epoch,
-    metric: Metric = .accuracy, patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2,
-    loggingSteps: Int = 1, bucketBytes: Int = 25 << 20
+    shuffle: Bool = true, groupByLength: Bool = true, dropout: Double? = nil,
+    precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy, patience: Int? = nil,
+    saveSteps: Int? = nil, saveTotalLimit: Int = 2, loggingSteps: Int = 1, bucketBytes: Int = 25 << 20
   ) {
     self.seed = seed
     self.totalSteps = totalSteps
@@ -68,6 +71,7 @@ public struct TrainingConfiguration: Sendable, Equatable {
     self.shuffle = shuffle
     self.groupByLength = groupByLength
     self.dropout = dropout
+    self.precision = precision
     self.evaluation = evaluation
     self.metric = metric
     self.patience = patience
@@ -86,7 +90,8 @@ public struct TrainingConfiguration: Sendable, Equatable {
       "kd_weight": .double(objective.distillationWeight), "temperature": .double(objective.temperature),
       "learning_rate": .double(schedule.peak), "schedule": .string(schedule.kind.rawValue),
       "warmup_steps": .int(schedule.warmup), "shuffle": .bool(shuffle), "group_by_length": .bool(groupByLength),
-      "dropout": dropout.map(JSON.double) ?? .null, "metric": .string(metric.rawValue),
+      "dropout": dropout.map(JSON.double) ?? .null, "precision": .string(precision.rawValue),
+      "metric": .string(metric.rawValue),
       "evaluation": evaluation == .epoch ? "epoch" : .string("\(evaluation)"),
       "early_stopping_patience": patience.map(JSON.int) ?? .null,
       "optimizer": [

@@ -6,6 +6,7 @@ import Objectives
 import Optimizers
 import Platform
 import Teachers
+import Tensors
 import TestSupport
 import Testing
 
@@ -14,22 +15,26 @@ import Testing
 extension RankTests {
   /// Training must not know how many ranks it runs on.
   @Suite(.timeLimit(.minutes(2))) struct TrainingTests {
-    func configuration(steps: Int = 6, batch: Int = 5, accumulation: Int = 1, bucketBytes: Int = 4096)
-      -> TrainingConfiguration
-    {
+    func configuration(
+      steps: Int = 6, batch: Int = 5, accumulation: Int = 1, bucketBytes: Int = 4096,
+      precision: Precision = .fp32
+    ) -> TrainingConfiguration {
       TrainingConfiguration(
         seed: 7, totalSteps: steps, batchSize: batch, accumulation: accumulation,
         objective: DistillationObjective(crossEntropyWeight: 0.4, distillationWeight: 0.6, temperature: 2),
         optimizer: AdamWConfiguration(weightDecay: 0.01),
-        schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: steps), bucketBytes: bucketBytes)
+        schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: steps), precision: precision,
+        bucketBytes: bucketBytes)
     }
 
     func trainer(_ configuration: TrainingConfiguration, count: Int, on communicator: any Communicator) throws -> Trainer {
       let data = try TinyTask.data(count)
       let teacher = ResidentTeacher(
-        name: "teacher", model: try TinyTask.model(hidden: 16, layers: 2, seed: 9), train: data, validation: data)
+        name: "teacher", model: try TinyTask.model(hidden: 16, layers: 2, seed: 9), train: data, validation: data,
+        precision: configuration.precision)
+      let hidden = configuration.precision == .bf16 ? 16 : 8
       return Trainer(
-        configuration, student: try TinyTask.model(hidden: 8, layers: 2), teacher: teacher, train: data,
+        configuration, student: try TinyTask.model(hidden: hidden, layers: 2), teacher: teacher, train: data,
         on: communicator)
     }
 
@@ -64,6 +69,22 @@ extension RankTests {
         let difference = zip(a.tensor.array, b.tensor.array).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
         #expect(difference.squareRoot() <= 2e-3 * b.tensor.sumOfSquares.squareRoot(), "\(a.name)")
       }
+    }
+
+    @Test(arguments: [1, 2]) func `training in bf16 is that of one rank to the rounding of operands`(
+      accumulation: Int
+    ) throws {
+      let solo = try trainer(configuration(precision: .bf16), count: 13, on: SoloCommunicator())
+      let reference = try records(solo, count: 13)
+      let shared = try trainer(configuration(accumulation: accumulation, precision: .bf16), count: 13, on: world)
+      let mine = try records(shared, count: 13)
+      for (a, b) in zip(mine, reference) {
+        // Forward passes of a row are the same on any rank; sums over rows differ in order only, but a weight that
+        // falls on the other side of a rounding boundary differs by 2⁻⁸ in the next step.
+        #expect(abs(a.loss - b.loss) <= 5e-3 * abs(b.loss), "step \(a.step)")
+        #expect(abs(a.gradientNorm - b.gradientNorm) <= 2e-2 * abs(b.gradientNorm), "step \(a.step)")
+      }
+      #expect(abs(mine[0].loss - reference[0].loss) <= 1e-5 * reference[0].loss)
     }
 
     @Test func `fewer examples than ranks still train, each counted once`() throws {

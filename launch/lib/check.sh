@@ -75,7 +75,7 @@ distillation_chain:
     task: {kind: classification, text: sentence, label: label, labels: [negative, positive]}
     max_length: 64
     seed: 3
-  defaults: {batch_size: 16, max_steps: 12, learning_rate: 1e-3}
+  defaults: {batch_size: 16, max_steps: 12, learning_rate: 1e-3, precision: fp32}
   steps:
     - step_id: first
       teacher: null

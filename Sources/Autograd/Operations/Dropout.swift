@@ -11,7 +11,7 @@ extension Tape {
   ///   - probability: p, in 0 ..< 1. Srivastava et al. (2014).
   public func dropout(_ x: Variable, offsets: [Int32], keys: [UInt32], probability: Float) -> Variable {
     let mask = DropoutMask(offsets: offsets, keys: keys, probability: probability)
-    return record(mask.apply(to: x.value), from: [x], DropoutOperation(x: x, mask: mask))
+    return record(mask.apply(to: x.value), from: [x], DropoutOperation(x: x.place, mask: mask))
   }
 }
 
@@ -28,7 +28,7 @@ struct DropoutMask {
 }
 
 struct DropoutOperation: Operation {
-  let x: Variable
+  let x: VariablePlace
   let mask: DropoutMask
 
   // The mask is computed again instead of being stored: dx = dropout(dy) with the same keys.

@@ -32,13 +32,13 @@ extension Tape {
     return record(
       y, from: [x] + (residual.map { [$0] } ?? []),
       LayerNormOperation(
-        x: x, residual: residual, sum: sum, statistics: statistics, gamma: gamma, beta: beta))
+        x: x.place, residual: residual?.place, sum: sum, statistics: statistics, gamma: gamma, beta: beta))
   }
 }
 
 struct LayerNormOperation: Operation {
-  let x: Variable
-  let residual: Variable?
+  let x: VariablePlace
+  let residual: VariablePlace?
   let sum: Tensor
   let statistics: Tensor
   let gamma: Parameter

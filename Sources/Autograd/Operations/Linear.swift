@@ -9,14 +9,30 @@ extension Tape {
   ///   - weight: [out, in].
   ///   - bias: [out], or nil.
   /// - Returns: [R, out].
+  /// On a tape of precision bf16 x, W and, in the backward pass, dy are rounded to bf16; sums, y and all gradients are
+  /// float32. Layers below 16 inputs or outputs, such as a classifier's last, stay in float32.
   public func linear(_ x: Variable, weight: Parameter, bias: Parameter?) -> Variable {
+    precondition(
+      x.value.columns == weight.value.columns && (bias?.count ?? weight.value.rows) == weight.value.rows,
+      "linear of \(x.shape) with weight \(weight.shape) and bias \(bias.map { "\($0.shape)" } ?? "none")")
+    // By the weight's shape alone: the rows of a rank's batch must not decide how a product is rounded.
+    if precision == .bf16, min(weight.value.rows, weight.value.columns) >= 16 {
+      return roundedLinear(x, weight: weight, bias: bias)
+    }
     let y = Tensor(uninitialized: [x.value.rows, weight.value.rows])
     matrixMultiply(x.value, weight.value, transposeB: true, into: y)
-    if let bias {
-      precondition(bias.count == y.columns, "bias \(bias.shape) for an output \(y.shape)")
-      rtk_add_bias(y.floats, bias.value.floats, y.rows, y.columns)
-    }
+    if let bias { rtk_add_bias(y.floats, bias.value.floats, y.rows, y.columns) }
     return record(y, from: [x], LinearOperation(x: x, weight: weight, bias: bias))
+  }
+
+  private func roundedLinear(_ x: Variable, weight: Parameter, bias: Parameter?) -> Variable {
+    let (rounded, copy) = (x.value.bf16WithPaddedRows(), weights.copy(of: weight))
+    let padded = Tensor(uninitialized: [rounded.rows, weight.value.rows])
+    matrixMultiply(rounded, copy, transposeB: true, into: padded)
+    let y = padded.rows(0..<x.value.rows)
+    if let bias { rtk_add_bias(y.floats, bias.value.floats, y.rows, y.columns) }
+    return record(
+      y, from: [x], RoundedLinearOperation(x: x.place, rounded: rounded, copy: copy, weight: weight, bias: bias))
   }
 }
 
@@ -35,6 +51,31 @@ struct LinearOperation: Operation {
       let dx = Tensor(uninitialized: x.shape)
       matrixMultiply(dy, weight.value, into: dx)
       gradients.add(dx, to: x)
+    }
+  }
+}
+
+/// The linear layer in bf16: x is kept in the rounded form that the product read, with its rows of zeros.
+struct RoundedLinearOperation: Operation {
+  let x: VariablePlace
+  let rounded: Tensor
+  let copy: Tensor
+  let weight: Parameter
+  let bias: Parameter?
+
+  var parameters: [Parameter] { bias.map { [weight, $0] } ?? [weight] }
+
+  // As above; dy is rounded once for both products. Rows of zeros add nothing to dW and give rows of dx nobody reads.
+  func backward(_ dy: Tensor, _ gradients: inout Gradients) {
+    if let db = bias?.gradient { rtk_column_sums(db.floats, dy.floats, dy.rows, dy.columns) }
+    let wantsInput = gradients.wants(x)
+    guard weight.gradient != nil || wantsInput else { return }
+    let dyRounded = dy.bf16WithPaddedRows()
+    if let dw = weight.gradient { matrixMultiply(dyRounded, transposeA: true, rounded, into: dw, accumulate: true) }
+    if wantsInput {
+      let dx = Tensor(uninitialized: [dyRounded.rows, rounded.columns])
+      matrixMultiply(dyRounded, copy, into: dx)
+      gradients.add(dx.rows(0..<dy.rows), to: x)
     }
   }
 }

@@ -10,12 +10,12 @@ extension Tape {
   public func selectRows(_ x: Variable, _ rows: [Int32]) -> Variable {
     let y = Tensor(uninitialized: [rows.count, x.value.columns])
     rtk_gather_rows(y.floats, x.value.floats, rows, rows.count, x.value.columns)
-    return record(y, from: [x], SelectRowsOperation(x: x, rows: rows))
+    return record(y, from: [x], SelectRowsOperation(x: x.place, rows: rows))
   }
 }
 
 struct SelectRowsOperation: Operation {
-  let x: Variable
+  let x: VariablePlace
   let rows: [Int32]
 
   // dx = 0 but for dx[rows[r]] += dy[r]

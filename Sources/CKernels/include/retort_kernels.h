@@ -20,6 +20,9 @@ int rtk_select_isa(const char *name_or_null);
 const char *rtk_isa_name(void);
 // Whether the CPU can run the named set.
 bool rtk_isa_supported(const char *name);
+// Whether the CPU multiplies bf16 natively (AVX512_BF16, which every CPU with AMX has too); false while a lesser
+// instruction set than avx512 is in use.
+bool rtk_has_native_bf16(void);
 
 // ---- elementwise --------------------------------------------------------------------------------
 

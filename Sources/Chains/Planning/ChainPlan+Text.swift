@@ -17,7 +17,7 @@ extension ChainPlan {
         "  data      \(grouped(train.count)) training and "
           + "\(grouped(data[step.index].student.validation.count)) validation examples",
         "  loss      ce_weight \(values.ce), kd_weight \(values.kd), temperature \(step.hyperparameters.temperature)",
-        "  output    \(step.outputDirectory)",
+        "  precision \(precision(of: step).rawValue)", "  output    \(step.outputDirectory)",
       ]
     }
     return lines.joined(separator: "\n")
@@ -33,6 +33,7 @@ extension ChainPlan {
             "step_id": .string(step.id), "teacher": step.teacher.map { .string($0.reference) } ?? .null,
             "student": .string(step.student.configuration.shapeText),
             "parameters": .int(step.student.parameterCount), "output_dir": .string(step.outputDirectory),
+            "precision": .string(precision(of: step).rawValue),
             "examples": .int(data[step.index].student.train.count), "configuration": step.configuration.resolved,
           ]
         }),

@@ -16,6 +16,8 @@ public struct ChainPlan {
   public let labels: LabelNames
   /// Remarks and warnings, with figure and remedy.
   public let warnings: [String]
+  /// What `precision: auto` means here: bf16 where the CPU of every rank multiplies it natively, else fp32.
+  public let automaticPrecision: Precision
   let locator: ModelLocator
   let registry: DataRegistry
   /// The data of each step in the student's form, and in the teacher's.
@@ -48,11 +50,13 @@ public struct ChainPlan {
     }
     let registry = DataRegistry(
       files, task: task, labels: classes.set, cacheDirectory: cacheDirectory, on: communicator)
+    let native: Precision = try communicator.all(Precision.native == .bf16) ? .bf16 : .fp32
     var warnings = chain.advice()
     var data: [(student: SplitData, teacher: SplitData?)] = []
     for (index, step) in steps.enumerated() {
       warnings += try communicator.agree {
-        try Preflight.check(step, chain, labels: classes.names, kind: task.kind, readsIDs: readsIDs)
+        try Preflight.check(
+          step, chain, labels: classes.names, kind: task.kind, readsIDs: readsIDs, native: native)
       }
       let opened = try open(step, registry)
       try communicator.agree { try Preflight.check(step, opened.student.columns) }
@@ -61,8 +65,8 @@ public struct ChainPlan {
     }
     warnings += registry.notes
     return ChainPlan(
-      chain: chain, steps: steps, labels: classes.names, warnings: warnings, locator: locator, registry: registry,
-      data: data)
+      chain: chain, steps: steps, labels: classes.names, warnings: warnings, automaticPrecision: native,
+      locator: locator, registry: registry, data: data)
   }
 
   private static func open(_ step: ResolvedStep, _ registry: DataRegistry) throws
@@ -74,6 +78,15 @@ public struct ChainPlan {
     }
     let student = try data(step.student.tokenizer, step.student.configuration)
     return (student, try step.teacher.map { try data($0.tokenizer, $0.configuration) })
+  }
+
+  /// The precision of a step's matrix multiplies, its teacher's included.
+  func precision(of step: ResolvedStep) -> Precision {
+    switch step.hyperparameters.precision {
+    case .auto: automaticPrecision
+    case .fp32: .fp32
+    case .bf16: .bf16
+    }
   }
 
   /// The directory of a model: its own, or the output of the step that makes it.

@@ -1,6 +1,7 @@
 import Datasets
 import Models
 import Platform
+import Tensors
 import Training
 
 /// The checks and the advice before a chain runs.
@@ -11,14 +12,15 @@ enum Preflight {
 
   /// The advice on one step, with figure and remedy; throws `.preflight` or `.input` for what cannot work.
   static func check(
-    _ step: ResolvedStep, _ chain: ChainConfiguration, labels: LabelNames, kind: TaskKind, readsIDs: Bool
+    _ step: ResolvedStep, _ chain: ChainConfiguration, labels: LabelNames, kind: TaskKind, readsIDs: Bool,
+    native: Precision
   ) throws -> [String] {
     let source = step.configuration.source
     var warnings: [String] = []
-    if step.hyperparameters.precision == .bf16 {
-      throw RetortError(
-        .configuration, "precision bf16 is not built in this version",
-        at: source.location(of: "hyperparams.precision"), remedy: "use auto or fp32")
+    if step.hyperparameters.precision == .bf16, native == .fp32 {
+      warnings.append(
+        "\(source.location(of: "hyperparams.precision")): bf16 is not native to the CPU of every rank and slower there "
+          + "than fp32; use auto or fp32")
     }
     for (configuration, reference, key) in models(of: step) {
       let location = source.location(of: key)

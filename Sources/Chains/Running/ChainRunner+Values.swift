@@ -3,6 +3,7 @@ import Objectives
 import Optimizers
 import Platform
 import Safetensors
+import Tensors
 import Training
 
 extension ChainRunner {
@@ -16,11 +17,12 @@ extension TrainingConfiguration {
   /// The values that a step really trains with, everything resolved.
   ///
   /// - Parameters:
+  ///   - precision: what the values' own stands for.
   ///   - hasTeacher: without one only the cross-entropy counts.
   ///   - examples: of the training split.
   init(
-    _ values: Hyperparameters, kind: TaskConfiguration.Kind, hasTeacher: Bool, examples: Int, seed: UInt64,
-    parallel: ParallelConfiguration
+    _ values: Hyperparameters, precision: Precision, kind: TaskConfiguration.Kind, hasTeacher: Bool, examples: Int,
+    seed: UInt64, parallel: ParallelConfiguration
   ) {
     let perEpoch = (examples + values.batchSize - 1) / values.batchSize
     let total = values.maxSteps ?? max(1, Int((values.trainEpochs * Double(perEpoch)).rounded(.up)))
@@ -40,7 +42,8 @@ extension TrainingConfiguration {
       maximumGradientNorm: values.optimizer.maxGradientNorm,
       schedule: Schedule(
         values.schedule, peak: values.learningRate, warmup: min(total, values.warmup.steps(of: total)), total: total),
-      shuffle: values.shuffle, groupByLength: values.groupByLength, dropout: values.dropout, evaluation: interval,
+      shuffle: values.shuffle, groupByLength: values.groupByLength, dropout: values.dropout,
+      precision: precision, evaluation: interval,
       metric: values.metric(for: kind),
       patience: values.earlyStoppingPatience, saveSteps: values.saveSteps,
       saveTotalLimit: values.saveTotalLimit ?? .max, loggingSteps: values.loggingSteps,

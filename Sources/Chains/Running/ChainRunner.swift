@@ -155,7 +155,7 @@ public final class ChainRunner {
       "student_tokenizer": step.student.tokenizer.map { .string($0.tokenizer.digest) } ?? .null,
       "train": .string(data.student.train.digest), "validation": .string(data.student.validation.digest),
       "labels": .array(plan.labels.names.map(JSON.string)), "max_length": step.maxLength.map(JSON.int) ?? .null,
-      "precision": "fp32", "values": .object(try configuration(of: step).json),
+      "precision": .string(plan.precision(of: step).rawValue), "values": .object(try configuration(of: step).json),
     ]
     switch step.student.origin {
     case .random: object["student_base"] = "random"
@@ -173,8 +173,8 @@ public final class ChainRunner {
 
   private func configuration(of step: ResolvedStep) throws -> TrainingConfiguration {
     TrainingConfiguration(
-      step.hyperparameters, kind: plan.chain.metadata.task.kind, hasTeacher: step.teacher != nil,
-      examples: plan.data[step.index].student.train.count,
+      step.hyperparameters, precision: plan.precision(of: step), kind: plan.chain.metadata.task.kind,
+      hasTeacher: step.teacher != nil, examples: plan.data[step.index].student.train.count,
       seed: plan.chain.metadata.seed, parallel: plan.chain.parallel)
   }
 
@@ -186,7 +186,8 @@ public final class ChainRunner {
       try ModelLoader.load(directory: plan.directory(of: teacher.place), labels: plan.labels)
     }
     return ResidentTeacher(
-      name: teacher.reference, model: loaded.model, train: data.train, validation: data.validation)
+      name: teacher.reference, model: loaded.model, train: data.train, validation: data.validation,
+      precision: plan.precision(of: step))
   }
 
   private func loadStudent(_ step: ResolvedStep, _ data: SplitData) throws -> LoadedModel {

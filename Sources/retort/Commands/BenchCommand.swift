@@ -20,14 +20,14 @@ struct BenchCommand: RankCommand {
   @Option(help: "Timed steps.") var steps = 8
   @Option(help: "Steps before them.") var warmup = 2
   @Option(help: "How often the timed steps are done.") var epochs = 1
-  @Option(help: "auto or fp32.") var precision: PrecisionOption = .auto
+  @Option(help: "fp32, bf16, or auto: bf16 where the CPU multiplies it natively.")
+  var precision: PrecisionOption = .auto
   @Option(help: "A file with one real length a line.") var lengths: String?
 
   func validate() throws {
     for name in work where !BenchmarkWork.all.contains(where: { $0.name == name }) {
       throw ValidationError("no work \"\(name)\"; there are \(BenchmarkWork.all.map(\.name).joined(separator: ", "))")
     }
-    if precision == .bf16 { throw ValidationError("precision bf16 is not built in this version; use auto or fp32") }
     for (name, value, least) in [
       ("--batch", batch, 1), ("--seq", seq, 1), ("--steps", steps, 1), ("--warmup", warmup, 0), ("--epochs", epochs, 1),
     ] where value < least {
@@ -40,6 +40,7 @@ struct BenchCommand: RankCommand {
     var options = BenchmarkOptions()
     (options.batch, options.sequence, options.steps) = (batch, seq, steps)
     (options.warmup, options.epochs) = (warmup, epochs)
+    options.precision = try precision.resolved(on: communicator)
     options.lengths = try communicator.agree { try lengths.map(BenchCommand.readLengths) }
     for name in work.isEmpty ? BenchmarkWork.all.map(\.name) : work {
       guard let work = BenchmarkWork.all.first(where: { $0.name == name }) else { continue }

@@ -43,11 +43,19 @@ struct Examination {
     findings.append(("kernels", KernelSet.name))
     findings.append(
       ("OpenBLAS", "core type \(LinearAlgebraLibrary.coreName); \(LinearAlgebraLibrary.threads) threads a rank"))
-    try communicator.barrier()
-    let rate = LinearAlgebraLibrary.measureGigaflops()
-    let all = try communicator.allReduce(rate, .sum)
+    let native = try communicator.all(Precision.native == .bf16)
     findings.append(
-      ("matrix multiply", "\(fixed(rate, 0)) GFLOP/s f32 on rank 0, \(fixed(all, 0)) on all ranks together"))
+      ("oneDNN", "\(LinearAlgebraLibrary.oneDNNVersion); precision auto is \(native ? "bf16" : "fp32") here"))
+    for precision in native ? Precision.allCases : [.fp32] {
+      try communicator.barrier()
+      let rate = LinearAlgebraLibrary.measureGigaflops(precision)
+      let all = try communicator.allReduce(rate, .sum)
+      findings.append(
+        (
+          "matrix multiply \(precision.rawValue)",
+          "\(fixed(rate, 0)) GFLOP/s on rank 0, \(fixed(all, 0)) on all ranks together"
+        ))
+    }
     if let better = LinearAlgebraLibrary.betterCoreType {
       remedies.append(
         "OpenBLAS runs the kernels for \(LinearAlgebraLibrary.coreName) on a CPU with AVX-512, at about half the "

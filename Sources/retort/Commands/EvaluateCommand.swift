@@ -23,8 +23,9 @@ struct EvaluateCommand: RankCommand {
     let (model, tokenizer) = try options.load(on: communicator)
     let examples = try options.open(
       data, label: label, needsLabels: true, for: model, tokenizer, on: communicator)
+    let logits = try options.logits(of: model.model, on: communicator)
     let result = try Evaluator.evaluate(examples, classCount: model.model.classCount, on: communicator) {
-      model.model.logits(examples.batch($0))
+      logits(examples.batch($0))
     }
     guard communicator.isFirst else { return }
     Terminal.write((json ? object(result).text() : text(result, model.labels)) + "\n")

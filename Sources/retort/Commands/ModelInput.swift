@@ -1,9 +1,11 @@
 import ArgumentParser
 import Chains
+import Autograd
 import Collectives
 import Datasets
 import Models
 import Platform
+import Tensors
 import Tokenizers
 
 /// The options by which `predict` and `evaluate` name a model and its columns.
@@ -12,11 +14,11 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The column of the text (default: text or sentence).") var text: String?
   @Option(help: "The column of the second text of a pair.") var textPair: String?
   @Option(help: "Tokens of an example at most (default: the model's positions).") var maxLength: Int?
-  @Option(help: "auto or fp32.") var precision: PrecisionOption = .auto
+  @Option(help: "fp32, bf16, or auto: bf16 where the CPU multiplies it natively.")
+  var precision: PrecisionOption = .auto
   @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
 
   func validate() throws {
-    if precision == .bf16 { throw ValidationError("precision bf16 is not built in this version; use auto or fp32") }
     if let maxLength, maxLength < 1 { throw ValidationError("--max-length is at least 1, not \(maxLength)") }
   }
 
@@ -26,6 +28,12 @@ struct ModelOptions: ParsableArguments {
       let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
       return (try ModelLoader.load(directory: directory), try loadTokenizer(fromModelDirectory: directory))
     }
+  }
+
+  /// The logits of a batch as a function of the model, in the wanted precision; collective.
+  func logits(of model: any Model, on communicator: any Communicator) throws -> (Batch) -> Tensor {
+    let (precision, weights) = (try precision.resolved(on: communicator), BF16Weights())
+    return { model.logits($0, precision: precision, weights: weights) }
   }
 
   /// Opens a data file as the model reads it; collective.

@@ -29,11 +29,12 @@ struct PredictCommand: RankCommand {
       input, label: nil, needsLabels: false, for: model, tokenizer, on: communicator)
     let shards = Sampler.evaluationShards(
       count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64, batchTokens: 4096)
+    let logits = try options.logits(of: model.model, on: communicator)
     var answers: [(Int, String)] = []
     for samples in shards[communicator.rank] {
-      let logits = model.model.logits(data.batch(samples))
+      let values = logits(data.batch(samples))
       for (row, sample) in samples.enumerated() {
-        answers.append((sample, answer(logits.rows(row..<row + 1), model.labels)))
+        answers.append((sample, answer(values.rows(row..<row + 1), model.labels)))
       }
     }
     let text = answers.map { "\($0.0) \($0.1)\n" }.joined()

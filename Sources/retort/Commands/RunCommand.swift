@@ -3,12 +3,22 @@ import Chains
 import Collectives
 import Datasets
 import Platform
+import Tensors
 
 extension LogFormat: ExpressibleByArgument {}
 
 /// The number format of a command.
 enum PrecisionOption: String, CaseIterable, ExpressibleByArgument {
   case auto, fp32, bf16
+
+  /// What it stands for: auto is bf16 where the CPU of every rank multiplies it natively. Collective.
+  func resolved(on communicator: any Communicator) throws -> Precision {
+    switch self {
+    case .auto: try communicator.all(Precision.native == .bf16) ? .bf16 : .fp32
+    case .fp32: .fp32
+    case .bf16: .bf16
+    }
+  }
 }
 
 struct RunCommand: RankCommand {
@@ -33,7 +43,7 @@ struct RunCommand: RankCommand {
   @Flag(help: "Validates, resolves, runs the preflight and prints the plan; writes nothing.") var dryRun = false
   @Option(help: "plain (for people) or json (an object a line).") var logFormat: LogFormat = .plain
   @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
-  @Option(help: "Overrides the precision of every step: auto, fp32.") var precision: PrecisionOption?
+  @Option(help: "Overrides the precision of every step: auto, fp32, bf16.") var precision: PrecisionOption?
 
   func run(on communicator: any Communicator) throws {
     let configuration = try communicator.agree {

@@ -1,0 +1,12 @@
+import CKernels
+
+/// The number format of the operands of matrix multiplies; sums, and everything else, are float32 in both.
+public enum Precision: String, Sendable, CaseIterable {
+  /// 24-bit significands.
+  case fp32
+  /// The upper half of float32: 8-bit significands, rounded to nearest even.
+  case bf16
+
+  /// The faster one on this machine: bf16 where the CPU multiplies it natively and oneDNN makes use of that.
+  public static var native: Precision { rtk_has_native_bf16() && BF16Products.areNative ? .bf16 : .fp32 }
+}

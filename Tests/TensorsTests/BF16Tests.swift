@@ -1,0 +1,100 @@
+import TestSupport
+import Testing
+
+@testable import Tensors
+
+/// Products of bf16 matrices. On a CPU for which oneDNN has none, the same tests hold the way through float32.
+@Suite(.timeLimit(.minutes(2))) struct BF16Tests {
+  /// The largest |got − want| / (1 + Σ|a·b|) of C = A·B (+ 1), want being summed in double over the rounded operands.
+  func worstError(_ m: Int, _ n: Int, _ k: Int, _ transposeA: Bool, _ transposeB: Bool, _ accumulate: Bool) -> Double {
+    let a = randomTensor(transposeA ? [k, m] : [m, k], seed: 1).bf16()
+    let b = randomTensor(transposeB ? [n, k] : [k, n], seed: 2).bf16()
+    let c = Tensor(repeating: 1, [m, n])
+    matrixMultiply(a, transposeA: transposeA, b, transposeB: transposeB, into: c, accumulate: accumulate)
+    let (x, y, z) = (a.float32().array, b.float32().array, c.array)
+    var worst = 0.0
+    for i in 0..<m {
+      for j in 0..<n {
+        var (sum, size) = (accumulate ? 1.0 : 0, 1.0)
+        for l in 0..<k {
+          let term = Double(x[transposeA ? l * m + i : i * k + l]) * Double(y[transposeB ? j * k + l : l * n + j])
+          sum += term
+          size += abs(term)
+        }
+        worst = max(worst, abs(Double(z[i * n + j]) - sum) / size)
+      }
+    }
+    return worst
+  }
+
+  static let layouts = [(false, false), (true, false), (false, true), (true, true)]
+
+  @Test(arguments: layouts, [false, true])
+  func `products are sums in float32 of products of the rounded numbers`(layout: (Bool, Bool), accumulate: Bool) {
+    for (m, n, k) in [(1, 1, 1), (1, 50, 33), (16, 16, 16), (3, 5, 7), (48, 50, 50), (65, 31, 130), (160, 96, 64)] {
+      let error = worstError(m, n, k, layout.0, layout.1, accumulate)
+      #expect(error < 1e-6, "\(m)×\(n)×\(k): \(error)")
+    }
+  }
+
+  @Test func `a product without rows or over nothing is as in float32`() {
+    func empty(_ shape: Shape) -> Tensor { Tensor(uninitialized: shape, .bfloat16) }
+    matrixMultiply(empty([0, 4]), empty([4, 3]), into: .zeros([0, 3]))
+    let c = Tensor(repeating: 3, [2, 2])
+    matrixMultiply(empty([2, 0]), empty([0, 2]), into: c, accumulate: true)
+    #expect(c.array == [3, 3, 3, 3])
+    matrixMultiply(empty([2, 0]), empty([0, 2]), into: c)
+    #expect(c.array == [0, 0, 0, 0])
+  }
+
+  @Test func `a product that is used again gives the same bits`() {
+    let (a, b) = (randomTensor([48, 64], seed: 3).bf16(), randomTensor([64, 32], seed: 4).bf16())
+    let results = (0..<3).map { _ -> [Float] in
+      let c = Tensor(uninitialized: [48, 32])
+      matrixMultiply(a, b, into: c)
+      return c.array
+    }
+    #expect(results[0] == results[1] && results[0] == results[2])
+  }
+
+  @Test func `several threads may multiply at the same time`() async {
+    let (a, b) = (randomTensor([64, 128], seed: 5).bf16(), randomTensor([128, 64], seed: 6).bf16())
+    let want = Tensor(uninitialized: [64, 64])
+    matrixMultiply(a, b, into: want)
+    await withTaskGroup(of: Bool.self) { group in
+      for _ in 0..<4 {
+        group.addTask {
+          (0..<50).allSatisfy { _ in
+            let c = Tensor(uninitialized: [64, 64])
+            matrixMultiply(a, b, into: c)
+            return c.array == want.array
+          }
+        }
+      }
+      for await isSame in group { #expect(isSame) }
+    }
+  }
+
+  @Test func `more shapes than are kept still multiply`() {
+    for rows in 1...600 {
+      let c = Tensor(uninitialized: [rows, 1])
+      matrixMultiply(
+        Tensor(repeating: 1, [rows, 2]).bf16(), Tensor(repeating: 0.5, [2, 1]).bf16(), into: c)
+      #expect(c.floats[0] == 1 && c.floats[rows - 1] == 1)
+    }
+  }
+
+  @Test func `rounding to padded rows keeps the numbers and adds zeros`() {
+    let x = randomTensor([21, 3], seed: 7)
+    let padded = x.bf16WithPaddedRows()
+    #expect(padded.shape == [32, 3])
+    let values = padded.float32().array
+    #expect(Array(values[..<63]) == x.bf16().float32().array && values[63...].allSatisfy { $0 == 0 })
+    for (a, b) in zip(values, x.array) { #expect(abs(a - b) <= abs(b) / 256) }
+    #expect(Tensor.zeros([0, 3]).bf16WithPaddedRows().shape == [0, 3])
+    for rows in 0...5000 {
+      let size = RowPadding.padded(rows)
+      #expect(size >= rows && size - rows < max(16, rows / 15))
+    }
+  }
+}
