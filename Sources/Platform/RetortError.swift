@@ -51,8 +51,8 @@ extension RetortError: CustomStringConvertible {
   public var description: String {
     var text = location.map { "\($0): \(what)" } ?? what
     if let remedy {
-      // A key or a command keeps its spelling.
-      let isWord = remedy.prefix { $0 != " " }.allSatisfy { $0.isLetter || $0 == "," || $0 == "-" }
+      // A key, a path or an option keeps its spelling.
+      let isWord = !remedy.prefix { $0 != " " }.contains { "_/=.$-".contains($0) }
       text += ". " + (isWord ? remedy.prefix(1).uppercased() + remedy.dropFirst() : remedy)
     }
     return text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
