@@ -171,52 +171,14 @@ struct HeaderScanner {
       position += 1
       switch byte {
       case UInt8(ascii: "\""): return try decoded(out)
-      case UInt8(ascii: "\\"): out.append(contentsOf: Array(String(try escape()).utf8))
+      case UInt8(ascii: "\\"):
+        do { try JSONEscape.decode(bytes, at: &position, into: &out) } catch {
+          throw self.error("not valid JSON: \(error.what)")
+        }
       case 0..<0x20: throw error("not valid JSON: a control character in a string")
       default: out.append(byte)
       }
     }
     throw error("not valid JSON: a string has no end")
-  }
-
-  private mutating func escape() throws -> Unicode.Scalar {
-    guard position < bytes.count else { throw error("not valid JSON: a string has no end") }
-    let letter = bytes[position]
-    position += 1
-    switch letter {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return Unicode.Scalar(letter)
-    case UInt8(ascii: "b"): return "\u{8}"
-    case UInt8(ascii: "f"): return "\u{c}"
-    case UInt8(ascii: "n"): return "\n"
-    case UInt8(ascii: "r"): return "\r"
-    case UInt8(ascii: "t"): return "\t"
-    case UInt8(ascii: "u"): return try unicodeEscape()
-    default: throw error("not valid JSON: an unknown escape in a string")
-    }
-  }
-
-  private mutating func unicodeEscape() throws -> Unicode.Scalar {
-    let high = try fourHexDigits()
-    if let scalar = Unicode.Scalar(high) { return scalar }
-    // A surrogate: only a pair of them is a character.
-    guard (0xD800..<0xDC00).contains(high), bytes[position...].starts(with: "\\u".utf8) else {
-      throw error("not valid JSON: half a surrogate pair in a string")
-    }
-    position += 2
-    let low = try fourHexDigits()
-    guard (0xDC00..<0xE000).contains(low),
-      let scalar = Unicode.Scalar(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-    else { throw error("not valid JSON: half a surrogate pair in a string") }
-    return scalar
-  }
-
-  private mutating func fourHexDigits() throws -> UInt32 {
-    guard bytes.count - position >= 4 else { throw error("not valid JSON: a string has no end") }
-    let digits = bytes[position..<(position + 4)]
-    guard digits.allSatisfy({ Unicode.Scalar($0).properties.isASCIIHexDigit }),
-      let value = UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
-    else { throw error("not valid JSON: \\u without four hexadecimal digits") }
-    position += 4
-    return value
   }
 }

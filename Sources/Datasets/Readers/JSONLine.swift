@@ -1,3 +1,5 @@
+import Platform
+
 /// Reads one line of JSON Lines straight from its bytes: an object, of which only the wanted members are kept.
 ///
 /// The whole line is checked against RFC 8259. The bytes must be valid UTF-8.
@@ -224,42 +226,8 @@ extension JSONLine {
     throw failure("the line ends inside a string")
   }
 
+  /// What stands behind a backslash.
   private mutating func escape(into out: inout [UInt8]) throws(Failure) {
-    guard let byte = peek else { throw failure("the line ends inside a string") }
-    at += 1
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): out.append(byte)
-    case UInt8(ascii: "n"): out.append(0x0a)
-    case UInt8(ascii: "t"): out.append(0x09)
-    case UInt8(ascii: "r"): out.append(0x0d)
-    case UInt8(ascii: "b"): out.append(0x08)
-    case UInt8(ascii: "f"): out.append(0x0c)
-    case UInt8(ascii: "u"):
-      var code = try hexadecimal()
-      if (0xd800..<0xdc00).contains(code) {
-        guard peek == UInt8(ascii: "\\"), at + 1 < bytes.count, bytes[at + 1] == UInt8(ascii: "u") else {
-          throw failure("half of a surrogate pair")
-        }
-        at += 2
-        let low = try hexadecimal()
-        guard (0xdc00..<0xe000).contains(low) else { throw failure("half of a surrogate pair") }
-        code = 0x10000 + (code - 0xd800) << 10 + (low - 0xdc00)
-      }
-      guard let scalar = Unicode.Scalar(code) else { throw failure("half of a surrogate pair") }
-      out.append(contentsOf: UTF8.encode(scalar)!)
-    default: throw failure("an unknown escape in a string")
-    }
-  }
-
-  private mutating func hexadecimal() throws(Failure) -> UInt32 {
-    var code: UInt32 = 0
-    for _ in 0..<4 {
-      guard let byte = peek, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
-        throw failure("four hexadecimal digits were expected")
-      }
-      code = code << 4 | UInt32(digit)
-      at += 1
-    }
-    return code
+    do { try JSONEscape.decode(bytes, at: &at, into: &out) } catch { throw failure(error.what) }
   }
 }

@@ -185,52 +185,7 @@ extension OrderedJSON.Parser {
 
   /// What stands behind a backslash.
   private mutating func escape(into content: inout [UInt8]) throws {
-    guard index < bytes.count else { throw fault("a string has no end") }
-    let byte = bytes[index]
-    index += 1
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): content.append(byte)
-    case UInt8(ascii: "b"): content.append(0x08)
-    case UInt8(ascii: "f"): content.append(0x0c)
-    case UInt8(ascii: "n"): content.append(0x0a)
-    case UInt8(ascii: "r"): content.append(0x0d)
-    case UInt8(ascii: "t"): content.append(0x09)
-    case UInt8(ascii: "u"):
-      var value = try codeUnit()
-      if (0xd800..<0xdc00).contains(value) {
-        guard index + 2 <= bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else {
-          throw fault("half a surrogate pair")
-        }
-        index += 2
-        let low = try codeUnit()
-        guard (0xdc00..<0xe000).contains(low) else { throw fault("half a surrogate pair") }
-        value = 0x10000 + (value - 0xd800) << 10 + (low - 0xdc00)
-      }
-      guard let scalar = Unicode.Scalar(value) else { throw fault("half a surrogate pair") }
-      UTF8Text.append(scalar, to: &content)
-    default: throw fault("an unknown escape in a string")
-    }
-  }
-
-  /// Four hexadecimal digits.
-  private mutating func codeUnit() throws -> UInt32 {
-    var value: UInt32 = 0
-    for _ in 0..<4 {
-      guard index < bytes.count, let digit = hexadecimalValue(bytes[index]) else {
-        throw fault("four hexadecimal digits were expected")
-      }
-      value = value << 4 | digit
-      index += 1
-    }
-    return value
-  }
-
-  private func hexadecimalValue(_ byte: UInt8) -> UInt32? {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0"))
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(byte - UInt8(ascii: "a")) + 10
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt32(byte - UInt8(ascii: "A")) + 10
-    default: nil
-    }
+    let raw = UnsafeRawBufferPointer(bytes)
+    do { try JSONEscape.decode(raw, at: &index, into: &content) } catch { throw fault(error.what) }
   }
 }
