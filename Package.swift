@@ -84,6 +84,11 @@ let package = Package(
         "Platform",
       ]),
     tests("SafetensorsTests", ["Safetensors", "Tensors", "Platform"]),
+    tests(
+      "TeachersTests",
+      [
+        "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Collectives", "Tensors", "Platform",
+      ]),
     tests("TensorsTests", ["Tensors"]),
     tests("TokenizersTests", ["Tokenizers", "Platform"]),
     tests(

@@ -79,17 +79,24 @@ public final class Tape {
   public let precision: Precision
   /// The bf16 copies of weights that this pass uses.
   let weights: BF16Weights
+  /// Whether products are made so that what a sequence comes to does not depend, in any bit, on its batch.
+  public let hasIndependentRows: Bool
   private var entries: [(any Operation)?] = []
   private var uses: [ObjectIdentifier: Int] = [:]
 
   /// An empty tape; `recording: false` makes it one for inference.
   ///
-  /// - Parameter weights: copies that outlive the pass, from somebody who knows when the weights change; without them
-  ///   a pass in bf16 makes its own.
-  public init(recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights()) {
+  /// - Parameters:
+  ///   - weights: copies that outlive the pass, from somebody who knows when the weights change; without them a pass
+  ///     in bf16 makes its own.
+  ///   - independentRows: gives a sequence the same bits in every batch, at some cost in speed.
+  public init(
+    recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false
+  ) {
     isRecording = recording
     self.precision = precision
     self.weights = weights
+    hasIndependentRows = independentRows
   }
 
   /// A leaf that receives a gradient, for tests and for inputs that are trained.

@@ -91,9 +91,16 @@ public enum BenchmarkRun {
   private static func trainer(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: TokenizedDataset, _ communicator: any Communicator
   ) throws -> Trainer {
-    let teacher = ResidentTeacher(
+    let resident = ResidentTeacher(
       name: "teacher", model: try BenchmarkWork.model(work.teacher, seed: 1), train: data, validation: data,
       precision: options.precision)
+    // One epoch times the teacher in each step; with more, its signals are kept as in training, in memory alone.
+    let teacher: any Teacher =
+      options.epochs == 1
+      ? resident
+      : CachedTeacher(
+        resident, train: data, validation: data,
+        store: SignalStore(root: nil, key: Digest.of(work.name), width: resident.classCount))
     let total = options.warmup + options.epochs * options.steps
     let configuration = TrainingConfiguration(
       seed: 0, totalSteps: total, batchSize: options.batch * communicator.size,

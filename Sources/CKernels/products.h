@@ -1,4 +1,4 @@
-// Small matrix products for attention: C = alpha A·B or C += alpha A·B, in tiles of rows × vectors held in registers.
+// Small matrix products: C = alpha A·B or C += alpha A·B, in tiles of rows × vectors held in registers.
 
 typedef struct {
   const float *a;  // [M, K]: element (i, k) is a[i * a_row + k * a_column], so that a transpose is a matter of strides
@@ -114,4 +114,26 @@ static void transpose_rows(float *copy, size_t copy_row, const float *x, size_t 
       for (size_t r = 0; r < RTK_W && d + r < D; r++) vf_store(copy + (d + r) * copy_row + s, square[r]);
     }
   }
+}
+
+// Columns from ..< to of y = x Wᵀ. Packs W by panels of as many columns as a tile is wide and RTK_PANEL_DEPTH inputs.
+// Each element is one chain of multiply-adds over k in order, whatever tile it falls into: no row knows the others.
+#define RTK_PANEL_DEPTH 512
+
+static void linear_rows(float *y, const float *x, const float *w, size_t R, size_t K, size_t N, size_t from,
+                        size_t to) {
+  size_t widest = RTK_TILE_VECTORS * RTK_W, depth;
+  float *panel = aligned_alloc(64, RTK_PANEL_DEPTH * widest * sizeof(float));
+  if (!panel) abort();
+  for (size_t n = from; n < to; n += widest) {
+    size_t columns = rtk_least(widest, to - n);
+    for (size_t k = 0; k < K; k += depth) {
+      depth = even_part(K - k, RTK_PANEL_DEPTH);
+      transpose_rows(panel, rtk_round_up(columns), w + n * K + k, K, columns, depth);
+      multiply(&(product){
+        .a = x + k, .a_row = K, .a_column = 1, .b = panel, .b_row = rtk_round_up(columns), .c = y + n, .c_row = N,
+        .M = R, .K = depth, .N = columns, .alpha = 1, .accumulate = k > 0});
+    }
+  }
+  free(panel);
 }

@@ -41,6 +41,9 @@
     (float *y, float *sum, float *mean, float *rstd, const float *x, const float *residual, const float *gamma, \
      const float *beta, size_t R, size_t C, float eps), \
     (y, sum, mean, rstd, x, residual, gamma, beta, R, C, eps)) \
+  K(void, linear_rows, \
+    (float *y, const float *x, const float *w, size_t R, size_t K, size_t N, size_t from, size_t to), \
+    (y, x, w, R, K, N, from, to)) \
   K(void, softmax, (float *out, const float *x, size_t R, size_t C, float inverse_temperature), \
     (out, x, R, C, inverse_temperature)) \
   K(void, dropout, \

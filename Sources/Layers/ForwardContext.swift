@@ -62,11 +62,15 @@ public final class ForwardContext {
 
   /// A pass that records nothing and drops nothing.
   ///
-  /// - Parameter weights: copies that outlive the pass, see `Tape`.
+  /// - Parameters:
+  ///   - weights: copies that outlive the pass, see `Tape`.
+  ///   - independentRows: gives a sequence the same bits in every batch.
   public static func inference(
-    precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), capture: Capture = []
+    precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), capture: Capture = [],
+    independentRows: Bool = false
   ) -> ForwardContext {
-    ForwardContext(tape: Tape(recording: false, precision: precision, weights: weights), capture: capture)
+    let tape = Tape(recording: false, precision: precision, weights: weights, independentRows: independentRows)
+    return ForwardContext(tape: tape, capture: capture)
   }
 
   /// The next dropout place: its probability and keys, or nil when nothing is dropped there.

@@ -23,9 +23,14 @@ extension Model {
 
   /// The logits of a batch in inference, [B, classes].
   ///
-  /// - Parameter weights: copies that outlive the pass, see `Tape`.
-  public func logits(_ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights()) -> Tensor {
-    forward(batch, .inference(precision: precision, weights: weights)).logits.value
+  /// - Parameters:
+  ///   - weights: copies that outlive the pass, see `Tape`.
+  ///   - independentRows: gives an example the same bits in every batch.
+  public func logits(
+    _ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false
+  ) -> Tensor {
+    let context = ForwardContext.inference(precision: precision, weights: weights, independentRows: independentRows)
+    return forward(batch, context).logits.value
   }
 
   /// Fills the weights that `names` selects by the family's initial distribution, leaving the others as they are.

@@ -17,6 +17,21 @@ public protocol Teacher: AnyObject {
   var parameterCount: Int { get }
   /// The signals for some examples of a split, in the order of `samples`; the examples differ from rank to rank.
   func signals(for samples: [Int], in split: Split) throws -> TeacherSignals
+  /// Makes signals that were computed here readable for other ranks and runs, where they are kept at all.
+  func publishSignals()
+  /// Takes up what others have published.
+  func collectSignals()
+  /// What the user should know of how signals are kept, once; nil mostly.
+  func takeRemark() -> String?
+}
+
+extension Teacher {
+  /// Nothing: signals are not kept.
+  public func publishSignals() {}
+  /// Nothing: signals are not kept.
+  public func collectSignals() {}
+  /// Nothing to say.
+  public func takeRemark() -> String? { nil }
 }
 
 /// The two parts of a data set that a chain uses.
@@ -27,7 +42,8 @@ public enum Split: String, Sendable {
 
 /// A teacher whose whole model is in this rank's memory.
 ///
-/// It reads the examples as its own tokenizer cuts them. Its parameters have no gradient buffers and its passes are
+/// It reads the examples as its own tokenizer cuts them, and says the same of an example in every batch, to the last
+/// bit: what is remembered of it is what it would say again. Its parameters have no gradient buffers and its passes are
 /// not recorded, so it cannot be trained; it goes from memory when its last holder, the step, lets go of it.
 public final class ResidentTeacher: Teacher {
   /// What messages call it: the chain file's reference.
@@ -61,6 +77,7 @@ public final class ResidentTeacher: Teacher {
 
   public func signals(for samples: [Int], in split: Split) -> TeacherSignals {
     let batch = (split == .train ? train : validation).batch(samples)
-    return TeacherSignals(logits: model.logits(batch, precision: precision, weights: weights))
+    let logits = model.logits(batch, precision: precision, weights: weights, independentRows: true)
+    return TeacherSignals(logits: logits)
   }
 }

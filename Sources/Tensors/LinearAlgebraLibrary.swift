@@ -26,6 +26,11 @@ public enum LinearAlgebraLibrary {
     return "\(version.pointee.major).\(version.pointee.minor).\(version.pointee.patch)"
   }
 
+  /// What multiplies bf16 matrices, with everything that can change the last bits: equal names, equal products.
+  public static var bf16Name: String {
+    BF16Products.areNative ? "oneDNN \(oneDNNVersion) \(dnnl_get_effective_cpu_isa().rawValue)" : "widened"
+  }
+
   /// The number of threads that a matrix multiply uses now.
   public static var threads: Int { Int(openblas_get_num_threads()) }
 

@@ -115,6 +115,18 @@ public final class Trainer {
     return value
   }
 
+  /// Lets every rank read the teacher signals that any of them has computed; collective, at the end of an epoch.
+  ///
+  /// - Returns: what the user should know of how they are kept, on rank 0.
+  public func shareSignals() throws -> [String] {
+    guard let teacher else { return [] }
+    teacher.publishSignals()
+    // Whoever has the remarks of all knows that all have published.
+    let remarks = try communicator.allGather(text: teacher.takeRemark() ?? "")
+    teacher.collectSignals()
+    return remarks.reduce(into: []) { if !$1.isEmpty, !$0.contains($1) { $0.append($1) } }
+  }
+
   /// All ranks have the same sums, so all throw or none.
   private func refuseUnlessFinite(norm: Double, loss: Double, step: Int) throws {
     if norm.isFinite && loss.isFinite { return }

@@ -83,12 +83,14 @@ public final class TrainingRun {
       try report(record)
       let evaluates = isEvaluationDue(place: place, perEpoch: perEpoch)
       if evaluates { try evaluate(epoch: done) }
+      if place == perEpoch - 1 { try shareSignals() }
       let isLast = state.step == configuration.totalSteps || state.isStopped
       let isSaveDue = configuration.saveSteps.map { state.step % $0 == 0 } ?? false
       let stops = trainer.isStopRequested && !isLast
       if (evaluates || isSaveDue || stops) && !isLast { try store.save(state, of: trainer) }
       if stops { throw stopped() }
     }
+    try shareSignals()
     guard let best = state.best else {
       throw RetortError(.unexpected, "training ended without an evaluation")
     }
@@ -119,6 +121,8 @@ public final class TrainingRun {
     case .steps(let interval): return state.step % interval == 0
     }
   }
+
+  private func shareSignals() throws { try trainer.shareSignals().forEach(observer.note) }
 
   private func report(_ record: StepRecord) throws {
     let isDue = record.step % configuration.loggingSteps == 0 || record.step == configuration.totalSteps

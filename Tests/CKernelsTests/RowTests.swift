@@ -130,3 +130,50 @@ extension KernelTests {
     }
   }
 }
+
+extension KernelTests {
+  @Test func `products by rows agree with the definition, for any cut of the columns`() {
+    onEverySet { name in
+      for (rows, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (7, 17, 70), (13, 600, 65), (9, 64, 200)] {
+        var numbers = Numbers(21)
+        let x = numbers.floats(rows * inputs)
+        let weight = numbers.floats(inputs * outputs)
+        var y = [Float](repeating: .nan, count: rows * outputs)
+        rtk_linear_rows(&y, x, weight, rows, inputs, outputs, 0, outputs)
+        var expected = [Double](repeating: 0, count: y.count)
+        for r in 0..<rows {
+          for n in 0..<outputs {
+            for k in 0..<inputs { expected[r * outputs + n] += Double(x[r * inputs + k]) * Double(weight[n * inputs + k]) }
+          }
+        }
+        expectClose(y, expected, absolute: 1e-5 * Double(inputs).squareRoot() * 4, "\(name), \(rows)×\(inputs)×\(outputs)")
+        var parts = [Float](repeating: .nan, count: y.count)
+        for from in stride(from: 0, to: outputs, by: 64) {
+          rtk_linear_rows(&parts, x, weight, rows, inputs, outputs, from, min(outputs, from + 64))
+        }
+        #expect(parts == y, "\(name)")
+      }
+    }
+  }
+
+  @Test func `a row of a product by rows has the same bits alone and among any others`() {
+    onEverySet { name in
+      for (inputs, outputs) in [(3, 8), (16, 16), (32, 2), (50, 200), (200, 50), (768, 3), (64, 129)] {
+        var numbers = Numbers(22)
+        let rows = 40
+        let x = numbers.floats(rows * inputs)
+        let weight = numbers.floats(inputs * outputs)
+        var y = [Float](repeating: .nan, count: rows * outputs)
+        rtk_linear_rows(&y, x, weight, rows, inputs, outputs, 0, outputs)
+        for count in [1, 2, 3, 5, 7, 8, 11, 13, 24] {
+          for first in [0, 1, 6, 16] {
+            var part = [Float](repeating: .nan, count: count * outputs)
+            rtk_linear_rows(
+              &part, Array(x[first * inputs..<(first + count) * inputs]), weight, count, inputs, outputs, 0, outputs)
+            #expect(part == Array(y[first * outputs..<(first + count) * outputs]), "\(name), \(count) from \(first)")
+          }
+        }
+      }
+    }
+  }
+}

@@ -69,7 +69,7 @@ struct ConfigurationParsingTests {
             max_length: null
             seed: 18446744073709551615
           defaults: {learning_rate: 3e-4, optimizer: {weight_decay: 0.01, epsilon: 1e-6}}
-          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident}}
+          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident, cache: no, cache_limit: 1.5 GiB}}
           steps:
             - step_id: first
               teacher: null
@@ -121,6 +121,7 @@ struct ConfigurationParsingTests {
     #expect(chain.metadata.seed == .max)
     #expect(chain.parallel.threadsPerRank == 2)
     #expect(chain.parallel.bucketMegabytes == 12.5)
+    #expect(!chain.parallel.cachesTeacher && chain.parallel.teacherCacheLimit == 3 << 29)
     #expect(chain.steps.map(\.teacher) == [.none, .previous, .several(["first", "org/name"]), .one("first")])
     #expect(
       chain.steps[0].studentBase
@@ -304,4 +305,10 @@ struct ConfigurationParsingTests {
     #expect(try chain([4, 4]).advice().isEmpty)
     #expect(try chain([4, 4, 2]).advice().isEmpty)
   }
+
+  @Test("a size is a number of bytes with or without a unit", arguments: [
+    ("2GB", 2_000_000_000), ("500 MB", 500_000_000), ("1KiB", 1024), ("0", 0), ("4096", 4096), ("1e3 b", 1000),
+    ("0.5tb", 500_000_000_000), ("GB", nil), ("-1MB", nil), ("2 G", nil), ("many", nil), ("1e30GB", nil),
+  ])
+  func sizes(text: String, bytes: Int?) { #expect(NumberText.bytes(text) == bytes) }
 }

@@ -153,6 +153,8 @@ struct ConfigurationRefusalTests {
     #expect(refusal(noBase).hasPrefix("c.yaml:5: steps.0.student_base: is required and null"))
     let placement = "distillation_chain: {metadata: {dataset: d}, parallel: {teacher: {placement: sharded}}, steps: []}"
     #expect(refusal(placement).contains("\"sharded\" is not available in this version. This version has: resident"))
+    let limit = "distillation_chain: {metadata: {dataset: d}, parallel: {teacher: {cache_limit: much}}, steps: []}"
+    #expect(refusal(limit).contains("parallel.teacher.cache_limit: is \"much\", a size was expected"))
     let task =
       "distillation_chain: {metadata: {dataset: d, task: {kind: language_modeling, labels: [a, b]}}, steps: []}"
     #expect(refusal(task).contains("metadata.task.labels: has no meaning for kind: language_modeling"))

@@ -20,7 +20,11 @@ extension Tape {
       return roundedLinear(x, weight: weight, bias: bias)
     }
     let y = Tensor(uninitialized: [x.value.rows, weight.value.rows])
-    matrixMultiply(x.value, weight.value, transposeB: true, into: y)
+    if hasIndependentRows {
+      rowProduct(x.value, weight.value, into: y)
+    } else {
+      matrixMultiply(x.value, weight.value, transposeB: true, into: y)
+    }
     if let bias { rtk_add_bias(y.floats, bias.value.floats, y.rows, y.columns) }
     return record(y, from: [x], LinearOperation(x: x, weight: weight, bias: bias))
   }
@@ -28,7 +32,11 @@ extension Tape {
   private func roundedLinear(_ x: Variable, weight: Parameter, bias: Parameter?) -> Variable {
     let (rounded, copy) = (x.value.bf16WithPaddedRows(), weights.copy(of: weight))
     let padded = Tensor(uninitialized: [rounded.rows, weight.value.rows])
-    matrixMultiply(rounded, copy, transposeB: true, into: padded)
+    if hasIndependentRows {
+      rowProduct(rounded, copy, into: padded)
+    } else {
+      matrixMultiply(rounded, copy, transposeB: true, into: padded)
+    }
     let y = padded.rows(0..<x.value.rows)
     if let bias { rtk_add_bias(y.floats, bias.value.floats, y.rows, y.columns) }
     return record(

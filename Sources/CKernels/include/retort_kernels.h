@@ -72,6 +72,10 @@ void rtk_layer_norm_backward(float *dx, float *dgamma, float *dbeta, const float
 void rtk_add_layer_norm_forward(float *y, float *sum, float *mean, float *rstd, const float *x, const float *residual,
                                 const float *gamma, const float *beta, size_t R, size_t C, float eps);
 
+// Columns from ..< to of y [R, N] = x [R, K] · w [N, K]ᵀ. A row of y depends on its own row of x alone, to the last
+// bit: not on R, not on its place, and not on how the columns are cut into calls at multiples of 64.
+void rtk_linear_rows(float *y, const float *x, const float *w, size_t R, size_t K, size_t N, size_t from, size_t to);
+
 void rtk_softmax(float *out, const float *x, size_t R, size_t C, float inverse_temperature);             // softmax(x · inverse_temperature)
 
 // ---- dropout: the mask is a pure function of (key of the sequence, element index in the sequence) ----

@@ -165,17 +165,23 @@ extension ParallelConfiguration {
     var parallel = ParallelConfiguration()
     parallel.threadsPerRank = try members.present("threads_per_rank")?.integer(.atLeastOne)
     if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.positive) }
-    if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher),
-      let placement = teacher.present("placement")
-    {
+    if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher) {
+      try parallel.decodeTeacher(teacher)
+    }
+    return parallel
+  }
+
+  private mutating func decodeTeacher(_ members: ConfigurationMembers) throws {
+    if let placement = members.present("placement") {
       let name = try placement.string()
       guard let known = TeacherPlacement(rawValue: name) else {
         throw placement.failure(
           "the teacher placement \"\(name)\" is not available in this version",
           remedy: "this version has: \(TeacherPlacement.allCases.map(\.rawValue).joined(separator: ", "))")
       }
-      parallel.teacherPlacement = known
+      teacherPlacement = known
     }
-    return parallel
+    if let cache = members.present("cache") { cachesTeacher = try cache.flag() }
+    if let limit = members.present("cache_limit") { teacherCacheLimit = try limit.bytes() }
   }
 }

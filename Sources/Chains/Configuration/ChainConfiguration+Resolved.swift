@@ -42,7 +42,10 @@ extension ParallelConfiguration {
   public var resolved: JSON {
     .object([
       "threads_per_rank": .optional(threadsPerRank), "bucket_megabytes": .double(bucketMegabytes),
-      "teacher": ["placement": .string(teacherPlacement.rawValue)],
+      "teacher": [
+        "placement": .string(teacherPlacement.rawValue), "cache": .bool(cachesTeacher),
+        "cache_limit": .int(teacherCacheLimit),
+      ],
     ])
   }
 }

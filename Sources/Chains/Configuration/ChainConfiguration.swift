@@ -79,6 +79,10 @@ public struct ParallelConfiguration: Sendable, Equatable {
   public var bucketMegabytes: Double = 25
   /// Default: resident.
   public var teacherPlacement: TeacherPlacement = .resident
+  /// Whether what a teacher says of an example is kept for later epochs and runs. Default: true.
+  public var cachesTeacher = true
+  /// Bytes that all kept signals together may have on disk. Default: 10 GB.
+  public var teacherCacheLimit = 10_000_000_000
 }
 
 /// One step: a student, its teacher and how it is trained.

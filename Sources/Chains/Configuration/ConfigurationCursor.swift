@@ -138,6 +138,14 @@ extension ConfigurationCursor {
     return whole
   }
 
+  /// A number of bytes, 0 or more: a number alone or with a unit, such as `500 MB`, `2GB` or `1.5 GiB`.
+  func bytes() throws -> Int {
+    guard case .scalar(let text, _) = node.content, !isNull, let count = NumberText.bytes(text) else {
+      throw failure("is \(node.kindText), a size was expected", remedy: "allowed: a size such as 500MB, 2GB or 1.5GiB")
+    }
+    return count
+  }
+
   /// One word of an enumeration.
   func word<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) throws -> Word where Word.RawValue == String {
     let text = try string()

@@ -6,7 +6,7 @@ enum Keys {
   static let dataset = ["train", "validation"]
   static let task = ["name", "kind", "text", "text_pair", "label", "labels", "features"]
   static let parallel = ["threads_per_rank", "bucket_megabytes", "teacher"]
-  static let parallelTeacher = ["placement"]
+  static let parallelTeacher = ["placement", "cache", "cache_limit"]
   static let step = [
     "step_id", "teacher", "student_base", "student_init", "output_dir", "allow_untrained_teacher", "hyperparams",
   ]
@@ -25,6 +25,7 @@ enum Keys {
     let levels = [
       ("distillation_chain", chain), ("metadata", metadata), ("metadata.task", task), ("steps", step),
       ("hyperparams", hyperparameters), ("hyperparams.optimizer", optimizer), ("parallel", parallel),
+      ("parallel.teacher", parallelTeacher),
     ]
     return levels.first { $0.1.contains(key) }?.0
   }

@@ -38,6 +38,19 @@ enum NumberText {
     return double(text).flatMap { Number(exactly: $0) }
   }
 
+  /// Reads a number of bytes with or without a unit (B, KB, MB, GB, TB of 1000, KiB, MiB, GiB, TiB of 1024, in any
+  /// case); nil for anything else, for a negative one and for what 63 bits cannot hold.
+  static func bytes(_ text: String) -> Int? {
+    let text = text.trimmingCharacters(in: .whitespaces).lowercased()
+    let units: [(String, Double)] = [
+      ("kib", 0x1p10), ("mib", 0x1p20), ("gib", 0x1p30), ("tib", 0x1p40), ("kb", 1e3), ("mb", 1e6), ("gb", 1e9),
+      ("tb", 1e12), ("b", 1),
+    ]
+    let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
+    guard let value = double(String(text.dropLast(unit.0.count))), value >= 0 else { return nil }
+    return Int(exactly: (value * unit.1).rounded())
+  }
+
   /// Takes out underscores between digits; false where one stands elsewhere.
   private static func removeSeparators(_ bytes: inout [UInt8]) -> Bool {
     func isDigit(_ index: Int) -> Bool { bytes.indices.contains(index) && (48...57).contains(bytes[index]) }

@@ -19,6 +19,8 @@ public struct ChainPlan {
   /// What `precision: auto` means here: bf16 where the CPU of every rank multiplies it natively, else fp32.
   public let automaticPrecision: Precision
   let locator: ModelLocator
+  /// Where tokens and teacher signals are kept; nil: nowhere.
+  let cacheDirectory: String?
   let registry: DataRegistry
   /// The data of each step in the student's form, and in the teacher's.
   let data: [(student: SplitData, teacher: SplitData?)]
@@ -27,7 +29,7 @@ public struct ChainPlan {
   ///
   /// - Parameters:
   ///   - chain: the same on all ranks; otherwise `.preflight` is thrown.
-  ///   - cacheDirectory: for tokens; nil keeps them in memory.
+  ///   - cacheDirectory: for tokens and teacher signals; nil keeps them in memory.
   /// Throws what the first bad thing is, on all ranks alike; nothing has been written then.
   public static func make(
     _ chain: ChainConfiguration, locator: ModelLocator, cacheDirectory: String?, on communicator: any Communicator
@@ -66,7 +68,7 @@ public struct ChainPlan {
     warnings += registry.notes
     return ChainPlan(
       chain: chain, steps: steps, labels: classes.names, warnings: warnings, automaticPrecision: native,
-      locator: locator, registry: registry, data: data)
+      locator: locator, cacheDirectory: cacheDirectory, registry: registry, data: data)
   }
 
   private static func open(_ step: ResolvedStep, _ registry: DataRegistry) throws

@@ -23,7 +23,7 @@ public protocol ChainObserver: TrainingObserver {
 public final class ChainRunner {
   let plan: ChainPlan
   private let observer: any ChainObserver
-  private let communicator: any Communicator
+  let communicator: any Communicator
   /// Evaluated teachers, by the digest of their files.
   private var evaluated: [String: EvaluationResult] = [:]
 
@@ -61,7 +61,7 @@ public final class ChainRunner {
     for step in plan.steps {
       guard let teacher = step.teacher, case .directory(let directory) = teacher.place else { continue }
       let digest = try communicator.agree { try ModelDigest.of(directory: directory) }
-      try check(digest, step) { try self.teacher(of: step) }
+      try check(digest, step) { try self.teacher(of: step, digest) }
     }
   }
 
@@ -95,8 +95,9 @@ public final class ChainRunner {
     let clock = ContinuousClock()
     let start = clock.now
     let data = plan.data[step.index]
-    let teacher = step.teacher == nil ? nil : try self.teacher(of: step)
-    if let teacher, let digest = inputs["teacher"]?.string { try check(digest, step) { teacher } }
+    let digest = inputs["teacher"]?.string
+    let teacher = try digest.map { try self.teacher(of: step, $0) }
+    if let teacher, let digest { try check(digest, step) { teacher } }
     let student = try communicator.agree { try loadStudent(step, data.student) }
     let values = try configuration(of: step)
     let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
@@ -118,7 +119,9 @@ public final class ChainRunner {
       teacher: step.teacher?.reference, metric: values.metric.rawValue, value: result.best.value,
       correct: result.best.result.correct, count: result.best.result.count, seconds: (clock.now - start).seconds,
       examplesPerSecond: result.examplesPerSecond, wasCommitted: false)
-    try commit(step, inputs, student, training, result, report)
+    let cache = try SignalReport(of: teacher, on: communicator)
+    if let cache { observer.note(cache.text) }
+    try commit(step, inputs, student, training, result, report, cache)
     observer.finished(step, report: report)
     return report
   }
@@ -126,7 +129,7 @@ public final class ChainRunner {
   /// Moves the best student to its place and writes the manifest last.
   private func commit(
     _ step: ResolvedStep, _ inputs: JSON, _ student: LoadedModel, _ training: TrainingRun, _ result: TrainingResult,
-    _ report: StepReport
+    _ report: StepReport, _ cache: SignalReport?
   ) throws {
     try communicator.agree("committing step \(step.id)") {
       guard communicator.isFirst else { return }
@@ -139,6 +142,7 @@ public final class ChainRunner {
       results["steps"] = .int(result.steps)
       results["loss"] = .double(result.best.result.loss)
       results["ranks"] = .int(communicator.size)
+      if let cache { results["teacher_cache"] = cache.json }
       let manifest = StepManifest(
         inputs: inputs, results: .object(results),
         weightsDigest: try Digest.ofFile(joinPath(directory, "model.safetensors")))
@@ -176,18 +180,6 @@ public final class ChainRunner {
       step.hyperparameters, precision: plan.precision(of: step), kind: plan.chain.metadata.task.kind,
       hasTeacher: step.teacher != nil, examples: plan.data[step.index].student.train.count,
       seed: plan.chain.metadata.seed, parallel: plan.chain.parallel)
-  }
-
-  private func teacher(of step: ResolvedStep) throws -> ResidentTeacher {
-    guard let teacher = step.teacher, let data = plan.data[step.index].teacher else {
-      throw RetortError(.unexpected, "step \(step.id) has no teacher")
-    }
-    let loaded = try communicator.agree {
-      try ModelLoader.load(directory: plan.directory(of: teacher.place), labels: plan.labels)
-    }
-    return ResidentTeacher(
-      name: teacher.reference, model: loaded.model, train: data.train, validation: data.validation,
-      precision: plan.precision(of: step))
   }
 
   private func loadStudent(_ step: ResolvedStep, _ data: SplitData) throws -> LoadedModel {

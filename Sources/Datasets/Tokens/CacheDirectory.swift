@@ -12,7 +12,7 @@ public enum CacheDirectory {
   }
 
   /// Removes files that a killed run left under temporary names more than a day ago; what cannot be removed stays.
-  static func sweep(_ directory: String) {
+  public static func sweep(_ directory: String) {
     let names = (try? listDirectory(directory)) ?? []
     for name in names where name.hasSuffix(".tmp") {
       let path = joinPath(directory, name)

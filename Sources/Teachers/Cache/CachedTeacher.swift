@@ -1,0 +1,123 @@
+import Datasets
+import Objectives
+import Platform
+import Tensors
+
+/// A teacher that is asked once for each example; what it said is read from a store afterwards.
+///
+/// A frozen teacher in inference says the same of an example in each epoch, on each rank and in each batch, to the
+/// last bit (`ResidentTeacher` sees to that), so training is the same with and without this.
+public final class CachedTeacher: Teacher {
+  /// What the cache did, in examples and bytes of this rank.
+  public struct Statistics: Sendable, Equatable {
+    /// Examples that were read.
+    public var hits: Int
+    /// Examples that the teacher was asked for.
+    public var misses: Int
+    /// Bytes of the values that were read.
+    public var bytesRead: Int
+    /// Bytes of segments that were written.
+    public var bytesWritten: Int
+
+    /// Counts from 0, unless said otherwise.
+    public init(hits: Int = 0, misses: Int = 0, bytesRead: Int = 0, bytesWritten: Int = 0) {
+      self.hits = hits
+      self.misses = misses
+      self.bytesRead = bytesRead
+      self.bytesWritten = bytesWritten
+    }
+  }
+
+  private let teacher: any Teacher
+  private let store: SignalStore
+  private var train: CheckedExamples
+  private var validation: CheckedExamples
+  private var counts = Statistics()
+
+  /// - Parameters:
+  ///   - teacher: whose answer to an example is the same in any batch.
+  ///   - train: the examples as the teacher reads them, in the order of the student's.
+  ///   - validation: likewise.
+  ///   - store: of this teacher, with entries of as many floats as it has classes.
+  public init(
+    _ teacher: any Teacher, train: any ExampleSource, validation: any ExampleSource, store: SignalStore
+  ) {
+    precondition(store.width == teacher.classCount, "\(store.width) floats for \(teacher.classCount) classes")
+    self.teacher = teacher
+    self.store = store
+    self.train = CheckedExamples(train)
+    self.validation = CheckedExamples(validation)
+  }
+
+  public var name: String { teacher.name }
+  public var classCount: Int { teacher.classCount }
+  public var parameterCount: Int { teacher.parameterCount }
+
+  /// What the cache did since it was made.
+  public var statistics: Statistics {
+    var result = counts
+    result.bytesWritten = store.publishedBytes
+    return result
+  }
+
+  public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+    split == .train ? try signals(for: samples, split, &train) : try signals(for: samples, split, &validation)
+  }
+
+  public func publishSignals() { store.publish() }
+  public func collectSignals() { store.collect() }
+  public func takeRemark() -> String? { store.takeRemark() }
+
+  private func signals(for samples: [Int], _ split: Split, _ examples: inout CheckedExamples) throws
+    -> TeacherSignals
+  {
+    let logits = Tensor(uninitialized: [samples.count, classCount])
+    let values = logits.floats
+    var missing: [Int] = []
+    for (row, sample) in samples.enumerated() {
+      let (hash, check) = examples.identity(of: sample)
+      if !store.read(hash: hash, check: check, into: values + row * classCount) { missing.append(row) }
+    }
+    counts.hits += samples.count - missing.count
+    counts.bytesRead += 4 * classCount * (samples.count - missing.count)
+    if missing.isEmpty { return TeacherSignals(logits: logits) }
+    counts.misses += missing.count
+    let asked = missing.map { samples[$0] }
+    let computed = try teacher.signals(for: asked, in: split).logits
+    let from = computed.floats
+    for (place, row) in missing.enumerated() {
+      (values + row * classCount).update(from: from + place * classCount, count: classCount)
+      let (hash, check) = examples.identity(of: samples[row])
+      store.add(hash: hash, check: check, values: from + place * classCount)
+    }
+    return TeacherSignals(logits: logits)
+  }
+}
+
+/// Examples with two independent hashes of their content each.
+private struct CheckedExamples {
+  private let source: any ExampleSource
+  /// The second hash of each example once it was needed, [N]; 0 before.
+  private var checks: [UInt64]
+
+  init(_ source: any ExampleSource) {
+    self.source = source
+    checks = [UInt64](repeating: 0, count: source.count)
+  }
+
+  mutating func identity(of sample: Int) -> (hash: UInt64, check: UInt64) {
+    if checks[sample] == 0 { checks[sample] = CheckedExamples.check(source.batch([sample])) }
+    return (source.contentHash(sample), checks[sample])
+  }
+
+  /// A hash of ids, segments and numbers, never 0; other constants than those of `contentHash`.
+  private static func check(_ example: Batch) -> UInt64 {
+    var state = SignalFormat.fold(0x5369_676e_616c, UInt64(example.tokenCount))
+    for (token, type) in zip(example.tokens, example.typeIDs) {
+      state = SignalFormat.fold(
+        state, UInt64(UInt32(bitPattern: token)) | UInt64(UInt32(bitPattern: type)) << 32)
+    }
+    for number in example.features { state = SignalFormat.fold(state, UInt64(number.bitPattern)) }
+    return SignalFormat.finish(state) | 1
+  }
+}
