@@ -57,6 +57,8 @@ import Testing
   @Test func `folders that are no keys are left alone`() throws {
     let folder = try StoreFolder()
     try makeDirectory(joinPath(folder.path, "notes"))
+    // Left by somebody who was killed while he removed it.
+    try makeDirectory(joinPath(folder.path, key("a") + ".removed"))
     _ = folder.store(key("b"), expected: 1000, limits: .init(bytes: 1))
     #expect(try listDirectory(folder.path) == [key("b"), "notes"])
   }

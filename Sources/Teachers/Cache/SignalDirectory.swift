@@ -16,6 +16,8 @@ final class SignalDirectory {
   private let root: String
   private let lock: Int32
   private static let suffix = ".sig"
+  /// Ends the name of a folder that is being removed.
+  private static let grave = ".removed"
 
   /// Makes the folder if needed, and holds it against removal; throws with the system's reason.
   init(root: String, key: String) throws {
@@ -43,6 +45,10 @@ final class SignalDirectory {
 
   /// Removes other keys that nobody holds, least recently used first, until `needed` bytes more fit under the limit.
   func makeRoom(for needed: Int, limit: Int) {
+    // What a process that was killed while it removed has left.
+    for name in (try? listDirectory(root)) ?? [] where name.hasSuffix(SignalDirectory.grave) {
+      try? FileManager.default.removeItem(atPath: joinPath(root, name))
+    }
     let sizes = SignalDirectory.keys(in: root).map { ($0, SignalDirectory.bytes(of: $0)) }
     let own = sizes.first { $0.0 == path }?.1 ?? 0
     var total = sizes.reduce(0) { $0 + $1.1 } + max(0, needed - own)
@@ -85,9 +91,8 @@ final class SignalDirectory {
     defer { close(descriptor) }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, isSame(descriptor, file) else { return false }
     // Under another name first: nobody finds it half removed.
-    let grave = "\(folder).removed"
-    guard rename(folder, grave) == 0 else { return false }
-    return (try? FileManager.default.removeItem(atPath: grave)) != nil
+    guard rename(folder, folder + grave) == 0 else { return false }
+    return (try? FileManager.default.removeItem(atPath: folder + grave)) != nil
   }
 
   private static func keys(in root: String) -> [String] {
