@@ -21,4 +21,9 @@ public struct Linear {
   public func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     context.tape.linear(x, weight: weight, bias: bias)
   }
+
+  /// f(x·Wᵀ + b), [R, out], for another linear layer to read: see `Tape.linear`.
+  public func callAsFunction(_ x: Variable, activation: Activation, _ context: ForwardContext) -> Variable {
+    context.tape.linear(x, weight: weight, bias: bias, activation: activation)
+  }
 }

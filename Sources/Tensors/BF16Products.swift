@@ -1,3 +1,4 @@
+import CKernels
 import COneDNN
 import Synchronization
 
@@ -11,6 +12,8 @@ enum BF16Products {
   private struct Key: Hashable {
     let (m, n, k): (Int, Int, Int)
     let (transposeA, transposeB, accumulate): (Bool, Bool, Bool)
+    let (hasBias, rounds): (Bool, Bool)
+    let activation: UInt32
     let threads: Int
   }
 
@@ -65,18 +68,35 @@ enum BF16Products {
     return multiply(a, transposeA: false, b, transposeB: false, into: .zeros([32, 32]), accumulate: false)
   }()
 
-  /// C = A·B (+ C) for matrices that fit; false, with C as it was, where oneDNN has no product for them.
+  /// oneDNN's name of an activation.
+  private static func kind(_ activation: rtk_activation?) -> dnnl_alg_kind_t {
+    switch activation {
+    case RTK_GELU?: dnnl_eltwise_gelu_erf
+    case RTK_GELU_TANH?: dnnl_eltwise_gelu_tanh
+    case RTK_RELU?: dnnl_eltwise_relu
+    case RTK_TANH?: dnnl_eltwise_tanh
+    case RTK_SILU?: dnnl_eltwise_swish
+    case RTK_SIGMOID?: dnnl_eltwise_logistic
+    default: dnnl_alg_kind_undef
+    }
+  }
+
+  /// C = f(A·B + bias), or C += A·B, for matrices that fit; C is float32 or bf16. False, with C as it was, where oneDNN
+  /// has no product for them.
   static func multiply(
-    _ a: Tensor, transposeA: Bool, _ b: Tensor, transposeB: Bool, into c: Tensor, accumulate: Bool
+    _ a: Tensor, transposeA: Bool, _ b: Tensor, transposeB: Bool, into c: Tensor, accumulate: Bool,
+    bias: Tensor? = nil, activation: rtk_activation? = nil
   ) -> Bool {
     let threads = threads.withLock { $0 }
     setOpenMPThreads?(CInt(threads))
     let key = Key(
       m: c.rows, n: c.columns, k: transposeA ? a.rows : a.columns, transposeA: transposeA, transposeB: transposeB,
-      accumulate: accumulate, threads: threads)
+      accumulate: accumulate, hasBias: bias != nil, rounds: c.dtype == .bfloat16,
+      activation: kind(activation).rawValue, threads: threads)
     guard let product = take(key) else { return false }
     let scratch = Storage(bytes: product.handle.scratch_bytes)
-    let done = onednn_run(&product.handle, a.bf16Words, b.bf16Words, c.floats, scratch.address)
+    let done = onednn_run(
+      &product.handle, a.bf16Words, b.bf16Words, bias?.floats, c.storage.address + c.byteOffset, scratch.address)
     precondition(done, "oneDNN could not run a prepared product of \(a.shape) and \(b.shape)")
     give(product, key)
     return true
@@ -90,7 +110,8 @@ enum BF16Products {
     if let kept { return kept }
     var problem = onednn_problem(
       m: Int64(key.m), n: Int64(key.n), k: Int64(key.k), transpose_a: key.transposeA, transpose_b: key.transposeB,
-      accumulate: key.accumulate, is_bf16: true)
+      accumulate: key.accumulate, has_bias: key.hasBias, rounds_c: key.rounds,
+      activation: dnnl_alg_kind_t(key.activation))
     var handle = onednn_product()
     guard let engine = engine.handle, onednn_make_product(&handle, &problem, engine) else {
       state.withLock { _ = $0.refused.insert(key) }

@@ -1,3 +1,4 @@
+import CKernels
 import COpenBLAS
 
 /// C = A·B (+ C): row-major matrix multiply, float32 on OpenBLAS or bf16 with float32 sums on oneDNN.
@@ -15,7 +16,7 @@ public func matrixMultiply(
   let (m, k) = transposeA ? (a.columns, a.rows) : (a.rows, a.columns)
   let (k2, n) = transposeB ? (b.columns, b.rows) : (b.rows, b.columns)
   precondition(
-    k == k2 && c.rows == m && c.columns == n && a.dtype == b.dtype,
+    k == k2 && c.rows == m && c.columns == n && a.dtype == b.dtype && c.dtype == .float32,
     "matrix multiply of \(a.dtype.rawValue) \(a.shape)\(transposeA ? "ᵀ" : "") and \(b.dtype.rawValue) \(b.shape)"
       + "\(transposeB ? "ᵀ" : "") into \(c.shape)")
   if m == 0 || n == 0 { return }
@@ -37,4 +38,33 @@ public func matrixMultiply(
     CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
     numericCast(m), numericCast(n), numericCast(k), 1, a.floats, numericCast(a.columns), b.floats,
     numericCast(b.columns), accumulate ? 1 : 0, c.floats, numericCast(n))
+}
+
+/// Y = f(X·Wᵀ + b) for bf16 X and W, bias and f in one pass with the product.
+///
+/// - Parameters:
+///   - x: [m, k], bf16.
+///   - w: [n, k], bf16.
+///   - bias: [n], float32, or nil.
+///   - activation: f, or nil for none.
+///   - y: [m, n], float32, or bf16: rounded once, after f.
+/// Shapes that do not fit are a precondition failure.
+public func affineProduct(
+  _ x: Tensor, _ w: Tensor, bias: Tensor?, activation: rtk_activation? = nil, into y: Tensor
+) {
+  precondition(
+    x.columns == w.columns && y.rows == x.rows && y.columns == w.rows && (bias?.count ?? w.rows) == w.rows
+      && w.columns > 0,
+    "product of \(x.shape) and \(w.shape)ᵀ with bias \(bias.map { "\($0.shape)" } ?? "none") into \(y.shape)")
+  if y.count == 0 { return }
+  if BF16Products.multiply(
+    x, transposeA: false, w, transposeB: true, into: y, accumulate: false, bias: bias, activation: activation)
+  {
+    return
+  }
+  let wide = y.dtype == .float32 ? y : Tensor(uninitialized: y.shape)
+  matrixMultiply(x.float32(), w.float32(), transposeB: true, into: wide)
+  if let bias { rtk_add_bias(wide.floats, bias.floats, wide.rows, wide.columns) }
+  if let activation { rtk_activation_forward(activation, wide.floats, wide.floats, wide.count) }
+  if y.dtype == .bfloat16 { rtk_f32_to_bf16(y.bf16Words, wide.floats, wide.count) }
 }

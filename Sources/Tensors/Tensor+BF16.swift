@@ -28,6 +28,20 @@ extension Tensor {
     return result
   }
 
+  /// A bf16 tensor of unset elements whose memory reaches over the padded rows too: see `withPaddedRows`.
+  public static func bf16(uninitializedRows rows: Int, columns: Int) -> Tensor {
+    Tensor(uninitialized: [RowPadding.padded(rows), columns], .bfloat16).rows(0..<rows)
+  }
+
+  /// The same memory with the rows behind it that padding asks for, whatever is in them; a copy where there are none.
+  public func withPaddedRows() -> Tensor {
+    let shape: Shape = [RowPadding.padded(rows), columns]
+    if byteOffset + shape.count * dtype.size <= storage.capacity {
+      return Tensor(storage: storage, byteOffset: byteOffset, shape: shape, dtype: dtype)
+    }
+    return float32().bf16WithPaddedRows()
+  }
+
   /// The elements of a bf16 tensor as float32, exactly, in memory of its own.
   public func float32() -> Tensor {
     let result = Tensor(uninitialized: shape)

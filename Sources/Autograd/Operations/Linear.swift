@@ -16,6 +16,7 @@ extension Tape {
       x.value.columns == weight.value.columns && (bias?.count ?? weight.value.rows) == weight.value.rows,
       "linear of \(x.shape) with weight \(weight.shape) and bias \(bias.map { "\($0.shape)" } ?? "none")")
     // By the weight's shape alone: the rows of a rank's batch must not decide how a product is rounded.
+    if x.value.dtype == .bfloat16 { return roundedLinear(x, weight: weight, bias: bias) }
     if precision == .bf16, min(weight.value.rows, weight.value.columns) >= 16 {
       return roundedLinear(x, weight: weight, bias: bias)
     }
@@ -29,18 +30,38 @@ extension Tape {
     return record(y, from: [x], LinearOperation(x: x, weight: weight, bias: bias))
   }
 
-  private func roundedLinear(_ x: Variable, weight: Parameter, bias: Parameter?) -> Variable {
-    let (rounded, copy) = (x.value.bf16WithPaddedRows(), weights.copy(of: weight))
-    let padded = Tensor(uninitialized: [rounded.rows, weight.value.rows])
-    if hasIndependentRows {
-      rowProduct(rounded, copy, into: padded)
-    } else {
-      matrixMultiply(rounded, copy, transposeB: true, into: padded)
+  /// f(x·Wᵀ + b), `linear` and then `activation`.
+  ///
+  /// In inference in bf16 the two are one product, whose output is rounded for the next product to read: it is good
+  /// for nothing but another `linear`.
+  public func linear(_ x: Variable, weight: Parameter, bias: Parameter?, activation kind: Activation) -> Variable {
+    guard !isRecording, precision == .bf16, min(weight.value.rows, weight.value.columns) >= 16,
+      !hasIndependentRows || Precision.native == .bf16
+    else {
+      return activation(kind, linear(x, weight: weight, bias: bias))
     }
-    let y = padded.rows(0..<x.value.rows)
-    if let bias { rtk_add_bias(y.floats, bias.value.floats, y.rows, y.columns) }
+    let y = Tensor.bf16(uninitializedRows: x.value.rows, columns: weight.value.rows)
+    affineProduct(
+      operand(x.value), weights.copy(of: weight), bias: bias?.value, activation: kind.kernel, into: y.withPaddedRows())
+    return Variable(constant: y)
+  }
+
+  /// The rows of a matrix as a product reads them: rounded, with padding behind them.
+  private func operand(_ x: Tensor) -> Tensor { x.dtype == .bfloat16 ? x.withPaddedRows() : x.bf16WithPaddedRows() }
+
+  private func roundedLinear(_ x: Variable, weight: Parameter, bias: Parameter?) -> Variable {
+    let (rounded, copy) = (operand(x.value), weights.copy(of: weight))
+    let padded = Tensor(uninitialized: [rounded.rows, weight.value.rows])
+    if hasIndependentRows && Precision.native != .bf16 {
+      rowProduct(rounded, copy, into: padded)
+      if let bias { rtk_add_bias(padded.floats, bias.value.floats, padded.rows, padded.columns) }
+    } else {
+      // oneDNN's own bf16 products treat every row alike, whatever stands beside it.
+      affineProduct(rounded, copy, bias: bias?.value, into: padded)
+    }
     return record(
-      y, from: [x], RoundedLinearOperation(x: x.place, rounded: rounded, copy: copy, weight: weight, bias: bias))
+      padded.rows(0..<x.value.rows), from: [x],
+      RoundedLinearOperation(x: x.place, rounded: rounded, copy: copy, weight: weight, bias: bias))
   }
 }
 

@@ -134,7 +134,7 @@ struct BERTLayer {
     let attended = attention(x, offsets: offsets, context)
     let kept = context.dropout(attended.output, probability: hiddenDropout, offsets: offsets)
     let middle = attentionNorm(kept, residual: x, context)
-    let wide = context.tape.activation(activation, intermediate(middle, context))
+    let wide = intermediate(middle, activation: activation, context)
     let narrow = context.dropout(output(wide, context), probability: hiddenDropout, offsets: offsets)
     return (outputNorm(narrow, residual: middle, context), attended.probabilities)
   }
