@@ -89,7 +89,7 @@ let package = Package(
       [
         "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Collectives", "Tensors", "Platform",
       ]),
-    tests("TensorsTests", ["Tensors"]),
+    tests("TensorsTests", ["Tensors", "CKernels"]),
     tests("TokenizersTests", ["Tokenizers", "Platform"]),
     tests(
       "TrainingTests",

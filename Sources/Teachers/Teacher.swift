@@ -50,13 +50,12 @@ public final class ResidentTeacher: Teacher {
   public let name: String
   private let model: any Model
   private let precision: Precision
-  /// Never outdated: the weights do not change.
-  private let weights = BF16Weights()
+  private let weights = BF16Weights(replacingFrozenWeights: true)
   private let train: any ExampleSource
   private let validation: any ExampleSource
 
   /// - Parameters:
-  ///   - model: frozen from here on.
+  ///   - model: frozen from here on, and the teacher's alone: in bf16 its matrices are kept in that format only.
   ///   - train: the training examples in the teacher's own tokens, in the order of the student's.
   ///   - validation: likewise.
   ///   - precision: of its matrix multiplies.

@@ -51,6 +51,38 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 21, 64]) func `two layers in inference are those of a recording pass`(
+    rows: Int
+  ) {
+    let (first, bias) = (trainedParameter("a", [70, 33], seed: 1), trainedParameter("b", [70], seed: 2))
+    let second = trainedParameter("c", [20, 70], seed: 3)
+    func run(_ isRecording: Bool, _ precision: Precision = .bf16) -> Tensor {
+      let tape = Tape(recording: isRecording, precision: precision)
+      let x = Variable(constant: randomTensor([rows, 33], seed: 4))
+      let middle = tape.linear(x, weight: first, bias: bias, activation: .gelu)
+      #expect((middle.value.dtype == .bfloat16) == (precision == .bf16 && !isRecording))
+      return tape.linear(middle, weight: second, bias: nil).value
+    }
+    #expect(distance(run(false), run(true)) < 1e-3)
+    #expect(distance(run(false), run(false, .fp32)) < 6e-3)
+    #expect(run(false, .fp32).array == run(true, .fp32).array)
+  }
+
+  @Test func `copies can take the place of frozen weights, not of trained ones`() {
+    let weights = BF16Weights(replacingFrozenWeights: true)
+    let frozen = Parameter("frozen", randomTensor([16, 20], seed: 1), decays: true)
+    let trained = trainedParameter("trained", [16, 20], seed: 1)
+    let want = frozen.value.bf16().float32().array
+    let first = weights.copy(of: frozen)
+    weights.outdate()
+    #expect(frozen.value.dtype == .bfloat16 && weights.copy(of: frozen).bf16Words == first.bf16Words)
+    #expect(first.float32().array == want)
+    #expect(weights.copy(of: trained).float32().array == want && trained.value.dtype == .float32)
+    let x = Variable(constant: randomTensor([3, 20], seed: 2))
+    let (a, b) = (Tape(recording: false, precision: .bf16), Tape(recording: false, precision: .bf16))
+    #expect(a.linear(x, weight: frozen, bias: nil).value.array == b.linear(x, weight: trained, bias: nil).value.array)
+  }
+
   @Test func `gradients of two passes add up`() {
     let weight = trainedParameter("w", [20, 24], seed: 1)
     func pass() {

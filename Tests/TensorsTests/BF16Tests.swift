@@ -1,3 +1,4 @@
+import CKernels
 import TestSupport
 import Testing
 
@@ -47,6 +48,29 @@ import Testing
     #expect(c.array == [0, 0, 0, 0])
   }
 
+  static let activations: [rtk_activation?] = [
+    nil, RTK_GELU, RTK_GELU_TANH, RTK_RELU, RTK_TANH, RTK_SILU, RTK_SIGMOID,
+  ]
+
+  @Test(arguments: [false, true], activations) func `bias and activation inside a product are those outside it`(
+    hasBias: Bool, activation: rtk_activation?
+  ) {
+    for (m, n, k) in [(1, 16, 17), (48, 50, 64), (33, 128, 50)] {
+      let (x, w) = (randomTensor([m, k], seed: 1).bf16(), randomTensor([n, k], seed: 2, scale: 0.3).bf16())
+      let bias = hasBias ? randomTensor([n], seed: 3) : nil
+      let want = Tensor(uninitialized: [m, n])
+      matrixMultiply(x.float32(), w.float32(), transposeB: true, into: want)
+      if let bias { rtk_add_bias(want.floats, bias.floats, m, n) }
+      if let activation { rtk_activation_forward(activation, want.floats, want.copy().floats, m * n) }
+      let (exact, rounded) = (Tensor(uninitialized: [m, n]), Tensor(uninitialized: [m, n], .bfloat16))
+      affineProduct(x, w, bias: bias, activation: activation, into: exact)
+      affineProduct(x, w, bias: bias, activation: activation, into: rounded)
+      for ((a, b), c) in zip(zip(exact.array, rounded.float32().array), want.array) {
+        #expect(abs(a - c) < 2e-5 * (1 + abs(c)) && abs(b - c) <= abs(c) / 256 + 2e-5)
+      }
+    }
+  }
+
   @Test func `a product that is used again gives the same bits`() {
     let (a, b) = (randomTensor([48, 64], seed: 3).bf16(), randomTensor([64, 32], seed: 4).bf16())
     let results = (0..<3).map { _ -> [Float] in
@@ -91,6 +115,15 @@ import Testing
     let values = padded.float32().array
     #expect(Array(values[..<63]) == x.bf16().float32().array && values[63...].allSatisfy { $0 == 0 })
     for (a, b) in zip(values, x.array) { #expect(abs(a - b) <= abs(b) / 256) }
+    // A view with room behind it is widened where it lies, another one is copied.
+    let roomy = Tensor.bf16(uninitializedRows: 21, columns: 3)
+    #expect(roomy.shape == [21, 3] && roomy.withPaddedRows().shape == [32, 3])
+    #expect(roomy.withPaddedRows().bf16Words == roomy.bf16Words)
+    let whole = randomTensor([64, 64], seed: 8).bf16()
+    let tight = whole.rows(43..<64)
+    let copy = tight.withPaddedRows()
+    #expect(copy.shape == [32, 64] && copy.bf16Words != tight.bf16Words)
+    #expect(copy.rows(0..<21).float32().array == tight.float32().array)
     #expect(Tensor.zeros([0, 3]).bf16WithPaddedRows().shape == [0, 3])
     for rows in 0...5000 {
       let size = RowPadding.padded(rows)

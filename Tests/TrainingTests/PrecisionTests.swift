@@ -59,10 +59,10 @@ import Testing
         model.logits(data.batch($0), precision: .bf16)
       }
       #expect(evaluated.loss == expected.loss && evaluated.confusion == expected.confusion)
-      // The loss of the next step is that of these logits.
+      // The loss of the next step is that of these logits, but for GELU inside the product.
       let next = try trainer.step(step, batch: batch, epoch: 0)
       let hard = fresh.crossEntropySum(data.batch(batch).labels) / 16
-      #expect(abs(next.crossEntropy - hard) < 1e-5 * hard && next.crossEntropy != record.crossEntropy)
+      #expect(abs(next.crossEntropy - hard) < 1e-3 * hard && next.crossEntropy != record.crossEntropy)
     }
   }
 }

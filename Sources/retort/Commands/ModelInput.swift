@@ -32,7 +32,7 @@ struct ModelOptions: ParsableArguments {
 
   /// The logits of a batch as a function of the model, in the wanted precision; collective.
   func logits(of model: any Model, on communicator: any Communicator) throws -> (Batch) -> Tensor {
-    let (precision, weights) = (try precision.resolved(on: communicator), BF16Weights())
+    let (precision, weights) = (try precision.resolved(on: communicator), BF16Weights(replacingFrozenWeights: true))
     return { model.logits($0, precision: precision, weights: weights) }
   }
 
