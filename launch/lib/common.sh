@@ -15,7 +15,8 @@ refuse() {
 }
 
 # cores: how many this process may use.
-cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
+# nproc itself would take OMP_NUM_THREADS for their number.
+cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1; }
 
 # usage SCRIPT: the script's own leading comment is its manual.
 usage() { sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p;};}' "$1"; }

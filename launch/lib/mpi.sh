@@ -1,6 +1,10 @@
 # How mpirun is called on one machine. Sourced after common.sh.
 # shellcheck shell=bash
 
+# Threads that the person asked for; exported, so that scripts called from here know them from ours.
+export retort_wished_openblas="${retort_wished_openblas-${OPENBLAS_NUM_THREADS:-}}"
+export retort_wished_omp="${retort_wished_omp-${OMP_NUM_THREADS:-}}"
+
 # local_mpirun_flags RANKS: sets the array mpirun_flags and exports what the ranks should see.
 local_mpirun_flags() {
   local ranks=$1 version
@@ -19,7 +23,8 @@ local_mpirun_flags() {
   fi
   if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
   # The ranks share the cores out among themselves; a library that took all of them in each rank would be slower.
+  # Worked out for every call, from what the person had set and not from what the call before exported.
   local share=$(($(cores) / ranks))
   if [ "$share" -lt 1 ]; then share=1; fi
-  export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-$share}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-$share}"
+  export OPENBLAS_NUM_THREADS="${retort_wished_openblas:-$share}" OMP_NUM_THREADS="${retort_wished_omp:-$share}"
 }
