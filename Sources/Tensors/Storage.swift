@@ -15,7 +15,7 @@ public final class Storage: @unchecked Sendable {
 
   /// Uninitialised memory for at least this many bytes.
   public init(bytes: Int) {
-    capacity = StoragePool.sizeClass(bytes)
+    capacity = StoragePool.rounded(bytes)
     address = StoragePool.take(capacity)
     isPooled = true
     owner = nil
@@ -54,67 +54,54 @@ public final class Storage: @unchecked Sendable {
   deinit { if isPooled { StoragePool.give(address, capacity) } }
 }
 
-/// Keeps freed blocks by size, so that a steady training step allocates nothing from the system.
+/// Gives tensors their memory and takes it back, so that a steady training step asks the system for nothing.
 ///
-/// Sizes are rounded up to one of eight steps per power of two: at most 12.5 % is wasted, and batches of
-/// slightly different length meet the same blocks again.
+/// Small blocks have an arena of their own: one of them, long alive, would keep two large free parts from becoming one.
 public enum StoragePool {
-  private struct State {
-    var free: [Int: [UInt]] = [:]
-    var systemAllocations = 0
+  private struct State: @unchecked Sendable {
+    var small = Arena()
+    var large = Arena()
     var liveBytes = 0
     var peakBytes = 0
-    var pooledBytes = 0
   }
   private static let state = Mutex(State())
+  private static let smallest = 1 << 15
 
-  static func sizeClass(_ bytes: Int) -> Int {
-    let least = max(bytes, 256)
-    let step = max(64, 1 << (Int.bitWidth - 1 - least.leadingZeroBitCount - 3))
-    return (least + step - 1) / step * step
-  }
+  static func rounded(_ bytes: Int) -> Int { Arena.rounded(bytes) }
 
   static func take(_ size: Int) -> UnsafeMutableRawPointer {
-    let reused: UInt? = state.withLock { state in
+    // The addresses go through integers, since a lock's closure must not hand out pointers.
+    let address: UInt = state.withLock { state in
       state.liveBytes += size
       state.peakBytes = max(state.peakBytes, state.liveBytes)
-      guard let address = state.free[size]?.popLast() else {
-        state.systemAllocations += 1
-        return nil
-      }
-      state.pooledBytes -= size
-      return address
+      return UInt(bitPattern: size < smallest ? state.small.take(size) : state.large.take(size))
     }
-    if let reused { return UnsafeMutableRawPointer(bitPattern: reused)! }
-    var address: UnsafeMutableRawPointer?
-    let failed = posix_memalign(&address, size >= 1 << 21 ? 1 << 21 : 64, size)
-    precondition(failed == 0 && address != nil, "out of memory: \(size) bytes")
-    // Large blocks in huge pages: fewer address look-ups in GEMM and in the optimizer.
-    if size >= 1 << 21 { madvise(address, size, MADV_HUGEPAGE) }
-    return address!
+    let pointer = UnsafeMutableRawPointer(bitPattern: address)
+    precondition(pointer != nil, "out of memory: \(size) bytes")
+    return pointer!
   }
 
   static func give(_ address: UnsafeMutableRawPointer, _ size: Int) {
+    let address = UInt(bitPattern: address)
     state.withLock { state in
       state.liveBytes -= size
-      state.pooledBytes += size
-      state.free[size, default: []].append(UInt(bitPattern: address))
+      let pointer = UnsafeMutableRawPointer(bitPattern: address)!
+      if size < smallest { state.small.give(pointer, size) } else { state.large.give(pointer, size) }
     }
   }
 
-  /// Gives all unused blocks back to the system, as between two steps of a chain.
+  /// Gives all unused memory back to the system, as between two steps of a chain.
   public static func trim() {
-    let blocks = state.withLock { state -> [UInt] in
-      let blocks = state.free.values.flatMap { $0 }
-      state.free = [:]
-      state.pooledBytes = 0
-      return blocks
+    state.withLock { state in
+      state.small.trim()
+      state.large.trim()
     }
-    blocks.forEach { free(UnsafeMutableRawPointer(bitPattern: $0)) }
   }
 
   /// How often the pool had to ask the system for memory since the start.
-  public static var systemAllocations: Int { state.withLock { $0.systemAllocations } }
+  public static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths } }
   /// The most bytes that tensors held at one time.
   public static var peakBytes: Int { state.withLock { $0.peakBytes } }
+  /// The bytes that tensors hold now.
+  public static var liveBytes: Int { state.withLock { $0.liveBytes } }
 }
