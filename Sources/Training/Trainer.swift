@@ -59,19 +59,16 @@ public final class Trainer {
     let clock = ContinuousClock()
     let start = clock.now
     var teacherTime = Duration.zero
-    let count = configuration.accumulation
-    let parts = Sampler.partition(batch, lengths: lengths, parts: communicator.size * count)
+    let passes = passes(of: batch)
     exchange.begin()
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
     var sums = [0.0, 0.0]
-    for micro in 0..<count {
-      let samples = parts[micro * communicator.size + communicator.rank]
-      if samples.isEmpty { continue }
+    for (index, samples) in passes.enumerated() {
       let asked = clock.now
       let signals = try teacher?.signals(for: samples, in: .train)
       teacherTime += clock.now - asked
-      let value = try pass(samples, signals, step: step, denominator: batch.count, isLast: micro == count - 1)
+      let value = try pass(samples, signals, step: step, denominator: batch.count, isLast: index == passes.count - 1)
       sums[0] += value.crossEntropySum
       sums[1] += value.distillationSum
     }
@@ -95,7 +92,17 @@ public final class Trainer {
       seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds)
   }
 
-  /// Forward and backward on one micro-batch of this rank.
+  /// This rank's examples of a global batch, cut into passes: by micro-batches, and those by tokens.
+  private func passes(of batch: [Int]) -> [[Int]] {
+    let count = configuration.accumulation
+    let parts = Sampler.partition(batch, lengths: lengths, parts: communicator.size * count)
+    return (0..<count).flatMap {
+      Sampler.passes(
+        parts[$0 * communicator.size + communicator.rank], lengths: lengths, tokens: configuration.passTokens)
+    }
+  }
+
+  /// Forward and backward on one pass of this rank.
   private func pass(
     _ samples: [Int], _ signals: TeacherSignals?, step: Int, denominator: Int, isLast: Bool
   ) throws -> DistillationObjective.Value {

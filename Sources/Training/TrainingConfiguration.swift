@@ -21,6 +21,10 @@ public struct TrainingConfiguration: Sendable, Equatable {
   public var batchSize: Int
   /// Micro-batches that a rank's part of a batch is cut into.
   public var accumulation: Int
+  /// Tokens that one forward and backward pass may have; a rank's micro-batch is cut into as many passes as that takes.
+  /// Small enough that activations stay in the cache and memory does not grow with the batch, large enough for the full
+  /// speed of matrix multiplies.
+  public var passTokens: Int
   /// The loss with its weights and temperature.
   public var objective: DistillationObjective
   /// AdamW's constants.
@@ -54,16 +58,18 @@ public struct TrainingConfiguration: Sendable, Equatable {
 
   /// All values; the defaults are those of a chain file that says nothing.
   public init(
-    seed: UInt64, totalSteps: Int, batchSize: Int, accumulation: Int = 1, objective: DistillationObjective,
-    optimizer: AdamWConfiguration = AdamWConfiguration(), maximumGradientNorm: Double? = 1, schedule: Schedule,
-    shuffle: Bool = true, groupByLength: Bool = true, dropout: Double? = nil,
-    precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy, patience: Int? = nil,
-    saveSteps: Int? = nil, saveTotalLimit: Int = 2, loggingSteps: Int = 1, bucketBytes: Int = 25 << 20
+    seed: UInt64, totalSteps: Int, batchSize: Int, accumulation: Int = 1, passTokens: Int = 2048,
+    objective: DistillationObjective, optimizer: AdamWConfiguration = AdamWConfiguration(),
+    maximumGradientNorm: Double? = 1, schedule: Schedule, shuffle: Bool = true, groupByLength: Bool = true,
+    dropout: Double? = nil, precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy,
+    patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2, loggingSteps: Int = 1,
+    bucketBytes: Int = 25 << 20
   ) {
     self.seed = seed
     self.totalSteps = totalSteps
     self.batchSize = batchSize
     self.accumulation = accumulation
+    self.passTokens = passTokens
     self.objective = objective
     self.optimizer = optimizer
     self.maximumGradientNorm = maximumGradientNorm

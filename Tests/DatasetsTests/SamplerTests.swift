@@ -87,6 +87,26 @@ import Testing
     #expect(result == [[0, 4, 8], [1, 5, 9], [2, 6], [3, 7]])
   }
 
+  @Test func `passes lose nothing, keep within the bound and are about equal`() {
+    let sizes = lengths(1_000)
+    for count in [0, 1, 2, 5, 31, 64, 257] {
+      let part = (0..<count).map { ($0 * 37 + 11) % 1_000 }
+      let total = part.reduce(0) { $0 + Int(sizes[$1]) }
+      for bound in [1, 30, 59, 60, 100, 1_000, 100_000] {
+        let passes = Sampler.passes(part, lengths: sizes, tokens: bound)
+        #expect(passes.joined().sorted() == part.sorted())
+        let loads = passes.map { pass in pass.reduce(0) { $0 + Int(sizes[$1]) } }
+        #expect(zip(passes, loads).allSatisfy { !$0.isEmpty && ($1 <= bound || $0.count == 1) })
+        if bound >= total { #expect(passes == (count == 0 ? [] : [part])) }
+        // With room to balance, no more passes than are needed, and none that is nearly empty.
+        if bound >= 1_000, count > 0 {
+          #expect(passes.count == (total + bound - 1) / bound)
+          #expect(loads.max()! - loads.min()! <= 60)
+        }
+      }
+    }
+  }
+
   @Test func `evaluation sees every example once, on any number of ranks`() {
     for count in [1, 2, 3, 7, 64, 872, 1_000] {
       for ranks in [1, 2, 3, 4, 8, 100] {

@@ -16,11 +16,11 @@ extension RankTests {
   /// Training must not know how many ranks it runs on.
   @Suite(.timeLimit(.minutes(2))) struct TrainingTests {
     func configuration(
-      steps: Int = 6, batch: Int = 5, accumulation: Int = 1, bucketBytes: Int = 4096,
-      precision: Precision = .fp32
+      steps: Int = 6, batch: Int = 5, accumulation: Int = 1, passTokens: Int = 2048,
+      bucketBytes: Int = 4096, precision: Precision = .fp32
     ) -> TrainingConfiguration {
       TrainingConfiguration(
-        seed: 7, totalSteps: steps, batchSize: batch, accumulation: accumulation,
+        seed: 7, totalSteps: steps, batchSize: batch, accumulation: accumulation, passTokens: passTokens,
         objective: DistillationObjective(crossEntropyWeight: 0.4, distillationWeight: 0.6, temperature: 2),
         optimizer: AdamWConfiguration(weightDecay: 0.01),
         schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: steps), precision: precision,
@@ -49,12 +49,14 @@ extension RankTests {
       }
     }
 
-    @Test(arguments: [1, 2, 4]) func `losses, norms and weights are those of one rank, dropout included`(
-      accumulation: Int
+    @Test(arguments: [(1, 2048), (2, 2048), (4, 2048), (1, 7), (2, 1)])
+    func `losses, norms and weights are those of one rank, dropout included`(
+      accumulation: Int, passTokens: Int
     ) throws {
       let solo = try trainer(configuration(), count: 13, on: SoloCommunicator())
       let reference = try records(solo, count: 13)
-      let shared = try trainer(configuration(accumulation: accumulation), count: 13, on: world)
+      let shared = try trainer(
+        configuration(accumulation: accumulation, passTokens: passTokens), count: 13, on: world)
       let mine = try records(shared, count: 13)
       for (a, b) in zip(mine, reference) {
         for key in [\StepRecord.loss, \.crossEntropy, \.distillation, \.gradientNorm] {
