@@ -48,7 +48,6 @@ enum BF16Products {
 
   private static let engine = Engine()
   private static let state = Mutex(State())
-  private static let threads = Mutex(1)
   /// Shapes that are kept: about 50 MB at most.
   private static let mostShapes = 512
 
@@ -57,8 +56,6 @@ enum BF16Products {
   private static let setOpenMPThreads = dlsym(nil, "omp_set_num_threads").map {
     unsafeBitCast($0, to: (@convention(c) (CInt) -> Void).self)
   }
-
-  static func setThreads(_ count: Int) { threads.withLock { $0 = count } }
 
   /// Whether oneDNN uses the CPU's own bf16 instructions; `ONEDNN_MAX_CPU_ISA` may forbid it that.
   static let areNative: Bool = {
@@ -87,7 +84,7 @@ enum BF16Products {
     _ a: Tensor, transposeA: Bool, _ b: Tensor, transposeB: Bool, into c: Tensor, accumulate: Bool,
     bias: Tensor? = nil, activation: rtk_activation? = nil
   ) -> Bool {
-    let threads = threads.withLock { $0 }
+    let threads = ThreadTeam.size
     setOpenMPThreads?(CInt(threads))
     let key = Key(
       m: c.rows, n: c.columns, k: transposeA ? a.rows : a.columns, transposeA: transposeA, transposeB: transposeB,

@@ -14,11 +14,13 @@ public enum LinearAlgebraLibrary {
   /// Build options and version of OpenBLAS as it says them.
   public static var configuration: String { openblas_get_config().map { String(cString: $0) } ?? "unknown" }
 
-  /// Threads that a matrix multiply uses, in OpenBLAS and in oneDNN.
-  public static func setThreads(_ count: Int) {
-    openblas_set_num_threads(numericCast(max(1, count)))
-    BF16Products.setThreads(max(1, count))
-  }
+  /// Threads that a matrix multiply and Retort's own loops use.
+  ///
+  /// OpenBLAS is given one: it has a pool of its own, so `matrixMultiply` cuts its products up for `ThreadTeam`.
+  public static func setThreads(_ count: Int) { ThreadTeam.setSize(count) }
+
+  /// Leaves OpenBLAS one thread, at the first look.
+  static let openBLASIsAlone: Void = openblas_set_num_threads(1)
 
   /// The version of oneDNN, such as "2.6.3".
   public static var oneDNNVersion: String {
@@ -32,7 +34,7 @@ public enum LinearAlgebraLibrary {
   }
 
   /// The number of threads that a matrix multiply uses now.
-  public static var threads: Int { Int(openblas_get_num_threads()) }
+  public static var threads: Int { ThreadTeam.size }
 
   /// The core type that OpenBLAS should be told, or nil when its own choice is right.
   ///

@@ -34,10 +34,20 @@ public func matrixMultiply(
       a.float32(), transposeA: transposeA, b.float32(), transposeB: transposeB, into: c, accumulate: accumulate)
     return
   }
-  cblas_sgemm(
-    CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
-    numericCast(m), numericCast(n), numericCast(k), 1, a.floats, numericCast(a.columns), b.floats,
-    numericCast(b.columns), accumulate ? 1 : 0, c.floats, numericCast(n))
+  LinearAlgebraLibrary.openBLASIsAlone
+  // Each thread makes some rows of C, or some columns where those are more, of at least a million
+  // multiplications.
+  let byRows = m >= n
+  let (from, by, to) = (a.floats, b.floats, c.floats)
+  ThreadTeam.split(max(m, n), unit: 16, cost: max(1, min(m, n) * k >> 5)) { part in
+    let (rows, columns) = byRows ? (part, 0..<n) : (0..<m, part)
+    cblas_sgemm(
+      CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
+      numericCast(rows.count), numericCast(columns.count), numericCast(k), 1,
+      from + rows.lowerBound * (transposeA ? 1 : k), numericCast(a.columns),
+      by + columns.lowerBound * (transposeB ? k : 1), numericCast(b.columns), accumulate ? 1 : 0,
+      to + rows.lowerBound * n + columns.lowerBound, numericCast(n))
+  }
 }
 
 /// Y = f(X·Wᵀ + b) for bf16 X and W, bias and f in one pass with the product.

@@ -1,5 +1,4 @@
 import CKernels
-import Dispatch
 
 /// y = x·Wᵀ, each row of which depends on its own row of x alone, to the last bit.
 ///
@@ -27,16 +26,11 @@ public func rowProduct(_ x: Tensor, _ weight: Tensor, into y: Tensor) {
     }
     return rowProduct(x.float32(), weight.float32(), into: y)
   }
-  // Parts of whole panels; a thread is not worth waking for less than a million multiplications.
-  let panels = (outputs + RowProduct.panel - 1) / RowProduct.panel
-  let parts = min(LinearAlgebraLibrary.threads, panels, max(1, rows * inputs * outputs >> 20))
-  nonisolated(unsafe) let (to, from, by) = (y.floats, UnsafePointer(x.floats), UnsafePointer(weight.floats))
-  @Sendable func compute(_ part: Int) {
-    let first = panels * part / parts * RowProduct.panel
-    let last = min(outputs, panels * (part + 1) / parts * RowProduct.panel)
-    rtk_linear_rows(to, from, by, rows, inputs, outputs, first, last)
+  // Parts of whole panels, of at least a million multiplications.
+  let (to, from, by) = (y.floats, x.floats, weight.floats)
+  ThreadTeam.split(outputs, unit: RowProduct.panel, cost: max(1, rows * inputs >> 5)) { columns in
+    rtk_linear_rows(to, from, by, rows, inputs, outputs, columns.lowerBound, columns.upperBound)
   }
-  if parts == 1 { compute(0) } else { DispatchQueue.concurrentPerform(iterations: parts, execute: compute) }
 }
 
 private enum RowProduct {

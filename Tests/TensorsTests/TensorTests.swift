@@ -19,26 +19,6 @@ import Testing
     }
   }
 
-  @Test(arguments: [DType.float32, .bfloat16])
-  func `a product by rows is that of the definition, and the same bits on any number of threads`(type: DType) {
-    let (rows, inputs, outputs) = (48, 200, 520)
-    var (x, weight) = (randomTensor([rows, inputs], seed: 1), randomTensor([outputs, inputs], seed: 2))
-    if type == .bfloat16 { (x, weight) = (x.bf16(), weight.bf16()) }
-    let expected = Tensor(uninitialized: [rows, outputs])
-    matrixMultiply(x, weight, transposeB: true, into: expected)
-    let before = LinearAlgebraLibrary.threads
-    defer { LinearAlgebraLibrary.setThreads(before) }
-    var results: [[Float]] = []
-    for threads in 1...3 {
-      LinearAlgebraLibrary.setThreads(threads)
-      let y = Tensor(repeating: .nan, [rows, outputs])
-      rowProduct(x, weight, into: y)
-      results.append(y.array)
-    }
-    for (a, b) in zip(results[0], expected.array) { #expect(abs(a - b) < 1e-3) }
-    #expect(results[1] == results[0] && results[2] == results[0])
-  }
-
   @Test func `a product over nothing is zero, or leaves the sum as it is`() {
     let z = Tensor(repeating: 3, [2, 2])
     matrixMultiply(Tensor.zeros([2, 0]), Tensor.zeros([0, 2]), into: z, accumulate: true)
