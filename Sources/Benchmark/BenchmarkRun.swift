@@ -40,7 +40,8 @@ public enum BenchmarkRun {
   ) throws -> JSON {
     let plan = batches(options, ranks: communicator.size)
     let data = try work.data(lengths: plan.lengths, seed: 1)
-    let trainer = try trainer(work, options, data, communicator)
+    let trainer = try makeTrainer(work, options, data, communicator)
+    let before = try ArithmeticLimit.measure(options.precision, on: communicator)
     let clock = ContinuousClock()
     var (times, records): ([Double], [StepRecord]) = ([], [])
     var step = 0
@@ -55,7 +56,13 @@ public enum BenchmarkRun {
         records.append(record)
       }
     }
-    return figures(work, options, version, times, records, communicator)
+    // A machine that others use as well is at its own speed at one of the two times, if at any.
+    let after = try ArithmeticLimit.measure(options.precision, on: communicator)
+    let limits = zip(before, after).map { max($0, $1) }
+    var line = figures(work, options, version, times, records, limits, communicator)
+    let teacherBytes = trainer.teacherParameterCount * (options.precision == .bf16 ? 2 : 4)
+    line["teacher_mib"] = .double((Double(teacherBytes) / Double(1 << 20)).rounded())
+    return .object(line)
   }
 
   /// The global batches of a run, as indices into examples of these lengths.
@@ -88,7 +95,7 @@ public enum BenchmarkRun {
     return result
   }
 
-  private static func trainer(
+  private static func makeTrainer(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: TokenizedDataset, _ communicator: any Communicator
   ) throws -> Trainer {
     let resident = ResidentTeacher(
@@ -113,13 +120,17 @@ public enum BenchmarkRun {
 
   private static func figures(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, _ version: String, _ times: [Double], _ records: [StepRecord],
-    _ communicator: any Communicator
-  ) -> JSON {
+    _ limits: [Double], _ communicator: any Communicator
+  ) -> [String: JSON] {
     let total = times.reduce(0, +)
     let sorted = times.sorted()
     let median = sorted.isEmpty ? 0 : (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    let limit = limits.reduce(0, +)
+    let rate = records.reduce(0) { $0 + $1.flops } / total * 1e-9
+    let teacherSeconds = records.reduce(0) { $0 + $1.teacherSeconds }
+    let taught = records.reduce(0) { $0 + $1.teacherFLOPs } * 1e-9
     func round(_ value: Double, _ scale: Double) -> JSON { .double((value * scale).rounded() / scale) }
     return [
       "peer": .string("retort \(version)"), "work": .string(work.name),
@@ -129,7 +140,10 @@ public enum BenchmarkRun {
       "epochs": .int(options.epochs), "median_step_s": round(median, 1e4), "min_step_s": round(sorted.first ?? 0, 1e4),
       "examples_per_s": round(Double(records.reduce(0) { $0 + $1.examples }) / total, 100),
       "real_tokens_per_s": round(Double(records.reduce(0) { $0 + $1.tokens }) / total, 10),
-      "teacher_share": round(records.reduce(0) { $0 + $1.teacherSeconds } / total, 1000),
+      "teacher_share": round(teacherSeconds / total, 1000),
+      "gflops_per_rank": round(rate / Double(communicator.size), 10), "mfu": round(rate / limit, 1000),
+      "gemm_gflops": round(limit / Double(communicator.size), 10),
+      "teacher_gemm_share": taught > 0 ? round(taught / teacherSeconds / limits[communicator.rank], 1000) : .null,
       "peak_rss_mib": .int(usage.ru_maxrss / 1024),
     ]
   }

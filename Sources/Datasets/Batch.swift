@@ -33,6 +33,8 @@ public struct Batch: Sendable, Equatable {
 
   /// B.
   public var count: Int { samples.count }
+  /// Tokens of each example, [B].
+  public var lengths: [Int] { zip(offsets, offsets.dropFirst()).map { Int($1 - $0) } }
 
   /// T.
   public var tokenCount: Int { tokens.count }

@@ -15,6 +15,12 @@ public protocol Model: AnyObject {
   func initialize(seed: UInt64)
   /// The logits of a batch and what the context wants captured.
   func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput
+  /// Floating point operations of the matrix products, those of attention included, of a forward pass over examples of
+  /// these lengths: 2·m·n·k for each product [m, k]·[k, n].
+  ///
+  /// What is not a product (norms, softmax, lookups) does not count, nor does padding: it is the arithmetic that the
+  /// result needs, not what an implementation does for it. A backward pass has twice as much.
+  func forwardFLOPs(lengths: [Int]) -> Double
 }
 
 extension Model {

@@ -17,6 +17,8 @@ public protocol Teacher: AnyObject {
   var parameterCount: Int { get }
   /// The signals for some examples of a split, in the order of `samples`; the examples differ from rank to rank.
   func signals(for samples: [Int], in split: Split) throws -> TeacherSignals
+  /// Useful arithmetic that this rank has done for signals so far, as `Model.forwardFLOPs` counts it.
+  var computedFLOPs: Double { get }
   /// Makes signals that were computed here readable for other ranks and runs, where they are kept at all.
   func publishSignals()
   /// Takes up what others have published.
@@ -26,6 +28,8 @@ public protocol Teacher: AnyObject {
 }
 
 extension Teacher {
+  /// 0: somebody else does the arithmetic.
+  public var computedFLOPs: Double { 0 }
   /// Nothing: signals are not kept.
   public func publishSignals() {}
   /// Nothing: signals are not kept.
@@ -53,6 +57,7 @@ public final class ResidentTeacher: Teacher {
   private let weights = BF16Weights(replacingFrozenWeights: true)
   private let train: any ExampleSource
   private let validation: any ExampleSource
+  public private(set) var computedFLOPs = 0.0
 
   /// - Parameters:
   ///   - model: frozen from here on, and the teacher's alone: in bf16 its matrices are kept in that format only.
@@ -78,6 +83,7 @@ public final class ResidentTeacher: Teacher {
 
   public func signals(for samples: [Int], in split: Split) -> TeacherSignals {
     let batch = (split == .train ? train : validation).batch(samples)
+    computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
     let logits = model.logits(batch, precision: precision, weights: weights, independentRows: true)
     return TeacherSignals(logits: logits)
   }

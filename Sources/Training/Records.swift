@@ -26,6 +26,11 @@ public struct StepRecord: Sendable, Equatable {
   public var seconds: Double
   /// Seconds of it that this rank spent on teacher signals.
   public var teacherSeconds: Double
+  /// Useful arithmetic of the step over all ranks: the student's forward and backward passes and what the teacher
+  /// really computed, as `Model.forwardFLOPs` counts it.
+  public var flops: Double
+  /// What this rank's teacher computed of it; 0 when all signals were kept.
+  public var teacherFLOPs: Double
 
   /// The line of metrics.jsonl.
   public var json: JSON {
@@ -33,7 +38,7 @@ public struct StepRecord: Sendable, Equatable {
       "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss), "ce": .double(crossEntropy),
       "kd": .double(distillation), "learning_rate": .double(learningRate), "gradient_norm": .double(gradientNorm),
       "tokens": .int(tokens), "examples": .int(examples), "seconds": .double(seconds),
-      "teacher_seconds": .double(teacherSeconds),
+      "teacher_seconds": .double(teacherSeconds), "gflops": .double(seconds > 0 ? flops / seconds * 1e-9 : 0),
     ]
   }
 }

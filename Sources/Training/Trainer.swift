@@ -48,6 +48,9 @@ public final class Trainer {
     optimizer = AdamW(configuration.optimizer, segments: flat.segments(rank: communicator.rank))
   }
 
+  /// Weights of the teacher; 0 without one.
+  public var teacherParameterCount: Int { teacher?.parameterCount ?? 0 }
+
   /// One optimizer step on a global batch.
   ///
   /// - Parameters:
@@ -60,6 +63,7 @@ public final class Trainer {
     let start = clock.now
     var teacherTime = Duration.zero
     let passes = passes(of: batch)
+    let teacherStart = teacher?.computedFLOPs ?? 0
     exchange.begin()
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
@@ -75,7 +79,9 @@ public final class Trainer {
     let gradients = try exchange.finish()
     let tokens = batch.reduce(0) { $0 + Int(lengths[$1]) }
     let stop = StopRequest.isPending ? 1.0 : 0
-    let totals = try communicator.allReduce(sums + [gradients.sumOfSquares, stop], .sum)
+    let taught = (teacher?.computedFLOPs ?? 0) - teacherStart
+    let terms = sums + [gradients.sumOfSquares, stop, taught]
+    let totals = try communicator.allReduce(terms, .sum)
     isStopRequested = totals[3] > 0
     let norm = totals[2].squareRoot()
     let (hard, soft) = (totals[0] / Double(batch.count), totals[1] / Double(batch.count))
@@ -86,10 +92,13 @@ public final class Trainer {
       flat.values, gradients: gradients, step: step, learningRate: rate,
       gradientScale: Clipping.scale(norm: norm, limit: configuration.maximumGradientNorm))
     try exchange.gatherValues()
+    // A backward pass has two products for each of the forward pass.
+    let learnt = 3 * student.forwardFLOPs(lengths: batch.map { Int(lengths[$0]) })
     return StepRecord(
       step: step, totalSteps: configuration.totalSteps, epoch: epoch, loss: loss, crossEntropy: hard,
       distillation: soft, learningRate: rate, gradientNorm: norm, tokens: tokens, examples: batch.count,
-      seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds)
+      seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds, flops: totals[4] + learnt,
+      teacherFLOPs: taught)
   }
 
   /// This rank's examples of a global batch, cut into passes: by micro-batches, and those by tokens.

@@ -14,6 +14,8 @@ public struct TrainingResult: Sendable, Equatable {
   public let seconds: Double
   /// Examples per second of the optimizer steps of this process, all ranks together.
   public let examplesPerSecond: Double
+  /// Useful arithmetic of the optimizer steps of this process, all ranks together, 10⁹ operations a second.
+  public let gigaflops: Double
   /// The step that training continued from; 0 for a whole run.
   public let continuedFrom: Int
 }
@@ -68,7 +70,7 @@ public final class TrainingRun {
   public func run() throws -> TrainingResult {
     let clock = ContinuousClock()
     let (start, first) = (clock.now, state.step)
-    var stepSeconds = 0.0
+    var (stepSeconds, flops) = (0.0, 0.0)
     var examples = 0
     let perEpoch = sampler.stepsPerEpoch
     var batches: [[Int]] = []
@@ -80,6 +82,7 @@ public final class TrainingRun {
       state.step += 1
       stepSeconds += record.seconds
       examples += record.examples
+      flops += record.flops
       try report(record)
       let evaluates = isEvaluationDue(place: place, perEpoch: perEpoch)
       if evaluates { try evaluate(epoch: done) }
@@ -96,7 +99,8 @@ public final class TrainingRun {
     }
     return TrainingResult(
       best: best, steps: state.step, seconds: (clock.now - start).seconds,
-      examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0, continuedFrom: first)
+      examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0,
+      gigaflops: stepSeconds > 0 ? flops / stepSeconds * 1e-9 : 0, continuedFrom: first)
   }
 
   /// The file with the weights of the best evaluation.

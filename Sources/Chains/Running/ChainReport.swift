@@ -16,6 +16,11 @@ public struct StepReport: Sendable, Equatable {
   public var count: Int
   public var seconds: Double
   public var examplesPerSecond: Double
+  /// Useful arithmetic of the optimizer steps, all ranks together, 10⁹ operations a second; nil for a step of a
+  /// program that did not measure it.
+  public var gigaflops: Double?
+  /// Model FLOP utilisation: `gigaflops` over the rate of plain matrix products on the same ranks.
+  public var utilisation: Double?
   /// Whether the step had been committed by an earlier run.
   public var wasCommitted: Bool
 
@@ -25,7 +30,8 @@ public struct StepReport: Sendable, Equatable {
       "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
       "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric), "value": .double(value),
       "correct": .int(correct), "count": .int(count), "seconds": .double(seconds),
-      "examples_per_s": .double(examplesPerSecond), "committed_before": .bool(wasCommitted),
+      "examples_per_s": .double(examplesPerSecond), "gflops": gigaflops.map(JSON.double) ?? .null,
+      "mfu": utilisation.map(JSON.double) ?? .null, "committed_before": .bool(wasCommitted),
     ]
   }
 
@@ -38,7 +44,8 @@ public struct StepReport: Sendable, Equatable {
     else { return nil }
     return StepReport(
       id: id, model: model, parameters: parameters, ratio: ratio, teacher: results["teacher"]?.string, metric: metric,
-      value: value, correct: correct, count: count, seconds: seconds, examplesPerSecond: rate, wasCommitted: true)
+      value: value, correct: correct, count: count, seconds: seconds, examplesPerSecond: rate,
+      gigaflops: results["gflops"]?.double, utilisation: results["mfu"]?.double, wasCommitted: true)
   }
 }
 
@@ -50,16 +57,17 @@ public struct ChainReport: Sendable, Equatable {
 
   /// The table as aligned text, and what the figures allow to say.
   public var text: String {
-    var rows = [["step", "teacher", "model", "parameters", "ratio", "metric", "k of n", "seconds", "examples/s"]]
+    var rows = [["step", "teacher", "model", "parameters", "ratio", "metric", "k of n", "seconds", "examples/s", "MFU"]]
     for step in steps {
       rows.append([
         step.id, step.teacher ?? "-", step.model, grouped(step.parameters), fixed(step.ratio, 1) + "x",
         "\(step.metric) \(fixed(step.value, 4))", "\(step.correct) of \(step.count)",
         step.wasCommitted ? "done before" : fixed(step.seconds, 1), fixed(step.examplesPerSecond, 0),
+        step.utilisation.map { "\(fixed(100 * $0, 1)) %" } ?? "-",
       ])
     }
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    let isText = [true, true, true, false, false, true, false, false, false]
+    let isText = [true, true, true, false, false, true, false, false, false, false]
     var lines = rows.map { row in
       row.indices.map { column -> String in
         let space = String(repeating: " ", count: widths[column] - row[column].count)

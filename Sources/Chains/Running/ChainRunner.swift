@@ -113,12 +113,16 @@ public final class ChainRunner {
       trainer, train: data.student.train, validation: data.student.validation, planDigest: Digest.of(inputs.text()),
       directory: step.outputDirectory, observer: observer, on: communicator)
     let result = try training.run()
+    let seconds = (clock.now - start).seconds
+    // Afterwards, so that nobody waits for it before the first step.
+    let limit = try ArithmeticLimit.measure(values.precision, on: communicator)
     let report = StepReport(
       id: step.id, model: step.student.configuration.shapeText, parameters: student.model.parameterCount,
       ratio: Double(plan.firstTeacherParameters) / Double(student.model.parameterCount),
       teacher: step.teacher?.reference, metric: values.metric.rawValue, value: result.best.value,
-      correct: result.best.result.correct, count: result.best.result.count, seconds: (clock.now - start).seconds,
-      examplesPerSecond: result.examplesPerSecond, wasCommitted: false)
+      correct: result.best.result.correct, count: result.best.result.count, seconds: seconds,
+      examplesPerSecond: result.examplesPerSecond, gigaflops: result.gigaflops,
+      utilisation: result.gigaflops / limit.reduce(0, +), wasCommitted: false)
     let cache = try SignalReport(of: teacher, on: communicator)
     if let cache { observer.note(cache.text) }
     try commit(step, inputs, student, training, result, report, cache)

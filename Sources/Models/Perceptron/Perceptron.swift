@@ -65,6 +65,11 @@ public final class Perceptron: Model {
     return output
   }
 
+  /// B · Σ over layers of 2·inputs·outputs, for B rows of whatever length.
+  public func forwardFLOPs(lengths: [Int]) -> Double {
+    Double(lengths.count) * layers.reduce(0) { $0 + 2 * Double($1.weight.count) }
+  }
+
   /// Uniform in ±1/√inputs for weights and biases, PyTorch's default for a linear layer.
   public func initialize(seed: UInt64) {
     for layer in layers {

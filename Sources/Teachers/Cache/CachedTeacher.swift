@@ -52,6 +52,7 @@ public final class CachedTeacher: Teacher {
   public var name: String { teacher.name }
   public var classCount: Int { teacher.classCount }
   public var parameterCount: Int { teacher.parameterCount }
+  public var computedFLOPs: Double { teacher.computedFLOPs }
 
   /// What the cache did since it was made.
   public var statistics: Statistics {

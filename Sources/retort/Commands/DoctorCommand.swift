@@ -5,6 +5,7 @@ import Datasets
 import Foundation
 import Platform
 import Tensors
+import Training
 
 struct DoctorCommand: RankCommand {
   static let configuration = CommandConfiguration(
@@ -47,13 +48,11 @@ struct Examination {
     findings.append(
       ("oneDNN", "\(LinearAlgebraLibrary.oneDNNVersion); precision auto is \(native ? "bf16" : "fp32") here"))
     for precision in native ? Precision.allCases : [.fp32] {
-      try communicator.barrier()
-      let rate = LinearAlgebraLibrary.measureGigaflops(precision)
-      let all = try communicator.allReduce(rate, .sum)
+      let rates = try ArithmeticLimit.measure(precision, on: communicator)
       findings.append(
         (
           "matrix multiply \(precision.rawValue)",
-          "\(fixed(rate, 0)) GFLOP/s on rank 0, \(fixed(all, 0)) on all ranks together"
+          "\(fixed(rates[0], 0)) GFLOP/s on rank 0, \(fixed(rates.reduce(0, +), 0)) on all ranks together"
         ))
     }
     if let better = LinearAlgebraLibrary.betterCoreType {

@@ -58,10 +58,14 @@ final class ChainConsole: ChainObserver {
   }
 
   func finished(_ step: ResolvedStep, report: StepReport) {
+    var arithmetic = ""
+    if let rate = report.gigaflops, let utilisation = report.utilisation {
+      arithmetic = ", \(fixed(rate, 1)) GFLOP/s (MFU \(fixed(100 * utilisation, 1)) %)"
+    }
     say(
       "  committed to \(step.outputDirectory): \(report.metric) \(fixed(report.value, 4)) "
         + "(\(report.correct) of \(report.count)) in \(fixed(report.seconds, 1)) s, "
-        + "\(fixed(report.examplesPerSecond, 0)) examples/s",
+        + "\(fixed(report.examplesPerSecond, 0)) examples/s\(arithmetic)",
       ["event": "finished", "report": report.json])
   }
 
