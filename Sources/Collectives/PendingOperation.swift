@@ -1,3 +1,5 @@
+import Platform
+
 /// A nonblocking operation that has been started and must be waited for.
 ///
 /// MPI moves data only inside MPI calls, so a rank that computes should call `test` now and then. The operation keeps
@@ -7,7 +9,11 @@
 /// `MPISession.abort`.
 public class PendingOperation {
   /// Whether the buffers belong to the caller again.
-  public internal(set) var isComplete: Bool
+  public internal(set) var isComplete: Bool {
+    didSet { if isComplete { transfer?.end() } }
+  }
+  /// Its place in the trace, where one is written.
+  var transfer: Trace.Transfer?
 
   init(isComplete: Bool) { self.isComplete = isComplete }
 

@@ -1,4 +1,5 @@
 import CMPI
+import Platform
 
 // All chunks of an operation are started at once: MPI wants nonblocking collectives in one order on all ranks, which
 // a window that moves with each rank's own progress would not keep.
@@ -8,6 +9,7 @@ extension MPICommunicator {
   ) throws -> PendingOperation {
     guard let base = buffer.baseAddress, buffer.count > 0 else { return .completed() }
     let operation = MPIOperation(self, keeping: owner)
+    operation.transfer = Trace.transfer("allreduce", bytes: buffer.count * MemoryLayout<T>.stride)
     for chunk in chunking.chunks(of: buffer.count, stride: MemoryLayout<T>.stride) {
       try operation.start("MPI_Iallreduce") {
         MPI_Iallreduce(
@@ -27,7 +29,10 @@ extension MPICommunicator {
     }
     let chunks = chunking.blockChunks(of: receive.count, stride: MemoryLayout<T>.stride, ranks: size)
     var types = BlockTypes(T.self, blockCount: receive.count)
-    return try exchangeAndSum(source, target, Array(chunks), &types, keeping: owner)
+    let transfer = Trace.transfer("reduce-scatter", bytes: send.count * MemoryLayout<T>.stride)
+    let operation = try exchangeAndSum(source, target, Array(chunks), &types, keeping: owner)
+    operation.transfer = transfer
+    return operation
   }
 
   /// Starts the exchange of some chunks of the blocks; each is summed in rank order when it has come.
@@ -67,6 +72,7 @@ extension MPICommunicator {
     let blockCount = blockCount(of: buffer.count, "allGather")
     guard let base = buffer.baseAddress, blockCount > 0 else { return .completed() }
     let operation = MPIOperation(self, keeping: owner)
+    operation.transfer = Trace.transfer("all-gather", bytes: buffer.count * MemoryLayout<T>.stride)
     var types = BlockTypes(T.self, blockCount: blockCount)
     for chunk in chunking.blockChunks(of: blockCount, stride: MemoryLayout<T>.stride, ranks: size) {
       let type = try types.type(width: chunk.count)

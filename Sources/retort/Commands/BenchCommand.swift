@@ -23,6 +23,7 @@ struct BenchCommand: RankCommand {
   @Option(help: "fp32, bf16, or auto: bf16 where the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
   @Option(help: "A file with one real length a line.") var lengths: String?
+  @OptionGroup var timeline: TraceOptions
 
   func validate() throws {
     for name in work where !BenchmarkWork.all.contains(where: { $0.name == name }) {
@@ -42,10 +43,15 @@ struct BenchCommand: RankCommand {
     (options.warmup, options.epochs) = (warmup, epochs)
     options.precision = try precision.resolved(on: communicator)
     options.lengths = try communicator.agree { try lengths.map(BenchCommand.readLengths) }
-    for name in work.isEmpty ? BenchmarkWork.all.map(\.name) : work {
-      guard let work = BenchmarkWork.all.first(where: { $0.name == name }) else { continue }
-      let line = try BenchmarkRun.time(work, options, version: Program.version, on: communicator)
-      if communicator.isFirst { Terminal.write(line.text() + "\n") }
+    func note(_ text: String) { if communicator.isFirst { Terminal.write("retort: \(text)\n", toError: true) } }
+    try timeline.record(on: communicator, note: note) {
+      for name in work.isEmpty ? BenchmarkWork.all.map(\.name) : work {
+        guard let work = BenchmarkWork.all.first(where: { $0.name == name }) else { continue }
+        let line = try Trace.span(named: name) {
+          try BenchmarkRun.time(work, options, version: Program.version, on: communicator)
+        }
+        if communicator.isFirst { Terminal.write(line.text() + "\n") }
+      }
     }
   }
 

@@ -44,17 +44,28 @@ struct RunCommand: RankCommand {
   @Option(help: "plain (for people) or json (an object a line).") var logFormat: LogFormat = .plain
   @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
   @Option(help: "Overrides the precision of every step: auto, fp32, bf16.") var precision: PrecisionOption?
+  @OptionGroup var timeline: TraceOptions
 
   func run(on communicator: any Communicator) throws {
+    let console = ChainConsole(logFormat, speaks: communicator.isFirst)
+    if dryRun {
+      try timeline.requireWritable(on: communicator)
+      return try perform(console, communicator)
+    }
+    try timeline.record(on: communicator, note: console.note) { try perform(console, communicator) }
+  }
+
+  private func perform(_ console: ChainConsole, _ communicator: any Communicator) throws {
     let configuration = try communicator.agree {
       let forced = precision.map { ["steps.*.hyperparams.precision=\($0.rawValue)"] } ?? []
       return try ChainConfiguration(contentsOf: chain, overrides: overrides + forced)
     }
     try Threads.configure(on: communicator, wanted: configuration.parallel.threadsPerRank)
-    let console = ChainConsole(logFormat, speaks: communicator.isFirst)
-    let plan = try ChainPlan.make(
-      configuration, locator: ModelLocator(chainFile: chain, modelsRoot: modelsRoot),
-      cacheDirectory: dryRun ? nil : CacheDirectory.path(), on: communicator)
+    let plan = try Trace.span("plan and data") {
+      try ChainPlan.make(
+        configuration, locator: ModelLocator(chainFile: chain, modelsRoot: modelsRoot),
+        cacheDirectory: dryRun ? nil : CacheDirectory.path(), on: communicator)
+    }
     plan.warnings.forEach(console.warning)
     let runner = ChainRunner(plan, observer: console, on: communicator)
     if fresh { try runner.requireNoOutputs() }

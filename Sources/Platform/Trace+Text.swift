@@ -1,0 +1,60 @@
+// The file is the object form of the trace event format: chrome://tracing and https://ui.perfetto.dev read it.
+
+extension Trace {
+  /// What stands before the events of all ranks in the file.
+  public static let fileStart = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
+  /// What stands behind them.
+  public static let fileEnd = "\n]}\n"
+
+  /// The events of this rank as JSON objects with commas between them: never empty, since a process has a name.
+  ///
+  /// A rank is a process, its work a thread of complete events ("X"), its transfers asynchronous events ("b", "e")
+  /// beside it. Times are microseconds on rank 0's clock.
+  public func text() -> String {
+    var out = metadata
+    out.reserveCapacity(out.utf8.count + 120 * count)
+    let quoted = names.map { JSON.string($0).text().dropLast() }
+    for (index, event) in recorded.enumerated() {
+      out += ",\n{\"name\": " + quoted[Int(event.name)]
+      if event.number >= 0 { out += ".\(event.number)" }
+      out += "\", "
+      write(event, index, to: &out)
+    }
+    return out
+  }
+
+  private var metadata: String {
+    let process: JSON = [
+      "name": "process_name", "ph": "M", "pid": .int(rank), "tid": 0, "args": ["name": .string("rank \(rank) on \(host)")],
+    ]
+    let order: JSON = [
+      "name": "process_sort_index", "ph": "M", "pid": .int(rank), "tid": 0, "args": ["sort_index": .int(rank)],
+    ]
+    let thread: JSON = ["name": "thread_name", "ph": "M", "pid": .int(rank), "tid": 0, "args": ["name": "work"]]
+    return [process, order, thread].map { $0.text() }.joined(separator: ",\n")
+  }
+
+  private func write(_ event: Event, _ index: Int, to out: inout String) {
+    let place = "\"pid\": \(rank), \"tid\": 0"
+    let start = microseconds(event.start + clockOffset - origin)
+    switch event.kind {
+    case .span, .step:
+      let category = event.kind == .step ? "step" : "work"
+      out += "\"cat\": \"\(category)\", \"ph\": \"X\", \"ts\": \(start), \"dur\": \(microseconds(event.duration)), \(place)"
+      if event.kind == .step { out += ", \"args\": {\"step\": \(event.amount)}" }
+      out += "}"
+    case .transfer:
+      let end = microseconds(event.start + event.duration + clockOffset - origin)
+      let identity = "\"cat\": \"communication\", \"id\": \"\(rank).\(index)\", \(place)"
+      out += "\"ph\": \"b\", \"ts\": \(start), \(identity), \"args\": {\"bytes\": \(event.amount)}}"
+      out += ",\n{\"name\": " + JSON.string(names[Int(event.name)]).text()
+      out += ", \"ph\": \"e\", \"ts\": \(end), \(identity)}"
+    }
+  }
+
+  private func microseconds(_ nanoseconds: Int64) -> String {
+    let (whole, rest) = (nanoseconds.magnitude / 1000, nanoseconds.magnitude % 1000)
+    let digits = "\(rest)"
+    return (nanoseconds < 0 ? "-" : "") + "\(whole)." + String(repeating: "0", count: 3 - digits.count) + digits
+  }
+}

@@ -1,0 +1,222 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A timeline of what this rank does, kept in memory that is set aside at the start.
+///
+/// Code says what it does by `Trace.span` and `Trace.detail`, whether or not anybody looks: while nothing is traced
+/// that is a check for nil. Spans nest as calls do. Details (layers, transfers) are kept only inside the optimizer
+/// steps of the window, so that a long run has a trace of bounded size. Spans are those of one thread, the one that
+/// started the trace; what others say is left out.
+public final class Trace {
+  /// Which optimizer steps are recorded, and how much memory that may take.
+  public struct Limits: Sendable, Equatable {
+    /// Optimizer steps, counted from 1 in each training of this run.
+    public var steps: ClosedRange<Int>
+    /// Events that are kept, 40 bytes each; what comes after them is counted and dropped.
+    public var events: Int
+
+    /// The first 100 steps of each training, and room for a quarter of a million events.
+    public init(steps: ClosedRange<Int> = 1...100, events: Int = 1 << 18) {
+      self.steps = steps
+      self.events = events
+    }
+  }
+
+  struct Event {
+    /// In `names`.
+    var name: Int32
+    /// Part of the name (which layer), or -1.
+    var number: Int32
+    /// Nanoseconds of this rank's clock.
+    var start: Int64
+    /// Nanoseconds.
+    var duration: Int64
+    /// Step number or bytes, as `kind` says; -1 for none.
+    var amount: Int64
+    var kind: Kind
+  }
+
+  enum Kind: UInt8 {
+    case span, step, transfer
+  }
+
+  /// The trace of this process; nil while nothing is traced.
+  nonisolated(unsafe) public private(set) static var current: Trace?
+
+  /// This process among those of the job.
+  public let rank: Int
+  let host: String
+  /// What to add to this rank's clock to get rank 0's, nanoseconds.
+  let clockOffset: Int64
+  /// Rank 0's clock at the beginning of the trace.
+  let origin: Int64
+  private let limits: Limits
+  private let owner = pthread_self()
+  private let events: UnsafeMutablePointer<Event>
+  private(set) var count = 0
+  /// Events for which there was no room.
+  public private(set) var dropped = 0
+  private(set) var names: [String] = []
+  private var numbers: [UInt: Int32] = [:]
+  private var numbersByText: [String: Int32] = [:]
+  private var stepsSeen = 0
+  private var isInWindow = false
+  private var section: (name: Int32, start: Int64)?
+
+  private init(rank: Int, host: String, clockOffset: Int64, origin: Int64, limits: Limits) {
+    self.rank = rank
+    self.host = host
+    self.clockOffset = clockOffset
+    self.origin = origin
+    self.limits = limits
+    // Untouched memory costs nothing until events come.
+    events = .allocate(capacity: max(1, limits.events))
+  }
+
+  deinit { events.deallocate() }
+
+  /// Begins to record on the calling thread.
+  ///
+  /// - Parameters:
+  ///   - clockOffset: what to add to this rank's `now` to get rank 0's.
+  ///   - origin: rank 0's `now` at the beginning.
+  public static func start(rank: Int, host: String, clockOffset: Int64, origin: Int64, limits: Limits = Limits()) {
+    current = Trace(rank: rank, host: host, clockOffset: clockOffset, origin: origin, limits: limits)
+  }
+
+  /// Ends the recording and hands out what was recorded; nil where nothing was.
+  public static func stop() -> Trace? {
+    defer { current = nil }
+    return current
+  }
+
+  /// Nanoseconds of a clock that only goes forward.
+  public static var now: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+  }
+
+  /// Records how long the body takes under a name, inside a step only when the step is in the window.
+  public static func span<T>(_ name: StaticString, _ body: () throws -> T) rethrows -> T {
+    guard let trace = current, trace.isHere, !trace.isInStep || trace.isInWindow else { return try body() }
+    return try trace.record(name, body)
+  }
+
+  /// Records how long the body takes under a name that is known only now, outside optimizer steps.
+  public static func span<T>(named name: String, _ body: () throws -> T) rethrows -> T {
+    guard let trace = current, trace.isHere, !trace.isInStep else { return try body() }
+    let (id, start) = (trace.intern(name), Trace.now)
+    defer { trace.add(id, start: start) }
+    return try body()
+  }
+
+  /// Records how long the body takes, only inside a step of the window; `number` becomes part of the name.
+  public static func detail<T>(_ name: StaticString, _ number: Int = -1, _ body: () throws -> T) rethrows -> T {
+    guard let trace = current, trace.isInWindow, trace.isHere else { return try body() }
+    return try trace.record(name, number: number, body)
+  }
+
+  /// Records an optimizer step when it is in the window, and lets what is inside it be recorded.
+  public static func step<T>(_ step: Int, _ body: () throws -> T) rethrows -> T {
+    guard let trace = current, trace.isHere else { return try body() }
+    trace.stepsSeen += 1
+    trace.isInStep = true
+    trace.isInWindow = trace.limits.steps.contains(trace.stepsSeen)
+    defer { (trace.isInStep, trace.isInWindow) = (false, false) }
+    return trace.isInWindow ? try trace.record("step", amount: step, kind: .step, body) : try body()
+  }
+
+  /// Counts the steps of the window from here.
+  public static func beginTraining() { current?.stepsSeen = 0 }
+
+  private var isInStep = false
+  private var isHere: Bool { pthread_equal(owner, pthread_self()) != 0 }
+
+  private func record<T>(
+    _ name: StaticString, number: Int = -1, amount: Int = -1, kind: Kind = .span, _ body: () throws -> T
+  ) rethrows -> T {
+    let (id, start) = (intern(name), Trace.now)
+    defer { add(id, number: number, start: start, amount: amount, kind: kind) }
+    return try body()
+  }
+
+  private func add(_ name: Int32, number: Int = -1, start: Int64, amount: Int = -1, kind: Kind = .span) {
+    guard count < limits.events else {
+      dropped += 1
+      return
+    }
+    (events + count).initialize(
+      to: Event(
+        name: name, number: Int32(truncatingIfNeeded: number), start: start, duration: Trace.now - start,
+        amount: Int64(amount), kind: kind))
+    count += 1
+  }
+
+  private func intern(_ name: StaticString) -> Int32 {
+    // The address tells literals apart faster than their letters do.
+    let key = UInt(bitPattern: name.utf8Start)
+    if let known = numbers[key] { return known }
+    let number = intern("\(name)")
+    numbers[key] = number
+    return number
+  }
+
+  private func intern(_ name: String) -> Int32 {
+    if let known = numbersByText[name] { return known }
+    names.append(name)
+    numbersByText[name] = Int32(names.count - 1)
+    return Int32(names.count - 1)
+  }
+
+  /// What was recorded, in the order in which it ended.
+  var recorded: UnsafeBufferPointer<Event> { UnsafeBufferPointer(start: events, count: count) }
+}
+
+// MARK: Sections and transfers
+
+extension Trace {
+  /// Whether details are recorded now, for whoever has to prepare a name first.
+  public static var wantsDetails: Bool { current.map { $0.isInWindow && $0.isHere } ?? false }
+
+  /// Ends the section that is open and begins another, unless it is of this name already; for work that comes as a
+  /// sequence, such as a backward pass.
+  public static func enterSection(_ name: String) {
+    guard let trace = current, wantsDetails else { return }
+    let id = trace.intern(name)
+    if trace.section?.name == id { return }
+    endSection()
+    trace.section = (id, now)
+  }
+
+  /// Whether a section is open.
+  public static var isInSection: Bool { current?.section != nil }
+
+  /// Ends the section that is open, if one is.
+  public static func endSection() {
+    guard let trace = current, let section = trace.section else { return }
+    trace.section = nil
+    trace.add(section.name, start: section.start)
+  }
+
+  /// Something that goes on while other things are done, such as a bucket of gradients on its way.
+  public struct Transfer {
+    fileprivate let name: Int32
+    fileprivate let start: Int64
+    fileprivate let bytes: Int
+
+    /// Records the transfer as ended now.
+    public func end() {
+      if let trace = Trace.current, trace.isHere {
+        trace.add(name, start: start, amount: bytes, kind: .transfer)
+      }
+    }
+  }
+
+  /// Begins a transfer; nil where details are not recorded.
+  public static func transfer(_ name: StaticString, bytes: Int) -> Transfer? {
+    guard let trace = current, wantsDetails else { return nil }
+    return Transfer(name: trace.intern(name), start: now, bytes: bytes)
+  }
+}

@@ -1,0 +1,72 @@
+import ArgumentParser
+import Collectives
+import Platform
+
+/// `--trace` and what belongs to it: the same for every command that trains.
+struct TraceOptions: ParsableArguments {
+  @Option(help: "Writes a timeline of all ranks into this file, for ui.perfetto.dev or chrome://tracing.")
+  var trace: String?
+  @Option(
+    help: "The optimizer steps of each training that the timeline has: FIRST-LAST, counted from 1 (default: 1-100).")
+  var traceSteps: String?
+
+  func validate() throws {
+    if traceSteps != nil && trace == nil { throw ValidationError("--trace-steps needs --trace FILE") }
+    if let traceSteps, TraceOptions.range(traceSteps) == nil {
+      throw ValidationError("--trace-steps is FIRST-LAST with 1 ≤ FIRST ≤ LAST, such as 11-60, not \"\(traceSteps)\"")
+    }
+  }
+
+  static func range(_ text: String) -> ClosedRange<Int>? {
+    let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+    guard ends.count == 2, let first = ends[0], let last = ends[1], first >= 1, first <= last else { return nil }
+    return first...last
+  }
+
+  /// Refuses a file that could not be written, before anything runs; makes nothing. Collective.
+  func requireWritable(on communicator: any Communicator) throws {
+    guard let trace else { return }
+    try communicator.agree {
+      guard communicator.isFirst else { return }
+      func refusal(_ what: String) -> RetortError {
+        RetortError(
+          .configuration, what, at: "--trace \(trace)", remedy: "name a file in a directory that can be written")
+      }
+      if trace.isEmpty || isDirectory(trace) { throw refusal("is a directory, a file was expected") }
+      // Dropped without a commit, it leaves nothing behind.
+      do { _ = try AtomicFile(trace) } catch { throw refusal(RetortError.wrap(error).what) }
+    }
+  }
+
+  /// Records what the body does, and writes it however the body ends; collective.
+  ///
+  /// - Parameter note: gets what the user should know.
+  func record(on communicator: any Communicator, note: (String) -> Void, _ body: () throws -> Void) throws {
+    guard let trace else { return try body() }
+    let limits = Trace.Limits(steps: traceSteps.flatMap(TraceOptions.range) ?? Trace.Limits().steps)
+    try requireWritable(on: communicator)
+    try Trace.start(on: communicator, limits: limits)
+    let result = Result { try body() }
+    let recorded = Trace.stop()
+    switch result {
+    case .success:
+      if let remark = try recorded?.write(to: trace, on: communicator) { note(remark) }
+      note("timeline of \(communicator.size) \(communicator.size == 1 ? "rank" : "ranks"): \(trace)")
+    case .failure(let error):
+      // The reason why the command ends is what the user must hear, not what became of the trace.
+      if RetortError.wrap(error).isCollective || communicator.size == 1 {
+        _ = try? recorded?.write(to: trace, on: communicator)
+      } else {
+        try? recorded?.writeAlone(to: TraceOptions.path(trace, ofRank: communicator.rank))
+      }
+      throw error
+    }
+  }
+
+  /// trace.json of rank 3 alone: trace.rank3.json.
+  static func path(_ path: String, ofRank rank: Int) -> String {
+    let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "\(path).rank\(rank)" }
+    return "\(path.dropLast(name.count))\(name[..<dot]).rank\(rank)\(name[dot...])"
+  }
+}
