@@ -1,4 +1,5 @@
 import CKernels
+import Platform
 import Tensors
 
 /// One step of a computation that knows how to send a gradient back to its inputs.
@@ -142,7 +143,9 @@ public final class Tape {
     var results: [Int: Tensor] = [:]
     let wanted = Set(leaves.compactMap(\.entry))
     gradients.add(Tensor([1], loss.shape), to: loss)
+    defer { Trace.endSection() }
     while let operation = entries.popLast() {
+      Trace.enterLayer(of: operation)
       let entry = entries.count
       let gradient = gradients.take(entry)
       if let gradient {

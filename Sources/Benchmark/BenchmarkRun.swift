@@ -40,11 +40,12 @@ public enum BenchmarkRun {
   ) throws -> JSON {
     let plan = batches(options, ranks: communicator.size)
     let data = try work.data(lengths: plan.lengths, seed: 1)
-    let trainer = try makeTrainer(work, options, data, communicator)
+    let trainer = try Trace.span("load models") { try makeTrainer(work, options, data, communicator) }
     let before = try ArithmeticLimit.measure(options.precision, on: communicator)
     let clock = ContinuousClock()
     var (times, records): ([Double], [StepRecord]) = ([], [])
     var step = 0
+    Trace.beginTraining()
     for (index, batch) in plan.order(options).enumerated() {
       try communicator.barrier()
       let start = clock.now

@@ -59,6 +59,10 @@ public final class Trainer {
   ///   - epoch: epochs done after this step, for the record.
   /// Throws `.numerical`, on all ranks alike, when the gradient is not finite; the weights are untouched then.
   public func step(_ step: Int, batch: [Int], epoch: Double) throws -> StepRecord {
+    try Trace.step(step) { try take(step, batch: batch, epoch: epoch) }
+  }
+
+  private func take(_ step: Int, batch: [Int], epoch: Double) throws -> StepRecord {
     let clock = ContinuousClock()
     let start = clock.now
     var teacherTime = Duration.zero
@@ -70,28 +74,29 @@ public final class Trainer {
     var sums = [0.0, 0.0]
     for (index, samples) in passes.enumerated() {
       let asked = clock.now
-      let signals = try teacher?.signals(for: samples, in: .train)
+      let signals = try Trace.detail("teacher") { try teacher?.signals(for: samples, in: .train) }
       teacherTime += clock.now - asked
       let value = try pass(samples, signals, step: step, denominator: batch.count, isLast: index == passes.count - 1)
       sums[0] += value.crossEntropySum
       sums[1] += value.distillationSum
     }
-    let gradients = try exchange.finish()
+    let gradients = try Trace.detail("wait for gradients") { try exchange.finish() }
     let tokens = batch.reduce(0) { $0 + Int(lengths[$1]) }
     let stop = StopRequest.isPending ? 1.0 : 0
     let taught = (teacher?.computedFLOPs ?? 0) - teacherStart
     let terms = sums + [gradients.sumOfSquares, stop, taught]
-    let totals = try communicator.allReduce(terms, .sum)
+    let totals = try Trace.detail("wait for all ranks") { try communicator.allReduce(terms, .sum) }
     isStopRequested = totals[3] > 0
     let norm = totals[2].squareRoot()
     let (hard, soft) = (totals[0] / Double(batch.count), totals[1] / Double(batch.count))
     let loss = configuration.objective.total(crossEntropy: hard, distillation: soft)
     try refuseUnlessFinite(norm: norm, loss: loss, step: step)
     let rate = configuration.schedule.learningRate(step: step)
-    optimizer.update(
-      flat.values, gradients: gradients, step: step, learningRate: rate,
-      gradientScale: Clipping.scale(norm: norm, limit: configuration.maximumGradientNorm))
-    try exchange.gatherValues()
+    let scale = Clipping.scale(norm: norm, limit: configuration.maximumGradientNorm)
+    Trace.detail("optimizer") {
+      optimizer.update(flat.values, gradients: gradients, step: step, learningRate: rate, gradientScale: scale)
+    }
+    try Trace.detail("gather weights") { try exchange.gatherValues() }
     // A backward pass has two products for each of the forward pass.
     let learnt = 3 * student.forwardFLOPs(lengths: batch.map { Int(lengths[$0]) })
     return StepRecord(
@@ -115,19 +120,21 @@ public final class Trainer {
   private func pass(
     _ samples: [Int], _ signals: TeacherSignals?, step: Int, denominator: Int, isLast: Bool
   ) throws -> DistillationObjective.Value {
-    let batch = train.batch(samples)
+    let batch = Trace.detail("batch") { train.batch(samples) }
     let tape = Tape(recording: true, precision: configuration.precision, weights: weights)
     let context = ForwardContext(
       tape: tape,
       dropout: DropoutSource(
         seed: configuration.seed, step: step, samples: samples, override: configuration.dropout.map { Float($0) }))
-    let output = student.forward(batch, context)
+    let output = Trace.detail("forward") { student.forward(batch, context) }
     let value = configuration.objective(
       output.logits, signals: signals, labels: batch.labels, denominator: Double(denominator), on: tape)
-    try tape.backward(
-      from: value.loss,
-      onParameterReady: { if isLast { try exchange.complete($0) } },
-      afterOperation: { try exchange.poll() })
+    try Trace.detail("backward") {
+      _ = try tape.backward(
+        from: value.loss,
+        onParameterReady: { if isLast { try exchange.complete($0) } },
+        afterOperation: { try exchange.poll() })
+    }
     return value
   }
 
@@ -156,8 +163,10 @@ public final class Trainer {
   /// The student's metrics on a split; collective.
   public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
     weights.outdate()
-    return try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) {
-      student.logits(data.batch($0), precision: configuration.precision, weights: weights)
+    return try Trace.span("evaluation") {
+      try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) {
+        student.logits(data.batch($0), precision: configuration.precision, weights: weights)
+      }
     }
   }
 }

@@ -68,6 +68,7 @@ public final class TrainingRun {
 
   /// Trains to the end; the best weights are in `bestWeightsPath` afterwards.
   public func run() throws -> TrainingResult {
+    Trace.beginTraining()
     let clock = ContinuousClock()
     let (start, first) = (clock.now, state.step)
     var (stepSeconds, flops) = (0.0, 0.0)
@@ -90,7 +91,9 @@ public final class TrainingRun {
       let isLast = state.step == configuration.totalSteps || state.isStopped
       let isSaveDue = configuration.saveSteps.map { state.step % $0 == 0 } ?? false
       let stops = trainer.isStopRequested && !isLast
-      if (evaluates || isSaveDue || stops) && !isLast { try store.save(state, of: trainer) }
+      if (evaluates || isSaveDue || stops) && !isLast {
+        try Trace.span("checkpoint") { try store.save(state, of: trainer) }
+      }
       if stops { throw stopped() }
     }
     try shareSignals()
@@ -146,7 +149,7 @@ public final class TrainingRun {
     if isBest {
       state.best = record
       state.evaluationsSinceBest = 0
-      try store.saveBest(trainer)
+      try Trace.span("best student") { try store.saveBest(trainer) }
     } else {
       state.evaluationsSinceBest += 1
       if let patience = configuration.patience, state.evaluationsSinceBest >= patience {

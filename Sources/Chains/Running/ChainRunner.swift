@@ -61,7 +61,7 @@ public final class ChainRunner {
     for step in plan.steps {
       guard let teacher = step.teacher, case .directory(let directory) = teacher.place else { continue }
       let digest = try communicator.agree { try ModelDigest.of(directory: directory) }
-      try check(digest, step) { try self.teacher(of: step, digest) }
+      try Trace.span("check teacher") { try check(digest, step) { try self.teacher(of: step, digest) } }
     }
   }
 
@@ -69,13 +69,13 @@ public final class ChainRunner {
   public func run() throws -> ChainReport {
     var reports: [StepReport] = []
     for step in plan.steps {
-      let inputs = try communicator.agree { try self.inputs(of: step) }
+      let inputs = try Trace.span("inputs") { try communicator.agree { try self.inputs(of: step) } }
       try communicator.requireEqual(inputs.text(), label: "the plan of step \(step.id)")
       if let report = try committed(step, inputs) {
         observer.skipped(step, report: report)
         reports.append(report)
       } else {
-        reports.append(try run(step, inputs))
+        reports.append(try Trace.span(named: step.id) { try run(step, inputs) })
       }
       // Memory of one step's models is of no use to the next one's sizes.
       StoragePool.trim()
@@ -96,9 +96,11 @@ public final class ChainRunner {
     let start = clock.now
     let data = plan.data[step.index]
     let digest = inputs["teacher"]?.string
-    let teacher = try digest.map { try self.teacher(of: step, $0) }
-    if let teacher, let digest { try check(digest, step) { teacher } }
-    let student = try communicator.agree { try loadStudent(step, data.student) }
+    let teacher = try Trace.span("load teacher") { try digest.map { try self.teacher(of: step, $0) } }
+    if let teacher, let digest { try Trace.span("check teacher") { try check(digest, step) { teacher } } }
+    let student = try Trace.span("load student") {
+      try communicator.agree { try loadStudent(step, data.student) }
+    }
     let values = try configuration(of: step)
     let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
     observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
@@ -115,7 +117,7 @@ public final class ChainRunner {
     let result = try training.run()
     let seconds = (clock.now - start).seconds
     // Afterwards, so that nobody waits for it before the first step.
-    let limit = try ArithmeticLimit.measure(values.precision, on: communicator)
+    let limit = try Trace.span("rate of products") { try ArithmeticLimit.measure(values.precision, on: communicator) }
     let report = StepReport(
       id: step.id, model: step.student.configuration.shapeText, parameters: student.model.parameterCount,
       ratio: Double(plan.firstTeacherParameters) / Double(student.model.parameterCount),
@@ -125,7 +127,7 @@ public final class ChainRunner {
       utilisation: result.gigaflops / limit.reduce(0, +), wasCommitted: false)
     let cache = try SignalReport(of: teacher, on: communicator)
     if let cache { observer.note(cache.text) }
-    try commit(step, inputs, student, training, result, report, cache)
+    try Trace.span("commit") { try commit(step, inputs, student, training, result, report, cache) }
     observer.finished(step, report: report)
     return report
   }

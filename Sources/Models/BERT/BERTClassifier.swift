@@ -1,6 +1,7 @@
 import Autograd
 import Datasets
 import Layers
+import Platform
 import Tensors
 
 /// BERT with a pooler and a linear classifier on the first token: `BertForSequenceClassification`.
@@ -46,11 +47,11 @@ public final class BERTClassifier: Model {
     let tape = context.tape
     var captured: [Variable] = []
     var attentions: [Variable] = []
-    var x = embed(batch, context)
+    var x = Trace.detail("embeddings") { embed(batch, context) }
     x = context.dropout(x, probability: configuration.hiddenDropout, offsets: batch.offsets)
     if context.capture.contains(.hiddenStates) { captured.append(x) }
-    for layer in layers {
-      let output = layer(x, offsets: batch.offsets, context)
+    for (index, layer) in layers.enumerated() {
+      let output = Trace.detail("layers", index) { layer(x, offsets: batch.offsets, context) }
       x = output.hidden
       if context.capture.contains(.hiddenStates) { captured.append(x) }
       if let probabilities = output.probabilities { attentions.append(probabilities) }
