@@ -84,7 +84,7 @@ public enum BenchmarkRun {
     var result = Batches()
     let real = (options.lengths ?? []).map { Int32(min(max(1, $0), options.sequence)) }
     let sampler = Sampler(
-      lengths: real, batchSize: size, shuffle: true, groupByLength: true, seed: 0)
+      lengths: real, batchSize: .examples(size), shuffle: true, groupByLength: true, seed: 0)
     let groups = real.isEmpty ? [] : sampler.batches(epoch: 0).filter { $0.count == size }
     for index in 0..<count {
       let lengths =
@@ -111,7 +111,7 @@ public enum BenchmarkRun {
         store: SignalStore(root: nil, key: Digest.of(work.name), width: resident.classCount))
     let total = options.warmup + options.epochs * options.steps
     let configuration = TrainingConfiguration(
-      seed: 0, totalSteps: total, batchSize: options.batch * communicator.size,
+      seed: 0, totalSteps: total, batchSize: .examples(options.batch * communicator.size),
       objective: DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2),
       schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total), precision: options.precision)
     return Trainer(

@@ -1,81 +1,112 @@
 import Tensors
 
+/// How much a batch holds, over all ranks and accumulation steps; an integer alone counts examples.
+public enum BatchSize: Sendable, Equatable, ExpressibleByIntegerLiteral {
+  /// So many examples; the last batch of an epoch may have fewer.
+  case examples(Int)
+  /// At most so many tokens, in hardly more batches than that takes, all of them about equally full.
+  case tokens(Int)
+
+  public init(integerLiteral value: Int) { self = .examples(value) }
+}
+
 /// The order in which an epoch visits the examples: a pure function of (seed, epoch), equal on every rank.
 ///
-/// Every example occurs exactly once an epoch. A batch is global: all ranks and accumulation steps share it and
-/// take their parts by `partition`. The last batch is the only one that may be smaller.
+/// Every example occurs exactly once an epoch, and every epoch has as many batches. A batch is global: all ranks and
+/// accumulation steps share it and take their parts by `partition`.
 public struct Sampler: Sendable {
-  /// Batches of similar length are cut from windows of this many batches of the shuffled order.
+  /// Batches of similar length are cut from windows of about this many batches of the shuffled order.
   static let windowBatches = 50
 
   /// N.
   public let count: Int
-  /// Examples of an optimizer step over all ranks.
-  public let batchSize: Int
+  /// What an optimizer step takes over all ranks.
+  public let batchSize: BatchSize
   public let shuffle: Bool
-  /// Whether a batch holds examples of similar length; has no effect without `shuffle` or lengths.
+  /// Whether a batch holds examples of similar length; has no effect without `shuffle`.
   public let groupByLength: Bool
   public let seed: UInt64
-  private let lengths: [Int32]?
+  private let lengths: [Int32]
+  /// Examples of a full batch: all there are, where the batch size is above that; 0 where tokens are counted.
+  private let size: Int
+  /// How batches are filled by tokens; nil where examples are counted.
+  private let filling: TokenFilling?
 
   /// - Parameters:
-  ///   - lengths: tokens of each example, [N].
-  ///   - batchSize: examples of an optimizer step over all ranks, at least 1.
-  public init(lengths: [Int32], batchSize: Int, shuffle: Bool, groupByLength: Bool, seed: UInt64) {
-    self.init(lengths, lengths.count, batchSize, shuffle, groupByLength, seed)
-  }
-
-  /// A sampler of examples that are all equally long.
-  public init(count: Int, batchSize: Int, shuffle: Bool, seed: UInt64) {
-    self.init(nil, count, batchSize, shuffle, false, seed)
-  }
-
-  private init(
-    _ lengths: [Int32]?, _ count: Int, _ batchSize: Int, _ shuffle: Bool, _ groupByLength: Bool, _ seed: UInt64
-  ) {
-    precondition(batchSize > 0, "a batch needs at least one example, not \(batchSize)")
+  ///   - lengths: tokens of each example, [N], at least 1 each; with a limit of tokens, none above it.
+  ///   - batchSize: of an optimizer step over all ranks, at least 1.
+  public init(lengths: [Int32], batchSize: BatchSize, shuffle: Bool, groupByLength: Bool, seed: UInt64) {
+    switch batchSize {
+    case .examples(let size):
+      precondition(size > 0, "a batch needs at least one example, not \(size)")
+      self.size = min(size, max(1, lengths.count))
+      filling = nil
+    case .tokens(let limit):
+      size = 0
+      filling = TokenFilling(lengths, limit: limit, shuffle: shuffle, groupByLength: groupByLength)
+    }
     self.lengths = lengths
-    self.count = count
+    count = lengths.count
     self.batchSize = batchSize
     self.shuffle = shuffle
     self.groupByLength = groupByLength
     self.seed = seed
   }
 
-  /// Optimizer steps of an epoch: ⌈N / batchSize⌉.
-  public var stepsPerEpoch: Int { (count + batchSize - 1) / batchSize }
+  /// Optimizer steps of an epoch, the same in each: ⌈N / B⌉ with B examples a batch.
+  public var stepsPerEpoch: Int { filling?.batchCount ?? (count + size - 1) / size }
 
   /// The global batches of an epoch (counted from 0), as indices of examples.
   public func batches(epoch: Int) -> [[Int]] {
-    guard shuffle else { return Sampler.cut(Array(0..<count), batchSize) }
     var order = Array(0..<count)
-    var random = RandomStream(seed: seed, purpose: "shuffle", UInt64(epoch))
-    Sampler.permute(&order, &random)
-    guard groupByLength, let lengths else { return Sampler.cut(order, batchSize) }
-    return grouped(order, lengths, epoch)
+    if shuffle {
+      var random = RandomStream(seed: seed, purpose: "shuffle", UInt64(epoch))
+      Sampler.permute(&order[...], &random)
+    }
+    if let filling { return shuffle ? filled(order, filling, epoch) : filling.batches(order) }
+    return shuffle && groupByLength ? grouped(order, epoch) : Sampler.cut(order, size)
   }
 
   /// Sorts windows of the shuffled order by length, cuts them into batches and shuffles the batches.
   ///
   /// The examples of the short last batch are the tail of the shuffled order, so that no length is favoured there.
-  private func grouped(_ order: [Int], _ lengths: [Int32], _ epoch: Int) -> [[Int]] {
-    let full = count / batchSize * batchSize
+  private func grouped(_ order: [Int], _ epoch: Int) -> [[Int]] {
+    let full = count / size * size
     var batches: [[Int]] = []
     batches.reserveCapacity(stepsPerEpoch)
-    let window = Sampler.windowBatches * batchSize
+    let window = Sampler.windowBatches * size
     for start in stride(from: 0, to: full, by: window) {
       let part = Sampler.sortedByLength(Array(order[start..<min(start + window, full)]), lengths)
-      batches += Sampler.cut(part, batchSize)
+      batches += Sampler.cut(part, size)
     }
-    var random = RandomStream(seed: seed, purpose: "batch order", UInt64(epoch))
-    Sampler.permute(&batches, &random)
+    shuffleOrder(of: &batches, epoch)
     if full < count { batches.append(Array(order[full...])) }
     return batches
   }
 
+  /// Sorts the shuffled order by length and shuffles each group of neighbours that goes to different windows.
+  private func filled(_ order: [Int], _ filling: TokenFilling, _ epoch: Int) -> [[Int]] {
+    var order = Sampler.sortedByLength(order, lengths)
+    var random = RandomStream(seed: seed, purpose: "windows", UInt64(epoch))
+    for start in stride(from: 0, to: count, by: filling.windows) {
+      Sampler.permute(&order[start..<min(start + filling.windows, count)], &random)
+    }
+    var batches = filling.batches(order)
+    shuffleOrder(of: &batches, epoch)
+    return batches
+  }
+
+  private func shuffleOrder(of batches: inout [[Int]], _ epoch: Int) {
+    var random = RandomStream(seed: seed, purpose: "batch order", UInt64(epoch))
+    Sampler.permute(&batches[...], &random)
+  }
+
   /// Fisher and Yates' shuffle.
-  private static func permute<T>(_ items: inout [T], _ random: inout RandomStream) {
-    for last in stride(from: items.count - 1, to: 0, by: -1) { items.swapAt(last, random.below(last + 1)) }
+  private static func permute<T>(_ items: inout ArraySlice<T>, _ random: inout RandomStream) {
+    let first = items.startIndex
+    for last in stride(from: items.count - 1, to: 0, by: -1) {
+      items.swapAt(first + last, first + random.below(last + 1))
+    }
   }
 
   private static func cut(_ order: [Int], _ size: Int) -> [[Int]] {
@@ -84,10 +115,10 @@ public struct Sampler: Sendable {
 
   /// The indices by length, longest first; equal lengths keep their order.
   static func sortedByLength(_ order: [Int], _ lengths: [Int32]) -> [Int] {
-    order.enumerated().sorted { a, b in
-      let (left, right) = (lengths[a.element], lengths[b.element])
-      return left != right ? left > right : a.offset < b.offset
-    }.map(\.element)
+    // One word of shortness and place: words are compared several times faster than pairs by a closure.
+    var keys = order.enumerated().map { UInt64(~UInt32(bitPattern: lengths[$1])) << 32 | UInt64($0) }
+    keys.sort()
+    return keys.map { order[Int($0 & 0xffff_ffff)] }
   }
 }
 

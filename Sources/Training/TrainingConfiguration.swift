@@ -1,3 +1,4 @@
+import Datasets
 import Objectives
 import Optimizers
 import Platform
@@ -17,8 +18,8 @@ public struct TrainingConfiguration: Sendable, Equatable {
   public var seed: UInt64
   /// Optimizer steps of the whole run.
   public var totalSteps: Int
-  /// Examples of an optimizer step over all ranks.
-  public var batchSize: Int
+  /// What an optimizer step takes over all ranks.
+  public var batchSize: BatchSize
   /// Micro-batches that a rank's part of a batch is cut into.
   public var accumulation: Int
   /// Tokens that one forward and backward pass may have; a rank's micro-batch is cut into as many passes as that takes.
@@ -58,7 +59,7 @@ public struct TrainingConfiguration: Sendable, Equatable {
 
   /// All values; the defaults are those of a chain file that says nothing.
   public init(
-    seed: UInt64, totalSteps: Int, batchSize: Int, accumulation: Int = 1, passTokens: Int = 2048,
+    seed: UInt64, totalSteps: Int, batchSize: BatchSize, accumulation: Int = 1, passTokens: Int = 2048,
     objective: DistillationObjective, optimizer: AdamWConfiguration = AdamWConfiguration(),
     maximumGradientNorm: Double? = 1, schedule: Schedule, shuffle: Bool = true, groupByLength: Bool = true,
     dropout: Double? = nil, precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy,
@@ -90,8 +91,13 @@ public struct TrainingConfiguration: Sendable, Equatable {
   /// The values by the names of the chain file, as they are printed and stored; what only changes logging, saving
   /// and speed is left out, so that equal text means equal students.
   public var json: [String: JSON] {
-    [
-      "seed": .int(Int(truncatingIfNeeded: seed)), "max_steps": .int(totalSteps), "batch_size": .int(batchSize),
+    let batch: (key: String, count: Int) =
+      switch batchSize {
+      case .examples(let count): ("batch_size", count)
+      case .tokens(let count): ("batch_tokens", count)
+      }
+    return [
+      "seed": .int(Int(truncatingIfNeeded: seed)), "max_steps": .int(totalSteps), batch.key: .int(batch.count),
       "gradient_accumulation_steps": .int(accumulation), "ce_weight": .double(objective.crossEntropyWeight),
       "kd_weight": .double(objective.distillationWeight), "temperature": .double(objective.temperature),
       "learning_rate": .double(schedule.peak), "schedule": .string(schedule.kind.rawValue),

@@ -237,6 +237,27 @@ struct ConfigurationParsingTests {
     #expect(values.map(\.optimizer.maxGradientNorm) == [2, 2, nil, 2])
   }
 
+  @Test("a batch counts examples or tokens, and a step's own way displaces that of the defaults")
+  func batches() throws {
+    func sizes(_ defaults: String) throws -> [Hyperparameters.BatchSize] {
+      try ChainConfiguration(
+        parsing: """
+          distillation_chain:
+            metadata: {dataset: data}
+            defaults: {\(defaults)}
+            steps:
+              - {student_base: a, output_dir: a}
+              - {student_base: a, output_dir: b, hyperparams: {batch_size: 16}}
+              - {student_base: a, output_dir: c, hyperparams: {batch_tokens: 2_048, batch_size: null}}
+              - {student_base: a, output_dir: d, hyperparams: {batch_tokens: null}}
+          """
+      ).steps.map(\.hyperparameters.batchSize)
+    }
+    #expect(try sizes("batch_size: 64") == [64, 16, .tokens(2_048), 64])
+    #expect(try sizes("batch_tokens: 512") == [.tokens(512), 16, .tokens(2_048), 32])
+    #expect(try sizes("shuffle: true") == [32, 16, .tokens(2_048), 32])
+  }
+
   @Test("anchors, aliases and merge keys work, and a key written beside a merge wins")
   func anchors() throws {
     let chain = try ChainConfiguration(

@@ -58,7 +58,9 @@ struct ConfigurationRefusalTests {
       ("temperature: 0", "is 0, which is outside the allowed range. Allowed: a number, greater than 0."),
       ("alpha: 1.5", "is 1.5, which is outside the allowed range. Allowed: a number, from 0 to 1."),
       ("dropout: 1", "is 1, which is outside the allowed range. Allowed: a number, from 0 to below 1."),
-      ("num_train_epochs: 0", "is 0, which is outside the allowed range. Allowed: a number, greater than 0."),
+      ("num_train_epochs: 0", "is 0, which is outside the allowed range. Allowed: a number, above 0, up to 1000000."),
+      ("num_train_epochs: 1e30", "is 1e30, which is outside the allowed range. Allowed: a number, above 0, up to"),
+      ("batch_tokens: 0", "is 0, which is outside the allowed range. Allowed: a whole number, 1 or more."),
       ("max_steps: -1", "is -1, which is outside the allowed range. Allowed: a whole number, 1 or more."),
       ("warmup_steps: -1", "is -1, which is outside the allowed range. Allowed: a whole number, 0 or more."),
       ("shuffle: maybe", "is \"maybe\", true or false was expected."),
@@ -99,6 +101,13 @@ struct ConfigurationRefusalTests {
       refusal(oneStep("warmup_steps: 5", "warmup_ratio: 0.5")).hasPrefix(
         "c.yaml:8: steps.0.hyperparams.warmup_ratio: is given together with warmup_steps"))
     #expect(refusal(oneStep("ce_weight: 0", "kd_weight: 0")).contains("are both 0"))
+    #expect(
+      refusal(oneStep("batch_size: 32", "batch_tokens: 2048")).hasPrefix(
+        "c.yaml:8: steps.0.hyperparams.batch_tokens: is given together with batch_size "
+          + "(c.yaml:7: steps.0.hyperparams.batch_size)"))
+    #expect(
+      refusal(oneStep("batch_tokens: 64", "gradient_accumulation_steps: 65")).contains(
+        "is 65, more than the 64 tokens of a batch"))
   }
 
   @Test("a mistake in the defaults is reported where it stands")

@@ -10,7 +10,7 @@ import Testing
       for batchSize in [1, 2, 3, 32, 64, 5_000] {
         for (shuffle, group) in [(false, false), (true, false), (true, true), (false, true)] {
           let sampler = Sampler(
-            lengths: lengths(count), batchSize: batchSize, shuffle: shuffle, groupByLength: group, seed: 42)
+            lengths: lengths(count), batchSize: .examples(batchSize), shuffle: shuffle, groupByLength: group, seed: 42)
           for epoch in [0, 1, 7] {
             let batches = sampler.batches(epoch: epoch)
             #expect(batches.count == sampler.stepsPerEpoch)
@@ -34,8 +34,9 @@ import Testing
   }
 
   @Test func `the shuffled order of a seed never changes`() {
-    let batches = Sampler(count: 8, batchSize: 8, shuffle: true, seed: 42).batches(epoch: 0)
-    #expect(batches == [[7, 4, 5, 0, 2, 6, 3, 1]])
+    let sampler = Sampler(
+      lengths: Array(repeating: 1, count: 8), batchSize: 8, shuffle: true, groupByLength: false, seed: 42)
+    #expect(sampler.batches(epoch: 0) == [[7, 4, 5, 0, 2, 6, 3, 1]])
   }
 
   @Test func `without shuffling the order is that of the file`() {
@@ -46,11 +47,20 @@ import Testing
   @Test func `every place is equally likely for every example`() {
     // 2,000 epochs of 4 examples: each of the 16 counts is 500 ± 4 standard deviations of 19.4.
     var counts = [[Int]](repeating: [0, 0, 0, 0], count: 4)
-    let sampler = Sampler(count: 4, batchSize: 4, shuffle: true, seed: 7)
+    let sampler = Sampler(
+      lengths: Array(repeating: 1, count: 4), batchSize: 4, shuffle: true, groupByLength: false, seed: 7)
     for epoch in 0..<2_000 {
       for (place, example) in sampler.batches(epoch: epoch)[0].enumerated() { counts[example][place] += 1 }
     }
     #expect(counts.joined().allSatisfy { abs($0 - 500) < 78 })
+  }
+
+  @Test func `a batch size above the number of examples is all of them`() {
+    for size in [10, 11, Int.max] {
+      let sampler = Sampler(
+        lengths: lengths(10), batchSize: .examples(size), shuffle: true, groupByLength: true, seed: 1)
+      #expect(sampler.stepsPerEpoch == 1 && sampler.batches(epoch: 0).map { $0.sorted() } == [Array(0..<10)])
+    }
   }
 
   @Test func `grouping gives batches of similar length, in shuffled order`() {

@@ -62,11 +62,11 @@ extension RankTests {
         teacher = counting
       }
       let sampler = Sampler(
-        lengths: data.lengths, batchSize: batch, shuffle: true, groupByLength: true, seed: studentSeed)
+        lengths: data.lengths, batchSize: .examples(batch), shuffle: true, groupByLength: true, seed: studentSeed)
       let total = Self.epochs * sampler.stepsPerEpoch
       let trainer = Trainer(
         TrainingConfiguration(
-          seed: studentSeed, totalSteps: total, batchSize: batch, accumulation: 2,
+          seed: studentSeed, totalSteps: total, batchSize: .examples(batch), accumulation: 2,
           objective: DistillationObjective(crossEntropyWeight: 0.3, distillationWeight: 0.7, temperature: 2),
           schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: total), bucketBytes: 4096),
         student: try TinyTask.model(hidden: 8, layers: 2, seed: studentSeed), teacher: teacher, train: data,

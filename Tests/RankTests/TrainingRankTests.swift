@@ -20,7 +20,8 @@ extension RankTests {
       bucketBytes: Int = 4096, precision: Precision = .fp32
     ) -> TrainingConfiguration {
       TrainingConfiguration(
-        seed: 7, totalSteps: steps, batchSize: batch, accumulation: accumulation, passTokens: passTokens,
+        seed: 7, totalSteps: steps, batchSize: .examples(batch), accumulation: accumulation,
+        passTokens: passTokens,
         objective: DistillationObjective(crossEntropyWeight: 0.4, distillationWeight: 0.6, temperature: 2),
         optimizer: AdamWConfiguration(weightDecay: 0.01),
         schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: steps), precision: precision,

@@ -79,7 +79,7 @@ extension Hyperparameters {
   public var resolved: JSON {
     var members: [String: JSON] = [
       "learning_rate": .double(learningRate), "num_train_epochs": .double(trainEpochs),
-      "max_steps": .optional(maxSteps), "batch_size": .int(batchSize),
+      "max_steps": .optional(maxSteps),
       "gradient_accumulation_steps": .int(gradientAccumulationSteps), "ce_weight": .double(ceWeight),
       "kd_weight": .double(kdWeight), "temperature": .double(temperature),
       "objective": ["kind": .string(objective.rawValue)], "optimizer": optimizer.resolved,
@@ -89,6 +89,10 @@ extension Hyperparameters {
       "save_steps": .optional(saveSteps), "save_total_limit": .optional(saveTotalLimit),
       "logging_steps": .int(loggingSteps),
     ]
+    switch batchSize {
+    case .examples(let count): members["batch_size"] = .int(count)
+    case .tokens(let count): members["batch_tokens"] = .int(count)
+    }
     switch warmup {
     case .steps(let count): members["warmup_steps"] = .int(count)
     case .ratio(let share): members["warmup_ratio"] = .double(share)

@@ -12,9 +12,9 @@ enum Keys {
   ]
   static let studentInit = ["from", "layers"]
   static let hyperparameters = [
-    "learning_rate", "num_train_epochs", "max_steps", "batch_size", "gradient_accumulation_steps", "alpha",
-    "ce_weight", "kd_weight", "temperature", "objective", "optimizer", "schedule", "warmup_steps", "warmup_ratio",
-    "shuffle", "group_by_length", "dropout", "precision", "evaluation_strategy", "eval_steps", "metric",
+    "learning_rate", "num_train_epochs", "max_steps", "batch_size", "batch_tokens", "gradient_accumulation_steps",
+    "alpha", "ce_weight", "kd_weight", "temperature", "objective", "optimizer", "schedule", "warmup_steps",
+    "warmup_ratio", "shuffle", "group_by_length", "dropout", "precision", "evaluation_strategy", "eval_steps", "metric",
     "early_stopping_patience", "save_steps", "save_total_limit", "logging_steps",
   ]
   static let optimizer = ["weight_decay", "betas", "epsilon", "max_grad_norm"]

@@ -6,6 +6,7 @@ struct AllowedNumbers: Sendable {
   let contains: @Sendable (Double) -> Bool
 
   static let positive = AllowedNumbers(text: "greater than 0") { $0 > 0 }
+  static let epochs = AllowedNumbers(text: "above 0, up to 1000000") { $0 > 0 && $0 <= 1_000_000 }
   static let nonNegative = AllowedNumbers(text: "0 or more") { $0 >= 0 }
   static let fraction = AllowedNumbers(text: "from 0 to 1") { $0 >= 0 && $0 <= 1 }
   static let fractionBelowOne = AllowedNumbers(text: "from 0 to below 1") { $0 >= 0 && $0 < 1 }

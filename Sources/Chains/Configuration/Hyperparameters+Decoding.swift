@@ -4,7 +4,7 @@ extension Hyperparameters {
   /// Reads a step's values over the chain's defaults.
   ///
   /// A key of the step wins over the same key of the defaults, in `optimizer` too. Keys that say the same thing in
-  /// different words (`alpha` and `ce_weight`, `warmup_steps` and `warmup_ratio`) displace each other.
+  /// different words (`alpha` and `ce_weight`, `batch_size` and `batch_tokens`) displace each other.
   static func decode(_ own: ConfigurationCursor, over defaults: ConfigurationCursor?) throws -> Hyperparameters {
     // Each alone first, so that a mistake is reported under the key path where it stands.
     _ = try decode(own)
@@ -21,14 +21,14 @@ extension Hyperparameters {
   private static let rivals: [(own: String, displaced: [String])] = [
     ("alpha", ["ce_weight", "kd_weight"]), ("ce_weight", ["alpha"]), ("kd_weight", ["alpha"]),
     ("warmup_steps", ["warmup_ratio"]), ("warmup_ratio", ["warmup_steps"]),
-    ("num_train_epochs", ["max_steps"]),
+    ("batch_size", ["batch_tokens"]), ("batch_tokens", ["batch_size"]), ("num_train_epochs", ["max_steps"]),
   ]
 
   private static func merge(_ own: ConfigurationNode, over base: ConfigurationNode) -> ConfigurationNode {
     guard case .mapping(let entries) = own.content, case .mapping(var merged) = base.content else {
       return own.isNull ? base : own
     }
-    for rival in rivals where entries.contains(where: { $0.key == rival.own }) {
+    for rival in rivals where entries.contains(where: { $0.key == rival.own && !$0.value.isNull }) {
       merged.removeAll { rival.displaced.contains($0.key) }
     }
     if case .scalar(Strategy.epoch.rawValue, _)? = own["evaluation_strategy"]?.content {
@@ -67,9 +67,10 @@ extension Hyperparameters {
   }
 
   private mutating func decodeLength(_ members: ConfigurationMembers) throws {
-    if let member = members["num_train_epochs"] { trainEpochs = try member.number(.positive) }
+    if let member = members["num_train_epochs"] { trainEpochs = try member.number(.epochs) }
     maxSteps = try members.present("max_steps")?.integer(.atLeastOne)
-    if let member = members["batch_size"] { batchSize = try member.integer(.atLeastOne) }
+    if let member = members.present("batch_size") { batchSize = .examples(try member.integer(.atLeastOne)) }
+    if let member = members.present("batch_tokens") { batchSize = .tokens(try member.integer(.atLeastOne)) }
     if let member = members["gradient_accumulation_steps"] {
       gradientAccumulationSteps = try member.integer(.atLeastOne)
     }
@@ -128,10 +129,24 @@ extension Hyperparameters {
       throw every.failure(
         "has no meaning with evaluation_strategy: epoch", remedy: "add evaluation_strategy: steps, or take it out")
     }
-    if let member = members["gradient_accumulation_steps"], gradientAccumulationSteps > batchSize {
+    try checkBatch(members)
+  }
+
+  private func checkBatch(_ members: ConfigurationMembers) throws {
+    if let size = members.present("batch_size"), let tokens = members.present("batch_tokens") {
+      throw tokens.failure(
+        "is given together with batch_size (\(size.location))",
+        remedy: "an optimizer step takes so many examples or so many tokens; keep one of them (null takes one back)")
+    }
+    let (count, unit, key) =
+      switch batchSize {
+      case .examples(let count): (count, "examples", "batch_size")
+      case .tokens(let count): (count, "tokens", "batch_tokens")
+      }
+    if let member = members["gradient_accumulation_steps"], gradientAccumulationSteps > count {
       throw member.failure(
-        "is \(gradientAccumulationSteps), more than the \(batchSize) examples of a batch",
-        remedy: "batch_size counts the examples of one optimizer step over all ranks and micro-batches")
+        "is \(gradientAccumulationSteps), more than the \(count) \(unit) of a batch",
+        remedy: "\(key) counts the \(unit) of one optimizer step over all ranks and micro-batches")
     }
   }
 

@@ -1,3 +1,4 @@
+import Datasets
 import Optimizers
 import Training
 
@@ -5,6 +6,9 @@ import Training
 public struct Hyperparameters: Sendable, Equatable {
   /// The shape of the learning rate over the steps, after warm-up.
   public typealias Schedule = Optimizers.Schedule.Kind
+
+  /// What an optimizer step takes.
+  public typealias BatchSize = Datasets.BatchSize
 
   /// The number format of weights and matrix products.
   public enum Precision: String, Sendable, CaseIterable {
@@ -69,9 +73,10 @@ public struct Hyperparameters: Sendable, Equatable {
   public var trainEpochs = 3.0
   /// Optimizer steps in all; given together with `num_train_epochs` it wins, as in Hugging Face. Default: nil.
   public var maxSteps: Int?
-  /// Examples per optimizer step over all ranks and micro-batches. Default: 32.
-  public var batchSize = 32
-  /// Micro-batches that an optimizer step's batch is cut into, from 1 to the batch size. Default: 1.
+  /// What an optimizer step takes over all ranks and micro-batches: `batch_size` examples, or at most `batch_tokens`
+  /// tokens. Default: 32 examples.
+  public var batchSize: BatchSize = 32
+  /// Micro-batches that an optimizer step's batch is cut into, from 1 to the batch size or tokens. Default: 1.
   public var gradientAccumulationSteps = 1
   /// Weight of the task loss as written: `ce_weight`, or `alpha`. Default: 0.5.
   ///

@@ -16,11 +16,21 @@ extension ChainPlan {
           + "from \(step.student.reference)",
         "  data      \(grouped(train.count)) training and "
           + "\(grouped(data[step.index].student.validation.count)) validation examples",
+        "  batch     \(batchText(of: step))",
         "  loss      ce_weight \(values.ce), kd_weight \(values.kd), temperature \(step.hyperparameters.temperature)",
         "  precision \(precision(of: step).rawValue)", "  output    \(step.outputDirectory)",
       ]
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// What an optimizer step takes, and how many of them there are.
+  private func batchText(of step: ResolvedStep) -> String {
+    let steps = "\(grouped(values(of: step).totalSteps)) optimizer steps"
+    switch step.hyperparameters.batchSize {
+    case .examples(let count): return "\(grouped(count)) examples, \(steps)"
+    case .tokens(let count): return "at most \(grouped(count)) tokens, \(steps)"
+    }
   }
 
   /// The plan as JSON.
@@ -34,7 +44,8 @@ extension ChainPlan {
             "student": .string(step.student.configuration.shapeText),
             "parameters": .int(step.student.parameterCount), "output_dir": .string(step.outputDirectory),
             "precision": .string(precision(of: step).rawValue),
-            "examples": .int(data[step.index].student.train.count), "configuration": step.configuration.resolved,
+            "examples": .int(data[step.index].student.train.count), "steps": .int(values(of: step).totalSteps),
+            "configuration": step.configuration.resolved,
           ]
         }),
     ]

@@ -61,7 +61,7 @@ public struct ChainPlan {
           step, chain, labels: classes.names, kind: task.kind, readsIDs: readsIDs, native: native)
       }
       let opened = try open(step, registry)
-      try communicator.agree { try Preflight.check(step, opened.student.columns) }
+      try communicator.agree { try Preflight.check(step, opened.student) }
       if let columns = opened.student.columns { steps[index] = step.naming(columns) }
       data.append(opened)
     }

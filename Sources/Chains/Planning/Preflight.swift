@@ -54,9 +54,10 @@ enum Preflight {
     return warnings
   }
 
-  /// The columns of the data against those that the step's models read.
-  static func check(_ step: ResolvedStep, _ columns: FeatureColumns?) throws {
-    guard let columns else { return }
+  /// The training data against what the step makes of it: the columns that its models read, the tokens of a batch.
+  static func check(_ step: ResolvedStep, _ data: SplitData) throws {
+    if case .tokens(let limit) = step.hyperparameters.batchSize { try check(step, data.train, limit) }
+    guard let columns = data.columns else { return }
     for (configuration, reference, key) in models(of: step) {
       let inputs = try PerceptronConfiguration(configuration).inputSize
       if inputs != columns.names.count {
@@ -65,6 +66,21 @@ enum Preflight {
             + columns.names.prefix(12).joined(separator: ", "), at: step.configuration.source.location(of: key),
           remedy: "set input_size, or name the columns under task: {features: […]}")
       }
+    }
+  }
+
+  /// A batch must hold the longest example, and rows of numbers have no tokens to count.
+  private static func check(_ step: ResolvedStep, _ train: any ExampleSource, _ batchTokens: Int) throws {
+    let location = step.configuration.source.location(of: "hyperparams.batch_tokens")
+    if train.kind == .features {
+      throw RetortError(
+        .configuration, "rows of numbers have no tokens", at: location, remedy: "give batch_size, their number")
+    }
+    let longest = Int(train.lengths.max() ?? 0)
+    if longest > batchTokens {
+      throw RetortError(
+        .configuration, "is \(batchTokens), and the longest training example has \(longest) tokens", at: location,
+        remedy: "raise it to \(longest) or more, or cut examples with metadata.max_length")
     }
   }
 

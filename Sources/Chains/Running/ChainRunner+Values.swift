@@ -1,3 +1,4 @@
+import Datasets
 import Models
 import Objectives
 import Optimizers
@@ -13,19 +14,31 @@ extension ChainRunner {
   }
 }
 
+extension ChainPlan {
+  /// The values that a step trains with.
+  func values(of step: ResolvedStep) -> TrainingConfiguration {
+    TrainingConfiguration(
+      step.hyperparameters, precision: precision(of: step), kind: chain.metadata.task.kind,
+      hasTeacher: step.teacher != nil, lengths: data[step.index].student.train.lengths, seed: chain.metadata.seed,
+      parallel: chain.parallel)
+  }
+}
+
 extension TrainingConfiguration {
   /// The values that a step really trains with, everything resolved.
   ///
   /// - Parameters:
   ///   - precision: what the values' own stands for.
   ///   - hasTeacher: without one only the cross-entropy counts.
-  ///   - examples: of the training split.
+  ///   - lengths: tokens of each training example, [N].
   init(
-    _ values: Hyperparameters, precision: Precision, kind: TaskConfiguration.Kind, hasTeacher: Bool, examples: Int,
+    _ values: Hyperparameters, precision: Precision, kind: TaskConfiguration.Kind, hasTeacher: Bool, lengths: [Int32],
     seed: UInt64, parallel: ParallelConfiguration
   ) {
-    let perEpoch = (examples + values.batchSize - 1) / values.batchSize
-    let total = values.maxSteps ?? max(1, Int((values.trainEpochs * Double(perEpoch)).rounded(.up)))
+    let sampler = Sampler(
+      lengths: lengths, batchSize: values.batchSize, shuffle: values.shuffle, groupByLength: values.groupByLength,
+      seed: seed)
+    let total = values.maxSteps ?? max(1, Int((values.trainEpochs * Double(sampler.stepsPerEpoch)).rounded(.up)))
     let weights = values.weights(hasTeacher: hasTeacher)
     let interval: Interval =
       switch values.evaluation {

@@ -101,7 +101,7 @@ public final class ChainRunner {
     let student = try Trace.span("load student") {
       try communicator.agree { try loadStudent(step, data.student) }
     }
-    let values = try configuration(of: step)
+    let values = plan.values(of: step)
     let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
     observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
     if let summary = student.report.summary { observer.note("\(step.student.reference): \(summary)") }
@@ -165,7 +165,7 @@ public final class ChainRunner {
       "student_tokenizer": step.student.tokenizer.map { .string($0.tokenizer.digest) } ?? .null,
       "train": .string(data.student.train.digest), "validation": .string(data.student.validation.digest),
       "labels": .array(plan.labels.names.map(JSON.string)), "max_length": step.maxLength.map(JSON.int) ?? .null,
-      "precision": .string(plan.precision(of: step).rawValue), "values": .object(try configuration(of: step).json),
+      "precision": .string(plan.precision(of: step).rawValue), "values": .object(plan.values(of: step).json),
     ]
     switch step.student.origin {
     case .random: object["student_base"] = "random"
@@ -179,13 +179,6 @@ public final class ChainRunner {
       object["teacher_tokenizer"] = teacher.tokenizer.map { .string($0.tokenizer.digest) } ?? .null
     }
     return .object(object)
-  }
-
-  private func configuration(of step: ResolvedStep) throws -> TrainingConfiguration {
-    TrainingConfiguration(
-      step.hyperparameters, precision: plan.precision(of: step), kind: plan.chain.metadata.task.kind,
-      hasTeacher: step.teacher != nil, examples: plan.data[step.index].student.train.count,
-      seed: plan.chain.metadata.seed, parallel: plan.chain.parallel)
   }
 
   private func loadStudent(_ step: ResolvedStep, _ data: SplitData) throws -> LoadedModel {
