@@ -6,6 +6,13 @@ extension Trace {
   /// What stands behind them.
   public static let fileEnd = "\n]}\n"
 
+  /// Where a rank that fails alone writes its own part: for trace.json of rank 3, trace.rank3.json.
+  public static func path(_ path: String, ofRank rank: Int) -> String {
+    let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "\(path).rank\(rank)" }
+    return "\(path.dropLast(name.count))\(name[..<dot]).rank\(rank)\(name[dot...])"
+  }
+
   /// The events of this rank as JSON objects with commas between them: never empty, since a process has a name.
   ///
   /// A rank is a process, its work a thread of complete events ("X"), its transfers asynchronous events ("b", "e")
@@ -24,14 +31,16 @@ extension Trace {
   }
 
   private var metadata: String {
-    let process: JSON = [
-      "name": "process_name", "ph": "M", "pid": .int(rank), "tid": 0, "args": ["name": .string("rank \(rank) on \(host)")],
-    ]
-    let order: JSON = [
-      "name": "process_sort_index", "ph": "M", "pid": .int(rank), "tid": 0, "args": ["sort_index": .int(rank)],
-    ]
-    let thread: JSON = ["name": "thread_name", "ph": "M", "pid": .int(rank), "tid": 0, "args": ["name": "work"]]
-    return [process, order, thread].map { $0.text() }.joined(separator: ",\n")
+    func event(_ name: String, _ arguments: [String: JSON]) -> String {
+      let event: JSON = [
+        "name": .string(name), "ph": "M", "pid": .int(rank), "tid": 0, "args": .object(arguments),
+      ]
+      return event.text()
+    }
+    return [
+      event("process_name", ["name": .string("rank \(rank) on \(host)")]),
+      event("process_sort_index", ["sort_index": .int(rank)]), event("thread_name", ["name": "work"]),
+    ].joined(separator: ",\n")
   }
 
   private func write(_ event: Event, _ index: Int, to out: inout String) {
@@ -39,8 +48,8 @@ extension Trace {
     let start = microseconds(event.start + clockOffset - origin)
     switch event.kind {
     case .span, .step:
-      let category = event.kind == .step ? "step" : "work"
-      out += "\"cat\": \"\(category)\", \"ph\": \"X\", \"ts\": \(start), \"dur\": \(microseconds(event.duration)), \(place)"
+      out += "\"cat\": \"\(event.kind == .step ? "step" : "work")\", \"ph\": \"X\", \"ts\": \(start), "
+      out += "\"dur\": \(microseconds(event.duration)), \(place)"
       if event.kind == .step { out += ", \"args\": {\"step\": \(event.amount)}" }
       out += "}"
     case .transfer:

@@ -57,16 +57,9 @@ struct TraceOptions: ParsableArguments {
       if RetortError.wrap(error).isCollective || communicator.size == 1 {
         _ = try? recorded?.write(to: trace, on: communicator)
       } else {
-        try? recorded?.writeAlone(to: TraceOptions.path(trace, ofRank: communicator.rank))
+        try? recorded?.writeAlone(to: Trace.path(trace, ofRank: communicator.rank))
       }
       throw error
     }
-  }
-
-  /// trace.json of rank 3 alone: trace.rank3.json.
-  static func path(_ path: String, ofRank rank: Int) -> String {
-    let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
-    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "\(path).rank\(rank)" }
-    return "\(path.dropLast(name.count))\(name[..<dot]).rank\(rank)\(name[dot...])"
   }
 }
