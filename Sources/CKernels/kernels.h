@@ -8,6 +8,7 @@
 #include "elementwise.h"
 #include "activations.h"
 #include "formats.h"
+#include "random.h"
 #include "rows.h"
 #include "dropout.h"
 #include "products.h"

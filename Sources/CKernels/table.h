@@ -12,6 +12,7 @@
   K(void, fill, (float *x, float value, size_t N), (x, value, N)) \
   K(double, sum_of_squares, (const float *x, size_t N), (x, N)) \
   K(bool, all_finite, (const float *x, size_t N), (x, N)) \
+  K(void, normal_numbers, (float *out, uint64_t state, float deviation, size_t N), (out, state, deviation, N)) \
   K(void, sum_parts, (float *out, const float *parts, size_t P, size_t stride, size_t N), \
     (out, parts, P, stride, N)) \
   K(void, add_bias, (float *x, const float *bias, size_t R, size_t C), (x, bias, R, C)) \

@@ -5,8 +5,7 @@ enum Initializer {
   /// Fills with N(0, deviation²).
   static func normal(_ tensor: Tensor, deviation: Float, seed: UInt64, name: String) {
     var stream = RandomStream(seed: seed, purpose: "init." + name)
-    let values = tensor.floats
-    for index in 0..<tensor.count { values[index] = deviation * stream.normal() }
+    stream.normals(deviation: deviation, into: UnsafeMutableBufferPointer(start: tensor.floats, count: tensor.count))
   }
 
   /// Fills uniformly in ±bound.

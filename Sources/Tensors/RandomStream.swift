@@ -1,3 +1,5 @@
+import CKernels
+
 /// A stream of random numbers that is a pure function of its key, never of the rank or of what was drawn before.
 ///
 /// The key is (seed, purpose, a, b); typical: (42, "dropout", step, sample). The n-th number is
@@ -34,8 +36,17 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
 
   /// A standard normal number, by Box and Muller's polar-free form (two uniforms a call).
   public mutating func normal() -> Float {
-    let u = Double((next() >> 11) + 1) * 0x1p-53
-    let v = Double(next() >> 11) * 0x1p-53
-    return Float((-2 * u.logarithm).squareRoot() * (2 * Double.pi * v).cosine)
+    var number: Float = 0
+    withUnsafeMutablePointer(to: &number) {
+      normals(deviation: 1, into: UnsafeMutableBufferPointer(start: $0, count: 1))
+    }
+    return number
+  }
+
+  /// Fills with numbers of N(0, deviation²): what as many calls of `normal` give, times `deviation`.
+  public mutating func normals(deviation: Float, into numbers: UnsafeMutableBufferPointer<Float>) {
+    guard let base = numbers.baseAddress else { return }
+    rtk_normal_numbers(base, state, deviation, numbers.count)
+    state &+= 0x9e37_79b9_7f4a_7c15 &* UInt64(2 * numbers.count)
   }
 }

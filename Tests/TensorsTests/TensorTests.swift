@@ -60,6 +60,16 @@ import Testing
     #expect(first(1, "x", 0, 0) == values[0])
   }
 
+  @Test func `many normal numbers are those that come one by one`() {
+    for count in [0, 1, 2, 7, 64, 1_001] {
+      var (one, many) = (RandomStream(seed: 9, purpose: "n"), RandomStream(seed: 9, purpose: "n"))
+      var numbers = [Float](repeating: 0, count: count)
+      numbers.withUnsafeMutableBufferPointer { many.normals(deviation: 0.5, into: $0) }
+      #expect(numbers == (0..<count).map { _ in 0.5 * one.normal() })
+      #expect(one.next() == many.next())
+    }
+  }
+
   @Test func `normal numbers have mean 0 and variance 1`() {
     var stream = RandomStream(seed: 3, purpose: "normal")
     let n = 100_000

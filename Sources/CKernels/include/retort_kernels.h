@@ -32,6 +32,9 @@ void rtk_scale(float *x, float alpha, size_t N);                                
 void rtk_fill(float *x, float value, size_t N);
 double rtk_sum_of_squares(const float *x, size_t N);                            // summed in double
 bool rtk_all_finite(const float *x, size_t N);
+// out[i] = deviation · N(0, 1) from the numbers 2i + 1 and 2i + 2 of the SplitMix64 stream that stands at state
+// (Box and Muller's polar-free form, in double); the same bits in every instruction set.
+void rtk_normal_numbers(float *out, uint64_t state, float deviation, size_t N);
 // out[i] = parts[0][i] + parts[1][i] + … in that order, parts being [P, N] with the given stride in elements.
 void rtk_sum_parts(float *out, const float *parts, size_t P, size_t stride, size_t N);
 
