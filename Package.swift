@@ -56,7 +56,7 @@ let package = Package(
         yams, "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Tokenizers", "Safetensors",
         "Collectives", "Tensors", "Platform",
       ]),
-    library("Demo", ["Platform"]),
+    library("Demo", ["Tensors", "Platform"]),
     library(
       "Benchmark",
       [

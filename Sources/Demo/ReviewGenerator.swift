@@ -1,3 +1,5 @@
+import Tensors
+
 /// One labelled example.
 public struct Review: Equatable, Hashable, Sendable {
   /// The sentence or sentences, with capitals and punctuation as people write them.
@@ -26,7 +28,9 @@ public struct ReviewGenerator: Sendable {
 
   /// The review at a place of the sequence: a pure function of (seed, index).
   public func review(at index: UInt64) -> Review {
-    var writer = Writer(random: SplitMix64(seed: seed, index: index))
+    // The index is scrambled first: streams that start one increment apart are shifted copies of each other.
+    let key = RandomStream.mix(seed &+ RandomStream.mix(index &+ 0x9e37_79b9_7f4a_7c15))
+    var writer = Writer(random: RandomStream(key: key))
     let label = writer.random.below(2)
     writer.writeReview(meaning: label)
     return Review(text: writer.text, label: label)
@@ -38,14 +42,14 @@ public struct ReviewGenerator: Sendable {
 
 /// Fills one rule after another, and remembers what the review has already spoken of.
 struct Writer {
-  var random: SplitMix64
+  var random: RandomStream
   private var tokens: [String] = []
   private let thing: String
   /// Aspects not yet mentioned: a review never praises and blames the same one.
   private var aspects: [String]
   private var measures: Set<String> = []
 
-  init(random: SplitMix64) {
+  init(random: RandomStream) {
     self.random = random
     let subject = self.random.pick(Lexicon.things)
     thing = subject.name
@@ -130,4 +134,9 @@ struct Writer {
     }
     return out
   }
+}
+
+extension RandomStream {
+  /// One element of a list that is not empty.
+  fileprivate mutating func pick<Element>(_ list: [Element]) -> Element { list[below(list.count)] }
 }

@@ -12,8 +12,11 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
     // FNV-1a of the purpose, then each word is mixed in, so that near keys give unrelated streams.
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in purpose.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    state = RandomStream.mix(seed &+ RandomStream.mix(hash &+ RandomStream.mix(a &+ RandomStream.mix(b &+ 1))))
+    self.init(key: RandomStream.mix(seed &+ RandomStream.mix(hash &+ RandomStream.mix(a &+ RandomStream.mix(b &+ 1)))))
   }
+
+  /// The stream of a key that has been mixed already; of keys one increment apart, one is the other's tail.
+  public init(key: UInt64) { state = key }
 
   /// The finaliser of SplitMix64: a bijection of 64-bit words in which every input bit reaches every output bit.
   public static func mix(_ word: UInt64) -> UInt64 {
