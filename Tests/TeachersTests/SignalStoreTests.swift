@@ -21,6 +21,16 @@ final class StoreFolder {
     SignalStore(root: path, key: key, width: width, expected: expected, limits: limits, writer: writer)
   }
 
+  /// The one segment of a key, made of the first entries, with its content and the bytes of one of its records.
+  func segment(of entries: Range<Int>) throws -> (path: String, content: Data, recordBytes: Int) {
+    let writer = store()
+    Entry.add(entries, to: writer)
+    writer.publish()
+    let path = try #require(segments().first)
+    let record = SignalFormat(width: writer.width, key: StoreFolder.key).recordBytes
+    return (path, try readFile(path), record)
+  }
+
   /// The segment files of a key.
   func segments(_ key: String = StoreFolder.key) -> [String] {
     let folder = joinPath(path, key)
@@ -104,12 +114,7 @@ enum Entry {
 
   @Test func `a segment that was cut at any byte has its whole records and nothing else`() throws {
     let folder = try StoreFolder()
-    let writer = folder.store()
-    Entry.add(0..<4, to: writer)
-    writer.publish()
-    let path = try #require(folder.segments().first)
-    let whole = try readFile(path)
-    let record = SignalFormat(width: 3, key: StoreFolder.key).recordBytes
+    let (path, whole, record) = try folder.segment(of: 0..<4)
     #expect(whole.count == SignalFormat.headerBytes + 4 * record)
     for length in 0..<whole.count {
       try writeFileAtomically(path, whole.prefix(length))
@@ -120,12 +125,7 @@ enum Entry {
 
   @Test func `a changed byte costs the record it is in, or all of them in the header`() throws {
     let folder = try StoreFolder()
-    let writer = folder.store()
-    Entry.add(0..<3, to: writer)
-    writer.publish()
-    let path = try #require(folder.segments().first)
-    let whole = try readFile(path)
-    let record = SignalFormat(width: 3, key: StoreFolder.key).recordBytes
+    let (path, whole, record) = try folder.segment(of: 0..<3)
     for place in whole.indices {
       var changed = whole
       changed[place] ^= 1 << UInt8(place % 8)
