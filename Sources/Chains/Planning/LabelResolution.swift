@@ -13,12 +13,12 @@ enum LabelResolution {
     on communicator: any Communicator
   ) throws -> (names: LabelNames, set: LabelSet) {
     if let names = task.labelNames { return (LabelNames(names), LabelSet(names: names)) }
-    let scan = try scan(task, files, communicator)
     let own = try communicator.agree { try modelLabels(chain, locator) }
     if let own {
       // Names that the data does not use would turn its integers into refusals of nothing: a set accepts both.
       return (own, own.isGeneric ? LabelSet(count: own.names.count) : LabelSet(names: own.names))
     }
+    let scan = try scan(task, files, communicator)
     let set = try communicator.agree { try scan.labelSet() }
     return (set.names.map(LabelNames.init) ?? .generic(max(2, set.count)), set.count < 2 ? LabelSet(count: 2) : set)
   }
