@@ -26,6 +26,8 @@ public final class ChainRunner {
   let communicator: any Communicator
   /// Evaluated teachers, by the digest of their files.
   private var evaluated: [String: EvaluationResult] = [:]
+  /// Whether a step has been trained in this process.
+  private var hasTrained = false
 
   /// A runner of the plan on the communicator that the plan was made on; nothing is read or written yet.
   public init(_ plan: ChainPlan, observer: any ChainObserver, on communicator: any Communicator) {
@@ -114,6 +116,8 @@ public final class ChainRunner {
     let training = try TrainingRun(
       trainer, train: data.student.train, validation: data.student.validation, planDigest: Digest.of(inputs.text()),
       directory: step.outputDirectory, observer: observer, on: communicator)
+    let startSeconds = (hasTrained ? nil : ProcessStart.secondsAgo) ?? (clock.now - start).seconds
+    hasTrained = true
     let result = try training.run()
     let seconds = (clock.now - start).seconds
     // Afterwards, so that nobody waits for it before the first step.
@@ -127,7 +131,9 @@ public final class ChainRunner {
       utilisation: result.gigaflops / limit.reduce(0, +), wasCommitted: false)
     let cache = try SignalReport(of: teacher, on: communicator)
     if let cache { observer.note(cache.text) }
-    try Trace.span("commit") { try commit(step, inputs, student, training, result, report, cache) }
+    try Trace.span("commit") {
+      try commit(step, inputs, student, training, result, report, cache, startSeconds: startSeconds)
+    }
     observer.finished(step, report: report)
     return report
   }
@@ -135,7 +141,7 @@ public final class ChainRunner {
   /// Moves the best student to its place and writes the manifest last.
   private func commit(
     _ step: ResolvedStep, _ inputs: JSON, _ student: LoadedModel, _ training: TrainingRun, _ result: TrainingResult,
-    _ report: StepReport, _ cache: SignalReport?
+    _ report: StepReport, _ cache: SignalReport?, startSeconds: Double
   ) throws {
     try communicator.agree("committing step \(step.id)") {
       guard communicator.isFirst else { return }
@@ -147,6 +153,7 @@ public final class ChainRunner {
       results["best_step"] = .int(result.best.step)
       results["steps"] = .int(result.steps)
       results["loss"] = .double(result.best.result.loss)
+      results["start_seconds"] = .double(startSeconds)
       results["ranks"] = .int(communicator.size)
       if let cache { results["teacher_cache"] = cache.json }
       let manifest = StepManifest(
