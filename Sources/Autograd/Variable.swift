@@ -44,6 +44,9 @@ public final class Parameter {
   public var value: Tensor
   /// Where backward passes add dLoss/dvalue; nil for a weight that is not trained.
   public var gradient: Tensor?
+  /// For a table of which `gradient` holds some rows only: the row of `gradient` for each row of the table, −1 where it
+  /// has none; nil where the gradient has the shape of the value.
+  public var gradientRows: [Int32]?
   /// Whether weight decay applies: false for biases and norms.
   public let decays: Bool
 
@@ -56,6 +59,6 @@ public final class Parameter {
 
   /// The number of elements.
   public var count: Int { value.count }
-  /// The shape of the value, and of the gradient.
+  /// The shape of the value, and of a whole gradient.
   public var shape: Shape { value.shape }
 }

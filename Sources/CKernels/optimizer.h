@@ -1,22 +1,50 @@
-// 1 - beta as the user wrote it. A float just below 1 is known to 3e-8, so 1 - 0.999f is 0.00099998…, 1e-5 off;
-// seven decimals give 0.001 back.
-RTK_INLINE float complement(float beta) { return (float)(__builtin_rint((1 - (double)beta) * 1e7) / 1e7); }
+// One step for one vector of weights; both kernels below use it, so that a step taken late is the same step.
+RTK_INLINE void adamw_vector(vf *p, vf *m, vf *v, vf gradient, const rtk_adamw_step *step) {
+  vf first = step->beta1 * *m + step->rest1 * gradient;
+  vf second = step->beta2 * *v + step->rest2 * (gradient * gradient);
+  vf denominator = __builtin_elementwise_sqrt(second) * step->root_scale + step->epsilon;
+  *m = first;
+  *v = second;
+  *p = *p * step->keep - step->rate * first / denominator;
+}
 
 static void adamw(float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step) {
-  float decay = (float)(1 - (double)step->learning_rate * (double)step->weight_decay);
-  float rate = (float)((double)step->learning_rate / (double)step->bias_correction1);
-  float root_scale = (float)(1 / __builtin_sqrt((double)step->bias_correction2));
-  float beta1 = step->beta1, beta2 = step->beta2;
-  float rest1 = complement(beta1), rest2 = complement(beta2);
-  float gradient_scale = step->gradient_scale, epsilon = step->epsilon;
+  const rtk_adamw_step constants = *step;  // not to be read again after each store
   for (size_t i = 0; i < N; i += RTK_W) {
     size_t n = N - i;
-    vf gradient = vf_load_upto(g + i, n) * gradient_scale;
-    vf first = beta1 * vf_load_upto(m + i, n) + rest1 * gradient;
-    vf second = beta2 * vf_load_upto(v + i, n) + rest2 * (gradient * gradient);
-    vf denominator = __builtin_elementwise_sqrt(second) * root_scale + epsilon;
+    vf weight = vf_load_upto(p + i, n), first = vf_load_upto(m + i, n), second = vf_load_upto(v + i, n);
+    adamw_vector(&weight, &first, &second, vf_load_upto(g + i, n) * constants.gradient_scale, &constants);
     vf_store_upto(m + i, first, n);
     vf_store_upto(v + i, second, n);
-    vf_store_upto(p + i, vf_load_upto(p + i, n) * decay - rate * first / denominator, n);
+    vf_store_upto(p + i, weight, n);
   }
+}
+
+// K steps of `count` vectors in registers; several at once, so that one's root does not wait for another's.
+RTK_INLINE void adamw_idle_vectors(float *p, float *m, float *v, size_t n, const rtk_adamw_step *steps, size_t K,
+                                   const int count) {
+  vf weight[4], first[4], second[4];
+  for (int j = 0; j < count; j++) {
+    size_t rest = n - (size_t)j * RTK_W;
+    weight[j] = vf_load_upto(p + j * RTK_W, rest);
+    first[j] = vf_load_upto(m + j * RTK_W, rest);
+    second[j] = vf_load_upto(v + j * RTK_W, rest);
+  }
+  for (size_t k = 0; k < K; k++) {
+    // 0 as the product that adamw has: the compiler may not know that it is 0, and round in another order.
+    vf gradient = vf_splat(0) * steps[k].gradient_scale;
+    for (int j = 0; j < count; j++) adamw_vector(&weight[j], &first[j], &second[j], gradient, &steps[k]);
+  }
+  for (int j = 0; j < count; j++) {
+    size_t rest = n - (size_t)j * RTK_W;
+    vf_store_upto(m + j * RTK_W, first[j], rest);
+    vf_store_upto(v + j * RTK_W, second[j], rest);
+    vf_store_upto(p + j * RTK_W, weight[j], rest);
+  }
+}
+
+static void adamw_idle(float *p, float *m, float *v, size_t N, const rtk_adamw_step *steps, size_t K) {
+  size_t i = 0;
+  for (; i + 4 * RTK_W <= N; i += 4 * RTK_W) adamw_idle_vectors(p + i, m + i, v + i, 4 * RTK_W, steps, K, 4);
+  for (; i < N; i += RTK_W) adamw_idle_vectors(p + i, m + i, v + i, N - i, steps, K, 1);
 }

@@ -67,7 +67,9 @@
      size_t C, float temperature), \
     (value, gradient, student, teacher, weights, R, C, temperature)) \
   K(void, adamw, (float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step), \
-    (p, g, m, v, N, step))
+    (p, g, m, v, N, step)) \
+  K(void, adamw_idle, (float *p, float *m, float *v, size_t N, const rtk_adamw_step *steps, size_t K), \
+    (p, m, v, N, steps, K))
 
 typedef struct {
   const char *name;

@@ -9,6 +9,8 @@ public protocol Model: AnyObject {
   var parameters: [Parameter] { get }
   /// Where each tensor of a Hugging Face checkpoint has its place in the parameters.
   var weightTable: [WeightBinding] { get }
+  /// The tables that a forward pass reads by row and in no other way, so that most of their gradient is zero.
+  var lookups: [LookupTable] { get }
   /// How many classes the logits have.
   var classCount: Int { get }
   /// Fills all weights with the family's initial distribution, a pure function of the seed and the weights' names.
@@ -24,6 +26,9 @@ public protocol Model: AnyObject {
 }
 
 extension Model {
+  /// None.
+  public var lookups: [LookupTable] { [] }
+
   /// The number of weights that training changes.
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
@@ -45,6 +50,14 @@ extension Model {
     initialize(seed: seed)
     for (tensor, values) in kept { tensor.update(from: values) }
   }
+}
+
+/// A table that a model reads by row only.
+public struct LookupTable {
+  /// [V, C].
+  public let parameter: Parameter
+  /// The part of a batch that says which rows are read: all of them, any number of times.
+  public let ids: KeyPath<Batch, [Int32]>
 }
 
 /// One tensor of a checkpoint file: its name there and the part of a parameter (or of a fixed buffer) that holds it.

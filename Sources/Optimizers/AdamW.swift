@@ -25,6 +25,17 @@ public struct AdamWConfiguration: Sendable, Equatable {
   }
 }
 
+extension AdamWConfiguration {
+  /// Step t, from 1, as the kernels want it.
+  func constants(step: Int, learningRate: Double, gradientScale: Double, decays: Bool) -> rtk_adamw_step {
+    rtk_adamw_step(
+      beta1: Float(beta1), rest1: Float(1 - beta1), beta2: Float(beta2), rest2: Float(1 - beta2),
+      epsilon: Float(epsilon), keep: Float(decays ? 1 - learningRate * weightDecay : 1),
+      rate: Float(learningRate / (1 - pow(beta1, Double(step)))),
+      root_scale: Float(1 / (1 - pow(beta2, Double(step))).squareRoot()), gradient_scale: Float(gradientScale))
+  }
+}
+
 /// A run of elements of a flat buffer that are treated alike.
 public struct ParameterSegment: Sendable, Equatable {
   /// Elements of the flat buffer.
@@ -46,7 +57,7 @@ public struct ParameterSegment: Sendable, Equatable {
 public struct AdamW {
   /// β₁, β₂, ε and λ.
   public let configuration: AdamWConfiguration
-  /// The owned elements, in the order in which gradients and state lie.
+  /// The owned elements, in the order in which their state lies.
   public let segments: [ParameterSegment]
   /// First moments of the owned elements, [owned].
   public let firstMoments: Tensor
@@ -66,24 +77,23 @@ public struct AdamW {
   ///
   /// - Parameters:
   ///   - parameters: the whole flat buffer.
-  ///   - gradients: of the owned elements, [owned], summed over ranks.
+  ///   - gradients: the whole flat buffer, of which the owned elements are summed over ranks.
   ///   - step: t, from 1.
   ///   - learningRate: of this step.
   ///   - gradientScale: factor on the gradients, from clipping.
   public func update(
     _ parameters: Tensor, gradients: Tensor, step: Int, learningRate: Double, gradientScale: Double
   ) {
-    var constants = rtk_adamw_step(
-      learning_rate: Float(learningRate), beta1: Float(configuration.beta1), beta2: Float(configuration.beta2),
-      epsilon: Float(configuration.epsilon), weight_decay: 0, gradient_scale: Float(gradientScale),
-      bias_correction1: Float(1 - pow(configuration.beta1, Double(step))),
-      bias_correction2: Float(1 - pow(configuration.beta2, Double(step))))
+    func constants(decays: Bool) -> rtk_adamw_step {
+      configuration.constants(step: step, learningRate: learningRate, gradientScale: gradientScale, decays: decays)
+    }
+    let (plain, decaying) = (constants(decays: false), constants(decays: true))
     var offset = 0
     for segment in segments {
-      constants.weight_decay = segment.decays ? Float(configuration.weightDecay) : 0
+      var constants = segment.decays ? decaying : plain
       rtk_adamw(
-        parameters.floats + segment.range.lowerBound, gradients.floats + offset, firstMoments.floats + offset,
-        secondMoments.floats + offset, segment.range.count, &constants)
+        parameters.floats + segment.range.lowerBound, gradients.floats + segment.range.lowerBound,
+        firstMoments.floats + offset, secondMoments.floats + offset, segment.range.count, &constants)
       offset += segment.range.count
     }
   }

@@ -1,3 +1,4 @@
+import Autograd
 import Collectives
 import Foundation
 import Models
@@ -73,6 +74,7 @@ final class CheckpointStore {
 
   /// Writes the weights of the best evaluation so far.
   func saveBest(_ trainer: Trainer) throws {
+    try trainer.settle()
     try communicator.agree("saving the best student") {
       guard communicator.isFirst else { return }
       try makeDirectory(joinPath(directory, "best"))
@@ -83,14 +85,14 @@ final class CheckpointStore {
   /// Writes everything that is needed to continue after `state.step`, then drops the oldest checkpoints beyond the
   /// limit.
   func save(_ state: TrainingState, of trainer: Trainer) throws {
-    let first = try gathered(trainer.optimizer.firstMoments, trainer.flat)
-    let second = try gathered(trainer.optimizer.secondMoments, trainer.flat)
+    try trainer.settle()
+    let moments = try gatheredMoments(trainer)
     try communicator.agree("saving a checkpoint") {
-      guard let first, let second else { return }
+      guard let moments else { return }
       let folder = joinPath(directory, "step-\(state.step)")
       try makeDirectory(folder)
       try ModelWriter.writeWeights(trainer.student, to: joinPath(folder, "model.safetensors"))
-      try writeMoments(first, second, trainer.flat, to: joinPath(folder, "optimizer.safetensors"))
+      try writeMoments(moments, to: joinPath(folder, "optimizer.safetensors"))
       // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
       if fileExists(bestWeightsPath) { try replaceByLink(bestWeightsPath, joinPath(folder, "best.safetensors")) }
       let text = JSON.object(["plan": .string(planDigest), "state": state.json]).text(indent: 2)
@@ -152,6 +154,26 @@ final class CheckpointStore {
     try? FileManager.default.removeItem(atPath: folder)
   }
 
+  /// The moments of every weight by the names of the file, on rank 0; nil elsewhere.
+  private func gatheredMoments(_ trainer: Trainer) throws -> [(name: String, values: Tensor)]? {
+    var moments: [(String, Tensor)] = []
+    let flat = trainer.flat
+    let optimizer = trainer.optimizer
+    for (kind, blocks) in [("m", optimizer.firstMoments), ("v", optimizer.secondMoments)] {
+      guard let whole = try gathered(blocks, flat) else { continue }
+      for (parameter, range) in zip(flat.parameters, flat.ranges) {
+        moments.append(("\(kind).\(parameter.name)", whole.slice(at: range.lowerBound, parameter.shape)))
+      }
+    }
+    for table in trainer.tables {
+      for (kind, rows) in [("m", table.optimizer.firstMoments), ("v", table.optimizer.secondMoments)] {
+        guard let whole = try table.gathered(rows) else { continue }
+        moments.append(("\(kind).\(table.parameter.name)", whole))
+      }
+    }
+    return communicator.isFirst ? moments : nil
+  }
+
   /// The whole of a buffer whose blocks lie with their owners, on rank 0; nil elsewhere.
   private func gathered(_ blocks: Tensor, _ flat: FlatParameters) throws -> Tensor? {
     if communicator.size == 1 { return blocks }
@@ -166,19 +188,10 @@ final class CheckpointStore {
     return whole
   }
 
-  private func writeMoments(_ first: Tensor, _ second: Tensor, _ flat: FlatParameters, to path: String) throws {
-    let kinds = [("m", first), ("v", second)]
+  private func writeMoments(_ moments: [(name: String, values: Tensor)], to path: String) throws {
     var writer = try SafetensorsWriter(
-      path,
-      tensors: kinds.flatMap { kind, _ in
-        flat.parameters.map { TensorDeclaration("\(kind).\($0.name)", .float32, $0.shape.array) }
-      })
-    for (kind, whole) in kinds {
-      for (parameter, range) in zip(flat.parameters, flat.ranges) {
-        let part = UnsafeBufferPointer(start: UnsafePointer(whole.floats) + range.lowerBound, count: range.count)
-        try writer.append("\(kind).\(parameter.name)", floats: part)
-      }
-    }
+      path, tensors: moments.map { TensorDeclaration($0.name, .float32, $0.values.shape.array) })
+    for (name, values) in moments { try writer.append(name, floats: UnsafeBufferPointer(values.buffer)) }
     try writer.finish()
   }
 
@@ -192,24 +205,36 @@ final class CheckpointStore {
       stored.copyFloats(into: binding.tensor.floats)
     }
     let moments = try SafetensorsFile(joinPath(folder, "optimizer.safetensors"))
+    func stored(_ kind: String, _ parameter: Parameter) throws -> StoredTensor {
+      let stored = try moments.tensor("\(kind).\(parameter.name)")
+      guard stored.count == parameter.count else {
+        throw RetortError(
+          .checkpoint, "\(kind).\(parameter.name) has \(stored.count) elements, not \(parameter.count)")
+      }
+      return stored
+    }
     let owned = trainer.flat.ownedRanges(rank: communicator.rank)
     for (kind, blocks) in [("m", trainer.optimizer.firstMoments), ("v", trainer.optimizer.secondMoments)] {
       for (parameter, range) in zip(trainer.flat.parameters, trainer.flat.ranges) {
-        let stored = try moments.tensor("\(kind).\(parameter.name)")
-        guard stored.count == range.count else {
-          throw RetortError(.checkpoint, "\(kind).\(parameter.name) has \(stored.count) elements, not \(range.count)")
-        }
-        var offset = 0
-        for block in owned {
-          let part = range.clamped(to: block)
-          if !part.isEmpty {
-            stored.copyFloats(
-              into: blocks.floats + offset + part.lowerBound - block.lowerBound,
-              range: part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound)
-          }
-          offset += block.count
-        }
+        copyBlocks(of: try stored(kind, parameter), at: range, owned, into: blocks)
       }
+    }
+    for table in trainer.tables {
+      table.restore(first: try stored("m", table.parameter), second: try stored("v", table.parameter))
+    }
+  }
+
+  /// Copies what a rank owns of a tensor that lies at `range` of the flat buffer.
+  private func copyBlocks(of stored: StoredTensor, at range: Range<Int>, _ owned: [Range<Int>], into blocks: Tensor) {
+    var offset = 0
+    for block in owned {
+      let part = range.clamped(to: block)
+      if !part.isEmpty {
+        stored.copyFloats(
+          into: blocks.floats + offset + part.lowerBound - block.lowerBound,
+          range: part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound)
+      }
+      offset += block.count
     }
   }
 

@@ -1,50 +1,62 @@
 import Autograd
 import Collectives
+import Datasets
 import Tensors
 
-/// Sums gradients over ranks while the backward pass is still running, each rank keeping its blocks only (ZeRO-1).
+/// Sums gradients over ranks while the backward pass is still running, each rank keeping its own part only (ZeRO-1).
 ///
-/// An allreduce in its two halves: buckets leave as nonblocking reduce-scatters, in an order fixed at the start, as
-/// soon as their last gradient is complete; after the optimizer has updated the owned blocks, an all-gather returns
-/// the weights. Sums are taken in rank order, so a run repeats bit by bit.
+/// An allreduce in its two halves: buckets leave as nonblocking reduce-scatters, as soon as their last gradient is
+/// complete; after the optimizer has updated the owned blocks, an all-gather returns the weights. The gradients of
+/// embedding tables leave in the same way, and their weights come when they are needed: see `TableExchange`. The order
+/// of departure is fixed at the start: the buckets, then the tables. Sums are taken in rank order, so a run repeats bit
+/// by bit.
 final class GradientExchange {
   private let flat: FlatParameters
+  private let tables: [TableExchange]
   private let communicator: any Communicator
-  private let bucketOf: [ObjectIdentifier: Int]
+  /// What leaves as one, by parameter: buckets are counted first, then tables.
+  private let parcelOf: [ObjectIdentifier: Int]
   private let parametersIn: [Int]
   private var waitingFor: [Int] = []
-  private var nextBucket = 0
+  private var nextParcel = 0
   private var pending: [PendingOperation] = []
-  private let summed: Tensor
 
-  init(_ flat: FlatParameters, _ communicator: any Communicator) {
+  init(_ flat: FlatParameters, _ tables: [TableExchange], _ communicator: any Communicator) {
     self.flat = flat
+    self.tables = tables
     self.communicator = communicator
-    var bucketOf: [ObjectIdentifier: Int] = [:]
-    var parametersIn = [Int](repeating: 0, count: flat.buckets.count)
+    var parcelOf: [ObjectIdentifier: Int] = [:]
+    var parametersIn = [Int](repeating: 0, count: flat.buckets.count) + tables.map { _ in 1 }
     for (parameter, range) in zip(flat.parameters, flat.ranges) {
       let bucket = flat.buckets.firstIndex { $0.contains(range.lowerBound) || range.isEmpty } ?? 0
-      bucketOf[ObjectIdentifier(parameter)] = bucket
+      parcelOf[ObjectIdentifier(parameter)] = bucket
       parametersIn[bucket] += 1
     }
-    self.bucketOf = bucketOf
+    for (index, table) in tables.enumerated() {
+      parcelOf[ObjectIdentifier(table.parameter)] = flat.buckets.count + index
+    }
+    self.parcelOf = parcelOf
     self.parametersIn = parametersIn
-    // Alone, the gradients are their own sum.
-    summed = communicator.size == 1 ? flat.gradients : Tensor(uninitialized: [flat.count / communicator.size])
   }
 
-  /// Starts a step: gradients are zero, nothing has left.
-  func begin() {
+  /// Starts a step on a global batch: gradients are zero, nothing has left, the rows of tables are on their way.
+  func begin(_ batch: Batch) throws {
+    for table in tables { try table.begin(batch) }
     flat.gradients.fill(0)
     waitingFor = parametersIn
-    nextBucket = 0
+    nextParcel = 0
+  }
+
+  /// Waits for the weights that a forward pass needs; to be called once, before the first one.
+  func receiveRows() throws {
+    for table in tables { try table.arrive() }
   }
 
   /// Tells that a parameter's gradient is complete on this rank; sends what can be sent.
   func complete(_ parameter: Parameter) throws {
-    guard communicator.size > 1, let bucket = bucketOf[ObjectIdentifier(parameter)] else { return }
-    waitingFor[bucket] -= 1
-    while nextBucket < flat.buckets.count, waitingFor[nextBucket] <= 0 { try sendNext() }
+    guard communicator.size > 1, let parcel = parcelOf[ObjectIdentifier(parameter)] else { return }
+    waitingFor[parcel] -= 1
+    while nextParcel < parametersIn.count, waitingFor[nextParcel] <= 0 { try sendNext() }
   }
 
   /// Lets MPI move data; it makes no progress by itself.
@@ -54,14 +66,18 @@ final class GradientExchange {
 
   /// Sends what is left (weights that no gradient reached, a rank without examples) and waits for all.
   ///
-  /// - Returns: the summed gradients of the owned blocks, one after the other.
-  func finish() throws -> Tensor {
+  /// - Returns: Σ gradient² of what this rank owns; the sums over ranks lie in its blocks of the flat buffer and in its
+  ///   slots of the tables.
+  func finish() throws -> Double {
     if communicator.size > 1 {
-      while nextBucket < flat.buckets.count { try sendNext() }
+      while nextParcel < parametersIn.count { try sendNext() }
       try pending.waitAll()
       pending = []
     }
-    return summed
+    let dense = flat.ownedRanges(rank: communicator.rank).reduce(0.0) {
+      $0 + flat.gradients.slice(at: $1.lowerBound, [$1.count]).sumOfSquares
+    }
+    return tables.reduce(dense) { $0 + $1.sumOfSquares }
   }
 
   /// Returns the updated blocks of all ranks to all ranks.
@@ -77,13 +93,18 @@ final class GradientExchange {
   }
 
   private func sendNext() throws {
-    let bucket = flat.buckets[nextBucket]
-    let block = bucket.count / communicator.size
-    let offset = bucket.lowerBound / communicator.size
-    pending.append(
-      try communicator.iReduceScatter(
-        UnsafeBufferPointer(start: flat.gradients.floats + bucket.lowerBound, count: bucket.count),
-        into: UnsafeMutableBufferPointer(start: summed.floats + offset, count: block), keeping: summed.storage))
-    nextBucket += 1
+    if nextParcel < flat.buckets.count {
+      let bucket = flat.buckets[nextParcel]
+      let block = bucket.count / communicator.size
+      let base = flat.gradients.floats + bucket.lowerBound
+      pending.append(
+        try communicator.iReduceScatter(
+          UnsafeBufferPointer(start: base, count: bucket.count),
+          into: UnsafeMutableBufferPointer(start: base + communicator.rank * block, count: block),
+          keeping: flat.gradients.storage))
+    } else {
+      pending.append(try tables[nextParcel - flat.buckets.count].send())
+    }
+    nextParcel += 1
   }
 }

@@ -11,14 +11,16 @@ import Tensors
 
 /// Trains one student by data parallel steps over all ranks of a communicator.
 ///
-/// A step: every rank takes its micro-batches of the global batch, asks the teacher, runs the student forward and
-/// backward while finished gradient buckets travel, then updates the weights it owns and gets the others back.
+/// A step: every rank takes its passes of the global batch, asks the teacher while the rows of embedding tables travel,
+/// runs the student forward and backward while finished gradient buckets travel, then updates the weights it owns and
+/// gets the others back.
 public final class Trainer {
   /// The values that every step uses.
   public let configuration: TrainingConfiguration
   let student: any Model
   let flat: FlatParameters
   let communicator: any Communicator
+  let tables: [TableExchange]
   let optimizer: AdamW
   private let teacher: (any Teacher)?
   private let train: any ExampleSource
@@ -29,7 +31,7 @@ public final class Trainer {
   public private(set) var isStopRequested = false
 
   /// - Parameters:
-  ///   - student: its weights move into one flat buffer and get gradients.
+  ///   - student: its weights get gradients, and move into one flat buffer but for its embedding tables.
   ///   - teacher: nil for plain fine-tuning.
   ///   - train: examples in the student's tokens.
   public init(
@@ -42,9 +44,12 @@ public final class Trainer {
     self.train = train
     self.communicator = communicator
     lengths = train.lengths
+    let lookups = student.lookups
+    tables = lookups.map { TableExchange($0, configuration.optimizer, communicator) }
     flat = FlatParameters(
-      student.parameters, ranks: communicator.size, bucketBytes: configuration.bucketBytes)
-    exchange = GradientExchange(flat, communicator)
+      student.parameters.filter { parameter in !lookups.contains { $0.parameter === parameter } },
+      ranks: communicator.size, bucketBytes: configuration.bucketBytes)
+    exchange = GradientExchange(flat, tables, communicator)
     optimizer = AdamW(configuration.optimizer, segments: flat.segments(rank: communicator.rank))
   }
 
@@ -68,7 +73,7 @@ public final class Trainer {
     var teacherTime = Duration.zero
     let passes = passes(of: batch)
     let teacherStart = teacher?.computedFLOPs ?? 0
-    exchange.begin()
+    try Trace.detail("send for rows") { try exchange.begin(tables.isEmpty ? Batch() : train.batch(batch)) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
     var sums = [0.0, 0.0]
@@ -76,15 +81,17 @@ public final class Trainer {
       let asked = clock.now
       let signals = try Trace.detail("teacher") { try teacher?.signals(for: samples, in: .train) }
       teacherTime += clock.now - asked
+      if index == 0 { try receiveRows() }
       let value = try pass(samples, signals, step: step, denominator: batch.count, isLast: index == passes.count - 1)
       sums[0] += value.crossEntropySum
       sums[1] += value.distillationSum
     }
-    let gradients = try Trace.detail("wait for gradients") { try exchange.finish() }
+    if passes.isEmpty { try receiveRows() }
+    let squares = try Trace.detail("wait for gradients") { try exchange.finish() }
     let tokens = batch.reduce(0) { $0 + Int(lengths[$1]) }
     let stop = StopRequest.isPending ? 1.0 : 0
     let taught = (teacher?.computedFLOPs ?? 0) - teacherStart
-    let terms = sums + [gradients.sumOfSquares, stop, taught]
+    let terms = sums + [squares, stop, taught]
     let totals = try Trace.detail("wait for all ranks") { try communicator.allReduce(terms, .sum) }
     isStopRequested = totals[3] > 0
     let norm = totals[2].squareRoot()
@@ -94,7 +101,8 @@ public final class Trainer {
     let rate = configuration.schedule.learningRate(step: step)
     let scale = Clipping.scale(norm: norm, limit: configuration.maximumGradientNorm)
     Trace.detail("optimizer") {
-      optimizer.update(flat.values, gradients: gradients, step: step, learningRate: rate, gradientScale: scale)
+      optimizer.update(flat.values, gradients: flat.gradients, step: step, learningRate: rate, gradientScale: scale)
+      for table in tables { table.update(step: step, learningRate: rate, gradientScale: scale) }
     }
     try Trace.detail("gather weights") { try exchange.gatherValues() }
     // A backward pass has two products for each of the forward pass.
@@ -105,6 +113,8 @@ public final class Trainer {
       seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds, flops: totals[4] + learnt,
       teacherFLOPs: taught)
   }
+
+  private func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }
 
   /// This rank's examples of a global batch, cut into passes: by micro-batches, and those by tokens.
   private func passes(of batch: [Int]) -> [[Int]] {
@@ -160,8 +170,16 @@ public final class Trainer {
     throw error
   }
 
+  /// Brings all of the student's weights up to date on this rank, for whoever reads them; collective.
+  ///
+  /// Between steps a rank lacks the newest rows of embedding tables, which steps ask for as they need them.
+  public func settle() throws {
+    for table in tables { try table.settle() }
+  }
+
   /// The student's metrics on a split; collective.
   public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
+    try settle()
     weights.outdate()
     return try Trace.span("evaluation") {
       try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) {

@@ -28,7 +28,9 @@ extension RankTests {
         bucketBytes: bucketBytes)
     }
 
-    func trainer(_ configuration: TrainingConfiguration, count: Int, on communicator: any Communicator) throws -> Trainer {
+    func trainer(
+      _ configuration: TrainingConfiguration, count: Int, on communicator: any Communicator
+    ) throws -> Trainer {
       let data = try TinyTask.data(count)
       let teacher = ResidentTeacher(
         name: "teacher", model: try TinyTask.model(hidden: 16, layers: 2, seed: 9), train: data, validation: data,
@@ -65,6 +67,8 @@ extension RankTests {
         }
         #expect(a.learningRate == b.learningRate && a.tokens == b.tokens && a.examples == b.examples)
       }
+      try solo.settle()
+      try shared.settle()
       for (a, b) in zip(shared.student.weightTable, solo.student.weightTable) {
         // A key's bias moves all scores of a query alike: its gradient is zero but for rounding, which AdamW makes
         // as large as any other.

@@ -37,8 +37,19 @@ struct EmbeddingOperation: Operation {
   // dtables[i][ids[i][r]] += dy[r], dbase = dy
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
     for (table, ids) in zip(tables, ids) {
-      if let gradient = table.gradient { rtk_scatter_add_rows(gradient.floats, dy.floats, ids, dy.rows, dy.columns) }
+      guard let gradient = table.gradient else { continue }
+      rtk_scatter_add_rows(gradient.floats, dy.floats, rows(of: ids, in: table), dy.rows, dy.columns)
     }
     if let base { gradients.add(dy, to: base, owned: false) }
+  }
+
+  /// Where the gradient of each looked-up row lies.
+  private func rows(of ids: [Int32], in table: Parameter) -> [Int32] {
+    guard let places = table.gradientRows else { return ids }
+    return ids.map { id in
+      let place = places[Int(id)]
+      precondition(place >= 0, "row \(id) of \(table.name) is read, but has no place in its gradient")
+      return place
+    }
   }
 }

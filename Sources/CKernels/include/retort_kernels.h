@@ -120,12 +120,19 @@ void rtk_forward_kl(double *value, float *gradient, const float *student, const 
 
 // ---- optimizer ------------------------------------------------------------------------------------
 
+// One step of AdamW (Loshchilov and Hutter, 2019): the constants as the loops need them.
 typedef struct {
-  float learning_rate, beta1, beta2, epsilon, weight_decay;
-  float gradient_scale;                        // from clipping
-  float bias_correction1, bias_correction2;    // 1 - beta1^t, 1 - beta2^t
+  float beta1, rest1, beta2, rest2;  // rest = 1 - beta
+  float epsilon;
+  float keep;                        // 1 - learning rate * weight decay
+  float rate;                        // learning rate / (1 - beta1^t)
+  float root_scale;                  // 1 / sqrt(1 - beta2^t)
+  float gradient_scale;              // from clipping
 } rtk_adamw_step;
-// AdamW (Loshchilov and Hutter, 2019), one pass: p -= lr wd p; m, v updated; p -= lr (m/c1) / (sqrt(v/c2) + eps).
+// One pass: g *= gradient_scale; m = beta1 m + rest1 g; v = beta2 v + rest2 g²;
+// p = keep p - rate m / (sqrt(v) root_scale + epsilon).
 void rtk_adamw(float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step);
+// steps [K], one after the other, with g = 0: bit for bit what K calls of rtk_adamw do, in one pass over memory.
+void rtk_adamw_idle(float *p, float *m, float *v, size_t N, const rtk_adamw_step *steps, size_t K);
 
 #endif

@@ -43,6 +43,9 @@ public final class BERTClassifier: Model {
       + layers.flatMap(\.parameters) + pooler.parameters + classifier.parameters
   }
 
+  /// The words; a batch has most of the positions and types anyway.
+  public var lookups: [LookupTable] { [LookupTable(parameter: words, ids: \.tokens)] }
+
   public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
     let tape = context.tape
     var captured: [Variable] = []

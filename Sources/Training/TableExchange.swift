@@ -1,0 +1,176 @@
+import Autograd
+import CKernels
+import Collectives
+import Datasets
+import Models
+import Optimizers
+import Safetensors
+import Tensors
+
+/// Trains one embedding table by the rows that a step touches; the rest of its gradient would be zeros.
+///
+/// Every rank knows the whole global batch and so, without asking, which rows a step touches. Row i belongs to rank
+/// i mod P, which alone has its moments and, between steps, its newest weights:
+///
+///     begin     owners take the steps that the touched rows have missed; the rows go to all     (all-gather)
+///     arrive    they are in the table, where the forward pass reads them
+///     backward  adds into a gradient that has room for these rows only
+///     send      the gradient goes to the owners, each of which sums its part                    (reduce-scatter)
+///     update    owners update their rows; nothing is returned, since the next step will ask
+///     settle    every row is up to date on every rank, for whoever looks from outside
+///
+/// What a step moves, for P = 2 and the rows 3, 4, 8 and 20:
+///
+///     slots     | 4   8   20 | 3   ·   · |   the rows of rank 0, then those of rank 1, as many places for each
+final class TableExchange {
+  let parameter: Parameter
+  let optimizer: RowAdamW
+  private let ids: KeyPath<Batch, [Int32]>
+  private let communicator: any Communicator
+  /// The touched rows of each rank, in ascending order.
+  private var touched: [[Int32]]
+  /// Places of each rank among the slots.
+  private var places = 0
+  /// Weights on their way, then gradients: [P · places, C].
+  private var slots: Tensor
+  private var arriving: PendingOperation?
+  /// Whether ranks may differ in what they have of the table.
+  private var isScattered = false
+
+  init(_ lookup: LookupTable, _ configuration: AdamWConfiguration, _ communicator: any Communicator) {
+    parameter = lookup.parameter
+    ids = lookup.ids
+    self.communicator = communicator
+    optimizer = RowAdamW(
+      configuration, table: parameter.value, first: communicator.rank, stride: communicator.size,
+      decays: parameter.decays)
+    touched = Array(repeating: [], count: communicator.size)
+    slots = Tensor(uninitialized: [0, parameter.value.columns])
+    parameter.gradient = slots
+    parameter.gradientRows = Array(repeating: -1, count: parameter.value.rows)
+  }
+
+  private var columns: Int { parameter.value.columns }
+  private var ownRows: [Int32] { touched[communicator.rank] }
+  private var ownSlots: Tensor { slots.rows(communicator.rank * places..<(communicator.rank + 1) * places) }
+
+  /// Starts a step on a global batch: the rows that it touches are brought up to date and sent to all.
+  func begin(_ batch: Batch) throws {
+    share(out: batch[keyPath: ids])
+    slots = Tensor(uninitialized: [communicator.size * places, columns])
+    parameter.gradient = slots
+    optimizer.catchUp(ownRows)
+    isScattered = true
+    guard communicator.size > 1 else { return }
+    take(ownRows, into: ownSlots)
+    arriving = try communicator.iAllGather(slots.buffer, keeping: slots.storage)
+  }
+
+  /// Waits for the rows; from here on the table can be read and gradients be added.
+  func arrive() throws {
+    try arriving?.wait()
+    if arriving != nil { put(touched, from: slots, places: places) }
+    arriving = nil
+    slots.fill(0)
+  }
+
+  /// Starts the sum over ranks; each keeps that of its rows, in its part of the slots.
+  func send() throws -> PendingOperation {
+    try communicator.iReduceScatter(
+      UnsafeBufferPointer(slots.buffer), into: ownSlots.buffer, keeping: slots.storage)
+  }
+
+  /// Σ gradient² of this rank's rows, once what `send` started is complete.
+  var sumOfSquares: Double { ownSlots.sumOfSquares }
+
+  /// Updates this rank's touched rows.
+  func update(step: Int, learningRate: Double, gradientScale: Double) {
+    optimizer.step(
+      step, learningRate: learningRate, gradientScale: gradientScale, rows: ownRows, gradients: ownSlots)
+  }
+
+  /// Brings every row up to date on every rank; collective.
+  func settle() throws {
+    guard isScattered else { return }
+    optimizer.catchUp()
+    isScattered = false
+    guard communicator.size > 1 else { return }
+    for rows in portions() {
+      let buffer = Tensor(uninitialized: [communicator.size * rows[0].count, columns])
+      let own = communicator.rank * rows[0].count
+      take(rows[communicator.rank], into: buffer.rows(own..<own + rows[0].count))
+      try communicator.allGather(buffer.buffer)
+      put(rows, from: buffer, places: rows[0].count)
+    }
+  }
+
+  /// Moments of the whole table, [V, C], on rank 0; nil elsewhere. Collective.
+  ///
+  /// - Parameter own: the moments of this rank's rows, up to date.
+  func gathered(_ own: Tensor) throws -> Tensor? {
+    if communicator.size == 1 { return own }
+    let whole = communicator.isFirst ? Tensor(uninitialized: parameter.shape) : nil
+    for rows in portions() {
+      let counts = rows.map { $0.count * columns }
+      let mine = rows[communicator.rank]
+      let start = mine.first.map { Int($0) / communicator.size } ?? 0
+      let buffer = whole.map { _ in Tensor(uninitialized: [counts.reduce(0, +) / columns, columns]) }
+      try communicator.gather(
+        UnsafeBufferPointer(own.rows(start..<start + mine.count).buffer), into: buffer?.buffer, counts: counts, root: 0)
+      guard let whole, let buffer else { continue }
+      for (place, row) in rows.joined().enumerated() {
+        (whole.floats + Int(row) * columns).update(from: buffer.floats + place * columns, count: columns)
+      }
+    }
+    return whole
+  }
+
+  /// Takes this rank's moments from those of the whole table; the weights are there already, and up to date.
+  func restore(first: StoredTensor, second: StoredTensor) {
+    let row = Tensor(uninitialized: [2, columns])
+    for index in stride(from: communicator.rank, to: parameter.value.rows, by: communicator.size) {
+      let range = index * columns..<(index + 1) * columns
+      first.copyFloats(into: row.floats, range: range)
+      second.copyFloats(into: row.floats + columns, range: range)
+      optimizer.restore(row: Int32(index), first: row.floats, second: row.floats + columns)
+    }
+  }
+
+  /// The rows of the whole table by owner, in portions of about a MiB for each; the first rank has the most of each.
+  private func portions() -> [[[Int32]]] {
+    let (ranks, rows) = (communicator.size, parameter.value.rows)
+    let width = max(1, (1 << 18) / max(columns, 1)) * ranks
+    return stride(from: 0, to: rows, by: width).map { start in
+      (0..<ranks).map { rank in
+        stride(from: start + rank, to: min(start + width, rows), by: ranks).map { Int32($0) }
+      }
+    }
+  }
+
+  /// Sorts the rows of a step by owner and gives each its place among the slots.
+  private func share(out ids: [Int32]) {
+    for rows in touched { for row in rows { parameter.gradientRows![Int(row)] = -1 } }
+    touched = Array(repeating: [], count: communicator.size)
+    for row in Set(ids).sorted() { touched[Int(row) % communicator.size].append(row) }
+    places = touched.reduce(0) { max($0, $1.count) }
+    for (rank, rows) in touched.enumerated() {
+      for (place, row) in rows.enumerated() { parameter.gradientRows![Int(row)] = Int32(rank * places + place) }
+    }
+  }
+
+  /// Copies rows of the table into a buffer, one after the other.
+  private func take(_ rows: [Int32], into buffer: Tensor) {
+    precondition(rows.count <= buffer.rows, "\(rows.count) rows into \(buffer.shape)")
+    rtk_gather_rows(buffer.floats, parameter.value.floats, rows, rows.count, columns)
+  }
+
+  /// Copies the rows of the other ranks into the table, from a buffer with as many places for each rank.
+  private func put(_ rows: [[Int32]], from buffer: Tensor, places: Int) {
+    let (table, from) = (parameter.value.floats, buffer.floats)
+    for (rank, rows) in rows.enumerated() where rank != communicator.rank {
+      for (place, row) in rows.enumerated() {
+        (table + Int(row) * columns).update(from: from + (rank * places + place) * columns, count: columns)
+      }
+    }
+  }
+}
