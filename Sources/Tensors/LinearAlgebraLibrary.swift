@@ -69,11 +69,12 @@ public enum LinearAlgebraLibrary {
   }
 
   /// Measured rate of matrix products with the threads that are set, GFLOP/s: the best of three or more products of
-  /// 1024³ in 30 ms or more.
+  /// 512³ in 30 ms or more.
   ///
-  /// The size is one at which products of all larger ones that models have (4096×768×768) run at the same rate.
+  /// Large enough for the rate of larger ones, and so short (0.5 ms at 500 GFLOP/s) that on a machine that others use
+  /// as well some of them run undisturbed.
   public static func measureGigaflops(_ precision: Precision = .fp32) -> Double {
-    let n = 1024
+    let n = 512
     var (a, b) = (Tensor(repeating: 0.5, [n, n]), Tensor(repeating: 0.25, [n, n]))
     if precision == .bf16 { (a, b) = (a.bf16(), b.bf16()) }
     let c = Tensor(uninitialized: [n, n])
