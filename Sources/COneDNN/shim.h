@@ -21,10 +21,11 @@ typedef const dnnl_memory_desc_t *onednn_const_layout;
 #endif
 
 // C [m, n] = f(A·B + bias), or C += A·B with accumulate. A is [m, k], or [k, m] with transpose_a; B is [k, n], or [n, k]
-// with transpose_b; all row-major without gaps. A and B are bf16, C is f32 or bf16, bias is null or f32 [n].
+// with transpose_b; all row-major without gaps, but for a B that is packed, see onednn_packed_matrix. A and B are bf16,
+// C is f32 or bf16, bias is null or f32 [n].
 typedef struct {
   int64_t m, n, k;
-  bool transpose_a, transpose_b, accumulate, has_bias, rounds_c;
+  bool transpose_a, transpose_b, packed_b, accumulate, has_bias, rounds_c;
   dnnl_alg_kind_t activation;  // f, one of oneDNN's elementwise functions, or dnnl_alg_kind_undef for none
 } onednn_problem;
 
@@ -55,6 +56,17 @@ static inline bool onednn_matrix(onednn_layout *layout, bool is_bf16, int64_t ro
   return dnnl_memory_desc_create_with_strides(layout, 2, extents, type, strides) == dnnl_success;
 #else
   return dnnl_memory_desc_init_by_strides(layout, 2, extents, type, strides) == dnnl_success;
+#endif
+}
+
+// B [k, n] in blocks of 32 × 64, the blocks of 64 columns one after the other; inside a block pairs of rows lie side by
+// side: 16 × 64 × 2, as the bf16 dot products of AVX-512 and AMX read them.
+static inline bool onednn_packed_matrix(onednn_layout *layout, int64_t rows, int64_t columns) {
+  dnnl_dims_t extents = {rows, columns};
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl_memory_desc_create_with_tag(layout, 2, extents, dnnl_bf16, dnnl_BA16a64b2a) == dnnl_success;
+#else
+  return dnnl_memory_desc_init_by_tag(layout, 2, extents, dnnl_bf16, dnnl_BA16a64b2a) == dnnl_success;
 #endif
 }
 
@@ -127,7 +139,8 @@ static inline bool onednn_make_product(onednn_product *product, const onednn_pro
   dnnl_primitive_attr_t attributes = NULL;
   dnnl_primitive_desc_t description = NULL;
   bool done = onednn_matrix(&a, true, problem->m, problem->k, problem->transpose_a) &&
-              onednn_matrix(&b, true, problem->k, problem->n, problem->transpose_b) &&
+              (problem->packed_b ? onednn_packed_matrix(&b, problem->k, problem->n)
+                                 : onednn_matrix(&b, true, problem->k, problem->n, problem->transpose_b)) &&
               onednn_matrix(&bias, false, 1, problem->n, false) &&
               onednn_matrix(&c, problem->rounds_c, problem->m, problem->n, false) &&
               onednn_attributes(&attributes, problem) &&

@@ -12,6 +12,7 @@ enum BF16Products {
   private struct Key: Hashable {
     let (m, n, k): (Int, Int, Int)
     let (transposeA, transposeB, accumulate): (Bool, Bool, Bool)
+    let packedB: Bool
     let (hasBias, rounds): (Bool, Bool)
     let activation: UInt32
     let threads: Int
@@ -78,6 +79,18 @@ enum BF16Products {
     }
   }
 
+  /// Whether there are products of rows with a packed weight [n, k], for few rows and for many.
+  static func packs(n: Int, k: Int) -> Bool {
+    [16, 512].allSatisfy { rows in
+      let key = Key(
+        m: rows, n: n, k: k, transposeA: false, transposeB: true, accumulate: false, packedB: true, hasBias: false,
+        rounds: false, activation: kind(nil).rawValue, threads: threads.withLock { $0 })
+      guard let product = take(key) else { return false }
+      give(product, key)
+      return true
+    }
+  }
+
   /// C = f(A·B + bias), or C += A·B, for matrices that fit; C is float32 or bf16. False, with C as it was, where oneDNN
   /// has no product for them.
   static func multiply(
@@ -88,12 +101,15 @@ enum BF16Products {
     setOpenMPThreads?(CInt(threads))
     let key = Key(
       m: c.rows, n: c.columns, k: transposeA ? a.rows : a.columns, transposeA: transposeA, transposeB: transposeB,
-      accumulate: accumulate, hasBias: bias != nil, rounds: c.dtype == .bfloat16,
+      accumulate: accumulate, packedB: b.layout == .packed, hasBias: bias != nil, rounds: c.dtype == .bfloat16,
       activation: kind(activation).rawValue, threads: threads)
+    precondition(b.dtype == .bfloat16, "a \(b.dtype.rawValue) tensor was used as BF16")
+    precondition(b.layout == .rows || transposeB, "a packed weight \(b.shape) is read as its transpose")
     guard let product = take(key) else { return false }
     let scratch = Storage(bytes: product.handle.scratch_bytes)
     let done = onednn_run(
-      &product.handle, a.bf16Words, b.bf16Words, bias?.floats, c.storage.address + c.byteOffset, scratch.address)
+      &product.handle, a.bf16Words, b.storage.address + b.byteOffset, bias?.floats,
+      c.storage.address + c.byteOffset, scratch.address)
     precondition(done, "oneDNN could not run a prepared product of \(a.shape) and \(b.shape)")
     give(product, key)
     return true
@@ -107,7 +123,7 @@ enum BF16Products {
     if let kept { return kept }
     var problem = onednn_problem(
       m: Int64(key.m), n: Int64(key.n), k: Int64(key.k), transpose_a: key.transposeA, transpose_b: key.transposeB,
-      accumulate: key.accumulate, has_bias: key.hasBias, rounds_c: key.rounds,
+      packed_b: key.packedB, accumulate: key.accumulate, has_bias: key.hasBias, rounds_c: key.rounds,
       activation: dnnl_alg_kind_t(key.activation))
     var handle = onednn_product()
     guard let engine = engine.handle, onednn_make_product(&handle, &problem, engine) else {

@@ -31,7 +31,7 @@ public final class Storage: @unchecked Sendable {
 
   /// Zeros that take no memory until they are written to, from the system and not from the pool: for weights, which
   /// are made once and often only to learn their shapes.
-  convenience init(untouchedZeros bytes: Int) {
+  public convenience init(untouchedZeros bytes: Int) {
     let size = max(bytes, 1)
     let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     precondition(address != nil && address != MAP_FAILED, "out of memory: \(bytes) bytes")

@@ -19,6 +19,13 @@ extension Tensor {
     return result
   }
 
+  /// The elements rounded to bf16 in memory that is there: `place` is a bf16 tensor of this shape and of any layout.
+  public func rounded(into place: Tensor) {
+    precondition(place.shape == shape, "\(shape) rounded into \(place.shape)")
+    if place.layout == .packed { return bf16().pack(into: place) }
+    rtk_f32_to_bf16(place.bf16Words, floats, count)
+  }
+
   /// The elements rounded to bf16 with rows of zeros behind them: [R, C] ↦ [RowPadding.padded(R), C].
   public func bf16WithPaddedRows() -> Tensor {
     let padded = RowPadding.padded(rows)
@@ -44,6 +51,7 @@ extension Tensor {
 
   /// The elements of a bf16 tensor as float32, exactly, in memory of its own.
   public func float32() -> Tensor {
+    if layout == .packed { return unpacked().float32() }
     let result = Tensor(uninitialized: shape)
     rtk_bf16_to_f32(result.floats, bf16Words, count)
     return result

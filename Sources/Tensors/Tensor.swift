@@ -1,6 +1,14 @@
 import CKernels
 
-/// A dense, row-major, contiguous block of numbers with a shape; a value that shares its storage.
+/// How the elements of a tensor follow each other in its memory.
+public enum TensorLayout: String, Sendable {
+  /// Row-major, without gaps.
+  case rows
+  /// A bf16 weight in the blocks that oneDNN's products read: see `Tensor.packed`.
+  case packed
+}
+
+/// A dense, contiguous block of numbers with a shape; a value that shares its storage.
 ///
 /// Copies of a tensor see the same memory: an operation that writes into a tensor owns it or says so.
 /// The compute type is float32; other element types are storage forms.
@@ -13,6 +21,8 @@ public struct Tensor: @unchecked Sendable {
   public let shape: Shape
   /// How an element is stored.
   public let dtype: DType
+  /// The order of the elements: rows, but for weights that only products read.
+  public let layout: TensorLayout
 
   /// Uninitialised memory of this shape.
   public init(uninitialized shape: Shape, _ dtype: DType = .float32) {
@@ -20,7 +30,9 @@ public struct Tensor: @unchecked Sendable {
   }
 
   /// A view of memory that is there already; a precondition failure where the shape does not fit it.
-  public init(storage: Storage, byteOffset: Int, shape: Shape, dtype: DType = .float32) {
+  public init(
+    storage: Storage, byteOffset: Int, shape: Shape, dtype: DType = .float32, layout: TensorLayout = .rows
+  ) {
     precondition(
       byteOffset + shape.count * dtype.size <= storage.capacity,
       "shape \(shape) at byte \(byteOffset) does not fit a storage of \(storage.capacity) bytes")
@@ -28,6 +40,7 @@ public struct Tensor: @unchecked Sendable {
     self.byteOffset = byteOffset
     self.shape = shape
     self.dtype = dtype
+    self.layout = layout
   }
 
   /// A tensor of one value.
@@ -61,7 +74,8 @@ public struct Tensor: @unchecked Sendable {
 
   /// The elements as bf16 bit patterns; valid while the tensor is held.
   public var bf16Words: UnsafeMutablePointer<UInt16> {
-    precondition(dtype == .bfloat16, "a \(dtype.rawValue) tensor was used as BF16")
+    precondition(
+      dtype == .bfloat16 && layout == .rows, "a tensor of \(layout) of \(dtype.rawValue) was used as rows of BF16")
     return (storage.address + byteOffset).assumingMemoryBound(to: UInt16.self)
   }
 
@@ -84,7 +98,8 @@ public struct Tensor: @unchecked Sendable {
 
   /// Rows of the same memory.
   public func rows(_ range: Range<Int>) -> Tensor {
-    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(shape)")
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= rows && layout == .rows, "rows \(range) of \(layout) \(shape)")
     var extents = shape.array
     extents[0] = range.count
     return Tensor(
@@ -94,7 +109,9 @@ public struct Tensor: @unchecked Sendable {
 
   /// A part of the flat memory with a shape of its own.
   public func slice(at element: Int, _ shape: Shape) -> Tensor {
-    precondition(element >= 0 && element + shape.count <= count, "slice \(shape) at \(element) of \(self.shape)")
+    precondition(
+      element >= 0 && element + shape.count <= count && layout == .rows,
+      "slice \(shape) at \(element) of \(layout) \(self.shape)")
     return Tensor(storage: storage, byteOffset: byteOffset + element * dtype.size, shape: shape, dtype: dtype)
   }
 
