@@ -4,18 +4,14 @@ import Tensors
 /// bf16 copies of float32 weights, each made at its first use after the weights changed.
 ///
 /// The copies do not see a change of the weights by themselves. Whoever holds this object over several passes is
-/// whoever decides when weights change: a trainer calls `outdate` before the passes of every step; for a teacher, whose
-/// weights never change, the copies take the weights' place.
+/// whoever decides when weights change: a trainer calls `outdate` before the passes of every step. A frozen model holds
+/// bf16 weights itself, which are used as they are.
 public final class BF16Weights {
-  private let replacesWeights: Bool
   private var copies: [ObjectIdentifier: (copy: Tensor, of: Parameter, version: Int)] = [:]
   private var version = 0
 
   /// No copies yet.
-  ///
-  /// - Parameter replacingFrozenWeights: whether a weight that is not trained is given up for its copy, so that the
-  ///   memory holds it once. Whoever reads it as float32 later is stopped by a precondition.
-  public init(replacingFrozenWeights: Bool = false) { replacesWeights = replacingFrozenWeights }
+  public init() {}
 
   /// Takes every copy as old: at its next use it is made anew, in the same memory.
   public func outdate() { version += 1 }
@@ -23,10 +19,6 @@ public final class BF16Weights {
   /// The values of a weight in bf16, of the same shape.
   func copy(of parameter: Parameter) -> Tensor {
     if parameter.value.dtype == .bfloat16 { return parameter.value }
-    if replacesWeights, parameter.gradient == nil {
-      parameter.value = parameter.value.bf16()
-      return parameter.value
-    }
     let key = ObjectIdentifier(parameter)
     // The parameter is held, so its identity cannot become another's.
     if let kept = copies[key], kept.version == version { return kept.copy }

@@ -49,12 +49,20 @@ public final class Parameter {
   public var gradientRows: [Int32]?
   /// Whether weight decay applies: false for biases and norms.
   public let decays: Bool
+  /// Whether it is read as the W of products x·Wᵀ, and by nothing else.
+  public let isFactor: Bool
 
   /// A weight with its first values and no gradient buffer; `decays` is false for biases and norms.
-  public init(_ name: String, _ value: Tensor, decays: Bool) {
+  public init(_ name: String, _ value: Tensor, decays: Bool, isFactor: Bool = false) {
     self.name = name
     self.value = value
     self.decays = decays
+    self.isFactor = isFactor
+  }
+
+  /// Whether a pass of this precision reads it rounded to bf16: by its shape alone, as `Tape.linear` decides.
+  public func isRounded(in precision: Precision) -> Bool {
+    precision == .bf16 && isFactor && min(value.rows, value.columns) >= 16
   }
 
   /// The number of elements.

@@ -10,7 +10,7 @@ public struct Linear {
 
   /// Makes the weights with zeros; a loader or initialiser fills them.
   public init(_ name: String, inputs: Int, outputs: Int) {
-    weight = Parameter("\(name).weight", .untouchedZeros([outputs, inputs]), decays: true)
+    weight = Parameter("\(name).weight", .untouchedZeros([outputs, inputs]), decays: true, isFactor: true)
     bias = Parameter("\(name).bias", .untouchedZeros([outputs]), decays: false)
   }
 

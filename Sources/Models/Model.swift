@@ -13,8 +13,8 @@ public protocol Model: AnyObject {
   var lookups: [LookupTable] { get }
   /// How many classes the logits have.
   var classCount: Int { get }
-  /// Fills all weights with the family's initial distribution, a pure function of the seed and the weights' names.
-  func initialize(seed: UInt64)
+  /// Fills a weight with the family's initial distribution, a pure function of the seed and the weight's name.
+  func initialize(_ parameter: Parameter, seed: UInt64)
   /// The logits of a batch and what the context wants captured.
   func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput
   /// Floating point operations of the matrix products, those of attention included, of a forward pass over examples of
@@ -45,12 +45,8 @@ extension Model {
     return forward(batch, context).logits.value
   }
 
-  /// Fills the weights that `names` selects by the family's initial distribution, leaving the others as they are.
-  func initialize(seed: UInt64, where selected: (WeightBinding) -> Bool) {
-    let kept = weightTable.filter { !selected($0) }.map { ($0.tensor, $0.tensor.copy()) }
-    initialize(seed: seed)
-    for (tensor, values) in kept { tensor.update(from: values) }
-  }
+  /// Fills all weights with the family's initial distribution.
+  public func initialize(seed: UInt64) { parameters.forEach { initialize($0, seed: seed) } }
 }
 
 /// A table that a model reads by row only.
@@ -74,7 +70,8 @@ public struct WeightBinding {
   /// Whether a checkpoint may lack it; it is then initialised, and the user is told.
   public let isHead: Bool
 
-  private let parameter: Parameter?
+  /// The parameter that it is a part of; nil for a buffer.
+  let parameter: Parameter?
   private let buffer: Tensor?
   private let rows: Range<Int>?
 

@@ -75,13 +75,15 @@ public enum ModelLoader {
     -> LoadedModel
   {
     let model = try build(configuration)
-    let report = try fill(model, configuration, from: origin, seed: seed, copying: true)
-    return LoadedModel(model: model, configuration: configuration, report: report)
+    let weights = try MatchedWeights(model, configuration, from: origin, seed: seed)
+    model.parameters.forEach(weights.fill)
+    weights.fillBuffers()
+    return LoadedModel(model: model, configuration: configuration, report: weights.report)
   }
 
   /// Checks names and shapes of a checkpoint against a configuration without reading the weights.
   public static func check(_ configuration: ModelConfiguration, from origin: WeightOrigin) throws -> LoadReport {
-    try fill(build(configuration), configuration, from: origin, seed: 0, copying: false)
+    try MatchedWeights(build(configuration), configuration, from: origin, seed: 0).report
   }
 
   /// The configuration with the class names that count: the checkpoint's own when it has a classifier, else the wanted.
@@ -105,61 +107,5 @@ public enum ModelLoader {
     case .bert, .bertHash: "classifier.weight"
     case .perceptron: "layers.\(try PerceptronConfiguration(configuration).hiddenSizes.count).weight"
     }
-  }
-
-  private static func fill(
-    _ model: any Model, _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, copying: Bool
-  ) throws -> LoadReport {
-    var report = LoadReport()
-    let source: any WeightSource
-    var rename: (String) -> String = { $0 }
-    switch origin {
-    case .random:
-      if copying { model.initialize(seed: seed) }
-      return report
-    case .checkpoint(let weights): source = weights
-    case .layers(let layers, let weights):
-      source = weights
-      rename = { renameLayer($0, layers) }
-    }
-    let file = source.files.first ?? configuration.source
-    var used: Set<String> = []
-    var missing: [String] = []
-    var fresh: Set<String> = []
-    for binding in model.weightTable {
-      guard let name = ([binding.name] + binding.aliases).map(rename).first(where: source.contains) else {
-        if binding.isHead { fresh.insert(binding.name) } else { missing.append(rename(binding.name)) }
-        continue
-      }
-      used.insert(name)
-      let stored = try source.tensor(name)
-      guard stored.shape == binding.shape.array else {
-        throw RetortError(
-          .input, "tensor \(name) has shape \(stored.shape), the configuration asks for \(binding.shape)", at: file,
-          remedy: "check that \(configuration.source) belongs to these weights")
-      }
-      if copying { stored.copyFloats(into: binding.tensor.floats) }
-    }
-    if !missing.isEmpty {
-      let shown = missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : "")
-      throw RetortError(
-        .input, "\(missing.count) tensors that the model needs are not there: \(shown)", at: file,
-        remedy: "check that the file is a \(configuration.family.rawValue) checkpoint")
-    }
-    if copying, !fresh.isEmpty { model.initialize(seed: seed) { fresh.contains($0.name) } }
-    report.initialized = fresh.sorted()
-    // Layers that were left out on purpose are no surprise to anybody.
-    if case .checkpoint = origin { report.ignored = source.names.filter { !used.contains($0) }.sorted() }
-    return report
-  }
-
-  /// "bert.encoder.layer.1.…" under layers [0, 2, 4] is the teacher's "bert.encoder.layer.2.…".
-  private static func renameLayer(_ name: String, _ layers: [Int]) -> String {
-    let marker = BERTClassifier.layerPrefix.dropFirst("bert.".count)
-    guard let range = name.range(of: marker) else { return name }
-    let rest = name[range.upperBound...]
-    let digits = rest.prefix { $0.isNumber }
-    guard let index = Int(digits), layers.indices.contains(index) else { return name }
-    return name[..<range.upperBound] + "\(layers[index])" + rest.dropFirst(digits.count)
   }
 }

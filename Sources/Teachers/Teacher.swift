@@ -1,4 +1,3 @@
-import Autograd
 import Datasets
 import Models
 import Objectives
@@ -44,29 +43,55 @@ public enum Split: String, Sendable {
   case validation
 }
 
-/// A teacher whose whole model is in this rank's memory.
+/// A teacher whose whole model is in this rank's memory, or in memory that the ranks of its node share.
 ///
-/// It reads the examples as its own tokenizer cuts them, and says the same of an example in every batch, to the last
-/// bit: what is remembered of it is what it would say again. Its parameters have no gradient buffers and its passes are
-/// not recorded, so it cannot be trained; it goes from memory when its last holder, the step, lets go of it.
+/// Its weights come when it is first asked for a signal: one whose signals are all kept needs none. It reads the
+/// examples as its own tokenizer cuts them, and says the same of an example in every batch, to the last bit: what is
+/// remembered of it is what it would say again. Its parameters have no gradient buffers and its passes are not
+/// recorded, so it cannot be trained; it goes from memory when its last holder, the step, lets go of it.
 public final class ResidentTeacher: Teacher {
   /// What messages call it: the chain file's reference.
   public let name: String
   private let model: any Model
   private let precision: Precision
-  private let weights = BF16Weights(replacingFrozenWeights: true)
+  /// Brings the weights; nil once they are there.
+  private var load: (() throws -> String?)?
+  private var remark: String?
   private let train: any ExampleSource
   private let validation: any ExampleSource
   public private(set) var computedFLOPs = 0.0
 
+  /// A teacher of a model that is in memory.
+  ///
   /// - Parameters:
   ///   - model: frozen from here on, and the teacher's alone: in bf16 its matrices are kept in that format only.
   ///   - train: the training examples in the teacher's own tokens, in the order of the student's.
   ///   - validation: likewise.
   ///   - precision: of its matrix multiplies.
-  public init(
+  public convenience init(
     name: String, model: any Model, train: any ExampleSource, validation: any ExampleSource,
     precision: Precision = .fp32
+  ) {
+    self.init(name, model, train, validation, precision)
+    model.freeze(for: precision)
+  }
+
+  /// A teacher whose weights are brought when they are first needed.
+  ///
+  /// - Parameters:
+  ///   - frozen: made for passes of this precision.
+  ///   - load: fills it; returns what the user should know of that, or nil.
+  public convenience init(
+    name: String, frozen: FrozenModel, train: any ExampleSource, validation: any ExampleSource, precision: Precision,
+    load: @escaping (FrozenModel) throws -> String?
+  ) {
+    self.init(name, frozen.model, train, validation, precision)
+    self.load = { try load(frozen) }
+  }
+
+  private init(
+    _ name: String, _ model: any Model, _ train: any ExampleSource, _ validation: any ExampleSource,
+    _ precision: Precision
   ) {
     precondition(model.parameters.allSatisfy { $0.gradient == nil }, "a teacher's weights are not trained")
     self.name = name
@@ -74,17 +99,24 @@ public final class ResidentTeacher: Teacher {
     self.precision = precision
     self.train = train
     self.validation = validation
-    // A first pass rounds the matrices, so that the float32 ones are gone before the student's memory is asked for.
-    if precision == .bf16, train.count > 0 { _ = signals(for: [0], in: .train) }
   }
 
   public var classCount: Int { model.classCount }
   public var parameterCount: Int { model.parameterCount }
 
-  public func signals(for samples: [Int], in split: Split) -> TeacherSignals {
+  public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+    if let load {
+      remark = try load()
+      self.load = nil
+    }
     let batch = (split == .train ? train : validation).batch(samples)
     computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
-    let logits = model.logits(batch, precision: precision, weights: weights, independentRows: true)
+    let logits = model.logits(batch, precision: precision, independentRows: true)
     return TeacherSignals(logits: logits)
+  }
+
+  public func takeRemark() -> String? {
+    defer { remark = nil }
+    return remark
   }
 }

@@ -18,13 +18,18 @@ public enum TinyTask {
 
   /// A BERT of this hidden size and number of layers, with dropout.
   public static func model(hidden: Int, layers: Int, dropout: Double = 0.1, seed: UInt64 = 2) throws -> any Model {
-    let configuration = try ModelConfiguration(
+    let configuration = try configuration(hidden: hidden, layers: layers, dropout: dropout)
+    return try ModelLoader.load(configuration, from: .random, seed: seed).model
+  }
+
+  /// The configuration of such a BERT.
+  public static func configuration(hidden: Int, layers: Int, dropout: Double = 0.1) throws -> ModelConfiguration {
+    try ModelConfiguration(
       [
         "model_type": "bert", "vocab_size": 40, "hidden_size": .int(hidden), "num_hidden_layers": .int(layers),
         "num_attention_heads": 2, "intermediate_size": .int(2 * hidden), "max_position_embeddings": 16,
         "hidden_dropout_prob": .double(dropout), "attention_probs_dropout_prob": .double(dropout),
         "initializer_range": 0.2, "num_labels": 2,
       ], source: "tiny task")
-    return try ModelLoader.load(configuration, from: .random, seed: seed).model
   }
 }

@@ -93,13 +93,11 @@ public final class BERTClassifier: Model {
     return 1 / Float(projections).squareRoot()
   }
 
-  public func initialize(seed: UInt64) {
-    for parameter in parameters {
-      if parameter.decays {
-        Initializer.normal(parameter.value, deviation: deviation(of: parameter), seed: seed, name: parameter.name)
-      } else {
-        parameter.value.fill(parameter.name.hasSuffix("norm.weight") ? 1 : 0)
-      }
+  public func initialize(_ parameter: Parameter, seed: UInt64) {
+    if parameter.decays {
+      Initializer.normal(parameter.value, deviation: deviation(of: parameter), seed: seed, name: parameter.name)
+    } else {
+      parameter.value.fill(parameter.name.hasSuffix("norm.weight") ? 1 : 0)
     }
   }
 }

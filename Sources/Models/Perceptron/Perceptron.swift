@@ -71,13 +71,10 @@ public final class Perceptron: Model {
   }
 
   /// Uniform in ±1/√inputs for weights and biases, PyTorch's default for a linear layer.
-  public func initialize(seed: UInt64) {
-    for layer in layers {
-      let bound = 1 / Float(layer.weight.value.columns).squareRoot()
-      for parameter in layer.parameters {
-        Initializer.uniform(parameter.value, bound: bound, seed: seed, name: parameter.name)
-      }
-    }
+  public func initialize(_ parameter: Parameter, seed: UInt64) {
+    guard let layer = layers.first(where: { $0.weight === parameter || $0.bias === parameter }) else { return }
+    let bound = 1 / Float(layer.weight.value.columns).squareRoot()
+    Initializer.uniform(parameter.value, bound: bound, seed: seed, name: parameter.name)
   }
 
   /// The checkpoint names: `layers.N.weight`, `layers.N.bias`, and the two buffers of the standardisation.

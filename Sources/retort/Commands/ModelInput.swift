@@ -1,6 +1,5 @@
 import ArgumentParser
 import Chains
-import Autograd
 import Collectives
 import Datasets
 import Models
@@ -32,8 +31,9 @@ struct ModelOptions: ParsableArguments {
 
   /// The logits of a batch as a function of the model, in the wanted precision; collective.
   func logits(of model: any Model, on communicator: any Communicator) throws -> (Batch) -> Tensor {
-    let (precision, weights) = (try precision.resolved(on: communicator), BF16Weights(replacingFrozenWeights: true))
-    return { model.logits($0, precision: precision, weights: weights) }
+    let precision = try precision.resolved(on: communicator)
+    model.freeze(for: precision)
+    return { model.logits($0, precision: precision) }
   }
 
   /// Opens a data file as the model reads it; collective.

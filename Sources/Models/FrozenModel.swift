@@ -1,0 +1,101 @@
+import Autograd
+import Platform
+import Safetensors
+import Tensors
+
+/// A model that is never trained, whose weights lie in one block of memory in the form that inference reads.
+///
+/// Matrices that a bf16 pass rounds are stored rounded, and packed where products read that faster; all else is
+/// float32. The form follows from the configuration, the precision and the CPU, so that one process can fill a block
+/// and others, whose CPU has the same `form`, use it as it is.
+public final class FrozenModel {
+  /// The model; its weights are zeros until the block is filled or adopted.
+  public let model: any Model
+  /// Bytes of the block, a multiple of 64.
+  public let byteCount: Int
+  private let places: [Place]
+  private let weights: MatchedWeights
+
+  /// Where a parameter lies in the block.
+  private struct Place {
+    let parameter: Parameter
+    let offset: Int
+    let dtype: DType
+    let layout: TensorLayout
+
+    func tensor(in memory: Storage) -> Tensor {
+      Tensor(storage: memory, byteOffset: offset, shape: parameter.shape, dtype: dtype, layout: layout)
+    }
+  }
+
+  /// A model of the configuration; names and shapes are checked, no weight is read.
+  ///
+  /// - Parameters:
+  ///   - seed: for tensors that the origin lacks.
+  ///   - precision: of the passes that the block is made for.
+  /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
+  public init(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision) throws
+  {
+    model = try ModelLoader.build(configuration)
+    weights = try MatchedWeights(model, configuration, from: origin, seed: seed)
+    var offset = 0
+    places = model.parameters.map { parameter in
+      let isRounded = parameter.isRounded(in: precision)
+      let place = Place(
+        parameter: parameter, offset: offset, dtype: isRounded ? .bfloat16 : .float32,
+        layout: isRounded && Tensor.isPackable(parameter.shape) ? .packed : .rows)
+      // Every weight begins on a cache line.
+      offset += (parameter.count * place.dtype.size + 63) / 64 * 64
+      return place
+    }
+    byteCount = offset
+  }
+
+  /// The model of a directory with config.json and weights in Hugging Face layout, as `ModelLoader.load` reads it.
+  public convenience init(directory: String, labels: LabelNames?, precision: Precision) throws {
+    let weights = try openWeights(inModelDirectory: directory)
+    let configuration = try ModelLoader.resolveLabels(
+      ModelConfiguration(directory: directory), weights, wanted: labels)
+    try self.init(configuration, from: .checkpoint(weights), seed: 0, precision: precision)
+  }
+
+  /// Name, shape, type, layout and place of every weight: blocks of the same form are alike.
+  public var form: String {
+    places.map {
+      "\($0.parameter.name) \($0.parameter.shape) \($0.dtype.rawValue) \($0.layout.rawValue) \($0.offset)"
+    }.joined(separator: "\n")
+  }
+
+  /// Reads or makes the weights one by one, each converted into its place; the model uses the block from then on.
+  ///
+  /// - Parameter memory: `byteCount` bytes.
+  public func fill(_ memory: Storage) {
+    for place in places {
+      let (parameter, target) = (place.parameter, place.tensor(in: memory))
+      parameter.value = place.dtype == .float32 ? target : Tensor(uninitialized: parameter.shape)
+      weights.fill(parameter)
+      if place.dtype != .float32 { parameter.value.rounded(into: target) }
+      parameter.value = target
+    }
+    weights.fillBuffers()
+    // The float32 form of a matrix was needed once; the pool would keep it.
+    StoragePool.trim()
+  }
+
+  /// Uses a block of this form that was filled before, by this process or another; nothing writes to it.
+  public func adopt(_ memory: Storage) {
+    for place in places { place.parameter.value = place.tensor(in: memory) }
+    weights.fillBuffers()
+  }
+}
+
+extension Model {
+  /// Gives the matrices that a pass of this precision rounds up for their rounded form, packed where products read
+  /// that faster: for a model that is in memory and is not trained any more.
+  public func freeze(for precision: Precision) {
+    for parameter in parameters where parameter.isRounded(in: precision) && parameter.value.dtype == .float32 {
+      let rounded = parameter.value.bf16()
+      parameter.value = Tensor.isPackable(parameter.shape) ? rounded.packed() : rounded
+    }
+  }
+}

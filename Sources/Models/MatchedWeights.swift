@@ -1,0 +1,89 @@
+import Autograd
+import Platform
+import Safetensors
+
+/// Where each weight of a model comes from: names and shapes are checked, nothing is read yet.
+struct MatchedWeights {
+  /// Which tensors are initialised and which ignored.
+  let report: LoadReport
+  private let model: any Model
+  private let seed: UInt64
+  private let bindings: [ObjectIdentifier: [WeightBinding]]
+  private let buffers: [WeightBinding]
+  /// By the name of the binding.
+  private let stored: [String: StoredTensor]
+
+  /// Throws `.input` for what is not there or does not fit, naming file, tensor and both shapes.
+  init(_ model: any Model, _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws {
+    let table = model.weightTable
+    self.model = model
+    self.seed = seed
+    buffers = table.filter { $0.parameter == nil }
+    bindings = Dictionary(grouping: table.filter { $0.parameter != nil }) { ObjectIdentifier($0.parameter!) }
+    switch origin {
+    case .random: (stored, report) = ([:], LoadReport())
+    case .checkpoint(let source):
+      (stored, report) = try MatchedWeights.match(table, configuration, source) { $0 }
+    case .layers(let layers, let source):
+      var found = try MatchedWeights.match(table, configuration, source) { MatchedWeights.renameLayer($0, layers) }
+      // Layers that were left out on purpose are no surprise to anybody.
+      found.report.ignored = []
+      (stored, report) = found
+    }
+  }
+
+  /// Reads a parameter, in its present memory, which is float32; what the checkpoint lacks is initialised.
+  func fill(_ parameter: Parameter) {
+    let parts = bindings[ObjectIdentifier(parameter)] ?? []
+    if parts.isEmpty || !parts.allSatisfy({ stored[$0.name] != nil }) { model.initialize(parameter, seed: seed) }
+    for part in parts { stored[part.name]?.copyFloats(into: part.tensor.floats) }
+  }
+
+  /// Reads what is stored with the model and not trained.
+  func fillBuffers() {
+    for buffer in buffers { stored[buffer.name]?.copyFloats(into: buffer.tensor.floats) }
+  }
+
+  private static func match(
+    _ table: [WeightBinding], _ configuration: ModelConfiguration, _ source: any WeightSource,
+    _ rename: (String) -> String
+  ) throws -> (stored: [String: StoredTensor], report: LoadReport) {
+    let file = source.files.first ?? configuration.source
+    var stored: [String: StoredTensor] = [:]
+    var (used, missing, fresh): (Set<String>, [String], [String]) = ([], [], [])
+    for binding in table {
+      guard let name = ([binding.name] + binding.aliases).map(rename).first(where: source.contains) else {
+        if binding.isHead { fresh.append(binding.name) } else { missing.append(rename(binding.name)) }
+        continue
+      }
+      used.insert(name)
+      let tensor = try source.tensor(name)
+      guard tensor.shape == binding.shape.array else {
+        throw RetortError(
+          .input, "tensor \(name) has shape \(tensor.shape), the configuration asks for \(binding.shape)", at: file,
+          remedy: "check that \(configuration.source) belongs to these weights")
+      }
+      stored[binding.name] = tensor
+    }
+    if !missing.isEmpty {
+      let shown = missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : "")
+      throw RetortError(
+        .input, "\(missing.count) tensors that the model needs are not there: \(shown)", at: file,
+        remedy: "check that the file is a \(configuration.family.rawValue) checkpoint")
+    }
+    var report = LoadReport()
+    report.initialized = fresh.sorted()
+    report.ignored = source.names.filter { !used.contains($0) }.sorted()
+    return (stored, report)
+  }
+
+  /// "bert.encoder.layer.1.…" under layers [0, 2, 4] is the teacher's "bert.encoder.layer.2.…".
+  private static func renameLayer(_ name: String, _ layers: [Int]) -> String {
+    let marker = BERTClassifier.layerPrefix.dropFirst("bert.".count)
+    guard let range = name.range(of: marker) else { return name }
+    let rest = name[range.upperBound...]
+    let digits = rest.prefix { $0.isNumber }
+    guard let index = Int(digits), layers.indices.contains(index) else { return name }
+    return name[..<range.upperBound] + "\(layers[index])" + rest.dropFirst(digits.count)
+  }
+}
