@@ -99,9 +99,12 @@ public enum BenchmarkRun {
   private static func makeTrainer(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: TokenizedDataset, _ communicator: any Communicator
   ) throws -> Trainer {
+    // One copy for each node, as in training.
+    let frozen = try FrozenModel(
+      BenchmarkWork.configuration(work.teacher), from: .random, seed: 1, precision: options.precision)
+    let remark = try NodeWeights.load(frozen, on: communicator)
     let resident = ResidentTeacher(
-      name: "teacher", model: try BenchmarkWork.model(work.teacher, seed: 1), train: data, validation: data,
-      precision: options.precision)
+      name: "teacher", frozen: frozen, train: data, validation: data, precision: options.precision) { _ in remark }
     // One epoch times the teacher in each step; with more, its signals are kept as in training, in memory alone.
     let teacher: any Teacher =
       options.epochs == 1
@@ -146,6 +149,7 @@ public enum BenchmarkRun {
       "gemm_gflops": round(limit / Double(communicator.size), 10),
       "teacher_gemm_share": taught > 0 ? round(taught / teacherSeconds / limits[communicator.rank], 1000) : .null,
       "peak_rss_mib": .int(usage.ru_maxrss / 1024),
+      "pss_mib": ProcessMemory.proportionalBytes.map { .int($0 >> 20) } ?? .null,
     ]
   }
 }

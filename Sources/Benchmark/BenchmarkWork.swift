@@ -33,13 +33,17 @@ public struct BenchmarkWork: Sendable, Equatable {
 
   /// A model of a shape with two classes and random weights.
   static func model(_ shape: Shape, seed: UInt64) throws -> any Model {
-    let configuration = try ModelConfiguration(
+    try ModelLoader.load(configuration(shape), from: .random, seed: seed).model
+  }
+
+  /// A model of a shape with two classes.
+  static func configuration(_ shape: Shape) throws -> ModelConfiguration {
+    try ModelConfiguration(
       [
         "model_type": "bert", "vocab_size": .int(shape.vocabulary), "hidden_size": .int(shape.hidden),
         "num_hidden_layers": .int(shape.layers), "num_attention_heads": .int(shape.heads),
         "intermediate_size": .int(shape.intermediate), "num_labels": 2,
       ], source: "benchmark")
-    return try ModelLoader.load(configuration, from: .random, seed: seed).model
   }
 
   /// Examples of the given lengths: random ids, random labels.

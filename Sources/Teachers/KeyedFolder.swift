@@ -9,13 +9,13 @@ import Platform
 /// The folder of one key among those of all keys, held by a shared lock while it is used.
 ///
 ///     ROOT/KEY/lock       users hold a shared lock on it; its time of change is that of the last use
-///     ROOT/KEY/*.sig      segments
-final class SignalDirectory {
+///     ROOT/KEY/*.sig      segments of signals
+///     ROOT/KEY/weights    the weights of a teacher
+final class KeyedFolder {
   /// The folder of the key.
   let path: String
   private let root: String
   private let lock: Int32
-  private static let suffix = ".sig"
   /// Ends the name of a folder that is being removed.
   private static let grave = ".removed"
 
@@ -23,38 +23,28 @@ final class SignalDirectory {
   init(root: String, key: String) throws {
     self.root = root
     path = joinPath(root, key)
-    lock = try SignalDirectory.hold(path)
+    lock = try KeyedFolder.hold(path)
     futimens(lock, nil)
     CacheDirectory.sweep(path)
   }
 
   deinit { close(lock) }
 
-  /// A name that no other writer uses.
-  static func segmentName() -> String {
-    String(UInt64.random(in: 0 ... .max), radix: 36) + String(UInt64.random(in: 0 ... .max), radix: 36) + suffix
-  }
-
-  /// The names of the published segments, sorted.
-  func segments() -> [String] {
-    ((try? listDirectory(path)) ?? []).filter { $0.hasSuffix(SignalDirectory.suffix) }
-  }
-
   /// Bytes of all keys together.
-  func totalBytes() -> Int { SignalDirectory.keys(in: root).reduce(0) { $0 + SignalDirectory.bytes(of: $1) } }
+  func totalBytes() -> Int { KeyedFolder.keys(in: root).reduce(0) { $0 + KeyedFolder.bytes(of: $1) } }
 
   /// Removes other keys that nobody holds, least recently used first, until `needed` bytes more fit under the limit.
   func makeRoom(for needed: Int, limit: Int) {
     // What a process that was killed while it removed has left.
-    for name in (try? listDirectory(root)) ?? [] where name.hasSuffix(SignalDirectory.grave) {
+    for name in (try? listDirectory(root)) ?? [] where name.hasSuffix(KeyedFolder.grave) {
       try? FileManager.default.removeItem(atPath: joinPath(root, name))
     }
-    let sizes = SignalDirectory.keys(in: root).map { ($0, SignalDirectory.bytes(of: $0)) }
+    let sizes = KeyedFolder.keys(in: root).map { ($0, KeyedFolder.bytes(of: $0)) }
     let own = sizes.first { $0.0 == path }?.1 ?? 0
     var total = sizes.reduce(0) { $0 + $1.1 } + max(0, needed - own)
-    let others = sizes.filter { $0.0 != path }.map { ($0.0, $0.1, SignalDirectory.lastUse(of: $0.0)) }
+    let others = sizes.filter { $0.0 != path }.map { ($0.0, $0.1, KeyedFolder.lastUse(of: $0.0)) }
     for (folder, bytes, _) in others.sorted(by: { $0.2 < $1.2 }) where total > limit {
-      if SignalDirectory.removeIfUnused(folder) { total -= bytes }
+      if KeyedFolder.removeIfUnused(folder) { total -= bytes }
     }
   }
 

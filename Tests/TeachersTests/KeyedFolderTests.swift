@@ -4,7 +4,7 @@ import Testing
 
 @testable import Teachers
 
-@Suite struct SignalDirectoryTests {
+@Suite struct KeyedFolderTests {
   func key(_ letter: Character) -> String { String(repeating: letter, count: 64) }
 
   /// A key with ten entries that was last used at a time.

@@ -6,7 +6,7 @@ import Testing
 @testable import Teachers
 
 /// A folder for stores that is removed when the test lets go of it.
-final class StoreFolder {
+final class StoreFolder: Sendable {
   let path: String
   static let key = String(repeating: "0123456789abcdef", count: 4)
 

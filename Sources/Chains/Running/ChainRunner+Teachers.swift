@@ -11,23 +11,39 @@ extension ChainRunner {
     guard let teacher = step.teacher, let data = plan.data[step.index].teacher else {
       throw RetortError(.unexpected, "step \(step.id) has no teacher")
     }
-    let loaded = try communicator.agree {
-      try ModelLoader.load(directory: plan.directory(of: teacher.place), labels: plan.labels)
+    let precision = plan.precision(of: step)
+    let frozen = try communicator.agree {
+      try FrozenModel(directory: plan.directory(of: teacher.place), labels: plan.labels, precision: precision)
     }
+    let load = try weights(of: frozen, digest)
     let resident = ResidentTeacher(
-      name: teacher.reference, model: loaded.model, train: data.train, validation: data.validation,
-      precision: plan.precision(of: step))
+      name: teacher.reference, frozen: frozen, train: data.train, validation: data.validation, precision: precision,
+      load: load)
     let parallel = plan.chain.parallel
     guard parallel.cachesTeacher, let root = plan.cacheDirectory else { return resident }
     let store = SignalStore(
-      root: joinPath(root, "signals"),
+      root: joinPath(root, "teachers"),
       key: SignalKey.of(
-        teacher: digest, labels: plan.labels.names, precision: plan.precision(of: step),
+        teacher: digest, labels: plan.labels.names, precision: precision,
         program: SignalKey.program),
       width: resident.classCount,
       expected: data.train.count + data.validation.count,
       limits: SignalStore.Limits(bytes: parallel.teacherCacheLimit, writers: communicator.size))
     return CachedTeacher(resident, train: data.train, validation: data.validation, store: store)
+  }
+
+  /// What brings a teacher's weights: from a file, when they are needed, where they may be kept; else they are brought
+  /// now, to memory that the ranks of a node share. Collective.
+  private func weights(of frozen: FrozenModel, _ digest: String) throws -> (FrozenModel) throws -> String? {
+    let parallel = plan.chain.parallel
+    let key = KeptWeights.key(teacher: digest, labels: plan.labels.names, form: frozen.form)
+    let fits = parallel.cachesTeacher && frozen.byteCount < parallel.teacherCacheLimit
+    let kept = (fits ? plan.cacheDirectory : nil).flatMap { root in
+      try? KeptWeights(root: joinPath(root, "teachers"), key: key, limit: parallel.teacherCacheLimit)
+    }
+    if try communicator.all(kept != nil), let kept { return kept.load }
+    let remark = try NodeWeights.load(frozen, on: communicator)
+    return { _ in remark }
   }
 }
 

@@ -67,7 +67,7 @@ public final class CachedTeacher: Teacher {
 
   public func publishSignals() { store.publish() }
   public func collectSignals() { store.collect() }
-  public func takeRemark() -> String? { store.takeRemark() }
+  public func takeRemark() -> String? { store.takeRemark() ?? teacher.takeRemark() }
 
   private func signals(for samples: [Int], _ split: Split, _ examples: inout CheckedExamples) throws
     -> TeacherSignals

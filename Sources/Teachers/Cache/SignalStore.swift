@@ -40,7 +40,7 @@ public final class SignalStore {
   private let limits: Limits
   private let write: Writer
   /// nil where nothing can be kept on disk.
-  private var directory: SignalDirectory?
+  private var directory: KeyedFolder?
   private var segments: [SignalSegment] = []
   private var seen: Set<String> = []
   /// Where an entry is: its segment · 2³² + its record.
@@ -78,7 +78,7 @@ public final class SignalStore {
       return
     }
     do {
-      directory = try SignalDirectory(root: root, key: key)
+      directory = try KeyedFolder(root: root, key: key)
       directory?.makeRoom(for: expected * format.recordBytes, limit: limits.bytes)
     } catch { say(RetortError.wrap(error).description) }
     collect()
@@ -124,7 +124,7 @@ public final class SignalStore {
     guard pendingCount > 0, let memory = pending else { return }
     let bytes = UnsafeRawBufferPointer(start: memory, count: pendingCount * format.recordBytes)
     if let folder = directory?.path {
-      let name = SignalDirectory.segmentName()
+      let name = KeyedFolder.segmentName()
       do {
         try write(joinPath(folder, name), format.header, bytes)
         seen.insert(name)

@@ -1,0 +1,13 @@
+import Platform
+
+extension KeyedFolder {
+  private static let suffix = ".sig"
+
+  /// A name that no other writer uses.
+  static func segmentName() -> String {
+    String(UInt64.random(in: 0 ... .max), radix: 36) + String(UInt64.random(in: 0 ... .max), radix: 36) + suffix
+  }
+
+  /// The names of the published segments, sorted.
+  func segments() -> [String] { ((try? listDirectory(path)) ?? []).filter { $0.hasSuffix(KeyedFolder.suffix) } }
+}

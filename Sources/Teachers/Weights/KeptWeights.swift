@@ -1,0 +1,75 @@
+import Models
+import Platform
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The weights of frozen teachers in files that all ranks and runs of a machine share: converted once, mapped by each.
+///
+/// Nobody waits for a peer here, but only for a lock on a file, which the system takes from a process that dies. So a
+/// rank may come for the weights when it needs them, and another one never.
+public final class KeptWeights {
+  private let folder: KeyedFolder
+  private let key: String
+  private let limit: Int
+
+  /// Holds the folder of a key among those of all teachers' files.
+  ///
+  /// - Parameters:
+  ///   - root: the folder of all keys.
+  ///   - key: see `key(teacher:labels:form:)`.
+  ///   - limit: bytes of all keys under the root.
+  /// Throws `.checkpoint` with the system's reason where there can be no such folder.
+  public init(root: String, key: String, limit: Int) throws {
+    folder = try KeyedFolder(root: root, key: key)
+    self.key = key
+    self.limit = limit
+  }
+
+  /// The key of a block of weights, 64 hexadecimal digits: all that decides its bytes.
+  ///
+  /// - Parameters:
+  ///   - teacher: digest of its configuration and weights.
+  ///   - labels: the classes in the order of its logits.
+  ///   - form: that of its `FrozenModel`, which precision and CPU enter.
+  public static func key(teacher: String, labels: [String], form: String) -> String {
+    let digest = Digest()
+    for part in ["retort teacher weights", teacher, form] { digest.update(part) }
+    digest.update(UInt64(labels.count))
+    labels.forEach(digest.update(_:))
+    return digest.finish()
+  }
+
+  /// Maps the weights, converting them first where that has not been done; where they cannot be kept, they come into
+  /// memory of this process.
+  ///
+  /// - Returns: why they could not be kept; nil for weights that are.
+  public func load(_ frozen: FrozenModel) -> String? {
+    do {
+      try loadShared(frozen)
+      return nil
+    } catch {
+      frozen.fill(Storage(untouchedZeros: frozen.byteCount))
+      return "each rank holds the teacher's weights in memory of its own: \(RetortError.wrap(error).description)"
+    }
+  }
+
+  private func loadShared(_ frozen: FrozenModel) throws {
+    let path = joinPath(folder.path, "weights")
+    let bytes = frozen.byteCount
+    if let block = WeightFile.map(path, key: key, bytes: bytes) { return frozen.adopt(block) }
+    guard bytes + WeightFile.headerBytes <= limit else {
+      throw RetortError(
+        .checkpoint, "they are \(grouped(bytes)) bytes, and teacher.cache_limit is \(grouped(limit))", at: path)
+    }
+    folder.makeRoom(for: bytes + WeightFile.headerBytes, limit: limit)
+    let turn = open(joinPath(folder.path, "converting"), O_CREAT | O_RDWR | O_CLOEXEC, 0o644)
+    defer { if turn >= 0 { close(turn) } }
+    // One converts and the others take what it made. Without locks each converts, and the last one's file stays.
+    while turn >= 0, flock(turn, LOCK_EX) != 0, errno == EINTR {}
+    if let block = WeightFile.map(path, key: key, bytes: bytes) { return frozen.adopt(block) }
+    _ = try WeightFile.make(path, key: key, bytes: bytes, frozen.fill)
+  }
+}

@@ -1,0 +1,123 @@
+import Platform
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A block of weights as a file that processes map: a page of header, then the block.
+///
+///     | magic | bytes of the block | checksum of the block | key, 64 characters | zeros to byte 4096 | block |
+enum WeightFile {
+  static let headerBytes = 4096
+  private static let magic: UInt64 = 0x3130_7367_7774_7472  // "rttwgs01"
+
+  /// Unmaps a file when the last tensor in it is gone.
+  private final class Mapping {
+    let address: UnsafeMutableRawPointer
+    let size: Int
+
+    init(_ address: UnsafeMutableRawPointer, _ size: Int) {
+      self.address = address
+      self.size = size
+    }
+
+    deinit { munmap(address, size) }
+
+    /// The memory behind the header.
+    func block(_ bytes: Int) -> Storage { Storage(borrowing: address + headerBytes, bytes: bytes, owner: self) }
+  }
+
+  /// The block of a file with this key and size, read-only; nil where there is none, or not a whole one.
+  ///
+  /// - Parameter verifying: whether the block is held against its checksum.
+  static func map(_ path: String, key: String, bytes: Int, verifying: Bool = true) -> Storage? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var info = stat()
+    let size = headerBytes + bytes
+    guard fstat(descriptor, &info) == 0, Int(info.st_size) == size,
+      let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED
+    else { return nil }
+    let mapping = Mapping(address, size)
+    let words = address.assumingMemoryBound(to: UInt64.self)
+    let name = UnsafeRawBufferPointer(start: address + 24, count: key.utf8.count)
+    guard words[0] == magic, Int(words[1]) == bytes, name.elementsEqual(key.utf8) else { return nil }
+    if verifying, words[2] != checksum(address + headerBytes, bytes) { return nil }
+    return mapping.block(bytes)
+  }
+
+  /// Fills a file of this key and returns its block, read-only from then on.
+  ///
+  /// - Parameters:
+  ///   - descriptor: of an empty file, open for reading and writing.
+  ///   - reserving: whether its room is asked for first: writing to mapped memory is no place to learn of a full disk.
+  /// Throws `.checkpoint` with the system's reason.
+  static func make(
+    _ descriptor: Int32, key: String, bytes: Int, reserving: Bool, at path: String, _ fill: (Storage) -> Void
+  ) throws -> Storage {
+    let size = headerBytes + bytes
+    let code = reserving ? posix_fallocate(descriptor, 0, off_t(size)) : ftruncate(descriptor, off_t(size))
+    guard code == 0 else {
+      let reason = systemErrorText(reserving ? code : errno)
+      throw RetortError(.checkpoint, "no room for \(size) bytes (\(reason))", at: path)
+    }
+    guard let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
+      throw RetortError(.checkpoint, "cannot map the file into memory (\(systemErrorText()))", at: path)
+    }
+    let mapping = Mapping(address, size)
+    // Where the system has huge pages for shared memory at all, products take fewer address look-ups.
+    if !reserving { madvise(address, size, MADV_HUGEPAGE) }
+    fill(mapping.block(bytes))
+    let words = address.assumingMemoryBound(to: UInt64.self)
+    (words[1], words[2]) = (UInt64(bytes), checksum(address + headerBytes, bytes))
+    UnsafeMutableRawBufferPointer(start: address + 24, count: key.utf8.count).copyBytes(from: key.utf8)
+    words[0] = magic
+    mprotect(address, size, PROT_READ)
+    // What this process never reads, most rows of a word table, need not count as its memory: the file keeps it.
+    madvise(address, size, MADV_DONTNEED)
+    return mapping.block(bytes)
+  }
+
+  /// Makes the file under a temporary name first; whoever opens it by its name finds all of it.
+  ///
+  /// It is not flushed: what a power cut leaves has another checksum.
+  static func make(_ path: String, key: String, bytes: Int, _ fill: (Storage) -> Void) throws -> Storage {
+    let temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
+    let descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else {
+      throw RetortError(.checkpoint, "cannot create the file (\(systemErrorText()))", at: path)
+    }
+    defer { close(descriptor) }
+    do {
+      let block = try make(descriptor, key: key, bytes: bytes, reserving: true, at: path, fill)
+      guard rename(temporary, path) == 0 else {
+        throw RetortError(.checkpoint, "cannot rename to the file (\(systemErrorText()))", at: path)
+      }
+      return block
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+  }
+
+  /// A 64-bit sum that every bit and every place of the block enters: eight lanes, which a CPU computes side by side.
+  private static func checksum(_ start: UnsafeMutableRawPointer, _ bytes: Int) -> UInt64 {
+    let prime: UInt64 = 0x9e37_79b9_7f4a_7c15
+    let words = start.assumingMemoryBound(to: UInt64.self)
+    var (a, b, c, d): (UInt64, UInt64, UInt64, UInt64) = (1, 2, 3, 4)
+    var (e, f, g, h): (UInt64, UInt64, UInt64, UInt64) = (5, 6, 7, 8)
+    for place in stride(from: 0, to: bytes / 8, by: 8) {
+      a = (a ^ words[place]) &* prime
+      b = (b ^ words[place + 1]) &* prime
+      c = (c ^ words[place + 2]) &* prime
+      d = (d ^ words[place + 3]) &* prime
+      e = (e ^ words[place + 4]) &* prime
+      f = (f ^ words[place + 5]) &* prime
+      g = (g ^ words[place + 6]) &* prime
+      h = (h ^ words[place + 7]) &* prime
+    }
+    return [a, b, c, d, e, f, g, h].reduce(0) { RandomStream.mix($0 ^ $1) }
+  }
+}
