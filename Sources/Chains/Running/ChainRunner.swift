@@ -28,6 +28,8 @@ public final class ChainRunner {
   private var evaluated: [String: EvaluationResult] = [:]
   /// Whether a step has been trained in this process.
   private var hasTrained = false
+  /// Digests of models that no step of the chain writes, by their directory: hundreds of megabytes are read once.
+  private var digests: [String: String] = [:]
 
   /// A runner of the plan on the communicator that the plan was made on; nothing is read or written yet.
   public init(_ plan: ChainPlan, observer: any ChainObserver, on communicator: any Communicator) {
@@ -61,8 +63,8 @@ public final class ChainRunner {
   /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
   public func checkTeachers() throws {
     for step in plan.steps {
-      guard let teacher = step.teacher, case .directory(let directory) = teacher.place else { continue }
-      let digest = try communicator.agree { try ModelDigest.of(directory: directory) }
+      guard let teacher = step.teacher, case .directory = teacher.place else { continue }
+      let digest = try communicator.agree { try self.digest(of: teacher.place) }
       try Trace.span("check teacher") { try check(digest, step) { try self.teacher(of: step, digest) } }
     }
   }
@@ -177,15 +179,25 @@ public final class ChainRunner {
     switch step.student.origin {
     case .random: object["student_base"] = "random"
     case .checkpoint(let place):
-      object["student_base"] = .string(try ModelDigest.of(directory: plan.directory(of: place)))
+      object["student_base"] = .string(try digest(of: place))
     case .teacherLayers(let layers, _): object["student_base"] = ["teacher_layers": .array(layers.map(JSON.int))]
     }
     if let teacher = step.teacher {
-      object["teacher"] = .string(try ModelDigest.of(directory: plan.directory(of: teacher.place)))
+      object["teacher"] = .string(try digest(of: teacher.place))
       object["teacher_name"] = .string(teacher.reference)
       object["teacher_tokenizer"] = teacher.tokenizer.map { .string($0.tokenizer.digest) } ?? .null
     }
     return .object(object)
+  }
+
+  /// The digest of a model's files; those of a step are read anew, since the step may have run in the meantime.
+  private func digest(of place: ModelPlace) throws -> String {
+    let directory = plan.directory(of: place)
+    guard case .directory = place else { return try ModelDigest.of(directory: directory) }
+    if let known = digests[directory] { return known }
+    let digest = try ModelDigest.of(directory: directory)
+    digests[directory] = digest
+    return digest
   }
 
   private func loadStudent(_ step: ResolvedStep, _ data: SplitData) throws -> LoadedModel {
