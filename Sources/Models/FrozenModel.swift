@@ -70,16 +70,18 @@ public final class FrozenModel {
   ///
   /// - Parameter memory: `byteCount` bytes.
   public func fill(_ memory: Storage) {
+    // One matrix at a time has a float32 form, in memory that goes back to the system and not to the pool.
+    let largest = places.filter { $0.dtype != .float32 }.map { 4 * $0.parameter.count }.max() ?? 0
+    let scratch = Storage(untouchedZeros: largest)
     for place in places {
       let (parameter, target) = (place.parameter, place.tensor(in: memory))
-      parameter.value = place.dtype == .float32 ? target : Tensor(uninitialized: parameter.shape)
+      parameter.value =
+        place.dtype == .float32 ? target : Tensor(storage: scratch, byteOffset: 0, shape: parameter.shape)
       weights.fill(parameter)
       if place.dtype != .float32 { parameter.value.rounded(into: target) }
       parameter.value = target
     }
     weights.fillBuffers()
-    // The float32 form of a matrix was needed once; the pool would keep it.
-    StoragePool.trim()
   }
 
   /// Uses a block of this form that was filled before, by this process or another; nothing writes to it.
@@ -94,8 +96,12 @@ extension Model {
   /// that faster: for a model that is in memory and is not trained any more.
   public func freeze(for precision: Precision) {
     for parameter in parameters where parameter.isRounded(in: precision) && parameter.value.dtype == .float32 {
-      let rounded = parameter.value.bf16()
-      parameter.value = Tensor.isPackable(parameter.shape) ? rounded.packed() : rounded
+      let layout: TensorLayout = Tensor.isPackable(parameter.shape) ? .packed : .rows
+      let rounded = Tensor(
+        storage: Storage(bytes: 2 * parameter.count), byteOffset: 0, shape: parameter.shape, dtype: .bfloat16,
+        layout: layout)
+      parameter.value.rounded(into: rounded)
+      parameter.value = rounded
     }
   }
 }

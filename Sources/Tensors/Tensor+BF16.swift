@@ -22,7 +22,7 @@ extension Tensor {
   /// The elements rounded to bf16 in memory that is there: `place` is a bf16 tensor of this shape and of any layout.
   public func rounded(into place: Tensor) {
     precondition(place.shape == shape, "\(shape) rounded into \(place.shape)")
-    if place.layout == .packed { return bf16().pack(into: place) }
+    if place.layout == .packed { return packRounded(into: place) }
     rtk_f32_to_bf16(place.bf16Words, floats, count)
   }
 
