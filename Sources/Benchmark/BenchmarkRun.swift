@@ -62,6 +62,8 @@ public enum BenchmarkRun {
     let limits = zip(before, after).map { max($0, $1) }
     var line = figures(work, options, version, times, records, limits, communicator)
     let teacherBytes = trainer.teacherParameterCount * (options.precision == .bf16 ? 2 : 4)
+    let exposed = try ExchangeSeconds.exposed(records.map(\.exchange), on: communicator)
+    line["communication_share"] = .double((1e4 * exposed / times.reduce(0, +)).rounded() / 1e4)
     line["teacher_mib"] = .double((Double(teacherBytes) / Double(1 << 20)).rounded())
     return .object(line)
   }

@@ -1,6 +1,7 @@
 import Autograd
 import Collectives
 import Datasets
+import Platform
 import Tensors
 
 /// Sums gradients over ranks while the backward pass is still running, each rank keeping its own part only (ZeRO-1).
@@ -20,6 +21,9 @@ final class GradientExchange {
   private var waitingFor: [Int] = []
   private var nextParcel = 0
   private var pending: [PendingOperation] = []
+  /// The time of this step.
+  private(set) var seconds = ExchangeSeconds()
+  private let clock = ContinuousClock()
 
   init(_ flat: FlatParameters, _ tables: [TableExchange], _ communicator: any Communicator) {
     self.flat = flat
@@ -41,6 +45,7 @@ final class GradientExchange {
 
   /// Starts a step on a global batch: gradients are zero, nothing has left, the rows of tables are on their way.
   func begin(_ batch: Batch) throws {
+    seconds = ExchangeSeconds()
     for table in tables { try table.begin(batch) }
     flat.gradients.fill(0)
     waitingFor = parametersIn
@@ -49,19 +54,30 @@ final class GradientExchange {
 
   /// Waits for the weights that a forward pass needs; to be called once, before the first one.
   func receiveRows() throws {
-    for table in tables { try table.arrive() }
+    try timed(\.rows) { for table in tables { try table.arrive() } }
+  }
+
+  /// Counts the time of `body` at a place of the exchange.
+  func timed<T>(_ place: WritableKeyPath<ExchangeSeconds, Double>, _ body: () throws -> T) rethrows -> T {
+    let start = clock.now
+    defer { seconds[keyPath: place] += (clock.now - start).seconds }
+    return try body()
   }
 
   /// Tells that a parameter's gradient is complete on this rank; sends what can be sent.
   func complete(_ parameter: Parameter) throws {
     guard communicator.size > 1, let parcel = parcelOf[ObjectIdentifier(parameter)] else { return }
     waitingFor[parcel] -= 1
-    while nextParcel < parametersIn.count, waitingFor[nextParcel] <= 0 { try sendNext() }
+    guard nextParcel < parametersIn.count, waitingFor[nextParcel] <= 0 else { return }
+    try timed(\.progress) {
+      while nextParcel < parametersIn.count, waitingFor[nextParcel] <= 0 { try sendNext() }
+    }
   }
 
   /// Lets MPI move data; it makes no progress by itself.
   func poll() throws {
-    for operation in pending where !operation.isComplete { _ = try operation.test() }
+    guard pending.contains(where: { !$0.isComplete }) else { return }
+    try timed(\.progress) { _ = try pending.testAll() }
   }
 
   /// Sends what is left (weights that no gradient reached, a rank without examples) and waits for all.
@@ -70,8 +86,10 @@ final class GradientExchange {
   ///   slots of the tables.
   func finish() throws -> Double {
     if communicator.size > 1 {
-      while nextParcel < parametersIn.count { try sendNext() }
-      try pending.waitAll()
+      try timed(\.gradients) {
+        while nextParcel < parametersIn.count { try sendNext() }
+        try pending.waitAll()
+      }
       pending = []
     }
     let dense = flat.ownedRanges(rank: communicator.rank).reduce(0.0) {
@@ -84,12 +102,14 @@ final class GradientExchange {
   func gatherValues() throws {
     guard communicator.size > 1 else { return }
     let values = flat.values
-    let operations = try flat.buckets.map { bucket in
-      try communicator.iAllGather(
-        UnsafeMutableBufferPointer(start: values.floats + bucket.lowerBound, count: bucket.count),
-        keeping: values.storage)
+    try timed(\.weights) {
+      let operations = try flat.buckets.map { bucket in
+        try communicator.iAllGather(
+          UnsafeMutableBufferPointer(start: values.floats + bucket.lowerBound, count: bucket.count),
+          keeping: values.storage)
+      }
+      try operations.waitAll()
     }
-    try operations.waitAll()
   }
 
   private func sendNext() throws {

@@ -1,3 +1,4 @@
+import Collectives
 import Platform
 
 /// What one optimizer step did; the losses are global means over the step's whole batch.
@@ -31,6 +32,8 @@ public struct StepRecord: Sendable, Equatable {
   public var flops: Double
   /// What this rank's teacher computed of it; 0 when all signals were kept.
   public var teacherFLOPs: Double
+  /// Where this rank's time in the exchange went.
+  public var exchange: ExchangeSeconds
 
   /// The line of metrics.jsonl.
   public var json: JSON {
@@ -39,7 +42,34 @@ public struct StepRecord: Sendable, Equatable {
       "kd": .double(distillation), "learning_rate": .double(learningRate), "gradient_norm": .double(gradientNorm),
       "tokens": .int(tokens), "examples": .int(examples), "seconds": .double(seconds),
       "teacher_seconds": .double(teacherSeconds), "gflops": .double(seconds > 0 ? flops / seconds * 1e-9 : 0),
+      "exchange_seconds": .double(exchange.all.reduce(0, +)),
     ]
+  }
+}
+
+/// Seconds that a rank spends in the exchange during a step, by the place where it may have to wait for others.
+///
+/// A rank that waits for a slower one communicates no more than that one does. At each place the rank that came last has
+/// waited for nobody, so the least of all ranks at a place is what the exchange itself has cost there.
+public struct ExchangeSeconds: Sendable, Equatable {
+  /// For the rows of embedding tables, before the first pass.
+  public var rows = 0.0
+  /// During backward passes, to start messages and to keep them moving: never waiting.
+  public var progress = 0.0
+  /// For the sums of gradients, norm and loss included.
+  public var gradients = 0.0
+  /// For the updated weights.
+  public var weights = 0.0
+
+  /// No time at all.
+  public init() {}
+
+  /// All places, in the order of a step.
+  public var all: [Double] { [rows, progress, gradients, weights] }
+
+  /// Σ over steps and places of the least of all ranks, seconds; collective, all ranks with the same steps.
+  public static func exposed(_ steps: [ExchangeSeconds], on communicator: any Communicator) throws -> Double {
+    try communicator.allReduce(steps.flatMap(\.all), .min).reduce(0, +)
   }
 }
 

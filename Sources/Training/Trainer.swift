@@ -92,7 +92,9 @@ public final class Trainer {
     let stop = StopRequest.isPending ? 1.0 : 0
     let taught = (teacher?.computedFLOPs ?? 0) - teacherStart
     let terms = sums + [squares, stop, taught]
-    let totals = try Trace.detail("wait for all ranks") { try communicator.allReduce(terms, .sum) }
+    let totals = try Trace.detail("wait for all ranks") {
+      try exchange.timed(\.gradients) { try communicator.allReduce(terms, .sum) }
+    }
     isStopRequested = totals[3] > 0
     let norm = totals[2].squareRoot()
     let (hard, soft) = (totals[0] / Double(batch.count), totals[1] / Double(batch.count))
@@ -111,7 +113,7 @@ public final class Trainer {
       step: step, totalSteps: configuration.totalSteps, epoch: epoch, loss: loss, crossEntropy: hard,
       distillation: soft, learningRate: rate, gradientNorm: norm, tokens: tokens, examples: batch.count,
       seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds, flops: totals[4] + learnt,
-      teacherFLOPs: taught)
+      teacherFLOPs: taught, exchange: exchange.seconds)
   }
 
   private func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }
