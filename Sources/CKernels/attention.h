@@ -27,12 +27,15 @@ RTK_INLINE size_t block_scores(size_t longest) {
   return rtk_least(longest * key_row(longest), least > RTK_BLOCK_SCORES ? least : RTK_BLOCK_SCORES);
 }
 
-// Scratch memory: the caller's small array when it is enough, else from malloc.
-static float *scratch_memory(float *small, size_t count) {
-  if (count <= RTK_STACK_FLOATS) return small;
+static float *floats_from_malloc(size_t count) {
   float *memory = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
   if (!memory) abort();
   return memory;
+}
+
+// Scratch memory: the caller's small array when it is enough, else from malloc.
+static float *scratch_memory(float *small, size_t count) {
+  return count <= RTK_STACK_FLOATS ? small : floats_from_malloc(count);
 }
 
 RTK_INLINE size_t longest_sequence(const rtk_attention_shape *shape) {
@@ -47,14 +50,14 @@ RTK_INLINE size_t longest_sequence(const rtk_attention_shape *shape) {
 // One head of one sequence.
 typedef struct {
   const rtk_attention_shape *shape;
-  size_t S, h, start;  // start: the sequence's first token
+  size_t b, S, h, start;  // start: the sequence's first token
   uint32_t key0, key1;
   dropout_rule rule;
   size_t key_row, width;  // S', D'
 } attention_head;
 
 RTK_INLINE attention_head head_of(const rtk_attention_shape *shape, size_t b) {
-  attention_head head = {.shape = shape, .start = (size_t)shape->offsets[b]};
+  attention_head head = {.shape = shape, .b = b, .start = (size_t)shape->offsets[b]};
   head.S = (size_t)shape->offsets[b + 1] - head.start;
   head.rule = dropout_rule_of(shape->dropout);
   if (shape->dropout > 0) {
@@ -64,6 +67,34 @@ RTK_INLINE attention_head head_of(const rtk_attention_shape *shape, size_t b) {
   head.key_row = key_row(head.S);
   head.width = rtk_round_up(shape->D);
   return head;
+}
+
+// Where the head's [S, S] begins among the probabilities of all sequences.
+RTK_INLINE size_t map_start(const attention_head *head) {
+  size_t cells = 0;
+  for (size_t b = 0; b < head->b; b++) {
+    size_t S = (size_t)(head->shape->offsets[b + 1] - head->shape->offsets[b]);
+    cells += head->shape->H * S * S;
+  }
+  return cells + head->h * head->S * head->S;
+}
+
+// Where a sequence's part of a key/value head begins in the tensors.
+typedef struct {
+  attention_head head;  // without its number
+  size_t g, q, k, v, out, lse;
+} attention_place;
+
+// pair: sequence · H_kv + key/value head.
+RTK_INLINE attention_place place_of(const rtk_attention_shape *shape, size_t pair) {
+  attention_place place = {.head = head_of(shape, pair / shape->H_kv), .g = pair % shape->H_kv};
+  size_t start = place.head.start, first = place.g * (shape->H / shape->H_kv);
+  place.q = start * shape->q_stride + first * shape->D;
+  place.k = start * shape->k_stride + place.g * shape->D;
+  place.v = start * shape->v_stride + place.g * shape->D;
+  place.out = start * shape->out_stride + first * shape->D;
+  place.lse = start * shape->H + first;
+  return place;
 }
 
 // The keys that query i may see.
@@ -150,30 +181,36 @@ static void attention_head_forward(const attention_head *head, float *scores, fl
   }
 }
 
+// All query heads of key/value head g; pointers are at the first token's first element of the first of these heads.
+static void attention_pair_forward(attention_head head, size_t g, float *scratch, float *out, float *lse,
+                                   float *probabilities, const float *q, const float *k, const float *v) {
+  const rtk_attention_shape *shape = head.shape;
+  size_t S = head.S, D = shape->D, group = shape->H / shape->H_kv;
+  float *keys_t = scratch, *values = keys_t + D * head.key_row, *scores = values + S * head.width;
+  transpose_rows(keys_t, head.key_row, k, shape->k_stride, S, D);
+  copy_rows(values, v, shape->v_stride, S, D);
+  for (size_t r = 0; r < group; r++) {
+    head.h = g * group + r;
+    attention_head_forward(&head, scores, out + r * D, lse + r, probabilities ? probabilities + map_start(&head) : NULL,
+                           q + r * D, keys_t, values);
+  }
+}
+
+RTK_INLINE size_t forward_scratch(size_t longest, size_t D) {
+  return D * key_row(longest) + longest * rtk_round_up(D) + block_scores(longest);
+}
+
 static void attention_forward(const rtk_attention_shape *shape, float *out, float *lse, float *probabilities,
-                              const float *q, const float *k, const float *v) {
-  size_t D = shape->D, longest = longest_sequence(shape), group = shape->H / shape->H_kv;
+                              const float *q, const float *k, const float *v, size_t from, size_t to) {
+  size_t longest = longest_sequence(shape);
   if (longest == 0) return;
-  size_t keys_size = D * key_row(longest), values_size = longest * rtk_round_up(D);
-  size_t scores_size = block_scores(longest);
   float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
-  float *scratch = scratch_memory(small, keys_size + values_size + scores_size);
-  float *keys_t = scratch, *values = keys_t + keys_size, *scores = values + values_size;
-  for (size_t b = 0; b < shape->B; b++) {
-    attention_head head = head_of(shape, b);
-    size_t S = head.S, start = head.start;
-    if (S == 0) continue;
-    for (size_t g = 0; g < shape->H_kv; g++) {
-      transpose_rows(keys_t, head.key_row, k + start * shape->k_stride + g * D, shape->k_stride, S, D);
-      copy_rows(values, v + start * shape->v_stride + g * D, shape->v_stride, S, D);
-      for (size_t h = g * group; h < (g + 1) * group; h++) {
-        head.h = h;
-        attention_head_forward(&head, scores, out + start * shape->out_stride + h * D, lse + start * shape->H + h,
-                               probabilities ? probabilities + h * S * S : NULL,
-                               q + start * shape->q_stride + h * D, keys_t, values);
-      }
-    }
-    if (probabilities) probabilities += shape->H * S * S;
+  float *scratch = scratch_memory(small, forward_scratch(longest, shape->D));
+  for (size_t pair = from; pair < to; pair++) {
+    attention_place at = place_of(shape, pair);
+    if (at.head.S == 0) continue;
+    attention_pair_forward(at.head, at.g, scratch, out + at.out, lse + at.lse, probabilities, q + at.q, k + at.k,
+                           v + at.v);
   }
   if (scratch != small) free(scratch);
 }
@@ -182,40 +219,32 @@ static void attention_forward(const rtk_attention_shape *shape, float *out, floa
 //
 // P = softmax(scale Q K^T), M the dropout factors, O = (P∘M) V:
 //   dV = (P∘M)^T dO,  dP = (dO V^T)∘M + dprobabilities,  dS = scale P∘(dP - δ),  dQ = dS K,  dK = dS^T Q
-//   δ_i = Σ_j P_ij dP_ij = Σ_d dO_id O_id + Σ_j P_ij dprobabilities_ij
+//   δ_i = Σ_j P_ij dP_ij
 
 typedef struct {
   float *keys_t, *values_t, *keys;             // of a key/value head
   float *scores, *gradients, *queries, *douts;  // of a block of queries
 } attention_scratch;
 
-RTK_INLINE float dot(const float *x, const float *y, size_t N) {
-  vf sum = vf_splat(0);
-  for (size_t i = 0; i < N; i += RTK_W) sum += vf_load_upto(x + i, N - i) * vf_load_upto(y + i, N - i);
-  return vf_sum(sum);
-}
-
 // Of query i: row holds scores and becomes P∘M, gradient holds dO V^T and becomes dS.
 RTK_INLINE void backward_row(const attention_head *head, float *row, float *gradient, const float *dprobabilities,
-                             size_t i, size_t keys, float lse, float delta) {
+                             size_t i, size_t keys, float lse) {
   size_t n = visible(head, i);
-  vf extra = vf_splat(0);
+  vf sum = vf_splat(0);
   for (size_t j = 0; j < keys; j += RTK_W) {
-    vf p = vf_where(vi_first(n > j ? n - j : 0), vf_exp(vf_load(row + j) - lse));
-    vf_store(row + j, p);
-    if (dprobabilities) extra += p * vf_load_upto(dprobabilities + j, keys - j);
-  }
-  if (dprobabilities) delta += vf_sum(extra);
-  bool drops = head->shape->dropout > 0;
-  for (size_t j = 0; j < keys; j += RTK_W) {
-    vf p = vf_load(row + j), dp = vf_load(gradient + j);
-    if (drops) {
-      vf factors = attention_dropout(head, i, j);
-      dp *= factors;
-      vf_store(row + j, p * factors);
-    }
+    vf p = vf_where(vi_first(n > j ? n - j : 0), vf_exp(vf_load(row + j) - lse)), dp = vf_load(gradient + j);
+    vf factors = head->shape->dropout > 0 ? attention_dropout(head, i, j) : vf_splat(1);
+    dp *= factors;
     if (dprobabilities) dp += vf_load_upto(dprobabilities + j, keys - j);
-    vf_store(gradient + j, head->shape->scale * p * (dp - delta));
+    sum += p * dp;
+    vf_store(gradient + j, p * dp);
+    vf_store(row + j, p);
+  }
+  float delta = vf_sum(sum);
+  for (size_t j = 0; j < keys; j += RTK_W) {
+    vf p = vf_load(row + j);
+    vf_store(gradient + j, head->shape->scale * (vf_load(gradient + j) - p * delta));
+    if (head->shape->dropout > 0) vf_store(row + j, p * attention_dropout(head, i, j));
   }
 }
 
@@ -236,8 +265,8 @@ RTK_INLINE void key_gradients(const attention_head *head, const attention_scratc
 // Pointers are at the head's first element of the sequence's first token.
 // accumulate: dk and dv hold the sum of the group's earlier heads.
 static void attention_head_backward(const attention_head *head, const attention_scratch *scratch, float *dq, float *dk,
-                                    float *dv, const float *dout, const float *dprobabilities, const float *out,
-                                    const float *lse, const float *q, bool accumulate) {
+                                    float *dv, const float *dout, const float *dprobabilities, const float *lse,
+                                    const float *q, bool accumulate) {
   const rtk_attention_shape *shape = head->shape;
   size_t S = head->S, D = shape->D, block = query_block(S);
   // From the last block to the first: the first block done sees all keys, so it may overwrite dk and dv.
@@ -253,9 +282,8 @@ static void attention_head_backward(const attention_head *head, const attention_
     });
     for (size_t r = 0; r < rows; r++) {
       size_t i = i0 + r;
-      float delta = dot(dout + i * shape->out_stride, out + i * shape->out_stride, D);
       backward_row(head, scratch->scores + r * head->key_row, scratch->gradients + r * head->key_row,
-                   dprobabilities ? dprobabilities + i * S : NULL, i, keys, lse[i * shape->H], delta);
+                   dprobabilities ? dprobabilities + i * S : NULL, i, keys, lse[i * shape->H]);
     }
     multiply(&(product){
       .a = scratch->gradients, .a_row = head->key_row, .a_column = 1, .b = scratch->keys, .b_row = head->width,
@@ -266,39 +294,50 @@ static void attention_head_backward(const attention_head *head, const attention_
   }
 }
 
-static void attention_backward(const rtk_attention_shape *shape, float *dq, float *dk, float *dv, const float *dout,
-                               const float *dprobabilities, const float *out, const float *lse, const float *q,
-                               const float *k, const float *v) {
-  size_t D = shape->D, longest = longest_sequence(shape), group = shape->H / shape->H_kv;
-  if (longest == 0) return;
+// The parts of the memory for sequences up to the longest; returns how many floats they are.
+RTK_INLINE size_t attention_scratch_of(attention_scratch *scratch, float *memory, size_t longest, size_t D) {
   size_t transposed_size = D * key_row(longest), keys_size = longest * rtk_round_up(D);
   size_t queries_size = rtk_least(longest, RTK_MOST_ROWS) * rtk_round_up(D), scores_size = block_scores(longest);
+  scratch->keys_t = memory;
+  scratch->values_t = scratch->keys_t + transposed_size;
+  scratch->keys = scratch->values_t + transposed_size;
+  scratch->queries = scratch->keys + keys_size;
+  scratch->douts = scratch->queries + queries_size;
+  scratch->scores = scratch->douts + queries_size;
+  scratch->gradients = scratch->scores + scores_size;
+  return 2 * transposed_size + keys_size + 2 * queries_size + 2 * scores_size;
+}
+
+// All query heads of key/value head g; pointers are at the first token's first element of the first of these heads.
+static void attention_pair_backward(attention_head head, size_t g, const attention_scratch *scratch, float *dq,
+                                    float *dk, float *dv, const float *dout, const float *dprobabilities,
+                                    const float *lse, const float *q, const float *k, const float *v) {
+  const rtk_attention_shape *shape = head.shape;
+  size_t S = head.S, D = shape->D, group = shape->H / shape->H_kv;
+  transpose_rows(scratch->keys_t, head.key_row, k, shape->k_stride, S, D);
+  transpose_rows(scratch->values_t, head.key_row, v, shape->v_stride, S, D);
+  copy_rows(scratch->keys, k, shape->k_stride, S, D);
+  for (size_t r = 0; r < group; r++) {
+    head.h = g * group + r;
+    attention_head_backward(&head, scratch, dq + r * D, dk, dv, dout + r * D,
+                            dprobabilities ? dprobabilities + map_start(&head) : NULL, lse + r, q + r * D, r > 0);
+  }
+}
+
+static void attention_backward(const rtk_attention_shape *shape, float *dq, float *dk, float *dv, const float *dout,
+                               const float *dprobabilities, const float *lse, const float *q, const float *k,
+                               const float *v, size_t from, size_t to) {
+  size_t longest = longest_sequence(shape);
+  if (longest == 0) return;
+  attention_scratch scratch;
   float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
-  float *memory = scratch_memory(small, 2 * transposed_size + keys_size + 2 * queries_size + 2 * scores_size);
-  attention_scratch scratch = {.keys_t = memory};
-  scratch.values_t = scratch.keys_t + transposed_size;
-  scratch.keys = scratch.values_t + transposed_size;
-  scratch.queries = scratch.keys + keys_size;
-  scratch.douts = scratch.queries + queries_size;
-  scratch.scores = scratch.douts + queries_size;
-  scratch.gradients = scratch.scores + scores_size;
-  for (size_t b = 0; b < shape->B; b++) {
-    attention_head head = head_of(shape, b);
-    size_t S = head.S, q0 = head.start * shape->q_stride, out0 = head.start * shape->out_stride;
-    if (S == 0) continue;
-    for (size_t g = 0; g < shape->H_kv; g++) {
-      size_t k0 = head.start * shape->k_stride + g * D, v0 = head.start * shape->v_stride + g * D;
-      transpose_rows(scratch.keys_t, head.key_row, k + k0, shape->k_stride, S, D);
-      transpose_rows(scratch.values_t, head.key_row, v + v0, shape->v_stride, S, D);
-      copy_rows(scratch.keys, k + k0, shape->k_stride, S, D);
-      for (size_t h = g * group; h < (g + 1) * group; h++) {
-        head.h = h;
-        attention_head_backward(&head, &scratch, dq + q0 + h * D, dk + k0, dv + v0, dout + out0 + h * D,
-                                dprobabilities ? dprobabilities + h * S * S : NULL, out + out0 + h * D,
-                                lse + head.start * shape->H + h, q + q0 + h * D, h > g * group);
-      }
-    }
-    if (dprobabilities) dprobabilities += shape->H * S * S;
+  float *memory = scratch_memory(small, attention_scratch_of(&scratch, small, longest, shape->D));
+  attention_scratch_of(&scratch, memory, longest, shape->D);
+  for (size_t pair = from; pair < to; pair++) {
+    attention_place at = place_of(shape, pair);
+    if (at.head.S == 0) continue;
+    attention_pair_backward(at.head, at.g, &scratch, dq + at.q, dk + at.k, dv + at.v, dout + at.out, dprobabilities,
+                            lse + at.lse, q + at.q, k + at.k, v + at.v);
   }
   if (memory != small) free(memory);
 }

@@ -16,12 +16,15 @@ static bool cpu_has_avx512(void) {
   return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+static bool cpu_has_avx512bf16(void) { return cpu_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #endif
 
 // The table of the name, or the best table for null; null when there is none that this CPU can run.
 static const rtk_table *find(const char *name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
+  if ((!name || strcmp(name, rtk_table_avx512bf16.name) == 0) && cpu_has_avx512bf16()) return &rtk_table_avx512bf16;
   if ((!name || strcmp(name, rtk_table_avx512.name) == 0) && cpu_has_avx512()) return &rtk_table_avx512;
   if ((!name || strcmp(name, rtk_table_avx2.name) == 0) && cpu_has_avx2()) return &rtk_table_avx2;
 #endif
@@ -60,7 +63,7 @@ const char *rtk_isa_name(void) { return current()->name; }
 
 bool rtk_has_native_bf16(void) {
 #if defined(__x86_64__)
-  return current() == &rtk_table_avx512 && __builtin_cpu_supports("avx512bf16");
+  return current() == &rtk_table_avx512bf16;
 #else
   return false;
 #endif

@@ -10,9 +10,8 @@ RTK_INLINE vu mix(vu x) {
   return x ^ (x >> 16);
 }
 
-RTK_INLINE vu dropout_random(uint32_t counter, uint32_t key0, uint32_t key1) {
-  vu lanes = (vu)vi_lanes() + counter;
-  return mix(mix(lanes * 0x9e3779b9u + key0) ^ key1);
+RTK_INLINE vu dropout_random(vu counters, uint32_t key0, uint32_t key1) {
+  return mix(mix(counters * 0x9e3779b9u + key0) ^ key1);
 }
 
 typedef struct {
@@ -27,10 +26,15 @@ RTK_INLINE dropout_rule dropout_rule_of(float p) {
                         p < 1 ? 1.0f / (1.0f - p) : 0};
 }
 
-// The factors of RTK_W elements from the counter on: 1 / (1 - p) or 0.
-RTK_INLINE vf dropout_factors(dropout_rule rule, uint32_t counter, uint32_t key0, uint32_t key1) {
-  vi keep = (vi)(dropout_random(counter, key0, key1) >= rule.threshold);
+// The factors of the elements with these counters: 1 / (1 - p) or 0.
+RTK_INLINE vf dropout_factors_at(dropout_rule rule, vu counters, uint32_t key0, uint32_t key1) {
+  vi keep = (vi)(dropout_random(counters, key0, key1) >= rule.threshold);
   return vf_where(keep, vf_splat(rule.scale));
+}
+
+// The factors of RTK_W elements from the counter on.
+RTK_INLINE vf dropout_factors(dropout_rule rule, uint32_t counter, uint32_t key0, uint32_t key1) {
+  return dropout_factors_at(rule, (vu)vi_lanes() + counter, key0, key1);
 }
 
 static void dropout(float *out, const float *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C,

@@ -2,6 +2,7 @@
 //   RTK_W      the floats in a vector
 //   RTK_TABLE  the table to define
 //   RTK_NAME   the set's name
+//   RTK_HAS_BF16  where the set multiplies bf16
 #include "vector.h"
 #include "transcendental.h"
 
@@ -13,6 +14,12 @@
 #include "dropout.h"
 #include "products.h"
 #include "attention.h"
+#ifdef RTK_HAS_BF16
+#include "products_bf16.h"
+#include "attention_bf16.h"
+#else
+#include "attention_widened.h"
+#endif
 #include "losses.h"
 #include "optimizer.h"
 

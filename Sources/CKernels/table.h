@@ -52,13 +52,21 @@
     (out, x, offsets, keys, B, C, p)) \
   K(void, attention_forward, \
     (const rtk_attention_shape *shape, float *out, float *lse, float *probabilities, const float *q, const float *k, \
-     const float *v), \
-    (shape, out, lse, probabilities, q, k, v)) \
+     const float *v, size_t from, size_t to), \
+    (shape, out, lse, probabilities, q, k, v, from, to)) \
   K(void, attention_backward, \
     (const rtk_attention_shape *shape, float *dq, float *dk, float *dv, const float *dout, \
-     const float *dprobabilities, const float *out, const float *lse, const float *q, const float *k, \
-     const float *v), \
-    (shape, dq, dk, dv, dout, dprobabilities, out, lse, q, k, v)) \
+     const float *dprobabilities, const float *lse, const float *q, const float *k, const float *v, size_t from, \
+     size_t to), \
+    (shape, dq, dk, dv, dout, dprobabilities, lse, q, k, v, from, to)) \
+  K(void, attention_forward_bf16, \
+    (const rtk_attention_shape *shape, uint16_t *out, float *lse, float *probabilities, const uint16_t *q, \
+     const uint16_t *k, const uint16_t *v, size_t from, size_t to), \
+    (shape, out, lse, probabilities, q, k, v, from, to)) \
+  K(void, attention_backward_bf16, \
+    (const rtk_attention_shape *shape, uint16_t *dq, uint16_t *dk, uint16_t *dv, const uint16_t *dout, \
+     const float *lse, const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t from, size_t to), \
+    (shape, dq, dk, dv, dout, lse, q, k, v, from, to)) \
   K(void, cross_entropy, \
     (double *value, float *gradient, const float *logits, const int32_t *labels, size_t R, size_t C), \
     (value, gradient, logits, labels, R, C)) \
@@ -82,6 +90,7 @@ extern const rtk_table rtk_table_baseline;
 #if defined(__x86_64__)
 extern const rtk_table rtk_table_avx2;
 extern const rtk_table rtk_table_avx512;
+extern const rtk_table rtk_table_avx512bf16;
 #endif
 
 #endif

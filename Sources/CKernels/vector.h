@@ -72,8 +72,16 @@ RTK_INLINE vi vi_first(size_t n) { return vi_lanes() < (vi)((int32_t)(n < RTK_W 
 RTK_INLINE vf vf_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 RTK_INLINE vf vf_where(vi mask, vf a) { return (vf)(mask & (vi)a); }
 // NaN in b is kept, NaN in a is not.
+#if RTK_W == 16
+RTK_INLINE vf vf_max(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+RTK_INLINE vf vf_min(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif RTK_W == 8
+RTK_INLINE vf vf_max(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+RTK_INLINE vf vf_min(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
 RTK_INLINE vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }
 RTK_INLINE vf vf_min(vf a, vf b) { return vf_select(a < b, a, b); }
+#endif
 RTK_INLINE vf vf_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 
 // The two reductions always fold halves, in the same order on each call.

@@ -49,6 +49,12 @@ extension Tensor {
     return float32().bf16WithPaddedRows()
   }
 
+  /// Sets what `withPaddedRows` finds behind the rows of `bf16(uninitializedRows:columns:)` to 0, as a sum over rows
+  /// wants it.
+  public func clearPaddedRows() {
+    (bf16Words + count).update(repeating: 0, count: (RowPadding.padded(rows) - rows) * columns)
+  }
+
   /// The elements of a bf16 tensor as float32, exactly, in memory of its own.
   public func float32() -> Tensor {
     if layout == .packed { return unpacked().float32() }

@@ -47,11 +47,14 @@ public enum ThreadTeam {
   ///   - unit: ranges begin at multiples of it.
   ///   - cost: numbers read and written for one element of the range. A range below some ten thousand of them is not
   ///     worth a thread: small loops run on the caller's alone.
+  ///   - isUneven: whether elements take different times; there are more ranges than threads then.
   /// What `body` computes for an element must not depend on its range; then any number of threads gives the same bits.
-  public static func split(_ count: Int, unit: Int = 1, cost: Int = 1, _ body: (_ range: Range<Int>) -> Void) {
+  public static func split(
+    _ count: Int, unit: Int = 1, cost: Int = 1, isUneven: Bool = false, _ body: (_ range: Range<Int>) -> Void
+  ) {
     if count == 0 { return }
     let units = (count + unit - 1) / unit
-    let parts = min(size, units, count * cost / leastCost)
+    let parts = size == 1 ? 1 : min(isUneven ? 8 * size : size, units, count * cost / leastCost)
     if parts <= 1 { return body(0..<count) }
     run(parts: parts) { part in
       body(units * part / parts * unit..<min(count, units * (part + 1) / parts * unit))

@@ -21,7 +21,7 @@ struct Retort: ParsableCommand {
       5 numerical failure; 6 checkpoint could not be written or read; 7 a peer rank failed; 75 stopped on request.
 
       Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals), \
-      RETORT_ISA (baseline, avx2, avx512), RETORT_PROGRESS (bar, lines), RETORT_MPI_CHUNK_BYTES, \
+      RETORT_ISA (baseline, avx2, avx512, avx512bf16), RETORT_PROGRESS (bar, lines), RETORT_MPI_CHUNK_BYTES, \
       RETORT_OPENBLAS_CORETYPE (a core type, or keep).
       """,
     version: Program.version,

@@ -20,6 +20,8 @@ struct AttentionCase: CustomStringConvertible {
   var vStride: Int { keyHeads * size + 3 * gap }
   var outStride: Int { heads * size + gap }
   var scale: Double { 1 / Double(size).squareRoot() }
+  /// A sequence with a head of keys and values each: what the kernels are asked for by ranges.
+  var pairs: Int { lengths.count * keyHeads }
   var probabilityCount: Int { lengths.reduce(0) { $0 + heads * $1 * $1 } }
 
   var description: String {
@@ -156,14 +158,14 @@ struct AttentionRun {
     var p = [Float](repeating: .nan, count: shape.probabilityCount)
     shape.withShape { shape in
       p.withUnsafeMutableBufferPointer {
-        rtk_attention_forward(shape, &out, &lse, probabilities ? $0.baseAddress : nil, q, k, v)
+        rtk_attention_forward(shape, &out, &lse, probabilities ? $0.baseAddress : nil, q, k, v, 0, self.shape.pairs)
       }
     }
     return (out, lse, p)
   }
 
   func backward(probabilities: Bool) -> (dq: [Float], dk: [Float], dv: [Float]) {
-    let (out, lse, _) = forward(probabilities: false)
+    let lse = forward(probabilities: false).lse
     var dq = q.map { _ in Float(0) }
     var dk = k.map { _ in Float(0) }
     var dv = v.map { _ in Float(0) }
@@ -173,7 +175,7 @@ struct AttentionRun {
     shape.withShape { shape in
       dp.withUnsafeBufferPointer {
         rtk_attention_backward(
-          shape, &dq, &dk, &dv, dout, probabilities ? $0.baseAddress : nil, out, lse, q, k, v)
+          shape, &dq, &dk, &dv, dout, probabilities ? $0.baseAddress : nil, lse, q, k, v, 0, self.shape.pairs)
       }
     }
     return (dq, dk, dv)

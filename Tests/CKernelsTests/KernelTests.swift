@@ -5,7 +5,7 @@ import Testing
 @Suite("Kernels", .serialized)
 struct KernelTests {
   /// The sets that this CPU can run.
-  static let sets = (["baseline", "neon", "avx2", "avx512"] as [String]).filter { rtk_isa_supported($0) }
+  static let sets = (["baseline", "neon", "avx2", "avx512", "avx512bf16"] as [String]).filter { rtk_isa_supported($0) }
 
   /// Awkward sizes: below, at and beside whole vectors of every width.
   static let sizes = [1, 3, 4, 15, 16, 17, 64, 100, 1027]

@@ -31,10 +31,13 @@ extension Tape {
   /// Attention inside each packed sequence: out_i = Σ_j softmax_j(q_i·k_j / √D) v_j (Vaswani et al., 2017).
   ///
   /// - Parameters:
-  ///   - projected: [T, (H + 2·H_kv)·D], a row being the token's queries, then keys, then values.
+  ///   - projected: [T, (H + 2·H_kv)·D], a row being the token's queries, then keys, then values; float32 or bf16.
   ///   - offsets: [B+1], where each sequence starts.
   ///   - capture: whether the probabilities are wanted too.
-  /// - Returns: the output [T, H·D], and for each sequence in turn [H, S, S] probabilities before dropout, flat.
+  /// - Returns: the output [T, H·D] in the type of `projected`, and for each sequence in turn [H, S, S] probabilities
+  ///   before dropout, flat, in float32.
+  /// A sequence's result is the same bits in any batch and on any number of threads. In bf16 the sums and the softmax
+  /// are float32, and the gradient that `projected` receives is bf16, with rows of zeros as padding behind it.
   public func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions, capture: Bool = false)
     -> (output: Variable, probabilities: Variable?)
   {
@@ -43,19 +46,14 @@ extension Tape {
       projected.value.columns == (options.heads + 2 * options.keyValueHeads) * options.headSize,
       "attention input \(projected.shape) for \(options.heads)+2×\(options.keyValueHeads) heads of \(options.headSize)")
     precondition(Int(offsets.last ?? 0) == tokens, "offsets end at \(offsets.last ?? 0) of \(tokens) tokens")
-    let out = Tensor(uninitialized: [tokens, options.heads * options.headSize])
     let lse = Tensor(uninitialized: [tokens, options.heads])
     var probabilities: Tensor?
     if capture {
       let cells = zip(offsets, offsets.dropFirst()).reduce(0) { $0 + Int($1.1 - $1.0) * Int($1.1 - $1.0) }
       probabilities = Tensor(uninitialized: [options.heads * cells])
     }
-    let operation = AttentionOperation(
-      projected: projected, offsets: offsets, options: options, output: out, logSumExp: lse)
-    operation.withShape { shape, q, k, v in
-      rtk_attention_forward(&shape, out.floats, lse.floats, probabilities?.floats, q, k, v)
-    }
-    let output = record(out, from: [projected], operation)
+    let operation = AttentionOperation(projected: projected, offsets: offsets, options: options, logSumExp: lse)
+    let output = record(operation.forward(probabilities), from: [projected], operation)
     // The probabilities are an output to look at; a loss on them has an operation of its own.
     return (output, probabilities.map { Variable(constant: $0) })
   }
@@ -65,38 +63,78 @@ struct AttentionOperation: Operation {
   let projected: Variable
   let offsets: [Int32]
   let options: AttentionOptions
-  let output: Tensor
+  /// [T, H], set by `forward`.
   let logSumExp: Tensor
 
-  func withShape(
-    _ body: (
-      _ shape: inout rtk_attention_shape, _ q: UnsafeMutablePointer<Float>, _ k: UnsafeMutablePointer<Float>,
-      _ v: UnsafeMutablePointer<Float>
-    ) -> Void
-  ) {
+  private var isRounded: Bool { projected.value.dtype == .bfloat16 }
+
+  /// A matrix for as many tokens as there are, in the input's type.
+  private func matrix(columns: Int) -> Tensor {
+    guard isRounded else { return Tensor(uninitialized: [projected.value.rows, columns]) }
+    let matrix = Tensor.bf16(uninitializedRows: projected.value.rows, columns: columns)
+    matrix.clearPaddedRows()
+    return matrix
+  }
+
+  /// Calls `body` for ranges of pairs of a sequence and a key/value head, on all threads.
+  private func forEachPart(_ body: (_ shape: UnsafePointer<rtk_attention_shape>, _ pairs: Range<Int>) -> Void) {
     offsets.withUnsafeBufferPointer { offsets in
       (options.dropout?.keys ?? []).withUnsafeBufferPointer { keys in
         let stride = projected.value.columns
-        var shape = rtk_attention_shape(
+        let shape = rtk_attention_shape(
           offsets: offsets.baseAddress, B: offsets.count - 1, H: options.heads, H_kv: options.keyValueHeads,
           D: options.headSize, q_stride: stride, k_stride: stride, v_stride: stride,
           out_stride: options.heads * options.headSize, scale: 1 / Float(options.headSize).squareRoot(),
           causal: options.isCausal, dropout: options.dropout?.probability ?? 0,
           keys: options.dropout == nil ? nil : keys.baseAddress)
-        let q = projected.value.floats
-        let k = q + options.heads * options.headSize
-        body(&shape, q, k, k + options.keyValueHeads * options.headSize)
+        withUnsafePointer(to: shape) { shape in
+          ThreadTeam.split((offsets.count - 1) * options.keyValueHeads, cost: cost, isUneven: true) { body(shape, $0) }
+        }
       }
     }
   }
 
-  // With P = softmax: dV = Pᵀ dO, dP = dO Vᵀ, dS = P ∘ (dP − Σ dO∘O), dQ = dS K / √D, dK = dSᵀ Q / √D.
+  /// Of the mean pair: eight multiply-adds of the products take about as long as moving a number.
+  private var cost: Int {
+    let cells = zip(offsets, offsets.dropFirst()).reduce(0) { $0 + Int($1.1 - $1.0) * (4 + Int($1.1 - $1.0) / 4) }
+    return max(1, cells * options.headSize * options.heads / max(1, (offsets.count - 1) * options.keyValueHeads))
+  }
+
+  /// Where keys and values begin behind the queries of a row.
+  private var firstKey: Int { options.heads * options.headSize }
+  private var firstValue: Int { firstKey + options.keyValueHeads * options.headSize }
+
+  func forward(_ probabilities: Tensor?) -> Tensor {
+    let out = matrix(columns: firstKey)
+    let (lse, kept, k, v) = (logSumExp.floats, probabilities?.floats, firstKey, firstValue)
+    forEachPart { shape, pairs in
+      if isRounded {
+        let q = projected.value.bf16Words
+        rtk_attention_forward_bf16(
+          shape, out.bf16Words, lse, kept, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
+      } else {
+        let q = projected.value.floats
+        rtk_attention_forward(shape, out.floats, lse, kept, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
+      }
+    }
+    return out
+  }
+
+  // With P = softmax: dV = Pᵀ dO, dP = dO Vᵀ, dS = P ∘ (dP − Σ P∘dP), dQ = dS K / √D, dK = dSᵀ Q / √D.
   func backward(_ dout: Tensor, _ gradients: inout Gradients) {
-    let dprojected = Tensor(uninitialized: projected.shape)
-    withShape { shape, q, k, v in
-      let dq = dprojected.floats
-      rtk_attention_backward(
-        &shape, dq, dq + (k - q), dq + (v - q), dout.floats, nil, output.floats, logSumExp.floats, q, k, v)
+    let dprojected = matrix(columns: projected.value.columns)
+    let (lse, k, v) = (logSumExp.floats, firstKey, firstValue)
+    let dout = isRounded && dout.dtype == .float32 ? dout.bf16() : dout
+    forEachPart { shape, pairs in
+      if isRounded {
+        let (q, dq) = (projected.value.bf16Words, dprojected.bf16Words)
+        rtk_attention_backward_bf16(
+          shape, dq, dq + k, dq + v, dout.bf16Words, lse, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
+      } else {
+        let (q, dq) = (projected.value.floats, dprojected.floats)
+        rtk_attention_backward(
+          shape, dq, dq + k, dq + v, dout.floats, nil, lse, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
+      }
     }
     gradients.add(dprojected, to: projected)
   }

@@ -13,15 +13,15 @@
 
 // ---- instruction sets ---------------------------------------------------------------------------
 
-// Chooses the kernels once: the best this CPU has, or the one named ("baseline", "avx2", "avx512", "neon").
+// Chooses the kernels once: the best this CPU has, or the one named ("baseline", "avx2", "avx512",
+// "avx512bf16", "neon").
 // Returns 0, or -1 when the name is unknown or the CPU lacks it (nothing changes then).
 int rtk_select_isa(const char *name_or_null);
 // The instruction set in use; selects the best when nothing was selected yet.
 const char *rtk_isa_name(void);
 // Whether the CPU can run the named set.
 bool rtk_isa_supported(const char *name);
-// Whether the CPU multiplies bf16 natively (AVX512_BF16, which every CPU with AMX has too); false while a lesser
-// instruction set than avx512 is in use.
+// Whether the set in use multiplies bf16 natively (AVX512_BF16, which every CPU with AMX has too).
 bool rtk_has_native_bf16(void);
 
 // ---- elementwise --------------------------------------------------------------------------------
@@ -99,15 +99,26 @@ typedef struct {
   const uint32_t *keys;    // [B, 2] or null when dropout is 0; counter of (head h, query i, key j) = (h * S + i) * S + j
 } rtk_attention_shape;
 
+// The kernels do the pairs from ..< to of 0 ..< B·H_kv: pair b·H_kv + g is key/value head g of sequence b with the query
+// heads that share it. A pair's result depends on nothing else, to the last bit.
+
 // out[t, h*D ..] = Σ_j softmax_j(scale q_t·k_j) v_j over the keys of the same sequence. lse [T, H] = log Σ exp, kept for backward.
 // probabilities: null, or for every sequence in turn [H, S_b, S_b] (before dropout).
 void rtk_attention_forward(const rtk_attention_shape *shape, float *out, float *lse, float *probabilities,
-                           const float *q, const float *k, const float *v);
+                           const float *q, const float *k, const float *v, size_t from, size_t to);
 // dq, dk, dv = … with the strides of q, k, v. Recomputes the probabilities from lse: no [S, S] matrix is kept.
 // dprobabilities: null, or a gradient with the layout of probabilities that is added to what comes through out.
 void rtk_attention_backward(const rtk_attention_shape *shape, float *dq, float *dk, float *dv, const float *dout,
-                            const float *dprobabilities, const float *out, const float *lse,
-                            const float *q, const float *k, const float *v);
+                            const float *dprobabilities, const float *lse, const float *q, const float *k,
+                            const float *v, size_t from, size_t to);
+
+// The same in bf16: sums, softmax, lse and probabilities are f32. Where the set multiplies bf16 natively the factors of
+// the second product of a pass (probabilities after dropout, gradients of scores) are rounded to bf16 as well.
+void rtk_attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *out, float *lse, float *probabilities,
+                                const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t from, size_t to);
+void rtk_attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *dq, uint16_t *dk, uint16_t *dv,
+                                 const uint16_t *dout, const float *lse, const uint16_t *q, const uint16_t *k,
+                                 const uint16_t *v, size_t from, size_t to);
 
 // ---- losses: a value for each row (double) and its gradient with respect to the student's logits ------
 
