@@ -90,10 +90,13 @@ public struct AdamW {
     let (plain, decaying) = (constants(decays: false), constants(decays: true))
     var offset = 0
     for segment in segments {
-      var constants = segment.decays ? decaying : plain
-      rtk_adamw(
-        parameters.floats + segment.range.lowerBound, gradients.floats + segment.range.lowerBound,
-        firstMoments.floats + offset, secondMoments.floats + offset, segment.range.count, &constants)
+      let constants = segment.decays ? decaying : plain
+      let (p, g) = (parameters.floats + segment.range.lowerBound, gradients.floats + segment.range.lowerBound)
+      let (m, v) = (firstMoments.floats + offset, secondMoments.floats + offset)
+      ThreadTeam.split(segment.range.count, unit: 64, cost: 7) { part in
+        let first = part.lowerBound
+        withUnsafePointer(to: constants) { rtk_adamw(p + first, g + first, m + first, v + first, part.count, $0) }
+      }
       offset += segment.range.count
     }
   }
