@@ -11,7 +11,7 @@ public protocol Operation {
 
   /// Sends `gradient` = dLoss/doutput to the inputs through `gradients` and adds to the parameters' gradient buffers.
   ///
-  /// `gradient` may be shared with other operations and must not be written to.
+  /// `gradient` has the format of the output. It may be shared with other operations and must not be written to.
   func backward(_ gradient: Tensor, _ gradients: inout Gradients)
 }
 
@@ -19,7 +19,7 @@ extension Operation {
   public var parameters: [Parameter] { [] }
 }
 
-/// dLoss/dvariable for the variables of one backward pass.
+/// dLoss/dvariable for the variables of one backward pass, each in the format of its variable.
 public struct Gradients {
   private struct Slot {
     var tensor: Tensor
@@ -44,24 +44,27 @@ public struct Gradients {
 
   /// Adds a gradient to what the variable of this place has so far.
   ///
-  /// - Parameter owned: whether the tensor was made for this call alone, so that it may be written to later.
+  /// - Parameters:
+  ///   - tensor: in any format; it is brought into the variable's. Sums of bf16 are rounded once each.
+  ///   - owned: whether the tensor was made for this call alone, so that it may be written to later.
   public mutating func add(_ tensor: Tensor, to place: VariablePlace, owned: Bool = true) {
     guard let entry = place.entry else { return }
     precondition(tensor.count == place.shape.count, "gradient \(tensor.shape) for a variable of shape \(place.shape)")
+    let (given, owned) = (tensor.converted(to: place.dtype), owned || tensor.dtype != place.dtype)
     guard let slot = slots[entry] else {
-      slots[entry] = Slot(tensor: tensor, isOwned: owned)
+      slots[entry] = Slot(tensor: given, isOwned: owned)
       return
     }
-    if slot.isOwned {
-      rtk_axpy(slot.tensor.floats, 1, tensor.floats, tensor.count)
-    } else if owned {
-      rtk_axpy(tensor.floats, 1, slot.tensor.floats, tensor.count)
-      slots[entry] = Slot(tensor: tensor, isOwned: true)
+    let sum =
+      slot.isOwned
+      ? slot.tensor
+      : owned ? given : .matrix(uninitializedRows: given.rows, columns: given.columns, given.dtype)
+    if given.dtype == .bfloat16 {
+      rtk_bf16_add(sum.bf16Words, slot.tensor.bf16Words, given.bf16Words, given.count)
     } else {
-      let sum = Tensor(uninitialized: tensor.shape)
-      rtk_add(sum.floats, slot.tensor.floats, tensor.floats, tensor.count)
-      slots[entry] = Slot(tensor: sum, isOwned: true)
+      rtk_add(sum.floats, slot.tensor.floats, given.floats, given.count)
     }
+    slots[entry] = Slot(tensor: sum, isOwned: true)
   }
 
   mutating func take(_ entry: Int) -> Tensor? {
@@ -76,7 +79,7 @@ public struct Gradients {
 public final class Tape {
   /// Whether operations are kept for a backward pass; without that every output is a constant.
   public let isRecording: Bool
-  /// The number format of the operands of matrix multiplies.
+  /// bf16: what travels between operations and what they keep is in that format, as operands of products are.
   public let precision: Precision
   /// The bf16 copies of weights that this pass uses.
   let weights: BF16Weights
@@ -108,16 +111,20 @@ public final class Tape {
   }
 
   /// Puts an operation on the tape, if anything before it needs a gradient, and returns its output.
-  public func record(_ output: Tensor, from inputs: [Variable], _ operation: @autoclosure () -> some Operation)
-    -> Variable
-  {
+  ///
+  /// - Parameter again: makes the output once more, to the last bit, from what the operation keeps: other operations
+  ///   that need it in their backward pass then do not hold on to it.
+  public func record(
+    _ output: Tensor, from inputs: [Variable], again: (@Sendable () -> Tensor)? = nil,
+    _ operation: @autoclosure () -> some Operation
+  ) -> Variable {
     guard isRecording else { return Variable(constant: output) }
     let operation = operation()
     let trained = operation.parameters.filter { $0.gradient != nil }
     guard !trained.isEmpty || inputs.contains(where: \.needsGradient) else { return Variable(constant: output) }
     for parameter in trained { uses[ObjectIdentifier(parameter), default: 0] += 1 }
     entries.append(operation)
-    return Variable(value: output, entry: entries.count - 1)
+    return Variable(value: output, entry: entries.count - 1, again: again)
   }
 
   /// Runs the backward pass from a scalar, whose own gradient is 1, and returns the gradients of `leaves`.

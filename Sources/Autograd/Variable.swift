@@ -6,16 +6,16 @@ public struct Variable: Sendable {
   public let value: Tensor
   /// The number of the tape entry that made the value, or nil for a constant.
   let entry: Int?
+  /// Makes the value once more, from what the tape keeps anyway; nil where only keeping it will do.
+  let again: (@Sendable () -> Tensor)?
 
   /// A value through which no gradient flows.
-  public init(constant value: Tensor) {
-    self.value = value
-    entry = nil
-  }
+  public init(constant value: Tensor) { self.init(value: value, entry: nil) }
 
-  init(value: Tensor, entry: Int?) {
+  init(value: Tensor, entry: Int?, again: (@Sendable () -> Tensor)? = nil) {
     self.value = value
     self.entry = entry
+    self.again = again
   }
 
   /// The shape of the value.
@@ -23,7 +23,24 @@ public struct Variable: Sendable {
   var needsGradient: Bool { entry != nil }
 
   /// Where the variable's gradient goes, for an operation that does not need the value again.
-  public var place: VariablePlace { VariablePlace(entry: entry, shape: shape) }
+  public var place: VariablePlace { VariablePlace(entry: entry, shape: shape, dtype: value.dtype) }
+
+  /// The value for a backward pass: how to make it again, or else this form of it.
+  func kept(as tensor: Tensor) -> KeptValue { again.map(KeptValue.made) ?? .held(tensor) }
+}
+
+/// A value that a backward pass needs, in memory or as the way to make it again.
+enum KeptValue: Sendable {
+  case held(Tensor)
+  case made(@Sendable () -> Tensor)
+
+  /// The value; made anew by each call, where it is not held.
+  var tensor: Tensor {
+    switch self {
+    case .held(let tensor): tensor
+    case .made(let make): make()
+    }
+  }
 }
 
 /// A variable without its value: an operation that keeps this alone lets the value's memory go.
@@ -31,6 +48,8 @@ public struct VariablePlace: Sendable {
   let entry: Int?
   /// The shape of the value and of its gradient.
   public let shape: Shape
+  /// The format of the value and of its gradient.
+  public let dtype: DType
 }
 
 /// A named weight of a model; it can be trained once somebody gives it a gradient buffer.

@@ -40,33 +40,50 @@ RTK_INLINE vf sigmoid_derivative(vf x) {
   return s * rest;
 }
 
+// Written once for float32 and bf16 in memory: RTK_LOAD and RTK_STORE are those of the format.
 #define RTK_MAP(function) \
-  for (size_t i = 0; i < N; i += RTK_W) vf_store_upto(out + i, function(vf_load_upto(x + i, N - i)), N - i)
+  for (size_t i = 0; i < N; i += RTK_W) RTK_STORE(out + i, function(RTK_LOAD(x + i, N - i)), N - i)
 
-static void activation_forward(rtk_activation kind, float *out, const float *x, size_t N) {
-  switch (kind) {
-    case RTK_GELU: RTK_MAP(gelu); break;
-    case RTK_GELU_TANH: RTK_MAP(gelu_tanh); break;
-    case RTK_RELU: RTK_MAP(relu); break;
-    case RTK_TANH: RTK_MAP(vf_tanh); break;
-    case RTK_SILU: RTK_MAP(silu); break;
-    case RTK_SIGMOID: RTK_MAP(vf_sigmoid); break;
+#define RTK_ACTIVATION_FORWARD(name, element) \
+  static void name(rtk_activation kind, element *out, const element *x, size_t N) { \
+    switch (kind) { \
+      case RTK_GELU: RTK_MAP(gelu); break; \
+      case RTK_GELU_TANH: RTK_MAP(gelu_tanh); break; \
+      case RTK_RELU: RTK_MAP(relu); break; \
+      case RTK_TANH: RTK_MAP(vf_tanh); break; \
+      case RTK_SILU: RTK_MAP(silu); break; \
+      case RTK_SIGMOID: RTK_MAP(vf_sigmoid); break; \
+    } \
   }
-}
 
 #define RTK_MAP_GRADIENT(derivative) \
   for (size_t i = 0; i < N; i += RTK_W) { \
-    vf slope = derivative(vf_load_upto(x + i, N - i)); \
-    vf_store_upto(dx + i, vf_load_upto(dy + i, N - i) * slope, N - i); \
+    vf slope = derivative(RTK_LOAD(x + i, N - i)); \
+    RTK_STORE(dx + i, RTK_LOAD(dy + i, N - i) * slope, N - i); \
   }
 
-static void activation_backward(rtk_activation kind, float *dx, const float *dy, const float *x, size_t N) {
-  switch (kind) {
-    case RTK_GELU: RTK_MAP_GRADIENT(gelu_derivative); break;
-    case RTK_GELU_TANH: RTK_MAP_GRADIENT(gelu_tanh_derivative); break;
-    case RTK_RELU: RTK_MAP_GRADIENT(relu_derivative); break;
-    case RTK_TANH: RTK_MAP_GRADIENT(tanh_derivative); break;
-    case RTK_SILU: RTK_MAP_GRADIENT(silu_derivative); break;
-    case RTK_SIGMOID: RTK_MAP_GRADIENT(sigmoid_derivative); break;
+#define RTK_ACTIVATION_BACKWARD(name, element) \
+  static void name(rtk_activation kind, element *dx, const element *dy, const element *x, size_t N) { \
+    switch (kind) { \
+      case RTK_GELU: RTK_MAP_GRADIENT(gelu_derivative); break; \
+      case RTK_GELU_TANH: RTK_MAP_GRADIENT(gelu_tanh_derivative); break; \
+      case RTK_RELU: RTK_MAP_GRADIENT(relu_derivative); break; \
+      case RTK_TANH: RTK_MAP_GRADIENT(tanh_derivative); break; \
+      case RTK_SILU: RTK_MAP_GRADIENT(silu_derivative); break; \
+      case RTK_SIGMOID: RTK_MAP_GRADIENT(sigmoid_derivative); break; \
+    } \
   }
-}
+
+#define RTK_LOAD vf_load_upto
+#define RTK_STORE vf_store_upto
+RTK_ACTIVATION_FORWARD(activation_forward, float)
+RTK_ACTIVATION_BACKWARD(activation_backward, float)
+#undef RTK_LOAD
+#undef RTK_STORE
+
+#define RTK_LOAD vb_load_upto
+#define RTK_STORE vb_store_upto
+RTK_ACTIVATION_FORWARD(bf16_activation_forward, uint16_t)
+RTK_ACTIVATION_BACKWARD(bf16_activation_backward, uint16_t)
+#undef RTK_LOAD
+#undef RTK_STORE

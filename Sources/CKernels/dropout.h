@@ -37,23 +37,26 @@ RTK_INLINE vf dropout_factors(dropout_rule rule, uint32_t counter, uint32_t key0
   return dropout_factors_at(rule, (vu)vi_lanes() + counter, key0, key1);
 }
 
-static void dropout(float *out, const float *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C,
-                    float p) {
-  dropout_rule rule = dropout_rule_of(p);
-  for (size_t b = 0; b < B; b++) {
-    size_t start = (size_t)offsets[b] * C, N = (size_t)offsets[b + 1] * C - start;
-    const float *from = x + start;
-    float *to = out + start;
-    if (p <= 0) {
-      if (to != from) __builtin_memmove(to, from, N * sizeof(float));
-      continue;
-    }
-    uint32_t key0 = keys[2 * b], key1 = keys[2 * b + 1];
-    for (size_t i = 0; i < N; i += RTK_W) {
-      vf factors = dropout_factors(rule, (uint32_t)i, key0, key1);
-      // Selected rather than multiplied: a dropped infinity is 0.
-      vf kept = vf_where((vi)(factors != 0.0f), vf_load_upto(from + i, N - i) * factors);
-      vf_store_upto(to + i, kept, N - i);
-    }
+// Selected rather than multiplied: a dropped infinity is 0.
+RTK_INLINE vf dropped(vf x, vf factors) { return vf_where((vi)(factors != 0.0f), x * factors); }
+
+#define RTK_DROPOUT(name, element, load, store) \
+  static void name(element *out, const element *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C, \
+                   float p) { \
+    dropout_rule rule = dropout_rule_of(p); \
+    for (size_t b = 0; b < B; b++) { \
+      size_t start = (size_t)offsets[b] * C, N = (size_t)offsets[b + 1] * C - start; \
+      const element *from = x + start; \
+      element *to = out + start; \
+      if (p <= 0) { \
+        if (to != from) __builtin_memmove(to, from, N * sizeof *to); \
+        continue; \
+      } \
+      for (size_t i = 0; i < N; i += RTK_W) { \
+        vf factors = dropout_factors(rule, (uint32_t)i, keys[2 * b], keys[2 * b + 1]); \
+        store(to + i, dropped(load(from + i, N - i), factors), N - i); \
+      } \
+    } \
   }
-}
+RTK_DROPOUT(dropout, float, vf_load_upto, vf_store_upto)
+RTK_DROPOUT(bf16_dropout, uint16_t, vb_load_upto, vb_store_upto)

@@ -58,17 +58,30 @@ static void add_bias(float *x, const float *bias, size_t R, size_t C) {
 }
 
 // The gradient of add_bias. Eight rows at a time: few passes over the sums, and memory is read in order.
-static void column_sums(float *sums, const float *x, size_t R, size_t C) {
-  size_t r = 0;
-  for (; r + 8 <= R; r += 8) {
-    const float *rows = x + r * C;
-    for (size_t c = 0; c < C; c += RTK_W) {
-      size_t n = C - c;
-      vf s[8];
-      for (int k = 0; k < 8; k++) s[k] = vf_load_upto(rows + (size_t)k * C + c, n);
-      vf sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
-      vf_store_upto(sums + c, vf_load_upto(sums + c, n) + sum, n);
-    }
+#define RTK_COLUMN_SUMS(name, element, load) \
+  static void name(float *sums, const element *x, size_t R, size_t C) { \
+    size_t r = 0; \
+    for (; r + 8 <= R; r += 8) { \
+      const element *rows = x + r * C; \
+      for (size_t c = 0; c < C; c += RTK_W) { \
+        size_t n = C - c; \
+        vf s[8]; \
+        for (int k = 0; k < 8; k++) s[k] = load(rows + (size_t)k * C + c, n); \
+        vf sum = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])); \
+        vf_store_upto(sums + c, vf_load_upto(sums + c, n) + sum, n); \
+      } \
+    } \
+    for (; r < R; r++) { \
+      for (size_t c = 0; c < C; c += RTK_W) { \
+        vf_store_upto(sums + c, vf_load_upto(sums + c, C - c) + load(x + r * C + c, C - c), C - c); \
+      } \
+    } \
   }
-  for (; r < R; r++) add(sums, sums, x + r * C, C);
+RTK_COLUMN_SUMS(column_sums, float, vf_load_upto)
+RTK_COLUMN_SUMS(bf16_column_sums, uint16_t, vb_load_upto)
+
+static void bf16_add(uint16_t *out, const uint16_t *a, const uint16_t *b, size_t N) {
+  for (size_t i = 0; i < N; i += RTK_W) {
+    vb_store_upto(out + i, vb_load_upto(a + i, N - i) + vb_load_upto(b + i, N - i), N - i);
+  }
 }

@@ -1,5 +1,45 @@
 // Number formats, in integer arithmetic without branches: the same bits on every CPU.
 
+// bf16 in memory, float32 in registers: RTK_W elements at once, rounded to nearest even, NaN stays NaN.
+typedef uint16_t vb __attribute__((ext_vector_type(RTK_W)));
+
+RTK_INLINE vf vb_widen(vb x) { return (vf)(__builtin_convertvector(x, vu) << 16); }
+
+RTK_INLINE vb vb_round(vf x) {
+  vu bits = (vu)x;
+  vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  vu quiet = (bits >> 16) | 0x40u;
+  return __builtin_convertvector((vu)vf_select(x != x, (vf)quiet, (vf)rounded), vb);
+}
+
+// As vf_load_upto and vf_store_upto: the first n elements when there are fewer than RTK_W.
+RTK_INLINE vf vb_load_upto(const uint16_t *p, size_t n) {
+  vb v = (vb)(0);
+  if (n >= RTK_W) {
+    __builtin_memcpy(&v, p, sizeof v);
+  } else {
+#if RTK_W == 16
+    v = (vb)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
+#else
+    __builtin_memcpy(&v, p, n * sizeof *p);
+#endif
+  }
+  return vb_widen(v);
+}
+
+RTK_INLINE void vb_store_upto(uint16_t *p, vf x, size_t n) {
+  vb v = vb_round(x);
+  if (n >= RTK_W) {
+    __builtin_memcpy(p, &v, sizeof v);
+  } else {
+#if RTK_W == 16
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)v);
+#else
+    __builtin_memcpy(p, &v, n * sizeof *p);
+#endif
+  }
+}
+
 RTK_INLINE uint32_t bits_of(float x) {
   uint32_t bits;
   __builtin_memcpy(&bits, &x, 4);

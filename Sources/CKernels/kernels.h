@@ -6,9 +6,9 @@
 #include "vector.h"
 #include "transcendental.h"
 
+#include "formats.h"
 #include "elementwise.h"
 #include "activations.h"
-#include "formats.h"
 #include "random.h"
 #include "rows.h"
 #include "dropout.h"
@@ -20,6 +20,7 @@
 #else
 #include "attention_widened.h"
 #endif
+#include "bf16_rows.h"
 #include "losses.h"
 #include "optimizer.h"
 

@@ -50,6 +50,31 @@
   K(void, dropout, \
     (float *out, const float *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C, float p), \
     (out, x, offsets, keys, B, C, p)) \
+  K(void, bf16_add, (uint16_t *out, const uint16_t *a, const uint16_t *b, size_t N), (out, a, b, N)) \
+  K(void, bf16_column_sums, (float *sums, const uint16_t *x, size_t R, size_t C), (sums, x, R, C)) \
+  K(void, bf16_activation_forward, (rtk_activation kind, uint16_t *out, const uint16_t *x, size_t N), \
+    (kind, out, x, N)) \
+  K(void, bf16_activation_backward, \
+    (rtk_activation kind, uint16_t *dx, const uint16_t *dy, const uint16_t *x, size_t N), (kind, dx, dy, x, N)) \
+  K(void, bf16_gather_rows, (uint16_t *out, const uint16_t *table, const int32_t *ids, size_t R, size_t C), \
+    (out, table, ids, R, C)) \
+  K(void, bf16_scatter_add_rows, (uint16_t *table, const uint16_t *x, const int32_t *ids, size_t R, size_t C), \
+    (table, x, ids, R, C)) \
+  K(void, bf16_dropout, \
+    (uint16_t *out, const uint16_t *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C, float p), \
+    (out, x, offsets, keys, B, C, p)) \
+  K(void, bf16_layer_norm_forward, \
+    (uint16_t *y, uint16_t *sum, float *mean, float *rstd, const uint16_t *x, const rtk_dropout_mask *mask, \
+     const uint16_t *residual, const float *gamma, const float *beta, size_t R, size_t C, float eps), \
+    (y, sum, mean, rstd, x, mask, residual, gamma, beta, R, C, eps)) \
+  K(void, bf16_layer_norm_again, \
+    (uint16_t *y, const uint16_t *sum, const float *mean, const float *rstd, const float *gamma, const float *beta, \
+     size_t R, size_t C), \
+    (y, sum, mean, rstd, gamma, beta, R, C)) \
+  K(void, bf16_layer_norm_backward, \
+    (uint16_t *dsum, uint16_t *dx, float *dgamma, float *dbeta, const uint16_t *dy, const uint16_t *sum, \
+     const float *mean, const float *rstd, const float *gamma, const rtk_dropout_mask *mask, size_t R, size_t C), \
+    (dsum, dx, dgamma, dbeta, dy, sum, mean, rstd, gamma, mask, R, C)) \
   K(void, attention_forward, \
     (const rtk_attention_shape *shape, float *out, float *lse, float *probabilities, const float *q, const float *k, \
      const float *v, size_t from, size_t to), \

@@ -83,14 +83,18 @@ public final class ForwardContext {
     return probability > 0 ? (probability, dropoutSource.keys(site: site)) : nil
   }
 
+  /// The mask of the next dropout place, or nil when nothing is dropped there.
+  public func nextMask(_ configured: Float, offsets: [Int32]) -> DropoutMask? {
+    nextDropout(configured).map { DropoutMask(offsets: offsets, keys: $0.keys, probability: $0.probability) }
+  }
+
   /// Dropout on x [T, C] with the probability that the configuration gives for this place.
   public func dropout(_ x: Variable, probability: Float, offsets: [Int32]) -> Variable {
-    guard let (probability, keys) = nextDropout(probability) else { return x }
-    return tape.dropout(x, offsets: offsets, keys: keys, probability: probability)
+    nextMask(probability, offsets: offsets).map { tape.dropout(x, $0) } ?? x
   }
 }
 
-/// What a model returns for a batch.
+/// What a model returns for a batch: logits in float32, the rest in the format of the pass.
 public struct ModelOutput {
   /// Classifier: [B, classes].
   public var logits: Variable

@@ -20,8 +20,10 @@ public struct LayerNorm {
   /// γ, then β.
   public var parameters: [Parameter] { [gamma, beta] }
 
-  /// The norm of x, or of x + residual, [R, size].
-  public func callAsFunction(_ x: Variable, residual: Variable? = nil, _ context: ForwardContext) -> Variable {
-    context.tape.layerNorm(x, residual: residual, gamma: gamma, beta: beta, epsilon: epsilon)
+  /// The norm of x, or of dropout(x) + residual, [R, size].
+  public func callAsFunction(
+    _ x: Variable, dropout: DropoutMask? = nil, residual: Variable? = nil, _ context: ForwardContext
+  ) -> Variable {
+    context.tape.layerNorm(x, dropout: dropout, residual: residual, gamma: gamma, beta: beta, epsilon: epsilon)
   }
 }

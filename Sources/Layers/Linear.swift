@@ -22,7 +22,12 @@ public struct Linear {
     context.tape.linear(x, weight: weight, bias: bias)
   }
 
-  /// f(x·Wᵀ + b), [R, out], for another linear layer to read: see `Tape.linear`.
+  /// x·Wᵀ + b, [R, out], in float32 whatever the precision of the pass: for logits.
+  public func wide(_ x: Variable, _ context: ForwardContext) -> Variable {
+    context.tape.linear(x, weight: weight, bias: bias, wide: true)
+  }
+
+  /// f(x·Wᵀ + b), [R, out]: see `Tape.linear`.
   public func callAsFunction(_ x: Variable, activation: Activation, _ context: ForwardContext) -> Variable {
     context.tape.linear(x, weight: weight, bias: bias, activation: activation)
   }

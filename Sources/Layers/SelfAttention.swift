@@ -27,13 +27,18 @@ public struct SelfAttention {
   public var parameters: [Parameter] { projection.parameters + output.parameters }
 
   /// The output projection of attention inside each sequence, [T, hidden], and the captured probabilities.
-  public func callAsFunction(_ x: Variable, offsets: [Int32], _ context: ForwardContext)
+  ///
+  /// - Parameter rows: the only rows of the output that are wanted, or nil for all of them.
+  public func callAsFunction(_ x: Variable, offsets: [Int32], rows: [Int32]? = nil, _ context: ForwardContext)
     -> (output: Variable, probabilities: Variable?)
   {
     let options = AttentionOptions(
       heads: heads, headSize: headSize, dropout: context.nextDropout(dropoutProbability))
+    let projected = projection(x, context)
     let attended = context.tape.attention(
-      projection(x, context), offsets: offsets, options, capture: context.capture.contains(.attentions))
-    return (output(attended.output, context), attended.probabilities)
+      context.tape.converted(projected, to: .float32), offsets: offsets, options,
+      capture: context.capture.contains(.attentions))
+    let wanted = rows.map { context.tape.selectRows(attended.output, $0) } ?? attended.output
+    return (output(context.tape.converted(wanted, to: projected.value.dtype), context), attended.probabilities)
   }
 }

@@ -6,7 +6,7 @@ import COpenBLAS
 /// - Parameters:
 ///   - a: [m, k], or [k, m] with `transposeA`; float32 or bf16.
 ///   - b: [k, n], or [n, k] with `transposeB`; of the same type.
-///   - c: [m, n], float32, overwritten, or added to with `accumulate`.
+///   - c: [m, n], float32, overwritten, or added to with `accumulate`; or, of bf16 operands, bf16 and overwritten.
 /// Tensors of rank above 2 count as [rows, columns]. Shapes that do not fit are a precondition failure. On a CPU for
 /// which oneDNN has no bf16 product, bf16 operands are widened to float32: slower, and the same to rounding of sums.
 public func matrixMultiply(
@@ -16,12 +16,13 @@ public func matrixMultiply(
   let (m, k) = transposeA ? (a.columns, a.rows) : (a.rows, a.columns)
   let (k2, n) = transposeB ? (b.columns, b.rows) : (b.rows, b.columns)
   precondition(
-    k == k2 && c.rows == m && c.columns == n && a.dtype == b.dtype && c.dtype == .float32,
+    k == k2 && c.rows == m && c.columns == n && a.dtype == b.dtype
+      && (c.dtype == .float32 || c.dtype == a.dtype && !accumulate),
     "matrix multiply of \(a.dtype.rawValue) \(a.shape)\(transposeA ? "ᵀ" : "") and \(b.dtype.rawValue) \(b.shape)"
-      + "\(transposeB ? "ᵀ" : "") into \(c.shape)")
+      + "\(transposeB ? "ᵀ" : "") into \(c.dtype.rawValue) \(c.shape)")
   if m == 0 || n == 0 { return }
   if k == 0 {
-    if !accumulate { c.fill(0) }
+    if !accumulate { c.clear() }
     return
   }
   if a.dtype == .bfloat16 {
@@ -30,8 +31,10 @@ public func matrixMultiply(
     {
       return
     }
+    let wide = c.dtype == .float32 ? c : Tensor(uninitialized: c.shape)
     matrixMultiply(
-      a.float32(), transposeA: transposeA, b.float32(), transposeB: transposeB, into: c, accumulate: accumulate)
+      a.float32(), transposeA: transposeA, b.float32(), transposeB: transposeB, into: wide, accumulate: accumulate)
+    if c.dtype == .bfloat16 { rtk_f32_to_bf16(c.bf16Words, wide.floats, wide.count) }
     return
   }
   LinearAlgebraLibrary.openBLASIsAlone

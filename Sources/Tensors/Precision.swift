@@ -1,6 +1,8 @@
 import CKernels
 
-/// The number format of the operands of matrix multiplies; sums, and everything else, are float32 in both.
+/// The number format of a pass: of the operands of matrix multiplies and of what travels between operations.
+///
+/// Sums, statistics, softmax, losses, weights and their gradients are float32 in both.
 public enum Precision: String, Sendable, CaseIterable {
   /// 24-bit significands.
   case fp32

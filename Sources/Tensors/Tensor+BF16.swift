@@ -49,10 +49,29 @@ extension Tensor {
     return float32().bf16WithPaddedRows()
   }
 
-  /// Sets what `withPaddedRows` finds behind the rows of `bf16(uninitializedRows:columns:)` to 0, as a sum over rows
-  /// wants it.
-  public func clearPaddedRows() {
-    (bf16Words + count).update(repeating: 0, count: (RowPadding.padded(rows) - rows) * columns)
+  /// As `withPaddedRows`, the rows behind it set to zero: for sums over the rows of a product.
+  ///
+  /// Behind a part of a larger matrix stand that matrix's own rows, so this is not for parts.
+  public func withClearedPadding() -> Tensor {
+    let padded = withPaddedRows()
+    (padded.bf16Words + count).update(repeating: 0, count: padded.count - count)
+    return padded
+  }
+
+  /// A matrix of unset elements that travels between operations: float32, or bf16 with memory for the padded rows.
+  public static func matrix(uninitializedRows rows: Int, columns: Int, _ dtype: DType) -> Tensor {
+    dtype == .bfloat16
+      ? bf16(uninitializedRows: rows, columns: columns) : Tensor(uninitialized: [rows, columns], dtype)
+  }
+
+  /// The elements as bf16 or float32; the tensor itself where it has that format.
+  public func converted(to dtype: DType) -> Tensor {
+    if self.dtype == dtype { return self }
+    if dtype == .float32 { return float32() }
+    precondition(dtype == .bfloat16, "a tensor cannot be converted to \(dtype.rawValue)")
+    let result = Tensor.bf16(uninitializedRows: rows, columns: columns)
+    rtk_f32_to_bf16(result.bf16Words, floats, count)
+    return result
   }
 
   /// The elements of a bf16 tensor as float32, exactly, in memory of its own.

@@ -1,5 +1,9 @@
 import CKernels
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// How the elements of a tensor follow each other in its memory.
 public enum TensorLayout: String, Sendable {
   /// Row-major, without gaps.
@@ -83,7 +87,10 @@ public struct Tensor: @unchecked Sendable {
   public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 
   /// The elements as an array, for tests and for small results.
-  public var array: [Float] { Array(buffer) }
+  public var array: [Float] { Array(converted(to: .float32).buffer) }
+
+  /// Sets every bit to zero, in place.
+  public func clear() { memset(storage.address + byteOffset, 0, count * dtype.size) }
 
   /// Zeros that take memory only where they are written to; for weights.
   public static func untouchedZeros(_ shape: Shape) -> Tensor {

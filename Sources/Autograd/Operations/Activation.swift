@@ -37,11 +37,22 @@ public enum Activation: String, Sendable, CaseIterable {
 }
 
 extension Tape {
-  /// y = f(x), element by element.
+  /// y = f(x), element by element, in the format of x.
+  ///
+  /// In bf16 y is made again for whoever needs it in the backward pass: x is kept anyway.
   public func activation(_ kind: Activation, _ x: Variable) -> Variable {
-    let y = Tensor(uninitialized: x.shape)
-    rtk_activation_forward(kind.kernel, y.floats, x.value.floats, y.count)
-    return record(y, from: [x], ActivationOperation(kind: kind, x: x))
+    let (input, function) = (x.value, kind.kernel)
+    guard input.dtype == .bfloat16 else {
+      let y = Tensor(uninitialized: x.shape)
+      rtk_activation_forward(function, y.floats, input.floats, y.count)
+      return record(y, from: [x], ActivationOperation(kind: kind, x: x))
+    }
+    let make: @Sendable () -> Tensor = {
+      let y = Tensor.bf16(uninitializedRows: input.rows, columns: input.columns)
+      rtk_bf16_activation_forward(function, y.bf16Words, input.bf16Words, y.count)
+      return y
+    }
+    return record(make(), from: [x], again: make, ActivationOperation(kind: kind, x: x))
   }
 }
 
@@ -51,8 +62,12 @@ struct ActivationOperation: Operation {
 
   // dx = dy · f′(x)
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
-    let dx = Tensor(uninitialized: x.shape)
-    rtk_activation_backward(kind.kernel, dx.floats, dy.floats, x.value.floats, dx.count)
+    let dx = Tensor.matrix(uninitializedRows: x.value.rows, columns: x.value.columns, x.value.dtype)
+    if dx.dtype == .bfloat16 {
+      rtk_bf16_activation_backward(kind.kernel, dx.bf16Words, dy.bf16Words, x.value.bf16Words, dx.count)
+    } else {
+      rtk_activation_backward(kind.kernel, dx.floats, dy.floats, x.value.floats, dx.count)
+    }
     gradients.add(dx, to: x)
   }
 }

@@ -10,19 +10,38 @@ extension Tape {
   ///   - keys: [2·B], two words for each sequence.
   ///   - probability: p, in 0 ..< 1. Srivastava et al. (2014).
   public func dropout(_ x: Variable, offsets: [Int32], keys: [UInt32], probability: Float) -> Variable {
-    let mask = DropoutMask(offsets: offsets, keys: keys, probability: probability)
-    return record(mask.apply(to: x.value), from: [x], DropoutOperation(x: x.place, mask: mask))
+    dropout(x, DropoutMask(offsets: offsets, keys: keys, probability: probability))
+  }
+
+  /// y = x / (1 − p) where the mask keeps an element, else 0, in the format of x.
+  public func dropout(_ x: Variable, _ mask: DropoutMask) -> Variable {
+    record(mask.apply(to: x.value), from: [x], DropoutOperation(x: x.place, mask: mask))
   }
 }
 
-struct DropoutMask {
-  let offsets: [Int32]
-  let keys: [UInt32]
-  let probability: Float
+/// Which elements dropout keeps: a pure function of each sequence's key, computed anew wherever it is needed.
+public struct DropoutMask: Sendable {
+  /// [B+1], where each sequence starts.
+  public let offsets: [Int32]
+  /// [2·B], two words for each sequence.
+  public let keys: [UInt32]
+  /// p, in 0 ..< 1.
+  public let probability: Float
+
+  /// The mask of packed sequences.
+  public init(offsets: [Int32], keys: [UInt32], probability: Float) {
+    self.offsets = offsets
+    self.keys = keys
+    self.probability = probability
+  }
 
   func apply(to x: Tensor) -> Tensor {
-    let y = Tensor(uninitialized: x.shape)
-    rtk_dropout(y.floats, x.floats, offsets, keys, offsets.count - 1, x.columns, probability)
+    let y = Tensor.matrix(uninitializedRows: x.rows, columns: x.columns, x.dtype)
+    if x.dtype == .bfloat16 {
+      rtk_bf16_dropout(y.bf16Words, x.bf16Words, offsets, keys, offsets.count - 1, x.columns, probability)
+    } else {
+      rtk_dropout(y.floats, x.floats, offsets, keys, offsets.count - 1, x.columns, probability)
+    }
     return y
   }
 }

@@ -8,20 +8,30 @@ extension Tape {
   ///   - base: [R, C] to add to, or nil.
   ///   - tables: each [V_i, C].
   ///   - ids: for each table R row numbers, already checked to be inside.
-  /// - Returns: [R, C].
+  /// - Returns: [R, C], bf16 on a tape of that precision, unless C < 16.
   public func embedding(base: Variable? = nil, tables: [Parameter], ids: [[Int32]]) -> Variable {
     precondition(tables.count == ids.count && !tables.isEmpty, "\(tables.count) tables, \(ids.count) lists of ids")
     let (rows, columns) = (ids[0].count, tables[0].value.columns)
-    let y = Tensor(uninitialized: [rows, columns])
-    for (index, table) in tables.enumerated() {
+    for (table, ids) in zip(tables, ids) {
       precondition(
-        ids[index].count == rows && table.value.columns == columns, "table \(table.shape) for [\(rows), \(columns)]")
-      if index == 0, base == nil {
-        rtk_gather_rows(y.floats, table.value.floats, ids[index], rows, columns)
-      } else {
-        if index == 0, let base { y.update(from: base.value) }
-        rtk_gather_rows_add(y.floats, table.value.floats, ids[index], rows, columns)
+        ids.count == rows && table.value.columns == columns, "table \(table.shape) for [\(rows), \(columns)]")
+    }
+    // A table narrower than a rounded layer reads feeds one that stays in float32.
+    let rounds = precision == .bf16 && columns >= 16
+    let y = Tensor.matrix(uninitializedRows: rows, columns: columns, rounds ? .bfloat16 : .float32)
+    // In bf16 some rows at a time are summed where they stay in the cache, then rounded.
+    let block = rounds ? min(rows, 32) : rows
+    let sums = rounds ? Tensor(uninitialized: [block, columns]) : y
+    for start in stride(from: 0, to: rows, by: max(1, block)) {
+      let count = min(block, rows - start)
+      if let base { sums.rows(0..<count).update(from: base.value.rows(start..<start + count).converted(to: .float32)) }
+      for (index, table) in tables.enumerated() {
+        ids[index].withUnsafeBufferPointer { ids in
+          let gather = index == 0 && base == nil ? rtk_gather_rows : rtk_gather_rows_add
+          gather(sums.floats, table.value.floats, ids.baseAddress! + start, count, columns)
+        }
       }
+      if rounds { rtk_f32_to_bf16(y.bf16Words + start * columns, sums.floats, count * columns) }
     }
     return record(y, from: base.map { [$0] } ?? [], EmbeddingOperation(base: base, tables: tables, ids: ids))
   }
@@ -35,7 +45,8 @@ struct EmbeddingOperation: Operation {
   var parameters: [Parameter] { tables }
 
   // dtables[i][ids[i][r]] += dy[r], dbase = dy
-  func backward(_ dy: Tensor, _ gradients: inout Gradients) {
+  func backward(_ gradient: Tensor, _ gradients: inout Gradients) {
+    let dy = gradient.converted(to: .float32)
     for (table, ids) in zip(tables, ids) {
       guard let gradient = table.gradient else { continue }
       rtk_scatter_add_rows(gradient.floats, dy.floats, rows(of: ids, in: table), dy.rows, dy.columns)

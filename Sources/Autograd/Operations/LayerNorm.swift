@@ -2,25 +2,41 @@ import CKernels
 import Tensors
 
 extension Tape {
-  /// y = γ · (s − mean(s)) / √(var(s) + ε) + β with s = x + residual, row by row.
+  /// y = γ · (s − mean(s)) / √(var(s) + ε) + β with s = dropout(x) + residual, row by row.
   ///
   /// - Parameters:
   ///   - x: [R, C].
-  ///   - residual: [R, C], or nil for s = x.
+  ///   - dropout: of x, or nil.
+  ///   - residual: [R, C], or nil for nothing to add.
   ///   - gamma: [C].
   ///   - beta: [C].
   ///   - epsilon: added to the (biased) variance, > 0.
-  public func layerNorm(_ x: Variable, residual: Variable? = nil, gamma: Parameter, beta: Parameter, epsilon: Float)
+  /// On a tape of precision bf16 everything but mean, deviation, γ, β and their gradients is bf16 in memory, and one
+  /// pass over it does all of this; y is made again for whoever needs it in the backward pass.
+  public func layerNorm(
+    _ x: Variable, dropout: DropoutMask? = nil, residual: Variable? = nil, gamma: Parameter, beta: Parameter,
+    epsilon: Float
+  ) -> Variable {
+    precondition(
+      gamma.count == x.value.columns && beta.count == gamma.count, "layer norm of \(x.shape) with γ \(gamma.shape)")
+    precondition(
+      residual.map { $0.value.count == x.value.count } ?? true, "residual \(residual?.shape ?? []) for \(x.shape)")
+    if precision == .bf16 {
+      return roundedLayerNorm(x, dropout: dropout, residual: residual, gamma: gamma, beta: beta, epsilon: epsilon)
+    }
+    return exactLayerNorm(
+      dropout.map { self.dropout(x, $0) } ?? x, residual: residual, gamma: gamma, beta: beta, epsilon: epsilon)
+  }
+
+  private func exactLayerNorm(_ x: Variable, residual: Variable?, gamma: Parameter, beta: Parameter, epsilon: Float)
     -> Variable
   {
     let (rows, columns) = (x.value.rows, x.value.columns)
-    precondition(gamma.count == columns && beta.count == columns, "layer norm of \(x.shape) with γ \(gamma.shape)")
     let y = Tensor(uninitialized: x.shape)
     let statistics = Tensor(uninitialized: [2, rows])
     let (mean, rstd) = (statistics.floats, statistics.floats + rows)
     var sum = x.value
     if let residual {
-      precondition(residual.value.count == x.value.count, "residual \(residual.shape) for \(x.shape)")
       sum = Tensor(uninitialized: x.shape)
       rtk_add_layer_norm_forward(
         y.floats, sum.floats, mean, rstd, x.value.floats, residual.value.floats, gamma.value.floats,
@@ -33,6 +49,37 @@ extension Tape {
       y, from: [x] + (residual.map { [$0] } ?? []),
       LayerNormOperation(
         x: x.place, residual: residual?.place, sum: sum, statistics: statistics, gamma: gamma, beta: beta))
+  }
+
+  private func roundedLayerNorm(
+    _ x: Variable, dropout: DropoutMask?, residual: Variable?, gamma: Parameter, beta: Parameter, epsilon: Float
+  ) -> Variable {
+    let (rows, columns) = (x.value.rows, x.value.columns)
+    let (input, added) = (x.value.converted(to: .bfloat16), residual?.value.converted(to: .bfloat16))
+    let y = Tensor.bf16(uninitializedRows: rows, columns: columns)
+    let statistics = Tensor(uninitialized: [2, rows])
+    let (mean, rstd) = (statistics.floats, statistics.floats + rows)
+    // What the backward pass needs; in inference the sum stays in the cache, and is not rounded.
+    let isSum = isRecording && (dropout != nil || residual != nil)
+    let sum = isSum ? Tensor.bf16(uninitializedRows: rows, columns: columns) : input
+    withOptionalMask(dropout) { mask in
+      rtk_bf16_layer_norm_forward(
+        y.bf16Words, isSum ? sum.bf16Words : nil, mean, rstd, input.bf16Words, mask, added?.bf16Words,
+        gamma.value.floats, beta.value.floats, rows, columns, epsilon)
+    }
+    let (scale, shift) = (gamma.value, beta.value)
+    return record(
+      y, from: [x] + (residual.map { [$0] } ?? []),
+      again: {
+        let y = Tensor.bf16(uninitializedRows: rows, columns: columns)
+        rtk_bf16_layer_norm_again(
+          y.bf16Words, sum.bf16Words, statistics.floats, statistics.floats + rows, scale.floats, shift.floats, rows,
+          columns)
+        return y
+      },
+      RoundedLayerNormOperation(
+        x: x.place, dropout: dropout, residual: residual?.place, sum: sum, statistics: statistics, gamma: gamma,
+        beta: beta))
   }
 }
 
@@ -58,6 +105,45 @@ struct LayerNormOperation: Operation {
       gradients.add(ds, to: residual, owned: false)
     } else {
       gradients.add(ds, to: x)
+    }
+  }
+}
+
+/// The norm in bf16: it keeps s, and not y, which s gives again.
+struct RoundedLayerNormOperation: Operation {
+  let x: VariablePlace
+  let dropout: DropoutMask?
+  let residual: VariablePlace?
+  let sum: Tensor
+  let statistics: Tensor
+  let gamma: Parameter
+  let beta: Parameter
+
+  var parameters: [Parameter] { [gamma, beta] }
+
+  // As above; dx = dropout(ds) in the same pass.
+  func backward(_ dy: Tensor, _ gradients: inout Gradients) {
+    let (rows, columns) = (sum.rows, sum.columns)
+    let ds = Tensor.bf16(uninitializedRows: rows, columns: columns)
+    let dx = dropout.map { _ in Tensor.bf16(uninitializedRows: rows, columns: columns) }
+    withOptionalMask(dropout) { mask in
+      rtk_bf16_layer_norm_backward(
+        ds.bf16Words, dx?.bf16Words, gamma.gradient?.floats, beta.gradient?.floats, dy.bf16Words, sum.bf16Words,
+        statistics.floats, statistics.floats + rows, gamma.value.floats, mask, rows, columns)
+    }
+    gradients.add(dx ?? ds, to: x, owned: dx != nil || residual == nil)
+    if let residual { gradients.add(ds, to: residual, owned: dx != nil) }
+  }
+}
+
+/// The mask as a kernel takes it, null where nothing is dropped.
+private func withOptionalMask(_ mask: DropoutMask?, _ body: (UnsafePointer<rtk_dropout_mask>?) -> Void) {
+  guard let mask else { return body(nil) }
+  mask.offsets.withUnsafeBufferPointer { offsets in
+    mask.keys.withUnsafeBufferPointer { keys in
+      var kernel = rtk_dropout_mask(
+        offsets: offsets.baseAddress, keys: keys.baseAddress, B: offsets.count - 1, p: mask.probability)
+      body(&kernel)
     }
   }
 }

@@ -40,6 +40,9 @@ void rtk_sum_parts(float *out, const float *parts, size_t P, size_t stride, size
 
 void rtk_add_bias(float *x, const float *bias, size_t R, size_t C);             // x[r,c] += bias[c]
 void rtk_column_sums(float *sums, const float *x, size_t R, size_t C);          // sums[c] += Σ_r x[r,c]
+// The rtk_bf16_ kernels have bf16 in memory and float32 in between: each result is rounded once, to nearest even.
+void rtk_bf16_add(uint16_t *out, const uint16_t *a, const uint16_t *b, size_t N);
+void rtk_bf16_column_sums(float *sums, const uint16_t *x, size_t R, size_t C);
 
 typedef enum {
   RTK_GELU,       // x Φ(x), with erf, as Hugging Face's "gelu"
@@ -51,6 +54,8 @@ typedef enum {
 } rtk_activation;
 void rtk_activation_forward(rtk_activation kind, float *out, const float *x, size_t N);
 void rtk_activation_backward(rtk_activation kind, float *dx, const float *dy, const float *x, size_t N);  // dx = dy f'(x)
+void rtk_bf16_activation_forward(rtk_activation kind, uint16_t *out, const uint16_t *x, size_t N);
+void rtk_bf16_activation_backward(rtk_activation kind, uint16_t *dx, const uint16_t *dy, const uint16_t *x, size_t N);
 
 // ---- number formats -----------------------------------------------------------------------------
 
@@ -64,6 +69,9 @@ void rtk_f32_to_f16(uint16_t *out, const float *x, size_t N);
 void rtk_gather_rows(float *out, const float *table, const int32_t *ids, size_t R, size_t C);           // out[r] = table[ids[r]]
 void rtk_gather_rows_add(float *out, const float *table, const int32_t *ids, size_t R, size_t C);       // out[r] += table[ids[r]]
 void rtk_scatter_add_rows(float *table, const float *x, const int32_t *ids, size_t R, size_t C);        // table[ids[r]] += x[r]
+
+void rtk_bf16_gather_rows(uint16_t *out, const uint16_t *table, const int32_t *ids, size_t R, size_t C);
+void rtk_bf16_scatter_add_rows(uint16_t *table, const uint16_t *x, const int32_t *ids, size_t R, size_t C);
 
 // y = gamma * (x - mean) / sqrt(var + eps) + beta, var being the biased variance; mean, rstd [R] are kept for backward.
 void rtk_layer_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta,
@@ -86,6 +94,31 @@ void rtk_softmax(float *out, const float *x, size_t R, size_t C, float inverse_t
 // out = keep ? x / (1 - p) : 0. keys [B, 2] are two 32-bit words for each sequence; the element counter of row r,
 // column c in sequence b is (r - offsets[b]) * C + c. The backward pass is the same call on dy.
 void rtk_dropout(float *out, const float *x, const int32_t *offsets, const uint32_t *keys, size_t B, size_t C, float p);
+void rtk_bf16_dropout(uint16_t *out, const uint16_t *x, const int32_t *offsets, const uint32_t *keys, size_t B,
+                      size_t C, float p);
+
+// ---- norms of bf16 rows, with dropout on their input --------------------------------------------
+
+// The arguments of rtk_dropout: for kernels that drop what they read.
+typedef struct {
+  const int32_t *offsets;  // [B+1], the last being R
+  const uint32_t *keys;    // [B, 2]
+  size_t B;
+  float p;
+} rtk_dropout_mask;
+
+// s = dropout(x) + residual; y = gamma * (s - mean) / sqrt(var + eps) + beta. mask, residual and sum may be null; sum
+// receives s, and then y is that of the rounded s. mean, rstd [R].
+void rtk_bf16_layer_norm_forward(uint16_t *y, uint16_t *sum, float *mean, float *rstd, const uint16_t *x,
+                                 const rtk_dropout_mask *mask, const uint16_t *residual, const float *gamma,
+                                 const float *beta, size_t R, size_t C, float eps);
+// The y of the forward pass once more, to the last bit, from what it has kept.
+void rtk_bf16_layer_norm_again(uint16_t *y, const uint16_t *sum, const float *mean, const float *rstd,
+                               const float *gamma, const float *beta, size_t R, size_t C);
+// dsum = dL/ds; dx = dropout(dsum), or null; dgamma += …; dbeta += …, both or neither null.
+void rtk_bf16_layer_norm_backward(uint16_t *dsum, uint16_t *dx, float *dgamma, float *dbeta, const uint16_t *dy,
+                                  const uint16_t *sum, const float *mean, const float *rstd, const float *gamma,
+                                  const rtk_dropout_mask *mask, size_t R, size_t C);
 
 // ---- attention on packed sequences ----------------------------------------------------------------
 

@@ -53,18 +53,21 @@ public final class BERTClassifier: Model {
     var x = Trace.detail("embeddings") { embed(batch, context) }
     x = context.dropout(x, probability: configuration.hiddenDropout, offsets: batch.offsets)
     if context.capture.contains(.hiddenStates) { captured.append(x) }
+    let first = FirstTokens(of: batch)
     for (index, layer) in layers.enumerated() {
-      let output = Trace.detail("layers", index) { layer(x, offsets: batch.offsets, context) }
+      // Only the first tokens of the last layer are read, unless somebody wants to see all of it.
+      let isSeen = index < layers.count - 1 || context.capture.contains(.hiddenStates)
+      let output = Trace.detail("layers", index) {
+        layer(x, offsets: batch.offsets, only: isSeen ? nil : first, context)
+      }
       x = output.hidden
       if context.capture.contains(.hiddenStates) { captured.append(x) }
       if let probabilities = output.probabilities { attentions.append(probabilities) }
     }
-    let first = tape.selectRows(x, Array(batch.offsets.dropLast()))
-    var pooled = tape.activation(.tanh, pooler(first, context))
-    // One row a sequence: each is its own range for dropout.
-    pooled = context.dropout(
-      pooled, probability: configuration.classifierDropout, offsets: (0...Int32(batch.count)).map { $0 })
-    var output = ModelOutput(logits: classifier(pooled, context))
+    if layers.isEmpty || context.capture.contains(.hiddenStates) { x = tape.selectRows(x, first.rows) }
+    var pooled = tape.activation(.tanh, pooler(x, context))
+    pooled = context.dropout(pooled, probability: configuration.classifierDropout, offsets: first.offsets)
+    var output = ModelOutput(logits: classifier.wide(pooled, context))
     output.hiddenStates = captured
     output.attentions = attentions
     return output
@@ -130,14 +133,32 @@ struct BERTLayer {
       + outputNorm.parameters
   }
 
-  func callAsFunction(_ x: Variable, offsets: [Int32], _ context: ForwardContext)
+  /// The states after the layer, of all tokens or of the first ones only: behind attention no token reads another.
+  func callAsFunction(_ x: Variable, offsets: [Int32], only first: FirstTokens? = nil, _ context: ForwardContext)
     -> (hidden: Variable, probabilities: Variable?)
   {
-    let attended = attention(x, offsets: offsets, context)
-    let kept = context.dropout(attended.output, probability: hiddenDropout, offsets: offsets)
-    let middle = attentionNorm(kept, residual: x, context)
-    let wide = intermediate(middle, activation: activation, context)
-    let narrow = context.dropout(output(wide, context), probability: hiddenDropout, offsets: offsets)
-    return (outputNorm(narrow, residual: middle, context), attended.probabilities)
+    let attended = attention(x, offsets: offsets, rows: first?.rows, context)
+    // A sequence's first row has the same mask when it stands alone.
+    let ranges = first?.offsets ?? offsets
+    let middle = attentionNorm(
+      attended.output, dropout: context.nextMask(hiddenDropout, offsets: ranges),
+      residual: first.map { context.tape.selectRows(x, $0.rows) } ?? x, context)
+    let narrow = output(intermediate(middle, activation: activation, context), context)
+    let hidden = outputNorm(
+      narrow, dropout: context.nextMask(hiddenDropout, offsets: ranges), residual: middle, context)
+    return (hidden, attended.probabilities)
+  }
+}
+
+/// The first token of each sequence of a batch, which is what a classifier reads.
+struct FirstTokens {
+  /// Their rows among all tokens.
+  let rows: [Int32]
+  /// 0 ... B: when only they are left, each sequence has one row.
+  let offsets: [Int32]
+
+  init(of batch: Batch) {
+    rows = Array(batch.offsets.dropLast())
+    offsets = (0...Int32(batch.count)).map { $0 }
   }
 }

@@ -60,7 +60,7 @@ public final class Perceptron: Model {
       hidden = context.dropout(hidden, probability: configuration.dropout, offsets: offsets)
       if context.capture.contains(.hiddenStates) { states.append(hidden) }
     }
-    var output = ModelOutput(logits: layers[layers.count - 1](hidden, context))
+    var output = ModelOutput(logits: layers[layers.count - 1].wide(hidden, context))
     output.hiddenStates = states
     return output
   }
