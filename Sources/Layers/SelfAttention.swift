@@ -34,11 +34,9 @@ public struct SelfAttention {
   {
     let options = AttentionOptions(
       heads: heads, headSize: headSize, dropout: context.nextDropout(dropoutProbability))
-    let projected = projection(x, context)
     let attended = context.tape.attention(
-      context.tape.converted(projected, to: .float32), offsets: offsets, options,
-      capture: context.capture.contains(.attentions))
+      projection(x, context), offsets: offsets, options, capture: context.capture.contains(.attentions))
     let wanted = rows.map { context.tape.selectRows(attended.output, $0) } ?? attended.output
-    return (output(context.tape.converted(wanted, to: projected.value.dtype), context), attended.probabilities)
+    return (output(wanted, context), attended.probabilities)
   }
 }

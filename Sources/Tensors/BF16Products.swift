@@ -81,10 +81,12 @@ enum BF16Products {
 
   /// Whether there are products of rows with a packed weight [n, k], for few rows and for many.
   static func packs(n: Int, k: Int) -> Bool {
-    [16, 512].allSatisfy { rows in
+    let threads = ThreadTeam.size
+    setOpenMPThreads?(CInt(threads))
+    return [16, 512].allSatisfy { rows in
       let key = Key(
         m: rows, n: n, k: k, transposeA: false, transposeB: true, accumulate: false, packedB: true, hasBias: false,
-        rounds: false, activation: kind(nil).rawValue, threads: threads.withLock { $0 })
+        rounds: false, activation: kind(nil).rawValue, threads: threads)
       guard let product = take(key) else { return false }
       give(product, key)
       return true

@@ -37,7 +37,7 @@ extension Tape {
   /// - Returns: the output [T, H·D] in the type of `projected`, and for each sequence in turn [H, S, S] probabilities
   ///   before dropout, flat, in float32.
   /// A sequence's result is the same bits in any batch and on any number of threads. In bf16 the sums and the softmax
-  /// are float32, and the gradient that `projected` receives is bf16, with rows of zeros as padding behind it.
+  /// are float32, and the gradient that `projected` receives is bf16.
   public func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions, capture: Bool = false)
     -> (output: Variable, probabilities: Variable?)
   {
@@ -70,10 +70,7 @@ struct AttentionOperation: Operation {
 
   /// A matrix for as many tokens as there are, in the input's type.
   private func matrix(columns: Int) -> Tensor {
-    guard isRounded else { return Tensor(uninitialized: [projected.value.rows, columns]) }
-    let matrix = Tensor.bf16(uninitializedRows: projected.value.rows, columns: columns)
-    matrix.clearPaddedRows()
-    return matrix
+    .matrix(uninitializedRows: projected.value.rows, columns: columns, projected.value.dtype)
   }
 
   /// Calls `body` for ranges of pairs of a sequence and a key/value head, on all threads.
@@ -124,7 +121,6 @@ struct AttentionOperation: Operation {
   func backward(_ dout: Tensor, _ gradients: inout Gradients) {
     let dprojected = matrix(columns: projected.value.columns)
     let (lse, k, v) = (logSumExp.floats, firstKey, firstValue)
-    let dout = isRounded && dout.dtype == .float32 ? dout.bf16() : dout
     forEachPart { shape, pairs in
       if isRounded {
         let (q, dq) = (projected.value.bf16Words, dprojected.bf16Words)
