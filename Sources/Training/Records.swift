@@ -49,8 +49,8 @@ public struct StepRecord: Sendable, Equatable {
 
 /// Seconds that a rank spends in the exchange during a step, by the place where it may have to wait for others.
 ///
-/// A rank that waits for a slower one communicates no more than that one does. At each place the rank that came last has
-/// waited for nobody, so the least of all ranks at a place is what the exchange itself has cost there.
+/// A rank that waits for a slower one communicates no more than that one does. At each place the rank that came last
+/// has waited for nobody, so the least of all ranks at a place is what the exchange itself has cost there.
 public struct ExchangeSeconds: Sendable, Equatable {
   /// For the rows of embedding tables, before the first pass.
   public var rows = 0.0

@@ -141,6 +141,23 @@ extension RankTests {
       }
     }
 
+    @Test func `the exchange costs what the rank that waits least spends at each place, and no more than the step`()
+      throws
+    {
+      let records = try records(trainer(configuration(), count: 13, on: world), count: 13)
+      for record in records {
+        #expect(record.exchange.all.allSatisfy { $0 >= 0 } && record.exchange.all.reduce(0, +) < record.seconds)
+        #expect(world.size == 1 || record.exchange.gradients > 0)
+      }
+      let exposed = try ExchangeSeconds.exposed(records.map(\.exchange), on: world)
+      let own = records.reduce(0) { $0 + $1.exchange.all.reduce(0, +) }
+      #expect(exposed <= own + 1e-9)
+      // Rank r says that it waited r + 1 seconds at one place and size − r at another: the least of both is 1.
+      var made = ExchangeSeconds()
+      (made.rows, made.weights) = (Double(world.rank + 1), Double(world.size - world.rank))
+      #expect(try ExchangeSeconds.exposed([made, made], on: world) == 4)
+    }
+
     @Test func `a loss that is not finite ends the step on all ranks alike, weights untouched`() throws {
       let trainer = try trainer(configuration(), count: 13, on: world)
       trainer.student.weightTable.last!.tensor.fill(.nan)
