@@ -79,10 +79,16 @@ public final class Parameter {
     self.isFactor = isFactor
   }
 
-  /// Whether a pass of this precision reads it rounded to bf16: by its shape alone, as `Tape.linear` decides.
-  public func isRounded(in precision: Precision) -> Bool {
-    precision == .bf16 && isFactor && min(value.rows, value.columns) >= 16
+  /// Whether products in a pass of this precision read it rounded to bf16.
+  ///
+  /// By its shape alone, small ones staying as they are: the rows of a rank's batch must not decide how a product is
+  /// rounded.
+  func isRoundedFactor(in precision: Precision) -> Bool {
+    precision == .bf16 && min(value.rows, value.columns) >= 16
   }
+
+  /// Whether a pass of this precision reads it rounded to bf16, and in no other way.
+  public func isRounded(in precision: Precision) -> Bool { isFactor && isRoundedFactor(in: precision) }
 
   /// The number of elements.
   public var count: Int { value.count }

@@ -20,9 +20,8 @@ public protocol Model: AnyObject {
   /// Floating point operations of the matrix products, those of attention included, of a forward pass over examples of
   /// these lengths: 2·m·n·k for each product [m, k]·[k, n].
   ///
-  /// What is not a product (norms, softmax, lookups) does not count, nor does padding: it is the arithmetic of the
-  /// family's definition over all tokens, whatever an implementation adds to it or knows how to leave out. A backward
-  /// pass has twice as much.
+  /// What is not a product (norms, softmax, lookups) does not count, nor does padding, nor what the family's definition
+  /// has and its model knows how to leave out. A backward pass has twice as much.
   func forwardFLOPs(lengths: [Int]) -> Double
 }
 

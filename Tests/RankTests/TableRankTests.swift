@@ -21,7 +21,7 @@ private final class WithoutLookups: Model {
   var parameters: [Parameter] { model.parameters }
   var weightTable: [WeightBinding] { model.weightTable }
   var classCount: Int { model.classCount }
-  func initialize(seed: UInt64) { model.initialize(seed: seed) }
+  func initialize(_ parameter: Parameter, seed: UInt64) { model.initialize(parameter, seed: seed) }
   func forwardFLOPs(lengths: [Int]) -> Double { model.forwardFLOPs(lengths: lengths) }
   func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput { model.forward(batch, context) }
 }

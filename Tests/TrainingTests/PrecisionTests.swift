@@ -59,10 +59,12 @@ import Testing
         model.logits(data.batch($0), precision: .bf16)
       }
       #expect(evaluated.loss == expected.loss && evaluated.confusion == expected.confusion)
-      // The loss of the next step is that of these logits, but for GELU inside the product.
+      // The loss of the next step is that of these logits, but for what training rounds and inference does not, GELU's
+      // input; a step moves the loss by several times as much.
       let next = try trainer.step(step, batch: batch, epoch: 0)
       let hard = fresh.crossEntropySum(data.batch(batch).labels) / 16
-      #expect(abs(next.crossEntropy - hard) < 1e-3 * hard && next.crossEntropy != record.crossEntropy)
+      let (off, moved) = (abs(next.crossEntropy - hard), abs(next.crossEntropy - record.crossEntropy))
+      #expect(off < 5e-3 * hard && moved > 3 * off, "\(record.crossEntropy) → \(next.crossEntropy), by logits \(hard)")
     }
   }
 }

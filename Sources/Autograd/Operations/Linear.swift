@@ -17,7 +17,7 @@ extension Tape {
     precondition(
       x.value.columns == weight.value.columns && (bias?.count ?? weight.value.rows) == weight.value.rows,
       "linear of \(x.shape) with weight \(weight.shape) and bias \(bias.map { "\($0.shape)" } ?? "none")")
-    if rounds(weight) { return roundedLinear(x, weight: weight, bias: bias, wide: wide) }
+    if weight.isRoundedFactor(in: precision) { return roundedLinear(x, weight: weight, bias: bias, wide: wide) }
     let input = x.value.converted(to: .float32)
     let y = Tensor(uninitialized: [input.rows, weight.value.rows])
     if hasIndependentRows {
@@ -31,13 +31,10 @@ extension Tape {
 
   /// f(x·Wᵀ + b), `linear` and then `activation`; in inference in bf16 the two are one product.
   public func linear(_ x: Variable, weight: Parameter, bias: Parameter?, activation kind: Activation) -> Variable {
-    guard !isRecording, rounds(weight) else { return activation(kind, linear(x, weight: weight, bias: bias)) }
+    guard !isRecording, weight.isRoundedFactor(in: precision) else {
+      return activation(kind, linear(x, weight: weight, bias: bias))
+    }
     return roundedLinear(x, weight: weight, bias: bias, activation: kind.kernel)
-  }
-
-  /// By the weight's shape alone: the rows of a rank's batch must not decide how a product is rounded.
-  private func rounds(_ weight: Parameter) -> Bool {
-    precision == .bf16 && min(weight.value.rows, weight.value.columns) >= 16
   }
 
   private func roundedLinear(
