@@ -77,6 +77,27 @@ import Testing
     #expect(shared.array.allSatisfy { $0 == 1 })
   }
 
+  @Test func `what lies in the padding behind the rows reaches no gradient`() {
+    let weight = trainedParameter("w", [32, 48], seed: 1)
+    func gradient(padding: UInt16) -> [Float] {
+      weight.gradient!.fill(0)
+      func matrix(_ columns: Int, seed: UInt64) -> Tensor {
+        let matrix = Tensor.bf16(uninitializedRows: 5, columns: columns)
+        let padded = matrix.withPaddedRows()
+        #expect(padded.rows == 16 && padded.storage === matrix.storage)
+        padded.bf16Words.update(repeating: padding, count: padded.count)
+        matrix.bf16Words.update(from: randomTensor([5, columns], seed: seed).bf16().bf16Words, count: matrix.count)
+        return matrix
+      }
+      let tape = Tape(recording: true, precision: .bf16)
+      let y = tape.linear(tape.leaf(matrix(48, seed: 2)), weight: weight, bias: nil)
+      tape.backward(from: tape.record(Tensor([1], []), from: [y], Given(y: y.place, gradient: matrix(32, seed: 3))))
+      return weight.gradient!.array
+    }
+    let clean = gradient(padding: 0)
+    #expect(clean.contains { $0 != 0 } && gradient(padding: 0x7fc0) == clean)
+  }
+
   @Test func `logits are float32, whatever was before`() {
     let weight = trainedParameter("w", [40, 48], seed: 1)
     let tape = Tape(recording: true, precision: .bf16)
@@ -104,4 +125,12 @@ import Testing
     #expect(rounded[0].dtype == .bfloat16 && rounded[0].array == exact[0].bf16().array)
     #expect(rounded[1].array == exact[1].array && rounded[2].array == exact[2].array)
   }
+}
+
+/// A loss whose gradient is a given tensor.
+private struct Given: Operation {
+  let y: VariablePlace
+  let gradient: Tensor
+
+  func backward(_ dy: Tensor, _ gradients: inout Gradients) { gradients.add(gradient, to: y) }
 }
