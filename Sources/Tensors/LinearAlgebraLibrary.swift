@@ -62,6 +62,8 @@ public enum LinearAlgebraLibrary {
     guard wish != "keep", let wanted = wish ?? betterCoreType else { return }
     setenv("OPENBLAS_CORETYPE", wanted, 1)
     setenv(mark, "1", 1)
+    // By itself an OpenMP thread spins for milliseconds before it sleeps: too long where others wait for its core.
+    if getenv("OMP_WAIT_POLICY") == nil { setenv("GOMP_SPINCOUNT", "1000", 0) }
     var arguments: [UnsafeMutablePointer<CChar>?] = CommandLine.arguments.map { strdup($0) }
     arguments.append(nil)
     // The restart is an optimisation: where it fails the program goes on, right but slower.
