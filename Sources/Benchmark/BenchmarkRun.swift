@@ -104,7 +104,7 @@ public enum BenchmarkRun {
     // One copy for each node, as in training.
     let frozen = try FrozenModel(
       BenchmarkWork.configuration(work.teacher), from: .random, seed: 1, precision: options.precision)
-    let remark = try NodeWeights.load(frozen, on: communicator)
+    let remark = try load(frozen, on: communicator)
     let resident = ResidentTeacher(
       name: "teacher", frozen: frozen, train: data, validation: data, precision: options.precision) { _ in remark }
     // One epoch times the teacher in each step; with more, its signals are kept as in training, in memory alone.
@@ -122,6 +122,22 @@ public enum BenchmarkRun {
     return Trainer(
       configuration, student: try BenchmarkWork.model(work.student, seed: 2), teacher: teacher, train: data,
       on: communicator)
+  }
+
+  /// As training with a cache does: one rank of each node writes a file and all map it; here it has no name afterwards.
+  private static func load(_ frozen: FrozenModel, on communicator: any Communicator) throws -> String? {
+    let node = try communicator.splitByNode()
+    var name = Array((NSTemporaryDirectory() + "/retort-bench-XXXXXX").utf8CString)
+    let made = node.isFirst && mkdtemp(&name) != nil
+    let root = try node.broadcast(
+      text: made ? String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) : "")
+    if root.isEmpty { return try NodeWeights.load(frozen, on: communicator) }
+    let kept = try? KeptWeights(root: root, key: Digest.of(frozen.form), limit: .max)
+    let remark = kept.flatMap { $0.load(frozen) }
+    // The mapping outlives the name.
+    try node.barrier()
+    if node.isFirst { try? FileManager.default.removeItem(atPath: root) }
+    return kept == nil ? try NodeWeights.load(frozen, on: communicator) : remark
   }
 
   private static func figures(

@@ -36,7 +36,10 @@ struct MatchedWeights {
   func fill(_ parameter: Parameter) {
     let parts = bindings[ObjectIdentifier(parameter)] ?? []
     if parts.isEmpty || !parts.allSatisfy({ stored[$0.name] != nil }) { model.initialize(parameter, seed: seed) }
-    for part in parts { stored[part.name]?.copyFloats(into: part.tensor.floats) }
+    for part in parts {
+      stored[part.name]?.copyFloats(into: part.tensor.floats)
+      stored[part.name]?.letGo()
+    }
   }
 
   /// Reads what is stored with the model and not trained.

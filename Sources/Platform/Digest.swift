@@ -44,7 +44,11 @@ public final class Digest {
   public static func ofFile(_ path: String) throws -> String {
     let file = try MappedFile(path)
     let digest = Digest()
-    digest.update(file.bytes)
+    for start in stride(from: 0, to: file.bytes.count, by: 1 << 24) {
+      let piece = UnsafeRawBufferPointer(rebasing: file.bytes[start..<min(file.bytes.count, start + 1 << 24)])
+      digest.update(piece)
+      MappedPages.letGo(piece)
+    }
     return digest.finish()
   }
 

@@ -50,6 +50,9 @@ public struct StoredTensor: @unchecked Sendable {
     convertToFloats(destination, from: start + range.lowerBound * dtype.size, dtype: dtype, count: range.count)
   }
 
+  /// Lets the bytes go from this process's memory once they are converted; the file keeps them.
+  package func letGo() { if owner is MappedFile { MappedPages.letGo(bytes) } }
+
   /// All elements as 32-bit floats, row-major.
   public func floats() -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { buffer, initialized in

@@ -10,6 +10,8 @@ public final class Storage: @unchecked Sendable {
   public let address: UnsafeMutableRawPointer
   /// Usable bytes.
   public let capacity: Int
+  /// Whether it is a shared mapping of a file, whose pages `Tensor.letGo` gives back between two uses.
+  public let isLetGo: Bool
   private let isPooled: Bool
   private let owner: AnyObject?
 
@@ -18,12 +20,16 @@ public final class Storage: @unchecked Sendable {
     capacity = StoragePool.rounded(bytes)
     address = StoragePool.take(capacity)
     isPooled = true
+    isLetGo = false
     owner = nil
   }
 
   /// Memory of somebody else's (a mapped file, say), which `owner` keeps alive.
-  public init(borrowing address: UnsafeMutableRawPointer, bytes: Int, owner: AnyObject?) {
+  ///
+  /// - Parameter isLetGo: see the property; for shared mappings of files alone.
+  public init(borrowing address: UnsafeMutableRawPointer, bytes: Int, owner: AnyObject?, isLetGo: Bool = false) {
     self.address = address
+    self.isLetGo = isLetGo
     capacity = bytes
     isPooled = false
     self.owner = owner

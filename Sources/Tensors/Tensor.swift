@@ -1,4 +1,5 @@
 import CKernels
+import Platform
 
 #if canImport(Glibc)
   import Glibc
@@ -120,6 +121,20 @@ public struct Tensor: @unchecked Sendable {
       element >= 0 && element + shape.count <= count && layout == .rows,
       "slice \(shape) at \(element) of \(layout) \(self.shape)")
     return Tensor(storage: storage, byteOffset: byteOffset + element * dtype.size, shape: shape, dtype: dtype)
+  }
+
+  /// The bytes of the elements, in place; valid while the tensor is held.
+  public var bytes: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: storage.address + byteOffset, count: count * dtype.size)
+  }
+
+  /// Runs `body` with the tensor's pages in memory, and lets them go afterwards: for the large weights of a mapped
+  /// file, of which only those in use then count as this process's memory. Other tensors are as they are.
+  public func whileInMemory(_ body: () -> Void) {
+    guard storage.isLetGo else { return body() }
+    MappedPages.bring(bytes)
+    body()
+    MappedPages.letGo(bytes)
   }
 
   /// Sets every element, in place: all tensors on this memory see it.

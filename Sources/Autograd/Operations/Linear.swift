@@ -21,7 +21,7 @@ extension Tape {
     let input = x.value.converted(to: .float32)
     let y = Tensor(uninitialized: [input.rows, weight.value.rows])
     if hasIndependentRows {
-      rowProduct(input, weight.value, into: y)
+      weight.value.whileInMemory { rowProduct(input, weight.value, into: y) }
     } else {
       matrixMultiply(input, weight.value, transposeB: true, into: y)
     }
@@ -44,13 +44,15 @@ extension Tape {
     let padded = Tensor(uninitialized: [operand.rows, copy.rows], wide ? .float32 : .bfloat16)
     if hasIndependentRows && Precision.native != .bf16 {
       let sums = wide ? padded : Tensor(uninitialized: padded.shape)
-      rowProduct(operand, copy, into: sums)
+      copy.whileInMemory { rowProduct(operand, copy, into: sums) }
       if let bias { rtk_add_bias(sums.floats, bias.value.floats, sums.rows, sums.columns) }
       if let activation { rtk_activation_forward(activation, sums.floats, sums.floats, sums.count) }
       if !wide { rtk_f32_to_bf16(padded.bf16Words, sums.floats, sums.count) }
     } else {
       // oneDNN's own bf16 products treat every row alike, whatever stands beside it.
-      affineProduct(operand, copy, bias: bias?.value, activation: activation, into: padded)
+      copy.whileInMemory {
+        affineProduct(operand, copy, bias: bias?.value, activation: activation, into: padded)
+      }
     }
     return record(
       padded.rows(0..<x.value.rows), from: [x],
