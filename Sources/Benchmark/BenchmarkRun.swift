@@ -44,10 +44,13 @@ public enum BenchmarkRun {
     let before = try ArithmeticLimit.measure(options.precision, on: communicator)
     let clock = ContinuousClock()
     var (times, records): ([Double], [StepRecord]) = ([], [])
-    var step = 0
+    var (step, growths) = (0, 0)
     Trace.beginTraining()
-    for (index, batch) in plan.order(options).enumerated() {
+    let order = plan.order(options)
+    for (index, batch) in order.enumerated() {
       try communicator.barrier()
+      // Of the last pass over the steps: every shape has been met by then, unless there is one pass alone.
+      if index == order.count - options.steps { growths = StoragePool.systemAllocations }
       let start = clock.now
       step += 1
       let record = try trainer.step(step, batch: batch, epoch: 0)
@@ -64,6 +67,7 @@ public enum BenchmarkRun {
     let teacherBytes = trainer.teacherParameterCount * (options.precision == .bf16 ? 2 : 4)
     let exposed = try ExchangeSeconds.exposed(records.map(\.exchange), on: communicator)
     line["communication_share"] = .double((1e4 * exposed / times.reduce(0, +)).rounded() / 1e4)
+    line["pool_growths"] = .int(StoragePool.systemAllocations - growths)
     line["teacher_mib"] = .double((Double(teacherBytes) / Double(1 << 20)).rounded())
     return .object(line)
   }

@@ -30,6 +30,7 @@ typedef struct {
 RTK_INLINE mask_row row_of_mask(mask_walk *walk, size_t r, size_t C) {
   const rtk_dropout_mask *mask = walk->mask;
   if (!mask) return (mask_row){0};
+  r += mask->first;
   while (r >= (size_t)mask->offsets[walk->b + 1]) walk->b++;
   return (mask_row){(uint32_t)((r - (size_t)mask->offsets[walk->b]) * C), mask->keys[2 * walk->b],
                     mask->keys[2 * walk->b + 1]};

@@ -93,7 +93,7 @@ extension KernelTests {
     guard let p else { return body(nil) }
     return Self.offsets.withUnsafeBufferPointer { offsets in
       Self.keys.withUnsafeBufferPointer { keys in
-        var mask = rtk_dropout_mask(offsets: offsets.baseAddress, keys: keys.baseAddress, B: 4, p: p)
+        var mask = rtk_dropout_mask(offsets: offsets.baseAddress, keys: keys.baseAddress, B: 4, p: p, first: 0)
         return body(&mask)
       }
     }
@@ -154,6 +154,35 @@ extension KernelTests {
         expectClose(widened(y), expected.y, absolute: 1e-4, relative: 0x1p-8, "\(name), \(columns)")
         expectClose(rstd, expected.rstd, absolute: 0, relative: 1e-4, "\(name), \(columns)")
       }
+    }
+  }
+
+  @Test func `a norm with dropout in two parts of the rows is that of all of them`() {
+    onEverySet { name in
+      var numbers = Numbers(46)
+      let (rows, columns) = (11, 40)
+      let x = pair(&numbers, rows * columns)
+      let (gamma, beta) = (numbers.floats(columns), numbers.floats(columns))
+      var (whole, parts) = (x.words, x.words)
+      var mean = [Float](repeating: 0, count: rows)
+      var rstd = mean
+      withMask(0.4) { mask in
+        rtk_bf16_layer_norm_forward(
+          &whole, nil, &mean, &rstd, x.words, mask, nil, gamma, beta, rows, columns, 1e-5)
+        for part in [0..<7, 7..<11] {
+          guard var mask = mask?.pointee else { continue }
+          mask.first = part.lowerBound
+          let at = part.lowerBound * columns
+          parts.withUnsafeMutableBufferPointer { y in
+            x.words.withUnsafeBufferPointer { x in
+              rtk_bf16_layer_norm_forward(
+                y.baseAddress! + at, nil, &mean, &rstd, x.baseAddress! + at, &mask, nil, gamma, beta, part.count,
+                columns, 1e-5)
+            }
+          }
+        }
+      }
+      #expect(parts == whole, "\(name)")
     }
   }
 

@@ -44,12 +44,17 @@ extension Tape {
     let (input, function) = (x.value, kind.kernel)
     guard input.dtype == .bfloat16 else {
       let y = Tensor(uninitialized: x.shape)
-      rtk_activation_forward(function, y.floats, input.floats, y.count)
+      ThreadTeam.split(y.count, unit: 64, cost: 2) { part in
+        rtk_activation_forward(function, y.floats + part.lowerBound, input.floats + part.lowerBound, part.count)
+      }
       return record(y, from: [x], ActivationOperation(kind: kind, x: x))
     }
     let make: @Sendable () -> Tensor = {
       let y = Tensor.bf16(uninitializedRows: input.rows, columns: input.columns)
-      rtk_bf16_activation_forward(function, y.bf16Words, input.bf16Words, y.count)
+      ThreadTeam.split(y.count, unit: 64, cost: 2) { part in
+        let first = part.lowerBound
+        rtk_bf16_activation_forward(function, y.bf16Words + first, input.bf16Words + first, part.count)
+      }
       return y
     }
     return record(make(), from: [x], again: make, ActivationOperation(kind: kind, x: x))
@@ -63,11 +68,16 @@ struct ActivationOperation: Operation {
   // dx = dy · f′(x)
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
     let dx = Tensor.matrix(uninitializedRows: x.value.rows, columns: x.value.columns, x.value.dtype)
-    if dx.dtype == .bfloat16 {
-      rtk_bf16_activation_backward(kind.kernel, dx.bf16Words, dy.bf16Words, x.value.bf16Words, dx.count)
-    } else {
-      rtk_activation_backward(kind.kernel, dx.floats, dy.floats, x.value.floats, dx.count)
+    let x = x.value
+    ThreadTeam.split(dx.count, unit: 64, cost: 3) { part in
+      let (i, count) = (part.lowerBound, part.count)
+      if dx.dtype == .bfloat16 {
+        rtk_bf16_activation_backward(
+          kind.kernel, dx.bf16Words + i, dy.bf16Words + i, x.bf16Words + i, count)
+      } else {
+        rtk_activation_backward(kind.kernel, dx.floats + i, dy.floats + i, x.floats + i, count)
+      }
     }
-    gradients.add(dx, to: x)
+    gradients.add(dx, to: self.x)
   }
 }

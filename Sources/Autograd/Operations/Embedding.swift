@@ -19,19 +19,22 @@ extension Tape {
     // A table narrower than a rounded layer reads feeds one that stays in float32.
     let rounds = precision == .bf16 && columns >= 16
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, rounds ? .bfloat16 : .float32)
-    // In bf16 some rows at a time are summed where they stay in the cache, then rounded.
-    let block = rounds ? min(rows, 32) : rows
-    let sums = rounds ? Tensor(uninitialized: [block, columns]) : y
-    for start in stride(from: 0, to: rows, by: max(1, block)) {
-      let count = min(block, rows - start)
-      if let base { sums.rows(0..<count).update(from: base.value.rows(start..<start + count).converted(to: .float32)) }
-      for (index, table) in tables.enumerated() {
-        ids[index].withUnsafeBufferPointer { ids in
-          let gather = index == 0 && base == nil ? rtk_gather_rows : rtk_gather_rows_add
-          gather(sums.floats, table.value.floats, ids.baseAddress! + start, count, columns)
+    ThreadTeam.split(rows, unit: 32, cost: 2 * columns * tables.count) { part in
+      // In bf16 some rows at a time are summed where they stay in the cache, then rounded.
+      let block = rounds ? min(part.count, 32) : part.count
+      let sums = rounds ? Tensor(uninitialized: [block, columns]) : y.rows(part)
+      for start in stride(from: part.lowerBound, to: part.upperBound, by: block) {
+        let rows = start..<min(start + block, part.upperBound)
+        let target = sums.rows(0..<rows.count)
+        if let base { target.update(from: base.value.rows(rows).converted(to: .float32)) }
+        for (index, table) in tables.enumerated() {
+          ids[index].withUnsafeBufferPointer { ids in
+            let gather = index == 0 && base == nil ? rtk_gather_rows : rtk_gather_rows_add
+            gather(target.floats, table.value.floats, ids.baseAddress! + start, rows.count, columns)
+          }
         }
+        if rounds { rtk_f32_to_bf16(y.bf16Words + start * columns, target.floats, target.count) }
       }
-      if rounds { rtk_f32_to_bf16(y.bf16Words + start * columns, sums.floats, count * columns) }
     }
     return record(y, from: base.map { [$0] } ?? [], EmbeddingOperation(base: base, tables: tables, ids: ids))
   }

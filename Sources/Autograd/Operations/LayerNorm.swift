@@ -62,19 +62,25 @@ extension Tape {
     // What the backward pass needs; in inference the sum stays in the cache, and is not rounded.
     let isSum = isRecording && (dropout != nil || residual != nil)
     let sum = isSum ? Tensor.bf16(uninitializedRows: rows, columns: columns) : input
-    withOptionalMask(dropout) { mask in
-      rtk_bf16_layer_norm_forward(
-        y.bf16Words, isSum ? sum.bf16Words : nil, mean, rstd, input.bf16Words, mask, added?.bf16Words,
-        gamma.value.floats, beta.value.floats, rows, columns, epsilon)
-    }
     let (scale, shift) = (gamma.value, beta.value)
+    ThreadTeam.split(rows, cost: 2 * columns) { part in
+      let (r, at) = (part.lowerBound, part.lowerBound * columns)
+      withOptionalMask(dropout, from: r) { mask in
+        rtk_bf16_layer_norm_forward(
+          y.bf16Words + at, isSum ? sum.bf16Words + at : nil, mean + r, rstd + r, input.bf16Words + at, mask,
+          added.map { $0.bf16Words + at }, scale.floats, shift.floats, part.count, columns, epsilon)
+      }
+    }
     return record(
       y, from: [x] + (residual.map { [$0] } ?? []),
       again: {
         let y = Tensor.bf16(uninitializedRows: rows, columns: columns)
-        rtk_bf16_layer_norm_again(
-          y.bf16Words, sum.bf16Words, statistics.floats, statistics.floats + rows, scale.floats, shift.floats, rows,
-          columns)
+        ThreadTeam.split(rows, cost: columns) { part in
+          let (r, at) = (part.lowerBound, part.lowerBound * columns)
+          rtk_bf16_layer_norm_again(
+            y.bf16Words + at, sum.bf16Words + at, statistics.floats + r, statistics.floats + rows + r, scale.floats,
+            shift.floats, part.count, columns)
+        }
         return y
       },
       RoundedLayerNormOperation(
@@ -136,13 +142,16 @@ struct RoundedLayerNormOperation: Operation {
   }
 }
 
-/// The mask as a kernel takes it, null where nothing is dropped.
-private func withOptionalMask(_ mask: DropoutMask?, _ body: (UnsafePointer<rtk_dropout_mask>?) -> Void) {
+/// The mask as a kernel takes it for the rows from `first` on, null where nothing is dropped.
+private func withOptionalMask(
+  _ mask: DropoutMask?, from first: Int = 0, _ body: (UnsafePointer<rtk_dropout_mask>?) -> Void
+) {
   guard let mask else { return body(nil) }
   mask.offsets.withUnsafeBufferPointer { offsets in
     mask.keys.withUnsafeBufferPointer { keys in
       var kernel = rtk_dropout_mask(
-        offsets: offsets.baseAddress, keys: keys.baseAddress, B: offsets.count - 1, p: mask.probability)
+        offsets: offsets.baseAddress, keys: keys.baseAddress, B: offsets.count - 1, p: mask.probability,
+        first: first)
       body(&kernel)
     }
   }

@@ -105,6 +105,7 @@ typedef struct {
   const uint32_t *keys;    // [B, 2]
   size_t B;
   float p;
+  size_t first;            // the row of the sequences that is row 0 of the call
 } rtk_dropout_mask;
 
 // s = dropout(x) + residual; y = gamma * (s - mean) / sqrt(var + eps) + beta. mask, residual and sum may be null; sum

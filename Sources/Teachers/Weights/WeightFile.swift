@@ -98,7 +98,9 @@ enum WeightFile {
     let zeros = [UInt8](repeating: 0, count: 4 << 20)
     var written = 0
     while written < size {
-      let count = zeros.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, min($0.count, size - written), off_t(written)) }
+      let count = zeros.withUnsafeBytes {
+        pwrite(descriptor, $0.baseAddress, min($0.count, size - written), off_t(written))
+      }
       if count < 0, errno == EINTR { continue }
       if count <= 0 { return false }
       written += count
@@ -136,7 +138,9 @@ enum WeightFile {
     var (a, b, c, d): (UInt64, UInt64, UInt64, UInt64) = (1, 2, 3, 4)
     var (e, f, g, h): (UInt64, UInt64, UInt64, UInt64) = (5, 6, 7, 8)
     for place in stride(from: 0, to: bytes / 8, by: 8) {
-      if place % piece == 0, place > 0 { MappedPages.letGo(.init(start: start + 8 * (place - piece), count: 8 * piece)) }
+      if place % piece == 0, place > 0 {
+        MappedPages.letGo(UnsafeRawBufferPointer(start: start + 8 * (place - piece), count: 8 * piece))
+      }
       a = (a ^ words[place]) &* prime
       b = (b ^ words[place + 1]) &* prime
       c = (c ^ words[place + 2]) &* prime
