@@ -11,13 +11,13 @@ struct TokenizerJSON {
     if root.members == nil { throw refusal("is not a JSON object") }
   }
 
-  private func refusal(
+  func refusal(
     _ what: String, in section: String? = nil, remedy: String = "take the file from the model's source again"
   ) -> RetortError {
     RetortError(.input, what, at: section.map { "\(path), \($0)" } ?? path, remedy: remedy)
   }
 
-  private func unsupported(_ type: String, in section: String, known: String) -> RetortError {
+  func unsupported(_ type: String, in section: String, known: String) -> RetortError {
     refusal(
       "\(quoted(type)) is not supported there", in: section,
       remedy: "this version knows \(known); use a model with such a tokenizer, or data that is tokenised already")
@@ -27,7 +27,7 @@ struct TokenizerJSON {
   func tokenizer(overrides: TokenizerSettings = TokenizerSettings()) throws -> any Tokenizer {
     // A padding section is left out on purpose: nothing is ever padded here. So is a truncation section:
     // the caller's length rules.
-    let model = try wordPiece()
+    let model = try model()
     let added = try addedTokens(model.vocabulary)
     return PipelineTokenizer(
       addedTokens: added, normalizer: try normalizer(overrides), preTokenizer: try preTokenizer(), model: model,
@@ -37,14 +37,16 @@ struct TokenizerJSON {
 
   // MARK: Model
 
-  private func wordPiece() throws -> WordPieceModel {
+  private func model() throws -> any SubwordModel {
     guard let model = root["model"], model.members != nil else {
       throw refusal("has no model section", remedy: "a tokenizer.json with model, vocabulary and all is needed")
     }
     guard let entries = model["vocab"] else { throw refusal("has no vocabulary", in: "model.vocab") }
     // Old files do not name the type; a word prefix is then what tells WordPiece from BPE, which has merges.
     let type = model["type"]?.string ?? (model["merges"] == nil ? "WordPiece" : "BPE")
-    guard type == "WordPiece" else { throw unsupported(type, in: "model.type", known: "WordPiece") }
+    guard ["WordPiece", "BPE"].contains(type) else {
+      throw unsupported(type, in: "model.type", known: "WordPiece and BPE")
+    }
     guard let members = entries.members else { throw refusal("is not an object of tokens and ids", in: "model.vocab") }
     var list: [(token: String, id: Int)] = []
     list.reserveCapacity(members.count)
@@ -52,10 +54,15 @@ struct TokenizerJSON {
       guard let id = id.int else { throw refusal("the id of \(quoted(token)) is not an integer", in: "model.vocab") }
       list.append((token, id))
     }
+    let vocabulary = try Vocabulary(list, at: "\(path), model.vocab")
+    return type == "BPE" ? try bytePairs(model, vocabulary) : try wordPiece(model, vocabulary)
+  }
+
+  private func wordPiece(_ model: OrderedJSON, _ vocabulary: Vocabulary) throws -> WordPieceModel {
     let length = model["max_input_chars_per_word"]?.int ?? 100
     guard length > 0 else { throw refusal("is \(length)", in: "model.max_input_chars_per_word") }
     return try WordPieceModel(
-      vocabulary: Vocabulary(list, at: "\(path), model.vocab"), unknownToken: model["unk_token"]?.string ?? "[UNK]",
+      vocabulary: vocabulary, unknownToken: model["unk_token"]?.string ?? "[UNK]",
       continuationPrefix: model["continuing_subword_prefix"]?.string ?? "##", maximumWordLength: length,
       at: "\(path), model.unk_token")
   }
@@ -79,15 +86,19 @@ struct TokenizerJSON {
 
   // MARK: Other sections
 
-  private func type(of section: String) throws -> (type: String, OrderedJSON)? {
+  func type(of section: String) throws -> (type: String, OrderedJSON)? {
     guard let value = root[section] else { return nil }
+    return (try type(of: value, in: section), value)
+  }
+
+  func type(of value: OrderedJSON, in section: String) throws -> String {
     guard let type = value["type"]?.string else { throw refusal("has no type", in: section) }
-    return (type, value)
+    return type
   }
 
   private func normalizer(_ overrides: TokenizerSettings) throws -> (any Normalizer)? {
     guard let (type, section) = try type(of: "normalizer") else { return nil }
-    guard type == "BertNormalizer" else { throw unsupported(type, in: "normalizer", known: "BertNormalizer") }
+    guard type == "BertNormalizer" else { return try normalizer(section, in: "normalizer") }
     let overrides = overrides.usesFileAlone ? TokenizerSettings() : overrides
     return BERTNormalizer(
       cleansText: section["clean_text"]?.bool ?? true,
@@ -96,33 +107,37 @@ struct TokenizerJSON {
       lowercases: overrides.lowercases ?? section["lowercase"]?.bool ?? true)
   }
 
-  private func preTokenizer() throws -> (any PreTokenizer)? {
-    guard let (type, _) = try type(of: "pre_tokenizer") else { return nil }
-    guard type == "BertPreTokenizer" else { throw unsupported(type, in: "pre_tokenizer", known: "BertPreTokenizer") }
-    return BERTPreTokenizer()
-  }
-
-  private func decoder() throws -> any TokenDecoder {
-    guard let (type, section) = try type(of: "decoder") else { return SpacedDecoder() }
-    guard type == "WordPiece" else { throw unsupported(type, in: "decoder", known: "WordPiece") }
-    return WordPieceDecoder(
-      prefix: section["prefix"]?.string ?? "##", cleansUp: section["cleanup"]?.bool ?? true)
-  }
-
   private func postProcessor(limit: Int) throws -> any PostProcessor {
-    guard let (type, section) = try type(of: "post_processor") else { return TemplatePostProcessor.plain }
+    guard let section = root["post_processor"] else { return TemplatePostProcessor.plain }
+    return try postProcessor(section, limit: limit, in: "post_processor") ?? TemplatePostProcessor.plain
+  }
+
+  /// Nil for one that adds no tokens: byte-level processing concerns places in the text, which nobody asks for here.
+  private func postProcessor(_ section: OrderedJSON, limit: Int, in place: String) throws -> (any PostProcessor)? {
+    let type = try type(of: section, in: place)
+    func id(_ key: String) throws -> Int32 {
+      try specialID(section[key]?.array?.last, limit: limit, in: "\(place).\(key)")
+    }
     switch type {
     case "TemplateProcessing":
       let special = section["special_tokens"]
       return TemplatePostProcessor(
-        single: try template("single", section, special, limit: limit),
-        pair: try template("pair", section, special, limit: limit))
-    case "BertProcessing":
-      func id(_ key: String) throws -> Int32 {
-        try specialID(section[key]?.array?.last, limit: limit, in: "post_processor.\(key)")
+        single: try template("single", section, special, limit: limit, in: place),
+        pair: try template("pair", section, special, limit: limit, in: place))
+    case "BertProcessing": return try TemplatePostProcessor.bert(cls: id("cls"), sep: id("sep"))
+    case "RobertaProcessing": return try TemplatePostProcessor.roberta(cls: id("cls"), sep: id("sep"))
+    case "ByteLevel": return nil
+    case "Sequence":
+      let parts = try (section["processors"]?.array ?? []).compactMap { part in
+        try postProcessor(part, limit: limit, in: "\(place).processors")
       }
-      return try TemplatePostProcessor.bert(cls: id("cls"), sep: id("sep"))
-    default: throw unsupported(type, in: "post_processor", known: "TemplateProcessing and BertProcessing")
+      guard parts.count <= 1 else {
+        throw refusal("has \(parts.count) processors that add tokens, which is not supported", in: place)
+      }
+      return parts.first
+    default:
+      throw unsupported(
+        type, in: place, known: "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel and their Sequence")
     }
   }
 
@@ -134,9 +149,9 @@ struct TokenizerJSON {
   }
 
   private func template(
-    _ name: String, _ section: OrderedJSON, _ special: OrderedJSON?, limit: Int
+    _ name: String, _ section: OrderedJSON, _ special: OrderedJSON?, limit: Int, in place: String
   ) throws -> [TemplatePostProcessor.Part] {
-    let place = "post_processor.\(name)"
+    let place = "\(place).\(name)"
     guard let list = section[name]?.array else { throw refusal("is not a list", in: place) }
     let parts = try list.map { entry -> TemplatePostProcessor.Part in
       guard let (kind, body) = entry.members?.first, let id = body["id"]?.string else {

@@ -24,6 +24,15 @@ protocol Normalizer: Digestible {
 protocol PreTokenizer: Digestible {
   /// Appends the byte range of each word of `text`, in order; bytes outside every range are dropped.
   func split(_ text: UnsafeBufferPointer<UInt8>, into words: inout [Range<Int>])
+
+  /// What is split and encoded in the place of a text; nil for the text itself, as most pre-tokenizers have it.
+  ///
+  /// - Parameter isStart: whether the text is the beginning of what was given to the tokenizer.
+  func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]?
+}
+
+extension PreTokenizer {
+  func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]? { nil }
 }
 
 /// The vocabulary and the rule that cuts a word into its entries.

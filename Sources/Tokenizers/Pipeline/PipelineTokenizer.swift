@@ -76,6 +76,7 @@ extension PipelineTokenizer {
         switch segment {
         case .token(let id): ids.append(id)
         case .text(let range):
+          scratch.isStart = range.lowerBound == 0
           encodeSegment(UnsafeBufferPointer(rebasing: bytes[range]), scratch: &scratch, into: &ids)
         }
       }
@@ -86,35 +87,48 @@ extension PipelineTokenizer {
   private struct Scratch {
     var normalized: [UInt8] = []
     var words: [Range<Int>] = []
+    /// Whether the segment is the beginning of the text.
+    var isStart = false
   }
 
   /// Text between added tokens: normalised, searched for the added tokens that want normalised text, and cut up.
   private func encodeSegment(_ raw: UnsafeBufferPointer<UInt8>, scratch: inout Scratch, into ids: inout [Int32]) {
     guard let normalizer else {
-      return encodeNormalized(raw, words: &scratch.words, into: &ids)
+      return encodeNormalized(raw, isStart: scratch.isStart, words: &scratch.words, into: &ids)
     }
     scratch.normalized.removeAll(keepingCapacity: true)
     normalizer.normalize(raw, into: &scratch.normalized)
-    scratch.normalized.withUnsafeBufferPointer { encodeNormalized($0, words: &scratch.words, into: &ids) }
+    let isStart = scratch.isStart
+    scratch.normalized.withUnsafeBufferPointer {
+      encodeNormalized($0, isStart: isStart, words: &scratch.words, into: &ids)
+    }
   }
 
   private func encodeNormalized(
-    _ text: UnsafeBufferPointer<UInt8>, words: inout [Range<Int>], into ids: inout [Int32]
+    _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, words: inout [Range<Int>], into ids: inout [Int32]
   ) {
     for segment in addedTokens.splitNormalized(text) {
       switch segment {
       case .token(let id): ids.append(id)
       case .text(let range):
         let part = UnsafeBufferPointer(rebasing: text[range])
-        words.removeAll(keepingCapacity: true)
-        if let preTokenizer {
-          preTokenizer.split(part, into: &words)
-        } else if !part.isEmpty {
-          words.append(0..<part.count)
+        if let rewritten = preTokenizer?.rewrite(part, isStart: isStart && range.lowerBound == 0) {
+          rewritten.withUnsafeBufferPointer { encodeWords($0, &words, into: &ids) }
+        } else {
+          encodeWords(part, &words, into: &ids)
         }
-        model.encode(part, words: words, into: &ids)
       }
     }
+  }
+
+  private func encodeWords(_ text: UnsafeBufferPointer<UInt8>, _ words: inout [Range<Int>], into ids: inout [Int32]) {
+    words.removeAll(keepingCapacity: true)
+    if let preTokenizer {
+      preTokenizer.split(text, into: &words)
+    } else if !text.isEmpty {
+      words.append(0..<text.count)
+    }
+    model.encode(text, words: words, into: &ids)
   }
 }
 

@@ -22,6 +22,13 @@ struct TemplatePostProcessor: PostProcessor {
       single: single, pair: single + [.second(typeID: 1), .special(ids: [sep], typeID: 1)])
   }
 
+  /// `<s> A </s>`, and `<s> A </s> </s> B </s>`, all in segment 0.
+  static func roberta(cls: Int32, sep: Int32) -> TemplatePostProcessor {
+    let single: [Part] = [.special(ids: [cls], typeID: 0), .first(typeID: 0), .special(ids: [sep], typeID: 0)]
+    let separator = Part.special(ids: [sep], typeID: 0)
+    return TemplatePostProcessor(single: single, pair: single + [separator, .second(typeID: 0), separator])
+  }
+
   func specialTokenCount(isPair: Bool) -> Int {
     (isPair ? pair : single).reduce(0) { count, part in
       if case .special(let ids, _) = part { count + ids.count } else { count }

@@ -1,0 +1,184 @@
+import Platform
+
+/// Byte pair encoding (Sennrich, Haddow and Birch, 2016): a word starts as its smallest tokens, and neighbours are
+/// joined in the order in which the training of the vocabulary joined them.
+struct BPEModel: SubwordModel {
+  /// What a word is cut into before any merge.
+  enum Units: Sendable, Equatable {
+    /// Bytes, written in the vocabulary by `ByteAlphabet`.
+    case bytes
+    /// Unicode scalars; one that is no token becomes the tokens of its bytes, `<0x00>`…`<0xFF>`, with `byteFallback`,
+    /// and otherwise the unknown token, of which neighbours are one with `fusesUnknown`.
+    case scalars(byteFallback: Bool, unknown: Int32?, fusesUnknown: Bool)
+  }
+
+  let vocabulary: Vocabulary
+  let units: Units
+  /// Whether a word that is a token as a whole needs no merges.
+  let ignoresMerges: Bool
+  private let table: MergeTable
+  private let mergeCount: Int
+  private let mergeDigest: String
+  /// The token of each byte, -1 where there is none: of byte-level vocabularies, or of byte fallback.
+  private let byteTokens: [Int32]
+  /// Whole tokens by their bytes, for `ignoresMerges`.
+  private let wholeWords: ByteTrie?
+  /// Whether no merge reaches across a mark that follows something else, so that text may be cut before such marks.
+  private let isCutAtMarks: Bool
+  /// Words up to this length are merged in place, without memory of their own.
+  private static let shortWord = 48
+
+  /// - Parameter merges: pairs of tokens, the earliest first.
+  /// - Throws: `.input` naming a merge of which a part or the result is no token.
+  init(
+    vocabulary: Vocabulary, merges: [(left: String, right: String)], units: Units, ignoresMerges: Bool,
+    at location: String
+  ) throws {
+    self.vocabulary = vocabulary
+    self.units = units
+    self.ignoresMerges = ignoresMerges
+    var table = MergeTable(capacity: merges.count)
+    let digest = Digest()
+    for (rank, (left, right)) in merges.enumerated() {
+      guard let first = vocabulary.id(of: left), let second = vocabulary.id(of: right),
+        let token = vocabulary.id(of: left + right)
+      else {
+        throw RetortError(
+          .input, "merge \(rank) joins \(quoted(left)) and \(quoted(right)), and they or the result are no tokens",
+          at: location, remedy: "the file is damaged: take it from the model's source again")
+      }
+      table.insert(first, second, rank: rank, token: token)
+      digest.update(UInt64(UInt32(bitPattern: first)) << 32 | UInt64(UInt32(bitPattern: second)))
+    }
+    self.table = table
+    mergeCount = merges.count
+    mergeDigest = digest.finish()
+    byteTokens = (0..<256).map { byte in
+      switch units {
+      case .bytes: vocabulary.id(of: String(ByteAlphabet.scalars[byte])) ?? -1
+      case .scalars: vocabulary.id(of: BPEModel.fallbackToken(UInt8(byte))) ?? -1
+      }
+    }
+    isCutAtMarks =
+      units != .bytes && !ignoresMerges && vocabulary.id(of: MetaspaceMark.text) != nil
+      && merges.allSatisfy { BPEModel.hasMarksInFrontOnly($0.left + $0.right) }
+    wholeWords = ignoresMerges ? BPEModel.wholeWords(vocabulary, units) : nil
+  }
+
+  private static func hasMarksInFrontOnly(_ token: String) -> Bool {
+    let mark = MetaspaceMark.text.unicodeScalars.first
+    return !token.unicodeScalars.drop { $0 == mark }.contains { $0 == mark }
+  }
+
+  /// How a byte is written in a vocabulary with byte fallback.
+  static func fallbackToken(_ byte: UInt8) -> String {
+    let digits = String(byte, radix: 16, uppercase: true)
+    return "<0x" + (digits.count < 2 ? "0" : "") + digits + ">"
+  }
+
+  private static func wholeWords(_ vocabulary: Vocabulary, _ units: Units) -> ByteTrie {
+    guard units == .bytes else { return vocabulary.trie }
+    var trie = ByteTrie(expectedByteCount: 8 * vocabulary.size)
+    for id in 0..<Int32(vocabulary.size) {
+      guard let bytes = vocabulary.token(of: id).flatMap(ByteAlphabet.bytes) else { continue }
+      bytes.withUnsafeBufferPointer { _ = trie.insert($0, value: id) }
+    }
+    return trie
+  }
+
+  func add(to digest: Digest) {
+    digest.update("bpe \(units) \(ignoresMerges) \(mergeCount)")
+    digest.update(mergeDigest)
+    vocabulary.add(to: digest)
+  }
+
+  func encode(_ text: UnsafeBufferPointer<UInt8>, words: [Range<Int>], into ids: inout [Int32]) {
+    table.withLookup { lookup in
+      withUnsafeTemporaryAllocation(of: Int32.self, capacity: BPEModel.shortWord) { tokens in
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: BPEModel.shortWord) { merges in
+          guard let tokens = tokens.baseAddress, let merges = merges.baseAddress else { return }
+          let room = Room(lookup: lookup, tokens: tokens, merges: merges)
+          for word in words {
+            if isCutAtMarks {
+              encodeParts(of: word, in: text, room, into: &ids)
+            } else {
+              encodeWord(text, word, room, into: &ids)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// The merges, and memory for a short word.
+  private struct Room {
+    let lookup: MergeTable.Lookup
+    let tokens: UnsafeMutablePointer<Int32>
+    let merges: UnsafeMutablePointer<UInt64>
+  }
+
+  /// Cut before each mark that follows something else: a text without words costs no more than one with.
+  private func encodeParts(
+    of word: Range<Int>, in text: UnsafeBufferPointer<UInt8>, _ room: Room, into ids: inout [Int32]
+  ) {
+    func isMark(_ index: Int) -> Bool {
+      index >= word.lowerBound && index + 3 <= word.upperBound && text[index] == 0xe2 && text[index + 1] == 0x96
+        && text[index + 2] == 0x81
+    }
+    var start = word.lowerBound
+    for index in word.dropFirst() where text[index] == 0xe2 && isMark(index) && !isMark(index - 3) {
+      encodeWord(text, start..<index, room, into: &ids)
+      start = index
+    }
+    if start < word.upperBound { encodeWord(text, start..<word.upperBound, room, into: &ids) }
+  }
+
+  @inline(__always)
+  private func encodeWord(
+    _ text: UnsafeBufferPointer<UInt8>, _ word: Range<Int>, _ room: Room, into ids: inout [Int32]
+  ) {
+    if let wholeWords, let id = wholeWords.value(of: UnsafeBufferPointer(rebasing: text[word])) {
+      ids.append(id)
+    } else if word.count <= BPEModel.shortWord {
+      var count = 0
+      start(text, word) { token in
+        room.tokens[count] = token
+        count += 1
+      }
+      count = room.lookup.mergeShort(room.tokens, room.merges, count: count)
+      ids.append(contentsOf: UnsafeBufferPointer(start: room.tokens, count: count))
+    } else {
+      var long: [Int32] = []
+      long.reserveCapacity(word.count)
+      start(text, word) { long.append($0) }
+      room.lookup.mergeLong(&long)
+      ids.append(contentsOf: long)
+    }
+  }
+
+  /// Passes the tokens that a word starts as to `add`, at most one for each byte.
+  @inline(__always)
+  private func start(_ text: UnsafeBufferPointer<UInt8>, _ word: Range<Int>, _ add: (Int32) -> Void) {
+    switch units {
+    case .bytes: for index in word where byteTokens[Int(text[index])] >= 0 { add(byteTokens[Int(text[index])]) }
+    case .scalars(let byteFallback, let unknown, let fusesUnknown):
+      var isUnknown = false
+      var index = word.lowerBound
+      while index < word.upperBound {
+        let end = UTF8Text.scalar(at: index, in: text).next
+        let bytes = UnsafeBufferPointer(rebasing: text[index..<end])
+        index = end
+        if let id = vocabulary.trie.value(of: bytes) {
+          add(id)
+          isUnknown = false
+        } else if byteFallback, bytes.allSatisfy({ byteTokens[Int($0)] >= 0 }) {
+          for byte in bytes { add(byteTokens[Int(byte)]) }
+          isUnknown = false
+        } else if let unknown {
+          if !(isUnknown && fusesUnknown) { add(unknown) }
+          isUnknown = true
+        }
+      }
+    }
+  }
+}

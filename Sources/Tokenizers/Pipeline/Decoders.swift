@@ -1,0 +1,105 @@
+/// Turns a list of tokens into another, one of several after each other; what is left is joined.
+protocol DecoderStep: Sendable {
+  func apply(_ tokens: [String]) -> [String]
+}
+
+/// Steps one after the other, and the tokens that come out joined without anything between them.
+struct SteppedDecoder: TokenDecoder {
+  let steps: [any DecoderStep]
+
+  func text(of tokens: [String]) -> String { steps.reduce(tokens) { $1.apply($0) }.joined() }
+}
+
+/// Tokens of a byte-level vocabulary become the bytes they stand for; bytes that are no UTF-8 become U+FFFD.
+struct ByteLevelDecoder: DecoderStep {
+  func apply(_ tokens: [String]) -> [String] {
+    var bytes: [UInt8] = []
+    for token in tokens { bytes += ByteAlphabet.bytes(of: token) ?? Array(token.utf8) }
+    return [String(decoding: bytes, as: UTF8.self)]
+  }
+}
+
+/// One text in the place of another, token by token.
+struct ReplaceDecoder: DecoderStep {
+  let pattern: [UInt8]
+  let replacement: [UInt8]
+
+  func apply(_ tokens: [String]) -> [String] {
+    let replace = ReplaceNormalizer(pattern: .text(pattern), replacement: replacement)
+    return tokens.map { token in
+      var result: [UInt8] = []
+      Array(token.utf8).withUnsafeBufferPointer { replace.normalize($0, into: &result) }
+      return String(decoding: result, as: UTF8.self)
+    }
+  }
+}
+
+/// Runs of byte tokens (`<0xE6>`) become the characters that their bytes spell, or U+FFFD for each byte of a run that
+/// is no UTF-8.
+struct ByteFallbackDecoder: DecoderStep {
+  func apply(_ tokens: [String]) -> [String] {
+    var result: [String] = []
+    var run: [UInt8] = []
+    func flush() {
+      if run.isEmpty { return }
+      if let text = String(validating: run, as: UTF8.self) {
+        result.append(text)
+      } else {
+        result += run.map { _ in "\u{fffd}" }
+      }
+      run = []
+    }
+    for token in tokens {
+      if let byte = ByteFallbackDecoder.byte(of: token) {
+        run.append(byte)
+      } else {
+        flush()
+        result.append(token)
+      }
+    }
+    flush()
+    return result
+  }
+
+  private static func byte(of token: String) -> UInt8? {
+    guard token.utf8.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else { return nil }
+    return UInt8(token.dropFirst(3).dropLast(), radix: 16)
+  }
+}
+
+/// All tokens become one.
+struct FuseDecoder: DecoderStep {
+  func apply(_ tokens: [String]) -> [String] { [tokens.joined()] }
+}
+
+/// Takes up to `start` characters away from the beginning of each token and up to `stop` from its end.
+struct StripDecoder: DecoderStep {
+  let content: Unicode.Scalar
+  let start: Int
+  let stop: Int
+
+  func apply(_ tokens: [String]) -> [String] {
+    tokens.map { token in
+      var scalars = Substring(token).unicodeScalars
+      for _ in 0..<start where scalars.first == content { scalars.removeFirst() }
+      for _ in 0..<stop where scalars.last == content { scalars.removeLast() }
+      return String(scalars)
+    }
+  }
+}
+
+/// Marks become spaces; the one that was put before the text goes.
+struct MetaspaceDecoder: DecoderStep {
+  let mark: Unicode.Scalar
+  let dropsFirst: Bool
+
+  func apply(_ tokens: [String]) -> [String] {
+    tokens.enumerated().map { index, token in
+      var scalars = Substring(token).unicodeScalars
+      if index == 0, dropsFirst, scalars.first == mark { scalars.removeFirst() }
+      var result = String.UnicodeScalarView()
+      for scalar in scalars { result.append(scalar == mark ? " " : scalar) }
+      return String(result)
+    }
+  }
+}
