@@ -13,7 +13,7 @@
 struct Arena {
   /// Bytes to which blocks are rounded and at whose multiples they start: a cache line.
   static let unit = 64
-  /// Bytes by which the readable part grows: a huge page.
+  /// Bytes by which the readable part grows at least: a huge page.
   private static let growth = 1 << 21
 
   private struct Free {
@@ -69,8 +69,11 @@ struct Arena {
   private mutating func extend(_ size: Int) -> UnsafeMutableRawPointer? {
     let end = extent + size
     if end > committed {
-      let wanted = (end + Arena.growth - 1) / Arena.growth * Arena.growth
-      guard wanted <= capacity, mprotect(base + committed, wanted - committed, PROT_READ | PROT_WRITE) == 0
+      // A quarter more than is asked for, since the order in which blocks come back may differ a little from step to
+      // step; it takes no memory until it is written to.
+      let whole = (end + committed / 4 + Arena.growth - 1) / Arena.growth * Arena.growth
+      let wanted = min(whole, capacity)
+      guard end <= wanted, mprotect(base + committed, wanted - committed, PROT_READ | PROT_WRITE) == 0
       else { return nil }
       // Huge pages: fewer address look-ups in GEMM and in the optimizer.
       madvise(base + committed, wanted - committed, MADV_HUGEPAGE)

@@ -63,7 +63,9 @@ import Testing
       // sums before norms and the inputs of GELU. That is worth about a rounding of bf16, 2⁻⁸.
       let next = try trainer.step(step, batch: batch, epoch: 0)
       let hard = fresh.crossEntropySum(data.batch(batch).labels) / 16
-      #expect(abs(next.crossEntropy - hard) < 0x1p-8 * hard && next.crossEntropy != record.crossEntropy)
+      // Kernels without bf16 products add up in another order, and some roundings fall the other way.
+      let (off, moved) = (abs(next.crossEntropy - hard), abs(next.crossEntropy - record.crossEntropy))
+      #expect(off < 0x1p-6 * hard && moved > 2 * off, "\(record.crossEntropy) → \(next.crossEntropy), \(hard)")
     }
   }
 }
