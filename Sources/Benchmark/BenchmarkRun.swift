@@ -135,13 +135,13 @@ public enum BenchmarkRun {
     let made = node.isFirst && mkdtemp(&name) != nil
     let root = try node.broadcast(
       text: made ? String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) : "")
-    if root.isEmpty { return try NodeWeights.load(frozen, on: communicator) }
-    let kept = try? KeptWeights(root: root, key: Digest.of(frozen.form), limit: .max)
-    let remark = kept.flatMap { $0.load(frozen) }
+    defer { if made { try? FileManager.default.removeItem(atPath: root) } }
+    let kept = root.isEmpty ? nil : try? KeptWeights(root: root, key: Digest.of(frozen.form), limit: .max)
+    guard try communicator.all(kept != nil), let kept else { return try NodeWeights.load(frozen, on: communicator) }
+    let remark = kept.load(frozen)
     // The mapping outlives the name.
     try node.barrier()
-    if node.isFirst { try? FileManager.default.removeItem(atPath: root) }
-    return kept == nil ? try NodeWeights.load(frozen, on: communicator) : remark
+    return remark
   }
 
   private static func figures(
