@@ -1,5 +1,6 @@
 import Foundation
 import Platform
+import TestSupport
 import Testing
 
 @testable import Chains
@@ -207,10 +208,11 @@ struct ConfigurationRefusalTests {
         return nil
       } catch { return RetortError.wrap(error) }
     }
-    let missing = refused("/nowhere/chain.yaml")
+    let missing = refused(Shared.nowhere + "/chain.yaml")
     #expect(missing?.kind == .configuration)
     #expect(
-      missing?.description.hasPrefix("/nowhere/chain.yaml: cannot open the file (No such file or directory)") == true)
+      missing?.description.hasPrefix(
+        Shared.nowhere + "/chain.yaml: cannot open the file (No such file or directory)") == true)
     let path = NSTemporaryDirectory() + "/retort-\(UUID().uuidString).yaml"
     try Data([0x61, 0xFF, 0xFE]).write(to: URL(fileURLWithPath: path))
     defer { try? FileManager.default.removeItem(atPath: path) }

@@ -84,7 +84,7 @@ struct ReferenceLocatorTests {
     #expect(tree.short(try locator.locate("d").path) == "cache/models--d/snapshots/r4")
     #expect(tree.short(try locator.locate("org/e").path) == "root/models--org--e/snapshots/r5")
     #expect(try tree.locator(["HOME": home]).locate("org/a").source == .cache(revision: "r1"))
-    let option = tree.locator(["RETORT_MODELS": "/nowhere"], modelsRoot: "../root")
+    let option = tree.locator(["RETORT_MODELS": Shared.nowhere], modelsRoot: "../root")
     #expect(tree.short(try option.locate("org/a").path) == "root/org/a")
   }
 

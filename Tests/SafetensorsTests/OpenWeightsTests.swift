@@ -1,4 +1,5 @@
 import Platform
+import TestSupport
 import Testing
 
 @testable import Safetensors
@@ -40,7 +41,9 @@ struct OpenWeightsTests {
       saying: folder.path, "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
       "pytorch_model.bin.index.json"
     ) { try openWeights(inModelDirectory: folder.path) }
-    expectRefusal(saying: "/nowhere", "no such directory") { try openWeights(inModelDirectory: "/nowhere") }
+    expectRefusal(saying: Shared.nowhere, "no such directory") {
+      try openWeights(inModelDirectory: Shared.nowhere)
+    }
     try shard("m.safetensors", "x", 1)
     expectRefusal(saying: "is a file") { try openWeights(inModelDirectory: folder["m.safetensors"]) }
   }

@@ -11,7 +11,7 @@ enum Python {
 
   static func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path ?? "/nowhere")
+    process.executableURL = URL(fileURLWithPath: path ?? Shared.nowhere)
     process.arguments = arguments
     let pipe = Pipe()
     process.standardOutput = pipe

@@ -1,4 +1,5 @@
 import Platform
+import TestSupport
 import Testing
 
 @testable import Safetensors
@@ -107,7 +108,7 @@ struct HostileSafetensorsTests {
 
   @Test("when it is missing, empty, or shorter than its first eight bytes")
   func tooShort() throws {
-    expectRefusal(saying: "nowhere", "No such file") { try SafetensorsFile("/nowhere/m.safetensors") }
+    expectRefusal(saying: "nowhere", "No such file") { try SafetensorsFile(Shared.nowhere + "/m.safetensors") }
     expectRefusal(saying: "m.safetensors", "8 bytes are missing") { try open([]) }
     expectRefusal(saying: "3 bytes are missing", "has 5") { try open([1, 0, 0, 0, 0]) }
   }

@@ -1,6 +1,7 @@
 import Foundation
 import Platform
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Safetensors
@@ -156,7 +157,7 @@ struct SafetensorsWriterTests {
       _ = try SafetensorsWriter(path, tensors: [TensorDeclaration("a", .float32, [-1])])
     }
     expectRefusal(.checkpoint, saying: "nowhere") {
-      _ = try SafetensorsWriter("/nowhere/m.safetensors", tensors: tensors)
+      _ = try SafetensorsWriter(Shared.nowhere + "/m.safetensors", tensors: tensors)
     }
     #expect(try folder.names.isEmpty)
   }

@@ -27,6 +27,10 @@ public enum Shared {
     return FileManager.default.fileExists(atPath: path) ? path : nil
   }
 
+  /// The path of a directory that does not exist: under a name of its own, since any fixed one may have been made by
+  /// somebody on the machine that runs the tests.
+  public static let nowhere: String = NSTemporaryDirectory() + "/retort-nowhere-\(UUID().uuidString)"
+
   /// A new empty directory that the test should remove.
   public static func temporaryDirectory(_ name: String = "test") throws -> String {
     let path = NSTemporaryDirectory() + "/retort-\(name)-\(UUID().uuidString)"

@@ -185,8 +185,8 @@ import Testing
     #expect(try refusal(replacing: ["post_processor": ["type": "Other"]]).what.contains("Other"))
     #expect(try refusal(replacing: ["decoder": ["type": "CTC"]]).what.contains("CTC"))
     #expect(try refusal(["vocab.json": "{}", "merges.txt": ""]).what.contains("neither tokenizer.json nor vocab.txt"))
-    #expect(throws: RetortError.self) { try loadTokenizer(file: "/nowhere/spiece.model") }
-    #expect(throws: RetortError.self) { try loadTokenizer(file: "/nowhere/vocab.txt") }
+    #expect(throws: RetortError.self) { try loadTokenizer(file: Shared.nowhere + "/spiece.model") }
+    #expect(throws: RetortError.self) { try loadTokenizer(file: Shared.nowhere + "/vocab.txt") }
   }
 
   @Test func `added tokens that contradict the vocabulary or each other are refused`() throws {
