@@ -20,6 +20,9 @@ public struct Batch: Sendable, Equatable {
   public var samples: [Int] = []
   /// Hash of the content of each example, by which signals are cached, [B].
   public var contentHashes: [UInt64] = []
+  /// The token that each token is to predict, −1 where none is: at the end of a document, or inside a prompt that does
+  /// not count; [T], or empty where the data has classes.
+  public var targets: [Int32] = []
   /// Numeric columns, row by row, [B, F]; empty for token data.
   public var features: [Float] = []
   /// F; 0 for token data.
@@ -35,6 +38,9 @@ public struct Batch: Sendable, Equatable {
   public var count: Int { samples.count }
   /// Tokens of each example, [B].
   public var lengths: [Int] { zip(offsets, offsets.dropFirst()).map { Int($1 - $0) } }
+
+  /// The tokens that predict one, in order: the rows of a language model's loss, and of what its teacher says.
+  public var predictedRows: [Int32] { targets.indices.lazy.filter { targets[$0] >= 0 }.map(Int32.init) }
 
   /// T.
   public var tokenCount: Int { tokens.count }

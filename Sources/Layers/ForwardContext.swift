@@ -73,6 +73,25 @@ public final class ForwardContext {
     return ForwardContext(tape: tape, capture: capture)
   }
 
+  /// A block of the model, such as a layer: all that reads the block's weights is inside `body`.
+  ///
+  /// Blocks are numbered as `Model.blocks` has them. What a rank does not have all the time (weights of other ranks,
+  /// activations that are computed again) comes and goes at the borders of blocks.
+  /// - Parameters:
+  ///   - x: the only input of the body through which a gradient flows.
+  ///   - body: may be run again in the backward pass, and so asks the context that it is given and no other.
+  public func block(
+    _ index: Int, _ x: Variable, _ body: @escaping (_ x: Variable, _ context: ForwardContext) -> Variable
+  ) -> Variable { body(x, self) }
+
+  /// A block that reads no variable: the embeddings.
+  public func block(_ index: Int, _ body: () -> Variable) -> Variable { body() }
+
+  /// The sum of a product's parts where several ranks have a slice of a layer each; x itself where one has all.
+  ///
+  /// Wanted behind every product whose inputs are split: attention's output and the second half of a feed-forward part.
+  public func summed(_ x: Variable) -> Variable { x }
+
   /// The next dropout place: its probability and keys, or nil when nothing is dropped there.
   ///
   /// Places are numbered in the order in which the model asks, also when nothing is dropped.

@@ -11,6 +11,9 @@ public protocol Model: AnyObject {
   var weightTable: [WeightBinding] { get }
   /// The tables that a forward pass reads by row and in no other way, so that most of their gradient is zero.
   var lookups: [LookupTable] { get }
+  /// The weights by blocks, in the order of the forward pass: embeddings, each layer, what stands behind them. A tied
+  /// weight is in each block that reads it.
+  var blocks: [[Parameter]] { get }
   /// How many classes the logits have.
   var classCount: Int { get }
   /// Fills a weight with the family's initial distribution, a pure function of the seed and the weight's name.

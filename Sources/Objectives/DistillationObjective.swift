@@ -2,14 +2,8 @@ import Autograd
 import Platform
 import Tensors
 
-/// What a teacher says of a batch: plain tensors, so that no gradient can reach it.
-public struct TeacherSignals: Sendable {
-  /// Logits [B, classes].
-  public let logits: Tensor
-
-  /// Signals of logits [B, classes], before softmax and temperature.
-  public init(logits: Tensor) { self.logits = logits }
-}
+/// What a teacher says of a batch.
+public typealias TeacherSignals = SoftTargets
 
 /// loss = ce_weight · CE(student, labels) + kd_weight · T² · KL(teacher_T ‖ student_T), each a mean over the global
 /// batch.
@@ -57,7 +51,7 @@ public struct DistillationObjective: Sendable, Equatable {
     var soft = 0.0
     if let signals {
       let term = tape.forwardKL(
-        student: logits, teacher: signals.logits, temperature: Float(temperature), denominator: denominator)
+        student: logits, teacher: signals.materialized, temperature: Float(temperature), denominator: denominator)
       soft = term.sum
       if distillationWeight != 0 { terms.append((Float(distillationWeight), term.loss)) }
     }

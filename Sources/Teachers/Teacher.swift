@@ -112,7 +112,7 @@ public final class ResidentTeacher: Teacher {
     let batch = (split == .train ? train : validation).batch(samples)
     computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
     let logits = model.logits(batch, precision: precision, independentRows: true)
-    return TeacherSignals(logits: logits)
+    return .logits(logits)
   }
 
   public func takeRemark() -> String? {

@@ -19,6 +19,7 @@ private final class WithoutLookups: Model {
   private let model: any Model
   init(_ model: any Model) { self.model = model }
   var parameters: [Parameter] { model.parameters }
+  var blocks: [[Parameter]] { model.blocks }
   var weightTable: [WeightBinding] { model.weightTable }
   var classCount: Int { model.classCount }
   func initialize(_ parameter: Parameter, seed: UInt64) { model.initialize(parameter, seed: seed) }

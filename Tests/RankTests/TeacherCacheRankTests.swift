@@ -135,8 +135,8 @@ extension RankTests {
           name: "teacher", model: try TinyTask.model(hidden: 16, layers: 1), train: data, validation: data)
         let cached = CachedTeacher(resident, train: data, validation: data, store: store)
         let samples = Array(0..<Self.count)
-        let plain = try resident.signals(for: samples, in: .train).logits.array
-        for _ in 0..<2 { #expect(try cached.signals(for: samples, in: .train).logits.array == plain) }
+        let plain = try resident.signals(for: samples, in: .train).materialized.array
+        for _ in 0..<2 { #expect(try cached.signals(for: samples, in: .train).materialized.array == plain) }
         #expect(cached.statistics.misses == Self.count && cached.takeRemark()?.contains("not kept on disk") == true)
       }
     }
@@ -147,10 +147,10 @@ extension RankTests {
       let teacher = ResidentTeacher(
         name: "teacher", model: try TinyTask.model(hidden: hidden, layers: 2, seed: 4), train: data, validation: data,
         precision: precision)
-      let all = try teacher.signals(for: Array(0..<Self.count), in: .train).logits.array
+      let all = try teacher.signals(for: Array(0..<Self.count), in: .train).materialized.array
       for sample in 0..<Self.count {
         for batch in [[sample], [(sample + 1) % Self.count, sample], Array(0..<sample % 9) + [sample]] {
-          let logits = try teacher.signals(for: batch, in: .train).logits.array
+          let logits = try teacher.signals(for: batch, in: .train).materialized.array
           #expect(Array(logits.suffix(2)) == Array(all[2 * sample..<2 * sample + 2]), "\(sample) of \(batch.count)")
         }
       }

@@ -20,7 +20,7 @@ final class CountingTeacher: Teacher {
   func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
     asked += samples
     let values = samples.flatMap { [Float(data.tokens($0)[0]), Float(data.length($0))] }
-    return TeacherSignals(logits: Tensor(values, [samples.count, 2]))
+    return .logits(Tensor(values, [samples.count, 2]))
   }
 }
 
@@ -40,14 +40,14 @@ final class CountingTeacher: Teacher {
     let teacher = CountingTeacher(try data(10))
     let first = cached(teacher, folder)
     for batch in [[0, 1, 2], [2, 3, 0], [9, 8, 7, 6], [3, 4, 5, 6]] {
-      let signals = try first.signals(for: batch, in: .train).logits
+      let signals = try first.signals(for: batch, in: .train).materialized
       #expect(signals.array == batch.flatMap { [Float($0), 3] } && signals.shape == [batch.count, 2])
     }
     #expect(teacher.asked.sorted() == Array(0..<10))
     #expect(first.statistics == .init(hits: 4, misses: 10, bytesRead: 32))
     first.publishSignals()
     let second = cached(teacher, folder)
-    #expect(try second.signals(for: Array(0..<10), in: .train).logits.array.count == 20)
+    #expect(try second.signals(for: Array(0..<10), in: .train).materialized.array.count == 20)
     #expect(teacher.asked.count == 10 && second.statistics.hits == 10 && second.statistics.misses == 0)
   }
 
@@ -57,7 +57,7 @@ final class CountingTeacher: Teacher {
     _ = try cached(first, folder).signals(for: Array(0..<10), in: .train)
     let other = CountingTeacher(try data(10, from: 5))
     let second = cached(other, folder)
-    #expect(try second.signals(for: [4, 5, 0], in: .validation).logits.array == [9, 3, 10, 3, 5, 3])
+    #expect(try second.signals(for: [4, 5, 0], in: .validation).materialized.array == [9, 3, 10, 3, 5, 3])
     #expect(other.asked == [5])
   }
 
@@ -74,7 +74,7 @@ final class CountingTeacher: Teacher {
   @Test func `an empty batch is an empty tensor`() throws {
     let folder = try StoreFolder()
     let teacher = CountingTeacher(try data(1))
-    #expect(try cached(teacher, folder).signals(for: [], in: .train).logits.shape == [0, 2])
+    #expect(try cached(teacher, folder).signals(for: [], in: .train).materialized.shape == [0, 2])
   }
 
   @Test func `the key of a store changes with everything that decides the values`() {

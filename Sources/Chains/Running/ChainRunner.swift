@@ -222,7 +222,7 @@ public final class ChainRunner {
     if evaluated[digest] == nil {
       let teacher = try load()
       let result = try Evaluator.evaluate(data.validation, classCount: teacher.classCount, on: communicator) {
-        try teacher.signals(for: $0, in: .validation).logits
+        try teacher.signals(for: $0, in: .validation).materialized
       }
       evaluated[digest] = result
       observer.note(

@@ -43,6 +43,11 @@ public final class BERTClassifier: Model {
       + layers.flatMap(\.parameters) + pooler.parameters + classifier.parameters
   }
 
+  public var blocks: [[Parameter]] {
+    [[words] + (wordProjection?.parameters ?? []) + [positions, types] + embeddingNorm.parameters]
+      + layers.map(\.parameters) + [pooler.parameters + classifier.parameters]
+  }
+
   /// The words; a batch has most of the positions and types anyway.
   public var lookups: [LookupTable] { [LookupTable(parameter: words, ids: \.tokens)] }
 
@@ -50,24 +55,30 @@ public final class BERTClassifier: Model {
     let tape = context.tape
     var captured: [Variable] = []
     var attentions: [Variable] = []
-    var x = Trace.detail("embeddings") { embed(batch, context) }
+    var x = context.block(0) { Trace.detail("embeddings") { embed(batch, context) } }
     x = context.dropout(x, probability: configuration.hiddenDropout, offsets: batch.offsets)
     if context.capture.contains(.hiddenStates) { captured.append(x) }
     let first = FirstTokens(of: batch)
     for (index, layer) in layers.enumerated() {
       // Only the first tokens of the last layer are read, unless somebody wants to see all of it.
       let isSeen = index < layers.count - 1 || context.capture.contains(.hiddenStates)
-      let output = Trace.detail("layers", index) {
-        layer(x, offsets: batch.offsets, only: isSeen ? nil : first, context)
+      x = context.block(index + 1, x) { x, context in
+        Trace.detail("layers", index) {
+          let output = layer(x, offsets: batch.offsets, only: isSeen ? nil : first, context)
+          if let probabilities = output.probabilities { attentions.append(probabilities) }
+          return output.hidden
+        }
       }
-      x = output.hidden
       if context.capture.contains(.hiddenStates) { captured.append(x) }
-      if let probabilities = output.probabilities { attentions.append(probabilities) }
     }
     if layers.isEmpty || context.capture.contains(.hiddenStates) { x = tape.selectRows(x, first.rows) }
-    var pooled = tape.activation(.tanh, pooler(x, context))
-    pooled = context.dropout(pooled, probability: configuration.classifierDropout, offsets: first.offsets)
-    var output = ModelOutput(logits: classifier.wide(pooled, context))
+    let logits = context.block(layers.count + 1, x) { x, context in
+      let pooled = context.tape.activation(.tanh, self.pooler(x, context))
+      let dropped = context.dropout(
+        pooled, probability: self.configuration.classifierDropout, offsets: first.offsets)
+      return self.classifier.wide(dropped, context)
+    }
+    var output = ModelOutput(logits: logits)
     output.hiddenStates = captured
     output.attentions = attentions
     return output

@@ -26,6 +26,8 @@ public final class Perceptron: Model {
 
   public var classCount: Int { configuration.classCount }
   public var parameters: [Parameter] { layers.flatMap(\.parameters) }
+  /// One block: it is small.
+  public var blocks: [[Parameter]] { [parameters] }
 
   /// Sets the standardisation of the columns; a constant column gets scale 1.
   ///

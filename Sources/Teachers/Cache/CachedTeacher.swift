@@ -81,17 +81,17 @@ public final class CachedTeacher: Teacher {
     }
     counts.hits += samples.count - missing.count
     counts.bytesRead += 4 * classCount * (samples.count - missing.count)
-    if missing.isEmpty { return TeacherSignals(logits: logits) }
+    if missing.isEmpty { return .logits(logits) }
     counts.misses += missing.count
     let asked = missing.map { samples[$0] }
-    let computed = try teacher.signals(for: asked, in: split).logits
+    let computed = try teacher.signals(for: asked, in: split).materialized
     let from = computed.floats
     for (place, row) in missing.enumerated() {
       (values + row * classCount).update(from: from + place * classCount, count: classCount)
       let (hash, check) = examples.identity(of: samples[row])
       store.add(hash: hash, check: check, values: from + place * classCount)
     }
-    return TeacherSignals(logits: logits)
+    return .logits(logits)
   }
 }
 
