@@ -33,10 +33,13 @@ public final class FrozenModel {
   /// - Parameters:
   ///   - seed: for tensors that the origin lacks.
   ///   - precision: of the passes that the block is made for.
+  ///   - part: of the model that is wanted; of the checkpoint only that is read.
   /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
-  public init(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision) throws
-  {
-    model = try ModelLoader.build(configuration)
+  public init(
+    _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision,
+    part: ModelPart = .whole
+  ) throws {
+    model = try ModelLoader.build(configuration, part: part)
     weights = try MatchedWeights(model, configuration, from: origin, seed: seed)
     var offset = 0
     places = model.parameters.map { parameter in
@@ -52,11 +55,13 @@ public final class FrozenModel {
   }
 
   /// The model of a directory with config.json and weights in Hugging Face layout, as `ModelLoader.load` reads it.
-  public convenience init(directory: String, labels: LabelNames?, precision: Precision) throws {
+  public convenience init(
+    directory: String, labels: LabelNames?, precision: Precision, part: ModelPart = .whole
+  ) throws {
     let weights = try openWeights(inModelDirectory: directory)
     let configuration = try ModelLoader.resolveLabels(
       ModelConfiguration(directory: directory), weights, wanted: labels)
-    try self.init(configuration, from: .checkpoint(weights), seed: 0, precision: precision)
+    try self.init(configuration, from: .checkpoint(weights), seed: 0, precision: precision, part: part)
   }
 
   /// Name, shape, type, layout and place of every weight: blocks of the same form are alike.

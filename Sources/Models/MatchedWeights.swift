@@ -16,6 +16,7 @@ struct MatchedWeights {
   /// Throws `.input` for what is not there or does not fit, naming file, tensor and both shapes.
   init(_ model: any Model, _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws {
     let table = model.weightTable
+    let isWhole = (model as? any StagedModel)?.part.isWhole ?? true
     self.model = model
     self.seed = seed
     buffers = table.filter { $0.parameter == nil }
@@ -23,10 +24,16 @@ struct MatchedWeights {
     switch origin {
     case .random: (stored, report) = ([:], LoadReport())
     case .checkpoint(let source):
-      (stored, report) = try MatchedWeights.match(table, configuration, source) { $0 }
+      var found = try MatchedWeights.match(table, configuration, source) { $0 }
+      // What other parts of the model have is no surprise to anybody.
+      if !isWhole { found.report.ignored = [] }
+      (stored, report) = found
     case .layers(let layers, let source):
-      var found = try MatchedWeights.match(table, configuration, source) { MatchedWeights.renameLayer($0, layers) }
-      // Layers that were left out on purpose are no surprise to anybody.
+      let marker = configuration.family.layerMarker
+      var found = try MatchedWeights.match(table, configuration, source) {
+        MatchedWeights.renameLayer($0, layers, behind: marker)
+      }
+      // Nor are layers that were left out on purpose.
       found.report.ignored = []
       (stored, report) = found
     }
@@ -37,14 +44,15 @@ struct MatchedWeights {
     let parts = bindings[ObjectIdentifier(parameter)] ?? []
     if parts.isEmpty || !parts.allSatisfy({ stored[$0.name] != nil }) { model.initialize(parameter, seed: seed) }
     for part in parts {
-      stored[part.name]?.copyFloats(into: part.tensor.floats)
-      stored[part.name]?.letGo()
+      if let stored = stored[part.name] { part.fill(from: stored) }
     }
   }
 
   /// Reads what is stored with the model and not trained.
   func fillBuffers() {
-    for buffer in buffers { stored[buffer.name]?.copyFloats(into: buffer.tensor.floats) }
+    for buffer in buffers {
+      if let stored = stored[buffer.name] { buffer.fill(from: stored) }
+    }
   }
 
   private static func match(
@@ -81,8 +89,7 @@ struct MatchedWeights {
   }
 
   /// "bert.encoder.layer.1.…" under layers [0, 2, 4] is the teacher's "bert.encoder.layer.2.…".
-  private static func renameLayer(_ name: String, _ layers: [Int]) -> String {
-    let marker = BERTClassifier.layerPrefix.dropFirst("bert.".count)
+  private static func renameLayer(_ name: String, _ layers: [Int], behind marker: String) -> String {
     guard let range = name.range(of: marker) else { return name }
     let rest = name[range.upperBound...]
     let digits = rest.prefix { $0.isNumber }

@@ -6,6 +6,30 @@ public enum ModelFamily: String, Sendable, CaseIterable {
   case bert
   case bertHash = "bert_hash"
   case perceptron
+
+  /// Whether its models predict the next token, and so have a vocabulary where others have classes.
+  public var isLanguageModel: Bool {
+    switch self {
+    case .bert, .bertHash, .perceptron: false
+    }
+  }
+
+  /// What stands before the number of a layer in a checkpoint's names.
+  var layerMarker: String {
+    switch self {
+    case .bert, .bertHash: "encoder.layer."
+    case .perceptron: "layers."
+    }
+  }
+
+  /// The class of `transformers` that reads such a model.
+  var architecture: String {
+    switch self {
+    case .bert: "BertForSequenceClassification"
+    case .bertHash: "BertHashForSequenceClassification"
+    case .perceptron: "Perceptron"
+    }
+  }
 }
 
 /// A model's `config.json`: the family, and every key, those that Retort does not know included.

@@ -11,8 +11,10 @@ public struct LoadedModel {
   /// Which tensors were initialised and which ignored.
   public let report: LoadReport
 
-  /// The class names, `LABEL_0`, … where the configuration has none.
-  public var labels: LabelNames { configuration.labels ?? .generic(model.classCount) }
+  /// The class names, `LABEL_0`, … where the configuration has none; none for a language model.
+  public var labels: LabelNames {
+    configuration.family.isLanguageModel ? LabelNames([]) : configuration.labels ?? .generic(model.classCount)
+  }
 }
 
 /// What a loader did with the tensors of a checkpoint.
@@ -49,12 +51,26 @@ public enum WeightOrigin {
 
 /// Builds models of every family and fills them from checkpoints, or with their initial distribution.
 public enum ModelLoader {
-  /// Makes a model of the configured family and sizes; its weights are zeros until they are loaded or initialised.
-  public static func build(_ configuration: ModelConfiguration) throws -> any Model {
+  /// Makes a model of the configured family and sizes, or a part of one; its weights are zeros until they are loaded or
+  /// initialised.
+  ///
+  /// Throws `.configuration` where the family or its sizes do not allow the part.
+  public static func build(_ configuration: ModelConfiguration, part: ModelPart = .whole) throws -> any Model {
     switch configuration.family {
-    case .bert, .bertHash: BERTClassifier(try BERTConfiguration(configuration))
-    case .perceptron: Perceptron(try PerceptronConfiguration(configuration))
+    case .bert, .bertHash:
+      try requireWhole(part, configuration)
+      return BERTClassifier(try BERTConfiguration(configuration))
+    case .perceptron:
+      try requireWhole(part, configuration)
+      return Perceptron(try PerceptronConfiguration(configuration))
     }
+  }
+
+  private static func requireWhole(_ part: ModelPart, _ configuration: ModelConfiguration) throws {
+    if part.isWhole { return }
+    throw RetortError(
+      .configuration, "a \(configuration.family.rawValue) model is not cut into parts", at: configuration.source,
+      remedy: "keep it whole on each rank")
   }
 
   /// Reads a model directory.
@@ -87,10 +103,11 @@ public enum ModelLoader {
   }
 
   /// The configuration with the class names that count: the checkpoint's own when it has a classifier, else the wanted.
+  /// A language model has none, and its configuration stays as it is.
   public static func resolveLabels(
     _ configuration: ModelConfiguration, _ weights: any WeightSource, wanted: LabelNames?
   ) throws -> ModelConfiguration {
-    let name = try headName(configuration)
+    guard let name = try headName(configuration) else { return configuration }
     guard weights.contains(name) else {
       return wanted.map(configuration.with(labels:)) ?? configuration
     }
@@ -101,8 +118,8 @@ public enum ModelLoader {
     return configuration.with(labels: own)
   }
 
-  /// The name of the classifier's matrix, [classes, hidden], in a checkpoint.
-  public static func headName(_ configuration: ModelConfiguration) throws -> String {
+  /// The name of the classifier's matrix, [classes, hidden], in a checkpoint; nil for a family without classes.
+  public static func headName(_ configuration: ModelConfiguration) throws -> String? {
     switch configuration.family {
     case .bert, .bertHash: "classifier.weight"
     case .perceptron: "layers.\(try PerceptronConfiguration(configuration).hiddenSizes.count).weight"

@@ -44,14 +44,8 @@ public enum ModelWriter {
   /// The keys of a student's config.json: the base's, with architecture and number format as they are now.
   static func outputKeys(_ configuration: ModelConfiguration) -> [String: JSON] {
     var keys = configuration.json
-    let architecture: String
-    switch configuration.family {
-    case .bert: architecture = "BertForSequenceClassification"
-    case .bertHash: architecture = "BertHashForSequenceClassification"
-    case .perceptron: architecture = "Perceptron"
-    }
-    keys["architectures"] = [.string(architecture)]
-    keys["problem_type"] = "single_label_classification"
+    keys["architectures"] = [.string(configuration.family.architecture)]
+    if !configuration.family.isLanguageModel { keys["problem_type"] = "single_label_classification" }
     keys["tokenizer"] = nil
     // Newer writers call it dtype; a base keeps the name it came with.
     keys[keys["dtype"] != nil ? "dtype" : "torch_dtype"] = "float32"

@@ -53,8 +53,7 @@ enum LabelResolution {
       if case .step = located.source { continue }
       let weights = try openWeights(inModelDirectory: located.path)
       let configuration = try ModelConfiguration(directory: located.path)
-      let head = try ModelLoader.headName(configuration)
-      guard weights.contains(head) else { continue }
+      guard let head = try ModelLoader.headName(configuration), weights.contains(head) else { continue }
       return try ModelLoader.resolveLabels(configuration, weights, wanted: nil).labels
     }
     return nil

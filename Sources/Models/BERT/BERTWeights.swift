@@ -16,7 +16,7 @@ extension BERTClassifier {
     table.append(bind("\(embeddings).token_type_embeddings.weight", types))
     table += bind("\(embeddings).LayerNorm", embeddingNorm)
     for (index, layer) in layers.enumerated() {
-      let name = BERTClassifier.layerPrefix + "\(index)"
+      let name = "bert.encoder.layer.\(index)"
       let hidden = configuration.hiddenSize
       // The three projections lie one under the other in one matrix.
       for (part, kind) in ["query", "key", "value"].enumerated() {
@@ -34,9 +34,6 @@ extension BERTClassifier {
     table += bind("classifier", classifier, isHead: true)
     return table
   }
-
-  /// What stands before the number of an encoder layer in a checkpoint name.
-  static let layerPrefix = "bert.encoder.layer."
 
   private func bind(_ name: String, _ linear: Linear, isHead: Bool = false) -> [WeightBinding] {
     [bind("\(name).weight", linear.weight, isHead: isHead), bind("\(name).bias", linear.bias, isHead: isHead)]

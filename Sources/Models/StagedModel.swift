@@ -1,0 +1,29 @@
+import Autograd
+import Datasets
+import Layers
+
+/// A model whose forward pass can stop at the border of a layer and go on in another part of the model, on another
+/// rank, from the states alone.
+///
+///     whole       finish(advance(embed(batch)))
+///     2 stages    advance(embed(batch)) │ states [T, hidden] travel │ finish(advance(states))
+///
+/// Every part has all members of the protocol; it may only be asked for what its `part` has.
+public protocol StagedModel: Model {
+  /// Which layers, and which slice of each, the weights are of.
+  var part: ModelPart { get }
+  /// Layers of the whole model.
+  var layerCount: Int { get }
+  /// Elements of a token's state, as it travels from stage to stage.
+  var hiddenSize: Int { get }
+  /// The states that enter layer 0, [T, hidden]: for a part with `hasEmbeddings`.
+  func embed(_ batch: Batch, _ context: ForwardContext) -> Variable
+  /// The states behind the layers that the part has, of those before them.
+  ///
+  /// - Parameter x: [T, hidden], in the format that `embed` or another stage's `advance` has given.
+  /// - Returns: [T, hidden] in the same format; of the last stage, what its own `finish` reads.
+  func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable
+  /// What stands behind the layers, for a part with `hasHead`: the states behind the last norm, [T, hidden], of a
+  /// `LanguageModel`, whose head comes after; the logits, [B, classes], of a classifier.
+  func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable
+}

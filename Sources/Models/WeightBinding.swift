@@ -1,0 +1,105 @@
+import Autograd
+import Safetensors
+import Tensors
+
+/// One tensor of a checkpoint file: its name there and the part of a parameter (or of a fixed buffer) that holds it,
+/// or that holds some of it.
+public struct WeightBinding {
+  /// The name as `transformers` writes it.
+  public let name: String
+  /// Other names under which older files have it, tried in order.
+  public let aliases: [String]
+  /// The values in the model; shares the parameter's memory.
+  public var tensor: Tensor { parameter.map { part($0.value) } ?? buffer! }
+  /// The gradient of the same part, once the parameter is trained.
+  public var gradient: Tensor? { parameter?.gradient.map(part) }
+  /// Whether a checkpoint may lack it; it is then initialised, and the user is told.
+  public let isHead: Bool
+  /// The shape that the whole tensor has in the file.
+  public let shape: Shape
+
+  /// The parameter that it is a part of; nil for a buffer.
+  let parameter: Parameter?
+  private let buffer: Tensor?
+  /// The rows of the parameter.
+  private let rows: Range<Int>?
+  /// What of the file's tensor the model has.
+  private let extract: WeightExtract
+
+  /// The whole of a parameter, or some of its rows.
+  ///
+  /// - Parameter extract: the part of the file's tensor that goes there, where a slice of a model does not have all.
+  init(
+    _ name: String, _ parameter: Parameter, rows: Range<Int>? = nil, extract: WeightExtract = .all,
+    aliases: [String] = [], isHead: Bool = false
+  ) {
+    self.name = name
+    self.aliases = aliases
+    self.parameter = parameter
+    buffer = nil
+    self.rows = rows
+    self.extract = extract
+    self.isHead = isHead
+    let own = rows.map { parameter.value.rows($0) } ?? parameter.value
+    shape = extract.wholeShape(of: own.shape)
+  }
+
+  /// A buffer that is stored with the model and is not trained.
+  init(_ name: String, buffer: Tensor) {
+    self.name = name
+    aliases = []
+    parameter = nil
+    self.buffer = buffer
+    rows = nil
+    extract = .all
+    isHead = false
+    shape = buffer.shape
+  }
+
+  private func part(_ tensor: Tensor) -> Tensor { rows.map { tensor.rows($0) } ?? tensor }
+
+  /// Converts what the model has of the file's tensor into its place; of the file nothing else is read.
+  func fill(from stored: StoredTensor) {
+    let target = tensor.floats
+    switch extract {
+    case .all: stored.copyFloats(into: target)
+    case .rows(let rows, _):
+      let columns = shape.columns
+      stored.copyFloats(into: target, range: rows.lowerBound * columns..<rows.upperBound * columns)
+    case .columns(let columns, _):
+      for row in 0..<shape.rows {
+        let start = row * shape.columns
+        stored.copyFloats(
+          into: target + row * columns.count, range: start + columns.lowerBound..<start + columns.upperBound)
+      }
+    }
+    stored.letGo()
+  }
+}
+
+/// The part of a stored tensor that a slice of a model has.
+enum WeightExtract {
+  /// All of it.
+  case all
+  /// Some of `of` rows.
+  case rows(Range<Int>, of: Int)
+  /// Some of `of` columns of every row.
+  case columns(Range<Int>, of: Int)
+
+  /// The shape of the stored tensor, where the part has this one.
+  func wholeShape(of part: Shape) -> Shape {
+    var extents = part.array
+    switch self {
+    case .all: break
+    case .rows(let rows, let count):
+      precondition(part.rows == rows.count && rows.upperBound <= count, "rows \(rows) of \(count) in \(part)")
+      extents[0] = count
+    case .columns(let columns, let count):
+      precondition(
+        part.rank == 2 && part.columns == columns.count && columns.upperBound <= count,
+        "columns \(columns) of \(count) in \(part)")
+      extents[1] = count
+    }
+    return Shape(extents)
+  }
+}
