@@ -16,6 +16,11 @@ public final class BF16Weights {
   /// Takes every copy as old: at its next use it is made anew, in the same memory.
   public func outdate() { version += 1 }
 
+  /// Lets the copies of some weights go, whose own values are let go as well.
+  public func forget(_ parameters: [Parameter]) {
+    for parameter in parameters { copies[ObjectIdentifier(parameter)] = nil }
+  }
+
   /// The values of a weight in bf16, of the same shape.
   func copy(of parameter: Parameter) -> Tensor {
     if parameter.value.dtype == .bfloat16 { return parameter.value }

@@ -29,6 +29,11 @@ public struct Gradients {
 
   init(count: Int) { slots = Array(repeating: nil, count: count) }
 
+  /// Makes room for variables that came on the tape in the meantime.
+  mutating func makeRoom(for count: Int) {
+    if count > slots.count { slots += Array(repeating: nil, count: count - slots.count) }
+  }
+
   /// Whether the variable takes part, so that an operation can leave work out.
   public func wants(_ variable: Variable) -> Bool { wants(variable.place) }
 
@@ -85,8 +90,13 @@ public final class Tape {
   let weights: BF16Weights
   /// Whether products are made so that what a sequence comes to does not depend, in any bit, on its batch.
   public let hasIndependentRows: Bool
-  private var entries: [(any Operation)?] = []
-  private var uses: [ObjectIdentifier: Int] = [:]
+  /// Who brings the weights of blocks and lets them go; nil where all are in memory all the time.
+  public let residency: (any BlockResidency)?
+  var entries: [TapeEntry] = []
+  /// How often entries that are on the tape add to a parameter's gradient.
+  var uses: [ObjectIdentifier: Int] = [:]
+  /// The entries of each block, in the order of the forward pass; empty without a residency.
+  var spans: [BlockSpan] = []
 
   /// An empty tape; `recording: false` makes it one for inference.
   ///
@@ -94,19 +104,22 @@ public final class Tape {
   ///   - weights: copies that outlive the pass, from somebody who knows when the weights change; without them a pass
   ///     in bf16 makes its own.
   ///   - independentRows: gives a sequence the same bits in every batch, at some cost in speed.
+  ///   - residency: is told of each block that the pass enters and leaves, forward and backward.
   public init(
-    recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false
+    recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
+    residency: (any BlockResidency)? = nil
   ) {
     isRecording = recording
     self.precision = precision
     self.weights = weights
     hasIndependentRows = independentRows
+    self.residency = residency
   }
 
   /// A leaf that receives a gradient, for tests and for inputs that are trained.
   public func leaf(_ value: Tensor) -> Variable {
     guard isRecording else { return Variable(constant: value) }
-    entries.append(Leaf())
+    entries.append(.operation(Leaf()))
     return Variable(value: value, entry: entries.count - 1)
   }
 
@@ -123,7 +136,7 @@ public final class Tape {
     let trained = operation.parameters.filter { $0.gradient != nil }
     guard !trained.isEmpty || inputs.contains(where: \.needsGradient) else { return Variable(constant: output) }
     for parameter in trained { uses[ObjectIdentifier(parameter), default: 0] += 1 }
-    entries.append(operation)
+    entries.append(.operation(operation))
     return Variable(value: output, entry: entries.count - 1, again: again)
   }
 
@@ -148,22 +161,28 @@ public final class Tape {
     precondition(loss.value.count == 1, "backward starts from a scalar, not from \(loss.shape)")
     var gradients = Gradients(count: entries.count)
     var results: [Int: Tensor] = [:]
-    let wanted = Set(leaves.compactMap(\.entry))
+    var wanted = Set(leaves.compactMap(\.entry))
     gradients.add(Tensor([1], loss.shape), to: loss)
     defer { Trace.endSection() }
-    while let operation = entries.popLast() {
-      Trace.enterLayer(of: operation)
-      let entry = entries.count
-      let gradient = gradients.take(entry)
-      if let gradient {
-        if wanted.contains(entry) { results[entry] = gradient }
-        operation?.backward(gradient, &gradients)
+    while !entries.isEmpty {
+      enterBlock()
+      let entry = entries.removeLast()
+      Trace.enterLayer(of: entry)
+      // What a block's second run puts on the tape takes the numbers from here on, so a leaf's is good only once.
+      let place = entries.count
+      if let gradient = gradients.take(place) {
+        if wanted.remove(place) != nil { results[place] = gradient }
+        switch entry {
+        case .operation(let operation): operation.backward(gradient, &gradients)
+        case .checkpoint(let checkpoint): run(checkpoint, again: gradient, &gradients)
+        }
       }
-      for parameter in operation?.parameters ?? [] where parameter.gradient != nil {
+      for parameter in entry.parameters where parameter.gradient != nil {
         uses[ObjectIdentifier(parameter)]! -= 1
         if uses[ObjectIdentifier(parameter)] == 0 { try onParameterReady(parameter) }
       }
       try afterOperation()
+      leaveBlocks()
     }
     uses = [:]
     return leaves.map { leaf in leaf.entry.flatMap { results[$0] } ?? .zeros(leaf.shape) }

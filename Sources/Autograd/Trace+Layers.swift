@@ -3,10 +3,10 @@ import Platform
 extension Trace {
   /// Records the part of a backward pass that now begins under the layer of its weights, such as "layers.3".
   ///
-  /// An operation without weights counts to the layer behind it in the model, which came before it in this pass.
-  static func enterLayer(of operation: (any Operation)?) {
+  /// An entry without weights counts to the layer behind it in the model, which came before it in this pass.
+  static func enterLayer(of entry: TapeEntry) {
     guard wantsDetails else { return }
-    if let parameter = operation?.parameters.first {
+    if let parameter = entry.parameters.first {
       enterSection(layer(ofParameter: parameter.name))
     } else if !isInSection {
       enterSection("loss")

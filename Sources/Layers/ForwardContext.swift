@@ -51,12 +51,16 @@ public final class ForwardContext {
   /// What `ModelOutput` has to hold besides the logits.
   public let capture: Capture
   private let dropoutSource: DropoutSource?
+  private let checkpoints: Range<Int>
   private var site = 0
 
-  /// - Parameter dropout: nil in inference: nothing is dropped then.
-  public init(tape: Tape, dropout: DropoutSource? = nil, capture: Capture = []) {
+  /// - Parameters:
+  ///   - dropout: nil in inference: nothing is dropped then.
+  ///   - checkpoints: the blocks of which the tape keeps the input alone, and which the backward pass runs again.
+  public init(tape: Tape, dropout: DropoutSource? = nil, capture: Capture = [], checkpoints: Range<Int> = 0..<0) {
     self.tape = tape
     self.capture = capture
+    self.checkpoints = checkpoints
     dropoutSource = dropout
   }
 
@@ -65,11 +69,13 @@ public final class ForwardContext {
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - independentRows: gives a sequence the same bits in every batch.
+  ///   - residency: brings the weights of blocks and lets them go.
   public static func inference(
     precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), capture: Capture = [],
-    independentRows: Bool = false
+    independentRows: Bool = false, residency: (any BlockResidency)? = nil
   ) -> ForwardContext {
-    let tape = Tape(recording: false, precision: precision, weights: weights, independentRows: independentRows)
+    let tape = Tape(
+      recording: false, precision: precision, weights: weights, independentRows: independentRows, residency: residency)
     return ForwardContext(tape: tape, capture: capture)
   }
 
@@ -82,10 +88,23 @@ public final class ForwardContext {
   ///   - body: may be run again in the backward pass, and so asks the context that it is given and no other.
   public func block(
     _ index: Int, _ x: Variable, _ body: @escaping (_ x: Variable, _ context: ForwardContext) -> Variable
-  ) -> Variable { body(x, self) }
+  ) -> Variable {
+    tape.block(index) {
+      guard tape.isRecording, checkpoints.contains(index) else { return body(x, self) }
+      let (dropout, first) = (dropoutSource, site)
+      return tape.checkpoint(x) {
+        body($0, self)
+      } again: { tape, x in
+        // The same places of dropout; what was captured in the first run is not captured again.
+        let context = ForwardContext(tape: tape, dropout: dropout)
+        context.site = first
+        return body(x, context)
+      }
+    }
+  }
 
   /// A block that reads no variable: the embeddings.
-  public func block(_ index: Int, _ body: () -> Variable) -> Variable { body() }
+  public func block(_ index: Int, _ body: () -> Variable) -> Variable { tape.block(index, body) }
 
   /// The sum of a product's parts where several ranks have a slice of a layer each; x itself where one has all.
   ///

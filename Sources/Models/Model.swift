@@ -32,6 +32,9 @@ extension Model {
   /// None.
   public var lookups: [LookupTable] { [] }
 
+  /// The blocks that are layers: all but the embeddings and what stands behind the layers.
+  public var layerBlocks: Range<Int> { 1..<max(1, blocks.count - 1) }
+
   /// The number of weights that training changes.
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
@@ -40,10 +43,13 @@ extension Model {
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - independentRows: gives an example the same bits in every batch.
+  ///   - residency: brings the weights of blocks and lets them go.
   public func logits(
-    _ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false
+    _ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
+    residency: (any BlockResidency)? = nil
   ) -> Tensor {
-    let context = ForwardContext.inference(precision: precision, weights: weights, independentRows: independentRows)
+    let context = ForwardContext.inference(
+      precision: precision, weights: weights, independentRows: independentRows, residency: residency)
     return forward(batch, context).logits.value
   }
 

@@ -106,6 +106,8 @@ public enum StoragePool {
 
   /// How often the pool had to ask the system for memory since the start.
   public static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths } }
+  /// Begins to look for the most bytes anew, from those that tensors hold now.
+  public static func restartPeak() { state.withLock { $0.peakBytes = $0.liveBytes } }
   /// The most bytes that tensors held at one time.
   public static var peakBytes: Int { state.withLock { $0.peakBytes } }
   /// The bytes that tensors hold now.

@@ -137,7 +137,8 @@ public final class Trainer {
     let context = ForwardContext(
       tape: tape,
       dropout: DropoutSource(
-        seed: configuration.seed, step: step, samples: samples, override: configuration.dropout.map { Float($0) }))
+        seed: configuration.seed, step: step, samples: samples, override: configuration.dropout.map { Float($0) }),
+      checkpoints: configuration.activationCheckpointing ? student.layerBlocks : 0..<0)
     let output = Trace.detail("forward") { student.forward(batch, context) }
     let value = configuration.objective(
       output.logits, signals: signals, labels: batch.labels, denominator: Double(denominator), on: tape)

@@ -104,6 +104,7 @@ struct ConfigurationParsingTests {
                 group_by_length: no
                 dropout: 0
                 precision: bf16
+                activation_checkpointing: true
                 evaluation_strategy: steps
                 eval_steps: 20
                 metric: accuracy
@@ -143,6 +144,7 @@ struct ConfigurationParsingTests {
     expected.warmup = .ratio(0.1)
     (expected.shuffle, expected.groupByLength, expected.dropout) = (false, false, 0)
     expected.precision = .bf16
+    expected.activationCheckpointing = true
     expected.evaluation = .steps(20)
     expected.metric = .accuracy
     (expected.earlyStoppingPatience, expected.saveSteps) = (3, 10)

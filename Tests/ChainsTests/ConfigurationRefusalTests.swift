@@ -65,6 +65,7 @@ struct ConfigurationRefusalTests {
       ("max_steps: -1", "is -1, which is outside the allowed range. Allowed: a whole number, 1 or more."),
       ("warmup_steps: -1", "is -1, which is outside the allowed range. Allowed: a whole number, 0 or more."),
       ("shuffle: maybe", "is \"maybe\", true or false was expected."),
+      ("activation_checkpointing: 2", "is \"2\", true or false was expected."),
       ("precision: fp16", "is \"fp16\". Did you mean \"fp32\"? Allowed: auto, fp32, bf16."),
       ("schedule: step", "is \"step\". Allowed: linear, cosine, constant."),
       ("optimizer: 3", "is \"3\", a mapping was expected. Its keys are weight_decay, betas, epsilon, max_grad_norm."),

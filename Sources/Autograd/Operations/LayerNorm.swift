@@ -62,7 +62,7 @@ extension Tape {
     // What the backward pass needs; in inference the sum stays in the cache, and is not rounded.
     let isSum = isRecording && (dropout != nil || residual != nil)
     let sum = isSum ? Tensor.bf16(uninitializedRows: rows, columns: columns) : input
-    let (scale, shift) = (gamma.value, beta.value)
+    let (scale, shift) = (lasting(gamma), lasting(beta))
     ThreadTeam.split(rows, cost: 2 * columns) { part in
       let (r, at) = (part.lowerBound, part.lowerBound * columns)
       withOptionalMask(dropout, from: r) { mask in

@@ -57,7 +57,8 @@ extension Tape {
     return record(
       padded.rows(0..<x.value.rows), from: [x],
       RoundedLinearOperation(
-        x: x.place, input: weight.gradient == nil ? nil : x.kept(as: operand), copy: copy, weight: weight, bias: bias))
+        x: x.place, input: weight.gradient == nil ? nil : x.kept(as: operand), weights: weights, weight: weight,
+        bias: bias))
   }
 }
 
@@ -93,7 +94,8 @@ struct LinearOperation: Operation {
 struct RoundedLinearOperation: Operation {
   let x: VariablePlace
   let input: KeptValue?
-  let copy: Tensor
+  /// Has the rounded weight, or makes it anew where the block's weights were let go in the meantime.
+  let weights: BF16Weights
   let weight: Parameter
   let bias: Parameter?
 
@@ -115,6 +117,7 @@ struct RoundedLinearOperation: Operation {
       matrixMultiply(dyRounded, transposeA: true, input.tensor.operand(cleared: true), into: dw, accumulate: true)
     }
     if wantsInput {
+      let copy = weights.copy(of: weight)
       let dx = Tensor(uninitialized: [dyRounded.rows, copy.columns], .bfloat16)
       matrixMultiply(dyRounded, copy, into: dx)
       gradients.add(dx.rows(0..<dy.rows), to: x)

@@ -85,7 +85,8 @@ extension Hyperparameters {
       "objective": ["kind": .string(objective.rawValue)], "optimizer": optimizer.resolved,
       "schedule": .string(schedule.rawValue), "shuffle": .bool(shuffle), "group_by_length": .bool(groupByLength),
       "dropout": dropout.map(JSON.double) ?? .null, "precision": .string(precision.rawValue),
-      "metric": .optional(metric?.rawValue), "early_stopping_patience": .optional(earlyStoppingPatience),
+      "activation_checkpointing": .bool(activationCheckpointing), "metric": .optional(metric?.rawValue),
+      "early_stopping_patience": .optional(earlyStoppingPatience),
       "save_steps": .optional(saveSteps), "save_total_limit": .optional(saveTotalLimit),
       "logging_steps": .int(loggingSteps),
     ]

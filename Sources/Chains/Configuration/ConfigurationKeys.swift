@@ -14,8 +14,9 @@ enum Keys {
   static let hyperparameters = [
     "learning_rate", "num_train_epochs", "max_steps", "batch_size", "batch_tokens", "gradient_accumulation_steps",
     "alpha", "ce_weight", "kd_weight", "temperature", "objective", "optimizer", "schedule", "warmup_steps",
-    "warmup_ratio", "shuffle", "group_by_length", "dropout", "precision", "evaluation_strategy", "eval_steps", "metric",
-    "early_stopping_patience", "save_steps", "save_total_limit", "logging_steps",
+    "warmup_ratio", "shuffle", "group_by_length", "dropout", "precision", "activation_checkpointing",
+    "evaluation_strategy", "eval_steps", "metric", "early_stopping_patience", "save_steps", "save_total_limit",
+    "logging_steps",
   ]
   static let optimizer = ["weight_decay", "betas", "epsilon", "max_grad_norm"]
   static let objective = ["kind"]

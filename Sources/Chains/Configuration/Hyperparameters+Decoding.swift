@@ -57,6 +57,7 @@ extension Hyperparameters {
     if let member = members["shuffle"] { values.shuffle = try member.flag() }
     if let member = members["group_by_length"] { values.groupByLength = try member.flag() }
     if let member = members["precision"] { values.precision = try member.word(Precision.self) }
+    if let member = members["activation_checkpointing"] { values.activationCheckpointing = try member.flag() }
     if let member = members["schedule"] { values.schedule = try member.word(Schedule.self) }
     values.dropout = try members.present("dropout")?.number(.fractionBelowOne)
     try values.decodeLength(members)

@@ -102,6 +102,8 @@ public struct Hyperparameters: Sendable, Equatable {
   public var dropout: Double?
   /// Default: auto.
   public var precision: Precision = .auto
+  /// Whether of each layer the input alone is kept, and the backward pass computes the rest again. Default: false.
+  public var activationCheckpointing = false
   /// Default: each epoch.
   public var evaluation: Evaluation = .epoch
   /// Nil = the task's own, see `metric(for:)`. Default: nil.

@@ -60,6 +60,7 @@ extension TrainingConfiguration {
       metric: values.metric(for: kind),
       patience: values.earlyStoppingPatience, saveSteps: values.saveSteps,
       saveTotalLimit: values.saveTotalLimit ?? .max, loggingSteps: values.loggingSteps,
-      bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)))
+      bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)),
+      activationCheckpointing: values.activationCheckpointing)
   }
 }
