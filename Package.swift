@@ -43,7 +43,9 @@ let package = Package(
     library("Models", ["Layers", "Autograd", "Datasets", "Safetensors", "Tensors", "Platform"]),
     library("Objectives", ["Autograd", "Tensors", "Platform"]),
     library("Optimizers", ["Tensors", "CKernels", "Platform"]),
-    library("Teachers", ["Models", "Objectives", "Datasets", "Collectives", "Tensors", "Platform"]),
+    library(
+      "Teachers",
+      ["Models", "Layers", "Objectives", "Autograd", "Datasets", "Collectives", "Tensors", "Platform"]),
     library(
       "Training",
       [

@@ -1,6 +1,7 @@
-/// Examples packed one behind the other, without padding.
+/// Sequences packed one behind the other, without padding: an example each, or several of one example that is a row of
+/// documents.
 ///
-/// B: examples, T: tokens of all of them together, F: numeric columns.
+/// B: sequences, T: tokens of all of them together, F: numeric columns.
 ///
 ///     offsets    0        3                 8      10      B = 3, T = 10
 ///     tokens    |a a a    |b b b b b        |c c   |
@@ -14,11 +15,11 @@ public struct Batch: Sendable, Equatable {
   public var positions: [Int32] = []
   /// Where each sequence starts in `tokens`, and T at the end, [B+1].
   public var offsets: [Int32] = [0]
-  /// Class of each example, -1 where unknown, [B].
+  /// Class of each sequence, -1 where unknown, [B].
   public var labels: [Int32] = []
-  /// Index of each example in its data set, [B].
+  /// A number for each sequence that no other of its data set has, [B]: the index of the example where it is one.
   public var samples: [Int] = []
-  /// Hash of the content of each example, by which signals are cached, [B].
+  /// Hash of the content of each sequence, [B].
   public var contentHashes: [UInt64] = []
   /// The token that each token is to predict, −1 where none is: at the end of a document, or inside a prompt that does
   /// not count; [T], or empty where the data has classes.
@@ -36,7 +37,7 @@ public struct Batch: Sendable, Equatable {
 
   /// B.
   public var count: Int { samples.count }
-  /// Tokens of each example, [B].
+  /// Tokens of each sequence, [B].
   public var lengths: [Int] { zip(offsets, offsets.dropFirst()).map { Int($1 - $0) } }
 
   /// The tokens that predict one, in order: the rows of a language model's loss, and of what its teacher says.

@@ -25,6 +25,11 @@ enum ContentHash {
     return finish(state)
   }
 
+  /// The hash of other hashes and numbers, in their order.
+  static func of(_ words: [UInt64]) -> UInt64 {
+    finish(words.reduce(fold(0x510e_527f_ade6_82d1, UInt64(words.count)), fold))
+  }
+
   /// The hash of a row of numbers by their bits.
   static func of(features: UnsafeBufferPointer<Float>) -> UInt64 {
     var state = fold(0x6a09_e667_f3bc_c909, UInt64(features.count))

@@ -12,16 +12,21 @@ public struct DatasetColumns: Sendable, Equatable {
   public var features: [String]?
   /// Token ids with special ones included, in place of text.
   public var ids: String?
+  /// What stands before the text of a document and is read, but not predicted; of the same kind as the text, which is
+  /// ids where the data has ids.
+  public var prompt: String?
 
   /// The named columns; those left out are found out from the file, see `TaskDescription.columns(in:)`.
   public init(
-    text: String? = nil, textPair: String? = nil, label: String? = nil, features: [String]? = nil, ids: String? = nil
+    text: String? = nil, textPair: String? = nil, label: String? = nil, features: [String]? = nil, ids: String? = nil,
+    prompt: String? = nil
   ) {
     self.text = text
     self.textPair = textPair
     self.label = label
     self.features = features
     self.ids = ids
+    self.prompt = prompt
   }
 }
 
@@ -36,6 +41,8 @@ public struct TaskDescription: Sendable, Equatable {
   public var columns: DatasetColumns
   /// The classes in the order of the model's outputs.
   public var labelNames: [String]?
+  /// How plain text is cut into documents; for language modelling.
+  public var documents = DocumentCut.automatic
 
   /// A task described by its parts.
   public init(kind: TaskKind, columns: DatasetColumns = DatasetColumns(), labelNames: [String]? = nil) {
@@ -62,7 +69,14 @@ public struct TaskDescription: Sendable, Equatable {
   /// Opens a data file as this task's files are written.
   public func open(_ path: String) throws -> RowFile {
     let known = name.flatMap { WellKnownTask.all[WellKnownTask.key($0)] }
-    return try RowFile(path, headerless: known?.headerless)
+    let file = try RowFile(
+      path, headerless: known?.headerless, documents: kind == .languageModeling ? documents : nil)
+    if documents != .automatic, file.documents == nil {
+      throw RetortError(
+        .configuration, "documents says how plain text is cut, and every row of this file is a document", at: path,
+        remedy: "take task.documents out, or give a .txt file")
+    }
+    return file
   }
 
   /// The columns of this task in a file: those that were named, then those that the task's files are known to have,
@@ -85,7 +99,14 @@ public struct TaskDescription: Sendable, Equatable {
       found.ids = layout.ids
       if found.label == nil, let label = layout.label, file.columns.contains(label) { found.label = label }
     }
-    found.label = kind == .languageModeling ? nil : found.label ?? label(in: file)
+    if kind == .languageModeling {
+      found.label = nil
+      // Of JSON Lines some rows may have one and others not.
+      let hasPrompt = file.format == .jsonl || file.columns.contains("prompt")
+      found.prompt = found.prompt ?? (hasPrompt ? "prompt" : nil)
+    } else {
+      found.label = found.label ?? label(in: file)
+    }
     return found
   }
 

@@ -4,7 +4,7 @@ public enum TaskKind: String, Sendable, CaseIterable {
   case classification
   /// Rows of numbers with a class each.
   case features
-  /// Token sequences without a class.
+  /// Documents, of which every token but the first is predicted.
   case languageModeling = "language_modeling"
 }
 
@@ -21,6 +21,10 @@ public protocol ExampleSource: Sendable {
   var notes: [String] { get }
   /// The number of tokens of example `index`.
   func length(_ index: Int) -> Int
+  /// The rows of the loss that example `index` has: one with a class, otherwise one for each token that is predicted.
+  func lossRows(_ index: Int) -> Int
+  /// Tokens of each sequence that the examples with these indices have in a batch.
+  func sequenceLengths(_ samples: [Int]) -> [Int]
   /// The class of example `index`, or -1 where the data has none.
   func label(_ index: Int) -> Int32
   /// A 64-bit hash of the content of example `index` (not of its class), the same in every run and on every machine.
@@ -31,4 +35,8 @@ public protocol ExampleSource: Sendable {
 
 extension ExampleSource {
   public func length(_ index: Int) -> Int { Int(lengths[index]) }
+  /// One: an example has a class.
+  public func lossRows(_ index: Int) -> Int { 1 }
+  /// An example is one sequence.
+  public func sequenceLengths(_ samples: [Int]) -> [Int] { samples.map(length) }
 }

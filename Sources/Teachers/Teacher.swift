@@ -1,4 +1,6 @@
+import Autograd
 import Datasets
+import Layers
 import Models
 import Objectives
 import Tensors
@@ -10,11 +12,12 @@ import Tensors
 public protocol Teacher: AnyObject {
   /// How it is called in messages.
   var name: String { get }
-  /// Classes of its logits.
+  /// Classes of its logits; of a language model its vocabulary.
   var classCount: Int { get }
   /// Weights, for the ratio to the student's.
   var parameterCount: Int { get }
-  /// The signals for some examples of a split, in the order of `samples`; the examples differ from rank to rank.
+  /// The signals for some examples of a split, in the order of `samples`, which differ from rank to rank: a row for
+  /// each example, of a language model for each predicted token of their batch.
   func signals(for samples: [Int], in split: Split) throws -> TeacherSignals
   /// Useful arithmetic that this rank has done for signals so far, as `Model.forwardFLOPs` counts it.
   var computedFLOPs: Double { get }
@@ -54,6 +57,7 @@ public final class ResidentTeacher: Teacher {
   public let name: String
   private let model: any Model
   private let precision: Precision
+  private let weights = BF16Weights()
   /// Brings the weights; nil once they are there.
   private var load: (() throws -> String?)?
   private var remark: String?
@@ -111,8 +115,17 @@ public final class ResidentTeacher: Teacher {
     }
     let batch = (split == .train ? train : validation).batch(samples)
     computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
+    if let model = model as? any LanguageModel { return signals(of: model, for: batch) }
     let logits = model.logits(batch, precision: precision, independentRows: true)
     return .logits(logits)
+  }
+
+  /// The states of the tokens that predict one, and the head that makes logits of them. Nothing is kept of them, so the
+  /// products may be the fastest.
+  private func signals(of model: any LanguageModel, for batch: Batch) -> TeacherSignals {
+    let context = ForwardContext.inference(precision: precision, weights: weights)
+    let states = model.states(batch, context)
+    return .hidden(context.tape.selectRows(states, batch.predictedRows).value, head: model.head.value)
   }
 
   public func takeRemark() -> String? {

@@ -23,7 +23,7 @@ struct TrainingState: Equatable {
       object["best"] = [
         "step": .int(best.step), "epoch": .double(best.epoch), "metric": .string(best.metric.rawValue),
         "loss": .double(best.result.loss), "classes": .int(best.result.classCount),
-        "confusion": .array(best.result.confusion.map(JSON.int)),
+        "confusion": .array(best.result.confusion.map(JSON.int)), "count": .int(best.result.count),
       ]
     }
     return .object(object)
@@ -44,11 +44,13 @@ struct TrainingState: Equatable {
     let classes = try need(best["classes"]?.int, "best.classes")
     let confusion = try need(best["confusion"]?.array?.compactMap(\.int), "best.confusion")
     guard confusion.count == classes * classes else { throw RetortError(.checkpoint, "best.confusion is cut") }
+    let loss = try need(best["loss"]?.double, "best.loss")
     self.best = EvaluationRecord(
       step: try need(best["step"]?.int, "best.step"), epoch: try need(best["epoch"]?.double, "best.epoch"),
       metric: try need(best["metric"]?.string.flatMap(Metric.init(rawValue:)), "best.metric"),
-      result: EvaluationResult(
-        confusion: confusion, classCount: classes, loss: try need(best["loss"]?.double, "best.loss")),
+      result: classes == 0
+        ? EvaluationResult(predictedTokens: try need(best["count"]?.int, "best.count"), loss: loss)
+        : EvaluationResult(confusion: confusion, classCount: classes, loss: loss),
       isBest: true, seconds: 0)
   }
 }

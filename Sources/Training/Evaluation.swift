@@ -1,10 +1,11 @@
 import CKernels
 import Collectives
 import Datasets
+import Foundation
 import Platform
 import Tensors
 
-/// The figures by which classifiers are compared.
+/// The figures by which models are compared.
 public enum Metric: String, Sendable, CaseIterable {
   /// Correct / count.
   case accuracy
@@ -14,36 +15,71 @@ public enum Metric: String, Sendable, CaseIterable {
   case matthews = "matthews_correlation"
   /// Mean cross-entropy; the lower the better.
   case loss
+  /// exp(mean cross-entropy) over the predicted tokens of documents; the lower the better.
+  case perplexity
 
   /// Whether a is better than b.
-  public func isBetter(_ a: Double, than b: Double) -> Bool { b.isNaN || (self == .loss ? a < b : a > b) }
+  public func isBetter(_ a: Double, than b: Double) -> Bool {
+    b.isNaN || (self == .loss || self == .perplexity ? a < b : a > b)
+  }
+
+  /// Whether there is such a figure for data of this kind.
+  public func applies(to kind: TaskKind) -> Bool {
+    switch self {
+    case .accuracy, .f1, .matthews: kind != .languageModeling
+    case .perplexity: kind == .languageModeling
+    case .loss: true
+    }
+  }
 }
 
 /// Exact results over a whole split: integer counts, so no rank's average enters.
 public struct EvaluationResult: Sendable, Equatable {
-  /// confusion[label · k + prediction], counts.
+  /// confusion[label · k + prediction], counts; empty for documents.
   public let confusion: [Int]
-  /// k.
+  /// k; 0 for documents.
   public let classCount: Int
   /// Mean cross-entropy.
   public let loss: Double
+  /// Examples; of documents their predicted tokens.
+  public let count: Int
 
-  /// Examples.
-  public var count: Int { confusion.reduce(0, +) }
+  /// The result of a classifier.
+  public init(confusion: [Int], classCount: Int, loss: Double) {
+    self.confusion = confusion
+    self.classCount = classCount
+    self.loss = loss
+    count = confusion.reduce(0, +)
+  }
+
+  /// The result of a language model.
+  public init(predictedTokens: Int, loss: Double) {
+    confusion = []
+    classCount = 0
+    self.loss = loss
+    count = predictedTokens
+  }
+
+  /// Whether it is about the tokens of documents.
+  public var isOfDocuments: Bool { classCount == 0 }
   /// Examples whose largest logit is that of their label.
   public var correct: Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + $1] } }
+  /// Correct / count.
   public var accuracy: Double { count == 0 ? 0 : Double(correct) / Double(count) }
+  /// exp(loss).
+  public var perplexity: Double { exp(loss) }
 
   /// Examples of a class.
   public func support(_ label: Int) -> Int { confusion[label * classCount..<(label + 1) * classCount].reduce(0, +) }
   /// Predictions of a class.
   func predicted(_ label: Int) -> Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + label] } }
 
-  /// The figure by its name.
+  /// The figure by its name; of documents there are the loss and the perplexity only.
   public func value(_ metric: Metric) -> Double {
     switch metric {
     case .accuracy: return accuracy
     case .loss: return loss
+    case .perplexity: return perplexity
     case .f1:
       let classes = classCount == 2 ? [1] : Array(0..<classCount)
       return classes.reduce(0) { $0 + f1($1) } / Double(classes.count)
@@ -70,14 +106,23 @@ public struct EvaluationResult: Sendable, Equatable {
       / Double(present.count)
   }
 
+  /// The figure in a few words: "accuracy 0.9312 (812 of 872)", "perplexity 21.4812 (loss 3.0672, 51,200 tokens)".
+  public var text: String {
+    isOfDocuments
+      ? "perplexity \(fixed(perplexity, 4)) (loss \(fixed(loss, 4)), \(grouped(count)) tokens)"
+      : "accuracy \(fixed(accuracy, 4)) (\(correct) of \(count))"
+  }
+
   /// The standard error of the accuracy: √(a(1−a)/n).
   public var standardError: Double { count == 0 ? 0 : (accuracy * (1 - accuracy) / Double(count)).squareRoot() }
 }
 
-/// Evaluates a classifier over a whole split, shared out over the ranks; every example counts exactly once.
+/// Evaluates a model over a whole split, shared out over the ranks; every example counts exactly once.
 public enum Evaluator {
   /// Tokens that one evaluation batch may have: enough for full matrix multiply speed.
   static let batchTokens = 4096
+  /// Tokens of documents that one may have: fewer, since each of them has logits.
+  static let documentTokens = 2048
 
   /// - Parameters:
   ///   - data: with labels.
@@ -106,6 +151,25 @@ public enum Evaluator {
       confusion: confusion, classCount: classCount, loss: count == 0 ? 0 : lossSum / Double(count))
   }
 
+  /// The cross-entropy of a language model, a mean over every predicted token of the data.
+  ///
+  /// - Parameters:
+  ///   - data: documents.
+  ///   - crossEntropySum: Σ −log p(target) over the predicted tokens of some examples.
+  /// Collective; every rank gets the same result.
+  public static func evaluate(
+    documents data: any ExampleSource, on communicator: any Communicator,
+    crossEntropySum: (_ samples: [Int]) throws -> Double
+  ) throws -> EvaluationResult {
+    let shards = Sampler.evaluationShards(
+      count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64,
+      batchTokens: documentTokens)
+    let sum = try shards[communicator.rank].reduce(0.0) { try $0 + crossEntropySum($1) }
+    let total = try communicator.allReduce(sum, .sum)
+    let count = (0..<data.count).reduce(0) { $0 + data.lossRows($1) }
+    return EvaluationResult(predictedTokens: count, loss: count == 0 ? 0 : total / Double(count))
+  }
+
   /// The index of the largest element; the first of equals.
   public static func largest(_ row: Tensor) -> Int {
     var best = 0
@@ -113,7 +177,7 @@ public enum Evaluator {
     return best
   }
 
-  private static func crossEntropySum(_ logits: Tensor, _ labels: [Int32]) -> Double {
+  static func crossEntropySum(_ logits: Tensor, _ labels: [Int32]) -> Double {
     let gradient = Tensor(uninitialized: logits.shape)
     var values = [Double](repeating: 0, count: logits.rows)
     rtk_cross_entropy(&values, gradient.floats, logits.floats, labels, logits.rows, logits.columns)

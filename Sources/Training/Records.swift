@@ -1,7 +1,8 @@
 import Collectives
 import Platform
 
-/// What one optimizer step did; the losses are global means over the step's whole batch.
+/// What one optimizer step did; the losses are global means over the step's whole batch: over its examples, or over the
+/// predicted tokens of documents.
 public struct StepRecord: Sendable, Equatable {
   /// The optimizer step, from 1.
   public var step: Int
@@ -11,7 +12,7 @@ public struct StepRecord: Sendable, Equatable {
   public var epoch: Double
   /// ce_weight · `crossEntropy` + kd_weight · `distillation`.
   public var loss: Double
-  /// −log of the probability that the student gives the label, in nats.
+  /// −log of the probability that the student gives the label, or the next token, in nats.
   public var crossEntropy: Double
   /// T²·KL; 0 without a teacher.
   public var distillation: Double
@@ -21,8 +22,10 @@ public struct StepRecord: Sendable, Equatable {
   public var gradientNorm: Double
   /// Tokens of the whole batch, over all ranks; for rows of numbers their count.
   public var tokens: Int
-  /// Examples of the whole batch, over all ranks.
+  /// Examples of the whole batch, over all ranks; of documents packed rows.
   public var examples: Int
+  /// What the losses are means over: the examples, or predicted tokens.
+  public var lossRows: Int
   /// Wall-clock seconds of the step.
   public var seconds: Double
   /// Seconds of it that this rank spent on teacher signals.
@@ -40,7 +43,7 @@ public struct StepRecord: Sendable, Equatable {
     [
       "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss), "ce": .double(crossEntropy),
       "kd": .double(distillation), "learning_rate": .double(learningRate), "gradient_norm": .double(gradientNorm),
-      "tokens": .int(tokens), "examples": .int(examples), "seconds": .double(seconds),
+      "tokens": .int(tokens), "examples": .int(examples), "loss_rows": .int(lossRows), "seconds": .double(seconds),
       "teacher_seconds": .double(teacherSeconds), "gflops": .double(seconds > 0 ? flops / seconds * 1e-9 : 0),
       "exchange_seconds": .double(exchange.all.reduce(0, +)),
     ]
@@ -93,12 +96,19 @@ public struct EvaluationRecord: Sendable, Equatable {
 
   /// The line of metrics.jsonl.
   public var json: JSON {
-    [
+    var line: [String: JSON] = [
       "event": "evaluation", "step": .int(step), "epoch": .double(epoch), "split": "validation",
-      "metric": .string(metric.rawValue), "value": .double(value), "correct": .int(result.correct),
-      "count": .int(result.count), "loss": .double(result.loss), "accuracy": .double(result.accuracy),
-      "standard_error": .double(result.standardError), "best": .bool(isBest), "seconds": .double(seconds),
+      "metric": .string(metric.rawValue), "value": .double(value), "count": .int(result.count),
+      "loss": .double(result.loss), "best": .bool(isBest), "seconds": .double(seconds),
     ]
+    if result.isOfDocuments {
+      line["perplexity"] = .double(result.perplexity)
+    } else {
+      line["correct"] = .int(result.correct)
+      line["accuracy"] = .double(result.accuracy)
+      line["standard_error"] = .double(result.standardError)
+    }
+    return .object(line)
   }
 }
 

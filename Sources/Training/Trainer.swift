@@ -76,13 +76,14 @@ public final class Trainer {
     try Trace.detail("send for rows") { try exchange.begin(tables.isEmpty ? Batch() : train.batch(batch)) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
+    let rows = batch.reduce(0) { $0 + train.lossRows($1) }
     var sums = [0.0, 0.0]
     for (index, samples) in passes.enumerated() {
       let asked = clock.now
       let signals = try Trace.detail("teacher") { try teacher?.signals(for: samples, in: .train) }
       teacherTime += clock.now - asked
       if index == 0 { try receiveRows() }
-      let value = try pass(samples, signals, step: step, denominator: batch.count, isLast: index == passes.count - 1)
+      let value = try pass(samples, signals, step: step, denominator: rows, isLast: index == passes.count - 1)
       sums[0] += value.crossEntropySum
       sums[1] += value.distillationSum
     }
@@ -97,7 +98,7 @@ public final class Trainer {
     }
     isStopRequested = totals[3] > 0
     let norm = totals[2].squareRoot()
-    let (hard, soft) = (totals[0] / Double(batch.count), totals[1] / Double(batch.count))
+    let (hard, soft) = (totals[0] / Double(rows), totals[1] / Double(rows))
     let loss = configuration.objective.total(crossEntropy: hard, distillation: soft)
     try refuseUnlessFinite(norm: norm, loss: loss, step: step)
     let rate = configuration.schedule.learningRate(step: step)
@@ -108,12 +109,12 @@ public final class Trainer {
     }
     try Trace.detail("gather weights") { try exchange.gatherValues() }
     // A backward pass has two products for each of the forward pass.
-    let learnt = 3 * student.forwardFLOPs(lengths: batch.map { Int(lengths[$0]) })
+    let learnt = 3 * student.forwardFLOPs(lengths: train.sequenceLengths(batch))
     return StepRecord(
       step: step, totalSteps: configuration.totalSteps, epoch: epoch, loss: loss, crossEntropy: hard,
       distillation: soft, learningRate: rate, gradientNorm: norm, tokens: tokens, examples: batch.count,
-      seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds, flops: totals[4] + learnt,
-      teacherFLOPs: taught, exchange: exchange.seconds)
+      lossRows: rows, seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds,
+      flops: totals[4] + learnt, teacherFLOPs: taught, exchange: exchange.seconds)
   }
 
   private func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }
@@ -137,11 +138,13 @@ public final class Trainer {
     let context = ForwardContext(
       tape: tape,
       dropout: DropoutSource(
-        seed: configuration.seed, step: step, samples: samples, override: configuration.dropout.map { Float($0) }),
+        seed: configuration.seed, step: step, samples: batch.samples,
+        override: configuration.dropout.map { Float($0) }),
       checkpoints: configuration.activationCheckpointing ? student.layerBlocks : 0..<0)
-    let output = Trace.detail("forward") { student.forward(batch, context) }
-    let value = configuration.objective(
-      output.logits, signals: signals, labels: batch.labels, denominator: Double(denominator), on: tape)
+    let value = Trace.detail("forward") {
+      configuration.objective.value(
+        of: student, batch, signals: signals, denominator: Double(denominator), context)
+    }
     try Trace.detail("backward") {
       _ = try tape.backward(
         from: value.loss,
@@ -185,9 +188,18 @@ public final class Trainer {
     try settle()
     weights.outdate()
     return try Trace.span("evaluation") {
-      try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) {
-        student.logits(data.batch($0), precision: configuration.precision, weights: weights)
+      if let student = student as? any LanguageModel {
+        return try Evaluator.evaluate(documents: data, on: communicator) {
+          student.crossEntropySum(data.batch($0), precision: configuration.precision, weights: weights)
+        }
       }
+      return try classify(data)
+    }
+  }
+
+  private func classify(_ data: any ExampleSource) throws -> EvaluationResult {
+    try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) {
+      student.logits(data.batch($0), precision: configuration.precision, weights: weights)
     }
   }
 }

@@ -290,8 +290,13 @@ struct ConfigurationParsingTests {
       try task("{features: [a, b], label: y}") == TaskConfiguration(kind: .features, label: "y", features: ["a", "b"]))
     #expect(
       try task("{kind: language_modeling, text: body}") == TaskConfiguration(kind: .languageModeling, text: "body"))
+    #expect(try task("language_modeling") == TaskConfiguration(kind: .languageModeling))
+    #expect(
+      try task("{kind: language_modeling, prompt: question, documents: paragraph}")
+        == TaskConfiguration(kind: .languageModeling, prompt: "question", documents: .paragraph))
+    #expect(try task("{kind: language_modeling, documents: \"<end>\"}").documents == .separator("<end>"))
     #expect(try task("{labels: [no, yes, 2]}") == TaskConfiguration(labels: ["no", "yes", "2"]))
-    #expect(Hyperparameters().metric(for: .languageModeling) == .loss)
+    #expect(Hyperparameters().metric(for: .languageModeling) == .perplexity)
     #expect(Hyperparameters().metric(for: .features) == .accuracy)
   }
 

@@ -241,7 +241,9 @@ import Testing
 
   @Test func `language modelling reads plain text without classes`() throws {
     let path = try scratch.write("a.txt", "one\n\ntwo\n")
-    let data = try open(path, task: TaskDescription(kind: .languageModeling), tokenizer: CountingTokenizer())
+    var task = TaskDescription(kind: .languageModeling)
+    task.documents = .paragraph
+    let data = try open(path, task: task, tokenizer: CountingTokenizer())
     #expect(data.count == 2 && data.label(1) == -1 && data.labels == nil && data.kind == .languageModeling)
   }
 

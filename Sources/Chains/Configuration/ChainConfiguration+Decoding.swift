@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import Platform
 
@@ -52,6 +53,7 @@ extension ChainConfiguration {
     }
     try checkNames()
     try checkReferences()
+    try checkMetrics()
   }
 
   private static func chainNode(_ root: ConfigurationNode, file: String) throws -> ConfigurationNode {
@@ -78,6 +80,18 @@ extension ChainConfiguration {
           .configuration, "\"\(step.outputDirectory)\" is the output_dir of step \"\(steps[first].id)\" already",
           at: step.source.location(of: "output_dir"), remedy: "give each step its own directory")
       }
+    }
+  }
+
+  /// A metric that the data does not have would decide nothing.
+  private func checkMetrics() throws {
+    let kind = metadata.task.kind
+    for step in steps {
+      guard let metric = step.hyperparameters.metric, !metric.applies(to: kind) else { continue }
+      let known = Hyperparameters.Metric.allCases.filter { $0.applies(to: kind) }.map(\.rawValue)
+      throw RetortError(
+        .configuration, "is \(metric.rawValue), which data of kind \(kind.rawValue) does not have",
+        at: step.source.location(of: "hyperparams.metric"), remedy: "it has: \(known.joined(separator: ", "))")
     }
   }
 
@@ -112,7 +126,7 @@ extension Metadata {
       task: try members.present("task").map(TaskConfiguration.decode) ?? TaskConfiguration(),
       maxLength: try length.map { $0.isNull ? nil : try $0.integer(.atLeastOne) } ?? 128,
       seed: try members["seed"]?.integer(.nonNegative, as: UInt64.self) ?? 42,
-      source: SourceLocations(cursor))
+      namesMaxLength: length != nil, source: SourceLocations(cursor))
   }
 }
 
@@ -127,7 +141,11 @@ extension DatasetReference {
 
 extension TaskConfiguration {
   static func decode(_ cursor: ConfigurationCursor) throws -> TaskConfiguration {
-    guard case .mapping = cursor.node.content else { return TaskConfiguration(name: try cursor.string()) }
+    guard case .mapping = cursor.node.content else {
+      let name = try cursor.string()
+      return name == Kind.languageModeling.rawValue
+        ? TaskConfiguration(kind: .languageModeling) : TaskConfiguration(name: name)
+    }
     let members = try cursor.members(known: Keys.task)
     var task = TaskConfiguration()
     task.name = try members.present("name")?.string()
@@ -138,16 +156,26 @@ extension TaskConfiguration {
     task.label = try members.present("label")?.string()
     task.labels = try members.present("labels").map { try distinct($0, least: 2) }
     task.features = try members.present("features").map { try distinct($0, least: 1) }
+    task.prompt = try members.present("prompt")?.string()
+    task.documents = try members.present("documents").map(documents)
     let foreign: [String] =
       switch task.kind {
-      case .classification: ["features"]
+      case .classification: ["features", "prompt", "documents"]
       case .languageModeling: ["features", "text_pair", "label", "labels"]
-      case .features: ["text", "text_pair"]
+      case .features: ["text", "text_pair", "prompt", "documents"]
       }
     for key in foreign {
       if let member = members.present(key) { throw member.failure("has no meaning for kind: \(task.kind.rawValue)") }
     }
     return task
+  }
+
+  private static func documents(_ cursor: ConfigurationCursor) throws -> DocumentCut {
+    let name = try cursor.string()
+    if name.isEmpty {
+      throw cursor.failure("is an empty text", remedy: "write file, paragraph, line, or the text between documents")
+    }
+    return DocumentCut(named: name)
   }
 
   private static func distinct(_ cursor: ConfigurationCursor, least: Int) throws -> [String] {

@@ -32,7 +32,8 @@ extension TaskConfiguration {
       "name": .optional(name), "kind": .string(kind.rawValue), "text": .optional(text),
       "text_pair": .optional(textPair), "label": .optional(label),
       "labels": labels.map { .array($0.map(JSON.string)) } ?? .null,
-      "features": features.map { .array($0.map(JSON.string)) } ?? .null,
+      "features": features.map { .array($0.map(JSON.string)) } ?? .null, "prompt": .optional(prompt),
+      "documents": .optional(documents?.name),
     ])
   }
 }

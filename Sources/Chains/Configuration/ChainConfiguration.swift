@@ -32,6 +32,8 @@ public struct Metadata: Sendable, Equatable {
   public var maxLength: Int?
   /// The seed of every random stream: shuffle, dropout, initialisation. Default: 42.
   public var seed: UInt64
+  /// Whether the chain file says `max_length` itself.
+  public var namesMaxLength: Bool
   /// Where the keys below `metadata` were written.
   public var source: SourceLocations
 }
@@ -63,6 +65,10 @@ public struct TaskConfiguration: Sendable, Equatable {
   public var labels: [String]?
   /// The numeric columns of `features`, in order. Default: every column but the label.
   public var features: [String]?
+  /// The column of what stands before a text and is not predicted. Default: `prompt` where the data has it.
+  public var prompt: String?
+  /// Where documents of plain text end. Default (nil): at `<|endoftext|>` where the file has it, otherwise nowhere.
+  public var documents: DocumentCut?
 }
 
 /// How the ranks work together.

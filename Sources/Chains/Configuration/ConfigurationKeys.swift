@@ -4,7 +4,7 @@ enum Keys {
   static let chain = ["metadata", "defaults", "parallel", "steps"]
   static let metadata = ["name", "dataset", "task", "max_length", "seed"]
   static let dataset = ["train", "validation"]
-  static let task = ["name", "kind", "text", "text_pair", "label", "labels", "features"]
+  static let task = ["name", "kind", "text", "text_pair", "label", "labels", "features", "prompt", "documents"]
   static let parallel = ["threads_per_rank", "bucket_megabytes", "teacher"]
   static let parallelTeacher = ["placement", "cache", "cache_limit"]
   static let step = [

@@ -125,8 +125,8 @@ public struct Hyperparameters: Sendable, Equatable {
     hasTeacher ? (ceWeight, kdWeight) : (1, 0)
   }
 
-  /// The metric that decides: the one named, else accuracy where there are labels and the loss where there are none.
+  /// The metric that decides: the one named, else accuracy where there are labels and perplexity where there are none.
   public func metric(for kind: TaskConfiguration.Kind) -> Metric {
-    metric ?? (kind == .languageModeling ? .loss : .accuracy)
+    metric ?? (kind == .languageModeling ? .perplexity : .accuracy)
   }
 }

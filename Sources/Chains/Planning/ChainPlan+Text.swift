@@ -1,3 +1,4 @@
+import Datasets
 import Models
 import Platform
 
@@ -5,7 +6,7 @@ extension ChainPlan {
   /// The plan in words, for `--dry-run`.
   public func text(ranks: Int) -> String {
     var lines = ["plan of chain \(chain.metadata.name) on \(ranks) \(ranks == 1 ? "rank" : "ranks")"]
-    lines.append("classes: \(labels.names.joined(separator: ", "))")
+    if !labels.names.isEmpty { lines.append("classes: \(labels.names.joined(separator: ", "))") }
     for step in steps {
       let train = data[step.index].student.train
       let teacher = step.teacher.map { "\($0.reference) (\($0.configuration.shapeText))" } ?? "none (fine-tuning)"
@@ -14,14 +15,21 @@ extension ChainPlan {
         "step \(step.index + 1): \(step.id)", "  teacher   \(teacher)",
         "  student   \(step.student.configuration.shapeText), \(grouped(step.student.parameterCount)) parameters, "
           + "from \(step.student.reference)",
-        "  data      \(grouped(train.count)) training and "
-          + "\(grouped(data[step.index].student.validation.count)) validation examples",
+        "  data      \(text(of: train)) for training, \(text(of: data[step.index].student.validation)) for validation",
         "  batch     \(batchText(of: step))",
         "  loss      ce_weight \(values.ce), kd_weight \(values.kd), temperature \(step.hyperparameters.temperature)",
         "  precision \(precision(of: step).rawValue)", "  output    \(step.outputDirectory)",
       ]
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// How much data there is.
+  private func text(of data: any ExampleSource) -> String {
+    guard let documents = data as? PackedDocuments else { return "\(grouped(data.count)) examples" }
+    return "\(grouped(documents.documentCount)) documents in \(grouped(data.count)) rows of at most "
+      + "\(documents.rowLength) tokens (\(grouped(documents.totalTokens)) tokens, "
+      + "\(grouped(documents.predictedTokens)) predicted)"
   }
 
   /// What an optimizer step takes, and how many of them there are.

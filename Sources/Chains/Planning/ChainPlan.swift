@@ -12,7 +12,7 @@ public struct ChainPlan {
   public let chain: ChainConfiguration
   /// The steps in the order in which they run.
   public let steps: [ResolvedStep]
-  /// The classes of the data, in the order that every model's logits have.
+  /// The classes of the data, in the order that every model's logits have; none for language modelling.
   public let labels: LabelNames
   /// Remarks and warnings, with figure and remedy.
   public let warnings: [String]
@@ -38,42 +38,47 @@ public struct ChainPlan {
     let (task, files) = try communicator.agree {
       (try TaskDescription(chain.metadata.task), try locator.locateDataset(of: chain))
     }
-    if task.kind == .languageModeling {
-      var error = RetortError(
-        .configuration, "kind language_modeling is not built in this version",
-        at: chain.metadata.source.location(of: "task"), remedy: "it has: classification, features")
-      error.isCollective = true
-      throw error
-    }
     let readsIDs = try communicator.agree { try task.columns(in: task.open(files.train)).ids != nil }
-    let classes = try LabelResolution.classes(task, chain, locator, files, on: communicator)
+    let classes =
+      task.kind == .languageModeling
+      ? nil : try LabelResolution.classes(task, chain, locator, files, on: communicator)
+    let labels = classes?.names ?? LabelNames([])
     var steps = try communicator.agree {
-      try StepResolver(chain: chain, locator: locator, labels: classes.names).resolve()
+      try StepResolver(chain: chain, locator: locator, labels: classes?.names, kind: task.kind).resolve()
     }
     let registry = DataRegistry(
-      files, task: task, labels: classes.set, cacheDirectory: cacheDirectory, on: communicator)
+      files, task: task, labels: classes?.set, cacheDirectory: cacheDirectory, on: communicator)
     let native: Precision = try communicator.all(Precision.native == .bf16) ? .bf16 : .fp32
     var warnings = chain.advice()
     var data: [(student: SplitData, teacher: SplitData?)] = []
     for (index, step) in steps.enumerated() {
       warnings += try communicator.agree {
         try Preflight.check(
-          step, chain, labels: classes.names, kind: task.kind, readsIDs: readsIDs, native: native)
+          step, chain, labels: labels, kind: task.kind, readsIDs: readsIDs, native: native)
       }
-      let opened = try open(step, registry)
+      let opened = try open(step, registry, kind: task.kind)
       try communicator.agree { try Preflight.check(step, opened.student) }
       if let columns = opened.student.columns { steps[index] = step.naming(columns) }
       data.append(opened)
     }
     warnings += registry.notes
     return ChainPlan(
-      chain: chain, steps: steps, labels: classes.names, warnings: warnings, automaticPrecision: native,
+      chain: chain, steps: steps, labels: labels, warnings: warnings, automaticPrecision: native,
       locator: locator, cacheDirectory: cacheDirectory, registry: registry, data: data)
   }
 
-  private static func open(_ step: ResolvedStep, _ registry: DataRegistry) throws
+  /// The data in the student's form and in the teacher's, which for documents is one: models are compared token by
+  /// token.
+  private static func open(_ step: ResolvedStep, _ registry: DataRegistry, kind: TaskKind) throws
     -> (student: SplitData, teacher: SplitData?)
   {
+    if kind == .languageModeling {
+      let student = step.student
+      let documents = try registry.documents(
+        for: student.tokenizer?.tokenizer, endOfText: student.configuration.endOfText, rowLength: step.maxLength,
+        model: student.configuration)
+      return (documents, step.teacher.map { _ in documents })
+    }
     func data(_ tokenizer: TokenizerFiles?, _ configuration: ModelConfiguration) throws -> SplitData {
       try registry.data(
         for: tokenizer?.tokenizer, maxLength: step.maxLength, model: configuration)
@@ -90,6 +95,12 @@ public struct ChainPlan {
     case .bf16: .bf16
     }
   }
+
+  /// The classes of the data; nil for language modelling.
+  var classes: LabelNames? { labels.names.isEmpty ? nil : labels }
+
+  /// Whether what a teacher says of an example is little enough to be kept.
+  var keepsSignals: Bool { chain.metadata.task.kind != .languageModeling }
 
   /// The directory of a model: its own, or the output of the step that makes it.
   func directory(of place: ModelPlace) -> String {

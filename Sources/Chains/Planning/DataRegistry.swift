@@ -26,14 +26,15 @@ struct FeatureColumns {
 final class DataRegistry {
   private let files: LocatedDataset
   private let task: TaskDescription
-  private let labels: LabelSet
+  /// nil where the task has no classes.
+  private let labels: LabelSet?
   private let cacheDirectory: String?
   private let communicator: any Communicator
   private var opened: [String: SplitData] = [:]
   private(set) var notes: [String] = []
 
   init(
-    _ files: LocatedDataset, task: TaskDescription, labels: LabelSet, cacheDirectory: String?,
+    _ files: LocatedDataset, task: TaskDescription, labels: LabelSet?, cacheDirectory: String?,
     on communicator: any Communicator
   ) {
     self.files = files
@@ -57,10 +58,7 @@ final class DataRegistry {
 
   private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ model: ModelConfiguration) throws -> SplitData
   {
-    let options = TokenizedDataset.Options(
-      maxLength: maxLength, vocabularySize: model.vocabularySize, tokenTypes: model.tokenTypes,
-      cacheDirectory: cacheDirectory,
-      threads: LinearAlgebraLibrary.threads)
+    let options = options(maxLength: maxLength, model)
     func open(_ path: String) throws -> TokenizedDataset {
       let data = try TokenizedDataset.open(
         path, task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
@@ -68,6 +66,35 @@ final class DataRegistry {
       return data
     }
     return SplitData(train: try open(files.train), validation: try open(files.validation))
+  }
+
+  /// The data as documents in rows of at most `rowLength` tokens.
+  ///
+  /// - Parameters:
+  ///   - endOfText: the token behind each text; nil: none.
+  ///   - model: an id beyond its embedding table is refused with its line.
+  func documents(
+    for tokenizer: (any Tokenizer)?, endOfText: Int32?, rowLength: Int?, model: ModelConfiguration
+  ) throws -> SplitData {
+    let key =
+      "\(tokenizer?.digest ?? "none") \(endOfText ?? -1) \(rowLength ?? 0) \(model.vocabularySize ?? 0) documents"
+    if let found = opened[key] { return found }
+    let options = options(maxLength: rowLength, model)
+    func open(_ path: String) throws -> PackedDocuments {
+      let data = try PackedDocuments.open(
+        path, task: task, tokenizer: tokenizer, endOfText: endOfText, options: options, on: communicator)
+      add(data.notes)
+      return data
+    }
+    let data = SplitData(train: try open(files.train), validation: try open(files.validation))
+    opened[key] = data
+    return data
+  }
+
+  private func options(maxLength: Int?, _ model: ModelConfiguration) -> TokenizedDataset.Options {
+    TokenizedDataset.Options(
+      maxLength: maxLength, vocabularySize: model.vocabularySize, tokenTypes: model.tokenTypes,
+      cacheDirectory: cacheDirectory, threads: LinearAlgebraLibrary.threads)
   }
 
   private func features() throws -> SplitData {
@@ -96,11 +123,13 @@ extension TaskDescription {
     } else {
       self.init(kind: configuration.kind)
     }
-    if configuration.kind == .features { kind = .features }
+    if configuration.kind != .classification { kind = configuration.kind }
     columns.text = configuration.text ?? columns.text
     columns.textPair = configuration.textPair ?? columns.textPair
     columns.label = configuration.label ?? columns.label
     columns.features = configuration.features ?? columns.features
+    columns.prompt = configuration.prompt ?? columns.prompt
+    documents = configuration.documents ?? documents
     labelNames = configuration.labels ?? labelNames
   }
 }

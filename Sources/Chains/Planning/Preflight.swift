@@ -4,6 +4,11 @@ import Platform
 import Tensors
 import Training
 
+extension ModelFamily {
+  /// The data that its models are trained on.
+  var reads: TaskKind { self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification }
+}
+
 /// The checks and the advice before a chain runs.
 enum Preflight {
   /// Parameters that a student may have fewer than its teacher before a warning: larger jumps distil badly
@@ -24,17 +29,22 @@ enum Preflight {
     }
     for (configuration, reference, key) in models(of: step) {
       let location = source.location(of: key)
-      if (configuration.family == .perceptron) != (kind == .features) {
+      if configuration.family.reads != kind {
         throw RetortError(
           .input, "\(reference) is a \(configuration.family.rawValue) model, the task has \(kind.rawValue) data",
-          at: location, remedy: kind == .features ? "use a perceptron" : "use a model that reads tokens")
+          at: location, remedy: remedy(for: kind))
       }
+      if kind == .languageModeling { continue }
       let own = configuration.labels ?? .generic(2)
       if let warning = try LabelResolution.check(own, of: reference, against: labels, at: location) {
         warnings.append("\(location): \(warning)")
       }
     }
-    warnings += try tokenizerAdvice(step, readsIDs: readsIDs)
+    if kind == .languageModeling {
+      try checkVocabularies(step)
+    } else {
+      warnings += try tokenizerAdvice(step, readsIDs: readsIDs)
+    }
     warnings += try lengthAdvice(step, chain)
     if step.student.origin == .random {
       warnings.append(
@@ -52,6 +62,37 @@ enum Preflight {
       }
     }
     return warnings
+  }
+
+  private static func remedy(for kind: TaskKind) -> String {
+    switch kind {
+    case .features: "use a perceptron"
+    case .classification: "use a classifier that reads tokens, such as a bert model"
+    case .languageModeling: "use a language model, such as a llama model"
+    }
+  }
+
+  /// A token's logits are compared one by one: the same id must be the same token to both.
+  private static func checkVocabularies(_ step: ResolvedStep) throws {
+    guard let teacher = step.teacher else { return }
+    let location = step.configuration.source.location(of: "teacher")
+    let (theirs, ours) = (teacher.configuration.vocabularySize ?? 0, step.student.configuration.vocabularySize ?? 0)
+    if theirs != ours {
+      throw RetortError(
+        .preflight,
+        "the teacher \(teacher.reference) has a vocabulary of \(theirs) tokens, the student \(step.student.reference) "
+          + "one of \(ours): their logits cannot be compared", at: location,
+        remedy: "use a teacher and a student with the same tokenizer and vocab_size; a student_base that is written "
+          + "out and leaves vocab_size and tokenizer out has the teacher's")
+    }
+    guard let first = teacher.tokenizer?.tokenizer, let second = step.student.tokenizer?.tokenizer,
+      first.digest != second.digest
+    else { return }
+    throw RetortError(
+      .preflight,
+      "the teacher \(teacher.reference) and the student \(step.student.reference) have different tokenizers "
+        + "(\(first.vocabularySize) and \(second.vocabularySize) tokens): their logits cannot be compared",
+      at: location, remedy: "use a teacher and a student with the same tokenizer")
   }
 
   /// The training data against what the step makes of it: the columns that its models read, the tokens of a batch.
@@ -110,6 +151,12 @@ enum Preflight {
       "step \(step.id): max_length \(wanted) is cut to \(limit), the positions that the step's models have; set "
         + "metadata.max_length to \(limit) to say so"
     ]
+  }
+
+  /// Whether a teacher has learnt anything: see `isAboveChance`; one that predicts tokens has when its perplexity is
+  /// below 0.9 times that of guessing, which is the size of the vocabulary.
+  static func hasLearnt(_ result: EvaluationResult, classCount: Int) -> Bool {
+    result.isOfDocuments ? result.perplexity < 0.9 * Double(classCount) : isAboveChance(result)
   }
 
   /// Whether a teacher tells the classes apart: its balanced accuracy lies above chance by more than 1.64 standard

@@ -1,3 +1,4 @@
+import Datasets
 import Models
 import Platform
 import Safetensors
@@ -10,8 +11,10 @@ import Tokenizers
 struct StepResolver {
   let chain: ChainConfiguration
   let locator: ModelLocator
-  /// The classes of the data.
-  let labels: LabelNames
+  /// The classes of the data; nil for language modelling.
+  let labels: LabelNames?
+  /// What the data is made of.
+  let kind: TaskKind
 
   /// All steps in order; throws what is wrong with the first bad one.
   func resolve() throws -> [ResolvedStep] {
@@ -25,10 +28,25 @@ struct StepResolver {
     let teacher = try teacher(of: index, earlier)
     let student = try student(of: index, teacher, earlier)
     let limits = [teacher?.configuration, student.configuration].compactMap { $0?.maximumPositions }
+    if kind == .languageModeling { try checkLength(limits.min(), student, teacher) }
     return ResolvedStep(
       index: index, configuration: configuration, teacher: teacher, student: student,
       outputDirectory: locator.outputDirectory(of: configuration),
       maxLength: ([chain.metadata.maxLength].compactMap { $0 } + limits).min())
+  }
+
+  /// A row of documents cannot be longer than the context of a model, and cutting it would change what `batch_size`
+  /// means: what the chain file itself says is refused, the default gives way.
+  private func checkLength(_ limit: Int?, _ student: ResolvedStudent, _ teacher: ResolvedModel?) throws {
+    guard let wanted = chain.metadata.maxLength, let limit, limit < wanted, chain.metadata.namesMaxLength else {
+      return
+    }
+    let isStudents = student.configuration.maximumPositions == limit
+    let name = isStudents ? "student \(student.reference)" : "teacher \(teacher?.reference ?? "")"
+    throw RetortError(
+      .configuration, "is \(wanted), longer than the context of the \(name), which has \(limit) positions",
+      at: chain.metadata.source.location(of: "max_length"),
+      remedy: "set it to \(limit) or less; null means as many as the models have")
   }
 
   private func teacher(of index: Int, _ earlier: [ResolvedStep]) throws -> ResolvedModel? {
@@ -77,7 +95,7 @@ struct StepResolver {
     }
     guard let initialization = step.studentInit else {
       let origin = base.place.map(StudentOrigin.checkpoint) ?? .random
-      return try finish(base.reference, origin, base.configuration, base.tokenizer)
+      return try finish(base.reference, origin, base.configuration, base.tokenizer, like: teacher)
     }
     guard let teacher else {
       throw RetortError(
@@ -89,12 +107,16 @@ struct StepResolver {
     try check(layers, configuration, teacher, step)
     return try finish(
       "\(teacher.reference) layers \(layers.map(String.init).joined(separator: ","))",
-      .teacherLayers(layers, teacher.place), configuration, base.tokenizer ?? teacher.tokenizer)
+      .teacherLayers(layers, teacher.place), configuration, base.tokenizer ?? teacher.tokenizer, like: teacher)
   }
 
   private func finish(
-    _ reference: String, _ origin: StudentOrigin, _ configuration: ModelConfiguration, _ tokenizer: TokenizerFiles?
+    _ reference: String, _ origin: StudentOrigin, _ configuration: ModelConfiguration, _ tokenizer: TokenizerFiles?,
+    like teacher: ResolvedModel?
   ) throws -> ResolvedStudent {
+    let configuration =
+      kind == .languageModeling
+      ? configuration.withTextBorders(of: tokenizer, like: teacher?.configuration) : configuration
     let model = try ModelLoader.build(configuration)
     return ResolvedStudent(
       reference: reference, origin: origin, configuration: configuration, tokenizer: tokenizer,
@@ -125,9 +147,12 @@ struct StepResolver {
       keys.merge(teacher.configuration.json) { own, _ in own }
     }
     tokenizer = tokenizer ?? teacher?.tokenizer
-    if keys["vocab_size"] == nil, let tokenizer { keys["vocab_size"] = .int(tokenizer.tokenizer.vocabularySize) }
+    // Language models are compared logit by logit: a teacher's table may have more rows than the tokenizer has ids.
+    let size = (kind == .languageModeling ? teacher?.configuration.vocabularySize : nil)
+      ?? tokenizer?.tokenizer.vocabularySize
+    if keys["vocab_size"] == nil, let size { keys["vocab_size"] = .int(size) }
     let configuration = try ModelConfiguration(.object(keys), source: location)
-    return (configuration.with(labels: labels), tokenizer)
+    return (labels.map(configuration.with(labels:)) ?? configuration, tokenizer)
   }
 
   /// The layers must exist in the teacher, and everything but their number must have the teacher's sizes.

@@ -12,7 +12,9 @@ public struct StepReport: Sendable, Equatable {
   public var teacher: String?
   public var metric: String
   public var value: Double
-  public var correct: Int
+  /// Examples that are right; nil where tokens are predicted.
+  public var correct: Int?
+  /// Examples, or predicted tokens, of the validation split.
   public var count: Int
   public var seconds: Double
   public var examplesPerSecond: Double
@@ -29,22 +31,25 @@ public struct StepReport: Sendable, Equatable {
     [
       "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
       "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric), "value": .double(value),
-      "correct": .int(correct), "count": .int(count), "seconds": .double(seconds),
+      "correct": correct.map(JSON.int) ?? .null, "count": .int(count), "seconds": .double(seconds),
       "examples_per_s": .double(examplesPerSecond), "gflops": gigaflops.map(JSON.double) ?? .null,
       "mfu": utilisation.map(JSON.double) ?? .null, "committed_before": .bool(wasCommitted),
     ]
   }
 
+  /// "812 of 872", or "51,200 tokens".
+  public var countText: String { correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) tokens" }
+
   /// The report of a step that an earlier run committed.
   static func committed(_ results: JSON, id: String) -> StepReport? {
     guard let model = results["model"]?.string, let parameters = results["parameters"]?.int,
       let ratio = results["ratio"]?.double, let metric = results["metric"]?.string,
-      let value = results["value"]?.double, let correct = results["correct"]?.int, let count = results["count"]?.int,
+      let value = results["value"]?.double, let count = results["count"]?.int,
       let seconds = results["seconds"]?.double, let rate = results["examples_per_s"]?.double
     else { return nil }
     return StepReport(
       id: id, model: model, parameters: parameters, ratio: ratio, teacher: results["teacher"]?.string, metric: metric,
-      value: value, correct: correct, count: count, seconds: seconds, examplesPerSecond: rate,
+      value: value, correct: results["correct"]?.int, count: count, seconds: seconds, examplesPerSecond: rate,
       gigaflops: results["gflops"]?.double, utilisation: results["mfu"]?.double, wasCommitted: true)
   }
 }
@@ -61,7 +66,7 @@ public struct ChainReport: Sendable, Equatable {
     for step in steps {
       rows.append([
         step.id, step.teacher ?? "-", step.model, grouped(step.parameters), fixed(step.ratio, 1) + "x",
-        "\(step.metric) \(fixed(step.value, 4))", "\(step.correct) of \(step.count)",
+        "\(step.metric) \(fixed(step.value, 4))", step.countText,
         step.wasCommitted ? "done before" : fixed(step.seconds, 1), fixed(step.examplesPerSecond, 0),
         step.utilisation.map { "\(fixed(100 * $0, 1)) %" } ?? "-",
       ])

@@ -13,14 +13,15 @@ extension ChainRunner {
     }
     let precision = plan.precision(of: step)
     let frozen = try communicator.agree {
-      try FrozenModel(directory: plan.directory(of: teacher.place), labels: plan.labels, precision: precision)
+      try FrozenModel(directory: plan.directory(of: teacher.place), labels: plan.classes, precision: precision)
     }
     let load = try weights(of: frozen, digest)
     let resident = ResidentTeacher(
       name: teacher.reference, frozen: frozen, train: data.train, validation: data.validation, precision: precision,
       load: load)
     let parallel = plan.chain.parallel
-    guard parallel.cachesTeacher, let root = plan.cacheDirectory else { return resident }
+    // What a language model says of a document is too much to keep.
+    guard parallel.cachesTeacher, plan.keepsSignals, let root = plan.cacheDirectory else { return resident }
     let store = SignalStore(
       root: joinPath(root, "teachers"),
       key: SignalKey.of(

@@ -24,8 +24,8 @@ public final class ChainRunner {
   let plan: ChainPlan
   private let observer: any ChainObserver
   let communicator: any Communicator
-  /// Evaluated teachers, by the digest of their files.
-  private var evaluated: [String: EvaluationResult] = [:]
+  /// Evaluated teachers with their classes, by the digest of their files.
+  private var evaluated: [String: (EvaluationResult, classCount: Int)] = [:]
   /// Whether a step has been trained in this process.
   private var hasTrained = false
   /// Digests of models that no step of the chain writes, by their directory: hundreds of megabytes are read once.
@@ -128,7 +128,8 @@ public final class ChainRunner {
       id: step.id, model: step.student.configuration.shapeText, parameters: student.model.parameterCount,
       ratio: Double(plan.firstTeacherParameters) / Double(student.model.parameterCount),
       teacher: step.teacher?.reference, metric: values.metric.rawValue, value: result.best.value,
-      correct: result.best.result.correct, count: result.best.result.count, seconds: seconds,
+      correct: result.best.result.isOfDocuments ? nil : result.best.result.correct, count: result.best.result.count,
+      seconds: seconds,
       examplesPerSecond: result.examplesPerSecond, gigaflops: result.gigaflops,
       utilisation: result.gigaflops / limit.reduce(0, +), wasCommitted: false)
     let cache = try SignalReport(of: teacher, on: communicator)
@@ -216,24 +217,36 @@ public final class ChainRunner {
     return loaded
   }
 
+  private func evaluate(_ teacher: any Teacher, _ data: any ExampleSource) throws -> EvaluationResult {
+    guard data.kind == .languageModeling else {
+      return try Evaluator.evaluate(data, classCount: teacher.classCount, on: communicator) {
+        try teacher.signals(for: $0, in: .validation).materialized
+      }
+    }
+    return try Evaluator.evaluate(documents: data, on: communicator) {
+      let labels = data.batch($0).targets.filter { $0 >= 0 }
+      return try teacher.signals(for: $0, in: .validation).crossEntropySum(labels: labels)
+    }
+  }
+
   /// Evaluates a teacher once on the validation split and refuses it at chance level.
   private func check(_ digest: String, _ step: ResolvedStep, _ load: () throws -> any Teacher) throws {
     guard let data = plan.data[step.index].teacher, let name = step.teacher?.reference else { return }
     if evaluated[digest] == nil {
       let teacher = try load()
-      let result = try Evaluator.evaluate(data.validation, classCount: teacher.classCount, on: communicator) {
-        try teacher.signals(for: $0, in: .validation).materialized
-      }
-      evaluated[digest] = result
-      observer.note(
-        "teacher \(name) on the validation split: accuracy \(fixed(result.accuracy, 4)) "
-          + "(\(result.correct) of \(result.count))")
+      let result = try evaluate(teacher, data.validation)
+      evaluated[digest] = (result, teacher.classCount)
+      observer.note("teacher \(name) on the validation split: \(result.text)")
     }
-    guard let result = evaluated[digest], !Preflight.isAboveChance(result) else { return }
-    let what =
-      "the teacher \(name) is at chance level on the validation split: balanced accuracy "
-      + "\(fixed(result.balancedAccuracy, 4)) over \(result.classCount) classes, "
-      + "\(result.correct) of \(result.count) correct"
+    guard let (result, classCount) = evaluated[digest], !Preflight.hasLearnt(result, classCount: classCount) else {
+      return
+    }
+    let how =
+      result.isOfDocuments
+      ? "perplexity \(fixed(result.perplexity, 1)) with a vocabulary of \(grouped(classCount))"
+      : "balanced accuracy \(fixed(result.balancedAccuracy, 4)) over \(classCount) classes, "
+        + "\(result.correct) of \(result.count) correct"
+    let what = "the teacher \(name) is at chance level on the validation split: \(how)"
     if step.configuration.allowUntrainedTeacher {
       observer.warning("step \(step.id): \(what); allow_untrained_teacher lets it teach all the same")
       return

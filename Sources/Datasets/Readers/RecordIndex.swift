@@ -9,12 +9,21 @@ struct RecordIndex: Sendable {
   private(set) var starts: [Int] = []
   /// Line on which each record starts, counted from 1.
   private(set) var lines: [UInt32] = []
+  /// Byte behind each record, where that is not the end of its line: of documents only, otherwise empty.
+  private(set) var stops: [Int] = []
   /// Where the records end: the file's length without blank lines at its end.
   private(set) var end = 0
 
   private mutating func add(_ start: Int, _ line: Int) {
     starts.append(start)
     lines.append(UInt32(truncatingIfNeeded: line))
+  }
+
+  /// Adds a document.
+  mutating func add(_ start: Int, _ line: Int, stop: Int) {
+    add(start, line)
+    stops.append(stop)
+    end = stop
   }
 
   /// Removes and returns the first record, for headers.
@@ -84,7 +93,7 @@ struct RecordIndex: Sendable {
     return UnsafeRawPointer(found) - base
   }
 
-  private static func isBlank(_ bytes: UnsafeRawBufferPointer, _ from: Int, _ to: Int) -> Bool {
+  static func isBlank(_ bytes: UnsafeRawBufferPointer, _ from: Int, _ to: Int) -> Bool {
     for at in from..<to where bytes[at] != 0x20 && bytes[at] != 0x09 && bytes[at] != 0x0d { return false }
     return true
   }

@@ -17,6 +17,8 @@ public final class RowFile: Sendable {
   public let path: String
   /// How rows are written.
   public let format: FileFormat
+  /// How plain text was cut into rows that are documents; nil where a row is a line.
+  public let documents: DocumentCut?
   /// The header's names; for JSON Lines the names in the first row, for plain text `text`.
   public let columns: [String]
   private let file: MappedFile
@@ -28,7 +30,10 @@ public final class RowFile: Sendable {
   ///   - format: how rows are written; nil: as the file's extension tells.
   ///   - headerless: the names of the columns of a file that may come without a header; it has none where its first
   ///     row has as many fields as there are names, and none of the names.
-  public init(_ path: String, format: FileFormat? = nil, headerless: [String]? = nil) throws {
+  ///   - documents: how plain text is cut into rows; nil: a row a line. Other formats have rows of their own.
+  public init(
+    _ path: String, format: FileFormat? = nil, headerless: [String]? = nil, documents: DocumentCut? = nil
+  ) throws {
     guard let format = format ?? FileFormat(path: path) else {
       throw RetortError(
         .input, "the file's extension does not tell how its rows are written", at: path,
@@ -39,8 +44,11 @@ public final class RowFile: Sendable {
     file = try MappedFile(path)
     let bytes = file.bytes
     let first = bytes.starts(with: [0xef, 0xbb, 0xbf]) ? 3 : 0
+    let cut = format == .text ? documents?.resolved(for: bytes) : nil
+    self.documents = cut
     var index =
       switch format {
+      case .text where cut != nil: RecordIndex.ofDocuments(bytes, from: first, cut ?? .file)
       case .tsv: RecordIndex.ofLines(bytes, from: first, skipBlank: false)
       case .csv: try RecordIndex.ofCSV(bytes, from: first, path: path)
       case .jsonl, .text: RecordIndex.ofLines(bytes, from: first, skipBlank: true)
@@ -114,6 +122,7 @@ public final class RowFile: Sendable {
       }
       return values
     }
+    if !index.stops.isEmpty { return try selection.places.map { _ in .text(try document(row)) } }
     let fields = try RowFile.fields(file.bytes, format, index.starts[row], index.end, path, line(of: row))
     if fields.count != columns.count {
       throw RetortError(
@@ -122,6 +131,13 @@ public final class RowFile: Sendable {
           + "\(columns.count)", at: location(of: row), remedy: fieldCountRemedy)
     }
     return selection.places.map { .text(RowFile.text(fields[$0])) }
+  }
+
+  /// The text of a document.
+  private func document(_ row: Int) throws -> String {
+    let record = UnsafeRawBufferPointer(rebasing: file.bytes[index.starts[row]..<index.stops[row]])
+    try RowFile.checkEncoding(record, path, line(of: row))
+    return String(decoding: record, as: UTF8.self)
   }
 
   /// The names of a row's fields: the header's, or those that a row of JSON Lines has itself.

@@ -10,18 +10,22 @@ struct ExampleReader: Sendable {
   let requiresLabels: Bool
   let tokenizer: (any Tokenizer)?
   let maxLength: Int?
+  /// How rows that are documents are read; nil: they are examples by themselves.
+  let documents: DocumentReading?
   private let selection: RowSelection
   // Places of the columns in the selection.
-  private let textPlace: Int
+  let textPlace: Int
   private let pairPlace: Int?
   private let labelPlace: Int?
+  let promptPlace: Int?
 
   /// Throws `.input` where the file lacks a column, `.configuration` where text comes without a tokenizer.
   init(
     _ file: RowFile, _ columns: DatasetColumns, labels: LabelSet?, requiresLabels: Bool, tokenizer: (any Tokenizer)?,
-    maxLength: Int?
+    maxLength: Int?, documents: DocumentReading? = nil
   ) throws {
     var columns = columns
+    if documents == nil { columns.prompt = nil }
     if !requiresLabels, let label = columns.label, file.format != .jsonl, !file.columns.contains(label) {
       columns.label = nil
     }
@@ -45,6 +49,7 @@ struct ExampleReader: Sendable {
     self.requiresLabels = requiresLabels
     self.tokenizer = columns.ids == nil ? tokenizer : nil
     self.maxLength = maxLength
+    self.documents = documents
     var names = [first]
     textPlace = 0
     pairPlace = columns.ids == nil && columns.textPair != nil ? names.count : nil
@@ -52,6 +57,8 @@ struct ExampleReader: Sendable {
     // Without a set there is nothing a label could mean.
     labelPlace = columns.label != nil && labels != nil ? names.count : nil
     if let label = columns.label, labelPlace != nil { names.append(label) }
+    promptPlace = columns.prompt == nil ? nil : names.count
+    if let prompt = columns.prompt { names.append(prompt) }
     selection = try file.select(names)
   }
 
@@ -81,12 +88,13 @@ struct ExampleReader: Sendable {
 
   private func read(_ row: Int, into out: inout TokenRows) throws {
     let fields = try file.read(row, selection)
+    if let documents { return try read(row, fields, as: documents, into: &out) }
     let label = try labelPlace.map { place in
       try labels!.index(of: fields[place], required: requiresLabels, at: file.location(of: row))
     }
     let line = file.line(of: row)
     guard let tokenizer else {
-      var ids = try ids(fields[textPlace], row)
+      var ids = try ids(fields[textPlace], columns.ids!, row)
       if let maxLength, ids.count > maxLength {
         ids.removeLast(ids.count - maxLength)
         out.noteCut(line: line)
@@ -103,7 +111,7 @@ struct ExampleReader: Sendable {
     out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label ?? -1, line: line)
   }
 
-  private func text(_ field: FieldValue, _ column: String, _ row: Int) throws -> String {
+  func text(_ field: FieldValue, _ column: String, _ row: Int) throws -> String {
     if case .text(let text) = field { return text }
     if field == .absent { throw missing(column, row) }
     throw RetortError(
@@ -111,8 +119,7 @@ struct ExampleReader: Sendable {
       remedy: "put the value in quotes")
   }
 
-  private func ids(_ field: FieldValue, _ row: Int) throws -> [Int32] {
-    let column = columns.ids!
+  func ids(_ field: FieldValue, _ column: String, _ row: Int) throws -> [Int32] {
     guard case .list(let numbers) = field else {
       if field == .absent { throw missing(column, row) }
       throw RetortError(

@@ -9,7 +9,7 @@ import Platform
 ///     hashes    UInt64 [N]
 ///     offsets   Int64 [N+1] where each example starts in the payload, and the payload's length
 ///     lengths   Int32 [N]
-///     labels    Int32 [N]
+///     labels    Int32 [N]   the class; of a document the number of its tokens that are prompt
 struct TokenFileHeader: Equatable, Sendable {
   static let byteCount = 128
   static let version: UInt64 = 1

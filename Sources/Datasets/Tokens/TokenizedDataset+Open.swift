@@ -17,6 +17,8 @@ extension TokenizedDataset {
     public var cacheDirectory: String?
     /// Threads that tokenise on each rank.
     public var threads: Int
+    /// For rows that are documents; nil: each is an example as it is.
+    var documents: DocumentReading?
 
     /// By default: whole examples, labels required, tokens in the user's cache directory, one thread.
     public init(
@@ -67,7 +69,7 @@ extension TokenizedDataset {
       try labels?.requireDistinctNames()
       return try ExampleReader(
         file, columns, labels: labels, requiresLabels: requiresLabels, tokenizer: tokenizer,
-        maxLength: options.maxLength)
+        maxLength: options.maxLength, documents: options.documents)
     }
     let node = try communicator.splitByNode()
     let key = try contentKey(reader, kind: task.kind, node: node, communicator)
@@ -115,6 +117,10 @@ extension TokenizedDataset {
     digest.update(reader.requiresLabels ? "labels required" : "labels optional")
     digest.update(UInt64(reader.labels?.count ?? 0))
     for name in reader.labels?.names ?? [] { digest.update(name) }
+    if let documents = reader.documents {
+      digest.update("documents \(documents.endOfText ?? -1) \(columns.prompt.map { "prompt \($0)" } ?? "none")")
+      digest.update(reader.file.documents?.name.map { "cut \($0)" } ?? "rows")
+    }
     return digest.finish()
   }
 }

@@ -49,3 +49,26 @@ public func loadTokenizer(file path: String) throws -> any Tokenizer {
   throw RetortError(
     .input, "is neither a .json nor a .txt file", at: path, remedy: "give a tokenizer.json or a vocab.txt")
 }
+
+/// The tokens that stand before and behind a whole text; nil where a tokenizer has none.
+public struct TextBorders: Sendable, Equatable {
+  /// bos_token.
+  public let begin: Int32?
+  /// eos_token.
+  public let end: Int32?
+
+  /// Names that vocabularies have for these tokens where no file says which they are.
+  private static let usualBegins = ["<s>", "<|begin_of_text|>", "<bos>", "<|endoftext|>"]
+  private static let usualEnds = ["</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>"]
+
+  /// Those of the tokenizer of a model directory: as `tokenizer_config.json` or `special_tokens_map.json` name them,
+  /// otherwise by their usual names. Throws `.input` for a broken file.
+  public init(_ tokenizer: any Tokenizer, inModelDirectory directory: String) throws {
+    let settings = try TokenizerSettings(directory: directory)
+    func id(_ named: String?, else usual: [String]) -> Int32? {
+      (named.map { [$0] } ?? usual).lazy.compactMap(tokenizer.tokenID).first
+    }
+    begin = id(settings.beginToken, else: TextBorders.usualBegins)
+    end = id(settings.endToken, else: TextBorders.usualEnds)
+  }
+}

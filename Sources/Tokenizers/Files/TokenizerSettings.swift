@@ -12,6 +12,9 @@ struct TokenizerSettings {
   var classToken = "[CLS]"
   var paddingToken = "[PAD]"
   var maskToken = "[MASK]"
+  /// What stands before and behind a text, where the files name it.
+  var beginToken: String?
+  var endToken: String?
   /// More special tokens, by content.
   var furtherTokens: [String] = []
   /// Tokens with flags and an id of their own.
@@ -60,6 +63,8 @@ struct TokenizerSettings {
     classToken = name("cls_token", else: classToken)
     paddingToken = name("pad_token", else: paddingToken)
     maskToken = name("mask_token", else: maskToken)
+    beginToken = content(configuration?["bos_token"]) ?? content(map?["bos_token"])
+    endToken = content(configuration?["eos_token"]) ?? content(map?["eos_token"])
     for key in ["additional_special_tokens", "extra_special_tokens"] {
       let list = configuration?[key]?.array ?? map?[key]?.array ?? []
       furtherTokens += list.compactMap(content).filter { !$0.isEmpty }

@@ -64,7 +64,7 @@ final class ChainConsole: ChainObserver {
     }
     say(
       "  committed to \(step.outputDirectory): \(report.metric) \(fixed(report.value, 4)) "
-        + "(\(report.correct) of \(report.count)) in \(fixed(report.seconds, 1)) s, "
+        + "(\(report.countText)) in \(fixed(report.seconds, 1)) s, "
         + "\(fixed(report.examplesPerSecond, 0)) examples/s\(arithmetic)",
       ["event": "finished", "report": report.json])
   }
@@ -102,7 +102,8 @@ final class ChainConsole: ChainObserver {
     line["step_id"] = .string(stepID)
     say(
       "  epoch \(fixed(record.epoch, 2)), step \(record.step): \(record.metric.rawValue) \(fixed(record.value, 4)), "
-        + "\(record.result.correct) of \(record.result.count) correct, loss \(fixed(record.result.loss, 4))\(mark)",
+        + "\(record.result.isOfDocuments ? "" : "\(record.result.correct) of \(record.result.count) correct, ")"
+        + "loss \(fixed(record.result.loss, 4))\(mark)",
       .object(line))
   }
 

@@ -1,0 +1,44 @@
+import Platform
+
+/// How rows that are documents become tokens.
+struct DocumentReading: Sendable {
+  /// The token behind a text that does not end in it already; nil where the tokenizer has none. Data with ids is taken
+  /// as it is.
+  var endOfText: Int32?
+  /// Tokens that a document may have: lengths and messages between ranks are 32-bit numbers.
+  static let mostTokens = 1 << 30
+}
+
+extension ExampleReader {
+  /// Appends a document, with the number of its tokens that are prompt in the place of a class; nothing for an empty
+  /// text, of which collections of documents have many.
+  func read(_ row: Int, _ fields: [FieldValue], as reading: DocumentReading, into out: inout TokenRows) throws {
+    let prompt = promptPlace.flatMap { fields[$0] == .absent ? nil : fields[$0] }
+    var tokens: [Int32]
+    let promptTokens: Int
+    if let tokenizer {
+      let before = try prompt.map { try text($0, columns.prompt!, row) }
+      let own = try text(fields[textPlace], columns.text!, row)
+      if own.isEmpty, before == nil { return }
+      tokens = tokenizer.encode((before ?? "") + own).ids
+      // Tokens that the prompt alone has as well; one that reaches into the text belongs to the text.
+      promptTokens = before.map { commonPrefix(tokenizer.encode($0).ids, tokens) } ?? 0
+      if let end = reading.endOfText, tokens.last != end { tokens.append(end) }
+    } else {
+      let before = try prompt.map { try ids($0, columns.prompt!, row) } ?? []
+      tokens = before + (try ids(fields[textPlace], columns.ids!, row))
+      promptTokens = before.count
+    }
+    if tokens.isEmpty { return }
+    if tokens.count > DocumentReading.mostTokens {
+      throw RetortError(
+        .input, "the document has \(tokens.count) tokens, more than \(DocumentReading.mostTokens)",
+        at: file.location(of: row), remedy: "cut the file into documents with task: {documents: …}")
+    }
+    out.append(tokens: tokens, typeIDs: nil, label: Int32(promptTokens), line: file.line(of: row))
+  }
+
+  private func commonPrefix(_ a: [Int32], _ b: [Int32]) -> Int {
+    zip(a, b).prefix { $0 == $1 }.count
+  }
+}

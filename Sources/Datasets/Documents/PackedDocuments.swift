@@ -1,0 +1,145 @@
+import Collectives
+import Platform
+import Tokenizers
+
+/// Documents for language modelling, packed into rows of at most so many tokens; a row is an example.
+///
+/// In a batch each piece of a document is a sequence of its own: attention and positions stay inside it. Every token of
+/// a document but its first is predicted exactly once, by the one before it, whatever the length of the rows: the last
+/// token of a piece predicts the first one of the piece behind it. Tokens of a prompt are read, and not predicted.
+public final class PackedDocuments: ExampleSource {
+  /// Documents, always.
+  public let kind = TaskKind.languageModeling
+  /// Tokens of each row, [N].
+  public let lengths: [Int32]
+  /// SHA-256 of everything that decides the rows, in hexadecimal.
+  public let digest: String
+  /// Remarks for the user, such as documents of which nothing is predicted.
+  public let notes: [String]
+  /// Tokens that a row has room for.
+  public let rowLength: Int
+  private let documents: TokenizedDataset
+  private let packing: DocumentPacking
+  /// Predicted tokens of each row, [N].
+  private let predicted: [Int32]
+
+  /// Packs documents that are already tokens.
+  ///
+  /// - Parameters:
+  ///   - documents: of kind `languageModeling`; the class of each stands for the number of its first tokens that are
+  ///     prompt, -1 for none.
+  ///   - rowLength: tokens of a row at most; nil: as many as the longest document has.
+  ///   - source: their file, for messages.
+  /// Throws `.input` where no document has anything to predict.
+  public init(_ documents: TokenizedDataset, rowLength: Int?, source: String = "documents in memory") throws {
+    let room = rowLength.map { min($0, DocumentReading.mostTokens) } ?? documents.lengths.max().map(Int.init) ?? 1
+    packing = DocumentPacking(
+      lengths: documents.lengths, prompts: { documents.label($0) }, rowLength: Int32(room))
+    guard !packing.pieces.isEmpty else {
+      throw RetortError(
+        .input, "no document has a token to predict", at: source,
+        remedy: "give documents of two tokens and more, with text behind the prompt")
+    }
+    self.documents = documents
+    self.rowLength = room
+    (lengths, predicted) = PackedDocuments.sums(packing)
+    var notes = documents.notes
+    if packing.emptyDocuments > 0 {
+      notes.append(
+        "\(source): \(packing.emptyDocuments) of \(documents.count) documents have nothing to predict and are left out")
+    }
+    self.notes = notes
+    let digest = Digest()
+    digest.update("retort packed documents 1")
+    digest.update(documents.digest)
+    digest.update(UInt64(room))
+    self.digest = digest.finish()
+  }
+
+  /// Opens a file of documents: rows of text or ids, or plain text as the task says it is cut.
+  ///
+  /// Collective: as `TokenizedDataset.open`, whose cache keeps the tokens, whatever the length of the rows.
+  ///
+  /// - Parameters:
+  ///   - endOfText: the token to put behind a text that does not end in it; nil: none.
+  ///   - options: `maxLength` is the length of a row.
+  public static func open(
+    _ path: String, task: TaskDescription, tokenizer: (any Tokenizer)?, endOfText: Int32?,
+    options: TokenizedDataset.Options = TokenizedDataset.Options(), on communicator: any Communicator
+  ) throws -> PackedDocuments {
+    var reading = options
+    reading.maxLength = nil
+    reading.documents = DocumentReading(endOfText: endOfText)
+    let documents = try TokenizedDataset.open(
+      path, task: task, tokenizer: tokenizer, options: reading, on: communicator)
+    return try communicator.agree { try PackedDocuments(documents, rowLength: options.maxLength, source: path) }
+  }
+
+  private static func sums(_ packing: DocumentPacking) -> (lengths: [Int32], predicted: [Int32]) {
+    var (lengths, predicted): ([Int32], [Int32]) = ([], [])
+    for (start, end) in zip(packing.rowStarts, packing.rowStarts.dropFirst()) {
+      let row = packing.pieces[Int(start)..<Int(end)]
+      lengths.append(row.reduce(0) { $0 + $1.count })
+      predicted.append(row.reduce(0) { $0 + $1.predicted })
+    }
+    return (lengths, predicted)
+  }
+
+  public var count: Int { lengths.count }
+
+  /// Documents of which something is predicted.
+  public var documentCount: Int { documents.count - packing.emptyDocuments }
+
+  /// Tokens of all rows together.
+  public var totalTokens: Int { lengths.reduce(0) { $0 + Int($1) } }
+
+  /// Tokens that are predicted, of all rows together.
+  public var predictedTokens: Int { predicted.reduce(0) { $0 + Int($1) } }
+
+  public func lossRows(_ index: Int) -> Int { Int(predicted[index]) }
+
+  public func sequenceLengths(_ samples: [Int]) -> [Int] {
+    samples.flatMap { pieces(of: $0).map { Int(packing.pieces[$0].count) } }
+  }
+
+  /// None.
+  public func label(_ index: Int) -> Int32 { -1 }
+
+  /// A 64-bit hash of the row's pieces, the same in every run and on every machine.
+  public func contentHash(_ index: Int) -> UInt64 { ContentHash.of(pieces(of: index).map(hash)) }
+
+  public func batch(_ samples: [Int]) -> Batch {
+    var batch = Batch()
+    let total = samples.reduce(0) { $0 + length($1) }
+    batch.tokens.reserveCapacity(total)
+    batch.typeIDs.reserveCapacity(total)
+    batch.positions.reserveCapacity(total)
+    batch.targets.reserveCapacity(total)
+    for index in samples.flatMap(pieces) { append(index, to: &batch) }
+    return batch
+  }
+
+  private func append(_ index: Int, to batch: inout Batch) {
+    let piece = packing.pieces[index]
+    let tokens = documents.tokens(Int(piece.document))
+    let (start, end) = (Int(piece.start), Int(piece.start + piece.count))
+    batch.append(
+      tokens: UnsafeBufferPointer(rebasing: tokens[start..<end]), typeIDs: nil, sample: index,
+      contentHash: hash(index))
+    let first = max(1, Int(documents.label(Int(piece.document))))
+    for next in start + 1...end {
+      batch.targets.append(next >= first && next < tokens.count ? tokens[next] : -1)
+    }
+  }
+
+  /// The places of a row's pieces.
+  private func pieces(of row: Int) -> Range<Int> {
+    Int(packing.rowStarts[row])..<Int(packing.rowStarts[row + 1])
+  }
+
+  private func hash(_ index: Int) -> UInt64 {
+    let piece = packing.pieces[index]
+    let document = Int(piece.document)
+    return ContentHash.of([documents.contentHash(document), UInt64(piece.start), UInt64(piece.count)])
+  }
+}
