@@ -100,8 +100,7 @@ import Testing
     if rowLength > 2, rowLength < 300 { #expect(Double(rows.count) < 1.01 * Double(fewest) + 1) }
   }
 
-  @Test func `no document beside two that are too long for it shares their row`() {
-    // 6 + 4 fill a row of 10 only together.
+  @Test func `a row that a piece fills up goes before one with more room`() {
     let found = rows(packing([6, 6, 4, 4, 4], 10)).map { $0.map(\.count) }
     #expect(found == [[6, 4], [6, 4], [4]])
   }

@@ -26,25 +26,6 @@ public struct TokenizerFiles: Sendable {
   }
 }
 
-extension ModelConfiguration {
-  /// The token that ends a text, `eos_token_id`: of several the first.
-  var endOfText: Int32? {
-    let value = json["eos_token_id"]
-    return (value?.int ?? value?.array?.first?.int).flatMap { Int32(exactly: $0) }.flatMap { $0 < 0 ? nil : $0 }
-  }
-
-  /// The configuration with the ids of the tokens before and behind a text, where it does not have them: a teacher's,
-  /// otherwise those of the tokenizer.
-  func withTextBorders(of tokenizer: TokenizerFiles?, like teacher: ModelConfiguration?) -> ModelConfiguration {
-    func id(_ key: String, _ own: Int32?) -> [String: JSON] {
-      if let value = json[key], !value.isNull { return [:] }
-      if let value = teacher?.json[key], !value.isNull { return [key: value] }
-      return own.map { [key: .int(Int($0))] } ?? [:]
-    }
-    return setting(id("bos_token_id", tokenizer?.borders.begin)).setting(id("eos_token_id", tokenizer?.borders.end))
-  }
-}
-
 /// A model that a step uses, as far as it is known before anything runs.
 public struct ResolvedModel: Sendable {
   /// What the chain file calls it.

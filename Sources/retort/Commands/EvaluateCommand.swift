@@ -3,24 +3,34 @@ import Collectives
 import Datasets
 import Models
 import Platform
+import Tokenizers
 import Training
 
 struct EvaluateCommand: RankCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
-    abstract: "Measures a classifier on labelled data, every example exactly once.",
+    abstract: "Measures a classifier on labelled data, or a language model on documents.",
     discussion: """
-      Example:
+      Every example counts exactly once: of documents every token but the first, each predicted from those before it in \
+      its row of --max-length tokens.
+
+      Examples:
         retort evaluate ./artifacts/step1_mini --data sst2/dev.tsv --text sentence --label label
+        retort evaluate ./artifacts/student --data stories.txt --documents paragraph
       """)
 
   @OptionGroup var options: ModelOptions
-  @Option(help: "The labelled file (tsv, csv or jsonl).") var data: String
+  @Option(help: "The labelled file (tsv, csv or jsonl), or a file of documents (txt too).") var data: String
   @Option(help: "The column of the label (default: label).") var label: String?
+  @OptionGroup var documents: DocumentOptions
   @Flag(help: "Prints one JSON object.") var json = false
 
   func run(on communicator: any Communicator) throws {
     let (model, tokenizer) = try options.load(on: communicator)
+    if let language = model.model as? any LanguageModel {
+      return try evaluate(language, model.configuration, tokenizer, on: communicator)
+    }
+    try documents.refuse(for: model.configuration)
     let examples = try options.open(
       data, label: label, needsLabels: true, for: model, tokenizer, on: communicator)
     let logits = try options.logits(of: model.model, on: communicator)
@@ -29,6 +39,31 @@ struct EvaluateCommand: RankCommand {
     }
     guard communicator.isFirst else { return }
     Terminal.write((json ? object(result).text() : text(result, model.labels)) + "\n")
+  }
+
+  private func evaluate(
+    _ model: any LanguageModel, _ configuration: ModelConfiguration, _ tokenizer: (any Tokenizer)?,
+    on communicator: any Communicator
+  ) throws {
+    let examples = try documents.open(data, options, configuration, tokenizer, on: communicator)
+    let precision = try options.precision.resolved(on: communicator)
+    model.freeze(for: precision)
+    let result = try Evaluator.evaluate(documents: examples, on: communicator) {
+      model.crossEntropySum(examples.batch($0), precision: precision)
+    }
+    guard communicator.isFirst else { return }
+    let object: JSON = [
+      "perplexity": .double(result.perplexity), "loss": .double(result.loss), "count": .int(result.count),
+      "documents": .int(examples.documentCount), "tokens": .int(examples.totalTokens),
+      "max_length": .int(examples.rowLength),
+    ]
+    let text = """
+      perplexity  \(fixed(result.perplexity, 4))
+      loss        \(fixed(result.loss, 6))
+      tokens      \(grouped(result.count)) predicted of \(grouped(examples.totalTokens)), in \
+      \(grouped(examples.documentCount)) documents and rows of at most \(examples.rowLength)
+      """
+    Terminal.write((json ? object.text() : text) + "\n")
   }
 
   private func object(_ result: EvaluationResult) -> JSON {
