@@ -52,15 +52,23 @@ public final class ForwardContext {
   public let capture: Capture
   private let dropoutSource: DropoutSource?
   private let checkpoints: Range<Int>
+  private let sumOverSlices: ((Tensor) -> Void)?
   private var site = 0
 
   /// - Parameters:
   ///   - dropout: nil in inference: nothing is dropped then.
   ///   - checkpoints: the blocks of which the tape keeps the input alone, and which the backward pass runs again.
-  public init(tape: Tape, dropout: DropoutSource? = nil, capture: Capture = [], checkpoints: Range<Int> = 0..<0) {
+  ///   - sumOverSlices: adds up a float32 tensor, in place, over the ranks that have a slice of each layer; nil where
+  ///     layers are whole. For inference: its sums have no backward pass.
+  public init(
+    tape: Tape, dropout: DropoutSource? = nil, capture: Capture = [], checkpoints: Range<Int> = 0..<0,
+    sumOverSlices: ((Tensor) -> Void)? = nil
+  ) {
+    precondition(sumOverSlices == nil || !tape.isRecording, "a pass over slices of layers is not recorded")
     self.tape = tape
     self.capture = capture
     self.checkpoints = checkpoints
+    self.sumOverSlices = sumOverSlices
     dropoutSource = dropout
   }
 
@@ -70,13 +78,14 @@ public final class ForwardContext {
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - independentRows: gives a sequence the same bits in every batch.
   ///   - residency: brings the weights of blocks and lets them go.
+  ///   - sumOverSlices: see `init`.
   public static func inference(
     precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), capture: Capture = [],
-    independentRows: Bool = false, residency: (any BlockResidency)? = nil
+    independentRows: Bool = false, residency: (any BlockResidency)? = nil, sumOverSlices: ((Tensor) -> Void)? = nil
   ) -> ForwardContext {
     let tape = Tape(
       recording: false, precision: precision, weights: weights, independentRows: independentRows, residency: residency)
-    return ForwardContext(tape: tape, capture: capture)
+    return ForwardContext(tape: tape, capture: capture, sumOverSlices: sumOverSlices)
   }
 
   /// A block of the model, such as a layer: all that reads the block's weights is inside `body`.
@@ -109,7 +118,16 @@ public final class ForwardContext {
   /// The sum of a product's parts where several ranks have a slice of a layer each; x itself where one has all.
   ///
   /// Wanted behind every product whose inputs are split: attention's output and the second half of a feed-forward part.
-  public func summed(_ x: Variable) -> Variable { x }
+  /// Such a product is asked for its float32 sums where `hasSlices`; a bf16 pass rounds what comes of them.
+  public func summed(_ x: Variable) -> Variable {
+    guard let sumOverSlices else { return x }
+    // The product is nobody else's, and a pass that is not recorded keeps no value.
+    sumOverSlices(x.value)
+    return tape.precision == .bf16 && x.value.columns >= 16 ? tape.converted(x, to: .bfloat16) : x
+  }
+
+  /// Whether several ranks have a slice of each layer.
+  public var hasSlices: Bool { sumOverSlices != nil }
 
   /// The next dropout place: its probability and keys, or nil when nothing is dropped there.
   ///

@@ -27,6 +27,11 @@ public struct Linear {
     context.tape.linear(x, weight: weight, bias: bias, wide: true)
   }
 
+  /// x·Wᵀ + b, [R, out], summed over the ranks that have a slice of the inputs each: see `ForwardContext.summed`.
+  public func summed(_ x: Variable, _ context: ForwardContext) -> Variable {
+    context.summed(context.tape.linear(x, weight: weight, bias: bias, wide: context.hasSlices))
+  }
+
   /// f(x·Wᵀ + b), [R, out]: see `Tape.linear`.
   public func callAsFunction(_ x: Variable, activation: Activation, _ context: ForwardContext) -> Variable {
     context.tape.linear(x, weight: weight, bias: bias, activation: activation)

@@ -3,23 +3,23 @@ import Tensors
 
 /// Self-attention whose query, key and value projections are one matrix [3·hidden, hidden], then the output projection.
 public struct SelfAttention {
-  /// Queries, then keys, then values: [T, hidden] ↦ [T, 3·hidden].
+  /// Queries, then keys, then values: [T, hidden] ↦ [T, 3·H·D].
   public let projection: Linear
-  /// The output projection, [T, hidden] ↦ [T, hidden].
+  /// The output projection, [T, H·D] ↦ [T, hidden].
   public let output: Linear
   /// H, of queries and of keys and values alike.
   public let heads: Int
-  /// D = hidden / H.
+  /// D.
   public let headSize: Int
   /// Dropout on the attention probabilities in training, 0 ..< 1.
   public let dropoutProbability: Float
 
-  /// Makes the projections with zeros; `hidden` is a multiple of `heads`.
-  public init(_ name: String, hidden: Int, heads: Int, dropoutProbability: Float) {
-    projection = Linear("\(name).projection", inputs: hidden, outputs: 3 * hidden)
-    output = Linear("\(name).output", inputs: hidden, outputs: hidden)
+  /// Makes the projections with zeros; all heads together are as wide as `hidden`, unless some are on other ranks.
+  public init(_ name: String, hidden: Int, heads: Int, headSize: Int, dropoutProbability: Float) {
+    projection = Linear("\(name).projection", inputs: hidden, outputs: 3 * heads * headSize)
+    output = Linear("\(name).output", inputs: heads * headSize, outputs: hidden)
     self.heads = heads
-    headSize = hidden / heads
+    self.headSize = headSize
     self.dropoutProbability = dropoutProbability
   }
 
@@ -37,6 +37,6 @@ public struct SelfAttention {
     let attended = context.tape.attention(
       projection(x, context), offsets: offsets, options, capture: context.capture.contains(.attentions))
     let wanted = rows.map { context.tape.selectRows(attended.output, $0) } ?? attended.output
-    return (output(wanted, context), attended.probabilities)
+    return (output.summed(wanted, context), attended.probabilities)
   }
 }

@@ -13,6 +13,8 @@ public final class FrozenModel {
   public let model: any Model
   /// Bytes of the block, a multiple of 64.
   public let byteCount: Int
+  /// What of the model it is.
+  public let part: ModelPart
   private let places: [Place]
   private let weights: MatchedWeights
 
@@ -39,6 +41,7 @@ public final class FrozenModel {
     _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision,
     part: ModelPart = .whole
   ) throws {
+    self.part = part
     model = try ModelLoader.build(configuration, part: part)
     weights = try MatchedWeights(model, configuration, from: origin, seed: seed)
     var offset = 0
@@ -64,11 +67,13 @@ public final class FrozenModel {
     try self.init(configuration, from: .checkpoint(weights), seed: 0, precision: precision, part: part)
   }
 
-  /// Name, shape, type, layout and place of every weight: blocks of the same form are alike.
+  /// Name, shape, type, layout and place of every weight, and which part of the model they are: blocks of the same form
+  /// are alike.
   public var form: String {
-    places.map {
+    let weights = places.map {
       "\($0.parameter.name) \($0.parameter.shape) \($0.dtype.rawValue) \($0.layout.rawValue) \($0.offset)"
-    }.joined(separator: "\n")
+    }
+    return (part.isWhole ? weights : ["\(part)"] + weights).joined(separator: "\n")
   }
 
   /// Reads or makes the weights one by one, each converted into its place; the model uses the block from then on.

@@ -58,11 +58,26 @@ public enum ModelLoader {
   public static func build(_ configuration: ModelConfiguration, part: ModelPart = .whole) throws -> any Model {
     switch configuration.family {
     case .bert, .bertHash:
-      try requireWhole(part, configuration)
-      return BERTClassifier(try BERTConfiguration(configuration))
+      let sizes = try BERTConfiguration(configuration)
+      try require(part, layers: sizes.layerCount, heads: sizes.headCount, configuration)
+      return BERTClassifier(sizes, part: part)
     case .perceptron:
       try requireWhole(part, configuration)
       return Perceptron(try PerceptronConfiguration(configuration))
+    }
+  }
+
+  /// Each stage has a layer at least, each slice a head.
+  private static func require(_ part: ModelPart, layers: Int, heads: Int, _ configuration: ModelConfiguration) throws {
+    if part.stages > max(1, layers) {
+      throw RetortError(
+        .configuration, "\(part.stages) pipeline stages for \(layers) layers", at: configuration.source,
+        remedy: "spread the model over \(layers) ranks at most")
+    }
+    if part.slices > heads {
+      throw RetortError(
+        .configuration, "\(part.slices) slices for \(heads) attention heads", at: configuration.source,
+        remedy: "spread the model over \(heads) ranks at most")
     }
   }
 

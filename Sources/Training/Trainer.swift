@@ -27,6 +27,8 @@ public final class Trainer {
   private let exchange: GradientExchange
   private let lengths: [Int32]
   private let weights = BF16Weights()
+  /// The batch that the teacher was told of ahead of its step.
+  private var announced: [Int]?
   /// Whether any rank has been asked to stop; all ranks know it after the same step.
   public private(set) var isStopRequested = false
 
@@ -53,6 +55,9 @@ public final class Trainer {
     optimizer = AdamW(configuration.optimizer, segments: flat.segments(rank: communicator.rank))
   }
 
+  /// Whether the teacher wants to know the batch behind the one in hand.
+  public var teacherWorksAhead: Bool { teacher?.wantsAnnouncements ?? false }
+
   /// Weights of the teacher; 0 without one.
   public var teacherParameterCount: Int { teacher?.parameterCount ?? 0 }
 
@@ -61,33 +66,37 @@ public final class Trainer {
   /// - Parameters:
   ///   - step: from 1.
   ///   - batch: indices into the training examples; all ranks pass the same.
+  ///   - next: the batch of the step behind this one, for a teacher that works ahead; nil where there is none.
   ///   - epoch: epochs done after this step, for the record.
   /// Throws `.numerical`, on all ranks alike, when the gradient is not finite; the weights are untouched then.
-  public func step(_ step: Int, batch: [Int], epoch: Double) throws -> StepRecord {
-    try Trace.step(step) { try take(step, batch: batch, epoch: epoch) }
+  public func step(_ step: Int, batch: [Int], next: [Int]? = nil, epoch: Double) throws -> StepRecord {
+    try Trace.step(step) { try take(step, batch: batch, next: next, epoch: epoch) }
   }
 
-  private func take(_ step: Int, batch: [Int], epoch: Double) throws -> StepRecord {
+  private func take(_ step: Int, batch: [Int], next: [Int]?, epoch: Double) throws -> StepRecord {
     let clock = ContinuousClock()
     let start = clock.now
     var teacherTime = Duration.zero
     let passes = passes(of: batch)
+    let requests = requests(passes, of: batch)
+    try announce(requests, of: batch, next: next)
     let teacherStart = teacher?.computedFLOPs ?? 0
     try Trace.detail("send for rows") { try exchange.begin(tables.isEmpty ? Batch() : train.batch(batch)) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
     let rows = batch.reduce(0) { $0 + train.lossRows($1) }
     var sums = [0.0, 0.0]
-    for (index, samples) in passes.enumerated() {
+    for (index, samples) in requests.enumerated() {
       let asked = clock.now
       let signals = try Trace.detail("teacher") { try teacher?.signals(for: samples, in: .train) }
       teacherTime += clock.now - asked
       if index == 0 { try receiveRows() }
+      if samples.isEmpty { continue }
       let value = try pass(samples, signals, step: step, denominator: rows, isLast: index == passes.count - 1)
       sums[0] += value.crossEntropySum
       sums[1] += value.distillationSum
     }
-    if passes.isEmpty { try receiveRows() }
+    if requests.isEmpty { try receiveRows() }
     let squares = try Trace.detail("wait for gradients") { try exchange.finish() }
     let tokens = batch.reduce(0) { $0 + Int(lengths[$1]) }
     let stop = StopRequest.isPending ? 1.0 : 0
@@ -119,14 +128,32 @@ public final class Trainer {
 
   private func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }
 
-  /// This rank's examples of a global batch, cut into passes: by micro-batches, and those by tokens.
-  private func passes(of batch: [Int]) -> [[Int]] {
+  /// A rank's examples of a global batch (this rank's by default), cut into passes: by micro-batches, and those by
+  /// tokens.
+  private func passes(of batch: [Int], rank: Int? = nil) -> [[Int]] {
     let count = configuration.accumulation
     let parts = Sampler.partition(batch, lengths: lengths, parts: communicator.size * count)
     return (0..<count).flatMap {
       Sampler.passes(
-        parts[$0 * communicator.size + communicator.rank], lengths: lengths, tokens: configuration.passTokens)
+        parts[$0 * communicator.size + (rank ?? communicator.rank)], lengths: lengths,
+        tokens: configuration.passTokens)
     }
+  }
+
+  /// What this rank asks its teacher for: its passes, and nothing as often as it takes for equally many calls on all
+  /// ranks, where the teacher wants that.
+  private func requests(_ passes: [[Int]], of batch: [Int]) -> [[Int]] {
+    guard let teacher, teacher.isCollective else { return passes }
+    let most = (0..<communicator.size).map { self.passes(of: batch, rank: $0).count }.max() ?? 0
+    return passes + Array(repeating: [], count: most - passes.count)
+  }
+
+  /// Tells a teacher that works ahead of this batch, unless it knows already, and of the next one.
+  private func announce(_ requests: [[Int]], of batch: [Int], next: [Int]?) throws {
+    guard let teacher, teacher.wantsAnnouncements else { return }
+    if announced != batch { try teacher.announce(requests, in: .train) }
+    announced = next
+    if let next { try teacher.announce(self.requests(passes(of: next), of: next), in: .train) }
   }
 
   /// Forward and backward on one pass of this rank.

@@ -79,7 +79,8 @@ public final class TrainingRun {
       let (epoch, place) = (state.step / perEpoch, state.step % perEpoch)
       if batches.isEmpty || place == 0 { batches = sampler.batches(epoch: epoch) }
       let done = Double(state.step + 1) / Double(perEpoch)
-      let record = try trainer.step(state.step + 1, batch: batches[place], epoch: done)
+      let record = try trainer.step(
+        state.step + 1, batch: batches[place], next: batch(behind: place, of: batches, epoch: epoch), epoch: done)
       state.step += 1
       stepSeconds += record.seconds
       examples += record.examples
@@ -104,6 +105,12 @@ public final class TrainingRun {
       best: best, steps: state.step, seconds: (clock.now - start).seconds,
       examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0,
       gigaflops: stepSeconds > 0 ? flops / stepSeconds * 1e-9 : 0, continuedFrom: first)
+  }
+
+  /// The batch behind one of an epoch, for a teacher that works ahead; nil behind the last step.
+  private func batch(behind place: Int, of batches: [[Int]], epoch: Int) -> [Int]? {
+    guard trainer.teacherWorksAhead, state.step + 1 < configuration.totalSteps else { return nil }
+    return place + 1 < batches.count ? batches[place + 1] : sampler.batches(epoch: epoch + 1).first
   }
 
   /// The file with the weights of the best evaluation.

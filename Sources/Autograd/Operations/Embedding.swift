@@ -8,8 +8,9 @@ extension Tape {
   ///   - base: [R, C] to add to, or nil.
   ///   - tables: each [V_i, C].
   ///   - ids: for each table R row numbers, already checked to be inside.
+  ///   - wide: whether the float32 sums are wanted in any precision.
   /// - Returns: [R, C], bf16 on a tape of that precision, unless C < 16.
-  public func embedding(base: Variable? = nil, tables: [Parameter], ids: [[Int32]]) -> Variable {
+  public func embedding(base: Variable? = nil, tables: [Parameter], ids: [[Int32]], wide: Bool = false) -> Variable {
     precondition(tables.count == ids.count && !tables.isEmpty, "\(tables.count) tables, \(ids.count) lists of ids")
     let (rows, columns) = (ids[0].count, tables[0].value.columns)
     for (table, ids) in zip(tables, ids) {
@@ -17,7 +18,7 @@ extension Tape {
         ids.count == rows && table.value.columns == columns, "table \(table.shape) for [\(rows), \(columns)]")
     }
     // A table narrower than a rounded layer reads feeds one that stays in float32.
-    let rounds = precision == .bf16 && columns >= 16
+    let rounds = precision == .bf16 && columns >= 16 && !wide
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, rounds ? .bfloat16 : .float32)
     ThreadTeam.split(rows, unit: 32, cost: 2 * columns * tables.count) { part in
       // In bf16 some rows at a time are summed where they stay in the cache, then rounded.

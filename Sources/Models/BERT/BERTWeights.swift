@@ -4,35 +4,68 @@ import Layers
 extension BERTClassifier {
   /// The checkpoint names of `BertForSequenceClassification`, and those under which older files have the same tensors.
   public var weightTable: [WeightBinding] {
-    var table: [WeightBinding] = []
-    let embeddings = "bert.embeddings"
-    if let wordProjection {
-      table.append(bind("\(embeddings).word_embeddings.embeddings.weight", words))
-      table += bind("\(embeddings).word_embeddings.projections", wordProjection)
-    } else {
-      table.append(bind("\(embeddings).word_embeddings.weight", words))
+    var table = embeddings.map { bind($0) } ?? []
+    for (layer, index) in zip(layers, part.layers(of: configuration.layerCount)) {
+      table += bind(layer, "bert.encoder.layer.\(index)")
     }
-    table.append(bind("\(embeddings).position_embeddings.weight", positions))
-    table.append(bind("\(embeddings).token_type_embeddings.weight", types))
-    table += bind("\(embeddings).LayerNorm", embeddingNorm)
-    for (index, layer) in layers.enumerated() {
-      let name = "bert.encoder.layer.\(index)"
-      let hidden = configuration.hiddenSize
-      // The three projections lie one under the other in one matrix.
-      for (part, kind) in ["query", "key", "value"].enumerated() {
-        let rows = part * hidden..<(part + 1) * hidden
-        table.append(bind("\(name).attention.self.\(kind).weight", layer.attention.projection.weight, rows))
-        table.append(bind("\(name).attention.self.\(kind).bias", layer.attention.projection.bias, rows))
-      }
-      table += bind("\(name).attention.output.dense", layer.attention.output)
-      table += bind("\(name).attention.output.LayerNorm", layer.attentionNorm)
-      table += bind("\(name).intermediate.dense", layer.intermediate)
-      table += bind("\(name).output.dense", layer.output)
-      table += bind("\(name).output.LayerNorm", layer.outputNorm)
-    }
-    table += bind("bert.pooler.dense", pooler, isHead: true)
-    table += bind("classifier", classifier, isHead: true)
+    if let pooler { table += bind("bert.pooler.dense", pooler, isHead: true) }
+    if let classifier { table += bind("classifier", classifier, isHead: true) }
     return table
+  }
+
+  private func bind(_ tables: BERTEmbeddings) -> [WeightBinding] {
+    let name = "bert.embeddings"
+    let words = configuration.vocabularySize
+    func rows(_ name: String, _ parameter: Parameter, _ rows: Range<Int>, of count: Int) -> WeightBinding {
+      part.slices == 1
+        ? bind(name, parameter) : bind(name, parameter, 0..<rows.count, extract: .rows(rows, of: count))
+    }
+    var table: [WeightBinding] = []
+    if let projection = tables.projection {
+      table.append(
+        rows("\(name).word_embeddings.embeddings.weight", tables.words, tables.wordRows, of: words))
+      table += bind("\(name).word_embeddings.projections", projection)
+    } else {
+      table.append(rows("\(name).word_embeddings.weight", tables.words, tables.wordRows, of: words))
+    }
+    table.append(
+      rows(
+        "\(name).position_embeddings.weight", tables.positions, tables.positionRows,
+        of: configuration.maximumPositions))
+    if part.slice == 0 { table.append(bind("\(name).token_type_embeddings.weight", tables.types)) }
+    return table + bind("\(name).LayerNorm", tables.norm)
+  }
+
+  private func bind(_ layer: BERTLayer, _ name: String) -> [WeightBinding] {
+    var table: [WeightBinding] = []
+    let (hidden, inner) = (configuration.hiddenSize, configuration.intermediateSize)
+    let size = hidden / configuration.headCount
+    let heads = part.share(of: configuration.headCount)
+    let columns = heads.lowerBound * size..<heads.upperBound * size
+    // The three projections lie one under the other in one matrix.
+    for (place, kind) in ["query", "key", "value"].enumerated() {
+      let rows = place * columns.count..<(place + 1) * columns.count
+      let projection = layer.attention.projection
+      for (end, parameter) in [("weight", projection.weight), ("bias", projection.bias)] {
+        table.append(
+          bind("\(name).attention.self.\(kind).\(end)", parameter, rows, extract: .rows(columns, of: hidden)))
+      }
+    }
+    table += bindInputs("\(name).attention.output.dense", layer.attention.output, columns, of: hidden)
+    table += bind("\(name).attention.output.LayerNorm", layer.attentionNorm)
+    let units = part.share(of: inner)
+    let (weight, bias) = (layer.intermediate.weight, layer.intermediate.bias)
+    table.append(bind("\(name).intermediate.dense.weight", weight, extract: .rows(units, of: inner)))
+    table.append(bind("\(name).intermediate.dense.bias", bias, extract: .rows(units, of: inner)))
+    table += bindInputs("\(name).output.dense", layer.output, units, of: inner)
+    return table + bind("\(name).output.LayerNorm", layer.outputNorm)
+  }
+
+  /// A layer of which a slice has some inputs; its bias is added once, by slice 0.
+  private func bindInputs(_ name: String, _ linear: Linear, _ inputs: Range<Int>, of count: Int) -> [WeightBinding] {
+    let extract: WeightExtract = part.slices == 1 ? .all : .columns(inputs, of: count)
+    let weight = bind("\(name).weight", linear.weight, extract: extract)
+    return part.slice == 0 ? [weight, bind("\(name).bias", linear.bias)] : [weight]
   }
 
   private func bind(_ name: String, _ linear: Linear, isHead: Bool = false) -> [WeightBinding] {
@@ -45,11 +78,13 @@ extension BERTClassifier {
   }
 
   private func bind(
-    _ name: String, _ parameter: Parameter, _ rows: Range<Int>? = nil, old: String? = nil, isHead: Bool = false
+    _ name: String, _ parameter: Parameter, _ rows: Range<Int>? = nil, old: String? = nil, isHead: Bool = false,
+    extract: WeightExtract = .all
   ) -> WeightBinding {
     let names = [name] + (old.map { [$0] } ?? [])
     // A bare encoder is saved without the prefix.
     let bare = names.compactMap { $0.hasPrefix("bert.") ? String($0.dropFirst(5)) : nil }
-    return WeightBinding(name, parameter, rows: rows, aliases: Array(names.dropFirst()) + bare, isHead: isHead)
+    return WeightBinding(
+      name, parameter, rows: rows, extract: extract, aliases: Array(names.dropFirst()) + bare, isHead: isHead)
   }
 }

@@ -1,0 +1,65 @@
+import Autograd
+import Datasets
+import Layers
+import Platform
+import Tensors
+
+/// Words, positions and segments of BERT, summed and normalised; or a slice of their rows.
+struct BERTEmbeddings {
+  let words: Parameter
+  /// Widens the words of `bert_hash`; whole in each slice.
+  let projection: Linear?
+  let positions: Parameter
+  /// Filled on slice 0 alone.
+  let types: Parameter
+  let norm: LayerNorm
+  private let part: ModelPart
+  private let configuration: BERTConfiguration
+
+  init(_ configuration: BERTConfiguration, _ part: ModelPart) {
+    self.part = part
+    self.configuration = configuration
+    let hidden = configuration.hiddenSize
+    func table(_ name: String, _ rows: Int, _ columns: Int) -> Parameter {
+      // Behind a slice stands a row of zeros, for the ids that other slices have.
+      let count = part.slices == 1 ? rows : part.share(of: rows).count + 1
+      return Parameter("embeddings.\(name)", .untouchedZeros([count, columns]), decays: true)
+    }
+    words = table("words", configuration.vocabularySize, configuration.projections ?? hidden)
+    projection = configuration.projections.map { Linear("embeddings.projection", inputs: $0, outputs: hidden) }
+    positions = table("positions", configuration.maximumPositions, hidden)
+    types = Parameter("embeddings.types", .untouchedZeros([configuration.tokenTypes, hidden]), decays: true)
+    norm = LayerNorm("embeddings.norm", size: hidden, epsilon: configuration.layerNormEpsilon)
+  }
+
+  var parameters: [Parameter] { [words] + (projection?.parameters ?? []) + [positions, types] + norm.parameters }
+
+  /// The rows of each table that are here, of all that the checkpoint has.
+  var wordRows: Range<Int> { part.share(of: configuration.vocabularySize) }
+  var positionRows: Range<Int> { part.share(of: configuration.maximumPositions) }
+
+  func callAsFunction(_ batch: Batch, _ context: ForwardContext) -> Variable {
+    let tape = context.tape
+    let words = places(of: batch.tokens, in: wordRows)
+    let positions = places(of: batch.positions, in: positionRows)
+    let sum: Variable
+    if let projection {
+      let narrow = context.summed(
+        tape.embedding(tables: [self.words], ids: [words], wide: context.hasSlices))
+      let wide = projection(narrow, context)
+      sum = tape.embedding(
+        base: part.slice == 0 ? wide : nil, tables: [self.positions, types], ids: [positions, batch.typeIDs],
+        wide: context.hasSlices)
+    } else {
+      sum = tape.embedding(
+        tables: [self.words, self.positions, types], ids: [words, positions, batch.typeIDs], wide: context.hasSlices)
+    }
+    return norm(context.summed(sum), context)
+  }
+
+  /// Rows of a slice; the row of zeros for what is in another one.
+  private func places(of ids: [Int32], in rows: Range<Int>) -> [Int32] {
+    if part.slices == 1 { return ids }
+    return ids.map { rows.contains(Int($0)) ? $0 - Int32(rows.lowerBound) : Int32(rows.count) }
+  }
+}

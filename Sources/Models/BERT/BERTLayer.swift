@@ -1,0 +1,63 @@
+import Autograd
+import Datasets
+import Layers
+import Tensors
+
+/// One transformer layer in the order of BERT: attention, add, norm, feed-forward, add, norm.
+struct BERTLayer {
+  let attention: SelfAttention
+  let attentionNorm: LayerNorm
+  let intermediate: Linear
+  let output: Linear
+  let outputNorm: LayerNorm
+  let activation: Activation
+  let hiddenDropout: Float
+
+  init(_ name: String, _ configuration: BERTConfiguration, _ part: ModelPart) {
+    let hidden = configuration.hiddenSize
+    let inner = part.share(of: configuration.intermediateSize).count
+    attention = SelfAttention(
+      "\(name).attention", hidden: hidden, heads: part.share(of: configuration.headCount).count,
+      headSize: hidden / configuration.headCount, dropoutProbability: configuration.attentionDropout)
+    attentionNorm = LayerNorm("\(name).attention.norm", size: hidden, epsilon: configuration.layerNormEpsilon)
+    intermediate = Linear("\(name).intermediate", inputs: hidden, outputs: inner)
+    output = Linear("\(name).output", inputs: inner, outputs: hidden)
+    outputNorm = LayerNorm("\(name).output.norm", size: hidden, epsilon: configuration.layerNormEpsilon)
+    activation = configuration.activation
+    hiddenDropout = configuration.hiddenDropout
+  }
+
+  var parameters: [Parameter] {
+    attention.parameters + attentionNorm.parameters + intermediate.parameters + output.parameters
+      + outputNorm.parameters
+  }
+
+  /// The states after the layer, of all tokens or of the first ones only: behind attention no token reads another.
+  func callAsFunction(_ x: Variable, offsets: [Int32], only first: FirstTokens? = nil, _ context: ForwardContext)
+    -> (hidden: Variable, probabilities: Variable?)
+  {
+    let attended = attention(x, offsets: offsets, rows: first?.rows, context)
+    // A sequence's first row has the same mask when it stands alone.
+    let ranges = first?.offsets ?? offsets
+    let middle = attentionNorm(
+      attended.output, dropout: context.nextMask(hiddenDropout, offsets: ranges),
+      residual: first.map { context.tape.selectRows(x, $0.rows) } ?? x, context)
+    let narrow = output.summed(intermediate(middle, activation: activation, context), context)
+    let hidden = outputNorm(
+      narrow, dropout: context.nextMask(hiddenDropout, offsets: ranges), residual: middle, context)
+    return (hidden, attended.probabilities)
+  }
+}
+
+/// The first token of each sequence of a batch, which is what a classifier reads.
+struct FirstTokens {
+  /// Their rows among all tokens.
+  let rows: [Int32]
+  /// 0 ... B: when only they are left, each sequence has one row.
+  let offsets: [Int32]
+
+  init(of batch: Batch) {
+    rows = Array(batch.offsets.dropLast())
+    offsets = (0...Int32(batch.count)).map { $0 }
+  }
+}

@@ -1,0 +1,89 @@
+import Collectives
+import Datasets
+import Models
+import Objectives
+import Platform
+import Tensors
+
+/// A teacher that the ranks of a group hold together, beside the students that they train.
+///
+/// The ranks of a group make their passes over the examples of all of them, and each gets the rows of its own. So all
+/// of them call `signals` equally often, also those that have no examples any more.
+public final class ShardedTeacher: Teacher {
+  public let name: String
+  public let classCount: Int
+  public let parameterCount: Int
+  public private(set) var computedFLOPs = 0.0
+  private let group: TeacherGroup
+  private let asker: SignalAsker
+  private var counts = TeacherTraffic()
+
+  /// - Parameters:
+  ///   - whole: the whole model, whose weights are not looked at.
+  ///   - part: this rank's part of it, its weights filled.
+  ///   - head: what turns states into logits, for the payload `hidden`.
+  ///   - communicator: the ranks that hold the teacher, in the order of its parts.
+  /// Collective.
+  public init(
+    name: String, whole: any Model, part: any HeadedModel, head: TeacherHead?, sharding: TeacherSharding,
+    payload: SignalPayload, precision: Precision, train: any ExampleSource, validation: any ExampleSource,
+    on communicator: any Communicator
+  ) throws {
+    self.name = name
+    classCount = whole.classCount
+    parameterCount = whole.parameterCount
+    group = try TeacherGroup(
+      part, sharding, payload, precision: precision, train: train, validation: validation, on: communicator)
+    asker = SignalAsker(group.form, classes: group.classes, head: head, whole, train: train, validation: validation)
+  }
+
+  public var isCollective: Bool { true }
+
+  public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+    let communicator = group.communicator
+    let rank = communicator.rank
+    let requests = try communicator.allGather(samples)
+    computedFLOPs += asker.arithmetic(of: samples, in: split)
+    let answer = try asker.receive(
+      samples, in: split, from: group.producers(for: rank), without: rank, at: { $0 }, on: communicator)
+    var sending: [PendingOperation] = []
+    try group.answer(requests, in: split) { request, message in
+      guard group.producers(for: request).contains(rank) else { return }
+      if request == rank {
+        answer.messages[rank] = message
+      } else {
+        counts.sentBytes += 4 * message.count
+        sending.append(try SignalAsker.send(message, to: request, on: communicator))
+      }
+    }
+    let clock = ContinuousClock()
+    let start = clock.now
+    try answer.wait()
+    try sending.waitAll()
+    counts.waitedSeconds += (clock.now - start).seconds
+    counts.rows += answer.rows
+    return asker.targets(of: answer)
+  }
+
+  public var traffic: TeacherTraffic? {
+    var result = counts
+    result.waitedSeconds += group.waited
+    result.innerBytes = group.sentBytes
+    return result
+  }
+}
+
+/// What the signals of a teacher that is spread over ranks have cost this rank.
+public struct TeacherTraffic: Sendable, Equatable {
+  /// Rows of answers that this rank asked for.
+  public var rows = 0
+  /// Bytes of answers that it sent to others.
+  public var sentBytes = 0
+  /// Bytes of states or sums that it sent to the other ranks of the teacher.
+  public var innerBytes = 0
+  /// Seconds that it waited for others, for the sake of signals.
+  public var waitedSeconds = 0.0
+
+  /// Nothing yet.
+  public init() {}
+}

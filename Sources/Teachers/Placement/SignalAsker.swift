@@ -1,0 +1,92 @@
+import Collectives
+import Datasets
+import Models
+import Objectives
+import Tensors
+
+/// The side of whoever asks: takes the messages of the ranks that hold the teacher, and makes soft targets of them.
+final class SignalAsker {
+  private static let tag = 12
+  private let form: SignalForm
+  private let classes: [Range<Int>]
+  private let head: TeacherHead?
+  private let whole: any Model
+  private let data: (train: any ExampleSource, validation: any ExampleSource)
+
+  /// - Parameter classes: of the head of each rank that holds a part of the teacher.
+  init(
+    _ form: SignalForm, classes: [Range<Int>], head: TeacherHead?, _ whole: any Model, train: any ExampleSource,
+    validation: any ExampleSource
+  ) {
+    self.form = form
+    self.classes = classes
+    self.head = head
+    self.whole = whole
+    data = (train, validation)
+  }
+
+  /// An answer that is on its way.
+  final class Answer {
+    let samples: [Int]
+    let rows: Int
+    /// By the place of their sender among the teacher's ranks.
+    var messages: [Int: Tensor] = [:]
+    fileprivate var receiving: [PendingOperation] = []
+
+    fileprivate init(_ samples: [Int], rows: Int) {
+      self.samples = samples
+      self.rows = rows
+    }
+
+    func wait() throws {
+      try receiving.waitAll()
+      receiving = []
+    }
+  }
+
+  private func batch(_ samples: [Int], in split: Split) -> Batch {
+    (split == .train ? data.train : data.validation).batch(samples)
+  }
+
+  /// What a whole teacher would compute for these examples.
+  func arithmetic(of samples: [Int], in split: Split) -> Double {
+    samples.isEmpty ? 0 : whole.forwardFLOPs(lengths: batch(samples, in: split).lengths)
+  }
+
+  /// Gets ready for the messages of an answer.
+  ///
+  /// - Parameters:
+  ///   - producers: who sends, by their places among the teacher's ranks.
+  ///   - own: a place whose message does not travel.
+  ///   - rank: of a place in the communicator.
+  func receive(
+    _ samples: [Int], in split: Split, from producers: [Int], without own: Int? = nil, at rank: (Int) -> Int,
+    on communicator: any Communicator
+  ) throws -> Answer {
+    let batch = batch(samples, in: split)
+    let answer = Answer(samples, rows: batch.targets.isEmpty ? batch.count : batch.predictedRows.count)
+    for producer in producers where producer != own {
+      let message = Tensor(uninitialized: [answer.rows, form.width(classes: classes[producer].count)])
+      answer.messages[producer] = message
+      answer.receiving.append(
+        try communicator.iReceive(
+          message.buffer, from: rank(producer), tag: SignalAsker.tag, keeping: message.storage))
+    }
+    return answer
+  }
+
+  /// Sends the message of an answer.
+  static func send(_ message: Tensor, to rank: Int, on communicator: any Communicator) throws -> PendingOperation {
+    try communicator.iSend(UnsafeBufferPointer(message.buffer), to: rank, tag: tag, keeping: message.storage)
+  }
+
+  /// The soft targets of an answer that has come.
+  func targets(of answer: Answer) -> TeacherSignals {
+    let senders = answer.messages.keys.sorted()
+    let empty = [(classes: 0..<whole.classCount, message: Tensor.zeros([0, form.width(classes: whole.classCount)]))]
+    let parts = senders.compactMap { sender in
+      answer.messages[sender].map { (classes: classes[sender], message: $0) }
+    }
+    return form.decode(parts.isEmpty ? empty : parts, head: head)
+  }
+}

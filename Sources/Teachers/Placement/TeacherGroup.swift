@@ -1,0 +1,267 @@
+import Autograd
+import Collectives
+import Datasets
+import Layers
+import Models
+import Platform
+import Tensors
+
+/// How the ranks of a group cut a teacher up.
+public enum TeacherSharding: String, Sendable, CaseIterable {
+  /// Each rank has a slice of every layer: two sums over the ranks a layer.
+  case tensor
+  /// Each rank has some of the layers: states go from rank to rank.
+  case pipeline
+
+  /// The part of rank `rank` of `count`.
+  public func part(rank: Int, of count: Int) -> ModelPart {
+    switch self {
+    case .tensor: ModelPart(stage: 0, of: 1, slice: rank, of: count)
+    case .pipeline: ModelPart(stage: rank, of: count)
+    }
+  }
+}
+
+/// A part of a teacher on this rank, the ranks that have the other parts, and the passes that they make together.
+///
+///     requests of the students   | a a a | b b | c c c c |
+///     passes of the group        | a a a b | b c c | c c |     by tokens, over the borders of requests
+///     answers                    | a a a | b b | c c c c |     delivered request by request
+///
+/// Rows of an answer do not depend on the pass that they were made in, so how requests are cut changes nothing.
+final class TeacherGroup {
+  /// The ranks that hold the teacher, in the order of its parts.
+  let communicator: any Communicator
+  let sharding: TeacherSharding
+  let form: SignalForm
+  /// For each rank of the group the classes that its head has; none where it has no head.
+  let classes: [Range<Int>]
+  private let model: any HeadedModel
+  private let precision: Precision
+  private let data: (train: any ExampleSource, validation: any ExampleSource)
+  private let weights = BF16Weights()
+  /// Seconds that this rank has waited for others of its group.
+  private(set) var waited = 0.0
+  /// Bytes that this rank has sent inside the group: states from stage to stage, or the sums of slices.
+  private(set) var sentBytes = 0
+  private var failure: (any Error)?
+  /// Called now and then in the middle of a pass, to keep messages moving.
+  var progress: () throws -> Void = {}
+
+  /// - Parameters:
+  ///   - model: this rank's part.
+  ///   - train: the training examples in the teacher's own tokens.
+  /// Collective.
+  init(
+    _ model: any HeadedModel, _ sharding: TeacherSharding, _ payload: SignalPayload, precision: Precision,
+    train: any ExampleSource, validation: any ExampleSource, on communicator: any Communicator
+  ) throws {
+    self.model = model
+    self.sharding = sharding
+    self.precision = precision
+    self.communicator = communicator
+    form = SignalForm(payload, hidden: model.hiddenSize, precision: precision)
+    data = (train, validation)
+    let own = model.part.hasHead ? model.headRows : 0..<0
+    let bounds = try communicator.allGather([own.lowerBound, own.upperBound])
+    classes = bounds.map { $0[0]..<$0[1] }
+  }
+
+  /// The ranks of the group whose messages make up an answer; `asker` is the rank that asks, for a choice among equals.
+  func producers(for asker: Int) -> [Int] {
+    let heads = classes.indices.filter { !classes[$0].isEmpty }
+    // States, and the logits of a head that is whole in each slice, are the same on all ranks that have them.
+    let areAlike = form.payload == .hidden || heads.allSatisfy { classes[$0] == classes[heads[0]] }
+    return areAlike ? [heads[asker % heads.count]] : heads
+  }
+
+  private func source(_ split: Split) -> any ExampleSource { split == .train ? data.train : data.validation }
+
+  /// Answers requests; collective over the group, all ranks with the same requests.
+  ///
+  /// - Parameter deliver: called on each rank that has a head, in the order of the requests, with the message for one;
+  ///   not called for requests without examples.
+  func answer(_ requests: [[Int]], in split: Split, deliver: (_ request: Int, _ message: Tensor) throws -> Void) throws {
+    let passes = cut(requests, in: split)
+    var open = OpenAnswers(requests)
+    switch sharding {
+    case .tensor:
+      for pass in passes {
+        try open.add(try messages(of: pass, in: split), pass, deliver)
+        try progress()
+      }
+    case .pipeline: try flow(passes, in: split) { try open.add($0, $1, deliver) }
+    }
+  }
+
+  // MARK: passes
+
+  /// A pass of the group: examples, and which rows of it belong to which request.
+  struct Pass {
+    var samples: [Int] = []
+    /// Requests with the number of their examples in this pass, in order.
+    var shares: [(request: Int, examples: Int)] = []
+  }
+
+  /// Tokens of a pass of one rank's training.
+  private static let passTokens = 2048
+  /// Fewer than this are not worth a pass of their own.
+  private static let leastTokens = 256
+
+  private func cut(_ requests: [[Int]], in split: Split) -> [Pass] {
+    let source = source(split)
+    let tokens = requests.joined().reduce(0) { $0 + source.length($1) }
+    // A pipeline is full while passes are on their way in all its stages.
+    let stages = sharding == .pipeline ? communicator.size : 1
+    let wanted = stages == 1 ? TeacherGroup.passTokens : tokens / (3 * stages)
+    let bound = min(TeacherGroup.passTokens, max(TeacherGroup.leastTokens, wanted))
+    var (passes, current, load) = ([Pass](), Pass(), 0)
+    for (request, samples) in requests.enumerated() {
+      for sample in samples {
+        let length = source.length(sample)
+        if !current.samples.isEmpty, load + length > bound {
+          passes.append(current)
+          (current, load) = (Pass(), 0)
+        }
+        current.samples.append(sample)
+        load += length
+        if current.shares.last?.request == request {
+          current.shares[current.shares.count - 1].examples += 1
+        } else {
+          current.shares.append((request, 1))
+        }
+      }
+    }
+    return current.samples.isEmpty ? passes : passes + [current]
+  }
+
+  private func context() -> ForwardContext {
+    .inference(
+      precision: precision, weights: weights, independentRows: true,
+      sumOverSlices: communicator.size > 1 && sharding == .tensor ? { [unowned self] in sum($0) } : nil)
+  }
+
+  /// Adds up a tensor over the slices, in place. A model's pass cannot throw; what fails is kept and thrown behind it.
+  private func sum(_ x: Tensor) {
+    guard failure == nil else { return }
+    sentBytes += 4 * x.count
+    do { try timed { try communicator.allReduce(x.buffer, .sum) } } catch { failure = error }
+  }
+
+  private func timed<T>(_ body: () throws -> T) rethrows -> T {
+    let clock = ContinuousClock()
+    let start = clock.now
+    defer { waited += (clock.now - start).seconds }
+    return try body()
+  }
+
+  /// The messages of a pass, of a rank that has a slice of all layers.
+  private func messages(of pass: Pass, in split: Split) throws -> [Tensor] {
+    let batch = source(split).batch(pass.samples)
+    let context = context()
+    let x = model.advance(model.embed(batch, context), batch, context)
+    let messages = finish(x, batch, pass, in: split, context)
+    if let failure { throw failure }
+    return messages
+  }
+
+  /// The messages of the requests that have examples in a pass.
+  private func finish(_ x: Variable, _ batch: Batch, _ pass: Pass, in split: Split, _ context: ForwardContext)
+    -> [Tensor]
+  {
+    let states = model.headStates(x, batch, context).value
+    let message = form.encode(states, classes: model.headRows) {
+      model.headLogits(Variable(constant: $0), context).value
+    }
+    return rows(of: pass, batch, in: split).map { message.rows($0) }
+  }
+
+  /// The rows of a pass's answer that belong to each request, in order.
+  private func rows(of pass: Pass, _ batch: Batch, in split: Split) -> [Range<Int>] {
+    let source = source(split)
+    var (example, token, row) = (0, 0, 0)
+    return pass.shares.map { share in
+      let samples = pass.samples[example..<example + share.examples]
+      let tokens = samples.reduce(0) { $0 + source.length($1) }
+      let isPredicted = batch.targets.isEmpty ? [] : batch.targets[token..<token + tokens]
+      let count = batch.targets.isEmpty ? samples.count : isPredicted.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
+      defer { (example, token, row) = (example + share.examples, token + tokens, row + count) }
+      return row..<row + count
+    }
+  }
+
+  // MARK: pipeline
+
+  private static let stateTag = 11
+  /// Passes that a stage may be ahead of the next one.
+  private static let ahead = 4
+
+  /// Takes the passes through this rank's layers, one behind the other; the last stage has the messages.
+  private func flow(_ passes: [Pass], in split: Split, _ finished: ([Tensor], Pass) throws -> Void) throws {
+    let stage = communicator.rank
+    var sending: [PendingOperation] = []
+    for pass in passes {
+      let batch = source(split).batch(pass.samples)
+      let context = context()
+      var x =
+        stage == 0
+        ? model.embed(batch, context) : Variable(constant: try receiveStates(rows: batch.tokenCount, from: stage - 1))
+      x = model.advance(x, batch, context)
+      if model.part.hasHead {
+        try finished(finish(x, batch, pass, in: split, context), pass)
+      } else {
+        if sending.count >= TeacherGroup.ahead { try timed { try sending.removeFirst().wait() } }
+        sending.append(try sendStates(x.value, to: stage + 1))
+      }
+      try progress()
+    }
+    try timed { try sending.waitAll() }
+  }
+
+  private func sendStates(_ x: Tensor, to stage: Int) throws -> PendingOperation {
+    sentBytes += x.count * x.dtype.size
+    let bytes = x.bytes.bindMemory(to: UInt8.self)
+    return try communicator.iSend(bytes, to: stage, tag: TeacherGroup.stateTag, keeping: x.storage)
+  }
+
+  private func receiveStates(rows: Int, from stage: Int) throws -> Tensor {
+    let isRounded = precision == .bf16 && model.roundsStates
+    let x = Tensor.matrix(
+      uninitializedRows: rows, columns: model.hiddenSize, isRounded ? .bfloat16 : .float32)
+    let bytes = UnsafeMutableRawBufferPointer(mutating: x.bytes).bindMemory(to: UInt8.self)
+    try timed { try communicator.receive(bytes, from: stage, tag: TeacherGroup.stateTag) }
+    return x
+  }
+}
+
+/// Answers that are put together from passes; a request may have rows in several of them.
+private struct OpenAnswers {
+  private let examples: [Int]
+  private var pieces: [Tensor] = []
+  /// Examples of the request in hand that have their rows.
+  private var done = 0
+
+  init(_ requests: [[Int]]) { examples = requests.map(\.count) }
+
+  /// Takes up the messages of a pass, and delivers each request that is complete with them.
+  mutating func add(_ messages: [Tensor], _ pass: TeacherGroup.Pass, _ deliver: (Int, Tensor) throws -> Void) throws {
+    for (share, message) in zip(pass.shares, messages) {
+      pieces.append(message)
+      done += share.examples
+      if done < examples[share.request] { continue }
+      try deliver(share.request, OpenAnswers.joined(pieces))
+      (pieces, done) = ([], 0)
+    }
+  }
+
+  private static func joined(_ pieces: [Tensor]) -> Tensor {
+    if pieces.count == 1 { return pieces[0] }
+    let result = Tensor(uninitialized: [pieces.reduce(0) { $0 + $1.rows }, pieces[0].columns])
+    var row = 0
+    for piece in pieces {
+      result.rows(row..<row + piece.rows).update(from: piece)
+      row += piece.rows
+    }
+    return result
+  }
+}

@@ -1,0 +1,51 @@
+import Autograd
+import Models
+import Tensors
+
+/// What turns a teacher's last states into its logits, on a rank that gets states: z = W·s + b.
+public struct TeacherHead {
+  /// [C, h], or [C, h + 1] with the bias as its last column.
+  let matrix: Tensor
+  private let hasBias: Bool
+
+  /// The head of a model that is in memory.
+  public init(_ model: any HeadedModel) {
+    let (matrix, bias) = model.headWeights
+    self.init(matrix: matrix.value, bias: bias?.value)
+  }
+
+  /// - Parameters:
+  ///   - matrix: [C, h], float32 or bf16.
+  ///   - bias: [C], or nil.
+  public init(matrix: Tensor, bias: Tensor?) {
+    hasBias = bias != nil
+    guard let bias else {
+      self.matrix = matrix
+      return
+    }
+    // A column more, against states that end in 1: heads with a bias are those of few classes.
+    let (classes, width) = (matrix.rows, matrix.columns)
+    let wide = Tensor(uninitialized: [classes, width + 1])
+    let rows = matrix.converted(to: .float32)
+    for row in 0..<classes {
+      let target = wide.floats + row * (width + 1)
+      target.update(from: rows.floats + row * width, count: width)
+      target[width] = bias.floats[row]
+    }
+    self.matrix = wide
+  }
+
+  /// The soft targets of some states, [R, h].
+  func targets(_ states: Tensor) -> SoftTargets {
+    guard hasBias else { return .hidden(states, head: matrix) }
+    let (rows, width) = (states.rows, states.columns)
+    let wide = Tensor(uninitialized: [rows, width + 1])
+    let floats = states.converted(to: .float32)
+    for row in 0..<rows {
+      let target = wide.floats + row * (width + 1)
+      target.update(from: floats.floats + row * width, count: width)
+      target[width] = 1
+    }
+    return .hidden(wide, head: matrix)
+  }
+}
