@@ -19,13 +19,13 @@ public protocol Teacher: AnyObject {
   /// The signals for some examples of a split, in the order of `samples`, which differ from rank to rank: a row for
   /// each example, of a language model for each predicted token of their batch.
   func signals(for samples: [Int], in split: Split) throws -> TeacherSignals
-  /// Whether its ranks answer each other's calls: all ranks that train then call `signals` equally often, if need be for
-  /// no examples.
+  /// Whether its ranks answer each other's calls: all ranks that train then call `signals` equally often, if need be
+  /// for no examples.
   var isCollective: Bool { get }
   /// Whether it works ahead where it is told what it will be asked.
   var wantsAnnouncements: Bool { get }
-  /// Tells the teacher the next calls of `signals`, in their order, behind those that it was told of before; by all ranks
-  /// or by none, with equally many calls.
+  /// Tells the teacher the next calls of `signals`, in their order, behind those that it was told of before; by all
+  /// ranks or by none, with equally many calls.
   func announce(_ requests: [[Int]], in split: Split) throws
   /// What signals have cost this rank; nil for a teacher that is not spread over ranks.
   var traffic: TeacherTraffic? { get }

@@ -76,7 +76,9 @@ extension RankTests {
     }
 
     /// Loss, distillation and gradient norm of some steps.
-    func train(_ teacher: any Teacher, accumulation: Int = 2) throws -> [Double] {
+    func train(_ teacher: any Teacher, accumulation: Int = 2, on communicator: any Communicator = world) throws
+      -> [Double]
+    {
       let data = try data()
       let configuration = TrainingConfiguration(
         seed: 3, totalSteps: Self.steps, batchSize: .examples(7), accumulation: accumulation, passTokens: 20,
@@ -88,7 +90,7 @@ extension RankTests {
       let student = try ModelLoader.load(
         TinyTask.configuration(hidden: 8, layers: 2).setting(["num_labels": 3]), from: .random, seed: 5
       ).model
-      let trainer = Trainer(configuration, student: student, teacher: teacher, train: data, on: world)
+      let trainer = Trainer(configuration, student: student, teacher: teacher, train: data, on: communicator)
       return try (0..<Self.steps).flatMap { step -> [Double] in
         let next = step + 1 < Self.steps ? batches[step + 1] : nil
         let record = try trainer.step(step + 1, batch: batches[step], next: next, epoch: 0)
@@ -115,6 +117,46 @@ extension RankTests {
         }
         if world.size % 2 == 0 {
           expectAlike(try train(sharded(folder, sharding, .logits, groups: 2)), reference, "two groups, \(sharding)")
+        }
+      }
+    }
+
+    /// The curve of a run in which the last ranks teach; of these, nothing.
+    func trainDedicated(_ folder: String, _ sharding: TeacherSharding, _ payload: SignalPayload, teachers: Int) throws
+      -> (curve: [Double], traffic: TeacherTraffic)?
+    {
+      let data = try data()
+      let roles = TeachingRoles(ranks: world.size, teachers: teachers)
+      let teaches = roles.teaches(world.rank)
+      let own = try world.split(color: teaches ? 1 : 0, key: world.rank)
+      if teaches {
+        let part = try part(folder, .fp32, sharding.part(rank: own.rank, of: own.size))
+        let service = try TeacherService(
+          part.model as! any HeadedModel, sharding, payload: payload, precision: .fp32, train: data, validation: data,
+          roles: roles, link: world, on: own)
+        try service.serve()
+        return nil
+      }
+      let whole = try part(folder, .fp32, .whole).model as! any HeadedModel
+      let teacher = try DedicatedTeacher(
+        name: "teacher", whole: whole, head: TeacherHead(whole), payload: payload, precision: .fp32, train: data,
+        validation: data, roles: roles, on: world)
+      let curve = try train(teacher, on: own)
+      // The last announcement is of a batch that nobody asks for.
+      try teacher.announce([[0, 1], [2]], in: .validation)
+      return (curve, try teacher.end())
+    }
+
+    @Test(arguments: [TeacherSharding.tensor, .pipeline])
+    func `a teacher on ranks of its own gives the resident teacher's losses`(sharding: TeacherSharding) throws {
+      try withDirectory { folder in
+        let reference = try train(resident(folder))
+        for teachers in 1..<max(1, world.size) {
+          for payload in [SignalPayload.logits, .hidden] {
+            guard let run = try trainDedicated(folder, sharding, payload, teachers: teachers) else { continue }
+            expectAlike(run.curve, reference, "\(teachers) teachers, \(sharding) \(payload.name)")
+            #expect(run.traffic.sentBytes > 0)
+          }
         }
       }
     }

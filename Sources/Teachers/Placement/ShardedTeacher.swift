@@ -10,6 +10,7 @@ import Tensors
 /// The ranks of a group make their passes over the examples of all of them, and each gets the rows of its own. So all
 /// of them call `signals` equally often, also those that have no examples any more.
 public final class ShardedTeacher: Teacher {
+  /// What messages call it.
   public let name: String
   public let classCount: Int
   public let parameterCount: Int
@@ -34,7 +35,8 @@ public final class ShardedTeacher: Teacher {
     parameterCount = whole.parameterCount
     group = try TeacherGroup(
       part, sharding, payload, precision: precision, train: train, validation: validation, on: communicator)
-    asker = SignalAsker(group.form, classes: group.classes, head: head, whole, train: train, validation: validation)
+    asker = SignalAsker(
+      group.form, classes: group.directory.classes, head: head, whole, train: train, validation: validation)
   }
 
   public var isCollective: Bool { true }
@@ -44,11 +46,11 @@ public final class ShardedTeacher: Teacher {
     let rank = communicator.rank
     let requests = try communicator.allGather(samples)
     computedFLOPs += asker.arithmetic(of: samples, in: split)
-    let answer = try asker.receive(
-      samples, in: split, from: group.producers(for: rank), without: rank, at: { $0 }, on: communicator)
+    let producers = samples.isEmpty ? [] : group.directory.producers(for: rank).filter { $0 != rank }
+    let answer = try asker.receive(samples, in: split, from: producers, at: { $0 }, on: communicator)
     var sending: [PendingOperation] = []
     try group.answer(requests, in: split) { request, message in
-      guard group.producers(for: request).contains(rank) else { return }
+      guard group.directory.producers(for: request).contains(rank) else { return }
       if request == rank {
         answer.messages[rank] = message
       } else {
@@ -71,19 +73,4 @@ public final class ShardedTeacher: Teacher {
     result.innerBytes = group.sentBytes
     return result
   }
-}
-
-/// What the signals of a teacher that is spread over ranks have cost this rank.
-public struct TeacherTraffic: Sendable, Equatable {
-  /// Rows of answers that this rank asked for.
-  public var rows = 0
-  /// Bytes of answers that it sent to others.
-  public var sentBytes = 0
-  /// Bytes of states or sums that it sent to the other ranks of the teacher.
-  public var innerBytes = 0
-  /// Seconds that it waited for others, for the sake of signals.
-  public var waitedSeconds = 0.0
-
-  /// Nothing yet.
-  public init() {}
 }

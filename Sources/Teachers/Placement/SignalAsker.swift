@@ -57,15 +57,13 @@ final class SignalAsker {
   ///
   /// - Parameters:
   ///   - producers: who sends, by their places among the teacher's ranks.
-  ///   - own: a place whose message does not travel.
   ///   - rank: of a place in the communicator.
   func receive(
-    _ samples: [Int], in split: Split, from producers: [Int], without own: Int? = nil, at rank: (Int) -> Int,
-    on communicator: any Communicator
+    _ samples: [Int], in split: Split, from producers: [Int], at rank: (Int) -> Int, on communicator: any Communicator
   ) throws -> Answer {
     let batch = batch(samples, in: split)
     let answer = Answer(samples, rows: batch.targets.isEmpty ? batch.count : batch.predictedRows.count)
-    for producer in producers where producer != own {
+    for producer in producers {
       let message = Tensor(uninitialized: [answer.rows, form.width(classes: classes[producer].count)])
       answer.messages[producer] = message
       answer.receiving.append(

@@ -34,8 +34,7 @@ final class TeacherGroup {
   let communicator: any Communicator
   let sharding: TeacherSharding
   let form: SignalForm
-  /// For each rank of the group the classes that its head has; none where it has no head.
-  let classes: [Range<Int>]
+  let directory: TeacherDirectory
   private let model: any HeadedModel
   private let precision: Precision
   private let data: (train: any ExampleSource, validation: any ExampleSource)
@@ -64,15 +63,7 @@ final class TeacherGroup {
     data = (train, validation)
     let own = model.part.hasHead ? model.headRows : 0..<0
     let bounds = try communicator.allGather([own.lowerBound, own.upperBound])
-    classes = bounds.map { $0[0]..<$0[1] }
-  }
-
-  /// The ranks of the group whose messages make up an answer; `asker` is the rank that asks, for a choice among equals.
-  func producers(for asker: Int) -> [Int] {
-    let heads = classes.indices.filter { !classes[$0].isEmpty }
-    // States, and the logits of a head that is whole in each slice, are the same on all ranks that have them.
-    let areAlike = form.payload == .hidden || heads.allSatisfy { classes[$0] == classes[heads[0]] }
-    return areAlike ? [heads[asker % heads.count]] : heads
+    directory = TeacherDirectory(bounds: bounds.flatMap { $0 }, payload)
   }
 
   private func source(_ split: Split) -> any ExampleSource { split == .train ? data.train : data.validation }
@@ -81,7 +72,8 @@ final class TeacherGroup {
   ///
   /// - Parameter deliver: called on each rank that has a head, in the order of the requests, with the message for one;
   ///   not called for requests without examples.
-  func answer(_ requests: [[Int]], in split: Split, deliver: (_ request: Int, _ message: Tensor) throws -> Void) throws {
+  func answer(_ requests: [[Int]], in split: Split, deliver: (_ request: Int, _ message: Tensor) throws -> Void) throws
+  {
     let passes = cut(requests, in: split)
     var open = OpenAnswers(requests)
     switch sharding {
