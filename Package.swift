@@ -52,10 +52,11 @@ let package = Package(
         "Teachers", "Optimizers", "Objectives", "Models", "Layers", "Datasets", "Collectives", "Autograd",
         "Safetensors", "Tensors", "CKernels", "Platform",
       ]),
+    library("Planner", ["Platform"]),
     library(
       "Chains",
       [
-        yams, "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Tokenizers", "Safetensors",
+        yams, "Planner", "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Tokenizers", "Safetensors",
         "Collectives", "Tensors", "Platform",
       ]),
     library("Demo", ["Tensors", "Platform"]),
@@ -67,18 +68,19 @@ let package = Package(
     .executableTarget(
       name: "retort",
       dependencies: [
-        argumentParser, "Benchmark", "Demo", "Chains", "Training", "Models", "Datasets", "Tokenizers", "Safetensors",
+        argumentParser, "Benchmark", "Demo", "Chains", "Planner", "Training", "Models", "Datasets", "Tokenizers", "Safetensors",
         "Collectives", "Autograd", "Tensors", "Platform",
       ]),
     tests("ArchitectureTests", []),
     tests("AutogradTests", ["Autograd", "Tensors"]),
-    tests("ChainsTests", ["Chains", "Platform"]),
+    tests("ChainsTests", ["Chains", "Planner", "Models", "Platform"]),
     tests("CKernelsTests", ["CKernels"]),
     tests("CollectivesTests", ["Collectives", "Platform"]),
     tests("DatasetsTests", ["Datasets", "Tokenizers", "Collectives", "Platform"]),
     tests("DemoTests", ["Demo", "Platform"]),
     tests("ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),
     tests("OptimizersTests", ["Optimizers", "Tensors"]),
+    tests("PlannerTests", ["Planner", "Platform"]),
     tests(
       "RankTests",
       [

@@ -1,0 +1,185 @@
+/// The memory of a step in a layout: of a rank that trains, of a rank that only teaches, and of the fullest node.
+public struct MemoryPlan: Sendable, Equatable {
+  /// Of a rank that trains.
+  public let trainer: RankMemory
+  /// Of a rank that only teaches; nil where there is none.
+  public let teacher: RankMemory?
+  /// Bytes of a node whose ranks all train.
+  public let trainingNode: Double
+  /// Bytes of a node whose ranks all teach.
+  public let teachingNode: Double?
+
+  /// Of the fullest node.
+  public var node: Double { max(trainingNode, teachingNode ?? 0) }
+
+  /// The memory of `work` on the ranks of `cluster`.
+  public init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
+    let trainers = layout.trainers(of: cluster.ranks)
+    let passes = work.passes(trainers: trainers)
+    var rank = MemoryPlan.state(work, layout, trainers)
+    MemoryPlan.addPass(work, layout, passes, to: &rank)
+    rank[.program] = RankMemory.program
+    let onNode = Double(cluster.ranksPerNode)
+    var nodeShared = 0.0
+    if let model = work.teacher {
+      let parts = TeacherParts(model, work.teacherFormat, layout)
+      nodeShared = parts.sharedOnNode
+      rank[.teacher] = parts.onTrainer
+      rank.shared = min(parts.onTrainer, parts.sharedOnNode)
+      rank[.signals] = MemoryPlan.signals(work, layout, model, passes)
+      if layout.placement == .resident { rank[.cache] = MemoryPlan.segment }
+      teacher = layout.placement == .dedicated ? MemoryPlan.teaching(work, layout, model, parts, passes, trainers) : nil
+    } else {
+      teacher = nil
+    }
+    trainer = rank
+    trainingNode = onNode * rank.own + nodeShared
+    teachingNode = teacher.map { onNode * $0.own }
+  }
+
+  /// Signals are written to disk whenever there are so many bytes of them.
+  static let segment = Double(8 << 20)
+
+  /// Weights, gradients, optimizer and copies, with the formulas of `Formulas.stateBytes`; besides, tables by row keep
+  /// their whole weights on each rank, and what is divided is there as a whole for a bucket or two blocks at a time.
+  private static func state(_ work: StepWork, _ layout: Layout, _ ranks: Int) -> RankMemory {
+    let student = work.student
+    let flat = FlatLayout(student, ranks: ranks, bucketBytes: work.bucketBytes)
+    let (dense, tables, n) = (Double(flat.count), Double(student.lookupCount), Double(ranks))
+    let blocks = student.denseBlocks.map(Double.init)
+    let pair = zip(blocks, blocks.dropFirst()).reduce(blocks.first ?? 0) { max($0, $1.0 + $1.1) }
+    let touched = Double(min(student.lookupRows, work.load.tokens) * student.lookupColumns)
+    let bucket = Double(flat.largest)
+    var rank = RankMemory()
+    switch layout.sharding {
+    case .none, .optimizer:
+      rank[.weights] = 4 * (dense + tables)
+      rank[.gradients] = 4 * (dense + touched)
+    case .gradients:
+      rank[.weights] = 4 * (dense + tables)
+      rank[.gradients] = 4 * (dense / n + 2 * bucket + touched)
+    case .parameters:
+      rank[.weights] = 4 * (dense / n + pair + tables)
+      rank[.gradients] = 4 * (dense / n + 2 * bucket + touched)
+    }
+    rank[.optimizer] = 8 * (layout.sharding == .none ? dense + tables : (dense + tables) / n)
+    if work.studentFormat == .bf16 {
+      let rounded = Double(student.roundedCount)
+      rank[.copies] = 2 * (layout.sharding == .parameters ? min(rounded, pair) : rounded)
+    }
+    // What has come from the other ranks, until it is added up: a bucket that arrives while another is summed.
+    rank[.buffers] = ranks > 1 ? 4 * (min(dense, 2 * bucket) + touched) : 0
+    return rank
+  }
+
+  /// Activations and what is in use besides: the student's and the teacher's passes take turns.
+  private static func addPass(_ work: StepWork, _ layout: Layout, _ passes: Passes, to rank: inout RankMemory) {
+    let (student, format) = (work.student, work.studentFormat)
+    let tokens = Double(passes.load.tokens)
+    let kept = tokens * Double(student.keptBytes(format))
+    let layers = Double(student.layerCount)
+    let stream = tokens * Double(student.hiddenSize * (student.isLanguageModel ? 4 : format.bytes))
+    rank[.activations] = (layout.checkpointing ? layers * stream + kept : layers * kept) + stream
+    let learning = tokens * Double(student.backwardBytes(format)) + headBytes(work, passes)
+    var teaching = 0.0
+    if let model = work.teacher, layout.placement != .dedicated {
+      let group = layout.placement == .sharded ? Double(layout.teacherRanks) : 1
+      teaching = group * tokens * Double(model.inferenceBytes(work.teacherFormat))
+    }
+    rank[.working] = max(learning, teaching - rank[.activations])
+  }
+
+  /// Rows of logits that a language model's loss has in memory at a time.
+  static let headRows = 256
+
+  /// A classifier's logits are nothing; a language model's loss has some rows of the student's and of the teacher's
+  /// logits in f32, the gradient of these, and the gradients of all states.
+  private static func headBytes(_ work: StepWork, _ passes: Passes) -> Double {
+    guard work.student.isLanguageModel else { return 0 }
+    let rows = Double(min(headRows, passes.load.tokens))
+    return rows * Double(work.student.classCount) * 12 + 4 * Double(passes.load.tokens * work.student.hiddenSize)
+  }
+
+  /// A pass's signals; twice those of a step where the next batch's arrive while this one's are used.
+  private static func signals(_ work: StepWork, _ layout: Layout, _ model: any NetworkSizes, _ passes: Passes) -> Double
+  {
+    let load = layout.placement == .dedicated ? passes.rank : passes.load
+    let row = layout.payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
+    return Double(model.rows(load) * row) * (layout.placement == .dedicated ? 2 : 1)
+  }
+
+  /// A rank that only teaches has its part of the weights, one pass, and what it sends.
+  private static func teaching(
+    _ work: StepWork, _ layout: Layout, _ model: any NetworkSizes, _ parts: TeacherParts, _ passes: Passes,
+    _ trainers: Int
+  ) -> RankMemory {
+    var rank = RankMemory()
+    rank[.teacher] = parts.onTeacher
+    rank[.working] = Double(passes.load.tokens * model.inferenceBytes(work.teacherFormat))
+    let row = layout.payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
+    rank[.signals] = 2 * Double(model.rows(passes.load) * row)
+    rank[.program] = RankMemory.program
+    return rank
+  }
+}
+
+/// Where a teacher's weights are in a layout, bytes.
+struct TeacherParts {
+  /// In the memory of a rank that trains.
+  let onTrainer: Double
+  /// The part of that which is there once on a node.
+  let sharedOnNode: Double
+  /// In the memory of a rank that only teaches.
+  let onTeacher: Double
+
+  /// Below this a mapped teacher stays in memory as a whole; above, a matrix at a time.
+  private static let letGo = Double(64 << 20)
+
+  init(_ model: any NetworkSizes, _ format: PlannedFormat, _ layout: Layout) {
+    let whole = Double(model.frozenBytes(format))
+    let blocks = model.frozenBlocks(format).map(Double.init)
+    let part = TeacherParts.part(whole, blocks, layout)
+    let head = Double(model.tensors.last.map { model.frozenBytes(of: $0, format) } ?? 0)
+    let needsHead = layout.payload == .hidden && layout.placement != .resident && layout.placement != .streamed
+    switch layout.placement {
+    case .resident:
+      let largest = Double(model.tensors.map { model.frozenBytes(of: $0, format) }.max() ?? 0)
+      onTrainer = whole < TeacherParts.letGo ? whole : largest
+      sharedOnNode = whole
+      onTeacher = 0
+    case .sharded:
+      onTrainer = part + (needsHead ? head : 0)
+      sharedOnNode = needsHead ? head : 0
+      onTeacher = 0
+    case .dedicated:
+      onTrainer = needsHead ? head : 0
+      sharedOnNode = onTrainer
+      onTeacher = part
+    case .streamed:
+      let layers = blocks.dropFirst().dropLast()
+      onTrainer = 2 * (layers.max() ?? 0) + (blocks.last ?? 0)
+      sharedOnNode = onTrainer
+      onTeacher = 0
+    }
+  }
+
+  /// A tensor slice has 1/N of everything but the embeddings; the fullest pipeline stage has L/N layers, rounded up.
+  private static func part(_ whole: Double, _ blocks: [Double], _ layout: Layout) -> Double {
+    let ranks = layout.teacherRanks
+    guard layout.split == .pipeline else {
+      let embeddings = blocks.first ?? 0
+      return embeddings + (whole - embeddings) / Double(ranks)
+    }
+    let count = blocks.count - 2
+    return (0..<ranks).map { stage in
+      let layers = count * stage / ranks..<count * (stage + 1) / ranks
+      let ends = (stage == 0 ? blocks[0] : 0) + (stage == ranks - 1 ? blocks[count + 1] : 0)
+      return layers.reduce(ends) { $0 + blocks[$1 + 1] }
+    }.max() ?? whole
+  }
+}
+
+extension Layout {
+  /// Ranks that train, of all ranks of the job.
+  public func trainers(of ranks: Int) -> Int { placement == .dedicated ? max(1, ranks - teacherRanks) : ranks }
+}

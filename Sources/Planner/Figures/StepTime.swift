@@ -1,0 +1,160 @@
+import Foundation
+
+/// What an optimizer step's time goes into, seconds.
+public enum TimeKind: String, Sendable, CaseIterable {
+  /// The teacher's products, or bringing its weights from memory where that takes longer.
+  case teacher
+  /// Reading the weights of a streamed teacher that does not fit into the node's memory.
+  case disk
+  /// What moves inside and from the teacher.
+  case teacherTraffic = "teacher_traffic"
+  /// The student's products, forward and backward.
+  case student
+  /// Of the gradients' exchange, what the backward pass does not hide.
+  case gradients
+  /// Rows of tables and updated weights, which nothing hides.
+  case weights
+  /// AdamW, bound by memory.
+  case optimizer
+}
+
+/// The time of an optimizer step from the figures of a cluster.
+///
+/// Whoever trains does the teacher's passes first and then his own; gradients travel while the backward pass runs.
+/// Ranks that only teach work on the next batch at the same time, so that the step takes as long as the slower side.
+public struct StepTime: Sendable, Equatable {
+  private var seconds: [TimeKind: Double] = [:]
+  /// Seconds of a kind.
+  public private(set) subscript(kind: TimeKind) -> Double {
+    get { seconds[kind] ?? 0 }
+    set { seconds[kind] = newValue }
+  }
+  /// Operations of the teacher and of the student, over all ranks.
+  public private(set) var teacherFLOPs = 0.0, studentFLOPs = 0.0
+  /// Whether teacher and student work at the same time.
+  public let isOverlapped: Bool
+
+  /// What the teaching side takes, and what the training side takes; both one after the other where the ranks are the
+  /// same.
+  public var teaching: Double { self[.teacher] + self[.disk] + self[.teacherTraffic] }
+  /// See `teaching`.
+  public var training: Double { self[.student] + self[.gradients] + self[.weights] + self[.optimizer] }
+  /// Of the step.
+  public var total: Double { isOverlapped ? max(teaching, training) : teaching + training }
+
+  /// Of `work` in a layout on a cluster.
+  public init(_ work: StepWork, _ layout: Layout, _ memory: MemoryPlan, _ traffic: TrafficPlan, on cluster: Cluster) {
+    isOverlapped = work.teacher != nil && layout.placement == .dedicated
+    let trainers = layout.trainers(of: cluster.ranks)
+    let passes = work.passes(trainers: trainers)
+    addStudent(work, layout, passes, trainers, cluster)
+    addExchange(work, layout, passes, trainers, traffic, cluster)
+    if let teacher = work.teacher { addTeacher(teacher, work, layout, passes, trainers, memory, traffic, cluster) }
+  }
+
+  private mutating func addStudent(
+    _ work: StepWork, _ layout: Layout, _ passes: Passes, _ trainers: Int, _ cluster: Cluster
+  ) {
+    let forward = work.student.forwardFLOPs(work.load)
+    // A backward pass has two products for each of the forward pass, and recomputation one more.
+    studentFLOPs = forward * (layout.checkpointing ? 4 : 3)
+    var ofRank = studentFLOPs * Double(passes.rank.sequences) / Double(max(1, work.load.sequences))
+    if let teacher = work.teacher, layout.payload == .hidden, layout.placement == .dedicated || isSharded(layout) {
+      ofRank += teacher.headFLOPs(rows: teacher.rows(passes.rank))
+    }
+    self[.student] = ofRank / cluster.rate(work.studentFormat)
+    let owned = Double(work.student.parameterCount) / (layout.sharding == .none ? 1 : Double(trainers))
+    // Weight, gradient and two moments are read, three of them written.
+    self[.optimizer] = 28 * owned * Double(cluster.ranksPerNode) / cluster.memoryBandwidth
+  }
+
+  private func isSharded(_ layout: Layout) -> Bool { layout.placement == .sharded }
+
+  private mutating func addExchange(
+    _ work: StepWork, _ layout: Layout, _ passes: Passes, _ trainers: Int, _ traffic: TrafficPlan, _ cluster: Cluster
+  ) {
+    func seconds(_ bytes: Double) -> Double {
+      cluster.exchangeSeconds(bytes, group: trainers, messages: bytes > 0 ? messages(bytes, trainers) : 0)
+    }
+    let backward = self[.student] * 2 / 3
+    let hidden =
+      layout.sharding == .parameters || layout.sharding == .gradients ? backward : backward / Double(passes.count)
+    let gradients = seconds(traffic[.gradients])
+    let last = gradients / Double(max(1, bucketCount(work, trainers)))
+    self[.gradients] = max(last, gradients - hidden)
+    let rows = seconds(traffic[.rows])
+    let weights = seconds(traffic[.weights])
+    // Blocks are fetched one ahead, while another computes.
+    self[.weights] = rows + (layout.sharding == .parameters ? max(0, weights - self[.student] / 3) : weights)
+  }
+
+  private func bucketCount(_ work: StepWork, _ ranks: Int) -> Int {
+    FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes).buckets.count
+  }
+
+  /// A message to each other rank for every chunk of 4 MiB, or of 64 KiB a rank where that is more.
+  private func messages(_ bytes: Double, _ ranks: Int) -> Double {
+    let chunk = max(Double(4 << 20), Double(ranks) * Double(64 << 10))
+    return (bytes / chunk).rounded(.up) * Double(ranks - 1)
+  }
+
+  private mutating func addTeacher(
+    _ teacher: any NetworkSizes, _ work: StepWork, _ layout: Layout, _ passes: Passes, _ trainers: Int,
+    _ memory: MemoryPlan, _ traffic: TrafficPlan, _ cluster: Cluster
+  ) {
+    teacherFLOPs = teacher.forwardFLOPs(work.load)
+    let n = Double(layout.teacherRanks)
+    let busy = layout.placement == .dedicated ? n : Double(trainers)
+    let imbalance =
+      layout.placement == .dedicated
+      ? 1 : Double(passes.rank.sequences * trainers) / Double(max(1, work.load.sequences))
+    var products = teacherFLOPs * imbalance / busy / cluster.rate(work.teacherFormat)
+    let together = layout.placement == .sharded ? n : 1
+    let microBatches = Double(passes.count) * (layout.placement == .dedicated ? Double(trainers) : together)
+    if layout.split == .pipeline, layout.placement == .sharded || layout.placement == .dedicated {
+      products /= 1 - Formulas.bubble(stages: layout.teacherRanks, microBatches: Int(microBatches))
+    }
+    let whole = Double(teacher.frozenBytes(work.teacherFormat))
+    let held = layout.placement == .sharded || layout.placement == .dedicated ? whole / n : whole
+    // Every pass reads every weight once; passes of all members of a group are one.
+    let reads = (layout.placement == .dedicated ? microBatches : Double(passes.count)) * held
+    let sharers = Double(cluster.ranksPerNode)
+    let fromMemory = reads * sharers / cluster.memoryBandwidth
+    self[.teacher] = max(products, fromMemory)
+    if layout.placement == .streamed, whole > cluster.usableMemory - memory.trainingNode {
+      // Ranks of a node that are at the same layer read it once.
+      self[.disk] = max(0, Double(passes.count) * whole / cluster.diskBandwidth - self[.teacher])
+    }
+    addTeacherTraffic(teacher, layout, microBatches, traffic, cluster)
+  }
+
+  private mutating func addTeacherTraffic(
+    _ teacher: any NetworkSizes, _ layout: Layout, _ microBatches: Double, _ traffic: TrafficPlan, _ cluster: Cluster
+  ) {
+    guard layout.placement == .sharded || layout.placement == .dedicated else { return }
+    let n = layout.teacherRanks
+    let sums = 2 * Double(teacher.layerCount) * 2 * log2(Double(max(2, n))) * microBatches
+    let inside =
+      layout.split == .tensor
+      ? cluster.exchangeSeconds(traffic[.sums], group: n, messages: sums)
+      : boundarySeconds(traffic[.boundaries], n, microBatches, cluster)
+    let outside =
+      layout.placement == .dedicated
+      ? traffic[.signals] * Double(min(n, cluster.ranksPerNode))
+        / (cluster.ranks > cluster.ranksPerNode ? cluster.between : cluster.within).bandwidth
+      : cluster.exchangeSeconds(traffic[.signals], group: n, messages: Double(n - 1))
+    self[.teacherTraffic] =
+      layout.placement == .dedicated ? max(0, inside + outside - hidden(layout)) : inside + outside
+  }
+
+  /// Signals leave and states move on while the next micro-batch is computed; sums inside a layer cannot wait.
+  private func hidden(_ layout: Layout) -> Double { layout.split == .pipeline ? self[.teacher] : 0 }
+
+  /// Between two stages that are neighbours: one in every `ranksPerNode` leaves the node.
+  private func boundarySeconds(_ bytes: Double, _ ranks: Int, _ microBatches: Double, _ cluster: Cluster) -> Double {
+    let leaves = ranks > cluster.ranksPerNode
+    let link = leaves ? cluster.between : cluster.within
+    let sending = leaves ? 1 : Double(min(ranks, cluster.ranksPerNode))
+    return bytes * sending / link.bandwidth + microBatches * link.latency
+  }
+}

@@ -1,0 +1,83 @@
+/// The sizes of a BERT classifier, `bert_hash` included.
+public struct BERTSizes: NetworkSizes, Equatable {
+  /// V, h, L, H and the width of the feed-forward part.
+  public let vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, intermediateSize: Int
+  /// Rows of the other two embedding tables.
+  public let positions: Int, tokenTypes: Int
+  /// C.
+  public let classCount: Int
+  /// `bert_hash`: elements of the narrow word embedding; nil for plain BERT.
+  public let projections: Int?
+
+  /// The sizes by the names above.
+  public init(
+    vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, intermediateSize: Int, positions: Int = 512,
+    tokenTypes: Int = 2, classCount: Int = 2, projections: Int? = nil
+  ) {
+    self.vocabularySize = vocabularySize
+    self.hiddenSize = hiddenSize
+    self.layerCount = layerCount
+    self.headCount = headCount
+    self.intermediateSize = intermediateSize
+    self.positions = positions
+    self.tokenTypes = tokenTypes
+    self.classCount = classCount
+    self.projections = projections
+  }
+
+  public var name: String { "\(projections == nil ? "bert" : "bert_hash") L\(layerCount) H\(hiddenSize)" }
+  public var isLanguageModel: Bool { false }
+  public var maximumPositions: Int? { positions }
+
+  /// (V + positions + types)·h + 2h for the embeddings, 4h² + 2·h·ff + 9h + ff a layer, h² + h for the pooler and
+  /// C·h + C for the classifier; in `bert_hash` V·p + p·h + h stands for V·h.
+  public var tensors: [WeightTensor] {
+    let last = layerCount + 1
+    var all = [WeightTensor(vocabularySize, projections ?? hiddenSize, block: 0, isLookup: true)]
+    if let projections { all += product(hiddenSize, projections, 0) }
+    all += [WeightTensor(positions, hiddenSize, block: 0), WeightTensor(tokenTypes, hiddenSize, block: 0)] + norm(0)
+    for layer in stride(from: 1, through: layerCount, by: 1) {
+      all += product(3 * hiddenSize, hiddenSize, layer) + product(hiddenSize, hiddenSize, layer) + norm(layer)
+      all += product(intermediateSize, hiddenSize, layer) + product(hiddenSize, intermediateSize, layer) + norm(layer)
+    }
+    return all + product(hiddenSize, hiddenSize, last) + product(classCount, hiddenSize, last)
+  }
+
+  private func product(_ outputs: Int, _ inputs: Int, _ block: Int) -> [WeightTensor] {
+    [WeightTensor(outputs, inputs, block: block, isFactor: true), WeightTensor(outputs, block: block)]
+  }
+
+  private func norm(_ block: Int) -> [WeightTensor] {
+    Array(repeating: WeightTensor(hiddenSize, block: block), count: 2)
+  }
+
+  /// As `BERTClassifier` counts it: in the last layer, everything behind attention is done for first tokens only.
+  public func forwardFLOPs(_ load: TokenLoad) -> Double {
+    let (h, inner) = (Double(hiddenSize), Double(intermediateSize))
+    let (tokens, length, count) = (Double(load.tokens), Double(load.length), Double(load.sequences))
+    let attention = Double(layerCount) * (6 * tokens * h * h + 4 * h * length * length * count)
+    let rows = Double(max(0, layerCount - 1)) * tokens + Double(min(1, layerCount)) * count
+    let widening = 2 * Double(projections ?? 0) * h * tokens
+    return attention + rows * (2 * h * h + 4 * h * inner) + headFLOPs(rows: load.sequences) + widening
+  }
+
+  public func headFLOPs(rows: Int) -> Double {
+    Double(rows) * (2 * Double(hiddenSize) * Double(hiddenSize) + 2 * Double(hiddenSize) * Double(classCount))
+  }
+
+  /// Queries, keys and values, what attention gives, the two sums before the norms, GELU's input: (6·h + ff) elements;
+  /// in fp32 also what the norms and GELU give, which a bf16 pass makes again.
+  public func keptBytes(_ format: PlannedFormat) -> Int {
+    let held = format == .fp32 ? 2 * hiddenSize + intermediateSize : 0
+    return (6 * hiddenSize + intermediateSize + held) * format.bytes + 4 * headCount + 16
+  }
+
+  /// The gradients of GELU's two sides, what it gave made again, and two of the stream.
+  public func backwardBytes(_ format: PlannedFormat) -> Int {
+    (3 * intermediateSize + 2 * hiddenSize) * format.bytes
+  }
+
+  public func inferenceBytes(_ format: PlannedFormat) -> Int {
+    max(5 * hiddenSize, 3 * hiddenSize + intermediateSize) * format.bytes
+  }
+}

@@ -1,0 +1,98 @@
+/// The sizes of a Llama-family model: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+public struct LlamaSizes: NetworkSizes, Equatable {
+  /// V, h, L, H, H_kv, d and the width ff of the feed-forward part, by their usual names.
+  public let vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int
+  /// H_kv: key and value heads, a divisor of H.
+  public let keyValueHeads: Int
+  /// d: elements of a head.
+  public let headSize: Int
+  /// ff.
+  public let intermediateSize: Int
+  /// Whether the head is the embedding table.
+  public let isTied: Bool
+  /// Whether queries, keys and values have biases, the output of attention has, the feed-forward part has.
+  public let hasProjectionBias: Bool, hasOutputBias: Bool, hasFeedForwardBias: Bool
+  public let maximumPositions: Int?
+
+  /// The sizes by the names above; a head has h / H elements unless `headSize` says otherwise.
+  public init(
+    vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, keyValueHeads: Int? = nil,
+    headSize: Int? = nil, intermediateSize: Int, isTied: Bool = false, hasProjectionBias: Bool = false,
+    hasOutputBias: Bool = false, hasFeedForwardBias: Bool = false, maximumPositions: Int? = nil
+  ) {
+    self.vocabularySize = vocabularySize
+    self.hiddenSize = hiddenSize
+    self.layerCount = layerCount
+    self.headCount = headCount
+    self.keyValueHeads = keyValueHeads ?? headCount
+    self.headSize = headSize ?? hiddenSize / headCount
+    self.intermediateSize = intermediateSize
+    self.isTied = isTied
+    self.hasProjectionBias = hasProjectionBias
+    self.hasOutputBias = hasOutputBias
+    self.hasFeedForwardBias = hasFeedForwardBias
+    self.maximumPositions = maximumPositions
+  }
+
+  public var name: String { "llama L\(layerCount) H\(hiddenSize)" }
+  public var classCount: Int { vocabularySize }
+  public var isLanguageModel: Bool { true }
+
+  private var queries: Int { headCount * headSize }
+  /// Columns of queries, keys and values together: (H + 2·H_kv)·d.
+  private var projected: Int { (headCount + 2 * keyValueHeads) * headSize }
+
+  /// A layer is h·(H + 2·H_kv)·d + H·d·h + 3·h·ff + 2·h, which for H·d = h is 2h² + 2·h·n_kv·d + 3·h·ff + 2h; with
+  /// V·h for the embeddings, as much again for a head of its own, and h for the last norm.
+  public var tensors: [WeightTensor] {
+    let head = layerCount + 1
+    var all = [
+      WeightTensor(vocabularySize, hiddenSize, block: 0, isLookup: !isTied, isFactor: isTied)
+    ]
+    for layer in stride(from: 1, through: layerCount, by: 1) { all += tensors(ofLayer: layer) }
+    all.append(WeightTensor(hiddenSize, block: head))
+    if !isTied { all.append(WeightTensor(vocabularySize, hiddenSize, block: head, isFactor: true)) }
+    return all
+  }
+
+  private func tensors(ofLayer block: Int) -> [WeightTensor] {
+    func product(_ outputs: Int, _ inputs: Int, bias: Bool) -> [WeightTensor] {
+      [WeightTensor(outputs, inputs, block: block, isFactor: true)]
+        + (bias ? [WeightTensor(outputs, block: block)] : [])
+    }
+    let norm = [WeightTensor(hiddenSize, block: block)]
+    return norm + product(projected, hiddenSize, bias: hasProjectionBias)
+      + product(hiddenSize, queries, bias: hasOutputBias) + norm
+      + product(2 * intermediateSize, hiddenSize, bias: hasFeedForwardBias)
+      + product(hiddenSize, intermediateSize, bias: hasFeedForwardBias)
+  }
+
+  /// 2·T·(products of a layer)·L + 2·V·h·T for the head, and causal attention, which reads half of the square:
+  /// 2·H·d·S² a sequence and layer.
+  public func forwardFLOPs(_ load: TokenLoad) -> Double {
+    let (tokens, length) = (Double(load.tokens), Double(load.length))
+    let products = hiddenSize * projected + queries * hiddenSize + 3 * hiddenSize * intermediateSize
+    let attention = 2 * Double(queries) * length * length * Double(load.sequences)
+    return Double(layerCount) * (2 * tokens * Double(products) + attention) + headFLOPs(rows: load.tokens)
+  }
+
+  public func headFLOPs(rows: Int) -> Double { 2 * Double(rows) * Double(hiddenSize) * Double(vocabularySize) }
+
+  /// The stream before and behind attention in f32 (8·h); queries, keys and values, what attention gives, and gate
+  /// and up before SwiGLU, in the format of the pass; in fp32 also what two norms and SwiGLU give.
+  public func keptBytes(_ format: PlannedFormat) -> Int {
+    let flow = projected + queries + 2 * intermediateSize
+    let held = format == .fp32 ? 2 * hiddenSize + intermediateSize : 0
+    return 8 * hiddenSize + (flow + held) * format.bytes + 4 * headCount
+  }
+
+  /// Gradients of gate, up and SwiGLU's output, what it gave made again, and two of the stream.
+  public func backwardBytes(_ format: PlannedFormat) -> Int {
+    4 * intermediateSize * format.bytes + 2 * 4 * hiddenSize
+  }
+
+  /// The stream, a normed copy, and the larger of attention's part and the feed-forward part.
+  public func inferenceBytes(_ format: PlannedFormat) -> Int {
+    8 * hiddenSize + (hiddenSize + max(projected + queries, 3 * intermediateSize)) * format.bytes
+  }
+}

@@ -1,0 +1,66 @@
+/// What a step waits for most, and what would relieve it.
+public struct Bottleneck: Sendable, Equatable {
+  /// The largest part of the step's time, or of the slower side where two sides work at once.
+  public let kind: TimeKind
+  /// Its share of that time, 0 to 1.
+  public let share: Double
+  /// Advice with figures.
+  public let relief: String
+
+  /// Of a plan of `work` on `cluster`.
+  public init(_ plan: StepPlan, _ work: StepWork, on cluster: Cluster) {
+    let time = plan.time
+    let teaching: [TimeKind] = [.teacher, .disk, .teacherTraffic]
+    let side =
+      time.isOverlapped
+      ? (time.teaching >= time.training ? teaching : TimeKind.allCases.filter { !teaching.contains($0) })
+      : TimeKind.allCases
+    kind = side.max { time[$0] < time[$1] } ?? .student
+    share = time.total > 0 ? time[kind] / time.total : 0
+    relief = Bottleneck.relief(of: kind, plan, work, cluster)
+  }
+
+  private static func relief(of kind: TimeKind, _ plan: StepPlan, _ work: StepWork, _ cluster: Cluster) -> String {
+    switch kind {
+    case .teacher: return teacherRelief(plan, work, cluster)
+    case .disk:
+      return "a node with memory for the whole teacher, or more tokens a pass; sharded and dedicated read it once"
+    case .teacherTraffic:
+      return plan.layout.split == .tensor
+        ? "sharding: pipeline sends one state a stage, tensor two sums a layer; keep a tensor group on one node"
+        : "payload: hidden or top_k, or a faster network"
+    case .student:
+      if work.studentFormat == .fp32 { return "precision: bf16 where the CPU has it, or more ranks" }
+      return plan.layout.checkpointing
+        ? "more ranks, or activation_checkpointing: false (a quarter less arithmetic) where memory allows it"
+        : "more ranks or a smaller student"
+    case .gradients, .weights:
+      let doubled = StepPlan(work.scaled(by: 2), plan.layout, on: cluster)
+      let (before, after) = (plan.time.total, doubled.time.total / 2)
+      let gain = before > 0 ? 100 * (1 - after / before) : 0
+      return "a batch twice as large makes an example \(figure(gain)) % cheaper; a faster network, or fewer ranks of "
+        + "more threads"
+    case .optimizer: return "sharding: optimizer divides it by the ranks; or a larger batch, for fewer steps"
+    }
+  }
+
+  private static func teacherRelief(_ plan: StepPlan, _ work: StepWork, _ cluster: Cluster) -> String {
+    guard plan.time.isOverlapped else {
+      let rest = plan.time.total - plan.time.teaching
+      return "signals that are kept make later epochs \(figure(plan.time.total / max(rest, 1e-9))) times as fast; "
+        + "else more ranks, or a teacher of middle size"
+    }
+    let balanced = plan.time.teaching / max(plan.time.teaching + plan.time.training, 1e-9)
+    return "more of the ranks as teachers: \(Int((balanced * Double(cluster.ranks)).rounded())) of \(cluster.ranks) "
+      + "would make both sides about equal; more nodes, or a teacher of middle size"
+  }
+}
+
+extension StepWork {
+  /// The work of a batch so many times as large.
+  func scaled(by factor: Int) -> StepWork {
+    var copy = self
+    copy.load = TokenLoad(sequences: load.sequences * factor, length: load.length)
+    return copy
+  }
+}

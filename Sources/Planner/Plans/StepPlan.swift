@@ -1,0 +1,146 @@
+/// A step in one layout on one cluster: what it holds, sends, computes, and how long it takes.
+public struct StepPlan: Sendable {
+  /// Who has what.
+  public let layout: Layout
+  /// Bytes by kind.
+  public let memory: MemoryPlan
+  /// Bytes that a rank sends by kind.
+  public let traffic: TrafficPlan
+  /// Seconds by kind.
+  public let time: StepTime
+  /// Whether the fullest node has the memory.
+  public let fits: Bool
+
+  /// The figures of `work`; all of them follow from the arguments.
+  public init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
+    self.layout = layout
+    memory = MemoryPlan(work, layout, on: cluster)
+    traffic = TrafficPlan(work, layout, ranks: cluster.ranks)
+    time = StepTime(work, layout, memory, traffic, on: cluster)
+    fits = memory.node <= cluster.usableMemory
+  }
+
+  /// How much of the machinery a layout uses: of two that are equally fast the plainer one is recommended.
+  var effort: Int {
+    let placement =
+      switch layout.placement {
+      case .resident: 0
+      case .streamed: 1
+      case .sharded: 2
+      case .dedicated: 3
+      }
+    let sharding =
+      switch layout.sharding {
+      case .optimizer: 0
+      case .none, .gradients: 1
+      case .parameters: 2
+      }
+    return placement * 4 + sharding * 2 + (layout.checkpointing ? 1 : 0) + (layout.payload == .logits ? 0 : 1)
+  }
+}
+
+/// A step in every layout that the cluster allows.
+public struct PlanComparison: Sendable {
+  /// What there is to do.
+  public let work: StepWork
+  /// With the ranks that are used.
+  public let cluster: Cluster
+  /// As the chain file has it.
+  public let written: StepPlan
+  /// All layouts, the written one included.
+  public let all: [StepPlan]
+
+  /// Compares; `written` decides which k a top-k payload has, and whether one may be recommended at all.
+  public init(_ work: StepWork, written: Layout, on cluster: Cluster) {
+    self.work = work
+    self.cluster = cluster
+    self.written = StepPlan(work, written, on: cluster)
+    var layouts = PlanComparison.layouts(work, cluster)
+    if !layouts.contains(written) { layouts.append(written) }
+    all = layouts.map { StepPlan(work, $0, on: cluster) }
+  }
+
+  /// The fastest layout that fits, a plainer one before one that gains less than a hundredth; nil: none fits.
+  ///
+  /// One that gives the student less than all that the teacher says is recommended only where the chain asks for it.
+  public var recommended: StepPlan? {
+    let candidates = all.filter { $0.fits && ($0.layout.payload.isExact || !written.layout.payload.isExact) }
+    guard let best = candidates.map(\.time.total).min() else { return nil }
+    return candidates.filter { $0.time.total <= best * 1.01 }.min {
+      ($0.effort, $0.time.total) < ($1.effort, $1.time.total)
+    }
+  }
+
+  /// Of every placement, split and payload the fastest layout that fits, or else the smallest.
+  public var placements: [StepPlan] {
+    var order: [String] = []
+    var best: [String: StepPlan] = [:]
+    for plan in all {
+      let key = "\(plan.layout.placement) \(plan.layout.split) \(plan.layout.payload)"
+      guard let other = best[key] else {
+        order.append(key)
+        best[key] = plan
+        continue
+      }
+      if PlanComparison.isBetter(plan, than: other) { best[key] = plan }
+    }
+    return order.compactMap { best[$0] }
+  }
+
+  /// The layouts that differ from `plan` in the student's sharding and checkpointing alone.
+  public func shardings(of plan: StepPlan) -> [StepPlan] {
+    all.filter {
+      var layout = $0.layout
+      (layout.sharding, layout.checkpointing) = (plan.layout.sharding, plan.layout.checkpointing)
+      return layout == plan.layout
+    }
+  }
+
+  /// The layout that needs least memory.
+  public var smallest: StepPlan { all.min { $0.memory.node < $1.memory.node } ?? written }
+
+  private static func isBetter(_ one: StepPlan, than other: StepPlan) -> Bool {
+    if one.fits != other.fits { return one.fits }
+    if !one.fits { return one.memory.node < other.memory.node }
+    return (one.time.total, one.effort) < (other.time.total, other.effort)
+  }
+
+  /// Everything worth comparing: a teacher of any place in parts of a node, of some nodes, of all ranks.
+  static func layouts(_ work: StepWork, _ cluster: Cluster) -> [Layout] {
+    var teachers = [Layout()]
+    if let teacher = work.teacher {
+      teachers.append(Layout(placement: .streamed))
+      let payloads: [Layout.Payload] = [.logits, .hidden] + (work.topK < teacher.classCount ? [.topK(work.topK)] : [])
+      for split in Layout.Split.allCases {
+        for ranks in counts(split, teacher, cluster) {
+          for payload in payloads {
+            if cluster.ranks % ranks == 0 {
+              teachers.append(Layout(placement: .sharded, teacherRanks: ranks, split: split, payload: payload))
+            }
+            if ranks < cluster.ranks {
+              teachers.append(Layout(placement: .dedicated, teacherRanks: ranks, split: split, payload: payload))
+            }
+          }
+        }
+      }
+    }
+    return teachers.flatMap { teacher in
+      Layout.Sharding.allCases.flatMap { sharding in
+        [false, true].map { checkpointing in
+          var layout = teacher
+          (layout.sharding, layout.checkpointing) = (sharding, checkpointing)
+          return layout
+        }
+      }
+    }
+  }
+
+  /// Powers of two, whole nodes and all ranks, as far as the teacher can be cut.
+  private static func counts(_ split: Layout.Split, _ teacher: any NetworkSizes, _ cluster: Cluster) -> [Int] {
+    let most = min(cluster.ranks, split == .tensor ? teacher.headCount : teacher.layerCount)
+    let powers = (1...20).map { 1 << $0 }
+    let nodes = (1...max(1, cluster.nodes)).map { $0 * cluster.ranksPerNode }
+    return Set(powers + nodes + [cluster.ranks, cluster.ranks * 3 / 4]).filter { (2...max(2, most)).contains($0) }
+      .filter { $0 <= most }.sorted()
+  }
+}

@@ -1,0 +1,63 @@
+/// What a step of a chain has to do, whoever does it.
+public struct StepWork: Sendable {
+  /// The model that is trained.
+  public var student: any NetworkSizes
+  /// Nil for plain fine-tuning.
+  public var teacher: (any NetworkSizes)?
+  /// Of one optimizer step, over all ranks.
+  public var load: TokenLoad
+  /// Micro-batches of a rank's part.
+  public var accumulation: Int
+  /// Tokens that one forward and backward pass has at most.
+  public var passTokens: Int
+  /// The format of the student's passes.
+  public var studentFormat: PlannedFormat
+  /// The format of the teacher's passes.
+  public var teacherFormat: PlannedFormat
+  /// Size at which a gradient bucket leaves.
+  public var bucketBytes: Int
+  /// Optimizer steps of the run; nil where that depends on the data.
+  public var steps: Int?
+  /// k, in comparisons with top-k signals.
+  public var topK: Int
+
+  /// All of it; see the properties.
+  public init(
+    student: any NetworkSizes, teacher: (any NetworkSizes)?, load: TokenLoad, accumulation: Int = 1,
+    passTokens: Int = 2048, studentFormat: PlannedFormat = .bf16, teacherFormat: PlannedFormat = .bf16,
+    bucketBytes: Int = 25 << 20, steps: Int? = nil, topK: Int = 64
+  ) {
+    self.student = student
+    self.teacher = teacher
+    self.load = load
+    self.accumulation = accumulation
+    self.passTokens = passTokens
+    self.studentFormat = studentFormat
+    self.teacherFormat = teacherFormat
+    self.bucketBytes = bucketBytes
+    self.steps = steps
+    self.topK = topK
+  }
+
+  /// How a rank's part of a step is cut, with `trainers` ranks that train.
+  func passes(trainers: Int) -> Passes {
+    let parts = trainers * accumulation
+    let ofPart = (load.sequences + parts - 1) / parts
+    let atOnce = max(1, passTokens / max(load.length, 1))
+    let ofMicroBatch = (ofPart + atOnce - 1) / atOnce
+    let sequences = (ofPart + ofMicroBatch - 1) / max(ofMicroBatch, 1)
+    return Passes(
+      count: accumulation * ofMicroBatch, load: TokenLoad(sequences: sequences, length: load.length),
+      rank: TokenLoad(sequences: accumulation * ofPart, length: load.length))
+  }
+}
+
+/// The passes of the rank that has most.
+struct Passes {
+  /// In an optimizer step.
+  let count: Int
+  /// Of the largest pass.
+  let load: TokenLoad
+  /// Of the whole step.
+  let rank: TokenLoad
+}
