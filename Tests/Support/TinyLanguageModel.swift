@@ -15,7 +15,8 @@ public final class TinyLanguageModel: LanguageModel {
   public init(hidden: Int, seed: UInt64 = 2) {
     words = Parameter("words", .untouchedZeros([TinyLanguageModel.vocabulary, hidden]), decays: true)
     places = Parameter("places", .untouchedZeros([64, hidden]), decays: true)
-    attention = SelfAttention("attention", hidden: hidden, heads: 2, dropoutProbability: 0)
+    attention = SelfAttention(
+      "attention", hidden: hidden, heads: 2, headSize: hidden / 2, dropoutProbability: 0)
     initialize(seed: seed)
   }
 
