@@ -11,7 +11,8 @@ public protocol Operation {
 
   /// Sends `gradient` = dLoss/doutput to the inputs through `gradients` and adds to the parameters' gradient buffers.
   ///
-  /// `gradient` has the format of the output. It may be shared with other operations and must not be written to.
+  /// `gradient` has the format of the output. It may be shared with other operations and must not be written to, unless
+  /// `gradients.isGivenOwned`.
   func backward(_ gradient: Tensor, _ gradients: inout Gradients)
 }
 
@@ -26,6 +27,8 @@ public struct Gradients {
     var isOwned: Bool
   }
   private var slots: [Slot?]
+  /// Whether nobody else sees the gradient that the present operation was given, so that it may write to it.
+  public private(set) var isGivenOwned = false
 
   init(count: Int) { slots = Array(repeating: nil, count: count) }
 
@@ -72,8 +75,18 @@ public struct Gradients {
     slots[entry] = Slot(tensor: sum, isOwned: true)
   }
 
-  mutating func take(_ entry: Int) -> Tensor? {
+  /// The float32 gradient that the variable of this place has so far, to be added to in place and given back by `put`;
+  /// nil where it has none yet.
+  mutating func takeForSum(_ place: VariablePlace) -> Tensor? {
+    guard let entry = place.entry, let slot = slots[entry] else { return nil }
+    slots[entry] = nil
+    return slot.isOwned ? slot.tensor : slot.tensor.copy()
+  }
+
+  /// - Parameter shared: whether somebody outside sees the gradient too.
+  mutating func take(_ entry: Int, shared: Bool = false) -> Tensor? {
     defer { slots[entry] = nil }
+    isGivenOwned = !shared && slots[entry]?.isOwned == true
     return slots[entry]?.tensor
   }
 }
@@ -170,7 +183,7 @@ public final class Tape {
       Trace.enterLayer(of: entry)
       // What a block's second run puts on the tape takes the numbers from here on, so a leaf's is good only once.
       let place = entries.count
-      if let gradient = gradients.take(place) {
+      if let gradient = gradients.take(place, shared: wanted.contains(place)) {
         if wanted.remove(place) != nil { results[place] = gradient }
         switch entry {
         case .operation(let operation): operation.backward(gradient, &gradients)

@@ -21,6 +21,9 @@
 #include "attention_widened.h"
 #endif
 #include "bf16_rows.h"
+#include "rms_norm.h"
+#include "rotary.h"
+#include "gated.h"
 #include "losses.h"
 #include "optimizer.h"
 

@@ -1,7 +1,13 @@
 // Kernels over rows of a matrix: lookups, layer norm, softmax.
 
 static void gather_rows(float *out, const float *table, const int32_t *ids, size_t R, size_t C) {
-  for (size_t r = 0; r < R; r++) __builtin_memcpy(out + r * C, table + (size_t)ids[r] * C, C * sizeof(float));
+  for (size_t r = 0; r < R; r++) {
+    if (ids[r] < 0) {
+      __builtin_memset(out + r * C, 0, C * sizeof(float));
+    } else {
+      __builtin_memcpy(out + r * C, table + (size_t)ids[r] * C, C * sizeof(float));
+    }
+  }
 }
 
 static void gather_rows_add(float *out, const float *table, const int32_t *ids, size_t R, size_t C) {
@@ -10,6 +16,7 @@ static void gather_rows_add(float *out, const float *table, const int32_t *ids, 
 
 static void scatter_add_rows(float *table, const float *x, const int32_t *ids, size_t R, size_t C) {
   for (size_t r = 0; r < R; r++) {
+    if (ids[r] < 0) continue;
     float *row = table + (size_t)ids[r] * C;
     add(row, row, x + r * C, C);
   }

@@ -92,6 +92,48 @@
     (const rtk_attention_shape *shape, uint16_t *dq, uint16_t *dk, uint16_t *dv, const uint16_t *dout, \
      const float *lse, const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t from, size_t to), \
     (shape, dq, dk, dv, dout, lse, q, k, v, from, to)) \
+  K(void, rms_norm_forward, \
+    (float *y, float *sum, float *rstd, const float *x, const float *residual, const float *gamma, size_t R, \
+     size_t C, float eps), \
+    (y, sum, rstd, x, residual, gamma, R, C, eps)) \
+  K(void, bf16_rms_norm_forward, \
+    (uint16_t *y, float *sum, float *rstd, const float *x, const float *residual, const float *gamma, size_t R, \
+     size_t C, float eps), \
+    (y, sum, rstd, x, residual, gamma, R, C, eps)) \
+  K(void, rms_norm_again, \
+    (float *y, const float *x, const float *rstd, const float *gamma, size_t R, size_t C), \
+    (y, x, rstd, gamma, R, C)) \
+  K(void, bf16_rms_norm_again, \
+    (uint16_t *y, const float *x, const float *rstd, const float *gamma, size_t R, size_t C), \
+    (y, x, rstd, gamma, R, C)) \
+  K(void, rms_norm_backward, \
+    (float *dx, float *dgamma, const float *dy, const float *x, const float *rstd, const float *gamma, size_t R, \
+     size_t C, bool accumulate), \
+    (dx, dgamma, dy, x, rstd, gamma, R, C, accumulate)) \
+  K(void, bf16_rms_norm_backward, \
+    (float *dx, float *dgamma, const uint16_t *dy, const float *x, const float *rstd, const float *gamma, size_t R, \
+     size_t C, bool accumulate), \
+    (dx, dgamma, dy, x, rstd, gamma, R, C, accumulate)) \
+  K(void, rotate, \
+    (float *x, const float *table, const int32_t *positions, size_t R, size_t stride, size_t H, size_t D, \
+     bool inverse), \
+    (x, table, positions, R, stride, H, D, inverse)) \
+  K(void, bf16_rotate, \
+    (uint16_t *x, const float *table, const int32_t *positions, size_t R, size_t stride, size_t H, size_t D, \
+     bool inverse), \
+    (x, table, positions, R, stride, H, D, inverse)) \
+  K(void, gated_forward, \
+    (rtk_activation kind, float *y, const float *x, size_t R, size_t C), \
+    (kind, y, x, R, C)) \
+  K(void, bf16_gated_forward, \
+    (rtk_activation kind, uint16_t *y, const uint16_t *x, size_t R, size_t C), \
+    (kind, y, x, R, C)) \
+  K(void, gated_backward, \
+    (rtk_activation kind, float *dx, const float *dy, const float *x, size_t R, size_t C), \
+    (kind, dx, dy, x, R, C)) \
+  K(void, bf16_gated_backward, \
+    (rtk_activation kind, uint16_t *dx, const uint16_t *dy, const uint16_t *x, size_t R, size_t C), \
+    (kind, dx, dy, x, R, C)) \
   K(void, cross_entropy, \
     (double *value, float *gradient, const float *logits, const int32_t *labels, size_t R, size_t C), \
     (value, gradient, logits, labels, R, C)) \

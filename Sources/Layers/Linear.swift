@@ -5,17 +5,17 @@ import Tensors
 public struct Linear {
   /// W [out, in]; weight decay applies to it.
   public let weight: Parameter
-  /// b [out]; without weight decay.
-  public let bias: Parameter
+  /// b [out], without weight decay; nil for a layer that adds nothing.
+  public let bias: Parameter?
 
   /// Makes the weights with zeros; a loader or initialiser fills them.
-  public init(_ name: String, inputs: Int, outputs: Int) {
+  public init(_ name: String, inputs: Int, outputs: Int, hasBias: Bool = true) {
     weight = Parameter("\(name).weight", .untouchedZeros([outputs, inputs]), decays: true, isFactor: true)
-    bias = Parameter("\(name).bias", .untouchedZeros([outputs]), decays: false)
+    bias = hasBias ? Parameter("\(name).bias", .untouchedZeros([outputs]), decays: false) : nil
   }
 
-  /// W, then b.
-  public var parameters: [Parameter] { [weight, bias] }
+  /// W, then b where there is one.
+  public var parameters: [Parameter] { bias.map { [weight, $0] } ?? [weight] }
 
   /// x·Wᵀ + b, [R, out], for x [R, in].
   public func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {

@@ -3,6 +3,7 @@ extension ModelConfiguration {
   public var tokenTypes: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.tokenTypes
+    case .llama, .mistral, .qwen2: 1
     case .perceptron: nil
     }
   }
@@ -11,6 +12,7 @@ extension ModelConfiguration {
   public var maximumPositions: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.maximumPositions
+    case .llama, .mistral, .qwen2: (try? LlamaConfiguration(self))?.maximumPositions
     case .perceptron: nil
     }
   }
@@ -19,6 +21,7 @@ extension ModelConfiguration {
   public var vocabularySize: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.vocabularySize
+    case .llama, .mistral, .qwen2: (try? LlamaConfiguration(self))?.vocabularySize
     case .perceptron: nil
     }
   }
@@ -31,6 +34,9 @@ extension ModelConfiguration {
     case .bert, .bertHash:
       guard let bert = try? BERTConfiguration(self) else { return family.rawValue }
       return "\(family.rawValue) L\(bert.layerCount) H\(bert.hiddenSize)"
+    case .llama, .mistral, .qwen2:
+      guard let llama = try? LlamaConfiguration(self) else { return family.rawValue }
+      return "\(family.rawValue) L\(llama.layerCount) H\(llama.hiddenSize) V\(llama.vocabularySize)"
     case .perceptron:
       guard let perceptron = try? PerceptronConfiguration(self) else { return family.rawValue }
       let sizes = [perceptron.inputSize] + perceptron.hiddenSizes + [perceptron.classCount]

@@ -5,11 +5,15 @@ import Platform
 public enum ModelFamily: String, Sendable, CaseIterable {
   case bert
   case bertHash = "bert_hash"
+  case llama
+  case mistral
+  case qwen2
   case perceptron
 
   /// Whether its models predict the next token, and so have a vocabulary where others have classes.
   public var isLanguageModel: Bool {
     switch self {
+    case .llama, .mistral, .qwen2: true
     case .bert, .bertHash, .perceptron: false
     }
   }
@@ -18,7 +22,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
   var layerMarker: String {
     switch self {
     case .bert, .bertHash: "encoder.layer."
-    case .perceptron: "layers."
+    case .llama, .mistral, .qwen2, .perceptron: "layers."
     }
   }
 
@@ -27,6 +31,9 @@ public enum ModelFamily: String, Sendable, CaseIterable {
     switch self {
     case .bert: "BertForSequenceClassification"
     case .bertHash: "BertHashForSequenceClassification"
+    case .llama: "LlamaForCausalLM"
+    case .mistral: "MistralForCausalLM"
+    case .qwen2: "Qwen2ForCausalLM"
     case .perceptron: "Perceptron"
     }
   }

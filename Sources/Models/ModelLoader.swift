@@ -57,6 +57,7 @@ public enum ModelLoader {
   /// Throws `.configuration` where the family or its sizes do not allow the part.
   public static func build(_ configuration: ModelConfiguration, part: ModelPart = .whole) throws -> any Model {
     switch configuration.family {
+    case .llama, .mistral, .qwen2: return try LlamaModel(LlamaConfiguration(configuration), part: part)
     case .bert, .bertHash:
       let sizes = try BERTConfiguration(configuration)
       try require(part, layers: sizes.layerCount, heads: sizes.headCount, configuration)
@@ -136,6 +137,7 @@ public enum ModelLoader {
   /// The name of the classifier's matrix, [classes, hidden], in a checkpoint; nil for a family without classes.
   public static func headName(_ configuration: ModelConfiguration) throws -> String? {
     switch configuration.family {
+    case .llama, .mistral, .qwen2: nil
     case .bert, .bertHash: "classifier.weight"
     case .perceptron: "layers.\(try PerceptronConfiguration(configuration).hiddenSizes.count).weight"
     }

@@ -7,8 +7,9 @@ extension Tape {
   /// - Parameters:
   ///   - base: [R, C] to add to, or nil.
   ///   - tables: each [V_i, C].
-  ///   - ids: for each table R row numbers, already checked to be inside.
-  ///   - wide: whether the float32 sums are wanted in any precision.
+  ///   - ids: for each table R row numbers, already checked to be inside; in the only table −1 stands for zeros, where
+  ///     others have the row.
+  ///   - wide: whether y is wanted in float32 in any precision.
   /// - Returns: [R, C], bf16 on a tape of that precision, unless C < 16.
   public func embedding(base: Variable? = nil, tables: [Parameter], ids: [[Int32]], wide: Bool = false) -> Variable {
     precondition(tables.count == ids.count && !tables.isEmpty, "\(tables.count) tables, \(ids.count) lists of ids")
@@ -62,6 +63,7 @@ struct EmbeddingOperation: Operation {
   private func rows(of ids: [Int32], in table: Parameter) -> [Int32] {
     guard let places = table.gradientRows else { return ids }
     return ids.map { id in
+      if id < 0 { return id }
       let place = places[Int(id)]
       precondition(place >= 0, "row \(id) of \(table.name) is read, but has no place in its gradient")
       return place

@@ -26,7 +26,8 @@ extension Tape {
       matrixMultiply(input, weight.value, transposeB: true, into: y)
     }
     if let bias { rtk_add_bias(y.floats, bias.value.floats, y.rows, y.columns) }
-    return record(y, from: [x], LinearOperation(x: x.place, input: input, weight: weight, bias: bias))
+    return record(
+      y, from: [x], LinearOperation(x: x.place, input: x.kept(as: input), weight: weight, bias: bias))
   }
 
   /// f(x·Wᵀ + b), `linear` and then `activation`; in inference in bf16 the two are one product.
@@ -72,7 +73,7 @@ extension Tensor {
 
 struct LinearOperation: Operation {
   let x: VariablePlace
-  let input: Tensor
+  let input: KeptValue
   let weight: Parameter
   let bias: Parameter?
 
@@ -80,7 +81,9 @@ struct LinearOperation: Operation {
 
   // dW += dyᵀ·x, db += Σ_r dy, dx = dy·W
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
-    if let dw = weight.gradient { matrixMultiply(dy, transposeA: true, input, into: dw, accumulate: true) }
+    if let dw = weight.gradient {
+      matrixMultiply(dy, transposeA: true, input.tensor.converted(to: .float32), into: dw, accumulate: true)
+    }
     if let db = bias?.gradient { rtk_column_sums(db.floats, dy.floats, dy.rows, dy.columns) }
     if gradients.wants(x) {
       let dx = Tensor(uninitialized: x.shape)

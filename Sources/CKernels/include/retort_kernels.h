@@ -66,9 +66,9 @@ void rtk_f32_to_f16(uint16_t *out, const float *x, size_t N);
 
 // ---- rows ---------------------------------------------------------------------------------------
 
-void rtk_gather_rows(float *out, const float *table, const int32_t *ids, size_t R, size_t C);           // out[r] = table[ids[r]]
+void rtk_gather_rows(float *out, const float *table, const int32_t *ids, size_t R, size_t C);           // out[r] = table[ids[r]], 0 for an id below 0
 void rtk_gather_rows_add(float *out, const float *table, const int32_t *ids, size_t R, size_t C);       // out[r] += table[ids[r]]
-void rtk_scatter_add_rows(float *table, const float *x, const int32_t *ids, size_t R, size_t C);        // table[ids[r]] += x[r]
+void rtk_scatter_add_rows(float *table, const float *x, const int32_t *ids, size_t R, size_t C);        // table[ids[r]] += x[r], but for ids below 0
 
 void rtk_bf16_gather_rows(uint16_t *out, const uint16_t *table, const int32_t *ids, size_t R, size_t C);
 void rtk_bf16_scatter_add_rows(uint16_t *table, const uint16_t *x, const int32_t *ids, size_t R, size_t C);
@@ -153,6 +153,39 @@ void rtk_attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *out,
 void rtk_attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *dq, uint16_t *dk, uint16_t *dv,
                                  const uint16_t *dout, const float *lse, const uint16_t *q, const uint16_t *k,
                                  const uint16_t *v, size_t from, size_t to);
+
+// ---- decoders of the Llama kind: a float32 stream, y and dy in float32 or bf16 -------------------------
+
+// y = gamma s rstd with s = x + residual and rstd = 1 / sqrt(mean_c(s²) + eps). residual and sum are both null (s = x)
+// or neither: sum receives s. rstd [R] is kept for backward.
+void rtk_rms_norm_forward(float *y, float *sum, float *rstd, const float *x, const float *residual,
+                          const float *gamma, size_t R, size_t C, float eps);
+void rtk_bf16_rms_norm_forward(uint16_t *y, float *sum, float *rstd, const float *x, const float *residual,
+                               const float *gamma, size_t R, size_t C, float eps);
+// The y of the forward pass once more, to the last bit.
+void rtk_rms_norm_again(float *y, const float *sum, const float *rstd, const float *gamma, size_t R, size_t C);
+void rtk_bf16_rms_norm_again(uint16_t *y, const float *sum, const float *rstd, const float *gamma, size_t R, size_t C);
+// dsum = … or, with accumulate, dsum += …; dgamma += Σ_r dy s rstd, or null.
+void rtk_rms_norm_backward(float *dsum, float *dgamma, const float *dy, const float *sum, const float *rstd,
+                           const float *gamma, size_t R, size_t C, bool accumulate);
+void rtk_bf16_rms_norm_backward(float *dsum, float *dgamma, const uint16_t *dy, const float *sum, const float *rstd,
+                                const float *gamma, size_t R, size_t C, bool accumulate);
+
+// Turns the first H heads of each row, rows being stride elements apart, by the angles of the row's position, in place:
+// elements i and i + D/2 of a head become (a cos - b sin, b cos + a sin). table [P, D]: for each position the D/2
+// cosines, then the D/2 sines. inverse: turns back, which is the backward pass.
+void rtk_rotate(float *x, const float *table, const int32_t *positions, size_t R, size_t stride, size_t H, size_t D,
+                bool inverse);
+void rtk_bf16_rotate(uint16_t *x, const float *table, const int32_t *positions, size_t R, size_t stride, size_t H,
+                     size_t D, bool inverse);
+
+// y [R, C] = f(gate) up, x [R, 2C] being a row's gates and then its ups.
+void rtk_gated_forward(rtk_activation kind, float *y, const float *x, size_t R, size_t C);
+void rtk_bf16_gated_forward(rtk_activation kind, uint16_t *y, const uint16_t *x, size_t R, size_t C);
+// dx [R, 2C]: dgate = dy up f'(gate), dup = dy f(gate).
+void rtk_gated_backward(rtk_activation kind, float *dx, const float *dy, const float *x, size_t R, size_t C);
+void rtk_bf16_gated_backward(rtk_activation kind, uint16_t *dx, const uint16_t *dy, const uint16_t *x, size_t R,
+                             size_t C);
 
 // ---- losses: a value for each row (double) and its gradient with respect to the student's logits ------
 

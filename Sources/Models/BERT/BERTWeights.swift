@@ -46,7 +46,8 @@ extension BERTClassifier {
     for (place, kind) in ["query", "key", "value"].enumerated() {
       let rows = place * columns.count..<(place + 1) * columns.count
       let projection = layer.attention.projection
-      for (end, parameter) in [("weight", projection.weight), ("bias", projection.bias)] {
+      for parameter in projection.parameters {
+        let end = parameter === projection.weight ? "weight" : "bias"
         table.append(
           bind("\(name).attention.self.\(kind).\(end)", parameter, rows, extract: .rows(columns, of: hidden)))
       }
@@ -54,9 +55,10 @@ extension BERTClassifier {
     table += bindInputs("\(name).attention.output.dense", layer.attention.output, columns, of: hidden)
     table += bind("\(name).attention.output.LayerNorm", layer.attentionNorm)
     let units = part.share(of: inner)
-    let (weight, bias) = (layer.intermediate.weight, layer.intermediate.bias)
-    table.append(bind("\(name).intermediate.dense.weight", weight, extract: .rows(units, of: inner)))
-    table.append(bind("\(name).intermediate.dense.bias", bias, extract: .rows(units, of: inner)))
+    for parameter in layer.intermediate.parameters {
+      let end = parameter === layer.intermediate.weight ? "weight" : "bias"
+      table.append(bind("\(name).intermediate.dense.\(end)", parameter, extract: .rows(units, of: inner)))
+    }
     table += bindInputs("\(name).output.dense", layer.output, units, of: inner)
     return table + bind("\(name).output.LayerNorm", layer.outputNorm)
   }
@@ -65,11 +67,13 @@ extension BERTClassifier {
   private func bindInputs(_ name: String, _ linear: Linear, _ inputs: Range<Int>, of count: Int) -> [WeightBinding] {
     let extract: WeightExtract = part.slices == 1 ? .all : .columns(inputs, of: count)
     let weight = bind("\(name).weight", linear.weight, extract: extract)
-    return part.slice == 0 ? [weight, bind("\(name).bias", linear.bias)] : [weight]
+    let bias = part.slice == 0 ? linear.bias : nil
+    return [weight] + (bias.map { [bind("\(name).bias", $0)] } ?? [])
   }
 
   private func bind(_ name: String, _ linear: Linear, isHead: Bool = false) -> [WeightBinding] {
-    [bind("\(name).weight", linear.weight, isHead: isHead), bind("\(name).bias", linear.bias, isHead: isHead)]
+    [bind("\(name).weight", linear.weight, isHead: isHead)]
+      + (linear.bias.map { [bind("\(name).bias", $0, isHead: isHead)] } ?? [])
   }
 
   private func bind(_ name: String, _ norm: LayerNorm) -> [WeightBinding] {

@@ -1,0 +1,126 @@
+import CKernels
+import Tensors
+
+extension Tape {
+  /// y = γ · s / √(mean(s²) + ε) with s = x + residual, row by row (Zhang and Sennrich, 2019).
+  ///
+  /// - Parameters:
+  ///   - x: [R, C], float32.
+  ///   - residual: [R, C], float32, or nil for nothing to add.
+  ///   - gamma: [C].
+  ///   - epsilon: added to the mean square, > 0.
+  /// - Returns: s, float32, which is x itself without a residual; and y, bf16 on a tape of that precision, unless
+  ///   C < 16. y is made again for whoever needs it in the backward pass.
+  public func rmsNorm(_ x: Variable, residual: Variable? = nil, gamma: Parameter, epsilon: Float) -> (
+    sum: Variable, output: Variable
+  ) {
+    let (rows, columns) = (x.value.rows, x.value.columns)
+    precondition(
+      gamma.count == columns && residual.map { $0.value.count == x.value.count } ?? true,
+      "RMS norm of \(x.shape) and \(residual.map { "\($0.shape)" } ?? "nothing") with γ \(gamma.shape)")
+    let format: DType = precision == .bf16 && columns >= 16 ? .bfloat16 : .float32
+    let rstd = Tensor(uninitialized: [rows])
+    let sum = residual == nil ? x.value : Tensor(uninitialized: x.shape)
+    let y = Tensor.matrix(uninitializedRows: rows, columns: columns, format)
+    let (input, added, scale) = (x.value, residual?.value, gamma.value)
+    ThreadTeam.split(rows, cost: 2 * columns) { part in
+      let (r, at, count) = (part.lowerBound, part.lowerBound * columns, part.count)
+      let (from, plus, to) = (input.floats + at, added.map { $0.floats + at }, added.map { _ in sum.floats + at })
+      if format == .bfloat16 {
+        rtk_bf16_rms_norm_forward(
+          y.bf16Words + at, to, rstd.floats + r, from, plus, scale.floats, count, columns, epsilon)
+      } else {
+        rtk_rms_norm_forward(y.floats + at, to, rstd.floats + r, from, plus, scale.floats, count, columns, epsilon)
+      }
+    }
+    let stream = residual.map { record(sum, from: [x, $0], AddOperation(a: x.place, b: $0.place)) } ?? x
+    let again: @Sendable () -> Tensor = { RMSNormOperation.output(sum, rstd, scale, format) }
+    return (
+      stream,
+      record(y, from: [stream], again: again, RMSNormOperation(x: stream.place, sum: sum, rstd: rstd, gamma: gamma))
+    )
+  }
+
+  /// a + b in float32, of float32 matrices of one shape.
+  public func add(_ a: Variable, _ b: Variable) -> Variable {
+    precondition(a.shape == b.shape, "sum of \(a.shape) and \(b.shape)")
+    let sum = Tensor(uninitialized: a.shape)
+    let (first, second) = (a.value.floats, b.value.floats)
+    ThreadTeam.split(sum.count, unit: 64, cost: 3) { part in
+      let at = part.lowerBound
+      rtk_add(sum.floats + at, first + at, second + at, part.count)
+    }
+    return record(sum, from: [a, b], AddOperation(a: a.place, b: b.place))
+  }
+}
+
+struct AddOperation: Operation {
+  let a: VariablePlace
+  let b: VariablePlace
+
+  // da = db = ds
+  func backward(_ ds: Tensor, _ gradients: inout Gradients) {
+    gradients.add(ds, to: a, owned: false)
+    gradients.add(ds, to: b, owned: false)
+  }
+}
+
+struct RMSNormOperation: Operation {
+  let x: VariablePlace
+  let sum: Tensor
+  /// [R].
+  let rstd: Tensor
+  let gamma: Parameter
+
+  var parameters: [Parameter] { [gamma] }
+
+  /// Rows of which the gradient of γ is summed by itself, so that threads do not decide the order of a sum.
+  private static let block = 128
+
+  /// The y of the forward pass once more.
+  static func output(_ sum: Tensor, _ rstd: Tensor, _ scale: Tensor, _ format: DType) -> Tensor {
+    let (rows, columns) = (sum.rows, sum.columns)
+    let y = Tensor.matrix(uninitializedRows: rows, columns: columns, format)
+    ThreadTeam.split(rows, cost: 2 * columns) { part in
+      let (r, at) = (part.lowerBound, part.lowerBound * columns)
+      if format == .bfloat16 {
+        rtk_bf16_rms_norm_again(
+          y.bf16Words + at, sum.floats + at, rstd.floats + r, scale.floats, part.count, columns)
+      } else {
+        rtk_rms_norm_again(y.floats + at, sum.floats + at, rstd.floats + r, scale.floats, part.count, columns)
+      }
+    }
+    return y
+  }
+
+  // With x̂ = s·rstd and g = γ·dy: ds += rstd·(g − x̂·mean(g·x̂)), dγ += Σ dy·x̂.
+  func backward(_ dy: Tensor, _ gradients: inout Gradients) {
+    let (rows, columns) = (sum.rows, sum.columns)
+    let sofar = gradients.takeForSum(x)
+    let ds = sofar ?? Tensor(uninitialized: sum.shape)
+    let blocks = (rows + RMSNormOperation.block - 1) / RMSNormOperation.block
+    let parts = gamma.gradient.map { _ in Tensor.zeros([blocks + 1, columns]) }
+    ThreadTeam.split(blocks, cost: 4 * columns * RMSNormOperation.block) { range in
+      for block in range {
+        let r = block * RMSNormOperation.block
+        let (at, count) = (r * columns, min(RMSNormOperation.block, rows - r))
+        let dgamma = parts.map { $0.floats + (block + 1) * columns }
+        if dy.dtype == .bfloat16 {
+          rtk_bf16_rms_norm_backward(
+            ds.floats + at, dgamma, dy.bf16Words + at, sum.floats + at, rstd.floats + r, gamma.value.floats, count,
+            columns, sofar != nil)
+        } else {
+          rtk_rms_norm_backward(
+            ds.floats + at, dgamma, dy.floats + at, sum.floats + at, rstd.floats + r, gamma.value.floats, count,
+            columns, sofar != nil)
+        }
+      }
+    }
+    if let parts, let dgamma = gamma.gradient {
+      // What the gradient was before comes first.
+      parts.rows(0..<1).update(from: dgamma)
+      rtk_sum_parts(dgamma.floats, parts.floats, blocks + 1, columns, columns)
+    }
+    gradients.add(ds, to: x)
+  }
+}

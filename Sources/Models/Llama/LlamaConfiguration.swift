@@ -1,0 +1,144 @@
+import Autograd
+import Platform
+
+/// The sizes of a decoder of the Llama kind (Touvron et al., 2023), by the names of Hugging Face's `LlamaConfig`,
+/// `MistralConfig` and `Qwen2Config`.
+public struct LlamaConfiguration: Sendable, Equatable {
+  /// `vocab_size`: tokens that are read and predicted.
+  public let vocabularySize: Int
+  /// `hidden_size`: elements of a token's state.
+  public let hiddenSize: Int
+  /// `num_hidden_layers`.
+  public let layerCount: Int
+  /// `num_attention_heads`: query heads.
+  public let headCount: Int
+  /// `num_key_value_heads`: a divisor of `headCount`; as many query heads share each of them.
+  public let keyValueHeadCount: Int
+  /// `head_dim`: elements of a head, an even number; `hiddenSize / headCount` where the key is null or missing.
+  public let headSize: Int
+  /// `intermediate_size`: inner units of the feed-forward part.
+  public let intermediateSize: Int
+  /// `max_position_embeddings`: tokens of the longest sequence, the context.
+  public let maximumPositions: Int
+  /// `rms_norm_eps`: added to the mean square in every norm, 0 to 1.
+  public let normEpsilon: Float
+  /// `hidden_act`: of the gate in the feed-forward part.
+  public let activation: Activation
+  /// The angles of rotary positions.
+  public let rotary: RotaryScaling
+  /// Whether the projections to queries, keys and values have biases.
+  public let hasProjectionBias: Bool
+  /// Whether attention's output projection has one.
+  public let hasOutputBias: Bool
+  /// `mlp_bias`: whether the feed-forward part has biases.
+  public let hasFeedForwardBias: Bool
+  /// `tie_word_embeddings`: whether the head is the embedding table.
+  public let isTied: Bool
+  /// `initializer_range`: standard deviation of fresh weights.
+  public let initializerRange: Float
+
+  /// Reads and checks the keys; defaults are those of the family's class in `transformers`. Throws `.input` naming file
+  /// and key.
+  public init(_ configuration: ModelConfiguration) throws {
+    let defaults = FamilyDefaults(configuration.family)
+    vocabularySize = try configuration.size("vocab_size", default: defaults.vocabulary)
+    hiddenSize = try configuration.size("hidden_size", default: 4096)
+    layerCount = try configuration.size("num_hidden_layers", default: 32)
+    headCount = try configuration.size("num_attention_heads", default: 32)
+    keyValueHeadCount = try configuration.size("num_key_value_heads", default: defaults.keyValueHeads ?? headCount)
+    intermediateSize = try configuration.size("intermediate_size", default: defaults.intermediate)
+    maximumPositions = try configuration.size("max_position_embeddings", default: defaults.positions)
+    normEpsilon = try configuration.number("rms_norm_eps", default: 1e-6, in: 0...1)
+    initializerRange = try configuration.number("initializer_range", default: 0.02, in: 0...10)
+    activation = try configuration.activation(default: .silu)
+    rotary = try RotaryScaling(configuration)
+    isTied = try configuration.flag("tie_word_embeddings", default: false)
+    let isLlama = configuration.family == .llama
+    let bias = try isLlama && configuration.flag("attention_bias", default: false)
+    // Qwen 2 has them always, and no key for it; Mistral never.
+    hasProjectionBias = bias || configuration.family == .qwen2
+    hasOutputBias = bias
+    hasFeedForwardBias = try isLlama && configuration.flag("mlp_bias", default: false)
+    headSize = try LlamaConfiguration.headSize(configuration, hidden: hiddenSize, heads: headCount)
+    try checkSizes(configuration.source)
+    try configuration.refuseUnbuilt(context: maximumPositions)
+  }
+
+  private static func headSize(_ configuration: ModelConfiguration, hidden: Int, heads: Int) throws -> Int {
+    if let given = configuration.json["head_dim"], !given.isNull { return try configuration.size("head_dim") }
+    guard hidden % heads == 0 else {
+      throw RetortError(
+        .input, "hidden_size \(hidden) is not a multiple of num_attention_heads \(heads)", at: configuration.source,
+        remedy: "name the size of a head under head_dim, if it is another one")
+    }
+    return hidden / heads
+  }
+
+  private func checkSizes(_ source: String) throws {
+    if headCount % keyValueHeadCount != 0 {
+      throw RetortError(
+        .input, "num_attention_heads \(headCount) is not a multiple of num_key_value_heads \(keyValueHeadCount)",
+        at: source)
+    }
+    if headSize % 2 != 0 {
+      throw RetortError(.input, "the size of a head is \(headSize): rotary positions want an even one", at: source)
+    }
+  }
+}
+
+/// What `transformers` takes where a key is missing.
+private struct FamilyDefaults {
+  var vocabulary = 32_000
+  var intermediate = 11_008
+  var positions = 2048
+  var keyValueHeads: Int?
+
+  init(_ family: ModelFamily) {
+    switch family {
+    case .mistral: (intermediate, positions, keyValueHeads) = (14_336, 131_072, 8)
+    case .qwen2: (vocabulary, intermediate, positions) = (151_936, 22_016, 32_768)
+    default: break
+    }
+  }
+}
+
+extension ModelConfiguration {
+  /// true or false under a key; null counts as left out.
+  fileprivate func flag(_ key: String, default fallback: Bool) throws -> Bool {
+    guard let value = json[key], !value.isNull else { return fallback }
+    guard let flag = value.bool else {
+      throw RetortError(.input, "\(key) is \(value.text()), true or false was expected", at: source)
+    }
+    return flag
+  }
+
+  /// Throws where a key asks for something that would make another model of these weights.
+  fileprivate func refuseUnbuilt(context: Int) throws {
+    if let window = json["sliding_window"]?.int ?? (family == .mistral ? 4096 : nil), usesWindow, window < context {
+      throw RetortError(
+        .input, "sliding_window is \(window), below the context of \(context) tokens: windows are not built",
+        at: source,
+        remedy: "set max_position_embeddings to \(window) if no longer text is wanted: the model is the same there")
+    }
+    if let dropout = json["attention_dropout"]?.double, dropout != 0 {
+      throw RetortError(
+        .input, "attention_dropout is \(dropout): dropout of packed documents is not built", at: source,
+        remedy: "set it to 0, which changes nothing but training")
+    }
+    if let method = json["quantization_config"], !method.isNull {
+      throw RetortError(
+        .input, "quantization_config is set: weights of such formats are not read", at: source,
+        remedy: "take the model's files in bf16, f16 or f32")
+    }
+  }
+
+  /// Whether `sliding_window` is in force.
+  private var usesWindow: Bool {
+    switch family {
+    // An explicit null means no window; a missing key means the class's own default.
+    case .mistral: json["sliding_window"].map { !$0.isNull } ?? true
+    case .qwen2: json["use_sliding_window"]?.bool == true
+    default: false
+    }
+  }
+}

@@ -1,0 +1,209 @@
+import Autograd
+import Datasets
+import Layers
+import Platform
+import Tensors
+
+/// A causal decoder of the Llama kind, or a part of one: `LlamaForCausalLM`, and the families that differ from it in
+/// biases and defaults alone.
+///
+/// The stream of residuals is float32 in every precision; in a bf16 pass the norms round what the products read.
+public final class LlamaModel: LanguageModel {
+  /// The sizes of the whole model.
+  public let configuration: LlamaConfiguration
+  public let part: ModelPart
+  /// [tokens that are here, hidden], or nil behind the first stage.
+  let words: Parameter?
+  let layers: [LlamaLayer]
+  /// nil before the last stage.
+  let norm: RMSNorm?
+  /// nil before the last stage.
+  private let ownHead: Parameter?
+  let share: LlamaShare
+
+  /// Makes the weights of a part, zeros but for the norms' scales of 1; `ModelLoader` or `initialize` fills them.
+  ///
+  /// Throws `.configuration` where the sizes do not allow so many slices.
+  public init(_ configuration: LlamaConfiguration, part: ModelPart = .whole) throws {
+    self.configuration = configuration
+    self.part = part
+    let share = try LlamaShare(configuration, part)
+    self.share = share
+    let hidden = configuration.hiddenSize
+    let rotary = RotaryTable(frequencies: configuration.rotary.frequencies(headSize: configuration.headSize))
+    let table =
+      part.hasEmbeddings
+      ? Parameter("embeddings.words", .untouchedZeros([share.vocabulary.count, hidden]), decays: true) : nil
+    words = table
+    layers = part.layers(of: configuration.layerCount).map { LlamaLayer($0, configuration, part, share, rotary) }
+    norm = part.hasHead ? RMSNorm("norm", size: hidden, epsilon: configuration.normEpsilon) : nil
+    if part.hasHead, !configuration.isTied || table == nil {
+      ownHead = Parameter(
+        "head.weight", .untouchedZeros([share.vocabulary.count, hidden]), decays: true, isFactor: true)
+    } else {
+      ownHead = part.hasHead ? table : nil
+    }
+  }
+
+  public var classCount: Int { configuration.vocabularySize }
+  public var layerCount: Int { configuration.layerCount }
+  public var hiddenSize: Int { configuration.hiddenSize }
+  public var headRows: Range<Int> { share.vocabulary }
+
+  public var head: Parameter {
+    guard let ownHead else { preconditionFailure("the head is in the last stage of \(part)") }
+    return ownHead
+  }
+
+  /// Whether head and embedding table are one parameter here.
+  var sharesTable: Bool { ownHead != nil && ownHead === words }
+
+  public var parameters: [Parameter] {
+    (words.map { [$0] } ?? []) + layers.flatMap(\.parameters) + (norm?.parameters ?? [])
+      + (sharesTable ? [] : ownHead.map { [$0] } ?? [])
+  }
+
+  public var blocks: [[Parameter]] {
+    [words.map { [$0] } ?? []] + layers.map(\.parameters) + [(norm?.parameters ?? []) + (ownHead.map { [$0] } ?? [])]
+  }
+
+  /// The words, unless they are the head as well, whose gradient has all rows.
+  public var lookups: [LookupTable] {
+    guard let words, !sharesTable else { return [] }
+    return [LookupTable(parameter: words, ids: \.tokens)]
+  }
+
+  public func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
+    guard let words else { preconditionFailure("the embeddings are in the first stage, not in \(part)") }
+    return context.block(0) {
+      Trace.detail("embeddings") {
+        let (first, count) = (Int32(share.vocabulary.lowerBound), Int32(share.vocabulary.count))
+        // The slices that do not have a token's row add zeros to it.
+        let ids = batch.tokens.map { (0..<count).contains($0 - first) ? $0 - first : -1 }
+        return context.summed(context.tape.embedding(tables: [words], ids: [ids], wide: true))
+      }
+    }
+  }
+
+  public func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+    advance(x, batch, context) { _, _ in }
+  }
+
+  /// As the public one; `seen` gets the states behind each layer, and its attention probabilities where they are
+  /// captured.
+  private func advance(
+    _ x: Variable, _ batch: Batch, _ context: ForwardContext,
+    seen: @escaping (_ states: Variable?, _ probabilities: Variable?) -> Void
+  ) -> Variable {
+    let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
+    var x = x
+    for (index, layer) in layers.enumerated() {
+      x = context.block(index + 1, x) { x, context in
+        Trace.detail("layers", layer.number) {
+          let output = layer(x, at: places, context)
+          if let probabilities = output.probabilities { seen(nil, probabilities) }
+          return output.hidden
+        }
+      }
+      seen(x, nil)
+    }
+    return x
+  }
+
+  public func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+    context.block(layers.count + 1, x) { x, context in self.normed(x, context) }
+  }
+
+  private func normed(_ x: Variable, _ context: ForwardContext) -> Variable {
+    guard let norm else { preconditionFailure("the last norm is in the last stage, not in \(part)") }
+    return norm(x, context)
+  }
+
+  /// The logits of all tokens, [T, V] (of a slice [T, its share of V]), in float32.
+  public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
+    let wantsStates = context.capture.contains(.hiddenStates)
+    var (states, attentions): ([Variable], [Variable]) = ([], [])
+    let first = embed(batch, context)
+    if wantsStates { states.append(first) }
+    let last = advance(first, batch, context) { state, probabilities in
+      if wantsStates, let state { states.append(state) }
+      if let probabilities { attentions.append(probabilities) }
+    }
+    let logits = context.block(layers.count + 1, last) { x, context in
+      context.tape.linear(self.normed(x, context), weight: self.head, bias: nil, wide: true)
+    }
+    var output = ModelOutput(logits: logits)
+    output.hiddenStates = states
+    output.attentions = attentions
+    return output
+  }
+
+  /// N(0, `initializer_range`²) for matrices, 1 for norms, 0 for biases.
+  public func initialize(_ parameter: Parameter, seed: UInt64) {
+    if parameter.decays {
+      Initializer.normal(
+        parameter.value, deviation: configuration.initializerRange, seed: seed, name: parameter.name)
+    } else {
+      parameter.value.fill(parameter.name.hasSuffix("norm.weight") ? 1 : 0)
+    }
+  }
+
+  /// With T tokens in sequences of lengths S, hidden size h, H query and K key/value heads of size D, I inner units and
+  /// V tokens in the vocabulary:
+  ///
+  ///     L · (T·2·h·(H + 2K)·D                queries, keys and values
+  ///       + Σ 4·H·D·S·(S + 1)/2              scores and their sums of values, of the pairs that causality leaves
+  ///       + T·2·H·D·h + T·6·h·I)             output of attention, feed-forward
+  ///       + T·2·h·V                          the head, for every token
+  ///
+  /// Of a part: its own layers, heads, units and tokens.
+  public func forwardFLOPs(lengths: [Int]) -> Double {
+    let hidden = Double(hiddenSize)
+    let tokens = Double(lengths.reduce(0, +))
+    let pairs = lengths.reduce(0.0) { $0 + Double($1) * Double($1 + 1) / 2 }
+    let queries = Double(share.heads.count * configuration.headSize)
+    let keys = Double(share.keyValueHeads.count * configuration.headSize)
+    let products = 2 * hidden * (queries + 2 * keys) + 2 * queries * hidden + 6 * hidden * Double(share.inner.count)
+    let head = part.hasHead ? tokens * 2 * hidden * Double(share.vocabulary.count) : 0
+    return Double(layers.count) * (tokens * products + 4 * queries * pairs) + head
+  }
+}
+
+/// One layer: norm, attention, add, norm, feed-forward, add.
+struct LlamaLayer {
+  /// Its place in the whole model.
+  let number: Int
+  let attentionNorm: RMSNorm
+  let attention: RotaryAttention
+  let feedForwardNorm: RMSNorm
+  let feedForward: GatedFeedForward
+
+  init(
+    _ number: Int, _ configuration: LlamaConfiguration, _ part: ModelPart, _ share: LlamaShare, _ rotary: RotaryTable
+  ) {
+    self.number = number
+    let (name, hidden) = ("layers.\(number)", configuration.hiddenSize)
+    attentionNorm = RMSNorm("\(name).attention.norm", size: hidden, epsilon: configuration.normEpsilon)
+    attention = RotaryAttention(
+      "\(name).attention", hidden: hidden, heads: share.heads.count, keyValueHeads: share.keyValueHeads.count,
+      rotary: rotary, hasBias: configuration.hasProjectionBias,
+      hasOutputBias: configuration.hasOutputBias && part.slice == 0)
+    feedForwardNorm = RMSNorm("\(name).feedforward.norm", size: hidden, epsilon: configuration.normEpsilon)
+    feedForward = GatedFeedForward(
+      "\(name).feedforward", hidden: hidden, inner: share.inner.count, activation: configuration.activation,
+      hasBias: configuration.hasFeedForwardBias, hasOutputBias: configuration.hasFeedForwardBias && part.slice == 0)
+  }
+
+  var parameters: [Parameter] {
+    attentionNorm.parameters + attention.parameters + feedForwardNorm.parameters + feedForward.parameters
+  }
+
+  /// The stream behind the layer, [T, hidden] in float32.
+  func callAsFunction(_ x: Variable, at places: TokenPlaces, _ context: ForwardContext)
+    -> (hidden: Variable, probabilities: Variable?)
+  {
+    let attended = attention(attentionNorm(x, context), at: places, context)
+    let middle = feedForwardNorm(attended.output, residual: x, context)
+    return (context.tape.add(middle.sum, feedForward(middle.output, context)), attended.probabilities)
+  }
+}

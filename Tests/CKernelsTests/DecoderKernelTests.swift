@@ -1,0 +1,128 @@
+import CKernels
+import Foundation
+import Testing
+
+/// The kernels of decoders against plain loops in double.
+extension KernelTests {
+  private func rounded(_ x: [Float]) -> [UInt16] {
+    var out = [UInt16](repeating: 0, count: x.count)
+    rtk_f32_to_bf16(&out, x, x.count)
+    return out
+  }
+
+  private func widened(_ x: [UInt16]) -> [Float] { x.map { Float(bitPattern: UInt32($0) << 16) } }
+
+  @Test func `RMS norm of a sum, again, and its gradients`() {
+    onEverySet { name in
+      for columns in Self.sizes where columns > 0 {
+        let rows = 3
+        var numbers = Numbers(70)
+        let (x, residual) = (numbers.floats(rows * columns), numbers.floats(rows * columns))
+        let (gamma, dy) = (numbers.floats(columns), widened(rounded(numbers.floats(rows * columns))))
+        let before = numbers.floats(rows * columns)
+        var (y, again, sum) = (x, x, x)
+        var rstd = [Float](repeating: 0, count: rows)
+        rtk_rms_norm_forward(&y, &sum, &rstd, x, residual, gamma, rows, columns, 1e-3)
+        rtk_rms_norm_again(&again, sum, rstd, gamma, rows, columns)
+        #expect(again == y && sum == zip(x, residual).map { $0 + $1 }, "\(name), \(columns)")
+        var words = [UInt16](repeating: 7, count: rows * columns + 1)
+        var wordsAgain = words
+        rtk_bf16_rms_norm_forward(&words, nil, &rstd, sum, nil, gamma, rows, columns, 1e-3)
+        rtk_bf16_rms_norm_again(&wordsAgain, sum, rstd, gamma, rows, columns)
+        #expect(words == wordsAgain && Array(words.dropLast()) == rounded(y) && words.last == 7, "\(name), \(columns)")
+        var (dx, dgamma) = (x, [Float](repeating: 0.5, count: columns))
+        var (dxSum, dxWords, dgammaWords) = (before, x, dgamma)
+        rtk_rms_norm_backward(&dx, &dgamma, dy, sum, rstd, gamma, rows, columns, false)
+        rtk_rms_norm_backward(&dxSum, nil, dy, sum, rstd, gamma, rows, columns, true)
+        rtk_bf16_rms_norm_backward(&dxWords, &dgammaWords, rounded(dy), sum, rstd, gamma, rows, columns, false)
+        #expect(dxWords == dx && dgammaWords == dgamma, "\(name), \(columns)")
+        var expectedGamma = [Double](repeating: 0.5, count: columns)
+        for r in 0..<rows {
+          let row = (0..<columns).map { Double(sum[r * columns + $0]) }
+          let scale = 1 / (row.reduce(0) { $0 + $1 * $1 } / Double(columns) + 1e-3).squareRoot()
+          let g = (0..<columns).map { Double(dy[r * columns + $0]) * Double(gamma[$0]) }
+          let along = zip(g, row).reduce(0) { $0 + $1.0 * $1.1 * scale } / Double(columns)
+          for c in 0..<columns {
+            let i = r * columns + c
+            let slope = scale * (g[c] - row[c] * scale * along)
+            #expect(abs(Double(y[i]) - row[c] * scale * Double(gamma[c])) < 1e-5, "\(name), \(columns)")
+            #expect(abs(Double(dx[i]) - slope) < 1e-5, "\(name), \(columns)")
+            #expect(abs(Double(dxSum[i]) - slope - Double(before[i])) < 1e-5, "\(name), \(columns)")
+            expectedGamma[c] += Double(dy[i]) * row[c] * scale
+          }
+        }
+        for (mine, theirs) in zip(dgamma, expectedGamma) { #expect(abs(Double(mine) - theirs) < 1e-5, "\(name)") }
+      }
+    }
+  }
+
+  @Test func `heads turn by the angles of their rows, and back`() {
+    onEverySet { name in
+      for half in [1, 3, 4, 8, 16, 20, 32] {
+        let (heads, stride, positions): (Int, Int, [Int32]) = (2, 5 * half, [2, 0, 1])
+        var numbers = Numbers(71)
+        let x = widened(rounded(numbers.floats(3 * stride)))
+        let angles = (0..<3 * half).map { Double($0) * 0.37 }
+        let table = (0..<3).flatMap { p -> [Float] in
+          let row = angles[p * half..<(p + 1) * half]
+          return row.map { Float(cos($0)) } + row.map { Float(sin($0)) }
+        }
+        var (turned, words) = (x, rounded(x))
+        rtk_rotate(&turned, table, positions, 3, stride, heads, 2 * half, false)
+        rtk_bf16_rotate(&words, table, positions, 3, stride, heads, 2 * half, false)
+        #expect(words == rounded(turned), "\(name), \(half)")
+        for r in 0..<3 {
+          for h in 0..<heads {
+            for i in 0..<half {
+              let (first, angle) = (r * stride + h * 2 * half + i, angles[Int(positions[r]) * half + i])
+              let (a, b) = (Double(x[first]), Double(x[first + half]))
+              #expect(abs(Double(turned[first]) - (a * cos(angle) - b * sin(angle))) < 1e-6, "\(name), \(half)")
+              #expect(abs(Double(turned[first + half]) - (b * cos(angle) + a * sin(angle))) < 1e-6, "\(name), \(half)")
+            }
+          }
+          // What stands behind the heads in a row is values, which do not turn.
+          let rest = r * stride + 4 * half..<(r + 1) * stride
+          #expect(turned[rest] == x[rest], "\(name), \(half)")
+        }
+        rtk_rotate(&turned, table, positions, 3, stride, heads, 2 * half, true)
+        for (a, b) in zip(turned, x) { #expect(abs(a - b) < 1e-6, "\(name), \(half)") }
+      }
+    }
+  }
+
+  @Test func `gated units and their gradients are the activation's, times the ups`() {
+    let kinds = [RTK_GELU, RTK_GELU_TANH, RTK_RELU, RTK_TANH, RTK_SILU, RTK_SIGMOID]
+    onEverySet { name in
+      for (kind, columns) in kinds.flatMap({ kind in Self.sizes.filter { $0 > 0 }.map { (kind, $0) } }) {
+        var numbers = Numbers(72)
+        let rows = 2
+        let x = widened(rounded(numbers.floats(rows * 2 * columns, scale: 4)))
+        let dy = widened(rounded(numbers.floats(rows * columns)))
+        var (y, dx) = ([Float](repeating: 0, count: rows * columns), x)
+        rtk_gated_forward(kind, &y, x, rows, columns)
+        rtk_gated_backward(kind, &dx, dy, x, rows, columns)
+        for r in 0..<rows {
+          let gate = Array(x[2 * r * columns..<(2 * r + 1) * columns])
+          let up = Array(x[(2 * r + 1) * columns..<(2 * r + 2) * columns])
+          let d = Array(dy[r * columns..<(r + 1) * columns])
+          var (f, slope) = (gate, gate)
+          rtk_activation_forward(kind, &f, gate, columns)
+          rtk_activation_backward(kind, &slope, [Float](repeating: 1, count: columns), gate, columns)
+          for c in 0..<columns {
+            let at = 2 * r * columns + c
+            #expect(y[r * columns + c] == f[c] * up[c], "\(name), \(kind), \(columns)")
+            #expect(abs(dx[at] - d[c] * up[c] * slope[c]) <= 1e-5 * (1 + abs(dx[at])), "\(name), \(kind), \(columns)")
+            #expect(dx[at + columns] == d[c] * f[c], "\(name), \(kind), \(columns)")
+          }
+        }
+        var (words, slopes) = (
+          [UInt16](repeating: 7, count: rows * columns + 1), [UInt16](repeating: 7, count: x.count + 1)
+        )
+        rtk_bf16_gated_forward(kind, &words, rounded(x), rows, columns)
+        rtk_bf16_gated_backward(kind, &slopes, rounded(dy), rounded(x), rows, columns)
+        #expect(Array(words.dropLast()) == rounded(y) && Array(slopes.dropLast()) == rounded(dx), "\(name), \(kind)")
+        #expect(words.last == 7 && slopes.last == 7, "written past the end by \(name)")
+      }
+    }
+  }
+}
