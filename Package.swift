@@ -35,7 +35,7 @@ let package = Package(
     library("Platform", ["CCrypto"]),
     library("Tensors", ["COpenBLAS", "COneDNN", "CKernels", "Platform"]),
     library("Collectives", ["CMPI", "CKernels", "Platform"]),
-    library("Autograd", ["Tensors", "CKernels", "Platform"]),
+    library("Autograd", ["Collectives", "Tensors", "CKernels", "Platform"]),
     library("Safetensors", ["Tensors", "CKernels", "Platform"]),
     library("Tokenizers", ["Platform"]),
     library("Datasets", ["Tokenizers", "Collectives", "Tensors", "Platform"]),

@@ -25,6 +25,7 @@
 #include "rotary.h"
 #include "gated.h"
 #include "losses.h"
+#include "head_loss.h"
 #include "optimizer.h"
 
 const rtk_table RTK_TABLE = {

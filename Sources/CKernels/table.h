@@ -141,6 +141,42 @@
     (double *value, float *gradient, const float *student, const float *teacher, const float *weights, size_t R, \
      size_t C, float temperature), \
     (value, gradient, student, teacher, weights, R, C, temperature)) \
+  K(void, head_sums, \
+    (rtk_head_row *rows, const float *student, const rtk_head_teacher *teacher, size_t R, size_t C, \
+     float temperature), \
+    (rows, student, teacher, R, C, temperature)) \
+  K(void, head_shift, \
+    (rtk_head_row *rows, const float *student_max, const float *teacher_max, size_t R, float temperature), \
+    (rows, student_max, teacher_max, R, temperature)) \
+  K(void, head_finish, \
+    (double *hard, double *soft, rtk_head_factors *factors, const rtk_head_row *rows, const double *scores, \
+     const int32_t *labels, size_t R, bool has_teacher, double hard_weight, double soft_weight, \
+     float temperature), \
+    (hard, soft, factors, rows, scores, labels, R, has_teacher, hard_weight, soft_weight, temperature)) \
+  K(void, head_finish_top_k, \
+    (double *hard, double *soft, rtk_head_factors *factors, float *gradients, const rtk_head_row *rows, \
+     const double *scores, const int32_t *labels, const rtk_head_top_k *top, size_t R, double hard_weight, \
+     double soft_weight, float temperature), \
+    (hard, soft, factors, gradients, rows, scores, labels, top, R, hard_weight, soft_weight, temperature)) \
+  K(void, head_gradient, \
+    (void *gradient, bool rounds, const float *student, const rtk_head_teacher *teacher, \
+     const rtk_head_factors *factors, const int32_t *labels, size_t first, size_t R, size_t C, double hard_weight, \
+     float temperature), \
+    (gradient, rounds, student, teacher, factors, labels, first, R, C, hard_weight, temperature)) \
+  K(void, head_pick, \
+    (double *scores, const float *student, const int32_t *classes, size_t k, size_t first, size_t R, size_t C), \
+    (scores, student, classes, k, first, R, C)) \
+  K(void, head_leave_out, \
+    (float *student, const int32_t *classes, size_t k, size_t first, size_t R, size_t C), \
+    (student, classes, k, first, R, C)) \
+  K(void, head_put, \
+    (void *gradient, bool rounds, const float *values, const int32_t *classes, size_t k, size_t first, size_t R, \
+     size_t C), \
+    (gradient, rounds, values, classes, k, first, R, C)) \
+  K(void, top_k, \
+    (float *values, int32_t *classes, float *log_rest, uint64_t *keys, const void *x, bool is_bf16, size_t R, \
+     size_t C, size_t k, float temperature), \
+    (values, classes, log_rest, keys, x, is_bf16, R, C, k, temperature)) \
   K(void, adamw, (float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step), \
     (p, g, m, v, N, step)) \
   K(void, adamw_idle, (float *p, float *m, float *v, size_t N, const rtk_adamw_step *steps, size_t K), \

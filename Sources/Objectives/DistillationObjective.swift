@@ -50,12 +50,44 @@ public struct DistillationObjective: Sendable, Equatable {
     if crossEntropyWeight != 0 { terms.append((Float(crossEntropyWeight), hard.loss)) }
     var soft = 0.0
     if let signals {
-      let term = tape.forwardKL(
-        student: logits, teacher: signals.materialized, temperature: Float(temperature), denominator: denominator)
+      let term = divergence(logits, signals, denominator, tape)
       soft = term.sum
       if distillationWeight != 0 { terms.append((Float(distillationWeight), term.loss)) }
     }
     return Value(loss: tape.weightedSum(terms), crossEntropySum: hard.sum, distillationSum: soft)
+  }
+
+  private func divergence(
+    _ logits: Variable, _ signals: TeacherSignals, _ denominator: Double, _ tape: Tape
+  ) -> LossTerm {
+    let temperature = Float(temperature)
+    if case .topK(let best) = signals {
+      return tape.forwardKL(student: logits, teacher: best, temperature: temperature, denominator: denominator)
+    }
+    let teacher = signals.materialized.converted(to: .float32)
+    return tape.forwardKL(student: logits, teacher: teacher, temperature: temperature, denominator: denominator)
+  }
+
+  /// The share of a micro-batch of a language model, whose logits are never there all at once.
+  ///
+  /// - Parameters:
+  ///   - states: [T, hidden], behind the student's last norm.
+  ///   - rows: the tokens that predict one, R of the T; nil for all.
+  ///   - head: the student's, [V, hidden].
+  ///   - signals: the teacher's for the R rows, nil for plain training.
+  ///   - labels: the R tokens to be predicted; a negative one leaves the cross-entropy of its row out.
+  ///   - denominator: predicted tokens of the step over all ranks and micro-batches.
+  /// The gradient of the head is made here already: see `Tape.headLoss`.
+  public func callAsFunction(
+    states: Variable, rows: [Int32]?, head: Parameter, signals: TeacherSignals?, labels: [Int32], denominator: Double,
+    on tape: Tape
+  ) -> Value {
+    let terms = HeadLossTerms(
+      crossEntropyWeight: crossEntropyWeight, distillationWeight: distillationWeight, temperature: temperature)
+    let value = tape.headLoss(
+      states, rows: rows, head: head, labels: labels, targets: signals, terms: terms, denominator: denominator)
+    return Value(
+      loss: value.loss, crossEntropySum: value.crossEntropySum, distillationSum: value.distillationSum)
   }
 
   /// The loss of a step from its means.

@@ -28,6 +28,11 @@ extension Tensor {
     Block.visit(shape, rows: pairs, packed: place.pairs) { row, packed in packed.pointee = row.pointee }
   }
 
+  /// Whether a packed weight has these rows in one piece.
+  func areWholeBlocks(_ range: Range<Int>) -> Bool {
+    range.lowerBound % Block.rows == 0 && range.upperBound % Block.rows == 0
+  }
+
   /// A float32 weight rounded and packed, 64 rows at a time: the rounded rows are nowhere as a whole.
   func packRounded(into place: Tensor) {
     precondition(place.layout == .packed && place.shape == shape, "\(shape) packed into \(place.shape)")

@@ -104,15 +104,16 @@ public struct Tensor: @unchecked Sendable {
     return floats[0]
   }
 
-  /// Rows of the same memory.
+  /// Rows of the same memory; of a packed matrix whole blocks of rows.
   public func rows(_ range: Range<Int>) -> Tensor {
     precondition(
-      range.lowerBound >= 0 && range.upperBound <= rows && layout == .rows, "rows \(range) of \(layout) \(shape)")
+      range.lowerBound >= 0 && range.upperBound <= rows && (layout == .rows || areWholeBlocks(range)),
+      "rows \(range) of \(layout) \(shape)")
     var extents = shape.array
     extents[0] = range.count
     return Tensor(
       storage: storage, byteOffset: byteOffset + range.lowerBound * columns * dtype.size, shape: Shape(extents),
-      dtype: dtype)
+      dtype: dtype, layout: layout)
   }
 
   /// A part of the flat memory with a shape of its own.
@@ -130,11 +131,11 @@ public struct Tensor: @unchecked Sendable {
 
   /// Runs `body` with the tensor's pages in memory, and lets them go afterwards: for the large weights of a mapped
   /// file, of which only those in use then count as this process's memory. Other tensors are as they are.
-  public func whileInMemory(_ body: () -> Void) {
-    guard storage.isLetGo else { return body() }
+  public func whileInMemory(_ body: () throws -> Void) rethrows {
+    guard storage.isLetGo else { return try body() }
     MappedPages.bring(bytes)
-    body()
-    MappedPages.letGo(bytes)
+    defer { MappedPages.letGo(bytes) }
+    try body()
   }
 
   /// Sets every element, in place: all tensors on this memory see it.
@@ -144,6 +145,13 @@ public struct Tensor: @unchecked Sendable {
   public func update(from other: Tensor) {
     precondition(other.count == count, "cannot copy \(other.shape) into \(shape)")
     floats.update(from: other.floats, count: count)
+  }
+
+  /// Copies the other tensor's elements here, bit by bit; both have one format, and shapes the same count.
+  public func copyBits(of other: Tensor) {
+    precondition(
+      other.count == count && other.dtype == dtype, "cannot copy \(other.dtype.rawValue) \(other.shape) into \(shape)")
+    memcpy(storage.address + byteOffset, other.storage.address + other.byteOffset, count * dtype.size)
   }
 
   /// A tensor of its own memory with the same elements.

@@ -114,5 +114,29 @@ struct ParityTests {
           denominator: count)
       }
     }
+    // The same under a head that is the identity, with the rows that count chosen from all.
+    let classes = matrix("student").columns
+    let identity = Tensor.zeros([classes, classes])
+    for index in 0..<classes { identity.floats[index * (classes + 1)] = 1 }
+    let counted = valid.indices.filter { valid[$0] }.map { Int32($0) }
+    func headLoss(_ terms: HeadLossTerms, _ tape: Tape, _ states: Variable) -> HeadLoss {
+      let teacher = tape.selectRows(Variable(constant: matrix("teacher")), counted).value
+      return tape.headLoss(
+        states, rows: counted, head: Parameter("head", identity, decays: false),
+        labels: counted.map { labels[Int($0)] },
+        targets: .logits(teacher), terms: terms, denominator: count)
+    }
+    check("cross_entropy") {
+      let terms = HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 0, temperature: 2)
+      let result = headLoss(terms, $0, $1)
+      return LossTerm(loss: result.loss, sum: result.crossEntropySum)
+    }
+    for temperature in [1.0, 2.0, 4.0] {
+      check("forward_kl_T\(temperature)") {
+        let terms = HeadLossTerms(crossEntropyWeight: 0, distillationWeight: 1, temperature: temperature)
+        let result = headLoss(terms, $0, $1)
+        return LossTerm(loss: result.loss, sum: result.distillationSum)
+      }
+    }
   }
 }

@@ -7,6 +7,12 @@ public struct LossTerm {
   public let loss: Variable
   /// Σ rows, in double precision, before division by the denominator.
   public let sum: Double
+
+  /// A loss on the tape with its sum.
+  public init(loss: Variable, sum: Double) {
+    self.loss = loss
+    self.sum = sum
+  }
 }
 
 extension Tape {
@@ -43,6 +49,31 @@ extension Tape {
     }
   }
 
+  /// Forward KL divergence from a teacher of which the k best classes are known: that of these and one bucket for all
+  /// others, which is never negative and at most the whole.
+  ///
+  /// - Parameters:
+  ///   - student: logits [R, C].
+  ///   - teacher: the k best of R rows at the temperature T.
+  ///   - temperature: T > 0.
+  ///   - denominator: the count over all ranks and micro-batches that the step divides by.
+  public func forwardKL(
+    student: Variable, teacher: TopKTargets, temperature: Float, denominator: Double
+  ) -> LossTerm {
+    precondition(
+      student.value.rows == teacher.logits.rows && teacher.temperature == temperature,
+      "KL at \(temperature) of student logits \(student.shape) and a teacher's \(teacher.logits.shape) best at "
+        + "\(teacher.temperature)")
+    let (logits, gradient) = (student.value.copy(), Tensor(uninitialized: student.shape))
+    let rows = HeadRows(
+      labels: repeatElement(-1, count: logits.rows), best: teacher, hasTeacher: false)
+    let terms = HeadLossTerms(crossEntropyWeight: 0, distillationWeight: 1, temperature: Double(temperature))
+    rows.add(logits, nil, first: 0, temperature: temperature)
+    let sum = rows.finish(terms, denominator: 1).soft
+    rows.gradient(of: logits, nil, into: gradient, first: 0, terms: terms, denominator: 1)
+    return term(sum, gradient, of: student, denominator: denominator)
+  }
+
   /// A loss that is a sum over rows and whose kernel computes value and gradient at once.
   private func rowLoss(
     _ logits: Variable, denominator: Double,
@@ -53,7 +84,10 @@ extension Tape {
     values.withUnsafeMutableBufferPointer {
       if let start = $0.baseAddress { kernel(start, gradient.floats, logits.value.rows, logits.value.columns) }
     }
-    let sum = values.reduce(0, +)
+    return term(values.reduce(0, +), gradient, of: logits, denominator: denominator)
+  }
+
+  private func term(_ sum: Double, _ gradient: Tensor, of logits: Variable, denominator: Double) -> LossTerm {
     let output = Tensor([Float(sum / denominator)], [])
     let operation = RowLossOperation(logits: logits, gradient: gradient, scale: Float(1 / denominator))
     return LossTerm(loss: record(output, from: [logits], operation), sum: sum)

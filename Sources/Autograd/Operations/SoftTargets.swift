@@ -25,6 +25,16 @@ public enum SoftTargets: Sendable {
     }
   }
 
+  /// The matrix that makes the logits, where they are still to be made.
+  var head: Tensor? {
+    if case .hidden(_, let head) = self { head } else { nil }
+  }
+
+  /// The k largest logits, where these are all that is known.
+  var best: TopKTargets? {
+    if case .topK(let best) = self { best } else { nil }
+  }
+
   /// The rows that are there.
   public var rowCount: Int {
     switch self {
@@ -55,5 +65,15 @@ public struct TopKTargets: Sendable {
     self.classes = classes
     self.logRest = logRest
     self.temperature = temperature
+  }
+}
+
+extension TopKTargets {
+  /// The same of some rows.
+  func rows(_ range: Range<Int>) -> TopKTargets {
+    let k = logits.columns
+    return TopKTargets(
+      logits: logits.rows(range), classes: Array(classes[range.lowerBound * k..<range.upperBound * k]),
+      logRest: Array(logRest[range]), temperature: temperature)
   }
 }

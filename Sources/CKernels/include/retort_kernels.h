@@ -196,6 +196,75 @@ void rtk_cross_entropy(double *value, float *gradient, const float *logits, cons
 void rtk_forward_kl(double *value, float *gradient, const float *student, const float *teacher, const float *weights,
                     size_t R, size_t C, float temperature);
 
+// ---- the loss of a head of many classes, whose logits come some columns at a time ---------------------
+
+// What has been seen of a row: s are the student's logits, t the teacher's, a = (s - student_max) / T and
+// b = (t - teacher_max) / T. Before the first columns the maxima are -inf and the sums 0.
+typedef struct {
+  float student_max, teacher_max;
+  double student_sum;       // Σ e^(s - student_max)
+  double soft_student_sum;  // Σ e^a
+  double teacher_sum;       // Σ e^b
+  double difference;        // Σ e^b (b - a)
+} rtk_head_row;
+
+// A row's gradient is hard e^(s - student_shift) + soft e^((s - student_shift)/T) - teacher e^((t - teacher_shift)/T).
+typedef struct {
+  float student_shift, teacher_shift, hard, soft, teacher;
+} rtk_head_factors;
+
+// A teacher's logits of some columns, [R, C] with rows `stride` elements apart, f32 or bf16.
+typedef struct {
+  const void *logits;
+  size_t stride;
+  bool is_bf16;
+} rtk_head_teacher;
+
+// The k classes that a teacher gives for each row: its logits [R, k] and log Σ e^(t/T) of all others [R], classes
+// [R, k], and the student's logits of these classes [R, k].
+typedef struct {
+  size_t k;
+  const float *logits, *log_rest;
+  const int32_t *classes;
+  const double *scores;
+} rtk_head_top_k;
+
+// rows [R] += the columns of student [R, C] and of the teacher, which may be null. Columns of -inf are left out.
+void rtk_head_sums(rtk_head_row *rows, const float *student, const rtk_head_teacher *teacher, size_t R, size_t C,
+                   float temperature);
+// Brings the sums of each row to these maxima [R], which are not smaller than its own.
+void rtk_head_shift(rtk_head_row *rows, const float *student_max, const float *teacher_max, size_t R,
+                    float temperature);
+// From the sums over all columns: hard[r] = -log softmax(s)[label], 0 for label < 0; soft[r] = T² KL(p‖q), 0 without a
+// teacher; factors of the gradient of Σ_r hard_weight hard[r] + soft_weight soft[r]. scores [R]: the labels' logits.
+void rtk_head_finish(double *hard, double *soft, rtk_head_factors *factors, const rtk_head_row *rows,
+                     const double *scores, const int32_t *labels, size_t R, bool has_teacher, double hard_weight,
+                     double soft_weight, float temperature);
+// The same with k classes of a teacher and one bucket for all others, KL being that of these k + 1. rows are the sums
+// over the other classes alone. gradients [R, k] = those of the logits of the k classes.
+void rtk_head_finish_top_k(double *hard, double *soft, rtk_head_factors *factors, float *gradients,
+                           const rtk_head_row *rows, const double *scores, const int32_t *labels,
+                           const rtk_head_top_k *top, size_t R, double hard_weight, double soft_weight,
+                           float temperature);
+// gradient [R, C] = that of the logits of the columns from `first` on, as f32, or rounded to bf16. labels [R].
+void rtk_head_gradient(void *gradient, bool rounds, const float *student, const rtk_head_teacher *teacher,
+                       const rtk_head_factors *factors, const int32_t *labels, size_t first, size_t R, size_t C,
+                       double hard_weight, float temperature);
+// For those of classes [R, k] that are among the columns first ..< first + C; a negative class is none.
+// scores [R, k] = student[class]
+void rtk_head_pick(double *scores, const float *student, const int32_t *classes, size_t k, size_t first, size_t R,
+                   size_t C);
+// student[class] = -inf
+void rtk_head_leave_out(float *student, const int32_t *classes, size_t k, size_t first, size_t R, size_t C);
+// gradient[class] = values [R, k], as f32, or rounded to bf16
+void rtk_head_put(void *gradient, bool rounds, const float *values, const int32_t *classes, size_t k, size_t first,
+                  size_t R, size_t C);
+
+// The k largest of each row of x [R, C], f32 or bf16, 0 < k <= C: values and classes [R, k], the largest first, of
+// equal ones the earlier class; log_rest[r] = log Σ e^(x/T) over the others. keys is scratch memory for 4 k + 256 numbers.
+void rtk_top_k(float *values, int32_t *classes, float *log_rest, uint64_t *keys, const void *x, bool is_bf16, size_t R,
+               size_t C, size_t k, float temperature);
+
 // ---- optimizer ------------------------------------------------------------------------------------
 
 // One step of AdamW (Loshchilov and Hutter, 2019): the constants as the loops need them.
