@@ -171,6 +171,25 @@ struct ConfigurationRefusalTests {
     #expect(refusal(task).contains("metadata.task.labels: has no meaning for kind: language_modeling"))
   }
 
+  @Test("documents, prompts and metrics belong to the tasks that have them")
+  func documents() {
+    func chain(_ task: String, metric: String = "loss") -> String {
+      """
+      distillation_chain:
+        metadata: {dataset: d, task: \(task)}
+        steps: [{student_base: a, output_dir: b, hyperparams: {metric: \(metric)}}]
+      """
+    }
+    #expect(refusal(chain("{text: t, prompt: p}")).contains("task.prompt: has no meaning for kind: classification"))
+    #expect(refusal(chain("{features: [a], documents: line}")).contains("task.documents: has no meaning"))
+    let empty = refusal(chain("{kind: language_modeling, documents: \"\"}"))
+    #expect(empty.contains("task.documents"))
+    let accuracy = refusal(chain("language_modeling", metric: "accuracy"))
+    #expect(accuracy.contains("hyperparams.metric: is accuracy, which data of kind language_modeling does not have"))
+    #expect(accuracy.contains("it has: loss, perplexity") || accuracy.contains("It has: loss, perplexity"))
+    #expect(refusal(chain("sst2", metric: "perplexity")).contains("which data of kind classification does not have"))
+  }
+
   @Test("weights from a teacher need one teacher and a layer each")
   func studentInit() {
     func chain(_ keys: String) -> String {

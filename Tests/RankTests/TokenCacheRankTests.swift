@@ -52,6 +52,26 @@ extension RankTests {
 
     private func rows(_ count: Int) -> [String] { (0..<count).map { "row \($0 * 7919 % 1009) \($0)" } }
 
+    @Test func `documents and their rows are the same on any number of ranks`() throws {
+      let folder = try folder()
+      let path = joinPath(folder, "documents.jsonl")
+      let rows = rows(300).enumerated().map { index, text in
+        index % 4 == 0 ? "{\"text\": \"\(text)\", \"prompt\": \"row \"}" : "{\"text\": \"\(text)\"}"
+      }
+      try write(path, rows.joined(separator: "\n"))
+      func open(_ communicator: any Communicator, cache: String?) throws -> PackedDocuments {
+        try PackedDocuments.open(
+          path, task: TaskDescription(kind: .languageModeling), tokenizer: Bytes(), endOfText: 200,
+          options: .init(maxLength: 20, cacheDirectory: cache, threads: 2), on: communicator)
+      }
+      let mine = try open(RankTests.world, cache: joinPath(folder, "cache"))
+      let alone = try open(SoloCommunicator(), cache: nil)
+      let all = Array(0..<alone.count)
+      #expect(mine.digest == alone.digest && mine.lengths == alone.lengths && mine.batch(all) == alone.batch(all))
+      #expect(mine.predictedTokens < mine.totalTokens - 300)
+      try remove(folder)
+    }
+
     @Test func `ranks together make the tokens that one would make, once`() throws {
       let folder = try folder()
       for count in [1, 2, 3, 1_000] {

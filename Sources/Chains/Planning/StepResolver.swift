@@ -148,8 +148,8 @@ struct StepResolver {
     }
     tokenizer = tokenizer ?? teacher?.tokenizer
     // Language models are compared logit by logit: a teacher's table may have more rows than the tokenizer has ids.
-    let size = (kind == .languageModeling ? teacher?.configuration.vocabularySize : nil)
-      ?? tokenizer?.tokenizer.vocabularySize
+    let theirs = kind == .languageModeling ? teacher?.configuration.vocabularySize : nil
+    let size = theirs ?? tokenizer?.tokenizer.vocabularySize
     if keys["vocab_size"] == nil, let size { keys["vocab_size"] = .int(size) }
     let configuration = try ModelConfiguration(.object(keys), source: location)
     return (labels.map(configuration.with(labels:)) ?? configuration, tokenizer)

@@ -11,8 +11,8 @@ struct EvaluateCommand: RankCommand {
     commandName: "evaluate",
     abstract: "Measures a classifier on labelled data, or a language model on documents.",
     discussion: """
-      Every example counts exactly once: of documents every token but the first, each predicted from those before it in \
-      its row of --max-length tokens.
+      Every example counts exactly once: of documents every token but the first, each predicted from those before \
+      it in its row of --max-length tokens.
 
       Examples:
         retort evaluate ./artifacts/step1_mini --data sst2/dev.tsv --text sentence --label label
