@@ -13,16 +13,7 @@ extension ChainConfiguration {
     contentsOf file: String, overrides: [String] = [],
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws {
-    let data: Data
-    do { data = try readFile(file) } catch {
-      var refusal = RetortError.wrap(error)
-      refusal.kind = .configuration
-      refusal.remedy = "give the path of a chain file, relative to the working directory"
-      throw refusal
-    }
-    guard let text = String(data: data, encoding: .utf8) else {
-      throw RetortError(.configuration, "is not UTF-8 text", at: file)
-    }
+    let text = try configurationText(of: file, wanted: "a chain file")
     try self.init(parsing: text, file: file, overrides: overrides, environment: environment)
   }
 
@@ -114,6 +105,21 @@ extension ChainConfiguration {
       used == index ? "\"\(reference)\" is this step itself" : "\"\(reference)\" is a later step",
       at: steps[index].source.location(of: key), remedy: "name an earlier step, a path or a hub id")
   }
+}
+
+/// The text of a file that configures something; throws `.configuration` where it cannot be read.
+func configurationText(of file: String, wanted: String) throws -> String {
+  let data: Data
+  do { data = try readFile(file) } catch {
+    var refusal = RetortError.wrap(error)
+    refusal.kind = .configuration
+    refusal.remedy = "give the path of \(wanted), relative to the working directory"
+    throw refusal
+  }
+  guard let text = String(data: data, encoding: .utf8) else {
+    throw RetortError(.configuration, "is not UTF-8 text", at: file)
+  }
+  return text
 }
 
 extension Metadata {

@@ -6,6 +6,8 @@ struct ConfigurationCursor {
   let node: ConfigurationNode
   let path: String
   let file: String
+  /// Whether a key in the wrong place is told where a chain file has it.
+  var isOfChain = true
 
   /// `FILE:LINE: KEY.PATH`
   var location: String { ConfigurationCursor.location(node.origin, path, file) }
@@ -22,7 +24,7 @@ struct ConfigurationCursor {
   var isNull: Bool { node.isNull }
 
   private func child(_ name: String, _ node: ConfigurationNode) -> ConfigurationCursor {
-    ConfigurationCursor(node: node, path: path.isEmpty ? name : "\(path).\(name)", file: file)
+    ConfigurationCursor(node: node, path: path.isEmpty ? name : "\(path).\(name)", file: file, isOfChain: isOfChain)
   }
 }
 
@@ -72,7 +74,7 @@ extension ConfigurationCursor {
 
   private func unknownKey(_ entry: ConfigurationNode.Entry, _ known: [String]) -> RetortError {
     let place = ConfigurationCursor.location(entry.origin, child(entry.key, entry.value).path, file)
-    if let home = Keys.home(of: entry.key) {
+    if isOfChain, let home = Keys.home(of: entry.key) {
       return RetortError(
         .configuration, "unknown key here; \"\(entry.key)\" belongs in \(home)", at: place,
         remedy: "the keys here are \(list(known))")

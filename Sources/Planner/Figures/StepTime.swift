@@ -110,7 +110,9 @@ public struct StepTime: Sendable, Equatable {
       ? 1 : Double(passes.rank.sequences * trainers) / Double(max(1, work.load.sequences))
     var products = teacherFLOPs * imbalance / busy / cluster.rate(work.teacherFormat)
     let together = layout.placement == .sharded ? n : 1
-    let microBatches = Double(passes.count) * (layout.placement == .dedicated ? Double(trainers) : together)
+    // Ranks that only teach take the whole batch in passes of their own.
+    let ofBatch = (work.load.tokens + work.passTokens - 1) / work.passTokens
+    let microBatches = layout.placement == .dedicated ? Double(ofBatch) : Double(passes.count) * together
     if layout.split == .pipeline, layout.placement == .sharded || layout.placement == .dedicated {
       products /= 1 - Formulas.bubble(stages: layout.teacherRanks, microBatches: Int(microBatches))
     }

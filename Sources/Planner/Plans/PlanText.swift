@@ -20,7 +20,8 @@ func bytesText(_ bytes: Double) -> String {
 func secondsText(_ seconds: Double) -> String {
   if seconds >= 7200 { return "\(figure(seconds / 3600)) h" }
   if seconds >= 300 { return "\(figure(seconds / 60)) min" }
-  return seconds >= 1 || seconds == 0 ? "\(figure(seconds)) s" : "\(figure(seconds * 1e3)) ms"
+  if seconds >= 1 || seconds == 0 { return "\(figure(seconds)) s" }
+  return seconds >= 1e-3 ? "\(figure(seconds * 1e3)) ms" : "\(figure(seconds * 1e6)) us"
 }
 
 /// Rows of cells, each column as wide as its widest cell; the first is aligned left, the others right.
@@ -41,6 +42,9 @@ extension Layout {
 
   /// The payload in words; a teacher in the same memory sends nothing.
   var payloadText: String { placement == .resident || placement == .streamed ? "in memory" : payload.word }
+
+  /// The layout in words.
+  public var words: String { "teacher \(placementText), student sharding \(studentText)" }
 
   /// The lines of a chain file that ask for this layout.
   func chainText(hasTeacher: Bool) -> String {
@@ -71,7 +75,7 @@ extension PlanComparison {
     }
     let reference = recommended ?? written
     lines += ["", "shardings with the teacher \(work.teacher == nil ? "none" : reference.layout.placementText):"]
-    lines += table([columns] + shardings(of: reference).map(row))
+    lines += table(([columns] + shardings(of: reference).map(row)).map { Array($0.dropFirst(2)) })
     guard let best = recommended else { return lines.joined(separator: "\n") }
     lines += ["", "recommended: \(describe(best)), \(secondsText(best.time.total)) a step"]
     lines.append("  " + best.layout.chainText(hasTeacher: work.teacher != nil))

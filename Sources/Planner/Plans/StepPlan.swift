@@ -60,16 +60,20 @@ public struct PlanComparison: Sendable {
     all = layouts.map { StepPlan(work, $0, on: cluster) }
   }
 
-  /// The fastest layout that fits, a plainer one before one that gains less than a hundredth; nil: none fits.
+  /// The fastest layout that fits, a plainer one before one that gains less than a tenth, which is as far as the times
+  /// can be trusted; nil: none fits.
   ///
   /// One that gives the student less than all that the teacher says is recommended only where the chain asks for it.
   public var recommended: StepPlan? {
     let candidates = all.filter { $0.fits && ($0.layout.payload.isExact || !written.layout.payload.isExact) }
     guard let best = candidates.map(\.time.total).min() else { return nil }
-    return candidates.filter { $0.time.total <= best * 1.01 }.min {
+    return candidates.filter { $0.time.total <= best * PlanComparison.indifference }.min {
       ($0.effort, $0.time.total) < ($1.effort, $1.time.total)
     }
   }
+
+  /// Of two times within this ratio neither counts as the faster.
+  static let indifference = 1.1
 
   /// Of every placement, split and payload the fastest layout that fits, or else the smallest.
   public var placements: [StepPlan] {

@@ -1,0 +1,136 @@
+import Datasets
+import Models
+import Planner
+import Platform
+
+/// What a chain needs and how long it takes on a cluster, from the chain file and the models' config.json alone: no
+/// data, no weights, no other rank.
+public struct ChainCost: Sendable {
+  /// What a plan takes as given where the chain file does not say it.
+  public struct Assumptions: Sendable {
+    /// Mean tokens of an example; nil: `max_length`, or what the models take at most.
+    public var length: Int?
+    /// Training examples; nil: unknown, so that only runs of `max_steps` have a whole time.
+    public var examples: Int?
+
+    /// Nothing is known beyond the chain file unless given here.
+    public init(length: Int? = nil, examples: Int? = nil) {
+      self.length = length
+      self.examples = examples
+    }
+  }
+
+  /// The chain file as it was read.
+  public let chain: ChainConfiguration
+  /// With the ranks that are used.
+  public let cluster: Cluster
+  /// Each step of the chain in all layouts.
+  public let steps: [PlanComparison]
+  /// What differs from a run, with figure and remedy.
+  public let warnings: [String]
+
+  /// Plans every step.
+  ///
+  /// Throws `.configuration` or `.input` for what a run would refuse, as far as sizes tell.
+  public init(
+    _ chain: ChainConfiguration, on cluster: Cluster, locator: ModelLocator, assuming assumptions: Assumptions
+  ) throws {
+    self.chain = chain
+    var cluster = cluster
+    if let threads = chain.parallel.threadsPerRank {
+      cluster.cores = min(cluster.cores, cluster.ranksPerNode * threads)
+    }
+    self.cluster = cluster
+    var resolver = try PlanResolver(chain: chain, locator: locator)
+    var warnings = chain.advice()
+    var steps: [PlanComparison] = []
+    for (index, step) in chain.steps.enumerated() {
+      let models = try resolver.models(of: index)
+      let work = try ChainCost.work(step, chain, models, cluster, assumptions)
+      warnings += ChainCost.ratioAdvice(step, work)
+      steps.append(PlanComparison(work, written: Layout(chain.parallel), on: cluster))
+    }
+    self.steps = steps
+    self.warnings = warnings
+  }
+
+  private static func work(
+    _ step: StepConfiguration, _ chain: ChainConfiguration, _ models: PlannedModels, _ cluster: Cluster,
+    _ assumptions: Assumptions
+  ) throws -> StepWork {
+    let values = step.hyperparameters
+    let limits = [models.student, models.teacher].compactMap { $0?.maximumPositions }
+    let longest = ([chain.metadata.maxLength].compactMap { $0 } + limits).min() ?? 512
+    let length = chain.metadata.task.kind == .features ? 1 : min(longest, assumptions.length ?? longest)
+    let sequences =
+      switch values.batchSize {
+      case .examples(let count): count
+      case .tokens(let count): max(1, count / length)
+      }
+    let epochs = assumptions.examples.map { Int((Double($0) * values.trainEpochs / Double(sequences)).rounded(.up)) }
+    let native: PlannedFormat = cluster.gigaflops[.bf16] == nil ? .fp32 : .bf16
+    let format: PlannedFormat =
+      switch values.precision {
+      case .auto: native
+      case .fp32: .fp32
+      case .bf16: .bf16
+      }
+    return StepWork(
+      student: models.student, teacher: models.teacher, load: TokenLoad(sequences: sequences, length: length),
+      accumulation: values.gradientAccumulationSteps, studentFormat: format, teacherFormat: format,
+      bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)), steps: values.maxSteps ?? epochs)
+  }
+
+  private static func ratioAdvice(_ step: StepConfiguration, _ work: StepWork) -> [String] {
+    guard let teacher = work.teacher else { return [] }
+    let ratio = Double(teacher.parameterCount) / Double(work.student.parameterCount)
+    guard ratio > Preflight.largestRatio else { return [] }
+    return [
+      "step \(step.id): the teacher has \(fixed(ratio, 1)) times the student's parameters (more than "
+        + "\(fixed(Preflight.largestRatio, 0))); put a model of middle size between them"
+    ]
+  }
+
+  /// Throws `.preflight` where a step fits into no layout, naming the smallest.
+  public func requireFit() throws {
+    for (step, comparison) in zip(chain.steps, steps) where comparison.recommended == nil {
+      let least = comparison.smallest
+      let needed = least.memory.node / Cluster.usableShare
+      throw RetortError(
+        .preflight,
+        "step \(step.id) fits in no layout: the smallest needs \(gigabytes(least.memory.node)) GB of a node, of which "
+          + "\(gigabytes(cluster.usableMemory)) GB may be used",
+        at: step.source.location(),
+        remedy: "nodes of \(gigabytes(needed)) GB or more of them, fewer ranks of more threads on a node, or smaller "
+          + "models; that layout is: \(least.layout.words)")
+    }
+  }
+
+  private func gigabytes(_ bytes: Double) -> String { fixed(bytes / 1e9, 1) }
+
+  /// The plan in words and tables.
+  public var text: String {
+    func count(_ number: Int, _ unit: String) -> String { "\(number) \(unit)\(number == 1 ? "" : "s")" }
+    let title =
+      "plan of chain \(chain.metadata.name) on \(cluster.name): \(count(cluster.nodes, "node")), "
+      + "\(count(cluster.ranks, "rank")) of \(count(cluster.threads, "thread"))"
+    return ([title] + zip(chain.steps, steps).map { "\n" + $1.text(title: "step \($0.id)") }).joined(separator: "\n")
+  }
+
+  /// The plan as JSON.
+  public var json: JSON {
+    [
+      "event": "plan", "name": .string(chain.metadata.name), "cluster": .string(cluster.name),
+      "ranks": .int(cluster.ranks), "nodes": .int(cluster.nodes), "threads_per_rank": .int(cluster.threads),
+      "usable_memory": .int(Int(cluster.usableMemory)), "warnings": .array(warnings.map(JSON.string)),
+      "steps": .array(zip(chain.steps, steps).map { $1.json(id: $0.id) }),
+    ]
+  }
+}
+
+extension Layout {
+  /// As a chain file has it.
+  init(_ parallel: ParallelConfiguration) {
+    self.init()
+  }
+}

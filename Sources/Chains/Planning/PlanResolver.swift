@@ -1,0 +1,97 @@
+import Datasets
+import Models
+import Planner
+import Platform
+import Tokenizers
+
+/// The sizes of a step's models.
+struct PlannedModels {
+  let student: any NetworkSizes
+  let teacher: (any NetworkSizes)?
+}
+
+/// Follows the references of a chain file to the sizes of its models: config.json is all that a directory must have.
+struct PlanResolver {
+  private let chain: ChainConfiguration
+  private let locator: ModelLocator
+  private let classes: Int?
+  /// The students of the steps before.
+  private var students: [ModelConfiguration] = []
+
+  init(chain: ChainConfiguration, locator: ModelLocator) throws {
+    self.chain = chain
+    self.locator = locator
+    classes =
+      chain.metadata.task.kind == .languageModeling ? nil : try TaskDescription(chain.metadata.task).labelNames?.count
+  }
+
+  /// The models of the next step; to be asked step by step.
+  mutating func models(of index: Int) throws -> PlannedModels {
+    let step = chain.steps[index]
+    let teacher = try teacher(of: index)
+    let student = try student(of: step, index, teacher)
+    students.append(student)
+    return PlannedModels(
+      student: try plannedNetwork(student, classes: classes),
+      teacher: try teacher.map { try plannedNetwork($0, classes: classes) })
+  }
+
+  private func teacher(of index: Int) throws -> ModelConfiguration? {
+    let step = chain.steps[index]
+    switch step.teacher {
+    case .none: return nil
+    case .previous: return students.last
+    case .one(let reference): return try model(reference, index, key: "teacher")
+    case .several(let references):
+      throw RetortError(
+        .configuration, "\(references.count) teachers are named; this version has steps with one teacher",
+        at: step.source.location(of: "teacher"), remedy: "name one teacher")
+    }
+  }
+
+  private func model(_ reference: String, _ index: Int, key: String) throws -> ModelConfiguration {
+    let located = try locator.locate(reference, for: index, in: chain, key: key)
+    if case .step(let used) = located.source { return students[used] }
+    return try ModelConfiguration(directory: located.path)
+  }
+
+  private func student(of step: StepConfiguration, _ index: Int, _ teacher: ModelConfiguration?) throws
+    -> ModelConfiguration
+  {
+    var configuration: ModelConfiguration
+    switch step.studentBase {
+    case .reference(let reference): configuration = try model(reference, index, key: "student_base")
+    case .configuration(let json):
+      configuration = try self.configuration(json.object ?? [:], of: step, teacher)
+    }
+    if let layers = step.studentInit?.layers {
+      configuration = configuration.setting(["num_hidden_layers": .int(layers.count)])
+    }
+    return configuration
+  }
+
+  /// Sizes written in the chain file; with student_init those left out are the teacher's, and the vocabulary is, too,
+  /// where no tokenizer is named.
+  private func configuration(_ own: [String: JSON], of step: StepConfiguration, _ teacher: ModelConfiguration?) throws
+    -> ModelConfiguration
+  {
+    var keys = own
+    keys["tokenizer"] = nil
+    if step.studentInit != nil, let teacher {
+      keys["family"] = nil
+      keys.merge(teacher.json) { own, _ in own }
+    }
+    let location = step.source.location(of: "student_base")
+    if keys["vocab_size"] == nil {
+      keys["vocab_size"] = try vocabularySize(own["tokenizer"]?.string).map(JSON.int) ?? teacher?.json["vocab_size"]
+    }
+    return try ModelConfiguration(.object(keys), source: location)
+  }
+
+  private func vocabularySize(_ tokenizer: String?) throws -> Int? {
+    guard let tokenizer, let directory = locator.directCandidates(tokenizer).first(where: isDirectory) else {
+      return nil
+    }
+    return try loadTokenizer(fromModelDirectory: directory)?.vocabularySize
+  }
+}

@@ -1,0 +1,19 @@
+import Models
+import Planner
+import Platform
+
+/// A model's sizes as a plan wants them, from its configuration alone; throws `.input` naming file and key.
+func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -> any NetworkSizes {
+  switch configuration.family {
+  case .bert, .bertHash:
+    let bert = try BERTConfiguration(configuration)
+    return BERTSizes(
+      vocabularySize: bert.vocabularySize, hiddenSize: bert.hiddenSize, layerCount: bert.layerCount,
+      headCount: bert.headCount, intermediateSize: bert.intermediateSize, positions: bert.maximumPositions,
+      tokenTypes: bert.tokenTypes, classCount: classes ?? bert.classCount, projections: bert.projections)
+  case .perceptron:
+    let perceptron = try PerceptronConfiguration(configuration)
+    return PerceptronSizes(
+      sizes: [perceptron.inputSize] + perceptron.hiddenSizes + [classes ?? perceptron.classCount])
+  }
+}
