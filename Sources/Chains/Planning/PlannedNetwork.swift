@@ -11,6 +11,14 @@ func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -
       vocabularySize: bert.vocabularySize, hiddenSize: bert.hiddenSize, layerCount: bert.layerCount,
       headCount: bert.headCount, intermediateSize: bert.intermediateSize, positions: bert.maximumPositions,
       tokenTypes: bert.tokenTypes, classCount: classes ?? bert.classCount, projections: bert.projections)
+  case .llama, .mistral, .qwen2:
+    let llama = try LlamaConfiguration(configuration)
+    return LlamaSizes(
+      vocabularySize: llama.vocabularySize, hiddenSize: llama.hiddenSize, layerCount: llama.layerCount,
+      headCount: llama.headCount, keyValueHeads: llama.keyValueHeadCount, headSize: llama.headSize,
+      intermediateSize: llama.intermediateSize, isTied: llama.isTied, hasProjectionBias: llama.hasProjectionBias,
+      hasOutputBias: llama.hasOutputBias, hasFeedForwardBias: llama.hasFeedForwardBias,
+      maximumPositions: llama.maximumPositions)
   case .perceptron:
     let perceptron = try PerceptronConfiguration(configuration)
     return PerceptronSizes(
