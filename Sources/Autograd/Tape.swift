@@ -105,6 +105,7 @@ public final class Tape {
   public let hasIndependentRows: Bool
   /// Who brings the weights of blocks and lets them go; nil where all are in memory all the time.
   public let residency: (any BlockResidency)?
+  private let onGradientNeeded: ((Parameter) -> Void)?
   var entries: [TapeEntry] = []
   /// How often entries that are on the tape add to a parameter's gradient.
   var uses: [ObjectIdentifier: Int] = [:]
@@ -118,16 +119,22 @@ public final class Tape {
   ///     in bf16 makes its own.
   ///   - independentRows: gives a sequence the same bits in every batch, at some cost in speed.
   ///   - residency: is told of each block that the pass enters and leaves, forward and backward.
+  ///   - onGradientNeeded: called before an operation adds to the gradient of a trained weight, however often.
   public init(
     recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
-    residency: (any BlockResidency)? = nil
+    residency: (any BlockResidency)? = nil, onGradientNeeded: ((Parameter) -> Void)? = nil
   ) {
     isRecording = recording
     self.precision = precision
     self.weights = weights
     hasIndependentRows = independentRows
     self.residency = residency
+    self.onGradientNeeded = onGradientNeeded
   }
+
+  /// Tells that something is about to be added to a weight's gradient, which may have no memory yet; the backward pass
+  /// does so by itself, so this is for what adds to it in the forward pass.
+  func needGradient(of parameter: Parameter) { onGradientNeeded?(parameter) }
 
   /// A leaf that receives a gradient, for tests and for inputs that are trained.
   public func leaf(_ value: Tensor) -> Variable {
@@ -186,7 +193,9 @@ public final class Tape {
       if let gradient = gradients.take(place, shared: wanted.contains(place)) {
         if wanted.remove(place) != nil { results[place] = gradient }
         switch entry {
-        case .operation(let operation): operation.backward(gradient, &gradients)
+        case .operation(let operation):
+          for parameter in operation.parameters where parameter.gradient != nil { needGradient(of: parameter) }
+          operation.backward(gradient, &gradients)
         case .checkpoint(let checkpoint): run(checkpoint, again: gradient, &gradients)
         }
       }

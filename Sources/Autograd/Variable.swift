@@ -59,9 +59,15 @@ public struct VariablePlace: Sendable {
 public final class Parameter {
   /// The name inside the model, unique there.
   public let name: String
-  /// Rebound once, when the values move into the flat buffer of the optimizer.
+  /// Rebound when the values move into the flat buffer of the optimizer; where ranks share the weights out, each time
+  /// they come and go, and `Tensor.absent` in between.
   public var value: Tensor
+  /// For a table of which some rows only are in memory, and `value` is absent: those rows, in the places that
+  /// `gradientRows` says; nil where `value` has all.
+  public var valueRows: Tensor?
   /// Where backward passes add dLoss/dvalue; nil for a weight that is not trained.
+  ///
+  /// Where ranks share gradients out it is absent until a `Tape` says that it is needed.
   public var gradient: Tensor?
   /// For a table of which `gradient` holds some rows only: the row of `gradient` for each row of the table, −1 where it
   /// has none; nil where the gradient has the shape of the value.
@@ -89,6 +95,17 @@ public final class Parameter {
 
   /// Whether a pass of this precision reads it rounded to bf16, and in no other way.
   public func isRounded(in precision: Precision) -> Bool { isFactor && isRoundedFactor(in: precision) }
+
+  /// Where rows of the table lie in what holds some of them only.
+  func places(of rows: [Int32]) -> [Int32] {
+    guard let gradientRows else { return rows }
+    return rows.map { row in
+      if row < 0 { return row }
+      let place = gradientRows[Int(row)]
+      precondition(place >= 0, "row \(row) of \(name) is read, but has no place in this step")
+      return place
+    }
+  }
 
   /// The number of elements.
   public var count: Int { value.count }

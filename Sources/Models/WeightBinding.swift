@@ -19,7 +19,7 @@ public struct WeightBinding {
   public let shape: Shape
 
   /// The parameter that it is a part of; nil for a buffer.
-  let parameter: Parameter?
+  public let parameter: Parameter?
   private let buffer: Tensor?
   /// The rows of the parameter.
   private let rows: Range<Int>?
@@ -54,6 +54,12 @@ public struct WeightBinding {
     extract = .all
     isHead = false
     shape = buffer.shape
+  }
+
+  /// The elements of the parameter that it has; all of its own for a buffer.
+  public var elements: Range<Int> {
+    guard let rows, let parameter else { return 0..<tensor.count }
+    return rows.lowerBound * parameter.value.columns..<rows.upperBound * parameter.value.columns
   }
 
   private func part(_ tensor: Tensor) -> Tensor { rows.map { tensor.rows($0) } ?? tensor }

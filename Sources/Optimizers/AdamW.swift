@@ -76,8 +76,8 @@ public struct AdamW {
   /// Updates the owned parameters once.
   ///
   /// - Parameters:
-  ///   - parameters: the whole flat buffer.
-  ///   - gradients: the whole flat buffer, of which the owned elements are summed over ranks.
+  ///   - parameters: the whole flat buffer, or the owned elements alone, in the order of the segments.
+  ///   - gradients: likewise, of which the owned elements are summed over ranks.
   ///   - step: t, from 1.
   ///   - learningRate: of this step.
   ///   - gradientScale: factor on the gradients, from clipping.
@@ -91,7 +91,10 @@ public struct AdamW {
     var offset = 0
     for segment in segments {
       let constants = segment.decays ? decaying : plain
-      let (p, g) = (parameters.floats + segment.range.lowerBound, gradients.floats + segment.range.lowerBound)
+      func place(in tensor: Tensor) -> UnsafeMutablePointer<Float> {
+        tensor.floats + (tensor.count == firstMoments.count ? offset : segment.range.lowerBound)
+      }
+      let (p, g) = (place(in: parameters), place(in: gradients))
       let (m, v) = (firstMoments.floats + offset, secondMoments.floats + offset)
       ThreadTeam.split(segment.range.count, unit: 64, cost: 7) { part in
         let first = part.lowerBound

@@ -44,6 +44,14 @@ public final class Storage: @unchecked Sendable {
     self.init(borrowing: address!, bytes: size, owner: Mapping(address: address!, size: size))
   }
 
+  /// Addresses without memory, for the place of something that is elsewhere: who reads or writes them ends the program.
+  public convenience init(absent bytes: Int) {
+    let size = max(bytes, 1)
+    let address = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    precondition(address != nil && address != MAP_FAILED, "out of addresses: \(bytes) bytes")
+    self.init(borrowing: address!, bytes: size, owner: Mapping(address: address!, size: size))
+  }
+
   /// Unmaps when the storage is gone.
   private final class Mapping {
     let address: UnsafeMutableRawPointer

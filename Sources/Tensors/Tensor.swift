@@ -98,6 +98,11 @@ public struct Tensor: @unchecked Sendable {
     Tensor(storage: Storage(untouchedZeros: 4 * shape.count), byteOffset: 0, shape: shape)
   }
 
+  /// A shape without elements, of something that is not in memory: who reads or writes it ends the program.
+  public static func absent(_ shape: Shape) -> Tensor {
+    Tensor(storage: Storage(absent: 4 * shape.count), byteOffset: 0, shape: shape)
+  }
+
   /// The only element.
   public var scalar: Float {
     precondition(count == 1, "a tensor of shape \(shape) is no scalar")
@@ -152,6 +157,12 @@ public struct Tensor: @unchecked Sendable {
     precondition(
       other.count == count && other.dtype == dtype, "cannot copy \(other.dtype.rawValue) \(other.shape) into \(shape)")
     memcpy(storage.address + byteOffset, other.storage.address + other.byteOffset, count * dtype.size)
+  }
+
+  /// Adds the other tensor's elements to these; both are float32 of the same count.
+  public func add(_ other: Tensor) {
+    precondition(other.count == count, "cannot add \(other.shape) to \(shape)")
+    rtk_add(floats, floats, other.floats, count)
   }
 
   /// A tensor of its own memory with the same elements.

@@ -63,7 +63,7 @@ final class CheckpointStore {
   private let directory: String
   private let planDigest: String
   private let keep: Int
-  private let communicator: any Communicator
+  let communicator: any Communicator
 
   init(_ trainingDirectory: String, planDigest: String, keep: Int, on communicator: any Communicator) {
     directory = joinPath(trainingDirectory, "checkpoints")
@@ -76,25 +76,25 @@ final class CheckpointStore {
 
   /// Writes the weights of the best evaluation so far.
   func saveBest(_ trainer: Trainer) throws {
-    try trainer.settle()
-    try communicator.agree("saving the best student") {
-      guard communicator.isFirst else { return }
-      try makeDirectory(joinPath(directory, "best"))
-      try ModelWriter.writeWeights(trainer.student, to: bestWeightsPath)
+    try trainer.withWeights { bring in
+      try communicator.agree("saving the best student") {
+        try write(joinPath(directory, "best"), "model.safetensors", weights(of: trainer, bring))
+      }
     }
   }
 
   /// Writes everything that is needed to continue after `state.step`, then drops the oldest checkpoints beyond the
   /// limit.
   func save(_ state: TrainingState, of trainer: Trainer) throws {
-    try trainer.settle()
-    let moments = try gatheredMoments(trainer)
+    let folder = joinPath(directory, "step-\(state.step)")
+    try trainer.withWeights { bring in
+      try communicator.agree("saving a checkpoint") {
+        try write(folder, "model.safetensors", weights(of: trainer, bring))
+      }
+    }
+    try communicator.agree("saving a checkpoint") { try write(folder, "optimizer.safetensors", moments(of: trainer)) }
     try communicator.agree("saving a checkpoint") {
-      guard let moments else { return }
-      let folder = joinPath(directory, "step-\(state.step)")
-      try makeDirectory(folder)
-      try ModelWriter.writeWeights(trainer.student, to: joinPath(folder, "model.safetensors"))
-      try writeMoments(moments, to: joinPath(folder, "optimizer.safetensors"))
+      guard communicator.isFirst else { return }
       // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
       if fileExists(bestWeightsPath) { try replaceByLink(bestWeightsPath, joinPath(folder, "best.safetensors")) }
       let text = JSON.object(["plan": .string(planDigest), "state": state.json]).text(indent: 2)
@@ -156,47 +156,6 @@ final class CheckpointStore {
     try? FileManager.default.removeItem(atPath: folder)
   }
 
-  /// The moments of every weight by the names of the file, on rank 0; nil elsewhere.
-  private func gatheredMoments(_ trainer: Trainer) throws -> [(name: String, values: Tensor)]? {
-    var moments: [(String, Tensor)] = []
-    let flat = trainer.flat
-    let optimizer = trainer.optimizer
-    for (kind, blocks) in [("m", optimizer.firstMoments), ("v", optimizer.secondMoments)] {
-      guard let whole = try gathered(blocks, flat) else { continue }
-      for (parameter, range) in zip(flat.parameters, flat.ranges) {
-        moments.append(("\(kind).\(parameter.name)", whole.slice(at: range.lowerBound, parameter.shape)))
-      }
-    }
-    for table in trainer.tables {
-      for (kind, rows) in [("m", table.optimizer.firstMoments), ("v", table.optimizer.secondMoments)] {
-        guard let whole = try table.gathered(rows) else { continue }
-        moments.append(("\(kind).\(table.parameter.name)", whole))
-      }
-    }
-    return communicator.isFirst ? moments : nil
-  }
-
-  /// The whole of a buffer whose blocks lie with their owners, on rank 0; nil elsewhere.
-  private func gathered(_ blocks: Tensor, _ flat: FlatParameters) throws -> Tensor? {
-    if communicator.size == 1 { return blocks }
-    let whole = communicator.isFirst ? Tensor(uninitialized: [flat.count]) : nil
-    for bucket in flat.buckets {
-      let block = bucket.count / communicator.size
-      let own = UnsafeBufferPointer(
-        start: UnsafePointer(blocks.floats) + bucket.lowerBound / communicator.size, count: block)
-      let room = whole.map { UnsafeMutableBufferPointer(start: $0.floats + bucket.lowerBound, count: bucket.count) }
-      try communicator.gather(own, into: room, counts: Array(repeating: block, count: communicator.size), root: 0)
-    }
-    return whole
-  }
-
-  private func writeMoments(_ moments: [(name: String, values: Tensor)], to path: String) throws {
-    var writer = try SafetensorsWriter(
-      path, tensors: moments.map { TensorDeclaration($0.name, .float32, $0.values.shape.array) })
-    for (name, values) in moments { try writer.append(name, floats: UnsafeBufferPointer(values.buffer)) }
-    try writer.finish()
-  }
-
   private func read(_ folder: String, into trainer: Trainer) throws {
     let weights = try SafetensorsFile(joinPath(folder, "model.safetensors"))
     for binding in trainer.student.weightTable {
@@ -204,7 +163,7 @@ final class CheckpointStore {
       guard stored.shape == binding.shape.array else {
         throw RetortError(.checkpoint, "tensor \(binding.name) has shape \(stored.shape), not \(binding.shape)")
       }
-      stored.copyFloats(into: binding.tensor.floats)
+      trainer.restore(binding, from: stored)
     }
     let moments = try SafetensorsFile(joinPath(folder, "optimizer.safetensors"))
     func stored(_ kind: String, _ parameter: Parameter) throws -> StoredTensor {
@@ -215,10 +174,9 @@ final class CheckpointStore {
       }
       return stored
     }
-    let owned = trainer.flat.ownedRanges(rank: communicator.rank)
     for (kind, blocks) in [("m", trainer.optimizer.firstMoments), ("v", trainer.optimizer.secondMoments)] {
       for (parameter, range) in zip(trainer.flat.parameters, trainer.flat.ranges) {
-        copyBlocks(of: try stored(kind, parameter), at: range, owned, into: blocks)
+        copyBlocks(of: try stored(kind, parameter), at: range, trainer.flat.updated, into: blocks)
       }
     }
     for table in trainer.tables {

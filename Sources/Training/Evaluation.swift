@@ -127,16 +127,19 @@ public enum Evaluator {
   /// - Parameters:
   ///   - data: with labels.
   ///   - logits: [B, classes] for some examples of it.
+  ///   - idle: what a rank does instead, so that all do something equally often.
   /// Collective; every rank gets the same result.
   public static func evaluate(
     _ data: any ExampleSource, classCount: Int, on communicator: any Communicator,
-    logits: (_ samples: [Int]) throws -> Tensor
+    logits: (_ samples: [Int]) throws -> Tensor, idle: () throws -> Void = {}
   ) throws -> EvaluationResult {
     let shards = Sampler.evaluationShards(
       count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64, batchTokens: batchTokens)
     var confusion = [Int](repeating: 0, count: classCount * classCount)
     var lossSum = 0.0
-    for samples in shards[communicator.rank] {
+    let own = shards[communicator.rank]
+    for _ in own.count..<(shards.map(\.count).max() ?? 0) { try idle() }
+    for samples in own {
       let output = try logits(samples)
       let labels = samples.map { data.label($0) }
       lossSum += crossEntropySum(output, labels)
@@ -156,14 +159,16 @@ public enum Evaluator {
   /// - Parameters:
   ///   - data: documents.
   ///   - crossEntropySum: Σ −log p(target) over the predicted tokens of some examples.
+  ///   - idle: what a rank does instead, so that all do something equally often.
   /// Collective; every rank gets the same result.
   public static func evaluate(
     documents data: any ExampleSource, on communicator: any Communicator,
-    crossEntropySum: (_ samples: [Int]) throws -> Double
+    crossEntropySum: (_ samples: [Int]) throws -> Double, idle: () throws -> Void = {}
   ) throws -> EvaluationResult {
     let shards = Sampler.evaluationShards(
       count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64,
       batchTokens: documentTokens)
+    for _ in shards[communicator.rank].count..<(shards.map(\.count).max() ?? 0) { try idle() }
     let sum = try shards[communicator.rank].reduce(0.0) { try $0 + crossEntropySum($1) }
     let total = try communicator.allReduce(sum, .sum)
     let count = (0..<data.count).reduce(0) { $0 + data.lossRows($1) }

@@ -7,57 +7,134 @@ import Tensors
 ///     buffer   | last layer … | …            | … embeddings |  the order in which gradients become complete
 ///     buckets  |   bucket 0   |   bucket 1   |   bucket 2   |  each a multiple of 16 elements for every rank
 ///     rank 1   |   [====]     |   [====]     |   [====]     |  of 3: its block of every bucket
+///     shards       [====]         [====]         [====]        one behind the other, where a rank keeps no more
 public final class FlatParameters {
   /// In the order of the buffer: the parameter used last in the forward pass stands first.
   public let parameters: [Parameter]
-  /// Where each of them lies.
+  /// Where each of them lies in the whole buffer.
   public let ranges: [Range<Int>]
-  /// Weights, [count].
-  public let values: Tensor
-  /// Gradients, [count].
-  public let gradients: Tensor
   /// Consecutive parts that cover the buffer.
   public let buckets: [Range<Int>]
   /// Ranks that share the buffer.
   public let ranks: Int
+  /// This one of them.
+  public let rank: Int
+  /// What of it they share out.
+  public let sharding: StudentSharding
+  /// Weights: of the whole buffer, or of this rank's blocks.
+  public let values: Tensor
+  /// Gradients: of the whole buffer, or their sums in this rank's blocks.
+  public let gradients: Tensor
+  /// The parameters of each bucket, by their place in `parameters`.
+  let members: [[Int]]
 
-  /// Moves the parameters' values into the buffer and gives each its gradient.
+  /// Moves the parameters' values into the buffer and gives each its gradient; what ranks share out is absent.
   ///
   /// - Parameters:
   ///   - parameters: in the order of the forward pass.
   ///   - bucketBytes: a bucket is closed when it reaches this size.
-  public init(_ parameters: [Parameter], ranks: Int, bucketBytes: Int) {
-    let ordered = Array(parameters.reversed())
+  ///   - blocks: of the model; where weights are shared out a bucket has the weights of a block, whatever its size, and
+  ///     those of several blocks are in the first one's, where their gradient becomes complete.
+  public init(
+    _ parameters: [Parameter], ranks: Int, rank: Int = 0, bucketBytes: Int, sharding: StudentSharding = .optimizer,
+    blocks: [[Parameter]] = []
+  ) {
+    let homes = FlatParameters.homes(blocks)
+    var ordered = Array(parameters.reversed())
+    if sharding == .parameters {
+      // Stable, so that inside of a block the order is that of the pass.
+      let home = ordered.map { homes[ObjectIdentifier($0)] ?? 0 }
+      ordered = ordered.indices.sorted { (-home[$0], $0) < (-home[$1], $1) }.map { ordered[$0] }
+    }
     let unit = 16  // floats in a cache line, so that every tensor and every block starts on one
-    var ranges: [Range<Int>] = []
-    var buckets: [Range<Int>] = []
-    var position = 0
-    var start = 0
+    var (ranges, buckets): ([Range<Int>], [Range<Int>]) = ([], [])
+    var members: [[Int]] = [[]]
+    var (position, start) = (0, 0)
     for (index, parameter) in ordered.enumerated() {
       ranges.append(position..<position + parameter.count)
+      members[members.count - 1].append(index)
       position = (position + parameter.count + unit - 1) / unit * unit
-      if (position - start) * 4 >= bucketBytes || index == ordered.count - 1 {
+      let isLast = index == ordered.count - 1
+      let isFull =
+        sharding == .parameters
+        ? !isLast && homes[ObjectIdentifier(parameter)] != homes[ObjectIdentifier(ordered[index + 1])]
+        : (position - start) * 4 >= bucketBytes
+      if isFull || isLast {
         let block = (position - start + ranks * unit - 1) / (ranks * unit) * unit
         position = start + block * ranks
         buckets.append(start..<position)
         start = position
+        if !isLast { members.append([]) }
       }
     }
     self.parameters = ordered
     self.ranges = ranges
     self.buckets = buckets
+    self.members = ordered.isEmpty ? [] : members
     self.ranks = ranks
-    values = .zeros([position])
-    gradients = .zeros([position])
-    for (parameter, range) in zip(ordered, ranges) {
+    self.rank = rank
+    self.sharding = sharding
+    values = .zeros([sharding == .parameters ? position / ranks : position])
+    gradients = .zeros([sharding.sharesGradients ? position / ranks : position])
+    for index in ordered.indices { move(index) }
+  }
+
+  /// The first block that reads each parameter.
+  private static func homes(_ blocks: [[Parameter]]) -> [ObjectIdentifier: Int] {
+    var homes: [ObjectIdentifier: Int] = [:]
+    for (block, parameters) in blocks.enumerated() {
+      for parameter in parameters where homes[ObjectIdentifier(parameter)] == nil {
+        homes[ObjectIdentifier(parameter)] = block
+      }
+    }
+    return homes
+  }
+
+  /// Takes the values of a parameter over.
+  private func move(_ index: Int) {
+    let (parameter, range) = (parameters[index], ranges[index])
+    if sharding == .parameters {
+      for (from, to) in ownedParts(of: index) {
+        let source = parameter.value.slice(at: from.lowerBound, [from.count])
+        values.slice(at: to, [from.count]).update(from: source)
+      }
+      parameter.value = .absent(parameter.shape)
+    } else {
       let place = values.slice(at: range.lowerBound, parameter.shape)
       place.update(from: parameter.value)
       parameter.value = place
-      parameter.gradient = gradients.slice(at: range.lowerBound, parameter.shape)
     }
+    parameter.gradient =
+      sharding.sharesGradients
+      ? .absent(parameter.shape) : gradients.slice(at: range.lowerBound, parameter.shape)
   }
 
-  public var count: Int { values.count }
+  /// The elements of a parameter that this rank owns, and where they lie among the shards; at most one run.
+  func ownedParts(of index: Int) -> [(elements: Range<Int>, shard: Int)] {
+    let range = ranges[index]
+    guard let bucket = members.firstIndex(where: { $0.contains(index) }) else { return [] }
+    let owned = ownedRange(ofBucket: bucket)
+    let part = range.clamped(to: owned)
+    if part.isEmpty { return [] }
+    let shard = buckets[bucket].lowerBound / ranks + part.lowerBound - owned.lowerBound
+    return [(part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound, shard)]
+  }
+
+  /// Elements of the whole buffer.
+  public var count: Int { buckets.last?.upperBound ?? 0 }
+
+  /// This rank's elements of a bucket.
+  func ownedRange(ofBucket bucket: Int) -> Range<Int> { ownedRanges(rank: rank)[bucket] }
+
+  /// This rank's part of a bucket in a tensor of shards.
+  func shard(_ bucket: Int, of shards: Tensor) -> Tensor {
+    shards.slice(at: buckets[bucket].lowerBound / ranks, [buckets[bucket].count / ranks])
+  }
+
+  /// A parameter's place in a tensor that holds its bucket alone.
+  func place(_ index: Int, ofBucket bucket: Int, in tensor: Tensor) -> Tensor {
+    tensor.slice(at: ranges[index].lowerBound - buckets[bucket].lowerBound, parameters[index].shape)
+  }
 
   /// The block of each bucket that a rank owns.
   public func ownedRanges(rank: Int) -> [Range<Int>] {
@@ -68,8 +145,11 @@ public final class FlatParameters {
     }
   }
 
-  /// The owned elements cut where decay begins or ends; they cover the owned ranges without gaps.
-  func segments(rank: Int) -> [ParameterSegment] {
+  /// The elements that this rank updates: its blocks, or the whole buffer where nothing is shared out.
+  var updated: [Range<Int>] { sharding == .none ? buckets : ownedRanges(rank: rank) }
+
+  /// Some elements of the buffer cut where decay begins or ends; they cover the ranges without gaps.
+  func segments(of owned: [Range<Int>]) -> [ParameterSegment] {
     var segments: [ParameterSegment] = []
     func add(_ range: Range<Int>, _ decays: Bool) {
       if range.isEmpty { return }
@@ -79,7 +159,7 @@ public final class FlatParameters {
         segments.append(ParameterSegment(range: range, decays: decays))
       }
     }
-    for owned in ownedRanges(rank: rank) {
+    for owned in owned {
       var position = owned.lowerBound
       for (parameter, range) in zip(parameters, ranges) {
         let part = range.clamped(to: owned)

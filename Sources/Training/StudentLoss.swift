@@ -32,9 +32,14 @@ extension DistillationObjective {
 extension LanguageModel {
   /// Σ −log p(target) over the predicted tokens of a batch, in inference.
   ///
-  /// - Parameter weights: copies that outlive the pass, see `Tape`.
-  public func crossEntropySum(_ batch: Batch, precision: Precision, weights: BF16Weights = BF16Weights()) -> Double {
-    let context = ForwardContext.inference(precision: precision, weights: weights)
+  /// - Parameters:
+  ///   - weights: copies that outlive the pass, see `Tape`.
+  ///   - residency: brings the weights of blocks and lets them go.
+  public func crossEntropySum(
+    _ batch: Batch, precision: Precision, weights: BF16Weights = BF16Weights(),
+    residency: (any BlockResidency)? = nil
+  ) -> Double {
+    let context = ForwardContext.inference(precision: precision, weights: weights, residency: residency)
     let states = self.states(batch, context)
     return chunks(of: batch.predictedRows).reduce(0) { sum, rows in
       let logits = context.tape.linear(context.tape.selectRows(states, rows), weight: head, bias: nil, wide: true)

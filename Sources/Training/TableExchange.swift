@@ -34,24 +34,45 @@ final class TableExchange {
   /// Weights on their way, then gradients: [P · places, C].
   private var slots: Tensor
   private var arriving: PendingOperation?
+  /// Where weights are shared out: the rows of this rank, [V/P, C], and the table is absent; nil where it is here.
+  private let shard: Tensor?
+  private let absent: Tensor
   /// Whether ranks may differ in what they have of the table.
   private var isScattered = false
 
-  init(_ lookup: LookupTable, _ configuration: AdamWConfiguration, _ communicator: any Communicator) {
-    parameter = lookup.parameter
+  /// - Parameter sharesRows: whether a rank keeps its own rows of the table only.
+  init(
+    _ lookup: LookupTable, _ configuration: AdamWConfiguration, sharesRows: Bool = false,
+    _ communicator: any Communicator
+  ) {
+    let parameter = lookup.parameter
+    self.parameter = parameter
     ids = lookup.ids
     self.communicator = communicator
-    optimizer = RowAdamW(
-      configuration, table: parameter.value, first: communicator.rank, stride: communicator.size,
-      decays: parameter.decays)
+    let own = stride(from: communicator.rank, to: parameter.value.rows, by: communicator.size).map { Int32($0) }
+    let shard = sharesRows ? Tensor(uninitialized: [own.count, parameter.value.columns]) : nil
+    if let shard { rtk_gather_rows(shard.floats, parameter.value.floats, own, own.count, parameter.value.columns) }
+    self.shard = shard
+    optimizer =
+      shard.map { RowAdamW(configuration, table: $0, decays: parameter.decays) }
+      ?? RowAdamW(
+        configuration, table: parameter.value, first: communicator.rank, stride: communicator.size,
+        decays: parameter.decays)
+    absent = shard == nil ? parameter.value : .absent(parameter.shape)
+    parameter.value = absent
     touched = Array(repeating: [], count: communicator.size)
     slots = Tensor(uninitialized: [0, parameter.value.columns])
     parameter.gradient = slots
     parameter.gradientRows = Array(repeating: -1, count: parameter.value.rows)
   }
 
+  private var holdsShardOnly: Bool { shard != nil && parameter.value.storage === absent.storage }
   private var columns: Int { parameter.value.columns }
   private var ownRows: [Int32] { touched[communicator.rank] }
+  /// The numbers that the optimizer, and a shard, know rows of this rank by.
+  private func kept(_ rows: [Int32]) -> [Int32] {
+    shard == nil ? rows : rows.map { $0 / Int32(communicator.size) }
+  }
   private var ownSlots: Tensor { slots.rows(communicator.rank * places..<(communicator.rank + 1) * places) }
 
   /// Starts a step on a global batch: the rows that it touches are brought up to date and sent to all.
@@ -59,9 +80,9 @@ final class TableExchange {
     share(out: batch[keyPath: ids])
     slots = Tensor(uninitialized: [communicator.size * places, columns])
     parameter.gradient = slots
-    optimizer.catchUp(ownRows)
+    optimizer.catchUp(kept(ownRows))
     isScattered = true
-    guard communicator.size > 1 else { return }
+    guard communicator.size > 1 || shard != nil else { return }
     take(ownRows, into: ownSlots)
     arriving = try communicator.iAllGather(slots.buffer, keeping: slots.storage)
   }
@@ -69,7 +90,13 @@ final class TableExchange {
   /// Waits for the rows; from here on the table can be read and gradients be added.
   func arrive() throws {
     try arriving?.wait()
-    if arriving != nil { put(touched, from: slots, places: places) }
+    if shard != nil {
+      parameter.valueRows = slots
+      slots = Tensor(uninitialized: slots.shape)
+      parameter.gradient = slots
+    } else if arriving != nil {
+      put(touched, from: slots, places: places)
+    }
     arriving = nil
     slots.fill(0)
   }
@@ -86,14 +113,42 @@ final class TableExchange {
   /// Updates this rank's touched rows.
   func update(step: Int, learningRate: Double, gradientScale: Double) {
     optimizer.step(
-      step, learningRate: learningRate, gradientScale: gradientScale, rows: ownRows, gradients: ownSlots)
+      step, learningRate: learningRate, gradientScale: gradientScale, rows: kept(ownRows), gradients: ownSlots)
+    // Those were the weights of before.
+    if shard != nil { parameter.valueRows = nil }
   }
 
-  /// Brings every row up to date on every rank; collective.
+  /// Brings every row up to date: on every rank, or where rows are shared out with its owner; collective.
   func settle() throws {
     guard isScattered else { return }
     optimizer.catchUp()
     isScattered = false
+    if shard == nil { try gatherRows() }
+  }
+
+  /// Where rows are shared out, has the whole table in memory, up to date, until `letGo`; collective.
+  func hold() throws {
+    try settle()
+    guard let shard, parameter.value.storage === absent.storage else { return }
+    parameter.value = communicator.size == 1 ? shard : Tensor(uninitialized: parameter.shape)
+    parameter.valueRows = nil
+    if communicator.size > 1 {
+      for row in 0..<shard.rows {
+        (parameter.value.floats + (row * communicator.size + communicator.rank) * columns)
+          .update(from: shard.floats + row * columns, count: columns)
+      }
+    }
+    try gatherRows()
+  }
+
+  /// The elements of the table that this rank keeps between steps.
+  var keptElements: Int { shard?.count ?? parameter.count }
+
+  /// Ends `hold`.
+  func letGo() { if shard != nil { parameter.value = absent } }
+
+  /// Returns the rows of all ranks to all ranks.
+  private func gatherRows() throws {
     guard communicator.size > 1 else { return }
     for rows in portions() {
       let buffer = Tensor(uninitialized: [communicator.size * rows[0].count, columns])
@@ -125,6 +180,15 @@ final class TableExchange {
     return whole
   }
 
+  /// Takes weights from those of the whole table.
+  func restore(weights: StoredTensor) {
+    guard let shard else { return weights.copyFloats(into: parameter.value.floats) }
+    for row in 0..<shard.rows {
+      let start = (row * communicator.size + communicator.rank) * columns
+      weights.copyFloats(into: shard.floats + row * columns, range: start..<start + columns)
+    }
+  }
+
   /// Takes this rank's moments from those of the whole table; the weights are there already, and up to date.
   func restore(first: StoredTensor, second: StoredTensor) {
     let row = Tensor(uninitialized: [2, columns])
@@ -132,7 +196,7 @@ final class TableExchange {
       let range = index * columns..<(index + 1) * columns
       first.copyFloats(into: row.floats, range: range)
       second.copyFloats(into: row.floats + columns, range: range)
-      optimizer.restore(row: Int32(index), first: row.floats, second: row.floats + columns)
+      optimizer.restore(row: kept([Int32(index)])[0], first: row.floats, second: row.floats + columns)
     }
   }
 
@@ -161,7 +225,8 @@ final class TableExchange {
   /// Copies rows of the table into a buffer, one after the other.
   private func take(_ rows: [Int32], into buffer: Tensor) {
     precondition(rows.count <= buffer.rows, "\(rows.count) rows into \(buffer.shape)")
-    rtk_gather_rows(buffer.floats, parameter.value.floats, rows, rows.count, columns)
+    let source = holdsShardOnly ? shard! : parameter.value
+    rtk_gather_rows(buffer.floats, source.floats, holdsShardOnly ? kept(rows) : rows, rows.count, columns)
   }
 
   /// Copies the rows of the other ranks into the table, from a buffer with as many places for each rank.

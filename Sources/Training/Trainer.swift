@@ -6,6 +6,7 @@ import Models
 import Objectives
 import Optimizers
 import Platform
+import Safetensors
 import Teachers
 import Tensors
 
@@ -47,12 +48,16 @@ public final class Trainer {
     self.communicator = communicator
     lengths = train.lengths
     let lookups = student.lookups
-    tables = lookups.map { TableExchange($0, configuration.optimizer, communicator) }
+    tables = lookups.map {
+      TableExchange(
+        $0, configuration.optimizer, sharesRows: configuration.sharding == .parameters, communicator)
+    }
     flat = FlatParameters(
       student.parameters.filter { parameter in !lookups.contains { $0.parameter === parameter } },
-      ranks: communicator.size, bucketBytes: configuration.bucketBytes)
-    exchange = GradientExchange(flat, tables, communicator)
-    optimizer = AdamW(configuration.optimizer, segments: flat.segments(rank: communicator.rank))
+      ranks: communicator.size, rank: communicator.rank, bucketBytes: configuration.bucketBytes,
+      sharding: configuration.sharding, blocks: student.blocks)
+    exchange = GradientExchange(flat, tables, blocks: student.blocks, copies: weights, communicator)
+    optimizer = AdamW(configuration.optimizer, segments: flat.segments(of: flat.updated))
   }
 
   /// Whether the teacher wants to know the batch behind the one in hand.
@@ -77,26 +82,34 @@ public final class Trainer {
     let clock = ContinuousClock()
     let start = clock.now
     var teacherTime = Duration.zero
+    letGo()
     let passes = passes(of: batch)
     let requests = requests(passes, of: batch)
     try announce(requests, of: batch, next: next)
+    // Where gradients are shared out all ranks take part in as many passes, and in one at least.
+    let rounds = configuration.sharding.sharesGradients ? max(1, mostPasses(of: batch)) : requests.count
     let teacherStart = teacher?.computedFLOPs ?? 0
     try Trace.detail("send for rows") { try exchange.begin(tables.isEmpty ? Batch() : train.batch(batch)) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
     let rows = batch.reduce(0) { $0 + train.lossRows($1) }
     var sums = [0.0, 0.0]
-    for (index, samples) in requests.enumerated() {
+    for index in 0..<rounds {
+      let samples = index < passes.count ? passes[index] : []
       let asked = clock.now
-      let signals = try Trace.detail("teacher") { try teacher?.signals(for: samples, in: .train) }
+      let signals =
+        index < requests.count
+        ? try Trace.detail("teacher") { try teacher?.signals(for: samples, in: .train) } : nil
       teacherTime += clock.now - asked
-      if index == 0 { try receiveRows() }
-      if samples.isEmpty { continue }
-      let value = try pass(samples, signals, step: step, denominator: rows, isLast: index == passes.count - 1)
-      sums[0] += value.crossEntropySum
-      sums[1] += value.distillationSum
+      if index == 0 { try receiveRows() } else { exchange.beginPass() }
+      if !samples.isEmpty {
+        let value = try pass(samples, signals, step: step, denominator: rows, isLast: index == passes.count - 1)
+        sums[0] += value.crossEntropySum
+        sums[1] += value.distillationSum
+      }
+      try exchange.endPass()
     }
-    if requests.isEmpty { try receiveRows() }
+    if rounds == 0 { try receiveRows() }
     let squares = try Trace.detail("wait for gradients") { try exchange.finish() }
     let tokens = batch.reduce(0) { $0 + Int(lengths[$1]) }
     let stop = StopRequest.isPending ? 1.0 : 0
@@ -140,12 +153,16 @@ public final class Trainer {
     }
   }
 
+  /// The passes of the rank that has the most of them.
+  private func mostPasses(of batch: [Int]) -> Int {
+    (0..<communicator.size).reduce(0) { max($0, passes(of: batch, rank: $1).count) }
+  }
+
   /// What this rank asks its teacher for: its passes, and nothing as often as it takes for equally many calls on all
   /// ranks, where the teacher wants that.
   private func requests(_ passes: [[Int]], of batch: [Int]) -> [[Int]] {
     guard let teacher, teacher.isCollective else { return passes }
-    let most = (0..<communicator.size).map { self.passes(of: batch, rank: $0).count }.max() ?? 0
-    return passes + Array(repeating: [], count: most - passes.count)
+    return passes + Array(repeating: [], count: mostPasses(of: batch) - passes.count)
   }
 
   /// Tells a teacher that works ahead of this batch, unless it knows already, and of the next one.
@@ -161,7 +178,9 @@ public final class Trainer {
     _ samples: [Int], _ signals: TeacherSignals?, step: Int, denominator: Int, isLast: Bool
   ) throws -> DistillationObjective.Value {
     let batch = Trace.detail("batch") { train.batch(samples) }
-    let tape = Tape(recording: true, precision: configuration.precision, weights: weights)
+    let tape = Tape(
+      recording: true, precision: configuration.precision, weights: weights, residency: exchange.residency,
+      onGradientNeeded: exchange.need)
     let context = ForwardContext(
       tape: tape,
       dropout: DropoutSource(
@@ -175,7 +194,7 @@ public final class Trainer {
     try Trace.detail("backward") {
       _ = try tape.backward(
         from: value.loss,
-        onParameterReady: { if isLast { try exchange.complete($0) } },
+        onParameterReady: { try exchange.complete($0, isLastPass: isLast) },
         afterOperation: { try exchange.poll() })
     }
     return value
@@ -205,19 +224,79 @@ public final class Trainer {
 
   /// Brings all of the student's weights up to date on this rank, for whoever reads them; collective.
   ///
-  /// Between steps a rank lacks the newest rows of embedding tables, which steps ask for as they need them.
+  /// Between steps a rank lacks the newest rows of embedding tables, which steps ask for as they need them. Where
+  /// weights are shared out this takes memory for all of them, until the next step or evaluation; `writeWeights` does
+  /// not.
   public func settle() throws {
+    for table in tables { try table.hold() }
+    try exchange.residency?.holdAll()
+  }
+
+  /// Calls `body` with a function that brings one weight into memory, up to date and whole, until it brings the next;
+  /// both are collective.
+  func withWeights<T>(_ body: (_ bring: @escaping (Parameter) throws -> Void) throws -> T) throws -> T {
+    letGo()
     for table in tables { try table.settle() }
+    defer { letGo() }
+    return try body { [tables, exchange] parameter in
+      for table in tables { if table.parameter === parameter { try table.hold() } else { table.letGo() } }
+      try exchange.residency?.hold(parameter)
+    }
+  }
+
+  /// Takes the part of a stored weight that this rank keeps.
+  func restore(_ binding: WeightBinding, from stored: StoredTensor) {
+    guard configuration.sharding == .parameters, let parameter = binding.parameter else {
+      return stored.copyFloats(into: binding.tensor.floats)
+    }
+    if let table = tables.first(where: { $0.parameter === parameter }) { return table.restore(weights: stored) }
+    guard let index = flat.parameters.firstIndex(where: { $0 === parameter }) else { return }
+    for (elements, shard) in flat.ownedParts(of: index) {
+      let part = elements.clamped(to: binding.elements)
+      if part.isEmpty { continue }
+      let first = binding.elements.lowerBound
+      stored.copyFloats(
+        into: flat.values.floats + shard + part.lowerBound - elements.lowerBound,
+        range: part.lowerBound - first..<part.upperBound - first)
+    }
+  }
+
+  /// Bytes of the student that this rank keeps between steps.
+  public var memory: StudentMemory {
+    let rows = tables.map(\.keptElements).reduce(0, +)
+    let moments = 2 * (optimizer.firstMoments.count + tables.reduce(0) { $0 + $1.optimizer.firstMoments.count })
+    return StudentMemory(
+      weights: 4 * (flat.values.count + rows), gradients: 4 * flat.gradients.count, moments: 4 * moments)
+  }
+
+  /// The most bytes that whole buckets of weights and of gradients took at one time, besides what is kept.
+  public var peakTransientBytes: Int {
+    (exchange.residency?.peakBytes ?? 0) + (exchange.shards?.peakBytes ?? 0)
+  }
+
+  /// Where weights are shared out, lets go what somebody has looked at.
+  private func letGo() {
+    for table in tables { table.letGo() }
+    exchange.residency?.letGo()
   }
 
   /// The student's metrics on a split; collective.
+  ///
+  /// Where weights are shared out, embedding tables are whole on every rank meanwhile.
   public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
-    try settle()
+    letGo()
+    for table in tables { try table.hold() }
+    defer { letGo() }
     weights.outdate()
     return try Trace.span("evaluation") {
       if let student = student as? any LanguageModel {
-        return try Evaluator.evaluate(documents: data, on: communicator) {
-          student.crossEntropySum(data.batch($0), precision: configuration.precision, weights: weights)
+        return try Evaluator.evaluate(documents: data, on: communicator) { samples in
+          try throughBlocks {
+            student.crossEntropySum(
+              data.batch(samples), precision: configuration.precision, weights: weights, residency: exchange.residency)
+          }
+        } idle: {
+          try throughBlocks {}
         }
       }
       return try classify(data)
@@ -225,8 +304,21 @@ public final class Trainer {
   }
 
   private func classify(_ data: any ExampleSource) throws -> EvaluationResult {
-    try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) {
-      student.logits(data.batch($0), precision: configuration.precision, weights: weights)
+    try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { samples in
+      try throughBlocks {
+        student.logits(
+          data.batch(samples), precision: configuration.precision, weights: weights, residency: exchange.residency)
+      }
+    } idle: {
+      try throughBlocks {}
     }
+  }
+
+  /// A forward pass, or a rank's part in those of others: where weights are shared out all ranks have equally many.
+  private func throughBlocks<T>(_ pass: () -> T) throws -> T {
+    exchange.residency?.begin(trains: false)
+    let result = pass()
+    try exchange.residency?.end()
+    return result
   }
 }

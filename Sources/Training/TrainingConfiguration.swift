@@ -56,6 +56,8 @@ public struct TrainingConfiguration: Sendable, Equatable {
   public var loggingSteps: Int
   /// Size at which a gradient bucket is closed, bytes.
   public var bucketBytes: Int
+  /// What ranks share out of the student.
+  public var sharding: StudentSharding
   /// Whether of each layer the input alone is kept, and the rest computed again in the backward pass; the same bits.
   public var activationCheckpointing: Bool
 
@@ -66,7 +68,7 @@ public struct TrainingConfiguration: Sendable, Equatable {
     maximumGradientNorm: Double? = 1, schedule: Schedule, shuffle: Bool = true, groupByLength: Bool = true,
     dropout: Double? = nil, precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy,
     patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2, loggingSteps: Int = 1,
-    bucketBytes: Int = 25 << 20, activationCheckpointing: Bool = false
+    bucketBytes: Int = 25 << 20, sharding: StudentSharding = .optimizer, activationCheckpointing: Bool = false
   ) {
     self.seed = seed
     self.totalSteps = totalSteps
@@ -88,6 +90,7 @@ public struct TrainingConfiguration: Sendable, Equatable {
     self.saveTotalLimit = saveTotalLimit
     self.loggingSteps = loggingSteps
     self.bucketBytes = bucketBytes
+    self.sharding = sharding
     self.activationCheckpointing = activationCheckpointing
   }
 

@@ -21,7 +21,7 @@ import Testing
     var owners = [Int](repeating: 0, count: flat.count)
     for rank in 0..<ranks {
       for range in flat.ownedRanges(rank: rank) { for element in range { owners[element] += 1 } }
-      let segments = flat.segments(rank: rank)
+      let segments = flat.segments(of: flat.ownedRanges(rank: rank))
       #expect(segments.flatMap { Array($0.range) } == flat.ownedRanges(rank: rank).flatMap { Array($0) })
     }
     #expect(owners.allSatisfy { $0 == 1 })
@@ -37,7 +37,7 @@ import Testing
       parameter.gradient!.fill(1)
       #expect(flat.gradients.floats[range.lowerBound] == 1)
       for rank in 0..<2 {
-        for segment in flat.segments(rank: rank) where segment.range.overlaps(range) {
+        for segment in flat.segments(of: flat.ownedRanges(rank: rank)) where segment.range.overlaps(range) {
           #expect(segment.decays == parameter.decays)
         }
       }

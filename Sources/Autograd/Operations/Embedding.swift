@@ -18,6 +18,9 @@ extension Tape {
       precondition(
         ids.count == rows && table.value.columns == columns, "table \(table.shape) for [\(rows), \(columns)]")
     }
+    let sources = zip(tables, ids).map { table, ids in
+      table.valueRows.map { (values: $0, rows: table.places(of: ids)) } ?? (values: table.value, rows: ids)
+    }
     // A table narrower than a rounded layer reads feeds one that stays in float32.
     let rounds = precision == .bf16 && columns >= 16 && !wide
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, rounds ? .bfloat16 : .float32)
@@ -29,10 +32,10 @@ extension Tape {
         let rows = start..<min(start + block, part.upperBound)
         let target = sums.rows(0..<rows.count)
         if let base { target.update(from: base.value.rows(rows).converted(to: .float32)) }
-        for (index, table) in tables.enumerated() {
-          ids[index].withUnsafeBufferPointer { ids in
+        for index in sources.indices {
+          sources[index].rows.withUnsafeBufferPointer { ids in
             let gather = index == 0 && base == nil ? rtk_gather_rows : rtk_gather_rows_add
-            gather(target.floats, table.value.floats, ids.baseAddress! + start, rows.count, columns)
+            gather(target.floats, sources[index].values.floats, ids.baseAddress! + start, rows.count, columns)
           }
         }
         if rounds { rtk_f32_to_bf16(y.bf16Words + start * columns, target.floats, target.count) }
@@ -54,19 +57,8 @@ struct EmbeddingOperation: Operation {
     let dy = gradient.converted(to: .float32)
     for (table, ids) in zip(tables, ids) {
       guard let gradient = table.gradient else { continue }
-      rtk_scatter_add_rows(gradient.floats, dy.floats, rows(of: ids, in: table), dy.rows, dy.columns)
+      rtk_scatter_add_rows(gradient.floats, dy.floats, table.places(of: ids), dy.rows, dy.columns)
     }
     if let base { gradients.add(dy, to: base, owned: false) }
-  }
-
-  /// Where the gradient of each looked-up row lies.
-  private func rows(of ids: [Int32], in table: Parameter) -> [Int32] {
-    guard let places = table.gradientRows else { return ids }
-    return ids.map { id in
-      if id < 0 { return id }
-      let place = places[Int(id)]
-      precondition(place >= 0, "row \(id) of \(table.name) is read, but has no place in its gradient")
-      return place
-    }
   }
 }

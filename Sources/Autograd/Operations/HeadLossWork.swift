@@ -60,6 +60,7 @@ final class HeadLossWork {
     // A loss that counts for nothing is reported, and costs no gradient.
     let counts = terms.crossEntropyWeight != 0 || terms.distillationWeight != 0 && targets != nil
     wantsStates = tape.isRecording && counts && states.needsGradient
+    if tape.isRecording && counts && head.gradient != nil { tape.needGradient(of: head) }
     headGradient = tape.isRecording && counts ? head.gradient : nil
     stateGradient = wantsStates ? .zeros([states.value.rows, states.value.columns]) : nil
   }

@@ -1,0 +1,234 @@
+import Autograd
+import Collectives
+import Datasets
+import Foundation
+import Layers
+import Models
+import Objectives
+import Optimizers
+import Platform
+import Tensors
+import TestSupport
+import Testing
+
+@testable import Training
+
+/// A model whose words are its classes too: a weight that the first block reads and the last.
+private final class TiedModel: Model {
+  let words: Parameter
+  let inner = [Linear("layers.0", inputs: 16, outputs: 16), Linear("layers.1", inputs: 16, outputs: 16)]
+  let norm = LayerNorm("norm", size: 16, epsilon: 1e-5)
+
+  init() {
+    words = Parameter("words", randomTensor([40, 16], seed: 5, scale: 0.3), decays: true)
+    for (index, layer) in inner.enumerated() {
+      layer.weight.value.update(from: randomTensor([16, 16], seed: UInt64(index), scale: 0.3))
+    }
+  }
+
+  var parameters: [Parameter] { [words] + inner.flatMap(\.parameters) + norm.parameters }
+  var blocks: [[Parameter]] { [[words]] + inner.map(\.parameters) + [norm.parameters + [words]] }
+  var weightTable: [WeightBinding] { [] }
+  var classCount: Int { 40 }
+  func initialize(_ parameter: Parameter, seed: UInt64) {}
+  func forwardFLOPs(lengths: [Int]) -> Double { 1 }
+
+  func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
+    var x = context.block(0) { context.tape.embedding(tables: [words], ids: [batch.tokens]) }
+    for (index, layer) in inner.enumerated() {
+      x = context.block(index + 1, x) { x, context in layer(x, activation: .tanh, context) }
+    }
+    let first = Array(batch.offsets.dropLast())
+    let states = context.block(3, x) { x, context in self.norm(context.tape.selectRows(x, first), context) }
+    // As a loss that makes the logits itself: behind the block, on the same weights.
+    return ModelOutput(logits: context.tape.linear(states, weight: words, bias: nil))
+  }
+}
+
+extension RankTests {
+  /// What ranks share out of a student must not be seen from outside.
+  @Suite(.timeLimit(.minutes(3))) struct ShardingTests {
+    static let steps = 5
+
+    struct Case: CustomTestStringConvertible {
+      var sharding = StudentSharding.optimizer
+      var accumulation = 1
+      var passTokens = 2048
+      var batch = 5
+      var precision = Precision.fp32
+      var again = false
+      var limit: Double? = 0.5
+      var testDescription: String {
+        "\(sharding) \(accumulation)×\(passTokens) of \(batch), \(precision)\(again ? ", again" : "")"
+      }
+    }
+
+    func trainer(_ values: Case, model: (any Model)? = nil, on communicator: any Communicator) throws -> Trainer {
+      let hidden = values.precision == .bf16 ? 16 : 8
+      return Trainer(
+        TrainingConfiguration(
+          seed: 7, totalSteps: Self.steps, batchSize: .examples(values.batch), accumulation: values.accumulation,
+          passTokens: values.passTokens,
+          objective: DistillationObjective(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1),
+          optimizer: AdamWConfiguration(weightDecay: 0.1), maximumGradientNorm: values.limit,
+          schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: Self.steps), precision: values.precision,
+          bucketBytes: 2048, sharding: values.sharding, activationCheckpointing: values.again),
+        student: try model ?? TinyTask.model(hidden: hidden, layers: 3), teacher: nil, train: try TinyTask.data(13),
+        on: communicator)
+    }
+
+    func batch(_ step: Int, _ size: Int) -> [Int] { (0..<size).map { (step * 5 + $0 * 3) % 13 } }
+
+    func records(_ trainer: Trainer, _ steps: ClosedRange<Int> = 1...ShardingTests.steps) throws -> [StepRecord] {
+      guard case .examples(let size) = trainer.configuration.batchSize else { return [] }
+      return try steps.map { try trainer.step($0, batch: batch($0, size), epoch: 0) }
+    }
+
+    func bits(_ trainer: Trainer) throws -> [[UInt32]] {
+      try trainer.settle()
+      return trainer.student.parameters.map { $0.value.array.map(\.bitPattern) }
+    }
+
+    /// Where every rank has one pass, sums are in the same order whoever keeps them.
+    @Test(arguments: StudentSharding.allCases, [Precision.fp32, .bf16])
+    func `one pass comes to the same bits, however much is shared out`(sharding: StudentSharding, precision: Precision)
+      throws
+    {
+      for (batch, again) in [(5, false), (5, true), (1, false)] {
+        let values = Case(sharding: sharding, batch: batch, precision: precision, again: again)
+        var plain = values
+        plain.sharding = .optimizer
+        plain.again = false
+        let (shared, reference) = (try trainer(values, on: world), try trainer(plain, on: world))
+        let (mine, theirs) = (try records(shared), try records(reference))
+        for (a, b) in zip(mine, theirs) {
+          #expect(a.loss == b.loss && abs(a.gradientNorm - b.gradientNorm) <= 1e-12 * b.gradientNorm, "step \(a.step)")
+        }
+        #expect(try bits(shared) == bits(reference))
+      }
+    }
+
+    @Test(arguments: StudentSharding.allCases, [(1, 7), (2, 2048), (4, 2048), (2, 1)])
+    func `losses and norms of several passes are those of one rank`(sharding: StudentSharding, split: (Int, Int))
+      throws
+    {
+      let alone = try records(trainer(Case(sharding: .none), on: SoloCommunicator()))
+      let values = Case(sharding: sharding, accumulation: split.0, passTokens: split.1)
+      for (a, b) in zip(try records(trainer(values, on: world)), alone) {
+        #expect(abs(a.loss - b.loss) <= 1e-4 * abs(b.loss), "step \(a.step)")
+        #expect(abs(a.gradientNorm - b.gradientNorm) <= 1e-4 * b.gradientNorm, "step \(a.step)")
+      }
+    }
+
+    @Test(arguments: StudentSharding.allCases, [false, true])
+    func `a weight of two blocks gets the gradient of both`(sharding: StudentSharding, again: Bool) throws {
+      let shared = try trainer(Case(sharding: sharding, again: again), model: TiedModel(), on: world)
+      let reference = try trainer(Case(sharding: .optimizer), model: TiedModel(), on: world)
+      #expect(try records(shared).map(\.loss) == records(reference).map(\.loss))
+      #expect(try bits(shared) == bits(reference))
+    }
+
+    @Test(arguments: StudentSharding.allCases, [1, 3, 13])
+    func `an evaluation sees the weights of all, whatever ranks have to do`(sharding: StudentSharding, count: Int)
+      throws
+    {
+      let data = try TinyTask.data(count, seed: 3)
+      let shared = try trainer(Case(sharding: sharding), on: world)
+      let reference = try trainer(Case(sharding: .optimizer), on: world)
+      for step in 1...4 {
+        _ = try (records(shared, step...step), records(reference, step...step))
+        if step % 2 == 0 { #expect(try shared.evaluate(data) == reference.evaluate(data), "step \(step)") }
+      }
+    }
+
+    @Test(arguments: StudentSharding.allCases)
+    func `a gradient that is not finite is refused by all ranks, and nothing changes`(sharding: StudentSharding) throws {
+      let trainer = try trainer(Case(sharding: sharding), on: world)
+      _ = try records(trainer, 1...2)
+      let before = try bits(trainer)
+      // One element, of whoever keeps it.
+      if world.isFirst || sharding != .parameters { trainer.flat.values.floats[0] = .nan }
+      let error = #expect(throws: RetortError.self) { try records(trainer, 3...3) }
+      #expect(error?.kind == .numerical && error?.isCollective == true)
+      if world.isFirst || sharding != .parameters { trainer.flat.values.floats[0] = 0 }
+      let after = try bits(trainer)
+      #expect(zip(before, after).allSatisfy { zip($0, $1).filter { $0 != $1 }.count <= 1 })
+    }
+
+    @Test func `a checkpoint of any sharding and number of ranks serves any other`() throws {
+      let root = try world.broadcast(text: Shared.temporaryDirectory("sharding"))
+      defer {
+        try? world.barrier()
+        if world.isFirst { try? FileManager.default.removeItem(atPath: root) }
+      }
+      let whole = try trainer(Case(), on: world)
+      _ = try records(whole)
+      let expected = try bits(whole)
+      var state = TrainingState()
+      state.step = 2
+      for from in StudentSharding.allCases {
+        let first = try trainer(Case(sharding: from), on: world)
+        _ = try records(first, 1...2)
+        let directory = "\(root)/\(from)"
+        let store = CheckpointStore(directory, planDigest: "plan", keep: 1, on: world)
+        try store.save(state, of: first)
+        try store.saveBest(first)
+        // Saving has taken nothing from whoever goes on.
+        _ = try records(first, 3...Self.steps)
+        #expect(try bits(first) == expected, "\(from) goes on")
+        for to in StudentSharding.allCases {
+          let second = try trainer(Case(sharding: to), on: world)
+          #expect(try CheckpointStore(directory, planDigest: "plan", keep: 1, on: world).restore(into: second) == state)
+          _ = try records(second, 3...Self.steps)
+          #expect(try bits(second) == expected, "from \(from) to \(to)")
+        }
+        let alone = SoloCommunicator()
+        let single = try trainer(Case(sharding: from), on: alone)
+        try world.barrier()
+        #expect(try CheckpointStore(directory, planDigest: "plan", keep: 1, on: alone).restore(into: single) == state)
+        for (a, b) in zip(try records(single, 3...Self.steps), try records(trainer(Case(), on: alone)).dropFirst(2)) {
+          #expect(abs(a.loss - b.loss) <= 1e-4 * b.loss, "\(from) on one rank, step \(a.step)")
+        }
+      }
+      // The same file, to the byte, whoever had the weights.
+      let files = try StudentSharding.allCases.map { try readFile("\(root)/\($0)/checkpoints/step-2/model.safetensors") }
+      #expect(files.allSatisfy { $0 == files[0] })
+    }
+
+    @Test(arguments: StudentSharding.allCases) func `what a rank keeps is what the formulas say`(
+      sharding: StudentSharding
+    ) throws {
+      let model = try TinyTask.model(hidden: 64, layers: 3)
+      let tables = model.lookups.reduce(0) { $0 + $1.parameter.count }
+      let largest = model.blocks.map { $0.reduce(0) { $0 + $1.count } }.max()!
+      let dense = model.parameterCount - tables
+      let trainer = try trainer(Case(sharding: sharding), model: model, on: world)
+      _ = try records(trainer, 1...2)
+      let expected = StudentMemory(dense: dense, tables: tables, sharding: sharding, ranks: world.size)
+      let memory = trainer.memory
+      // Blocks are rounded up to 16 elements a rank and tables to a row.
+      for (kept, formula) in [
+        (memory.weights, expected.weights), (memory.gradients, expected.gradients), (memory.moments, expected.moments),
+      ] { #expect(kept >= formula && Double(kept) <= 1.05 * Double(formula), "\(kept) bytes for \(formula)") }
+      let n = world.size
+      let psi = Double(dense)
+      let zero: Double =
+        switch sharding {
+        case .none: 16 * psi
+        case .optimizer: 8 * psi + 8 * psi / Double(n)
+        case .gradients: 4 * psi + 12 * psi / Double(n)
+        case .parameters: 16 * psi / Double(n)
+        }
+      let dense16 = StudentMemory(dense: dense, tables: 0, sharding: sharding, ranks: n).total
+      #expect(abs(Double(dense16) - zero) <= 32)
+      // Two blocks of weights (none alone, where nothing is gathered), three buckets of gradients.
+      let limit =
+        switch sharding {
+        case .none, .optimizer: 0
+        case .gradients: 3 * 4 * (64 * 64 * 3 + 64 * 16)
+        case .parameters: (n > 1 ? 5 : 3) * 4 * (largest + 16 * n)
+        }
+      #expect(trainer.peakTransientBytes <= limit, "\(trainer.peakTransientBytes) bytes of \(limit)")
+    }
+  }
+}
