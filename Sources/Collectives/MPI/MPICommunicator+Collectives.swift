@@ -5,6 +5,7 @@ extension MPICommunicator {
   public func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws {
     checkRank(root, "broadcast")
     guard let base = buffer.baseAddress else { return }
+    if rank == root, size > 1 { Traffic.sent(bytes(of: buffer.count, T.self)) }
     for chunk in chunking.chunks(of: buffer.count, stride: MemoryLayout<T>.stride) {
       try check(
         MPI_Bcast(base + chunk.lowerBound, Int32(chunk.count), T.elementKind.datatype, Int32(root), handle),
@@ -16,6 +17,7 @@ extension MPICommunicator {
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction
   ) throws {
     guard let base = buffer.baseAddress else { return }
+    Traffic.sent(2 * bytes(of: buffer.count, T.self) * (size - 1) / size)
     for chunk in chunking.chunks(of: buffer.count, stride: MemoryLayout<T>.stride) {
       try check(
         MPI_Allreduce(
@@ -30,6 +32,7 @@ extension MPICommunicator {
   ) throws {
     checkReduceScatter(send: send.count, receive: receive.count)
     guard let source = send.baseAddress, let target = receive.baseAddress else { return }
+    Traffic.sent((size - 1) * bytes(of: receive.count, T.self))
     let chunks = chunking.blockChunks(of: receive.count, stride: MemoryLayout<T>.stride, ranks: size)
     // Two exchanges in flight: one comes in while the other is summed. Scratch is bounded by two chunks.
     var types = BlockTypes(T.self, blockCount: receive.count)
@@ -45,6 +48,7 @@ extension MPICommunicator {
   public func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
     let blockCount = blockCount(of: buffer.count, "allGather")
     guard let base = buffer.baseAddress else { return }
+    Traffic.sent((size - 1) * bytes(of: blockCount, T.self))
     var types = BlockTypes(T.self, blockCount: blockCount)
     for chunk in chunking.blockChunks(of: blockCount, stride: MemoryLayout<T>.stride, ranks: size) {
       let type = try types.type(width: chunk.count)
@@ -63,6 +67,7 @@ extension MPICommunicator {
       try gatherByBroadcasts(send, target, counts, starts)
       return
     }
+    Traffic.sent((size - 1) * bytes(of: send.count, T.self))
     for round in chunking.blockChunks(of: longest, stride: MemoryLayout<T>.stride, ranks: size) {
       let parts = counts.map { round.clamped(to: 0..<$0) }
       let widths = parts.map { Int32($0.count) }
@@ -118,6 +123,7 @@ extension MPICommunicator {
   ) throws {
     let blockCount = checkAllToAll(send: send.count, receive: receive.count)
     guard let source = send.baseAddress, let target = receive.baseAddress else { return }
+    Traffic.sent((size - 1) * bytes(of: blockCount, T.self))
     var types = BlockTypes(T.self, blockCount: blockCount)
     for chunk in chunking.blockChunks(of: blockCount, stride: MemoryLayout<T>.stride, ranks: size) {
       let type = try types.type(width: chunk.count)
@@ -125,6 +131,9 @@ extension MPICommunicator {
         MPI_Alltoall(source + chunk.lowerBound, 1, type, target + chunk.lowerBound, 1, type, handle), "MPI_Alltoall")
     }
   }
+
+  /// Bytes of so many elements.
+  func bytes<T>(of count: Int, _ type: T.Type) -> Int { count * MemoryLayout<T>.stride }
 
   /// Where each rank's part starts.
   private func offsets(of counts: [Int]) -> [Int] {

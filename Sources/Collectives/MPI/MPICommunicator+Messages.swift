@@ -15,6 +15,7 @@ extension MPICommunicator {
 
   func sendChunks<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int32) throws {
     guard let base = buffer.baseAddress else { return }
+    Traffic.sent(bytes(of: buffer.count, T.self))
     for chunk in chunking.chunks(of: buffer.count, stride: MemoryLayout<T>.stride) {
       try check(
         MPI_Send(
@@ -61,6 +62,7 @@ extension MPICommunicator {
     }
     guard let base = buffer.baseAddress, buffer.count > 0 else { return .completed() }
     let operation = MPIOperation(self, keeping: owner)
+    Traffic.sent(bytes(of: buffer.count, T.self))
     for chunk in chunking.chunks(of: buffer.count, stride: MemoryLayout<T>.stride) {
       try operation.start("MPI_Isend") {
         MPI_Isend(

@@ -9,7 +9,8 @@ extension MPICommunicator {
   ) throws -> PendingOperation {
     guard let base = buffer.baseAddress, buffer.count > 0 else { return .completed() }
     let operation = MPIOperation(self, keeping: owner)
-    operation.transfer = Trace.transfer("allreduce", bytes: buffer.count * MemoryLayout<T>.stride)
+    operation.transfer = Trace.transfer("allreduce", bytes: bytes(of: buffer.count, T.self))
+    Traffic.sent(2 * bytes(of: buffer.count, T.self) * (size - 1) / size)
     for chunk in chunking.chunks(of: buffer.count, stride: MemoryLayout<T>.stride) {
       try operation.start("MPI_Iallreduce") {
         MPI_Iallreduce(
@@ -29,7 +30,8 @@ extension MPICommunicator {
     }
     let chunks = chunking.blockChunks(of: receive.count, stride: MemoryLayout<T>.stride, ranks: size)
     var types = BlockTypes(T.self, blockCount: receive.count)
-    let transfer = Trace.transfer("reduce-scatter", bytes: send.count * MemoryLayout<T>.stride)
+    let transfer = Trace.transfer("reduce-scatter", bytes: bytes(of: send.count, T.self))
+    Traffic.sent((size - 1) * bytes(of: receive.count, T.self))
     let operation = try exchangeAndSum(source, target, Array(chunks), &types, keeping: owner)
     operation.transfer = transfer
     return operation
@@ -72,7 +74,8 @@ extension MPICommunicator {
     let blockCount = blockCount(of: buffer.count, "allGather")
     guard let base = buffer.baseAddress, blockCount > 0 else { return .completed() }
     let operation = MPIOperation(self, keeping: owner)
-    operation.transfer = Trace.transfer("all-gather", bytes: buffer.count * MemoryLayout<T>.stride)
+    operation.transfer = Trace.transfer("all-gather", bytes: bytes(of: buffer.count, T.self))
+    Traffic.sent((size - 1) * bytes(of: blockCount, T.self))
     var types = BlockTypes(T.self, blockCount: blockCount)
     for chunk in chunking.blockChunks(of: blockCount, stride: MemoryLayout<T>.stride, ranks: size) {
       let type = try types.type(width: chunk.count)
