@@ -52,6 +52,17 @@ public struct StepWork: Sendable {
   }
 }
 
+extension StepWork {
+  /// Tokens of a pass of several ranks that hold a teacher together: those of a rank's own pass, fewer in a pipeline,
+  /// so that passes are on their way in all of its stages.
+  func teacherPass(_ layout: Layout, _ passes: Passes, trainers: Int) -> Int {
+    let asking = layout.placement == .dedicated ? trainers : layout.teacherRanks
+    let requested = passes.load.tokens * asking
+    let wanted = layout.split == .tensor ? requested : max(256, requested / (3 * layout.teacherRanks))
+    return max(load.length, min(2048, wanted))
+  }
+}
+
 /// The passes of the rank that has most.
 struct Passes {
   /// In an optimizer step.

@@ -17,7 +17,7 @@ public struct MemoryPlan: Sendable, Equatable {
     let trainers = layout.trainers(of: cluster.ranks)
     let passes = work.passes(trainers: trainers)
     var rank = MemoryPlan.state(work, layout, trainers)
-    MemoryPlan.addPass(work, layout, passes, to: &rank)
+    MemoryPlan.addPass(work, layout, passes, trainers, to: &rank)
     rank[.program] = RankMemory.program
     let onNode = Double(cluster.ranksPerNode)
     var nodeShared = 0.0
@@ -40,40 +40,35 @@ public struct MemoryPlan: Sendable, Equatable {
   /// Signals are written to disk whenever there are so many bytes of them.
   static let segment = Double(8 << 20)
 
-  /// Weights, gradients, optimizer and copies, with the formulas of `Formulas.stateBytes`; besides, tables by row keep
-  /// their whole weights on each rank, and what is divided is there as a whole for a bucket or two blocks at a time.
+  /// Weights, gradients, optimizer and copies, with the formulas of `Formulas.stateBytes`; besides, what is divided is
+  /// there as a whole for some buckets or two blocks at a time, and rows of tables for as long as a step uses them.
   private static func state(_ work: StepWork, _ layout: Layout, _ ranks: Int) -> RankMemory {
     let student = work.student
-    let flat = FlatLayout(student, ranks: ranks, bucketBytes: work.bucketBytes)
+    let flat = FlatLayout(student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
     let (dense, tables, n) = (Double(flat.count), Double(student.lookupCount), Double(ranks))
-    let blocks = student.denseBlocks.map(Double.init)
-    let pair = zip(blocks, blocks.dropFirst()).reduce(blocks.first ?? 0) { max($0, $1.0 + $1.1) }
     let touched = Double(min(student.lookupRows, work.load.tokens) * student.lookupColumns)
     let bucket = Double(flat.largest)
+    let present = Double(flat.visits(passes: 1, isTied: student.isTied).present)
     var rank = RankMemory()
-    switch layout.sharding {
-    case .none, .optimizer:
-      rank[.weights] = 4 * (dense + tables)
-      rank[.gradients] = 4 * (dense + touched)
-    case .gradients:
-      rank[.weights] = 4 * (dense + tables)
-      rank[.gradients] = 4 * (dense / n + 2 * bucket + touched)
-    case .parameters:
-      rank[.weights] = 4 * (dense / n + pair + tables)
-      rank[.gradients] = 4 * (dense / n + 2 * bucket + touched)
-    }
-    rank[.optimizer] = 8 * (layout.sharding == .none ? dense + tables : (dense + tables) / n)
+    let isDivided = layout.sharding == .parameters
+    rank[.weights] = 4 * (isDivided ? (dense + tables) / n + (ranks > 1 ? present : 0) + touched : dense + tables)
+    let isSummed = layout.sharding == .none || layout.sharding == .optimizer
+    // One bucket is filled while two are on their way.
+    rank[.gradients] = 4 * (isSummed ? dense : dense / n + min(dense, 3 * bucket)) + 4 * touched
+    rank[.optimizer] = 8 * (layout.sharding == .none ? dense + tables / n : (dense + tables) / n)
     if work.studentFormat == .bf16 {
       let rounded = Double(student.roundedCount)
-      rank[.copies] = 2 * (layout.sharding == .parameters ? min(rounded, pair) : rounded)
+      rank[.copies] = 2 * (isDivided ? min(rounded, present) : rounded)
     }
-    // What has come from the other ranks, until it is added up: a bucket that arrives while another is summed.
-    rank[.buffers] = ranks > 1 ? 4 * (min(dense, 2 * bucket) + touched) : 0
+    // What has come from the other ranks, until it is added up.
+    rank[.buffers] = ranks > 1 ? 4 * (min(dense, isSummed ? dense : 2 * bucket) + touched) : 0
     return rank
   }
 
   /// Activations and what is in use besides: the student's and the teacher's passes take turns.
-  private static func addPass(_ work: StepWork, _ layout: Layout, _ passes: Passes, to rank: inout RankMemory) {
+  private static func addPass(
+    _ work: StepWork, _ layout: Layout, _ passes: Passes, _ trainers: Int, to rank: inout RankMemory
+  ) {
     let (student, format) = (work.student, work.studentFormat)
     let tokens = Double(passes.load.tokens)
     let kept = tokens * Double(student.keptBytes(format))
@@ -83,10 +78,13 @@ public struct MemoryPlan: Sendable, Equatable {
     let learning = tokens * Double(student.backwardBytes(format)) + headBytes(work, passes)
     var teaching = 0.0
     if let model = work.teacher, layout.placement != .dedicated {
-      let group = layout.placement == .sharded ? Double(layout.teacherRanks) : 1
-      teaching = group * tokens * Double(model.inferenceBytes(work.teacherFormat))
+      // A group makes its passes of the examples of all its ranks.
+      let ofPass = layout.placement == .sharded ? Double(work.teacherPass(layout, passes, trainers: trainers)) : tokens
+      teaching = ofPass * Double(model.inferenceBytes(work.teacherFormat))
     }
-    rank[.working] = max(learning, teaching - rank[.activations])
+    // Tables whose rows are divided are whole during an evaluation.
+    let looking = layout.sharding == .parameters ? 4 * Double(student.lookupCount) : 0
+    rank[.working] = max(learning, max(teaching, looking) - rank[.activations])
   }
 
   /// Rows of logits that a language model's loss has in memory at a time.
@@ -100,12 +98,11 @@ public struct MemoryPlan: Sendable, Equatable {
     return rows * Double(work.student.classCount) * 12 + 4 * Double(passes.load.tokens * work.student.hiddenSize)
   }
 
-  /// A pass's signals; twice those of a step where the next batch's arrive while this one's are used.
+  /// A pass's signals, and those of the next two on their way where the teacher works ahead.
   private static func signals(_ work: StepWork, _ layout: Layout, _ model: any NetworkSizes, _ passes: Passes) -> Double
   {
-    let load = layout.placement == .dedicated ? passes.rank : passes.load
     let row = layout.payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
-    return Double(model.rows(load) * row) * (layout.placement == .dedicated ? 2 : 1)
+    return Double(model.rows(passes.load) * row) * (layout.placement == .dedicated ? 3 : 1)
   }
 
   /// A rank that only teaches has its part of the weights, one pass, and what it sends.
@@ -115,9 +112,12 @@ public struct MemoryPlan: Sendable, Equatable {
   ) -> RankMemory {
     var rank = RankMemory()
     rank[.teacher] = parts.onTeacher
-    rank[.working] = Double(passes.load.tokens * model.inferenceBytes(work.teacherFormat))
+    let pass = work.teacherPass(layout, passes, trainers: trainers)
+    rank[.working] = Double(pass * model.inferenceBytes(work.teacherFormat))
+    // Answers to a request of each student, two of them on their way while one is made, on the ranks with a head.
     let row = layout.payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
-    rank[.signals] = 2 * Double(model.rows(passes.load) * row)
+    let senders = layout.split == .tensor ? Double(layout.teacherRanks) : 1
+    rank[.signals] = 3 * Double(trainers * model.rows(passes.load) * row) / senders
     rank[.program] = RankMemory.program
     return rank
   }

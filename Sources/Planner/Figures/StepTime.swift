@@ -109,17 +109,18 @@ public struct StepTime: Sendable, Equatable {
       layout.placement == .dedicated
       ? 1 : Double(passes.rank.sequences * trainers) / Double(max(1, work.load.sequences))
     var products = teacherFLOPs * imbalance / busy / cluster.rate(work.teacherFormat)
-    let together = layout.placement == .sharded ? n : 1
-    // Ranks that only teach take the whole batch in passes of their own.
-    let ofBatch = (work.load.tokens + work.passTokens - 1) / work.passTokens
-    let microBatches = layout.placement == .dedicated ? Double(ofBatch) : Double(passes.count) * together
-    if layout.split == .pipeline, layout.placement == .sharded || layout.placement == .dedicated {
+    // Several ranks that hold a teacher together make passes of their own.
+    let isWhole = layout.placement == .resident || layout.placement == .streamed
+    let groups = layout.placement == .sharded ? Double(trainers) / n : 1
+    let ownPasses = (Double(work.load.tokens) / groups / Double(work.teacherPass(layout, passes, trainers: trainers)))
+      .rounded(.up)
+    let microBatches = isWhole ? Double(passes.count) : ownPasses
+    if layout.split == .pipeline, !isWhole {
       products /= 1 - Formulas.bubble(stages: layout.teacherRanks, microBatches: Int(microBatches))
     }
     let whole = Double(teacher.frozenBytes(work.teacherFormat))
-    let held = layout.placement == .sharded || layout.placement == .dedicated ? whole / n : whole
-    // Every pass reads every weight once; passes of all members of a group are one.
-    let reads = (layout.placement == .dedicated ? microBatches : Double(passes.count)) * held
+    // Every pass reads every weight once.
+    let reads = microBatches * (isWhole ? whole : whole / n)
     let sharers = Double(cluster.ranksPerNode)
     let fromMemory = reads * sharers / cluster.memoryBandwidth
     self[.teacher] = max(products, fromMemory)

@@ -36,14 +36,20 @@ public struct TrafficPlan: Sendable, Equatable {
     if let teacher = work.teacher { addTeacher(teacher, work, layout, trainers) }
   }
 
-  /// n = 4 bytes an element of the flat buffer. None and optimizer: (N − 1)/N·n of gradients and as much of weights;
-  /// gradients: the first for each pass; parameters: besides, the weights for each forward and each backward pass.
+  /// n = 4 bytes an element of the flat buffer. None: (N − 1)/N·n of gradients twice, there and back; optimizer: once,
+  /// and as much of weights; gradients: the first for each pass; parameters: besides, weights whenever a pass needs them.
   private mutating func addStudent(_ work: StepWork, _ layout: Layout, _ ranks: Int, _ passes: Passes) {
-    let flat = FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes)
+    let flat = FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
     let half = Formulas.halfBytes(4 * Double(flat.count), ranks: ranks)
     let count = Double(passes.count)
-    self[.gradients] = half * (layout.sharding == .none || layout.sharding == .optimizer ? 1 : count)
-    self[.weights] = half * (layout.sharding == .parameters ? 2 * count : 1)
+    switch layout.sharding {
+    case .none: self[.gradients] = 2 * half
+    case .optimizer: (self[.gradients], self[.weights]) = (half, half)
+    case .gradients: (self[.gradients], self[.weights]) = (count * half, half)
+    case .parameters:
+      let gathered = flat.visits(passes: passes.count, isTied: work.student.isTied).gathered
+      (self[.gradients], self[.weights]) = (count * half, Formulas.halfBytes(4 * Double(gathered), ranks: ranks))
+    }
     let touched = min(work.student.lookupRows, work.load.tokens)
     let places = (touched + ranks - 1) / ranks * ranks
     self[.rows] = Formulas.allReduceBytes(4 * Double(places * work.student.lookupColumns), ranks: ranks)
@@ -54,23 +60,29 @@ public struct TrafficPlan: Sendable, Equatable {
       classes: teacher.classCount, hidden: teacher.hiddenSize, work.teacherFormat)
     let n = layout.teacherRanks
     guard layout.placement == .sharded || layout.placement == .dedicated else { return }
-    let members = layout.placement == .sharded ? trainers : n
-    let groups = Double(members / max(n, 1))
-    let (tokens, rows) = (Double(work.load.tokens) / groups, Double(teacher.rows(work.load)) / groups)
+    let groups = layout.placement == .sharded ? trainers / max(n, 1) : 1
     if layout.split == .tensor {
       // Sums are taken in f32 by all members of a group.
-      let payload = Formulas.tensorParallelPayload(
-        layers: teacher.layerCount, tokens: 1, hidden: teacher.hiddenSize, elementBytes: 4)
-      self[.sums] = Formulas.allReduceBytes(tokens * Double(payload), ranks: n)
+      let payload = 4 * Double(teacher.summedElements(work.load)) / Double(groups)
+      self[.sums] = Formulas.allReduceBytes(payload, ranks: n)
     } else {
       let state = Formulas.boundaryPayload(
-        tokens: 1, hidden: teacher.hiddenSize,
-        elementBytes: teacher.isLanguageModel ? 4 : work.teacherFormat.bytes)
-      self[.boundaries] = tokens * Double(state * (n - 1)) / Double(n)
+        tokens: work.load.tokens, hidden: teacher.hiddenSize,
+        elementBytes: teacher.roundsStates ? work.teacherFormat.bytes : 4)
+      self[.boundaries] = Double(state) / Double(groups) * Double(n - 1) / Double(n)
     }
+    self[.signals] = signals(teacher, work, layout) / Double(groups)
+  }
+
+  /// A group's answers: what the rank with the head, or each of the slices, sends to others, shared out among all.
+  private func signals(_ teacher: any NetworkSizes, _ work: StepWork, _ layout: Layout) -> Double {
+    let n = Double(layout.teacherRanks)
+    let whole = Double(teacher.rows(work.load)) * Double(rowBytes)
+    // A slice has its own classes of a vocabulary, and of these the k best; states and few classes are in all slices.
+    let isAlike = layout.payload == .hidden || !teacher.isLanguageModel
+    let isTopK = !layout.payload.isExact && layout.split == .tensor && !isAlike
     // Of a group's rows a member that trains has 1/N itself; ranks that only teach send all.
-    let away = layout.placement == .sharded ? Double(n - 1) / Double(n) : 1
-    let isEverywhere = layout.placement == .sharded && layout.split == .tensor && layout.payload == .hidden
-    self[.signals] = isEverywhere ? 0 : rows * Double(rowBytes) * away / Double(n)
+    let away = layout.placement == .sharded ? (layout.split == .tensor && isAlike ? 0 : (n - 1) / n) : 1
+    return whole * (isTopK ? n : 1) * away / n
   }
 }

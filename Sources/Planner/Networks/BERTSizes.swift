@@ -28,6 +28,13 @@ public struct BERTSizes: NetworkSizes, Equatable {
   public var name: String { "\(projections == nil ? "bert" : "bert_hash") L\(layerCount) H\(hiddenSize)" }
   public var isLanguageModel: Bool { false }
   public var maximumPositions: Int? { positions }
+  public var isTied: Bool { false }
+  public var roundsStates: Bool { true }
+
+  /// In the last layer of first tokens alone.
+  public func summedElements(_ load: TokenLoad) -> Int {
+    2 * hiddenSize * (max(0, layerCount - 1) * load.tokens + min(1, layerCount) * load.sequences)
+  }
 
   /// (V + positions + types)·h + 2h for the embeddings, 4h² + 2·h·ff + 9h + ff a layer, h² + h for the pooler and
   /// C·h + C for the classifier; in `bert_hash` V·p + p·h + h stands for V·h.

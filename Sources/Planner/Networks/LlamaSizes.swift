@@ -37,6 +37,9 @@ public struct LlamaSizes: NetworkSizes, Equatable {
   public var name: String { "llama L\(layerCount) H\(hiddenSize)" }
   public var classCount: Int { vocabularySize }
   public var isLanguageModel: Bool { true }
+  /// The stream of a Llama is f32 in both precisions.
+  public var roundsStates: Bool { false }
+  public func summedElements(_ load: TokenLoad) -> Int { 2 * layerCount * load.tokens * hiddenSize }
 
   private var queries: Int { headCount * headSize }
   /// Columns of queries, keys and values together: (H + 2·H_kv)·d.

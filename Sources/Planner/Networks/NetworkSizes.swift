@@ -18,6 +18,12 @@ public protocol NetworkSizes: Sendable {
   var maximumPositions: Int? { get }
   /// Operations of the products of a forward pass, as `Model.forwardFLOPs` of the family counts them.
   func forwardFLOPs(_ load: TokenLoad) -> Double
+  /// Elements that the slices of a tensor-parallel teacher add up in a forward pass: two sums of states a layer.
+  func summedElements(_ load: TokenLoad) -> Int
+  /// Whether the head reads the embedding table.
+  var isTied: Bool { get }
+  /// Whether a state travels in the format of the pass; otherwise it is f32 always.
+  var roundsStates: Bool { get }
   /// Operations of what turns states into logits, a part of `forwardFLOPs`.
   func headFLOPs(rows: Int) -> Double
   /// Bytes a token that a layer keeps for its backward pass.

@@ -16,6 +16,10 @@ public struct PerceptronSizes: NetworkSizes, Equatable {
   public var classCount: Int { sizes[sizes.count - 1] }
   public var isLanguageModel: Bool { false }
   public var maximumPositions: Int? { nil }
+  public var isTied: Bool { false }
+  public var roundsStates: Bool { false }
+  /// It has no slices.
+  public func summedElements(_ load: TokenLoad) -> Int { 0 }
 
   /// Σ (inputs + 1)·outputs.
   public var tensors: [WeightTensor] {
