@@ -21,11 +21,15 @@ extension DistillationObjective {
       return self(logits, signals: signals, labels: batch.labels, denominator: denominator, on: context.tape)
     }
     let rows = batch.predictedRows
-    let states = context.tape.selectRows(student.states(batch, context), rows)
-    let logits = context.tape.linear(states, weight: student.head, bias: nil, wide: true)
-    return self(
-      logits, signals: signals, labels: rows.map { batch.targets[Int($0)] }, denominator: denominator,
-      on: context.tape)
+    var value: Value?
+    _ = context.block(student.blocks.count - 1, student.states(batch, context)) { states, context in
+      let made = self(
+        states: states, rows: rows, head: student.head, signals: signals,
+        labels: rows.map { batch.targets[Int($0)] }, denominator: denominator, on: context.tape)
+      value = made
+      return made.loss
+    }
+    return value!
   }
 }
 
@@ -40,11 +44,16 @@ extension LanguageModel {
     residency: (any BlockResidency)? = nil
   ) -> Double {
     let context = ForwardContext.inference(precision: precision, weights: weights, residency: residency)
-    let states = self.states(batch, context)
-    return chunks(of: batch.predictedRows).reduce(0) { sum, rows in
-      let logits = context.tape.linear(context.tape.selectRows(states, rows), weight: head, bias: nil, wide: true)
-      return sum + Evaluator.crossEntropySum(logits.value, rows.map { batch.targets[Int($0)] })
+    let rows = batch.predictedRows
+    var sum = 0.0
+    _ = context.block(blocks.count - 1, states(batch, context)) { states, context in
+      let loss = context.tape.headLoss(
+        states, rows: rows, head: self.head, labels: rows.map { batch.targets[Int($0)] },
+        terms: HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1), denominator: 1)
+      sum = loss.crossEntropySum
+      return loss.loss
     }
+    return sum
   }
 }
 
