@@ -22,7 +22,7 @@ extension Tape {
     let rstd = Tensor(uninitialized: [rows])
     let sum = residual == nil ? x.value : Tensor(uninitialized: x.shape)
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, format)
-    let (input, added, scale) = (x.value, residual?.value, gamma.value)
+    let (input, added, scale) = (x.value, residual?.value, lasting(gamma))
     ThreadTeam.split(rows, cost: 2 * columns) { part in
       let (r, at, count) = (part.lowerBound, part.lowerBound * columns, part.count)
       let (from, plus, to) = (input.floats + at, added.map { $0.floats + at }, added.map { _ in sum.floats + at })

@@ -1,6 +1,7 @@
 import Datasets
 import Foundation
 import Platform
+import Training
 
 extension ChainConfiguration {
   /// Reads and validates a chain file.
@@ -201,6 +202,9 @@ extension ParallelConfiguration {
     if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.positive) }
     if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher) {
       try parallel.decodeTeacher(teacher)
+    }
+    if let student = try members.present("student")?.members(known: Keys.parallelStudent) {
+      if let sharding = student.present("sharding") { parallel.studentSharding = try sharding.word(StudentSharding.self) }
     }
     return parallel
   }

@@ -47,6 +47,7 @@ extension ParallelConfiguration {
         "placement": .string(teacherPlacement.rawValue), "cache": .bool(cachesTeacher),
         "cache_limit": .int(teacherCacheLimit),
       ],
+      "student": ["sharding": .string(studentSharding.rawValue)],
     ])
   }
 }

@@ -1,5 +1,6 @@
 import Datasets
 import Platform
+import Training
 
 /// A whole chain file, validated: every value in its type, defaults filled in, environment references expanded.
 public struct ChainConfiguration: Sendable, Equatable {
@@ -89,6 +90,8 @@ public struct ParallelConfiguration: Sendable, Equatable {
   public var cachesTeacher = true
   /// Bytes that all kept signals together may have on disk. Default: 10 GB.
   public var teacherCacheLimit = 10_000_000_000
+  /// What ranks share out of a student. Default: the optimizer's moments.
+  public var studentSharding: StudentSharding = .optimizer
 }
 
 /// One step: a student, its teacher and how it is trained.

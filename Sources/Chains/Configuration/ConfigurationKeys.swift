@@ -5,8 +5,9 @@ enum Keys {
   static let metadata = ["name", "dataset", "task", "max_length", "seed"]
   static let dataset = ["train", "validation"]
   static let task = ["name", "kind", "text", "text_pair", "label", "labels", "features", "prompt", "documents"]
-  static let parallel = ["threads_per_rank", "bucket_megabytes", "teacher"]
+  static let parallel = ["threads_per_rank", "bucket_megabytes", "teacher", "student"]
   static let parallelTeacher = ["placement", "cache", "cache_limit"]
+  static let parallelStudent = ["sharding"]
   static let step = [
     "step_id", "teacher", "student_base", "student_init", "output_dir", "allow_untrained_teacher", "hyperparams",
   ]
@@ -26,7 +27,7 @@ enum Keys {
     let levels = [
       ("distillation_chain", chain), ("metadata", metadata), ("metadata.task", task), ("steps", step),
       ("hyperparams", hyperparameters), ("hyperparams.optimizer", optimizer), ("parallel", parallel),
-      ("parallel.teacher", parallelTeacher),
+      ("parallel.teacher", parallelTeacher), ("parallel.student", parallelStudent),
     ]
     return levels.first { $0.1.contains(key) }?.0
   }

@@ -61,6 +61,6 @@ extension TrainingConfiguration {
       patience: values.earlyStoppingPatience, saveSteps: values.saveSteps,
       saveTotalLimit: values.saveTotalLimit ?? .max, loggingSteps: values.loggingSteps,
       bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)),
-      activationCheckpointing: values.activationCheckpointing)
+      sharding: parallel.studentSharding, activationCheckpointing: values.activationCheckpointing)
   }
 }
