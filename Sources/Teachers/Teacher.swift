@@ -143,7 +143,8 @@ public final class ResidentTeacher: Teacher {
   private func signals(of model: any LanguageModel, for batch: Batch) -> TeacherSignals {
     let context = ForwardContext.inference(precision: precision, weights: weights)
     let states = model.states(batch, context)
-    return .hidden(context.tape.selectRows(states, batch.predictedRows).value, head: model.head.value)
+    return .hidden(
+      context.tape.selectRows(states, batch.predictedRows).value, head: context.tape.operand(of: model.head))
   }
 
   public func takeRemark() -> String? {

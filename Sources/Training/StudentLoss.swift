@@ -1,5 +1,4 @@
 import Autograd
-import CKernels
 import Datasets
 import Layers
 import Models
@@ -47,11 +46,9 @@ extension LanguageModel {
     let rows = batch.predictedRows
     var sum = 0.0
     _ = context.block(blocks.count - 1, states(batch, context)) { states, context in
-      let loss = context.tape.headLoss(
-        states, rows: rows, head: self.head, labels: rows.map { batch.targets[Int($0)] },
-        terms: HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1), denominator: 1)
-      sum = loss.crossEntropySum
-      return loss.loss
+      sum = context.tape.crossEntropySum(
+        states, rows: rows, head: self.head, labels: rows.map { batch.targets[Int($0)] })
+      return states
     }
     return sum
   }
@@ -63,15 +60,16 @@ extension SoftTargets {
     guard case .hidden(let states, let head) = self else {
       return Evaluator.crossEntropySum(materialized, labels)
     }
-    return chunks(of: labels.indices.map(Int32.init)).reduce(0) { sum, rows in
-      let range = Int(rows[0])..<Int(rows[0]) + rows.count
-      let part = SoftTargets.hidden(states.rows(range), head: head)
-      return sum + Evaluator.crossEntropySum(part.materialized, Array(labels[range]))
-    }
+    let tape = Tape(recording: false, precision: head.dtype == .bfloat16 ? .bf16 : .fp32)
+    let weight = Parameter("teacher's head", head, decays: false)
+    return tape.crossEntropySum(Variable(constant: states), rows: nil, head: weight, labels: labels)
   }
 }
 
-/// Neighbouring rows, so few at a time that the logits of all classes do not fill the memory.
-private func chunks(of rows: [Int32]) -> [[Int32]] {
-  stride(from: 0, to: rows.count, by: 256).map { Array(rows[$0..<min($0 + 256, rows.count)]) }
+extension Tape {
+  /// Σ −log softmax(states·headᵀ)[label] over some rows of the states, nil for all.
+  fileprivate func crossEntropySum(_ states: Variable, rows: [Int32]?, head: Parameter, labels: [Int32]) -> Double {
+    let terms = HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1)
+    return headLoss(states, rows: rows, head: head, labels: labels, terms: terms, denominator: 1).crossEntropySum
+  }
 }

@@ -2,6 +2,11 @@ import CKernels
 import Tensors
 
 extension Tape {
+  /// A weight as products of this pass read it: rounded to bf16, where they do.
+  public func operand(of weight: Parameter) -> Tensor {
+    weight.isRoundedFactor(in: precision) ? weights.copy(of: weight) : weight.value
+  }
+
   /// y = x·Wᵀ + b.
   ///
   /// - Parameters:
