@@ -14,6 +14,8 @@ public struct TrainingResult: Sendable, Equatable {
   public let seconds: Double
   /// Examples per second of the optimizer steps of this process, all ranks together.
   public let examplesPerSecond: Double
+  /// Tokens per second of the same; of rows of numbers their rows.
+  public let tokensPerSecond: Double
   /// Useful arithmetic of the optimizer steps of this process, all ranks together, 10⁹ operations a second.
   public let gigaflops: Double
   /// The step that training continued from; 0 for a whole run.
@@ -72,7 +74,7 @@ public final class TrainingRun {
     let clock = ContinuousClock()
     let (start, first) = (clock.now, state.step)
     var (stepSeconds, flops) = (0.0, 0.0)
-    var examples = 0
+    var (examples, tokens) = (0, 0)
     let perEpoch = sampler.stepsPerEpoch
     var batches: [[Int]] = []
     while state.step < configuration.totalSteps, !state.isStopped {
@@ -84,6 +86,7 @@ public final class TrainingRun {
       state.step += 1
       stepSeconds += record.seconds
       examples += record.examples
+      tokens += record.tokens
       flops += record.flops
       try report(record)
       let evaluates = isEvaluationDue(place: place, perEpoch: perEpoch)
@@ -104,6 +107,7 @@ public final class TrainingRun {
     return TrainingResult(
       best: best, steps: state.step, seconds: (clock.now - start).seconds,
       examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0,
+      tokensPerSecond: stepSeconds > 0 ? Double(tokens) / stepSeconds : 0,
       gigaflops: stepSeconds > 0 ? flops / stepSeconds * 1e-9 : 0, continuedFrom: first)
   }
 

@@ -18,6 +18,8 @@ public struct StepReport: Sendable, Equatable {
   public var count: Int
   public var seconds: Double
   public var examplesPerSecond: Double
+  /// nil for a step of a program that did not measure it.
+  public var tokensPerSecond: Double?
   /// Useful arithmetic of the optimizer steps, all ranks together, 10⁹ operations a second; nil for a step of a
   /// program that did not measure it.
   public var gigaflops: Double?
@@ -32,13 +34,20 @@ public struct StepReport: Sendable, Equatable {
       "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
       "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric), "value": .double(value),
       "correct": correct.map(JSON.int) ?? .null, "count": .int(count), "seconds": .double(seconds),
-      "examples_per_s": .double(examplesPerSecond), "gflops": gigaflops.map(JSON.double) ?? .null,
+      "examples_per_s": .double(examplesPerSecond), "tokens_per_s": tokensPerSecond.map(JSON.double) ?? .null,
+      "gflops": gigaflops.map(JSON.double) ?? .null,
       "mfu": utilisation.map(JSON.double) ?? .null, "committed_before": .bool(wasCommitted),
     ]
   }
 
   /// "812 of 872", or "51,200 tokens".
   public var countText: String { correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) tokens" }
+
+  /// "213 examples/s", or of documents "5,120 tokens/s".
+  public var rateText: String {
+    guard correct == nil, let tokensPerSecond else { return "\(fixed(examplesPerSecond, 0)) examples/s" }
+    return "\(grouped(Int(tokensPerSecond))) tokens/s"
+  }
 
   /// The report of a step that an earlier run committed.
   static func committed(_ results: JSON, id: String) -> StepReport? {
@@ -50,6 +59,7 @@ public struct StepReport: Sendable, Equatable {
     return StepReport(
       id: id, model: model, parameters: parameters, ratio: ratio, teacher: results["teacher"]?.string, metric: metric,
       value: value, correct: results["correct"]?.int, count: count, seconds: seconds, examplesPerSecond: rate,
+      tokensPerSecond: results["tokens_per_s"]?.double,
       gigaflops: results["gflops"]?.double, utilisation: results["mfu"]?.double, wasCommitted: true)
   }
 }

@@ -130,7 +130,7 @@ public final class ChainRunner {
       teacher: step.teacher?.reference, metric: values.metric.rawValue, value: result.best.value,
       correct: result.best.result.isOfDocuments ? nil : result.best.result.correct, count: result.best.result.count,
       seconds: seconds,
-      examplesPerSecond: result.examplesPerSecond, gigaflops: result.gigaflops,
+      examplesPerSecond: result.examplesPerSecond, tokensPerSecond: result.tokensPerSecond, gigaflops: result.gigaflops,
       utilisation: result.gigaflops / limit.reduce(0, +), wasCommitted: false)
     let cache = try SignalReport(of: teacher, on: communicator)
     if let cache { observer.note(cache.text) }

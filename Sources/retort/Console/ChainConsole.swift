@@ -19,7 +19,9 @@ final class ChainConsole: ChainObserver {
   private var stepID = ""
   private var stepStart: ContinuousClock.Instant
   private var lastShown: ContinuousClock.Instant
-  private var examples = 0
+  /// Examples since the step began, or tokens of documents.
+  private var done = 0
+  private var isOfDocuments = false
   private var stepsSeen = 0
   private var hasOpenLine = false
   /// A line of progress in a file at most this often.
@@ -40,7 +42,7 @@ final class ChainConsole: ChainObserver {
   func began(_ step: ResolvedStep, of count: Int, values: TrainingConfiguration, ratio: Double?) {
     stepID = step.id
     stepStart = clock.now
-    (examples, stepsSeen) = (0, 0)
+    (done, stepsSeen) = (0, 0)
     let teacher = step.teacher.map { "teacher \($0.reference)" } ?? "no teacher (fine-tuning)"
     let times = ratio.map { ", \(fixed($0, 1)) times the student" } ?? ""
     var text = "step \(step.index + 1) of \(count): \(step.id)\n"
@@ -65,13 +67,15 @@ final class ChainConsole: ChainObserver {
     say(
       "  committed to \(step.outputDirectory): \(report.metric) \(fixed(report.value, 4)) "
         + "(\(report.countText)) in \(fixed(report.seconds, 1)) s, "
-        + "\(fixed(report.examplesPerSecond, 0)) examples/s\(arithmetic)",
+        + "\(report.rateText)\(arithmetic)",
       ["event": "finished", "report": report.json])
   }
 
   func trained(_ record: StepRecord) {
     guard speaks else { return }
-    examples += record.examples
+    // Rows of documents all have about as many tokens.
+    isOfDocuments = record.lossRows > record.examples
+    done += isOfDocuments ? record.tokens : record.examples
     stepsSeen += 1
     if format == .json {
       var line = record.json.object ?? [:]
@@ -84,10 +88,10 @@ final class ChainConsole: ChainObserver {
     guard isDue else { return }
     lastShown = now
     let seconds = max(1e-9, (now - stepStart).seconds)
-    let rate = Double(examples) / seconds
+    let rate = Double(done) / seconds
     let left = Double(record.totalSteps - record.step) * seconds / Double(stepsSeen)
     let figures = "step \(record.step)/\(record.totalSteps)  loss \(fixed(record.loss, 4))  "
-      + "\(fixed(rate, 0)) examples/s  ETA \(duration(left))"
+      + "\(fixed(rate, 0)) \(isOfDocuments ? "tokens" : "examples")/s  ETA \(duration(left))"
     if isInteractive {
       Terminal.write("\r\u{1B}[2K  \(bar(record))  \(figures)")
       hasOpenLine = true
