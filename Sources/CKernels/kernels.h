@@ -24,6 +24,7 @@
 #include "rms_norm.h"
 #include "rotary.h"
 #include "gated.h"
+#include "decoding.h"
 #include "losses.h"
 #include "head_loss.h"
 #include "optimizer.h"

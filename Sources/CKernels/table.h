@@ -134,6 +134,18 @@
   K(void, bf16_gated_backward, \
     (rtk_activation kind, uint16_t *dx, const uint16_t *dy, const uint16_t *x, size_t R, size_t C), \
     (kind, dx, dy, x, R, C)) \
+  K(void, matvec, (float *y, const float *x, const float *w, size_t K, size_t from, size_t to), \
+    (y, x, w, K, from, to)) \
+  K(void, attention_step, \
+    (float *out, const float *q, const float *keys, const float *values, size_t S, size_t H, size_t H_kv, size_t D, \
+     float factor, size_t from, size_t to), \
+    (out, q, keys, values, S, H, H_kv, D, factor, from, to)) \
+  K(void, bf16_matvec, (float *y, const float *x, const uint16_t *w, size_t K, size_t from, size_t to), \
+    (y, x, w, K, from, to)) \
+  K(void, bf16_attention_step, \
+    (uint16_t *out, const uint16_t *q, const uint16_t *keys, const uint16_t *values, size_t S, size_t H, size_t H_kv, size_t D, \
+     float factor, size_t from, size_t to), \
+    (out, q, keys, values, S, H, H_kv, D, factor, from, to)) \
   K(void, cross_entropy, \
     (double *value, float *gradient, const float *logits, const int32_t *labels, size_t R, size_t C), \
     (value, gradient, logits, labels, R, C)) \

@@ -54,13 +54,24 @@ public struct RotaryAttention {
   /// The projection's weights, then the output's.
   public var parameters: [Parameter] { projection.parameters + output.parameters }
 
+  /// Room for the keys and values of a sequence; it grows.
+  public func memory(capacity: Int) -> KeyValueMemory {
+    KeyValueMemory(width: keyValueHeads * headSize, capacity: capacity)
+  }
+
   /// The output projection of attention in float32, [T, hidden], summed over slices, and the captured probabilities.
-  public func callAsFunction(_ x: Variable, at places: TokenPlaces, _ context: ForwardContext)
-    -> (output: Variable, probabilities: Variable?)
-  {
+  ///
+  /// - Parameter memory: of the tokens before those of x, where these go on with one sequence.
+  public func callAsFunction(
+    _ x: Variable, at places: TokenPlaces, after memory: KeyValueMemory? = nil, _ context: ForwardContext
+  ) -> (output: Variable, probabilities: Variable?) {
     let turned = context.tape.rotary(
       projection(x, context), heads: heads + keyValueHeads, positions: places.positions, rotary)
     let options = AttentionOptions(heads: heads, keyValueHeads: keyValueHeads, headSize: headSize, isCausal: true)
+    if let memory {
+      let attended = context.tape.attention(turned, after: memory, options)
+      return (context.summed(output.wide(attended, context)), nil)
+    }
     let attended = context.tape.attention(
       turned, offsets: places.offsets, options, capture: context.capture.contains(.attentions))
     return (context.summed(output.wide(attended.output, context)), attended.probabilities)

@@ -36,10 +36,11 @@ public final class FrozenModel {
   ///   - seed: for tensors that the origin lacks.
   ///   - precision: of the passes that the block is made for.
   ///   - part: of the model that is wanted; of the checkpoint only that is read.
+  ///   - packs: whether matrices are packed for products of many rows; products of one row read them as they are.
   /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
   public init(
     _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision,
-    part: ModelPart = .whole
+    part: ModelPart = .whole, packs: Bool = true
   ) throws {
     self.part = part
     model = try ModelLoader.build(configuration, part: part)
@@ -49,7 +50,7 @@ public final class FrozenModel {
       let isRounded = parameter.isRounded(in: precision)
       let place = Place(
         parameter: parameter, offset: offset, dtype: isRounded ? .bfloat16 : .float32,
-        layout: isRounded && Tensor.isPackable(parameter.shape) ? .packed : .rows)
+        layout: isRounded && packs && Tensor.isPackable(parameter.shape) ? .packed : .rows)
       // Every weight begins on a cache line.
       offset += (parameter.count * place.dtype.size + 63) / 64 * 64
       return place

@@ -15,10 +15,19 @@ public protocol LanguageModel: StagedModel {
   var head: Parameter { get }
   /// The tokens whose logits `head` gives: 0 ..< V, or a slice's share of them.
   var headRows: Range<Int> { get }
+  /// Room for the keys and values of one sequence, for each layer that is here; it grows beyond the capacity.
+  func newMemory(capacity: Int) -> [KeyValueMemory]
+  /// The states of the tokens of one sequence that follow those in memory, [T, hidden]; they are in it afterwards.
+  func states(of tokens: [Int32], after memory: [KeyValueMemory], _ context: ForwardContext) -> Variable
 }
 
 extension LanguageModel {
   public func states(_ batch: Batch, _ context: ForwardContext) -> Variable {
     finish(advance(embed(batch, context), batch, context), batch, context)
+  }
+
+  /// The logits of some states, [R, headRows], in float32.
+  public func logits(of states: Variable, _ context: ForwardContext) -> Variable {
+    context.tape.linear(states, weight: head, bias: nil, wide: true)
   }
 }

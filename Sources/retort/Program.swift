@@ -26,8 +26,8 @@ struct Retort: ParsableCommand {
       """,
     version: Program.version,
     subcommands: [
-      RunCommand.self, PlanCommand.self, PredictCommand.self, EvaluateCommand.self, InspectCommand.self,
-      DoctorCommand.self, BenchCommand.self, DemoCommand.self,
+      RunCommand.self, PlanCommand.self, PredictCommand.self, EvaluateCommand.self, GenerateCommand.self,
+      InspectCommand.self, DoctorCommand.self, BenchCommand.self, DemoCommand.self,
     ])
 }
 

@@ -24,6 +24,7 @@ extension Tape {
       "linear of \(x.shape) with weight \(weight.shape) and bias \(bias.map { "\($0.shape)" } ?? "none")")
     if weight.isRoundedFactor(in: precision) { return roundedLinear(x, weight: weight, bias: bias, wide: wide) }
     let input = x.value.converted(to: .float32)
+    if reads(weight.value, onceFor: x) { return Variable(constant: vectorProduct(input, weight.value, bias)) }
     let y = Tensor(uninitialized: [input.rows, weight.value.rows])
     if hasIndependentRows {
       weight.value.whileInMemory { rowProduct(input, weight.value, into: y) }
@@ -46,7 +47,13 @@ extension Tape {
   private func roundedLinear(
     _ x: Variable, weight: Parameter, bias: Parameter?, activation: rtk_activation? = nil, wide: Bool = false
   ) -> Variable {
-    let (operand, copy) = (x.value.operand(cleared: isRecording), weights.copy(of: weight))
+    let copy = weights.copy(of: weight)
+    if reads(copy, onceFor: x) {
+      let y = vectorProduct(x.value.converted(to: .float32), copy, bias)
+      if let activation { rtk_activation_forward(activation, y.floats, y.floats, y.count) }
+      return Variable(constant: wide ? y : y.converted(to: .bfloat16))
+    }
+    let operand = x.value.operand(cleared: isRecording)
     let padded = Tensor(uninitialized: [operand.rows, copy.rows], wide ? .float32 : .bfloat16)
     if hasIndependentRows && Precision.native != .bf16 {
       let sums = wide ? padded : Tensor(uninitialized: padded.shape)
@@ -65,6 +72,29 @@ extension Tape {
       RoundedLinearOperation(
         x: x.place, input: weight.gradient == nil ? nil : x.kept(as: operand), weights: weights, weight: weight,
         bias: bias))
+  }
+}
+
+extension Tape {
+  /// Whether a product is of one row in inference: what takes time is then reading the weight.
+  private func reads(_ weight: Tensor, onceFor x: Variable) -> Bool {
+    !isRecording && !hasIndependentRows && x.value.rows == 1 && weight.layout == .rows
+  }
+
+  /// x·Wᵀ + b in float32 for x [1, in] and a weight that is read once, as it is.
+  private func vectorProduct(_ x: Tensor, _ weight: Tensor, _ bias: Parameter?) -> Tensor {
+    let (inputs, y) = (weight.columns, Tensor(uninitialized: [1, weight.rows]))
+    weight.whileInMemory {
+      ThreadTeam.split(weight.rows, unit: 16, cost: inputs) { part in
+        if weight.dtype == .bfloat16 {
+          rtk_bf16_matvec(y.floats, x.floats, weight.bf16Words, inputs, part.lowerBound, part.upperBound)
+        } else {
+          rtk_matvec(y.floats, x.floats, weight.floats, inputs, part.lowerBound, part.upperBound)
+        }
+      }
+    }
+    if let bias { rtk_add_bias(y.floats, bias.value.floats, 1, y.columns) }
+    return y
   }
 }
 

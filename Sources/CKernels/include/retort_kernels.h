@@ -187,6 +187,16 @@ void rtk_gated_backward(rtk_activation kind, float *dx, const float *dy, const f
 void rtk_bf16_gated_backward(rtk_activation kind, uint16_t *dx, const uint16_t *dy, const uint16_t *x, size_t R,
                              size_t C);
 
+// Elements from ..< to of y [N] = w [N, K] x: a product of one row, at the speed of memory.
+void rtk_matvec(float *y, const float *x, const float *w, size_t K, size_t from, size_t to);
+void rtk_bf16_matvec(float *y, const float *x, const uint16_t *w, size_t K, size_t from, size_t to);
+// Attention of one token, the last of S: out [H·D] = Σ_j softmax_j(factor q·k_j) v_j with keys and values [S, H_kv·D].
+// Key/value heads from ..< to, each with the query heads that share it.
+void rtk_attention_step(float *out, const float *q, const float *keys, const float *values, size_t S, size_t H,
+                        size_t H_kv, size_t D, float factor, size_t from, size_t to);
+void rtk_bf16_attention_step(uint16_t *out, const uint16_t *q, const uint16_t *keys, const uint16_t *values, size_t S,
+                             size_t H, size_t H_kv, size_t D, float factor, size_t from, size_t to);
+
 // ---- losses: a value for each row (double) and its gradient with respect to the student's logits ------
 
 // value[r] = -log softmax(logits)[label]; gradient = softmax - onehot. Rows with label < 0 give 0 and zero gradient.

@@ -89,10 +89,13 @@ public final class LlamaModel: LanguageModel {
     advance(x, batch, context) { _, _ in }
   }
 
-  /// As the public one; `seen` gets the states behind each layer, and its attention probabilities where they are
-  /// captured.
+  /// As the public one.
+  ///
+  /// - Parameters:
+  ///   - memory: of the tokens before those of the batch, for each layer; nil where sequences begin in the batch.
+  ///   - seen: gets the states behind each layer, and its attention probabilities where they are captured.
   private func advance(
-    _ x: Variable, _ batch: Batch, _ context: ForwardContext,
+    _ x: Variable, _ batch: Batch, _ context: ForwardContext, after memory: [KeyValueMemory]? = nil,
     seen: @escaping (_ states: Variable?, _ probabilities: Variable?) -> Void
   ) -> Variable {
     let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
@@ -100,7 +103,7 @@ public final class LlamaModel: LanguageModel {
     for (index, layer) in layers.enumerated() {
       x = context.block(index + 1, x) { x, context in
         Trace.detail("layers", layer.number) {
-          let output = layer(x, at: places, context)
+          let output = layer(x, at: places, after: memory?[index], context)
           if let probabilities = output.probabilities { seen(nil, probabilities) }
           return output.hidden
         }
@@ -119,6 +122,17 @@ public final class LlamaModel: LanguageModel {
     return norm(x, context)
   }
 
+  public func newMemory(capacity: Int) -> [KeyValueMemory] { layers.map { $0.attention.memory(capacity: capacity) } }
+
+  public func states(of tokens: [Int32], after memory: [KeyValueMemory], _ context: ForwardContext) -> Variable {
+    var batch = Batch()
+    let first = Int32(memory.first?.count ?? 0)
+    batch.tokens = tokens
+    batch.positions = tokens.indices.map { first + Int32($0) }
+    batch.offsets = [0, Int32(tokens.count)]
+    return finish(advance(embed(batch, context), batch, context, after: memory) { _, _ in }, batch, context)
+  }
+
   /// The logits of all tokens, [T, V] (of a slice [T, its share of V]), in float32.
   public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
     let wantsStates = context.capture.contains(.hiddenStates)
@@ -130,7 +144,7 @@ public final class LlamaModel: LanguageModel {
       if let probabilities { attentions.append(probabilities) }
     }
     let logits = context.block(layers.count + 1, last) { x, context in
-      context.tape.linear(self.normed(x, context), weight: self.head, bias: nil, wide: true)
+      self.logits(of: self.normed(x, context), context)
     }
     var output = ModelOutput(logits: logits)
     output.hiddenStates = states
@@ -199,10 +213,10 @@ struct LlamaLayer {
   }
 
   /// The stream behind the layer, [T, hidden] in float32.
-  func callAsFunction(_ x: Variable, at places: TokenPlaces, _ context: ForwardContext)
-    -> (hidden: Variable, probabilities: Variable?)
-  {
-    let attended = attention(attentionNorm(x, context), at: places, context)
+  func callAsFunction(
+    _ x: Variable, at places: TokenPlaces, after memory: KeyValueMemory?, _ context: ForwardContext
+  ) -> (hidden: Variable, probabilities: Variable?) {
+    let attended = attention(attentionNorm(x, context), at: places, after: memory, context)
     let middle = feedForwardNorm(attended.output, residual: x, context)
     return (context.tape.add(middle.sum, feedForward(middle.output, context)), attended.probabilities)
   }

@@ -22,11 +22,10 @@ struct InspectCommand: ParsableCommand {
     let report = try ModelLoader.check(configuration, from: .checkpoint(weights))
     let stored = try weights.names.map(weights.tensor)
     let bytes = stored.reduce(0) { $0 + $1.bytes.count }
-    let labels = configuration.labels ?? .generic(built.classCount)
     var lines = [
       "directory   \(directory)", "family      \(configuration.family.rawValue)",
       "shape       \(configuration.shapeText)", "parameters  \(grouped(built.parameterCount))",
-      "classes     \(labels.names.joined(separator: ", "))",
+      try outputs(configuration, built),
       "files       \(weights.files.joined(separator: ", "))",
       "tensors     \(stored.count), \(grouped(bytes)) bytes, \(types(stored))",
     ]
@@ -44,6 +43,17 @@ struct InspectCommand: ParsableCommand {
       }
     }
     Terminal.write(lines.joined(separator: "\n") + "\n")
+  }
+
+  /// What the logits are of.
+  private func outputs(_ configuration: ModelConfiguration, _ model: any Model) throws -> String {
+    if configuration.family.isLanguageModel {
+      let llama = try LlamaConfiguration(configuration)
+      return "predicts    \(grouped(llama.vocabularySize)) tokens, context of \(grouped(llama.maximumPositions)), "
+        + (llama.isTied ? "head tied to the embeddings" : "head of its own")
+    }
+    let labels = configuration.labels ?? .generic(model.classCount)
+    return "classes     \(labels.names.joined(separator: ", "))"
   }
 
   private func types(_ tensors: [StoredTensor]) -> String {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Autograd
 import Chains
 import Collectives
 import Datasets
@@ -36,12 +37,27 @@ struct ModelOptions: ParsableArguments {
     return { model.logits($0, precision: precision) }
   }
 
+  /// The likelihood of each sequence of a batch as a function of a language model; collective.
+  func scores(of model: any LanguageModel, on communicator: any Communicator) throws -> (Batch) -> [SequenceScore] {
+    let precision = try precision.resolved(on: communicator)
+    model.freeze(for: precision)
+    let weights = BF16Weights()
+    return { model.scores($0, precision: precision, weights: weights) }
+  }
+
   /// Opens a data file as the model reads it; collective.
   func open(
     _ file: String, label: String?, needsLabels: Bool, for model: LoadedModel, _ tokenizer: (any Tokenizer)?,
     on communicator: any Communicator
   ) throws -> any ExampleSource {
     let isTable = model.configuration.family == .perceptron
+    if needsLabels, model.configuration.family.isLanguageModel {
+      try communicator.agree {
+        throw RetortError(
+          .input, "a \(model.configuration.family.rawValue) model predicts tokens, it has no classes", at: self.model,
+          remedy: "retort predict gives the likelihood of texts")
+      }
+    }
     var columns = DatasetColumns(text: text, textPair: textPair, label: label)
     if isTable, let names = model.configuration.json["feature_columns"]?.array?.compactMap(\.string),
       !(names.first?.hasPrefix("features[") ?? true)
@@ -64,12 +80,24 @@ struct ModelOptions: ParsableArguments {
       }
       return data
     }
-    let limits = [maxLength, model.configuration.maximumPositions].compactMap { $0 }
-    return try TokenizedDataset.open(
+    let context = model.configuration.maximumPositions
+    let isLanguage = model.configuration.family.isLanguageModel
+    // A likelihood of a part of the text would look like that of the text.
+    let limits = [maxLength, isLanguage ? nil : context].compactMap { $0 }
+    let data = try TokenizedDataset.open(
       file, task: task, labels: needsLabels ? labels : nil, tokenizer: tokenizer,
       options: TokenizedDataset.Options(
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
         tokenTypes: model.configuration.tokenTypes, requiresLabels: needsLabels,
         cacheDirectory: nil), on: communicator)
+    if let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
+      // All ranks see the same lengths.
+      try communicator.agree {
+        throw RetortError(
+          .input, "example \(row + 1) has \(data.lengths[row]) tokens, the model's context is \(context)", at: file,
+          remedy: "shorten it, or cut all with --max-length \(context)")
+      }
+    }
+    return data
   }
 }

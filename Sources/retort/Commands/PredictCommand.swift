@@ -13,7 +13,8 @@ struct PredictCommand: RankCommand {
     abstract: "Writes a model's answer for every line of a JSON Lines file, in order.",
     discussion: """
       A line in: {"text": "…"}, {"ids": [101, …, 102]} with special tokens included, or the numeric columns of a \
-      perceptron. A line out: {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}.
+      perceptron. A line out: {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}; of a language \
+      model {"logits": […] behind the last token, "nll": −log p of the tokens after the first, "tokens": how many}.
 
       Example:
         retort predict ./artifacts/step1_mini --input reviews.jsonl --output answers.jsonl
@@ -29,20 +30,35 @@ struct PredictCommand: RankCommand {
       input, label: nil, needsLabels: false, for: model, tokenizer, on: communicator)
     let shards = Sampler.evaluationShards(
       count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64, batchTokens: 4096)
-    let logits = try options.logits(of: model.model, on: communicator)
+    let answered = try answers(of: model, on: communicator)
     var answers: [(Int, String)] = []
-    for samples in shards[communicator.rank] {
-      let values = logits(data.batch(samples))
-      for (row, sample) in samples.enumerated() {
-        answers.append((sample, answer(values.rows(row..<row + 1), model.labels)))
-      }
-    }
+    for samples in shards[communicator.rank] { answers += zip(samples, answered(data.batch(samples))) }
     let text = answers.map { "\($0.0) \($0.1)\n" }.joined()
     let parts = try communicator.gather(Array(text.utf8))
     try communicator.agree {
       guard let parts else { return }
       try writeFileAtomically(output, ordered(parts, count: data.count))
     }
+  }
+
+  /// What is written of each example of a batch; collective.
+  private func answers(of model: LoadedModel, on communicator: any Communicator) throws -> (Batch) -> [String] {
+    if let language = model.model as? any LanguageModel {
+      let scores = try options.scores(of: language, on: communicator)
+      return { scores($0).map(self.answer) }
+    }
+    let logits = try options.logits(of: model.model, on: communicator)
+    return { batch in
+      let values = logits(batch)
+      return (0..<batch.count).map { self.answer(values.rows($0..<$0 + 1), model.labels) }
+    }
+  }
+
+  private func answer(_ score: SequenceScore) -> String {
+    JSON.object([
+      "logits": .array(score.lastLogits.map { .double(Double($0)) }), "nll": .double(score.negativeLogLikelihood),
+      "tokens": .int(score.predicted),
+    ]).text()
   }
 
   private func answer(_ logits: Tensor, _ labels: LabelNames) -> String {

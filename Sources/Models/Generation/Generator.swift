@@ -1,0 +1,108 @@
+import Autograd
+import Layers
+import Platform
+import Tensors
+
+/// Why a generation ended.
+public enum GenerationEnd: Sendable, Equatable {
+  /// The model said that the text is at its end.
+  case stopToken(Int32)
+  /// As many tokens as were asked for.
+  case limit
+  /// The model has no positions for more.
+  case context
+}
+
+/// What a generation came to.
+public struct GenerationResult: Sendable {
+  /// The new tokens; a stop token is not among them.
+  public var tokens: [Int32] = []
+  /// Why there are no more.
+  public var end = GenerationEnd.limit
+  /// Seconds for the prompt, and for all passes of one token after it.
+  public var seconds = (prompt: 0.0, decoding: 0.0)
+  /// Passes of one token.
+  public var steps = 0
+}
+
+/// Continues a sequence with a language model: the prompt in one pass, then token by token, each of which reads the
+/// keys and values of those before it from memory.
+public final class Generator {
+  private let model: any LanguageModel
+  private let contextLength: Int
+  private let precision: Precision
+  private let weights = BF16Weights()
+
+  /// - Parameters:
+  ///   - model: a whole one; its weights do not change while it generates.
+  ///   - contextLength: the most tokens of a sequence.
+  public init(_ model: any LanguageModel, contextLength: Int, precision: Precision) {
+    self.model = model
+    self.contextLength = contextLength
+    self.precision = precision
+  }
+
+  /// The tokens that follow a prompt, the same for the same seed.
+  ///
+  /// - Parameters:
+  ///   - prompt: at least one token.
+  ///   - limit: the most new tokens.
+  ///   - stops: tokens that end the text.
+  ///   - visit: gets each new token as soon as it is known.
+  /// Throws `.input` for a prompt that is empty, longer than the context, or not of the model's vocabulary.
+  public func generate(
+    after prompt: [Int32], limit: Int, stops: Set<Int32>, _ sampling: Sampling, visit: (Int32) -> Void = { _ in }
+  ) throws -> GenerationResult {
+    try check(prompt)
+    var result = GenerationResult()
+    if limit <= 0 { return result }
+    let memory = model.newMemory(capacity: min(contextLength, prompt.count + limit))
+    let clock = ContinuousClock()
+    var pending = prompt
+    while true {
+      var logits: [Float] = []
+      let seconds = clock.measure { logits = self.logits(of: pending, after: memory) }.seconds
+      if pending.count == prompt.count, result.tokens.isEmpty {
+        result.seconds.prompt = seconds
+      } else {
+        result.seconds.decoding += seconds
+        result.steps += 1
+      }
+      let token = sampling.token(logits, place: prompt.count + result.tokens.count)
+      if stops.contains(token) {
+        result.end = .stopToken(token)
+        return result
+      }
+      result.tokens.append(token)
+      visit(token)
+      if result.tokens.count == limit { return result }
+      if prompt.count + result.tokens.count >= contextLength {
+        result.end = .context
+        return result
+      }
+      pending = [token]
+    }
+  }
+
+  private func check(_ prompt: [Int32]) throws {
+    if prompt.isEmpty {
+      throw RetortError(.input, "the prompt has no tokens to go on from", remedy: "give at least one token")
+    }
+    if prompt.count > contextLength {
+      throw RetortError(
+        .input, "the prompt has \(prompt.count) tokens, the model's context is \(contextLength)",
+        remedy: "shorten the prompt")
+    }
+    if let outside = prompt.first(where: { !(0..<Int32(clamping: model.classCount)).contains($0) }) {
+      throw RetortError(.input, "token \(outside) is outside of the model's vocabulary of \(model.classCount)")
+    }
+  }
+
+  /// The logits behind the last of some tokens.
+  private func logits(of tokens: [Int32], after memory: [KeyValueMemory]) -> [Float] {
+    let context = ForwardContext.inference(precision: precision, weights: weights)
+    let states = model.states(of: tokens, after: memory, context)
+    let last = tokens.count == 1 ? states : context.tape.selectRows(states, [Int32(tokens.count - 1)])
+    return model.logits(of: last, context).value.array
+  }
+}

@@ -1,0 +1,41 @@
+import Autograd
+import Datasets
+import Layers
+import Tensors
+
+/// What a language model says of one sequence.
+public struct SequenceScore: Sendable {
+  /// The logits behind its last token, [V].
+  public let lastLogits: [Float]
+  /// Σ −log p of its tokens after the first, each given those before it.
+  public let negativeLogLikelihood: Double
+  /// How many tokens that is.
+  public let predicted: Int
+}
+
+extension LanguageModel {
+  /// The likelihood of each sequence of a batch; some rows of logits at a time are in memory.
+  ///
+  /// - Parameter weights: copies that outlive the pass, see `Tape`.
+  public func scores(_ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights())
+    -> [SequenceScore]
+  {
+    let context = ForwardContext.inference(precision: precision, weights: weights)
+    let states = states(batch, context)
+    return zip(batch.offsets, batch.offsets.dropFirst()).map { start, end in
+      var (sum, last) = (0.0, [Float]())
+      for first in stride(from: start, to: end, by: rowsAtATime) {
+        let rows = first..<min(end, first + Int32(rowsAtATime))
+        let logits = logits(of: context.tape.selectRows(states, Array(rows)), context)
+        // The last token of the sequence predicts nothing that is known.
+        let targets = rows.map { $0 + 1 < end ? batch.tokens[Int($0) + 1] : -1 }
+        sum += context.tape.crossEntropy(logits, labels: targets, denominator: 1).sum
+        if rows.upperBound == end { last = logits.value.rows(rows.count - 1..<rows.count).array }
+      }
+      return SequenceScore(lastLogits: last, negativeLogLikelihood: sum, predicted: max(0, Int(end - start) - 1))
+    }
+  }
+}
+
+/// Rows of logits that are in memory together.
+private let rowsAtATime = 256
