@@ -21,6 +21,16 @@ extension Communicator {
     return value!
   }
 
+  /// Throws the failure of one rank on all ranks, where it has one: for ranks that could not take part in what failed.
+  ///
+  /// - Parameter failure: of the root; what others pass is not looked at.
+  public func share(_ failure: RetortError?, of root: Int = 0) throws {
+    let report = failure.map { FailureReport(error: $0, host: hostName).text } ?? ""
+    guard var error = FailureReport(text: try broadcast(text: report, root: root))?.error else { return }
+    error.isCollective = true
+    throw error
+  }
+
   /// Ships every rank's failure to all and picks that of the lowest failing rank.
   private func sharedVerdict(_ own: RetortError?, lowest: Int) throws -> RetortError {
     let report = own.map { FailureReport(error: $0, host: hostName).text } ?? ""

@@ -14,8 +14,10 @@ public struct SelfAttention {
   /// Dropout on the attention probabilities in training, 0 ..< 1.
   public let dropoutProbability: Float
 
-  /// Makes the projections with zeros; all heads together are as wide as `hidden`, unless some are on other ranks.
-  public init(_ name: String, hidden: Int, heads: Int, headSize: Int, dropoutProbability: Float) {
+  /// Makes the projections with zeros; all heads together are as wide as `hidden`, unless a size of theirs says that
+  /// some are on other ranks.
+  public init(_ name: String, hidden: Int, heads: Int, headSize: Int? = nil, dropoutProbability: Float) {
+    let headSize = headSize ?? hidden / heads
     projection = Linear("\(name).projection", inputs: hidden, outputs: 3 * heads * headSize)
     output = Linear("\(name).output", inputs: heads * headSize, outputs: hidden)
     self.heads = heads

@@ -15,8 +15,17 @@ public final class FrozenModel {
   public let byteCount: Int
   /// What of the model it is.
   public let part: ModelPart
+  private let content: Content
   private let places: [Place]
   private let weights: MatchedWeights
+
+  /// Which of the weights the block has.
+  public enum Content: String, Sendable {
+    /// Those of the part.
+    case all
+    /// Those of the head alone, of a model of layers: for whoever gets states and wants logits.
+    case head
+  }
 
   /// Where a parameter lies in the block.
   private struct Place {
@@ -36,17 +45,20 @@ public final class FrozenModel {
   ///   - seed: for tensors that the origin lacks.
   ///   - precision: of the passes that the block is made for.
   ///   - part: of the model that is wanted; of the checkpoint only that is read.
+  ///   - only: what of the part the block has; other weights must not be read.
   ///   - packs: whether matrices are packed for products of many rows; products of one row read them as they are.
   /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
   public init(
     _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision,
-    part: ModelPart = .whole, packs: Bool = true
+    part: ModelPart = .whole, only content: Content = .all, packs: Bool = true
   ) throws {
     self.part = part
-    model = try ModelLoader.build(configuration, part: part)
+    self.content = content
+    let model = try ModelLoader.build(configuration, part: part)
+    self.model = model
     weights = try MatchedWeights(model, configuration, from: origin, seed: seed)
     var offset = 0
-    places = model.parameters.map { parameter in
+    places = FrozenModel.weights(content, of: model).map { parameter in
       let isRounded = parameter.isRounded(in: precision)
       let place = Place(
         parameter: parameter, offset: offset, dtype: isRounded ? .bfloat16 : .float32,
@@ -60,12 +72,18 @@ public final class FrozenModel {
 
   /// The model of a directory with config.json and weights in Hugging Face layout, as `ModelLoader.load` reads it.
   public convenience init(
-    directory: String, labels: LabelNames?, precision: Precision, part: ModelPart = .whole
+    directory: String, labels: LabelNames?, precision: Precision, part: ModelPart = .whole, only content: Content = .all
   ) throws {
     let weights = try openWeights(inModelDirectory: directory)
     let configuration = try ModelLoader.resolveLabels(
       ModelConfiguration(directory: directory), weights, wanted: labels)
-    try self.init(configuration, from: .checkpoint(weights), seed: 0, precision: precision, part: part)
+    try self.init(
+      configuration, from: .checkpoint(weights), seed: 0, precision: precision, part: part, only: content)
+  }
+
+  private static func weights(_ content: Content, of model: any Model) -> [Parameter] {
+    guard content == .head, let head = (model as? any StagedModel)?.headWeights else { return model.parameters }
+    return [head.matrix] + (head.bias.map { [$0] } ?? [])
   }
 
   /// Name, shape, type, layout and place of every weight, and which part of the model they are: blocks of the same form
@@ -74,7 +92,8 @@ public final class FrozenModel {
     let weights = places.map {
       "\($0.parameter.name) \($0.parameter.shape) \($0.dtype.rawValue) \($0.layout.rawValue) \($0.offset)"
     }
-    return (part.isWhole ? weights : ["\(part)"] + weights).joined(separator: "\n")
+    let what = part.isWhole && content == .all ? [] : ["\(part) \(content.rawValue)"]
+    return (what + weights).joined(separator: "\n")
   }
 
   /// Reads or makes the weights one by one, each converted into its place; the model uses the block from then on.

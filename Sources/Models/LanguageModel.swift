@@ -26,8 +26,18 @@ extension LanguageModel {
     finish(advance(embed(batch, context), batch, context), batch, context)
   }
 
-  /// The logits of some states, [R, headRows], in float32.
-  public func logits(of states: Variable, _ context: ForwardContext) -> Variable {
+  /// The states behind the last norm of the tokens that predict one.
+  public func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+    context.tape.selectRows(finish(x, batch, context), batch.predictedRows)
+  }
+
+  /// states · headᵀ.
+  public func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
     context.tape.linear(states, weight: head, bias: nil, wide: true)
   }
+
+  public var headWeights: (matrix: Parameter, bias: Parameter?) { (head, nil) }
+
+  /// No: their roundings would add up over the layers.
+  public var roundsStates: Bool { false }
 }

@@ -26,4 +26,15 @@ public protocol StagedModel: Model {
   /// What stands behind the layers, for a part with `hasHead`: the states behind the last norm, [T, hidden], of a
   /// `LanguageModel`, whose head comes after; the logits, [B, classes], of a classifier.
   func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable
+  /// What the head reads of the states behind the layers, [R, hidden]: a row for each example of a classifier, for each
+  /// predicted token of a language model. It can be sent instead of the logits.
+  func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable
+  /// The logits of the classes `headRows`, [R, their number], float32: states · Wᵀ + b.
+  func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable
+  /// W [classes, hidden], and b where the family has one.
+  var headWeights: (matrix: Parameter, bias: Parameter?) { get }
+  /// The classes whose logits the head gives: all of them, or a slice's share.
+  var headRows: Range<Int> { get }
+  /// Whether the states between two layers are bf16 in a pass of that precision.
+  var roundsStates: Bool { get }
 }

@@ -122,6 +122,7 @@ struct ConfigurationParsingTests {
     #expect(chain.metadata.seed == .max)
     #expect(chain.parallel.threadsPerRank == 2)
     #expect(chain.parallel.bucketMegabytes == 12.5)
+    #expect(chain.parallel.teacherPlacement == TeacherPlacementConfiguration())
     #expect(!chain.parallel.cachesTeacher && chain.parallel.teacherCacheLimit == 3 << 29)
     #expect(chain.steps.map(\.teacher) == [.none, .previous, .several(["first", "org/name"]), .one("first")])
     #expect(

@@ -162,8 +162,14 @@ struct ConfigurationRefusalTests {
     let noBase =
       "distillation_chain:\n  metadata: {dataset: d}\n  steps:\n    - output_dir: a\n      student_base: null"
     #expect(refusal(noBase).hasPrefix("c.yaml:5: steps.0.student_base: is required and null"))
-    let placement = "distillation_chain: {metadata: {dataset: d}, parallel: {teacher: {placement: sharded}}, steps: []}"
-    #expect(refusal(placement).contains("\"sharded\" is not available in this version. This version has: resident"))
+    func placed(_ keys: String) -> String {
+      refusal("distillation_chain: {metadata: {dataset: d}, parallel: {teacher: {\(keys)}}, steps: []}")
+    }
+    #expect(placed("placement: sharred").contains("is \"sharred\". Did you mean \"sharded\"?"))
+    #expect(placed("placement: streamed, ranks: 2").contains("ranks: has no meaning for placement: streamed"))
+    #expect(placed("placement: sharded, ranks: 0").contains("outside the allowed range"))
+    #expect(placed("sharding: rows").contains("parallel.teacher.sharding: is \"rows\". Allowed: tensor, pipeline"))
+    #expect(placed("payload: topk").contains("Did you mean \"top_k\"?"))
     let limit = "distillation_chain: {metadata: {dataset: d}, parallel: {teacher: {cache_limit: much}}, steps: []}"
     #expect(refusal(limit).contains("parallel.teacher.cache_limit: is \"much\", a size was expected"))
     let task =

@@ -68,10 +68,10 @@ extension RankTests {
       let data = try data()
       let size = world.size / groups
       let group = try world.split(color: world.rank / size, key: world.rank)
-      let whole = try part(folder, precision, .whole).model as! any HeadedModel
+      let whole = try part(folder, precision, .whole).model as! any StagedModel
       let own = try part(folder, precision, sharding.part(rank: group.rank, of: group.size))
       return try ShardedTeacher(
-        name: "teacher", whole: whole, part: own.model as! any HeadedModel, head: TeacherHead(whole),
+        name: "teacher", whole: whole, part: own.model as! any StagedModel, head: TeacherHead(whole),
         sharding: sharding, payload: payload, precision: precision, train: data, validation: data, on: group)
     }
 
@@ -132,12 +132,12 @@ extension RankTests {
       if teaches {
         let part = try part(folder, .fp32, sharding.part(rank: own.rank, of: own.size))
         let service = try TeacherService(
-          part.model as! any HeadedModel, sharding, payload: payload, precision: .fp32, train: data, validation: data,
+          part.model as! any StagedModel, sharding, payload: payload, precision: .fp32, train: data, validation: data,
           roles: roles, link: world, on: own)
         try service.serve()
         return nil
       }
-      let whole = try part(folder, .fp32, .whole).model as! any HeadedModel
+      let whole = try part(folder, .fp32, .whole).model as! any StagedModel
       let teacher = try DedicatedTeacher(
         name: "teacher", whole: whole, head: TeacherHead(whole), payload: payload, precision: .fp32, train: data,
         validation: data, roles: roles, on: world)

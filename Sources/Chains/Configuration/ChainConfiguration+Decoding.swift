@@ -198,6 +198,7 @@ extension ParallelConfiguration {
   static func decode(_ cursor: ConfigurationCursor) throws -> ParallelConfiguration {
     let members = try cursor.members(known: Keys.parallel)
     var parallel = ParallelConfiguration()
+    parallel.source = SourceLocations(cursor)
     parallel.threadsPerRank = try members.present("threads_per_rank")?.integer(.atLeastOne)
     if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.positive) }
     if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher) {
@@ -210,15 +211,7 @@ extension ParallelConfiguration {
   }
 
   private mutating func decodeTeacher(_ members: ConfigurationMembers) throws {
-    if let placement = members.present("placement") {
-      let name = try placement.string()
-      guard let known = TeacherPlacement(rawValue: name) else {
-        throw placement.failure(
-          "the teacher placement \"\(name)\" is not available in this version",
-          remedy: "this version has: \(TeacherPlacement.allCases.map(\.rawValue).joined(separator: ", "))")
-      }
-      teacherPlacement = known
-    }
+    teacherPlacement = try TeacherPlacementConfiguration.decode(members)
     if let cache = members.present("cache") { cachesTeacher = try cache.flag() }
     if let limit = members.present("cache_limit") { teacherCacheLimit = try limit.bytes() }
   }

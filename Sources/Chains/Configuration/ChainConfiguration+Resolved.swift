@@ -43,10 +43,10 @@ extension ParallelConfiguration {
   public var resolved: JSON {
     .object([
       "threads_per_rank": .optional(threadsPerRank), "bucket_megabytes": .double(bucketMegabytes),
-      "teacher": [
-        "placement": .string(teacherPlacement.rawValue), "cache": .bool(cachesTeacher),
-        "cache_limit": .int(teacherCacheLimit),
-      ],
+      "teacher": .object(
+        teacherPlacement.resolved.merging([
+          "cache": .bool(cachesTeacher), "cache_limit": .int(teacherCacheLimit),
+        ]) { first, _ in first }),
       "student": ["sharding": .string(studentSharding.rawValue)],
     ])
   }

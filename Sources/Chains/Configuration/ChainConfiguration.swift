@@ -74,24 +74,20 @@ public struct TaskConfiguration: Sendable, Equatable {
 
 /// How the ranks work together.
 public struct ParallelConfiguration: Sendable, Equatable {
-  /// Where a teacher's weights live.
-  public enum TeacherPlacement: String, Sendable, CaseIterable {
-    /// Whole in every rank.
-    case resident
-  }
-
   /// Threads of a rank. Default (nil): cores divided by the ranks on the machine.
   public var threadsPerRank: Int?
   /// Size of a gradient bucket in units of 2^20 bytes. Default: 25.
   public var bucketMegabytes: Double = 25
-  /// Default: resident.
-  public var teacherPlacement: TeacherPlacement = .resident
+  /// Where a teacher lives. Default: resident.
+  public var teacherPlacement = TeacherPlacementConfiguration()
   /// Whether what a teacher says of an example is kept for later epochs and runs. Default: true.
   public var cachesTeacher = true
   /// Bytes that all kept signals together may have on disk. Default: 10 GB.
   public var teacherCacheLimit = 10_000_000_000
   /// What ranks share out of a student. Default: the optimizer's moments.
   public var studentSharding: StudentSharding = .optimizer
+  /// Where the keys were written; nil where nobody wrote any.
+  public var source: SourceLocations?
 }
 
 /// One step: a student, its teacher and how it is trained.

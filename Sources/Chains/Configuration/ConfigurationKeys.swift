@@ -6,7 +6,9 @@ enum Keys {
   static let dataset = ["train", "validation"]
   static let task = ["name", "kind", "text", "text_pair", "label", "labels", "features", "prompt", "documents"]
   static let parallel = ["threads_per_rank", "bucket_megabytes", "teacher", "student"]
-  static let parallelTeacher = ["placement", "cache", "cache_limit"]
+  static let parallelTeacher = [
+    "placement", "ranks", "sharding", "payload", "top_k", "precision", "cache", "cache_limit",
+  ]
   static let parallelStudent = ["sharding"]
   static let step = [
     "step_id", "teacher", "student_base", "student_init", "output_dir", "allow_untrained_teacher", "hyperparams",

@@ -4,6 +4,7 @@ import Foundation
 import Models
 import Platform
 import Safetensors
+import Teachers
 import Tensors
 
 /// A chain that has been checked as far as that is possible before anything runs.
@@ -56,6 +57,9 @@ public struct ChainPlan {
         try Preflight.check(
           step, chain, labels: labels, kind: task.kind, readsIDs: readsIDs, native: native)
       }
+      try communicator.agree {
+        try Preflight.checkPlacement(of: step, chain.parallel, ranks: communicator.size)
+      }
       let opened = try open(step, registry, kind: task.kind)
       try communicator.agree { try Preflight.check(step, opened.student) }
       if let columns = opened.student.columns { steps[index] = step.naming(columns) }
@@ -94,6 +98,20 @@ public struct ChainPlan {
     case .fp32: .fp32
     case .bf16: .bf16
     }
+  }
+
+  /// The precision of a teacher's passes.
+  func teacherPrecision(of step: ResolvedStep) -> Precision {
+    switch chain.parallel.teacherPlacement.precision {
+    case .auto: precision(of: step)
+    case .fp32: .fp32
+    case .bf16: .bf16
+    }
+  }
+
+  /// What moves of a teacher's answers.
+  func payload(of step: ResolvedStep) -> SignalPayload {
+    chain.parallel.teacherPlacement.signalPayload(temperature: step.hyperparameters.temperature)
   }
 
   /// The classes of the data; nil for language modelling.

@@ -4,18 +4,41 @@ import Platform
 import Teachers
 
 extension ChainRunner {
-  /// The teacher of a step, which remembers what it said where the chain file allows it. Collective.
+  /// Runs `body` with the teacher of a step on the ranks that train, while others, where there are such, only teach.
+  /// Collective.
   ///
-  /// - Parameter digest: of the teacher's files.
-  func teacher(of step: ResolvedStep, _ digest: String) throws -> any Teacher {
-    guard let teacher = step.teacher, let data = plan.data[step.index].teacher else {
-      throw RetortError(.unexpected, "step \(step.id) has no teacher")
+  /// - Parameters:
+  ///   - digest: of the teacher's files; nil for a step without a teacher.
+  ///   - quietly: without a word on where the teacher is.
+  ///   - body: collective over the ranks that train; it gets their communicator.
+  /// - Returns: what `body` returned; nil on a rank that only taught.
+  /// Throws on all ranks what `body` throws on those that train.
+  func withTeacher<T>(
+    of step: ResolvedStep, _ digest: String?, quietly: Bool = false,
+    _ body: (_ teacher: (any Teacher)?, any Communicator) throws -> T
+  ) throws -> T? {
+    placementReport = nil
+    guard let digest, let teacher = step.teacher, let data = plan.data[step.index].teacher else {
+      return try body(nil, communicator)
     }
-    let precision = plan.precision(of: step)
+    let wanted = plan.chain.parallel.teacherPlacement
+    if wanted.placement == .resident, wanted.payload == .logits {
+      return try body(Trace.span("load teacher") { try resident(step, teacher, data, digest) }, communicator)
+    }
+    let stage = TeacherStage(self, step, teacher, data, digest, isQuiet: quietly)
+    return wanted.placement == .dedicated ? try stage.dedicated(body) : try stage.shared(body)
+  }
+
+  /// The teacher of a step, whole on each rank, which remembers what it said where the chain file allows it.
+  /// Collective.
+  private func resident(_ step: ResolvedStep, _ teacher: ResolvedModel, _ data: SplitData, _ digest: String) throws
+    -> any Teacher
+  {
+    let precision = plan.teacherPrecision(of: step)
     let frozen = try communicator.agree {
       try FrozenModel(directory: plan.directory(of: teacher.place), labels: plan.classes, precision: precision)
     }
-    let load = try weights(of: frozen, digest)
+    let load = try weights(of: frozen, digest, sharedBy: communicator)
     let resident = ResidentTeacher(
       name: teacher.reference, frozen: frozen, train: data.train, validation: data.validation, precision: precision,
       load: load)
@@ -34,16 +57,18 @@ extension ChainRunner {
   }
 
   /// What brings a teacher's weights: from a file, when they are needed, where they may be kept; else they are brought
-  /// now, to memory that the ranks of a node share. Collective.
-  private func weights(of frozen: FrozenModel, _ digest: String) throws -> (FrozenModel) throws -> String? {
+  /// now, to memory that the ranks of a node share. Collective over the ranks that want the same weights.
+  func weights(of frozen: FrozenModel, _ digest: String, sharedBy ranks: any Communicator) throws
+    -> (FrozenModel) throws -> String?
+  {
     let parallel = plan.chain.parallel
     let key = KeptWeights.key(teacher: digest, labels: plan.labels.names, form: frozen.form)
     let fits = parallel.cachesTeacher && frozen.byteCount < parallel.teacherCacheLimit
     let kept = (fits ? plan.cacheDirectory : nil).flatMap { root in
       try? KeptWeights(root: joinPath(root, "teachers"), key: key, limit: parallel.teacherCacheLimit)
     }
-    if try communicator.all(kept != nil), let kept { return kept.load }
-    let remark = try NodeWeights.load(frozen, on: communicator)
+    if try ranks.all(kept != nil), let kept { return kept.load }
+    let remark = try NodeWeights.load(frozen, on: ranks)
     return { _ in remark }
   }
 }

@@ -22,10 +22,12 @@ public protocol ChainObserver: TrainingObserver {
 /// Runs the steps of a plan in order, each to its commit, leaving out those that are committed already.
 public final class ChainRunner {
   let plan: ChainPlan
-  private let observer: any ChainObserver
+  let observer: any ChainObserver
   let communicator: any Communicator
   /// Evaluated teachers with their classes, by the digest of their files.
-  private var evaluated: [String: (EvaluationResult, classCount: Int)] = [:]
+  var evaluated: [String: (EvaluationResult, classCount: Int)] = [:]
+  /// How the teacher of the step in hand is placed, and what that cost; nil where it is resident.
+  var placementReport: PlacementReport?
   /// Whether a step has been trained in this process.
   private var hasTrained = false
   /// Digests of models that no step of the chain writes, by their directory: hundreds of megabytes are read once.
@@ -60,15 +62,6 @@ public final class ChainRunner {
     }
   }
 
-  /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
-  public func checkTeachers() throws {
-    for step in plan.steps {
-      guard let teacher = step.teacher, case .directory = teacher.place else { continue }
-      let digest = try communicator.agree { try self.digest(of: teacher.place) }
-      try Trace.span("check teacher") { try check(digest, step) { try self.teacher(of: step, digest) } }
-    }
-  }
-
   /// Runs the chain; collective. Every rank gets the report.
   public func run() throws -> ChainReport {
     var reports: [StepReport] = []
@@ -96,75 +89,107 @@ public final class ChainRunner {
   }
 
   private func run(_ step: ResolvedStep, _ inputs: JSON) throws -> StepReport {
-    let clock = ContinuousClock()
-    let start = clock.now
-    let data = plan.data[step.index]
+    let start = ContinuousClock().now
     let digest = inputs["teacher"]?.string
-    let teacher = try Trace.span("load teacher") { try digest.map { try self.teacher(of: step, $0) } }
-    if let teacher, let digest { try Trace.span("check teacher") { try check(digest, step) { teacher } } }
-    let student = try Trace.span("load student") {
-      try communicator.agree { try loadStudent(step, data.student) }
+    let trained = try withTeacher(of: step, digest) { teacher, students in
+      if let teacher, let digest {
+        try Trace.span("check teacher") { try self.check(digest, step, teacher, on: students) }
+      }
+      return try self.train(step, inputs, teacher, on: students, since: start)
     }
-    let values = plan.values(of: step)
-    let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
-    observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
-    if let summary = student.report.summary { observer.note("\(step.student.reference): \(summary)") }
-    try communicator.agree {
-      if communicator.isFirst { StepManifest.remove(from: step.outputDirectory) }
-      try makeDirectory(step.outputDirectory)
-    }
-    let trainer = Trainer(
-      values, student: student.model, teacher: teacher, train: data.student.train, on: communicator)
-    let training = try TrainingRun(
-      trainer, train: data.student.train, validation: data.student.validation, planDigest: Digest.of(inputs.text()),
-      directory: step.outputDirectory, observer: observer, on: communicator)
-    let startSeconds = (hasTrained ? nil : ProcessStart.secondsAgo) ?? (clock.now - start).seconds
-    hasTrained = true
-    let result = try training.run()
-    let seconds = (clock.now - start).seconds
     // Afterwards, so that nobody waits for it before the first step.
-    let limit = try Trace.span("rate of products") { try ArithmeticLimit.measure(values.precision, on: communicator) }
-    let report = StepReport(
-      id: step.id, model: step.student.configuration.shapeText, parameters: student.model.parameterCount,
-      ratio: Double(plan.firstTeacherParameters) / Double(student.model.parameterCount),
-      teacher: step.teacher?.reference, metric: values.metric.rawValue, value: result.best.value,
-      correct: result.best.result.isOfDocuments ? nil : result.best.result.correct, count: result.best.result.count,
-      seconds: seconds,
-      examplesPerSecond: result.examplesPerSecond, tokensPerSecond: result.tokensPerSecond, gigaflops: result.gigaflops,
-      utilisation: result.gigaflops / limit.reduce(0, +), wasCommitted: false)
-    let cache = try SignalReport(of: teacher, on: communicator)
-    if let cache { observer.note(cache.text) }
-    try Trace.span("commit") {
-      try commit(step, inputs, student, training, result, report, cache, startSeconds: startSeconds)
-    }
+    let precision = plan.precision(of: step)
+    let limit = try Trace.span("rate of products") { try ArithmeticLimit.measure(precision, on: communicator) }
+    let report = try self.report(of: step, trained, limit: limit.reduce(0, +))
+    try Trace.span("commit") { try commit(step, inputs, trained, report) }
     observer.finished(step, report: report)
     return report
   }
 
+  /// What a step's training has come to.
+  private struct TrainedStep {
+    let student: LoadedModel
+    let training: TrainingRun
+    let result: TrainingResult
+    let cache: SignalReport?
+    let startSeconds: Double
+    let seconds: Double
+  }
+
+  /// Trains the student of a step; collective over the ranks that train.
+  private func train(
+    _ step: ResolvedStep, _ inputs: JSON, _ teacher: (any Teacher)?, on students: any Communicator,
+    since start: ContinuousClock.Instant
+  ) throws -> TrainedStep {
+    let clock = ContinuousClock()
+    let data = plan.data[step.index]
+    let student = try Trace.span("load student") { try students.agree { try loadStudent(step, data.student) } }
+    let values = plan.values(of: step)
+    let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
+    observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
+    if let summary = student.report.summary { observer.note("\(step.student.reference): \(summary)") }
+    try students.agree {
+      if students.isFirst { StepManifest.remove(from: step.outputDirectory) }
+      try makeDirectory(step.outputDirectory)
+    }
+    let trainer = Trainer(values, student: student.model, teacher: teacher, train: data.student.train, on: students)
+    let training = try TrainingRun(
+      trainer, train: data.student.train, validation: data.student.validation, planDigest: Digest.of(inputs.text()),
+      directory: step.outputDirectory, observer: observer, on: students)
+    let startSeconds = (hasTrained ? nil : ProcessStart.secondsAgo) ?? (clock.now - start).seconds
+    hasTrained = true
+    let result = try training.run()
+    let cache = try SignalReport(of: teacher, on: students)
+    if let cache { observer.note(cache.text) }
+    return TrainedStep(
+      student: student, training: training, result: result, cache: cache, startSeconds: startSeconds,
+      seconds: (clock.now - start).seconds)
+  }
+
+  /// The report of a step, on all ranks; those that only taught get it from rank 0.
+  private func report(of step: ResolvedStep, _ trained: TrainedStep?, limit: Double) throws -> StepReport {
+    let report = trained.map { trained -> StepReport in
+      let (result, parameters) = (trained.result, trained.student.model.parameterCount)
+      return StepReport(
+        id: step.id, model: step.student.configuration.shapeText, parameters: parameters,
+        ratio: Double(plan.firstTeacherParameters) / Double(parameters), teacher: step.teacher?.reference,
+        metric: result.best.metric.rawValue, value: result.best.value,
+        correct: result.best.result.isOfDocuments ? nil : result.best.result.correct, count: result.best.result.count,
+        seconds: trained.seconds, examplesPerSecond: result.examplesPerSecond,
+        tokensPerSecond: result.tokensPerSecond, gigaflops: result.gigaflops,
+        utilisation: result.gigaflops / limit, wasCommitted: false)
+    }
+    let text = try communicator.broadcast(text: report?.json.text() ?? "")
+    if let report { return report }
+    guard var told = StepReport.committed(try JSON(parsing: text), id: step.id) else {
+      throw RetortError(.unexpected, "the report of step \(step.id) cannot be read")
+    }
+    told.wasCommitted = false
+    return told
+  }
+
   /// Moves the best student to its place and writes the manifest last.
-  private func commit(
-    _ step: ResolvedStep, _ inputs: JSON, _ student: LoadedModel, _ training: TrainingRun, _ result: TrainingResult,
-    _ report: StepReport, _ cache: SignalReport?, startSeconds: Double
-  ) throws {
+  private func commit(_ step: ResolvedStep, _ inputs: JSON, _ trained: TrainedStep?, _ report: StepReport) throws {
     try communicator.agree("committing step \(step.id)") {
-      guard communicator.isFirst else { return }
+      guard communicator.isFirst, let trained else { return }
       let directory = step.outputDirectory
       try ModelWriter.assemble(
-        directory: directory, configuration: student.configuration, weights: training.bestWeightsPath,
+        directory: directory, configuration: trained.student.configuration, weights: trained.training.bestWeightsPath,
         tokenizerFiles: step.student.tokenizer?.files ?? [])
       var results = report.json.object ?? [:]
-      results["best_step"] = .int(result.best.step)
-      results["steps"] = .int(result.steps)
-      results["loss"] = .double(result.best.result.loss)
-      results["start_seconds"] = .double(startSeconds)
+      results["best_step"] = .int(trained.result.best.step)
+      results["steps"] = .int(trained.result.steps)
+      results["loss"] = .double(trained.result.best.result.loss)
+      results["start_seconds"] = .double(trained.startSeconds)
       results["ranks"] = .int(communicator.size)
-      if let cache { results["teacher_cache"] = cache.json }
+      if let cache = trained.cache { results["teacher_cache"] = cache.json }
+      if let placement = placementReport { results["teacher_placement"] = placement.json }
       let manifest = StepManifest(
         inputs: inputs, results: .object(results),
         weightsDigest: try Digest.ofFile(joinPath(directory, "model.safetensors")))
       try manifest.write(to: directory)
     }
-    training.removeCheckpoints()
+    trained?.training.removeCheckpoints()
   }
 
   /// Everything that decides the student of a step: values and digests.
@@ -185,6 +210,9 @@ public final class ChainRunner {
     }
     if let teacher = step.teacher {
       object["teacher"] = .string(try digest(of: teacher.place))
+      if case .topK(let count, _) = plan.payload(of: step) { object["teacher_top_k"] = .int(count) }
+      let precision = plan.teacherPrecision(of: step)
+      if precision != plan.precision(of: step) { object["teacher_precision"] = .string(precision.rawValue) }
       object["teacher_name"] = .string(teacher.reference)
       object["teacher_tokenizer"] = teacher.tokenizer.map { .string($0.tokenizer.digest) } ?? .null
     }
@@ -192,7 +220,7 @@ public final class ChainRunner {
   }
 
   /// The digest of a model's files; those of a step are read anew, since the step may have run in the meantime.
-  private func digest(of place: ModelPlace) throws -> String {
+  func digest(of place: ModelPlace) throws -> String {
     let directory = plan.directory(of: place)
     guard case .directory = place else { return try ModelDigest.of(directory: directory) }
     if let known = digests[directory] { return known }
@@ -215,46 +243,5 @@ public final class ChainRunner {
       perceptron.standardize(means: columns.means, deviations: columns.deviations)
     }
     return loaded
-  }
-
-  private func evaluate(_ teacher: any Teacher, _ data: any ExampleSource) throws -> EvaluationResult {
-    guard data.kind == .languageModeling else {
-      return try Evaluator.evaluate(data, classCount: teacher.classCount, on: communicator) {
-        try teacher.signals(for: $0, in: .validation).materialized
-      }
-    }
-    return try Evaluator.evaluate(documents: data, on: communicator) {
-      let labels = data.batch($0).targets.filter { $0 >= 0 }
-      return try teacher.signals(for: $0, in: .validation).crossEntropySum(labels: labels)
-    }
-  }
-
-  /// Evaluates a teacher once on the validation split and refuses it at chance level.
-  private func check(_ digest: String, _ step: ResolvedStep, _ load: () throws -> any Teacher) throws {
-    guard let data = plan.data[step.index].teacher, let name = step.teacher?.reference else { return }
-    if evaluated[digest] == nil {
-      let teacher = try load()
-      let result = try evaluate(teacher, data.validation)
-      evaluated[digest] = (result, teacher.classCount)
-      observer.note("teacher \(name) on the validation split: \(result.text)")
-    }
-    guard let (result, classCount) = evaluated[digest], !Preflight.hasLearnt(result, classCount: classCount) else {
-      return
-    }
-    let how =
-      result.isOfDocuments
-      ? "perplexity \(fixed(result.perplexity, 1)) with a vocabulary of \(grouped(classCount))"
-      : "balanced accuracy \(fixed(result.balancedAccuracy, 4)) over \(classCount) classes, "
-        + "\(result.correct) of \(result.count) correct"
-    let what = "the teacher \(name) is at chance level on the validation split: \(how)"
-    if step.configuration.allowUntrainedTeacher {
-      observer.warning("step \(step.id): \(what); allow_untrained_teacher lets it teach all the same")
-      return
-    }
-    var error = RetortError(
-      .preflight, what, at: step.configuration.source.location(of: "teacher"),
-      remedy: "fine-tune the teacher first (a step with teacher: null), or set allow_untrained_teacher: true")
-    error.isCollective = true
-    throw error
   }
 }

@@ -3,7 +3,7 @@ import Datasets
 import Layers
 import Platform
 
-extension BERTClassifier: HeadedModel {
+extension BERTClassifier: StagedModel {
   /// The states behind the embeddings, [T, hidden].
   public func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let embeddings else { preconditionFailure("this part of the model has no embeddings") }

@@ -103,6 +103,6 @@ public final class Generator {
     let context = ForwardContext.inference(precision: precision, weights: weights)
     let states = model.states(of: tokens, after: memory, context)
     let last = tokens.count == 1 ? states : context.tape.selectRows(states, [Int32(tokens.count - 1)])
-    return model.logits(of: last, context).value.array
+    return model.headLogits(last, context).value.array
   }
 }

@@ -26,7 +26,7 @@ extension LanguageModel {
       var (sum, last) = (0.0, [Float]())
       for first in stride(from: start, to: end, by: rowsAtATime) {
         let rows = first..<min(end, first + Int32(rowsAtATime))
-        let logits = logits(of: context.tape.selectRows(states, Array(rows)), context)
+        let logits = headLogits(context.tape.selectRows(states, Array(rows)), context)
         // The last token of the sequence predicts nothing that is known.
         let targets = rows.map { $0 + 1 < end ? batch.tokens[Int($0) + 1] : -1 }
         sum += context.tape.crossEntropy(logits, labels: targets, denominator: 1).sum

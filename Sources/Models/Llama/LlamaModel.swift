@@ -144,7 +144,7 @@ public final class LlamaModel: LanguageModel {
       if let probabilities { attentions.append(probabilities) }
     }
     let logits = context.block(layers.count + 1, last) { x, context in
-      self.logits(of: self.normed(x, context), context)
+      self.headLogits(self.normed(x, context), context)
     }
     var output = ModelOutput(logits: logits)
     output.hiddenStates = states

@@ -64,7 +64,7 @@ public final class DedicatedTeacher: Teacher {
   ///   - communicator: of students and teachers.
   /// Collective, with `TeacherService.init` on the ranks that teach.
   public init(
-    name: String, whole: any HeadedModel, head: TeacherHead?, payload: SignalPayload, precision: Precision,
+    name: String, whole: any StagedModel, head: TeacherHead?, payload: SignalPayload, precision: Precision,
     train: any ExampleSource, validation: any ExampleSource, roles: TeachingRoles, on communicator: any Communicator
   ) throws {
     self.name = name
@@ -74,8 +74,8 @@ public final class DedicatedTeacher: Teacher {
     self.communicator = communicator
     let bounds = try communicator.broadcast([Int](), root: roles.students)
     directory = TeacherDirectory(bounds: bounds, payload)
-    let form = SignalForm(payload, hidden: whole.hiddenSize, precision: precision)
-    asker = SignalAsker(form, classes: directory.classes, head: head, whole, train: train, validation: validation)
+    let forms = SignalForms(payload, hidden: whole.hiddenSize, precision: precision)
+    asker = SignalAsker(forms, classes: directory.classes, head: head, whole, train: train, validation: validation)
   }
 
   public var isCollective: Bool { true }

@@ -26,7 +26,7 @@ public final class ShardedTeacher: Teacher {
   ///   - communicator: the ranks that hold the teacher, in the order of its parts.
   /// Collective.
   public init(
-    name: String, whole: any Model, part: any HeadedModel, head: TeacherHead?, sharding: TeacherSharding,
+    name: String, whole: any Model, part: any StagedModel, head: TeacherHead?, sharding: TeacherSharding,
     payload: SignalPayload, precision: Precision, train: any ExampleSource, validation: any ExampleSource,
     on communicator: any Communicator
   ) throws {
@@ -35,11 +35,13 @@ public final class ShardedTeacher: Teacher {
     parameterCount = whole.parameterCount
     group = try TeacherGroup(
       part, sharding, payload, precision: precision, train: train, validation: validation, on: communicator)
+    let forms = SignalForms(payload, hidden: part.hiddenSize, precision: precision)
     asker = SignalAsker(
-      group.form, classes: group.directory.classes, head: head, whole, train: train, validation: validation)
+      forms, classes: group.directory.classes, head: head, whole, train: train, validation: validation)
   }
 
-  public var isCollective: Bool { true }
+  /// Where it is held by several ranks.
+  public var isCollective: Bool { group.communicator.size > 1 }
 
   public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
     let communicator = group.communicator

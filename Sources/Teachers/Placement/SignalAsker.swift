@@ -7,7 +7,7 @@ import Tensors
 /// The side of whoever asks: takes the messages of the ranks that hold the teacher, and makes soft targets of them.
 final class SignalAsker {
   private static let tag = 12
-  private let form: SignalForm
+  private let forms: SignalForms
   private let classes: [Range<Int>]
   private let head: TeacherHead?
   private let whole: any Model
@@ -15,10 +15,10 @@ final class SignalAsker {
 
   /// - Parameter classes: of the head of each rank that holds a part of the teacher.
   init(
-    _ form: SignalForm, classes: [Range<Int>], head: TeacherHead?, _ whole: any Model, train: any ExampleSource,
+    _ forms: SignalForms, classes: [Range<Int>], head: TeacherHead?, _ whole: any Model, train: any ExampleSource,
     validation: any ExampleSource
   ) {
-    self.form = form
+    self.forms = forms
     self.classes = classes
     self.head = head
     self.whole = whole
@@ -28,13 +28,15 @@ final class SignalAsker {
   /// An answer that is on its way.
   final class Answer {
     let samples: [Int]
+    let split: Split
     let rows: Int
     /// By the place of their sender among the teacher's ranks.
     var messages: [Int: Tensor] = [:]
     fileprivate var receiving: [PendingOperation] = []
 
-    fileprivate init(_ samples: [Int], rows: Int) {
+    fileprivate init(_ samples: [Int], in split: Split, rows: Int) {
       self.samples = samples
+      self.split = split
       self.rows = rows
     }
 
@@ -62,9 +64,10 @@ final class SignalAsker {
     _ samples: [Int], in split: Split, from producers: [Int], at rank: (Int) -> Int, on communicator: any Communicator
   ) throws -> Answer {
     let batch = batch(samples, in: split)
-    let answer = Answer(samples, rows: batch.targets.isEmpty ? batch.count : batch.predictedRows.count)
+    let answer = Answer(
+      samples, in: split, rows: batch.targets.isEmpty ? batch.count : batch.predictedRows.count)
     for producer in producers {
-      let message = Tensor(uninitialized: [answer.rows, form.width(classes: classes[producer].count)])
+      let message = Tensor(uninitialized: [answer.rows, forms[split].width(classes: classes[producer].count)])
       answer.messages[producer] = message
       answer.receiving.append(
         try communicator.iReceive(
@@ -80,8 +83,9 @@ final class SignalAsker {
 
   /// The soft targets of an answer that has come.
   func targets(of answer: Answer) -> TeacherSignals {
+    let (form, all) = (forms[answer.split], 0..<whole.classCount)
     let senders = answer.messages.keys.sorted()
-    let empty = [(classes: 0..<whole.classCount, message: Tensor.zeros([0, form.width(classes: whole.classCount)]))]
+    let empty = [(classes: all, message: Tensor.zeros([0, form.width(classes: all.count)]))]
     let parts = senders.compactMap { sender in
       answer.messages[sender].map { (classes: classes[sender], message: $0) }
     }

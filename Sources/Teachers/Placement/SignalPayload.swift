@@ -24,6 +24,13 @@ public enum SignalPayload: Sendable, Equatable {
   }
 }
 
+extension SignalPayload {
+  /// Bytes that a row of an answer has on its way from one rank that has all classes.
+  public func rowBytes(of model: any StagedModel, precision: Precision) -> Int {
+    4 * SignalForm(self, hidden: model.hiddenSize, precision: precision).width(classes: model.classCount)
+  }
+}
+
 /// How answers lie in messages: float32 words, a fixed number of them for each row.
 ///
 ///     logits   | z_0 … z_(C−1) |
@@ -136,6 +143,23 @@ struct SignalForm {
       storage: message.storage, byteOffset: message.byteOffset, shape: [message.rows, hidden],
       dtype: isRounded ? .bfloat16 : .float32)
   }
+}
+
+/// The forms of the two splits: a teacher is checked on all its logits where the k largest are what it teaches.
+struct SignalForms {
+  private let train: SignalForm
+  private let validation: SignalForm
+
+  init(_ payload: SignalPayload, hidden: Int, precision: Precision) {
+    train = SignalForm(payload, hidden: hidden, precision: precision)
+    if case .topK = payload {
+      validation = SignalForm(.logits, hidden: hidden, precision: precision)
+    } else {
+      validation = train
+    }
+  }
+
+  subscript(split: Split) -> SignalForm { split == .train ? train : validation }
 }
 
 /// The k largest of some logits, and log Σ exp(z / T) of all others, kept as that is summed up.

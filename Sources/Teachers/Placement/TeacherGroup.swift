@@ -33,9 +33,9 @@ final class TeacherGroup {
   /// The ranks that hold the teacher, in the order of its parts.
   let communicator: any Communicator
   let sharding: TeacherSharding
-  let form: SignalForm
+  private let forms: SignalForms
   let directory: TeacherDirectory
-  private let model: any HeadedModel
+  private let model: any StagedModel
   private let precision: Precision
   private let data: (train: any ExampleSource, validation: any ExampleSource)
   private let weights = BF16Weights()
@@ -52,14 +52,14 @@ final class TeacherGroup {
   ///   - train: the training examples in the teacher's own tokens.
   /// Collective.
   init(
-    _ model: any HeadedModel, _ sharding: TeacherSharding, _ payload: SignalPayload, precision: Precision,
+    _ model: any StagedModel, _ sharding: TeacherSharding, _ payload: SignalPayload, precision: Precision,
     train: any ExampleSource, validation: any ExampleSource, on communicator: any Communicator
   ) throws {
     self.model = model
     self.sharding = sharding
     self.precision = precision
     self.communicator = communicator
-    form = SignalForm(payload, hidden: model.hiddenSize, precision: precision)
+    forms = SignalForms(payload, hidden: model.hiddenSize, precision: precision)
     data = (train, validation)
     let own = model.part.hasHead ? model.headRows : 0..<0
     let bounds = try communicator.allGather([own.lowerBound, own.upperBound])
@@ -162,7 +162,7 @@ final class TeacherGroup {
     -> [Tensor]
   {
     let states = model.headStates(x, batch, context).value
-    let message = form.encode(states, classes: model.headRows) {
+    let message = forms[split].encode(states, classes: model.headRows) {
       model.headLogits(Variable(constant: $0), context).value
     }
     return rows(of: pass, batch, in: split).map { message.rows($0) }
@@ -211,6 +211,7 @@ final class TeacherGroup {
   }
 
   private func sendStates(_ x: Tensor, to stage: Int) throws -> PendingOperation {
+    let x = precision == .bf16 && model.roundsStates ? x : x.converted(to: .float32)
     sentBytes += x.count * x.dtype.size
     let bytes = x.bytes.bindMemory(to: UInt8.self)
     return try communicator.iSend(bytes, to: stage, tag: TeacherGroup.stateTag, keeping: x.storage)

@@ -9,7 +9,7 @@ public struct TeacherHead {
   private let hasBias: Bool
 
   /// The head of a model that is in memory.
-  public init(_ model: any HeadedModel) {
+  public init(_ model: any StagedModel) {
     let (matrix, bias) = model.headWeights
     self.init(matrix: matrix.value, bias: bias?.value)
   }

@@ -21,7 +21,7 @@ public final class TeacherService {
   ///   - communicator: the ranks that teach, in the order of the teacher's parts.
   /// Collective, with `DedicatedTeacher.init` on the ranks that train.
   public init(
-    _ part: any HeadedModel, _ sharding: TeacherSharding, payload: SignalPayload, precision: Precision,
+    _ part: any StagedModel, _ sharding: TeacherSharding, payload: SignalPayload, precision: Precision,
     train: any ExampleSource, validation: any ExampleSource, roles: TeachingRoles, link: any Communicator,
     on communicator: any Communicator
   ) throws {

@@ -1,3 +1,5 @@
+import Collectives
+
 /// What the signals of a teacher that is spread over ranks have cost.
 public struct TeacherTraffic: Sendable, Equatable {
   /// Rows of answers that were asked for.
@@ -16,6 +18,11 @@ public struct TeacherTraffic: Sendable, Equatable {
   var values: [Double] { [Double(rows), Double(sentBytes), Double(innerBytes), waitedSeconds] }
   /// How many there are.
   static let figures = 4
+
+  /// What all ranks have counted together; collective.
+  public static func sum(_ own: TeacherTraffic, on communicator: any Communicator) throws -> TeacherTraffic {
+    TeacherTraffic(try communicator.allReduce(own.values, .sum))
+  }
 
   init(_ values: [Double]) {
     precondition(values.count == TeacherTraffic.figures, "\(values.count) figures of a teacher's traffic")

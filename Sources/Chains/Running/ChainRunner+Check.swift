@@ -1,0 +1,75 @@
+import Collectives
+import Datasets
+import Platform
+import Teachers
+import Training
+
+extension ChainRunner {
+  /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
+  public func checkTeachers() throws {
+    for step in plan.steps {
+      guard let teacher = step.teacher, case .directory = teacher.place else { continue }
+      let digest = try communicator.agree { try self.digest(of: teacher.place) }
+      try Trace.span("check teacher") {
+        // Ranks that only teach have no result of an evaluation, and learn of a refusal.
+        if try communicator.broadcast(evaluated[digest] == nil ? 0 : 1) == 1 {
+          try communicator.share(judgement(of: digest, step))
+        } else {
+          _ = try withTeacher(of: step, digest, quietly: true) { teacher, students in
+            if let teacher { try self.check(digest, step, teacher, on: students) }
+          }
+        }
+      }
+    }
+  }
+
+  /// Evaluates a teacher once on the validation split and refuses it at chance level; collective over the ranks that
+  /// train.
+  func check(_ digest: String, _ step: ResolvedStep, _ teacher: any Teacher, on students: any Communicator) throws {
+    guard let data = plan.data[step.index].teacher else { return }
+    if evaluated[digest] == nil {
+      let result = try evaluate(teacher, data.validation, on: students)
+      evaluated[digest] = (result, teacher.classCount)
+      observer.note("teacher \(teacher.name) on the validation split: \(result.text)")
+    }
+    if let refusal = judgement(of: digest, step) { throw refusal }
+  }
+
+  private func evaluate(_ teacher: any Teacher, _ data: any ExampleSource, on students: any Communicator) throws
+    -> EvaluationResult
+  {
+    // A teacher of several ranks answers all at once.
+    let idle = { if teacher.isCollective { _ = try teacher.signals(for: [], in: .validation) } }
+    guard data.kind == .languageModeling else {
+      return try Evaluator.evaluate(data, classCount: teacher.classCount, on: students) {
+        try teacher.signals(for: $0, in: .validation).materialized
+      } idle: { try idle() }
+    }
+    return try Evaluator.evaluate(documents: data, on: students) {
+      let labels = data.batch($0).targets.filter { $0 >= 0 }
+      return try teacher.signals(for: $0, in: .validation).crossEntropySum(labels: labels)
+    } idle: { try idle() }
+  }
+
+  /// What speaks against an evaluated teacher; a warning, where the chain file lets it teach all the same.
+  private func judgement(of digest: String, _ step: ResolvedStep) -> RetortError? {
+    guard let (result, classCount) = evaluated[digest], !Preflight.hasLearnt(result, classCount: classCount),
+      let name = step.teacher?.reference
+    else { return nil }
+    let how =
+      result.isOfDocuments
+      ? "perplexity \(fixed(result.perplexity, 1)) with a vocabulary of \(grouped(classCount))"
+      : "balanced accuracy \(fixed(result.balancedAccuracy, 4)) over \(classCount) classes, "
+        + "\(result.correct) of \(result.count) correct"
+    let what = "the teacher \(name) is at chance level on the validation split: \(how)"
+    if step.configuration.allowUntrainedTeacher {
+      observer.warning("step \(step.id): \(what); allow_untrained_teacher lets it teach all the same")
+      return nil
+    }
+    var error = RetortError(
+      .preflight, what, at: step.configuration.source.location(of: "teacher"),
+      remedy: "fine-tune the teacher first (a step with teacher: null), or set allow_untrained_teacher: true")
+    error.isCollective = true
+    return error
+  }
+}

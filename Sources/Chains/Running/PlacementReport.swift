@@ -1,0 +1,95 @@
+import Models
+import Platform
+import Teachers
+import Tensors
+
+/// Where the teacher of a step is, and what its answers cost.
+struct PlacementReport: Equatable {
+  private let placement: TeacherPlacementConfiguration
+  /// Ranks that hold it together.
+  private let holders: Int
+  private let payload: String
+  /// Bytes of weights that one rank holds at most, and of the whole teacher.
+  private let heldBytes: Int
+  private let wholeBytes: Int
+  /// Bytes that a row of an answer has on its way.
+  private let rowBytes: Int
+  /// Bytes that a token costs between the ranks that hold the teacher.
+  private let innerBytes: Int
+  private let isLanguageModel: Bool
+  private var students = TeacherTraffic()
+  private var longestWait = 0.0
+  private var teachers: TeacherTraffic?
+
+  init(
+    _ placement: TeacherPlacementConfiguration, ranks: Int, payload: SignalPayload, precision: Precision,
+    heldBytes: Int, wholeBytes: Int, _ model: any StagedModel
+  ) {
+    self.placement = placement
+    holders = placement.groupSize(of: ranks)
+    self.payload = payload.name
+    self.heldBytes = heldBytes
+    self.wholeBytes = wholeBytes
+    rowBytes = payload.rowBytes(of: model, precision: precision)
+    isLanguageModel = model is any LanguageModel
+    let state = model.hiddenSize * (precision == .bf16 && model.roundsStates ? 2 : 4)
+    switch placement.sharding {
+    case .pipeline: innerBytes = (holders - 1) * state
+    case .tensor: innerBytes = holders == 1 ? 0 : (2 * model.layerCount + 1) * 4 * model.hiddenSize
+    }
+  }
+
+  /// The line at the start of a step.
+  var beginning: String {
+    let share = fixed(100 * Double(heldBytes) / Double(max(1, wholeBytes)), 1)
+    let cut = holders > 1 ? " (\(placement.sharding.rawValue))" : ""
+    let who: String =
+      switch placement.placement {
+      case .resident: "each rank has all of it"
+      case .streamed: "each rank reads it layer by layer"
+      case .sharded: "\(holders) ranks hold it together\(cut)"
+      case .dedicated: "\(holders) \(holders == 1 ? "rank only teaches" : "ranks only teach")\(cut)"
+      }
+    var text =
+      "teacher \(placement.placement.rawValue): \(who), \(grouped(heldBytes)) bytes of weights a rank at most, "
+      + "\(share) % of \(grouped(wholeBytes)); payload \(payload), \(grouped(rowBytes)) bytes \(row)"
+    if innerBytes > 0 { text += "; \(grouped(innerBytes)) bytes a token between its ranks" }
+    // Whether an answer is kept would have to be agreed upon by all ranks for each example.
+    return text + "; signals are not cached"
+  }
+
+  private var row: String { isLanguageModel ? "a predicted token" : "an example" }
+
+  /// The line at the end of a step.
+  var end: String {
+    let sent = students.sentBytes + (teachers?.sentBytes ?? 0)
+    let inner = students.innerBytes + (teachers?.innerBytes ?? 0)
+    let each = fixed(Double(sent) / Double(max(1, students.rows)), 1)
+    var text =
+      "teacher \(placement.placement.rawValue): \(grouped(students.rows)) rows, \(grouped(sent)) bytes of answers "
+      + "sent (\(each) bytes \(row)), \(grouped(inner)) between its ranks; ranks that train waited \(fixed(longestWait, 2)) s "
+      + "at most"
+    if let teachers { text += ", those that teach \(fixed(teachers.waitedSeconds / Double(holders), 2)) s each" }
+    return text
+  }
+
+  mutating func take(_ students: TeacherTraffic, longestWait: Double, teachers: TeacherTraffic?) {
+    self.students = students
+    self.longestWait = longestWait
+    self.teachers = teachers
+  }
+
+  /// The record in step.json.
+  var json: JSON {
+    [
+      "placement": .string(placement.placement.rawValue), "ranks": .int(holders),
+      "sharding": .string(placement.sharding.rawValue), "payload": .string(payload),
+      "weight_bytes_per_rank": .int(heldBytes), "weight_bytes": .int(wholeBytes),
+      "planned_bytes_per_row": .int(rowBytes), "planned_inner_bytes_per_token": .int(innerBytes),
+      "rows": .int(students.rows), "sent_bytes": .int(students.sentBytes + (teachers?.sentBytes ?? 0)),
+      "inner_bytes": .int(students.innerBytes + (teachers?.innerBytes ?? 0)),
+      "students_waited_seconds": .double(longestWait),
+      "teachers_waited_seconds": teachers.map { .double($0.waitedSeconds / Double(holders)) } ?? .null,
+    ]
+  }
+}

@@ -1,0 +1,165 @@
+import Collectives
+import Models
+import Platform
+import Teachers
+import Tensors
+
+/// Puts the teacher of a step where the chain file wants it, and takes it away behind the step.
+struct TeacherStage {
+  private let runner: ChainRunner
+  private let step: ResolvedStep
+  private let teacher: ResolvedModel
+  private let data: SplitData
+  private let digest: String
+  private let wanted: TeacherPlacementConfiguration
+  private let precision: Precision
+  private let payload: SignalPayload
+  private let isQuiet: Bool
+
+  init(
+    _ runner: ChainRunner, _ step: ResolvedStep, _ teacher: ResolvedModel, _ data: SplitData, _ digest: String,
+    isQuiet: Bool
+  ) {
+    self.isQuiet = isQuiet
+    self.runner = runner
+    self.step = step
+    self.teacher = teacher
+    self.data = data
+    self.digest = digest
+    wanted = runner.plan.chain.parallel.teacherPlacement
+    precision = runner.plan.teacherPrecision(of: step)
+    payload = runner.plan.payload(of: step)
+  }
+
+  private var world: any Communicator { runner.communicator }
+
+  /// A teacher on the ranks that train: in parts on groups of them, or whole on each.
+  func shared<T>(_ body: ((any Teacher)?, any Communicator) throws -> T) throws -> T {
+    let size = wanted.groupSize(of: world.size)
+    let group = try world.split(color: world.rank / size, key: world.rank)
+    let placed = try Trace.span("load teacher") { () -> ShardedTeacher in
+      let part = wanted.sharding.part(rank: group.rank, of: size)
+      let (frozen, bytes) = try load(part, asking: true, holders: world.split(color: group.rank, key: world.rank))
+      let head = try head(onRanks: world)
+      try report(bytes, whole: try wholeBytes())
+      return try ShardedTeacher(
+        name: teacher.reference, whole: try whole(), part: try staged(frozen), head: head, sharding: wanted.sharding,
+        payload: payload, precision: precision, train: data.train, validation: data.validation, on: group)
+    }
+    let result = try body(placed, world)
+    try finish(placed, teachers: nil, on: world)
+    return result
+  }
+
+  /// A teacher on the last ranks of the job, which serve while the others run `body`.
+  func dedicated<T>(_ body: ((any Teacher)?, any Communicator) throws -> T) throws -> T? {
+    let roles = TeachingRoles(ranks: world.size, teachers: wanted.groupSize(of: world.size))
+    let teaches = roles.teaches(world.rank)
+    let own = try world.split(color: teaches ? 1 : 0, key: world.rank)
+    let size = roles.teachers
+    let part = teaches ? wanted.sharding.part(rank: own.rank, of: size) : .whole
+    // Each part is one rank's; the others are a group that holds nothing.
+    let holders = try world.split(color: teaches ? 1 + own.rank : 0, key: world.rank)
+    let (frozen, bytes) = try load(part, asking: teaches, holders: holders)
+    let head = try head(onRanks: own, wanted: !teaches)
+    try report(bytes, whole: try wholeBytes())
+    if teaches {
+      let service = try TeacherService(
+        try staged(frozen), wanted.sharding, payload: payload, precision: precision, train: data.train,
+        validation: data.validation, roles: roles, link: world, on: own)
+      try Trace.span("teach") { try service.serve() }
+      try world.share(nil)
+      return nil
+    }
+    let placed = try DedicatedTeacher(
+      name: teacher.reference, whole: try staged(try whole()), head: head, payload: payload, precision: precision,
+      train: data.train, validation: data.validation, roles: roles, on: world)
+    let outcome = Result { try body(placed, own) }
+    if case .failure(let failure) = outcome, !RetortError.wrap(failure).isCollective {
+      // The other students know nothing of it: the job ends here, and the teacher with it.
+      throw failure
+    }
+    let taught = try placed.end()
+    if case .failure(let failure) = outcome { try world.share(RetortError.wrap(failure)) } else { try world.share(nil) }
+    try finish(placed, teachers: taught, on: own)
+    return try outcome.get()
+  }
+
+  /// Takes up what the teacher has cost; collective over the ranks that train.
+  ///
+  /// - Parameter taught: what the ranks that only teach have counted, where there are such.
+  private func finish(_ teacher: any Teacher, teachers taught: TeacherTraffic?, on students: any Communicator) throws {
+    let own = teacher.traffic ?? TeacherTraffic()
+    let sum = try TeacherTraffic.sum(own, on: students)
+    let waited = try students.allReduce(own.waitedSeconds, .max)
+    runner.placementReport?.take(sum, longestWait: waited, teachers: taught)
+    if !isQuiet, let report = runner.placementReport { runner.observer.note(report.end) }
+  }
+
+  /// This rank's part of the teacher, its weights there; collective over all ranks.
+  ///
+  /// - Parameters:
+  ///   - asking: whether this rank wants a part at all.
+  ///   - holders: the ranks that hold the same part.
+  private func load(_ part: ModelPart, asking: Bool, holders: any Communicator) throws
+    -> (frozen: FrozenModel?, bytes: Int)
+  {
+    let directory = runner.plan.directory(of: teacher.place)
+    let frozen = try world.agree {
+      asking
+        ? try FrozenModel(directory: directory, labels: runner.plan.classes, precision: precision, part: part) : nil
+    }
+    var remark: String?
+    if let frozen {
+      let load = try runner.weights(of: frozen, digest, sharedBy: holders)
+      remark = try load(frozen)
+    }
+    try tell([remark].compactMap { $0 })
+    return (frozen, frozen?.byteCount ?? 0)
+  }
+
+  /// What turns hidden states into logits, where those are what moves; collective over ranks that all want it or none.
+  private func head(onRanks ranks: any Communicator, wanted isWanted: Bool = true) throws -> TeacherHead? {
+    guard payload == .hidden, isWanted else { return nil }
+    let directory = runner.plan.directory(of: teacher.place)
+    let frozen = try ranks.agree {
+      try FrozenModel(
+        directory: directory, labels: runner.plan.classes, precision: precision, only: .head)
+    }
+    _ = try runner.weights(of: frozen, digest, sharedBy: ranks)(frozen)
+    return TeacherHead(try staged(frozen))
+  }
+
+  private func staged(_ frozen: FrozenModel?) throws -> any StagedModel { try staged(frozen?.model) }
+
+  private func staged(_ model: (any Model)?) throws -> any StagedModel {
+    guard let model = model as? any StagedModel else {
+      throw RetortError(.unexpected, "the teacher \(teacher.reference) has no layers")
+    }
+    return model
+  }
+
+  /// The whole model, whose weights are never brought to memory.
+  private func whole() throws -> any Model { try ModelLoader.build(teacher.configuration) }
+
+  /// Bytes of the whole teacher in the form that a rank would hold it.
+  private func wholeBytes() throws -> Int {
+    try FrozenModel(teacher.configuration, from: .random, seed: 0, precision: precision).byteCount
+  }
+
+  /// Remarks of all ranks, each once; collective.
+  private func tell(_ remarks: [String]) throws {
+    let all = try world.allGather(text: remarks.joined())
+    Set(all).filter { !$0.isEmpty }.sorted().forEach(runner.observer.note)
+  }
+
+  private func report(_ bytes: Int, whole: Int) throws {
+    let held = try world.allGather(bytes).filter { $0 > 0 }
+    let model = try staged(try self.whole())
+    let report = PlacementReport(
+      wanted, ranks: world.size, payload: payload, precision: precision, heldBytes: held.max() ?? 0, wholeBytes: whole,
+      model)
+    runner.placementReport = report
+    if !isQuiet { runner.observer.note(report.beginning) }
+  }
+}
