@@ -60,6 +60,18 @@ import Testing
       "num_attention_heads": 4, "intermediate_size": 80, "projections": 5}
       """,
       """
+      {"model_type": "llama", "vocab_size": 120, "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 6, \
+      "num_key_value_heads": 2, "intermediate_size": 80, "tie_word_embeddings": true, "head_dim": 16}
+      """,
+      """
+      {"model_type": "llama", "vocab_size": 120, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, \
+      "intermediate_size": 80, "attention_bias": true, "mlp_bias": true}
+      """,
+      """
+      {"model_type": "qwen2", "vocab_size": 120, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, \
+      "intermediate_size": 80}
+      """,
+      """
       {"model_type": "perceptron", "input_size": 7, "hidden_sizes": [33, 20]}
       """,
     ]

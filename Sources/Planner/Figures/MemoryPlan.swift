@@ -27,7 +27,7 @@ public struct MemoryPlan: Sendable, Equatable {
       rank[.teacher] = parts.onTrainer
       rank.shared = min(parts.onTrainer, parts.sharedOnNode)
       rank[.signals] = MemoryPlan.signals(work, layout, model, passes)
-      if layout.placement == .resident { rank[.cache] = MemoryPlan.segment }
+      if layout.placement == .resident, !model.isLanguageModel { rank[.cache] = MemoryPlan.segment }
       teacher = layout.placement == .dedicated ? MemoryPlan.teaching(work, layout, model, parts, passes, trainers) : nil
     } else {
       teacher = nil
@@ -91,17 +91,20 @@ public struct MemoryPlan: Sendable, Equatable {
   static let headRows = 256
 
   /// A classifier's logits are nothing; a language model's loss has some rows of the student's and of the teacher's
-  /// logits in f32, the gradient of these, and the gradients of all states.
+  /// logits in f32, and the gradients of all states.
   private static func headBytes(_ work: StepWork, _ passes: Passes) -> Double {
     guard work.student.isLanguageModel else { return 0 }
     let rows = Double(min(headRows, passes.load.tokens))
-    return rows * Double(work.student.classCount) * 12 + 4 * Double(passes.load.tokens * work.student.hiddenSize)
+    return rows * Double(work.student.classCount) * 8 + 4 * Double(passes.load.tokens * work.student.hiddenSize)
   }
 
   /// A pass's signals, and those of the next two on their way where the teacher works ahead.
   private static func signals(_ work: StepWork, _ layout: Layout, _ model: any NetworkSizes, _ passes: Passes) -> Double
   {
-    let row = layout.payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
+    // In memory a language model hands its states on, and nothing is copied of its head.
+    let isHere = layout.placement == .resident || layout.placement == .streamed
+    let payload: Layout.Payload = isHere && model.isLanguageModel ? .hidden : layout.payload
+    let row = payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
     return Double(model.rows(passes.load) * row) * (layout.placement == .dedicated ? 3 : 1)
   }
 
@@ -138,7 +141,7 @@ struct TeacherParts {
   init(_ model: any NetworkSizes, _ format: PlannedFormat, _ layout: Layout) {
     let whole = Double(model.frozenBytes(format))
     let blocks = model.frozenBlocks(format).map(Double.init)
-    let part = TeacherParts.part(whole, blocks, layout)
+    let part = TeacherParts.part(whole, blocks, hasWholeEnds: !model.hasDividedEmbeddings, layout)
     let head = Double(model.tensors.last.map { model.frozenBytes(of: $0, format) } ?? 0)
     let needsHead = layout.payload == .hidden && layout.placement != .resident && layout.placement != .streamed
     switch layout.placement {
@@ -163,12 +166,13 @@ struct TeacherParts {
     }
   }
 
-  /// A tensor slice has 1/N of everything but the embeddings; the fullest pipeline stage has L/N layers, rounded up.
-  private static func part(_ whole: Double, _ blocks: [Double], _ layout: Layout) -> Double {
+  /// A tensor slice has 1/N, but for embeddings and head of a classifier; the fullest pipeline stage has L/N layers,
+  /// rounded up, and perhaps one of the ends.
+  private static func part(_ whole: Double, _ blocks: [Double], hasWholeEnds: Bool, _ layout: Layout) -> Double {
     let ranks = layout.teacherRanks
     guard layout.split == .pipeline else {
-      let embeddings = blocks.first ?? 0
-      return embeddings + (whole - embeddings) / Double(ranks)
+      let ends = hasWholeEnds ? (blocks.first ?? 0) + (blocks.last ?? 0) : 0
+      return ends + (whole - ends) / Double(ranks)
     }
     let count = blocks.count - 2
     return (0..<ranks).map { stage in

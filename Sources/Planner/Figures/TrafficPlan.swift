@@ -37,7 +37,7 @@ public struct TrafficPlan: Sendable, Equatable {
   }
 
   /// n = 4 bytes an element of the flat buffer. None: (N − 1)/N·n of gradients twice, there and back; optimizer: once,
-  /// and as much of weights; gradients: the first for each pass; parameters: besides, weights whenever a pass needs them.
+  /// and as much of weights; gradients: the first for each pass; parameters: besides, weights when a pass needs them.
   private mutating func addStudent(_ work: StepWork, _ layout: Layout, _ ranks: Int, _ passes: Passes) {
     let flat = FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
     let half = Formulas.halfBytes(4 * Double(flat.count), ranks: ranks)

@@ -29,6 +29,7 @@ public struct BERTSizes: NetworkSizes, Equatable {
   public var isLanguageModel: Bool { false }
   public var maximumPositions: Int? { positions }
   public var isTied: Bool { false }
+  public var hasDividedEmbeddings: Bool { false }
   public var roundsStates: Bool { true }
 
   /// In the last layer of first tokens alone.

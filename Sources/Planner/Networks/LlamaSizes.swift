@@ -39,7 +39,9 @@ public struct LlamaSizes: NetworkSizes, Equatable {
   public var isLanguageModel: Bool { true }
   /// The stream of a Llama is f32 in both precisions.
   public var roundsStates: Bool { false }
-  public func summedElements(_ load: TokenLoad) -> Int { 2 * layerCount * load.tokens * hiddenSize }
+  public var hasDividedEmbeddings: Bool { true }
+  /// Besides, those of the embeddings, of which each slice has the rows of its tokens.
+  public func summedElements(_ load: TokenLoad) -> Int { (2 * layerCount + 1) * load.tokens * hiddenSize }
 
   private var queries: Int { headCount * headSize }
   /// Columns of queries, keys and values together: (H + 2·H_kv)·d.
@@ -70,12 +72,12 @@ public struct LlamaSizes: NetworkSizes, Equatable {
       + product(hiddenSize, intermediateSize, bias: hasFeedForwardBias)
   }
 
-  /// 2·T·(products of a layer)·L + 2·V·h·T for the head, and causal attention, which reads half of the square:
-  /// 2·H·d·S² a sequence and layer.
+  /// 2·T·(products of a layer)·L + 2·V·h·T for the head, and causal attention, 4·H·d for each of the S·(S + 1)/2 pairs
+  /// of a sequence and layer.
   public func forwardFLOPs(_ load: TokenLoad) -> Double {
     let (tokens, length) = (Double(load.tokens), Double(load.length))
     let products = hiddenSize * projected + queries * hiddenSize + 3 * hiddenSize * intermediateSize
-    let attention = 2 * Double(queries) * length * length * Double(load.sequences)
+    let attention = 2 * Double(queries) * length * (length + 1) * Double(load.sequences)
     return Double(layerCount) * (2 * tokens * Double(products) + attention) + headFLOPs(rows: load.tokens)
   }
 

@@ -46,6 +46,8 @@ public struct Bottleneck: Sendable, Equatable {
 
   private static func teacherRelief(_ plan: StepPlan, _ work: StepWork, _ cluster: Cluster) -> String {
     guard plan.time.isOverlapped else {
+      // States of a large vocabulary are not kept: they are larger than the weights before long.
+      if work.teacher?.isLanguageModel == true { return "more ranks, or a teacher of middle size" }
       let rest = plan.time.total - plan.time.teaching
       return "signals that are kept make later epochs \(figure(plan.time.total / max(rest, 1e-9))) times as fast; "
         + "else more ranks, or a teacher of middle size"
