@@ -6,14 +6,20 @@
 public enum ProcessMemory {
   /// The proportional set size in bytes: private pages whole, shared ones divided by the number of processes that map
   /// them, so that the sum over processes is what they take together; nil where the system does not say.
-  public static var proportionalBytes: Int? {
+  public static var proportionalBytes: Int? { figure("Pss:", of: "/proc/self/smaps_rollup") }
+
+  /// The most bytes that this process has had in memory at one time, shared ones counted whole; nil where the system
+  /// does not say.
+  public static var peakBytes: Int? { figure("VmHWM:", of: "/proc/self/status") }
+
+  private static func figure(_ field: String, of path: String) -> Int? {
     // Files of the system have no size that could be asked for.
-    let descriptor = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
     var buffer = [UInt8](repeating: 0, count: 8192)
     let count = read(descriptor, &buffer, buffer.count)
-    return count > 0 ? bytes(of: "Pss:", in: String(decoding: buffer[..<count], as: UTF8.self)) : nil
+    return count > 0 ? bytes(of: field, in: String(decoding: buffer[..<count], as: UTF8.self)) : nil
   }
 
   /// The figure of a line such as "Pss:   1234 kB", in bytes.

@@ -145,7 +145,7 @@ final class GradientExchange {
     }
     let owned = shards == nil ? flat.ownedRanges(rank: communicator.rank) : [0..<flat.gradients.count]
     let dense = owned.reduce(0.0) { $0 + flat.gradients.slice(at: $1.lowerBound, [$1.count]).sumOfSquares }
-    if flat.sharding == .none { try timed(\.weights) { try gather(flat.gradients) } }
+    if flat.sharding == .none { try timed(\.weights) { try gather(flat.gradients, for: .gradients) } }
     return tables.reduce(dense) { $0 + $1.sumOfSquares }
   }
 
@@ -155,35 +155,40 @@ final class GradientExchange {
       residency.letGo()
       seconds.weights += residency.seconds
     } else if flat.sharding != .none {
-      try timed(\.weights) { try gather(flat.values) }
+      try timed(\.weights) { try gather(flat.values, for: .weights) }
     }
   }
 
   /// Fills the blocks of all other ranks in a whole buffer.
-  private func gather(_ buffer: Tensor) throws {
+  private func gather(_ buffer: Tensor, for purpose: Traffic.Purpose) throws {
     guard communicator.size > 1 else { return }
     let operations = try flat.buckets.map { bucket in
-      try communicator.iAllGather(
-        UnsafeMutableBufferPointer(start: buffer.floats + bucket.lowerBound, count: bucket.count),
-        keeping: buffer.storage)
+      try Traffic.counting(purpose) {
+        try communicator.iAllGather(
+          UnsafeMutableBufferPointer(start: buffer.floats + bucket.lowerBound, count: bucket.count),
+          keeping: buffer.storage)
+      }
     }
     try operations.waitAll()
   }
 
   private func sendNext() throws {
     if nextParcel >= flat.buckets.count {
-      pending.append(try tables[nextParcel - flat.buckets.count].send())
+      let table = tables[nextParcel - flat.buckets.count]
+      pending.append(try Traffic.counting(.rows) { try table.send() })
     } else if let shards {
-      try shards.send(nextParcel)
+      try Traffic.counting(.gradients) { try shards.send(nextParcel) }
     } else {
       let bucket = flat.buckets[nextParcel]
       let block = bucket.count / communicator.size
       let base = flat.gradients.floats + bucket.lowerBound
       pending.append(
-        try communicator.iReduceScatter(
-          UnsafeBufferPointer(start: base, count: bucket.count),
-          into: UnsafeMutableBufferPointer(start: base + communicator.rank * block, count: block),
-          keeping: flat.gradients.storage))
+        try Traffic.counting(.gradients) {
+          try communicator.iReduceScatter(
+            UnsafeBufferPointer(start: base, count: bucket.count),
+            into: UnsafeMutableBufferPointer(start: base + communicator.rank * block, count: block),
+            keeping: flat.gradients.storage)
+        })
     }
     nextParcel += 1
   }

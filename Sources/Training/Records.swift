@@ -37,6 +37,8 @@ public struct StepRecord: Sendable, Equatable {
   public var teacherFLOPs: Double
   /// Where this rank's time in the exchange went.
   public var exchange: ExchangeSeconds
+  /// What this rank sent in the step, in bytes.
+  public var sentBytes: [Traffic.Purpose: Int]
 
   /// The line of metrics.jsonl.
   public var json: JSON {

@@ -84,7 +84,7 @@ final class TableExchange {
     isScattered = true
     guard communicator.size > 1 || shard != nil else { return }
     take(ownRows, into: ownSlots)
-    arriving = try communicator.iAllGather(slots.buffer, keeping: slots.storage)
+    arriving = try Traffic.counting(.rows) { try communicator.iAllGather(slots.buffer, keeping: slots.storage) }
   }
 
   /// Waits for the rows; from here on the table can be read and gradients be added.

@@ -89,6 +89,7 @@ public final class Trainer {
     // Where gradients are shared out all ranks take part in as many passes, and in one at least.
     let rounds = configuration.sharding.sharesGradients ? max(1, mostPasses(of: batch)) : requests.count
     let teacherStart = teacher?.computedFLOPs ?? 0
+    let sentBefore = Traffic.sentBytes
     try Trace.detail("send for rows") { try exchange.begin(tables.isEmpty ? Batch() : train.batch(batch)) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
@@ -136,7 +137,8 @@ public final class Trainer {
       step: step, totalSteps: configuration.totalSteps, epoch: epoch, loss: loss, crossEntropy: hard,
       distillation: soft, learningRate: rate, gradientNorm: norm, tokens: tokens, examples: batch.count,
       lossRows: rows, seconds: (clock.now - start).seconds, teacherSeconds: teacherTime.seconds,
-      flops: totals[4] + learnt, teacherFLOPs: taught, exchange: exchange.seconds)
+      flops: totals[4] + learnt, teacherFLOPs: taught, exchange: exchange.seconds,
+      sentBytes: Traffic.sentBytes.merging(sentBefore) { $0 - $1 })
   }
 
   private func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }

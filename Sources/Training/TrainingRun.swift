@@ -20,6 +20,10 @@ public struct TrainingResult: Sendable, Equatable {
   public let gigaflops: Double
   /// The step that training continued from; 0 for a whole run.
   public let continuedFrom: Int
+  /// What rank 0 sent in an optimizer step, in bytes: the mean of the steps of this process.
+  public let sentBytes: [Traffic.Purpose: Int]
+  /// The most bytes that a rank has had in memory at one time since it started; 0 where the system does not say.
+  public let peakMemory: Int
 }
 
 /// The loop over epochs and steps: logs, evaluates, keeps the best student, saves, stops early, continues.
@@ -74,6 +78,7 @@ public final class TrainingRun {
     let clock = ContinuousClock()
     let (start, first) = (clock.now, state.step)
     var (stepSeconds, flops) = (0.0, 0.0)
+    var sentBytes: [Traffic.Purpose: Int] = [:]
     var (examples, tokens) = (0, 0)
     let perEpoch = sampler.stepsPerEpoch
     var batches: [[Int]] = []
@@ -88,6 +93,7 @@ public final class TrainingRun {
       examples += record.examples
       tokens += record.tokens
       flops += record.flops
+      sentBytes.merge(record.sentBytes, uniquingKeysWith: +)
       try report(record)
       let evaluates = isEvaluationDue(place: place, perEpoch: perEpoch)
       if evaluates { try evaluate(epoch: done) }
@@ -108,7 +114,9 @@ public final class TrainingRun {
       best: best, steps: state.step, seconds: (clock.now - start).seconds,
       examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0,
       tokensPerSecond: stepSeconds > 0 ? Double(tokens) / stepSeconds : 0,
-      gigaflops: stepSeconds > 0 ? flops / stepSeconds * 1e-9 : 0, continuedFrom: first)
+      gigaflops: stepSeconds > 0 ? flops / stepSeconds * 1e-9 : 0, continuedFrom: first,
+      sentBytes: sentBytes.mapValues { $0 / max(1, state.step - first) },
+      peakMemory: try communicator.allReduce(ProcessMemory.peakBytes ?? 0, .max))
   }
 
   /// The batch behind one of an epoch, for a teacher that works ahead; nil behind the last step.

@@ -129,7 +129,7 @@ final class WeightShards: BlockResidency {
   }
 
   private func sendGradients(of position: Int) throws {
-    for bucket in completeIn[route[position]] { try gradients.send(bucket) }
+    try Traffic.counting(.gradients) { for bucket in completeIn[route[position]] { try gradients.send(bucket) } }
   }
 
   private func start(_ buckets: [Int]) throws {
@@ -138,7 +138,9 @@ final class WeightShards: BlockResidency {
       // Alone, a rank has all of the bucket.
       let buffer = flat.ranks == 1 ? shard : Tensor(uninitialized: [flat.buckets[bucket].count])
       if flat.ranks > 1 { buffer.slice(at: flat.rank * shard.count, [shard.count]).update(from: shard) }
-      present[bucket] = (buffer, try communicator.iAllGather(buffer.buffer, keeping: buffer.storage))
+      present[bucket] = (
+        buffer, try Traffic.counting(.weights) { try communicator.iAllGather(buffer.buffer, keeping: buffer.storage) }
+      )
     }
     peakBytes = max(peakBytes, flat.ranks == 1 ? 0 : 4 * present.values.reduce(0) { $0 + $1.buffer.count })
   }

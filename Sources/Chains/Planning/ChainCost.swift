@@ -48,7 +48,7 @@ public struct ChainCost: Sendable {
       let models = try resolver.models(of: index)
       let work = try ChainCost.work(step, chain, models, cluster, assumptions)
       warnings += ChainCost.ratioAdvice(step, work)
-      steps.append(PlanComparison(work, written: Layout(chain.parallel), on: cluster))
+      steps.append(PlanComparison(work, written: Layout(chain.parallel, step.hyperparameters), on: cluster))
     }
     self.steps = steps
     self.warnings = warnings
@@ -130,7 +130,14 @@ public struct ChainCost: Sendable {
 
 extension Layout {
   /// As a chain file has it.
-  init(_ parallel: ParallelConfiguration) {
-    self.init()
+  init(_ parallel: ParallelConfiguration, _ values: Hyperparameters) {
+    self.init(checkpointing: values.activationCheckpointing)
+    sharding =
+      switch parallel.studentSharding {
+      case .none: .none
+      case .optimizer: .optimizer
+      case .gradients: .gradients
+      case .parameters: .parameters
+      }
   }
 }

@@ -179,6 +179,9 @@ public final class ChainRunner {
       var results = report.json.object ?? [:]
       results["best_step"] = .int(trained.result.best.step)
       results["steps"] = .int(trained.result.steps)
+      let sent = trained.result.sentBytes.map { ($0.key.rawValue, JSON.int($0.value)) }
+      results["sent_bytes"] = .object(Dictionary(uniqueKeysWithValues: sent))
+      results["peak_memory"] = .int(trained.result.peakMemory)
       results["loss"] = .double(trained.result.best.result.loss)
       results["start_seconds"] = .double(trained.startSeconds)
       results["ranks"] = .int(communicator.size)
