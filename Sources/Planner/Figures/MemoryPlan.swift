@@ -73,8 +73,9 @@ public struct MemoryPlan: Sendable, Equatable {
     let tokens = Double(passes.load.tokens)
     let kept = tokens * Double(student.keptBytes(format))
     let layers = Double(student.layerCount)
+    let all = max(0, layers - 1) * kept + tokens * Double(student.lastKeptBytes(format))
     let stream = tokens * Double(student.hiddenSize * (student.isLanguageModel ? 4 : format.bytes))
-    rank[.activations] = (layout.checkpointing ? layers * stream + kept : layers * kept) + stream
+    rank[.activations] = (layout.checkpointing ? layers * stream + kept : all) + stream
     let learning = tokens * Double(student.backwardBytes(format)) + headBytes(work, passes)
     var teaching = 0.0
     if let model = work.teacher, layout.placement != .dedicated {

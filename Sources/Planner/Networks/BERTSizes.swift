@@ -80,6 +80,11 @@ public struct BERTSizes: NetworkSizes, Equatable {
     return (6 * hiddenSize + intermediateSize + held) * format.bytes + 4 * headCount + 16
   }
 
+  /// Behind attention there are first tokens alone.
+  public func lastKeptBytes(_ format: PlannedFormat) -> Int {
+    (format == .fp32 ? 5 : 4) * hiddenSize * format.bytes + 4 * headCount
+  }
+
   /// The gradients of GELU's two sides, what it gave made again, and two of the stream.
   public func backwardBytes(_ format: PlannedFormat) -> Int {
     (3 * intermediateSize + 2 * hiddenSize) * format.bytes

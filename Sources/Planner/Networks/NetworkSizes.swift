@@ -30,6 +30,8 @@ public protocol NetworkSizes: Sendable {
   func headFLOPs(rows: Int) -> Double
   /// Bytes a token that a layer keeps for its backward pass.
   func keptBytes(_ format: PlannedFormat) -> Int
+  /// Bytes a token that the last layer keeps.
+  func lastKeptBytes(_ format: PlannedFormat) -> Int
   /// Bytes a token that a layer's backward pass has in use besides.
   func backwardBytes(_ format: PlannedFormat) -> Int
   /// Bytes a token that a layer has in use in inference.
@@ -90,6 +92,9 @@ public struct TokenLoad: Sendable, Equatable {
 }
 
 extension NetworkSizes {
+  /// As any other layer.
+  public func lastKeptBytes(_ format: PlannedFormat) -> Int { keptBytes(format) }
+
   /// Ψ: trained weights.
   public var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
   /// Weights of tables that are read by row alone.
