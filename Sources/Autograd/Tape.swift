@@ -103,6 +103,8 @@ public final class Tape {
   let weights: BF16Weights
   /// Whether products are made so that what a sequence comes to does not depend, in any bit, on its batch.
   public let hasIndependentRows: Bool
+  /// Whether the pass is of a token at a time: products of one row then read their weight once, as it is.
+  public let isDecoding: Bool
   /// Who brings the weights of blocks and lets them go; nil where all are in memory all the time.
   public let residency: (any BlockResidency)?
   private let onGradientNeeded: ((Parameter) -> Void)?
@@ -118,16 +120,18 @@ public final class Tape {
   ///   - weights: copies that outlive the pass, from somebody who knows when the weights change; without them a pass
   ///     in bf16 makes its own.
   ///   - independentRows: gives a sequence the same bits in every batch, at some cost in speed.
+  ///   - decoding: for inference alone; the last bits of a row differ from those of a pass of many.
   ///   - residency: is told of each block that the pass enters and leaves, forward and backward.
   ///   - onGradientNeeded: called before an operation adds to the gradient of a trained weight, however often.
   public init(
     recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
-    residency: (any BlockResidency)? = nil, onGradientNeeded: ((Parameter) -> Void)? = nil
+    decoding: Bool = false, residency: (any BlockResidency)? = nil, onGradientNeeded: ((Parameter) -> Void)? = nil
   ) {
     isRecording = recording
     self.precision = precision
     self.weights = weights
     hasIndependentRows = independentRows
+    isDecoding = decoding && !recording
     self.residency = residency
     self.onGradientNeeded = onGradientNeeded
   }

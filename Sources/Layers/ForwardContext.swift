@@ -77,14 +77,17 @@ public final class ForwardContext {
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - independentRows: gives a sequence the same bits in every batch.
+  ///   - decoding: for passes of a token at a time.
   ///   - residency: brings the weights of blocks and lets them go.
   ///   - sumOverSlices: see `init`.
   public static func inference(
     precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), capture: Capture = [],
-    independentRows: Bool = false, residency: (any BlockResidency)? = nil, sumOverSlices: ((Tensor) -> Void)? = nil
+    independentRows: Bool = false, decoding: Bool = false, residency: (any BlockResidency)? = nil,
+    sumOverSlices: ((Tensor) -> Void)? = nil
   ) -> ForwardContext {
     let tape = Tape(
-      recording: false, precision: precision, weights: weights, independentRows: independentRows, residency: residency)
+      recording: false, precision: precision, weights: weights, independentRows: independentRows, decoding: decoding,
+      residency: residency)
     return ForwardContext(tape: tape, capture: capture, sumOverSlices: sumOverSlices)
   }
 

@@ -19,26 +19,51 @@ public enum ModelWriter {
   /// - Parameters:
   ///   - weights: a safetensors file that moves to the directory.
   ///   - tokenizerFiles: paths to copy.
+  ///   - maxShardBytes: a larger file is written as shards of at most this size and an index.
   /// The configuration keeps every key of the student's base that Retort does not know.
   public static func assemble(
-    directory: String, configuration: ModelConfiguration, weights: String, tokenizerFiles: [String]
+    directory: String, configuration: ModelConfiguration, weights: String, tokenizerFiles: [String],
+    maxShardBytes: Int = 5_000_000_000
   ) throws {
     try makeDirectory(directory)
     for file in tokenizerFiles {
       let target = joinPath(directory, (file as NSString).lastPathComponent)
       if !isSameFile(file, target) { try writeFileAtomically(target, readFile(file)) }
     }
-    guard rename(weights, joinPath(directory, "model.safetensors")) == 0 else {
-      throw RetortError(
-        .checkpoint, "cannot move \(weights) here (\(systemErrorText()))", at: directory,
-        remedy: "check space and permissions there")
+    var stale = ["pytorch_model.bin", "pytorch_model.bin.index.json"]
+    if try fileSize(weights) > maxShardBytes {
+      try writeShards(of: weights, to: joinPath(directory, "model.safetensors"), maxShardBytes)
+    } else {
+      guard rename(weights, joinPath(directory, "model.safetensors")) == 0 else {
+        throw RetortError(
+          .checkpoint, "cannot move \(weights) here (\(systemErrorText()))", at: directory,
+          remedy: "check space and permissions there")
+      }
+      stale.append("model.safetensors.index.json")
     }
     // Weights in the form of the base would win over the new ones in some loaders.
-    for stale in ["pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json"] {
-      unlink(joinPath(directory, stale))
-    }
+    for name in stale { unlink(joinPath(directory, name)) }
     let text = JSON.object(outputKeys(configuration)).text(indent: 2)
     try writeFileAtomically(joinPath(directory, "config.json"), text + "\n")
+  }
+
+  private static func fileSize(_ path: String) throws -> Int {
+    var info = stat()
+    guard stat(path, &info) == 0 else {
+      throw RetortError(.checkpoint, "cannot read the student's weights (\(systemErrorText()))", at: path)
+    }
+    return Int(info.st_size)
+  }
+
+  /// Copies the tensors of a file into shards, as they are, and removes the file.
+  private static func writeShards(of source: String, to path: String, _ maxShardBytes: Int) throws {
+    let whole = try SafetensorsFile(source)
+    let tensors = try whole.names.map(whole.tensor)
+    var writer = try SafetensorsWriter(
+      path, tensors: tensors.map { TensorDeclaration($0.name, $0.dtype, $0.shape) }, maxShardBytes: maxShardBytes)
+    for tensor in tensors { try writer.append(tensor.name, bytes: tensor.bytes) }
+    try writer.finish()
+    unlink(source)
   }
 
   /// The keys of a student's config.json: the base's, with architecture and number format as they are now.
@@ -69,6 +94,15 @@ public enum ModelDigest {
     let digest = Digest()
     digest.update(try Digest.ofFile(joinPath(directory, "config.json")))
     for file in try openWeights(inModelDirectory: directory).files { digest.update(try Digest.ofFile(file)) }
+    return digest.finish()
+  }
+
+  /// SHA-256 of model.safetensors, or of a sharded model's files together.
+  public static func ofWeights(directory: String) throws -> String {
+    let files = try openWeights(inModelDirectory: directory).files
+    if files.count == 1 { return try Digest.ofFile(files[0]) }
+    let digest = Digest()
+    for file in files { digest.update(try Digest.ofFile(file)) }
     return digest.finish()
   }
 }

@@ -125,4 +125,55 @@ extension KernelTests {
       }
     }
   }
+
+  @Test func `a product of one row, in float32 and bf16, for every number of inputs`() {
+    onEverySet { name in
+      for inputs in Self.sizes where inputs > 0 {
+        var numbers = Numbers(73)
+        let outputs = 5
+        let (x, w) = (numbers.floats(inputs), widened(rounded(numbers.floats(inputs * outputs))))
+        var (y, z) = ([Float](repeating: 7, count: outputs), [Float](repeating: 7, count: outputs))
+        rtk_matvec(&y, x, w, inputs, 1, 4)
+        rtk_bf16_matvec(&z, x, rounded(w), inputs, 0, 5)
+        #expect(y[0] == 7 && y[4] == 7 && Array(y[1..<4]) == Array(z[1..<4]), "\(name), \(inputs)")
+        for n in 0..<outputs {
+          let expected = (0..<inputs).reduce(0.0) { $0 + Double(x[$1]) * Double(w[n * inputs + $1]) }
+          #expect(abs(Double(z[n]) - expected) < 1e-5 * Double(inputs).squareRoot(), "\(name), \(inputs)")
+        }
+      }
+    }
+  }
+
+  @Test func `one token attends to those before it as the last row of attention does`() {
+    onEverySet { name in
+      for (length, size) in [(1, 4), (3, 8), (40, 20), (70, 64), (3000, 16)] {
+        let (heads, shared) = (6, 2)
+        var numbers = Numbers(74)
+        let q = widened(rounded(numbers.floats(heads * size)))
+        let (k, v) = (
+          widened(rounded(numbers.floats(length * shared * size))),
+          widened(rounded(numbers.floats(length * shared * size)))
+        )
+        var out = [Float](repeating: 7, count: heads * size)
+        var words = [UInt16](repeating: 7, count: heads * size)
+        rtk_attention_step(&out, q, k, v, length, heads, shared, size, 0.3, 0, 1)
+        #expect(out[(heads / shared * size)...].allSatisfy { $0 == 7 }, "\(name) wrote another head")
+        rtk_attention_step(&out, q, k, v, length, heads, shared, size, 0.3, 1, 2)
+        rtk_bf16_attention_step(&words, rounded(q), rounded(k), rounded(v), length, heads, shared, size, 0.3, 0, 2)
+        #expect(words == rounded(out), "\(name), \(length)")
+        for h in 0..<heads {
+          func row(_ x: [Float], _ j: Int) -> [Double] {
+            (0..<size).map { Double(x[(j * shared + h / (heads / shared)) * size + $0]) }
+          }
+          let query = (0..<size).map { Double(q[h * size + $0]) }
+          let scores = (0..<length).map { j in 0.3 * zip(query, row(k, j)).reduce(0) { $0 + $1.0 * $1.1 } }
+          let p = Reference.softmax(scores, columns: length)
+          for d in 0..<size {
+            let expected = (0..<length).reduce(0.0) { $0 + p[$1] * row(v, $1)[d] }
+            #expect(abs(Double(out[h * size + d]) - expected) < 1e-5, "\(name), \(length)")
+          }
+        }
+      }
+    }
+  }
 }

@@ -76,9 +76,9 @@ extension Tape {
 }
 
 extension Tape {
-  /// Whether a product is of one row in inference: what takes time is then reading the weight.
+  /// Whether a product is of one row in decoding: what takes time is then reading the weight.
   private func reads(_ weight: Tensor, onceFor x: Variable) -> Bool {
-    !isRecording && !hasIndependentRows && x.value.rows == 1 && weight.layout == .rows
+    isDecoding && x.value.rows == 1 && weight.layout == .rows
   }
 
   /// x·Wᵀ + b in float32 for x [1, in] and a weight that is read once, as it is.

@@ -189,7 +189,7 @@ public final class ChainRunner {
       if let placement = placementReport { results["teacher_placement"] = placement.json }
       let manifest = StepManifest(
         inputs: inputs, results: .object(results),
-        weightsDigest: try Digest.ofFile(joinPath(directory, "model.safetensors")))
+        weightsDigest: try ModelDigest.ofWeights(directory: directory))
       try manifest.write(to: directory)
     }
     trained?.training.removeCheckpoints()

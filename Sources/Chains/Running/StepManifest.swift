@@ -9,7 +9,7 @@ public struct StepManifest: Sendable, Equatable {
   public var inputs: JSON
   /// What came out.
   public var results: JSON
-  /// SHA-256 of the student's model.safetensors.
+  /// The digest of the student's weights.
   public var weightsDigest: String
 
   /// The digest of the inputs.
@@ -36,7 +36,7 @@ public struct StepManifest: Sendable, Equatable {
 
   /// Whether the directory still holds the student that was committed.
   func matches(_ directory: String) -> Bool {
-    (try? Digest.ofFile(joinPath(directory, "model.safetensors"))) == weightsDigest
+    (try? ModelDigest.ofWeights(directory: directory)) == weightsDigest
       && fileExists(joinPath(directory, "config.json"))
   }
 

@@ -100,7 +100,7 @@ public final class Generator {
 
   /// The logits behind the last of some tokens.
   private func logits(of tokens: [Int32], after memory: [KeyValueMemory]) -> [Float] {
-    let context = ForwardContext.inference(precision: precision, weights: weights)
+    let context = ForwardContext.inference(precision: precision, weights: weights, decoding: true)
     let states = model.states(of: tokens, after: memory, context)
     let last = tokens.count == 1 ? states : context.tape.selectRows(states, [Int32(tokens.count - 1)])
     return model.headLogits(last, context).value.array

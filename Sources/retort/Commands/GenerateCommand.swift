@@ -14,7 +14,8 @@ struct GenerateCommand: RankCommand {
     abstract: "Continues a text with a language model, writing it as it comes.",
     discussion: """
       The most likely token is taken unless --temperature, --top-k or --top-p asks for a draw; draws depend on --seed \
-      and on nothing else. The text ends with the model's eos_token_id, after --max-new-tokens, or where its context does.
+      and on nothing else. The text ends with the model's eos_token_id, after --max-new-tokens, or where its context \
+      does.
 
       Example:
         retort generate ./artifacts/small --prompt "Once upon a time" --temperature 0.8 --top-p 0.9 --seed 7

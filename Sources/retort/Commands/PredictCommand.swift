@@ -13,8 +13,9 @@ struct PredictCommand: RankCommand {
     abstract: "Writes a model's answer for every line of a JSON Lines file, in order.",
     discussion: """
       A line in: {"text": "…"}, {"ids": [101, …, 102]} with special tokens included, or the numeric columns of a \
-      perceptron. A line out: {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}; of a language \
-      model {"logits": […] behind the last token, "nll": −log p of the tokens after the first, "tokens": how many}.
+      perceptron. A line out: {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}; \
+      of a language model {"logits": […] behind the last token, "nll": −log p of the tokens after the first, "tokens": \
+      how many}.
 
       Example:
         retort predict ./artifacts/step1_mini --input reviews.jsonl --output answers.jsonl

@@ -1,0 +1,188 @@
+import Autograd
+import Datasets
+import Foundation
+import Layers
+import Platform
+import Safetensors
+import Tensors
+import TestSupport
+import Testing
+
+@testable import Models
+
+/// A decoder of six query heads in two groups, the same for the same changes.
+func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
+  let base: JSON = [
+    "model_type": "llama", "vocab_size": 37, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "intermediate_size": 20, "max_position_embeddings": 32, "initializer_range": 0.3,
+  ]
+  return try ModelConfiguration(base, source: "test").setting(changes)
+}
+
+@Suite(.timeLimit(.minutes(2))) struct LlamaTests {
+  private func model(_ configuration: ModelConfiguration, seed: UInt64 = 5) throws -> LlamaModel {
+    let model = try LlamaModel(LlamaConfiguration(configuration))
+    model.initialize(seed: seed)
+    // Zero biases and unit norms would hide mistakes.
+    for (index, parameter) in model.parameters.enumerated() where !parameter.decays {
+      parameter.value.update(from: randomTensor(parameter.shape, seed: UInt64(index), scale: 0.3))
+    }
+    return model
+  }
+
+  private let sequences: [[Int32]] = [[3, 1, 36, 20, 7], [9], [30, 30, 2, 11, 5, 0, 18]]
+
+  @Test(arguments: [2, 3, 4, 5, 6], [false, true])
+  func `slices: sums of their parts are the whole, and their logits stand side by side`(
+    slices: Int, hasBiases: Bool
+  ) throws {
+    let configuration = try tinyDecoder(["attention_bias": .bool(hasBiases), "mlp_bias": .bool(hasBiases)])
+    let whole = try model(configuration)
+    let path = try Shared.temporaryDirectory("slices") + "/model.safetensors"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try ModelWriter.writeWeights(whole, to: path)
+    let parts = try (0..<slices).map { slice -> LlamaModel in
+      let source = WeightOrigin.checkpoint(try SafetensorsFile(path))
+      let frozen = try FrozenModel(
+        configuration, from: source, seed: 0, precision: .fp32,
+        part: ModelPart(stage: 0, of: 1, slice: slice, of: slices))
+      frozen.fill(Storage(bytes: frozen.byteCount))
+      return try #require(frozen.model as? LlamaModel)
+    }
+    let (batch, context) = (packed(sequences), ForwardContext.inference())
+    let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
+    func expectSum(_ parts: [Tensor], _ whole: Tensor, _ what: String) {
+      for index in 0..<whole.count {
+        let sum = parts.reduce(Float(0)) { $0 + $1.floats[index] }
+        #expect(abs(sum - whole.floats[index]) < 2e-5, "\(what)")
+      }
+    }
+    let x = whole.embed(batch, context)
+    expectSum(parts.map { $0.embed(batch, context).value }, x.value, "embeddings")
+    for (index, layer) in whole.layers.enumerated() {
+      let attended = parts.map { $0.layers[index].attention(x, at: places, context).output.value }
+      expectSum(attended, layer.attention(x, at: places, context).output.value, "attention \(index)")
+      let fed = parts.map { $0.layers[index].feedForward(x, context).value }
+      expectSum(fed, layer.feedForward(x, context).value, "feed-forward \(index)")
+    }
+    let logits = whole.logits(of: x, context).value
+    #expect(parts.map(\.headRows.count).reduce(0, +) == 37)
+    for part in parts {
+      let mine = part.logits(of: x, context).value
+      for row in 0..<logits.rows {
+        let theirs = logits.rows(row..<row + 1).array[part.headRows]
+        for (a, b) in zip(mine.rows(row..<row + 1).array, theirs) { #expect(abs(a - b) < 1e-5) }
+      }
+    }
+    let weights = parts.map(\.parameterCount)
+    #expect(weights.max()! < whole.parameterCount * (slices == 5 ? 3 : 2) / slices)
+  }
+
+  @Test func `more slices than heads are refused, with both numbers`() throws {
+    let error = #expect(throws: RetortError.self) {
+      try ModelLoader.build(tinyDecoder(), part: ModelPart(stage: 0, of: 1, slice: 0, of: 7))
+    }
+    #expect(error?.kind == .configuration && error!.description.contains("6 heads cannot be cut into 7 slices"))
+  }
+
+  @Test func `a tied head is the table, also where another stage has the table`() throws {
+    let tied = try tinyDecoder(["tie_word_embeddings": true])
+    let whole = try model(tied)
+    #expect(whole.head === whole.words && whole.lookups.isEmpty)
+    #expect(whole.blocks.first!.first === whole.blocks.last!.last)
+    #expect(!whole.weightTable.contains { $0.name == "lm_head.weight" })
+    let last = try LlamaModel(LlamaConfiguration(tied), part: ModelPart(stage: 1, of: 2))
+    #expect(last.weightTable.last!.name == "model.embed_tokens.weight" && last.head.isFactor)
+    let untied = try model(tinyDecoder())
+    #expect(untied.lookups.map(\.parameter.name) == ["embeddings.words"] && untied.head !== untied.words)
+  }
+
+  @Test func `parameters of published shapes`() throws {
+    func count(_ keys: JSON) throws -> Int {
+      try ModelLoader.build(ModelConfiguration(keys, source: "test")).parameterCount
+    }
+    #expect(try count(["model_type": "llama"]) == 6_738_415_616)
+    #expect(
+      try count([
+        "model_type": "llama", "vocab_size": 128_256, "num_key_value_heads": 8, "intermediate_size": 14_336,
+      ]) == 8_030_261_248)
+    // Qwen 2 0.5B: biases on queries, keys and values, head tied.
+    #expect(
+      try count([
+        "model_type": "qwen2", "vocab_size": 151_936, "hidden_size": 896, "num_hidden_layers": 24,
+        "num_attention_heads": 14, "num_key_value_heads": 2, "intermediate_size": 4864, "tie_word_embeddings": true,
+      ]) == 494_032_768)
+  }
+
+  @Test func `the arithmetic is that of its products, with half of each square of scores`() throws {
+    func product(_ m: Int, _ k: Int, _ n: Int) -> Int { 2 * m * k * n }
+    var expected = product(8, 24, 37)
+    for _ in 0..<3 {
+      expected += product(8, 24, (6 + 2 * 2) * 4) + product(8, 24, 24) + product(8, 24, 40) + product(8, 20, 24)
+      // Token i of a sequence sees i + 1 keys in each of six heads of size 4.
+      for length in [3, 5] { expected += (1...length).reduce(0) { $0 + 6 * (product(1, 4, $1) + product(1, $1, 4)) } }
+    }
+    let model = try model(tinyDecoder())
+    #expect(model.forwardFLOPs(lengths: [3, 5]) == Double(expected))
+    let parts = try (0..<2).map {
+      try LlamaModel(model.configuration, part: ModelPart(stage: 0, of: 1, slice: $0, of: 2))
+    }
+    #expect(parts.reduce(0) { $0 + $1.forwardFLOPs(lengths: [3, 5]) } == Double(expected))
+  }
+
+  @Test func `a bf16 pass differs by roundings, and its gradients too`() throws {
+    let configuration = try tinyDecoder(["hidden_size": 96, "num_attention_heads": 6, "intermediate_size": 64])
+    let model = try model(configuration)
+    for parameter in model.parameters { parameter.gradient = .zeros(parameter.shape) }
+    let batch = packed(sequences)
+    func run(_ precision: Precision) -> (logits: [Float], norms: [Double]) {
+      model.parameters.forEach { $0.gradient!.fill(0) }
+      let tape = Tape(recording: true, precision: precision)
+      let logits = model.forward(batch, ForwardContext(tape: tape)).logits
+      let targets = batch.tokens.map { ($0 + 5) % 37 }
+      tape.backward(from: tape.crossEntropy(logits, labels: targets, denominator: 13).loss)
+      return (logits.value.array, model.parameters.map { $0.gradient!.sumOfSquares.squareRoot() })
+    }
+    let (exact, rounded) = (run(.fp32), run(.bf16))
+    let scale = exact.logits.map(abs).max()!
+    #expect(exact.logits != rounded.logits)
+    for (a, b) in zip(exact.logits, rounded.logits) { #expect(abs(a - b) < 0.04 * scale) }
+    for (a, b) in zip(exact.norms, rounded.norms) { #expect(abs(a - b) < 0.1 * a) }
+  }
+
+  @Test func `layers of a teacher become a student's`() throws {
+    let teacher = try model(tinyDecoder())
+    let path = try Shared.temporaryDirectory("layers") + "/model.safetensors"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try ModelWriter.writeWeights(teacher, to: path)
+    let student = try ModelLoader.load(
+      tinyDecoder(["num_hidden_layers": 2]), from: .layers([0, 2], of: SafetensorsFile(path)), seed: 0)
+    let own = try #require(student.model as? LlamaModel)
+    for (mine, theirs) in zip(own.layers, [teacher.layers[0], teacher.layers[2]]) {
+      for (a, b) in zip(mine.parameters, theirs.parameters) { #expect(a.value.array == b.value.array) }
+    }
+    #expect(own.head.value.array == teacher.head.value.array && student.report == LoadReport())
+  }
+
+  @Test func `weights in shards are those in one file`() throws {
+    let directory = try Shared.temporaryDirectory("shards")
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let (configuration, whole) = (try tinyDecoder(), try model(tinyDecoder()))
+    try ModelWriter.writeWeights(whole, to: directory + "/best.safetensors")
+    try ModelWriter.assemble(
+      directory: directory, configuration: configuration, weights: directory + "/best.safetensors",
+      tokenizerFiles: [], maxShardBytes: 9000)
+    let names = try listDirectory(directory)
+    #expect(!names.contains("best.safetensors") && !names.contains("model.safetensors"))
+    #expect(names.filter { $0.hasPrefix("model-0000") }.count > 2 && names.contains("model.safetensors.index.json"))
+    let again = try ModelLoader.load(directory: directory).model
+    for (a, b) in zip(again.parameters, whole.parameters) { #expect(a.value.array == b.value.array) }
+    let digest = try ModelDigest.ofWeights(directory: directory)
+    // A second student in one file takes the place of the first.
+    try ModelWriter.writeWeights(whole, to: directory + "/best.safetensors")
+    try ModelWriter.assemble(
+      directory: directory, configuration: configuration, weights: directory + "/best.safetensors", tokenizerFiles: [])
+    #expect(try openWeights(inModelDirectory: directory).files.count == 1)
+    #expect(try ModelDigest.ofWeights(directory: directory) != digest)
+  }
+}
