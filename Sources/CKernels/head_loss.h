@@ -259,17 +259,31 @@ static void head_gradient(void *gradient, bool rounds, const float *student, con
   }
 }
 
-// Calls `body` with the place of each of the row's classes that is among the columns, and its index.
+// Calls `body` with the place of each of the row's classes that is among the columns, and its index. Most are not, so
+// vectors of them are passed over at once.
 #define RTK_HEAD_EACH(body) \
   for (size_t r = 0; r < R; r++) { \
-    for (size_t i = r * k; i < (r + 1) * k; i++) { \
-      int64_t at = (int64_t)classes[i] - (int64_t)first; \
-      if (classes[i] >= 0 && at >= 0 && at < (int64_t)C) { \
-        size_t place = r * C + (size_t)at; \
-        body; \
+    const int32_t *row = classes + r * k; \
+    for (size_t v = 0; v < k; v += RTK_W) { \
+      size_t n = rtk_least(k - v, RTK_W); \
+      if (n == RTK_W && !head_any_between(row + v, first, C)) continue; \
+      for (size_t i = r * k + v; i < r * k + v + n; i++) { \
+        int64_t at = (int64_t)classes[i] - (int64_t)first; \
+        if (classes[i] >= 0 && at >= 0 && at < (int64_t)C) { \
+          size_t place = r * C + (size_t)at; \
+          body; \
+        } \
       } \
     } \
   }
+
+// Whether one of RTK_W classes, of which none reaches 2^31, is in first ..< first + C.
+RTK_INLINE bool head_any_between(const int32_t *classes, size_t first, size_t C) {
+  vu x;
+  __builtin_memcpy(&x, classes, sizeof x);
+  vi outside = x - (vu)((uint32_t)first) >= (vu)((uint32_t)C);
+  return !__builtin_reduce_and(outside);
+}
 
 static void head_pick(double *scores, const float *student, const int32_t *classes, size_t k, size_t first, size_t R,
                       size_t C) {
@@ -332,29 +346,45 @@ RTK_INLINE float top_value(const void *x, size_t c, bool is_bf16) {
   return is_bf16 ? float_of((uint32_t)((const uint16_t *)x)[c] << 16) : ((const float *)x)[c];
 }
 
-#define TOP_STEP (4 * RTK_W)
+// Numbers that a row's candidates have room for.
+#define TOP_ROOM(k) (4 * (k) + 256)
 
-// The candidates are the first columns, and of the others those that are larger than the k-th so far.
-static void top_row(uint64_t *keys, size_t room, const void *x, bool is_bf16, size_t C, size_t k) {
-  size_t count = rtk_least(room, C), c = count;
-  for (size_t i = 0; i < count; i++) keys[i] = top_key(top_value(x, i, is_bf16), i);
-  top_select(keys, count, k);
-  float least = top_value(x, top_class(keys[k - 1]), is_bf16);
-  count = k;
-  for (size_t n; c < C; c += n) {
-    n = rtk_least(C - c, TOP_STEP);
-    vi smaller = ~(vi)(0);
-    for (size_t i = 0; i < n; i += RTK_W) {
-      smaller &= (top_load(x, c + i, n - i, is_bf16) <= vf_splat(least)) | ~vi_first(n - i);
+// A lower bound for the k-th largest of C > TOP_ROOM(k) numbers: the k-th largest of the maxima of some 4 k parts.
+static float top_bound(uint64_t *keys, const void *x, bool is_bf16, size_t C, size_t k) {
+  size_t vectors = C / RTK_W, parts = (4 * k + RTK_W - 1) / RTK_W;
+  for (size_t p = 0; p < parts; p++) {
+    vf largest = vf_splat(-__builtin_inff());
+    for (size_t v = vectors * p / parts; v < vectors * (p + 1) / parts; v++) {
+      largest = vf_max(largest, top_load(x, v * RTK_W, RTK_W, is_bf16));
     }
-    if (__builtin_reduce_and(smaller)) continue;
-    for (size_t i = c; i < c + n; i++) {
-      float value = top_value(x, i, is_bf16);
-      if (!(value <= least)) keys[count++] = top_key(value, i);
+    for (size_t i = 0; i < RTK_W; i++) keys[p * RTK_W + i] = top_key(largest[i], p * RTK_W + i);
+  }
+  top_select(keys, parts * RTK_W, k);
+  uint64_t least = keys[0];
+  for (size_t i = 1; i < k; i++) least = keys[i] < least ? keys[i] : least;
+  uint32_t bits = (uint32_t)(least >> 32);
+  return float_of(bits & 0x80000000u ? bits ^ 0x80000000u : ~bits);
+}
+
+// The candidates are what is not below a bound; when there is no more room, what is above the k-th of them.
+static void top_row(uint64_t *keys, const void *x, bool is_bf16, size_t C, size_t k) {
+  size_t room = TOP_ROOM(k), count = 0;
+  float least = C > room ? top_bound(keys, x, is_bf16, C, k) : -__builtin_inff();
+  bool takes_equals = true;
+  for (size_t c = 0; c < C; c += RTK_W) {
+    size_t n = C - c;
+    vf value = top_load(x, c, n, is_bf16);
+    vi left = (takes_equals ? value < vf_splat(least) : value <= vf_splat(least)) | ~vi_first(n);
+    if (__builtin_reduce_and(left)) continue;
+    for (size_t i = 0; i < RTK_W; i++) {
+      if (!left[i]) keys[count++] = top_key(value[i], c + i);
     }
-    if (count + TOP_STEP <= room) continue;
+    if (count + RTK_W <= room) continue;
     top_select(keys, count, k);
-    least = top_value(x, top_class(keys[k - 1]), is_bf16);
+    uint64_t last = keys[0];
+    for (size_t i = 1; i < k; i++) last = keys[i] < last ? keys[i] : last;
+    least = top_value(x, top_class(last), is_bf16);
+    takes_equals = false;
     count = k;
   }
   top_select(keys, count, k);
@@ -390,7 +420,7 @@ static void top_k(float *values, int32_t *classes, float *log_rest, uint64_t *ke
                   size_t R, size_t C, size_t k, float temperature) {
   for (size_t r = 0; r < R; r++) {
     const void *row = (const char *)x + r * C * (is_bf16 ? 2 : 4);
-    top_row(keys, 4 * k + 256, row, is_bf16, C, k);
+    top_row(keys, row, is_bf16, C, k);
     for (size_t i = 0; i < k; i++) {
       classes[r * k + i] = (int32_t)top_class(keys[i]);
       values[r * k + i] = top_value(row, top_class(keys[i]), is_bf16);

@@ -4,8 +4,8 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Two chunks of rows, the second a part of one, and two blocks of classes.
-private let (rowCount, classCount, width, teacherWidth) = (300, 2100, 24, 40)
+/// Two chunks of rows and two blocks of classes.
+private let (rowCount, classCount, width, teacherWidth) = (1100, 2100, 24, 40)
 
 /// Everything that a head loss reads, made from one seed.
 private struct Case {
@@ -76,6 +76,14 @@ private struct Outcome {
 }
 
 @Suite struct HeadLossTests {
+  @Test func `chunks cover all rows, and are as large as their logits may be`() {
+    #expect(HeadLossChunks.mostRows(classes: 32000) == 512)
+    #expect(HeadLossChunks.mostRows(classes: 128_256) == 256)
+    #expect(HeadLossChunks.mostRows(classes: 512) == 1024)
+    let bytes = HeadLossChunks.bytes(rows: 1930, classes: 32000, precision: .bf16, teacherStates: true)
+    #expect(bytes == 512 * (2 * 4 * 32000 + 2 * 2048))
+  }
+
   @Test(arguments: [1, 2, 3] as [Double]) func `chunks come to what all logits at once come to`(temperature: Double) {
     let work = Case(temperature: temperature)
     let logits = work.teacherLogits

@@ -36,12 +36,18 @@ public struct VocabularyShard {
   public let communicator: any Communicator
   /// The classes that are here, of all ranks' together; parts may have different sizes, none may be empty.
   public let classes: Range<Int>
+  /// V, the classes of all ranks together.
+  public let classCount: Int
 
-  /// The classes that this rank has.
-  public init(_ classes: Range<Int>, on communicator: any Communicator) {
+  /// The classes that this rank has of `classCount`.
+  public init(_ classes: Range<Int>, of classCount: Int, on communicator: any Communicator) {
     self.classes = classes
+    self.classCount = classCount
     self.communicator = communicator
   }
+
+  /// A rank's share if all were equal, by which all ranks cut the rows alike.
+  var typicalCount: Int { (classCount + communicator.size - 1) / communicator.size }
 }
 
 extension Tape {
@@ -66,7 +72,7 @@ extension Tape {
   ) -> HeadLoss {
     let work = HeadLossWork(
       self, states, rows: rows, head: head, labels: labels, targets: targets, terms: terms, denominator: denominator)
-    work.run(first: 0) { _ in }
+    work.run(HeadLossChunks.ranges(rows: labels.count, classes: head.value.rows), first: 0) { _ in }
     return work.result()
   }
 
@@ -87,7 +93,8 @@ extension Tape {
       "a head \(head.shape) for the classes \(shard.classes)")
     let work = HeadLossWork(
       self, states, rows: rows, head: head, labels: labels, targets: targets, terms: terms, denominator: denominator)
-    try work.run(first: shard.classes.lowerBound) {
+    let chunks = HeadLossChunks.ranges(rows: labels.count, classes: shard.typicalCount)
+    try work.run(chunks, first: shard.classes.lowerBound) {
       try $0.exchange(on: shard.communicator, temperature: Float(terms.temperature))
     }
     if let gradient = work.stateGradient { try shard.communicator.allReduce(gradient.buffer, .sum) }

@@ -11,11 +11,6 @@ import Tensors
 /// for the cache that the product has left it in, a chunk large enough for the products, whose cost of reading W and
 /// adding to dW is that of a chunk.
 final class HeadLossWork {
-  /// Rows of a chunk.
-  static let chunkRows = 256
-  /// Classes of a block.
-  static let blockClasses = 2048
-
   private let tape: Tape
   private let states: Variable
   private let rows: [Int32]?
@@ -77,14 +72,13 @@ final class HeadLossWork {
   /// Does all rows.
   ///
   /// - Parameters:
+  ///   - chunks: the rows, part by part.
   ///   - first: the number of the head's first class.
   ///   - exchange: makes the sums of a chunk's rows those over the classes of all ranks.
-  func run(first: Int, _ exchange: (HeadRows) throws -> Void) rethrows {
+  func run(_ chunks: [Range<Int>], first: Int, _ exchange: (HeadRows) throws -> Void) rethrows {
     try weight.whileInMemory {
       try (targets?.head ?? weight).whileInMemory {
-        for start in stride(from: 0, to: labels.count, by: Self.chunkRows) {
-          try chunk(start..<min(start + Self.chunkRows, labels.count), first: first, exchange)
-        }
+        for part in chunks { try chunk(part, first: first, exchange) }
       }
     }
   }
@@ -122,7 +116,7 @@ final class HeadLossWork {
     _ part: Range<Int>, _ x: Tensor, _ logits: Tensor, _ teacher: HeadTeacher?, _ sums: HeadRows, first: Int
   ) {
     let dx = Tensor(uninitialized: [x.rows, hidden])
-    let room = Tensor(uninitialized: [x.rows, min(classes, Self.blockClasses)], weight.dtype)
+    let room = Tensor(uninitialized: [x.rows, min(classes, HeadLossChunks.blockClasses)], weight.dtype)
     for block in blocks {
       let scores = logits.slice(at: block.lowerBound * x.rows, [x.rows, block.count])
       let g = room.slice(at: 0, scores.shape)
@@ -145,13 +139,14 @@ final class HeadLossWork {
   }
 
   private var blocks: [Range<Int>] {
-    stride(from: 0, to: classes, by: Self.blockClasses).map { $0..<min($0 + Self.blockClasses, classes) }
+    let most = HeadLossChunks.blockClasses
+    return stride(from: 0, to: classes, by: most).map { $0..<min($0 + most, classes) }
   }
 
   /// The rows of a chunk as a product with this matrix reads them; in bf16 with rows of zeros behind, so that few
   /// shapes of products occur.
   private func operand(_ x: Tensor, rows: [Int32]?, _ part: Range<Int>, like matrix: Tensor) -> Tensor {
-    let (given, count) = (x.dtype, isRounded ? (part.count + 63) / 64 * 64 : part.count)
+    let (given, count) = (x.dtype, isRounded ? (part.count + HeadLossChunks.unit - 1) / HeadLossChunks.unit * HeadLossChunks.unit : part.count)
     let result = Tensor(uninitialized: [count, x.columns], matrix.dtype)
     var chosen = x
     if let rows {
