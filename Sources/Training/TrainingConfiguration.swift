@@ -94,6 +94,11 @@ public struct TrainingConfiguration: Sendable, Equatable {
     self.activationCheckpointing = activationCheckpointing
   }
 
+  /// What decides where the student's numbers lie, in words: "student sharding gradients, activation checkpointing".
+  public var sharingText: String {
+    "student sharding \(sharding.rawValue)" + (activationCheckpointing ? ", activation checkpointing" : "")
+  }
+
   /// The values by the names of the chain file, as they are printed and stored; what only changes logging, saving
   /// and speed is left out, so that equal text means equal students.
   public var json: [String: JSON] {

@@ -69,7 +69,7 @@ struct ConfigurationParsingTests {
             max_length: null
             seed: 18446744073709551615
           defaults: {learning_rate: 3e-4, optimizer: {weight_decay: 0.01, epsilon: 1e-6}}
-          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident, cache: no, cache_limit: 1.5 GiB}}
+          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident, cache: no, cache_limit: 1.5 GiB}, student: {sharding: parameters}}
           steps:
             - step_id: first
               teacher: null
@@ -123,6 +123,7 @@ struct ConfigurationParsingTests {
     #expect(chain.parallel.threadsPerRank == 2)
     #expect(chain.parallel.bucketMegabytes == 12.5)
     #expect(chain.parallel.teacherPlacement == TeacherPlacementConfiguration())
+    #expect(chain.parallel.studentSharding == .parameters)
     #expect(!chain.parallel.cachesTeacher && chain.parallel.teacherCacheLimit == 3 << 29)
     #expect(chain.steps.map(\.teacher) == [.none, .previous, .several(["first", "org/name"]), .one("first")])
     #expect(

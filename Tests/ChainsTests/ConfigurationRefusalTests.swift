@@ -170,6 +170,10 @@ struct ConfigurationRefusalTests {
     #expect(placed("placement: sharded, ranks: 0").contains("outside the allowed range"))
     #expect(placed("sharding: rows").contains("parallel.teacher.sharding: is \"rows\". Allowed: tensor, pipeline"))
     #expect(placed("payload: topk").contains("Did you mean \"top_k\"?"))
+    let sharding = "distillation_chain: {metadata: {dataset: d}, parallel: {student: {sharding: zero}}, steps: []}"
+    #expect(
+      refusal(sharding).contains(
+        "parallel.student.sharding: is \"zero\". Allowed: none, optimizer, gradients, parameters."))
     let limit = "distillation_chain: {metadata: {dataset: d}, parallel: {teacher: {cache_limit: much}}, steps: []}"
     #expect(refusal(limit).contains("parallel.teacher.cache_limit: is \"much\", a size was expected"))
     let task =

@@ -128,6 +128,55 @@ extension RankTests {
       #expect(try bits(shared) == bits(reference))
     }
 
+    private func llama(tied: Bool) throws -> any Model {
+      let configuration = try ModelConfiguration(
+        [
+          "model_type": "llama", "vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2,
+          "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 32, "max_position_embeddings": 64,
+          "rms_norm_eps": 1e-5, "tie_word_embeddings": .bool(tied), "initializer_range": 0.3,
+        ], source: "tiny llama")
+      return try ModelLoader.load(configuration, from: .random, seed: 4).model
+    }
+
+    @Test(arguments: StudentSharding.allCases, [true, false])
+    func `a language model learns the same, its head among what is shared out`(sharding: StudentSharding, tied: Bool)
+      throws
+    {
+      let data = try TinyLanguageModel.documents(30, rowLength: 24)
+      func trainer(
+        _ sharding: StudentSharding, _ precision: Precision, again: Bool, passTokens: Int,
+        on communicator: any Communicator
+      ) throws -> Trainer {
+        Trainer(
+          TrainingConfiguration(
+            seed: 7, totalSteps: 4, batchSize: 5, passTokens: passTokens,
+            objective: DistillationObjective(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1),
+            schedule: Schedule(.constant, peak: 1e-2, warmup: 0, total: 4), precision: precision, bucketBytes: 2048,
+            sharding: sharding, activationCheckpointing: again),
+          student: try llama(tied: tied), teacher: nil, train: data, on: communicator)
+      }
+      for (precision, again) in [(Precision.fp32, false), (.fp32, true), (.bf16, true)] {
+        let shared = try trainer(sharding, precision, again: again, passTokens: 2048, on: world)
+        let plain = try trainer(.optimizer, precision, again: false, passTokens: 2048, on: world)
+        for step in 1...4 {
+          let batch = (0..<5).map { (step * 3 + $0) % data.count }
+          let (a, b) = (
+            try shared.step(step, batch: batch, epoch: 0), try plain.step(step, batch: batch, epoch: 0)
+          )
+          #expect(a.loss == b.loss, "step \(step)")
+        }
+        #expect(try shared.evaluate(data) == plain.evaluate(data))
+        #expect(try bits(shared) == bits(plain))
+      }
+      let split = try trainer(sharding, .fp32, again: true, passTokens: 25, on: world)
+      let alone = try trainer(.none, .fp32, again: false, passTokens: 2048, on: SoloCommunicator())
+      for step in 1...4 {
+        let batch = (0..<5).map { (step * 3 + $0) % data.count }
+        let (a, b) = (try split.step(step, batch: batch, epoch: 0), try alone.step(step, batch: batch, epoch: 0))
+        #expect(abs(a.loss - b.loss) <= 1e-4 * b.loss && abs(a.gradientNorm - b.gradientNorm) <= 1e-4 * b.gradientNorm)
+      }
+    }
+
     @Test(arguments: StudentSharding.allCases, [1, 3, 13])
     func `an evaluation sees the weights of all, whatever ranks have to do`(sharding: StudentSharding, count: Int)
       throws

@@ -18,7 +18,8 @@ extension ChainPlan {
         "  data      \(text(of: train)) for training, \(text(of: data[step.index].student.validation)) for validation",
         "  batch     \(batchText(of: step))",
         "  loss      ce_weight \(values.ce), kd_weight \(values.kd), temperature \(step.hyperparameters.temperature)",
-        "  precision \(precision(of: step).rawValue)", "  output    \(step.outputDirectory)",
+        "  precision \(precision(of: step).rawValue)",
+        "  sharing   \(self.values(of: step).sharingText)", "  output    \(step.outputDirectory)",
       ]
     }
     return lines.joined(separator: "\n")

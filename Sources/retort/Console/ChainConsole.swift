@@ -49,8 +49,15 @@ final class ChainConsole: ChainObserver {
     text += "  \(teacher)\(times); student \(step.student.configuration.shapeText) from \(step.student.reference), "
     text += "\(grouped(step.student.parameterCount)) parameters\n"
     let pairs = values.json.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.text())" }
+    text += "  \(values.sharingText)\n"
     text += "  values: " + pairs.joined(separator: ", ")
-    say(text, ["event": "began", "step_id": .string(step.id), "values": .object(values.json)])
+    say(
+      text,
+      [
+        "event": "began", "step_id": .string(step.id), "values": .object(values.json),
+        "student_sharding": .string(values.sharding.rawValue),
+        "activation_checkpointing": .bool(values.activationCheckpointing),
+      ])
   }
 
   func skipped(_ step: ResolvedStep, report: StepReport) {
