@@ -205,7 +205,7 @@ extension ParallelConfiguration {
       try parallel.decodeTeacher(teacher)
     }
     if let student = try members.present("student")?.members(known: Keys.parallelStudent) {
-      if let sharding = student.present("sharding") { parallel.studentSharding = try sharding.word(StudentSharding.self) }
+      if let word = student.present("sharding") { parallel.studentSharding = try word.word(StudentSharding.self) }
     }
     return parallel
   }
