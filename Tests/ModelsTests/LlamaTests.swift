@@ -65,10 +65,10 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
       let fed = parts.map { $0.layers[index].feedForward(x, context).value }
       expectSum(fed, layer.feedForward(x, context).value, "feed-forward \(index)")
     }
-    let logits = whole.logits(of: x, context).value
+    let logits = whole.headLogits(x, context).value
     #expect(parts.map(\.headRows.count).reduce(0, +) == 37)
     for part in parts {
-      let mine = part.logits(of: x, context).value
+      let mine = part.headLogits(x, context).value
       for row in 0..<logits.rows {
         let theirs = logits.rows(row..<row + 1).array[part.headRows]
         for (a, b) in zip(mine.rows(row..<row + 1).array, theirs) { #expect(abs(a - b) < 1e-5) }

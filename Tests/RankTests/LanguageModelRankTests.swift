@@ -28,11 +28,11 @@ extension RankTests {
 
     func trainer(
       _ configuration: TrainingConfiguration, _ data: PackedDocuments, on communicator: any Communicator
-    ) -> Trainer {
+    ) throws -> Trainer {
       let teacher = ResidentTeacher(
-        name: "teacher", model: TinyLanguageModel(hidden: 16, seed: 9), train: data, validation: data)
+        name: "teacher", model: try TinyLanguageModel.model(hidden: 16, seed: 9), train: data, validation: data)
       return Trainer(
-        configuration, student: TinyLanguageModel(hidden: 8), teacher: teacher, train: data, on: communicator)
+        configuration, student: try TinyLanguageModel.model(hidden: 8), teacher: teacher, train: data, on: communicator)
     }
 
     func records(_ trainer: Trainer, _ data: PackedDocuments) throws -> [StepRecord] {
@@ -45,7 +45,7 @@ extension RankTests {
     func `losses and norms are those of one rank, dropout included`(accumulation: Int, passTokens: Int) throws {
       let data = try TinyLanguageModel.documents(40, rowLength: 48)
       let reference = try records(trainer(configuration(), data, on: SoloCommunicator()), data)
-      let shared = trainer(configuration(accumulation: accumulation, passTokens: passTokens), data, on: world)
+      let shared = try trainer(configuration(accumulation: accumulation, passTokens: passTokens), data, on: world)
       let mine = try records(shared, data)
       for (a, b) in zip(mine, reference) {
         for key in [\StepRecord.loss, \.crossEntropy, \.distillation, \.gradientNorm] {
@@ -62,8 +62,8 @@ extension RankTests {
       let record = try trainer(configuration(dropout: 0), data, on: world).step(1, batch: all, epoch: 0)
       let batch = data.batch(all)
       let rows = batch.predictedRows.map(Int.init)
-      let student = TinyLanguageModel(hidden: 8).logits(batch)
-      let teacher = TinyLanguageModel(hidden: 16, seed: 9).logits(batch)
+      let student = try TinyLanguageModel.model(hidden: 8).logits(batch)
+      let teacher = try TinyLanguageModel.model(hidden: 16, seed: 9).logits(batch)
       var (hard, soft) = (0.0, 0.0)
       for row in rows {
         hard -= logSoftmax(student, row, temperature: 1)[Int(batch.targets[row])]
@@ -88,7 +88,7 @@ extension RankTests {
       _ rowLength: Int
     ) throws {
       let data = try TinyLanguageModel.documents(30, rowLength: rowLength, seed: 4)
-      let model = TinyLanguageModel(hidden: 8)
+      let model = try TinyLanguageModel.model(hidden: 8)
       func evaluate(_ communicator: any Communicator) throws -> EvaluationResult {
         try Evaluator.evaluate(documents: data, on: communicator) {
           model.crossEntropySum(data.batch($0), precision: .fp32)
@@ -109,7 +109,7 @@ extension RankTests {
 
     @Test func `a teacher's hidden states say what its logits say`() throws {
       let data = try TinyLanguageModel.documents(12, rowLength: 48)
-      let model = TinyLanguageModel(hidden: 16, seed: 9)
+      let model = try TinyLanguageModel.model(hidden: 16, seed: 9)
       let batch = data.batch([0, 1])
       let rows = batch.predictedRows
       let expected = rows.map { model.logits(batch).rows(Int($0)..<Int($0) + 1).array }
