@@ -148,6 +148,26 @@ private struct Outcome {
     #expect(rounded.deviation(from: exact) < 4e-3)
   }
 
+  @Test func `a teacher's packed head gives the same bits, and rows are those that were chosen`() {
+    let (given, states) = (randomTensor([90, 64], seed: 2).bf16(), randomTensor([200, 32], seed: 3))
+    let teacher = randomTensor([2112, 64], seed: 4, scale: 0.3).bf16()
+    let wide = Parameter("head", randomTensor([2112, 32], seed: 5), decays: true)
+    let rows = (0..<90).map { Int32(199 - 2 * $0) }
+    func loss(_ teacher: Tensor, _ states: Variable, _ rows: [Int32]?) -> HeadLoss {
+      Tape(recording: false, precision: .bf16).headLoss(
+        states, rows: rows, head: wide, labels: rows.map { $0.map { $0 % 50 } } ?? Array(repeating: 1, count: 90),
+        targets: .hidden(given, head: teacher),
+        terms: HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 1, temperature: 2), denominator: 90)
+    }
+    let plain = loss(teacher, Variable(constant: states), rows)
+    if Tensor.isPackable(teacher.shape) {
+      let packed = loss(teacher.packed(), Variable(constant: states), rows)
+      #expect(packed.distillationSum == plain.distillationSum && packed.crossEntropySum == plain.crossEntropySum)
+    }
+    let chosen = Tape(recording: false).selectRows(Variable(constant: states), rows)
+    #expect(loss(teacher, chosen, nil).distillationSum == plain.distillationSum)
+  }
+
   @Test func `a pass that does not record has the sums alone`() {
     let work = Case()
     let tape = Tape(recording: false)
@@ -273,6 +293,30 @@ private func rtkRound(_ tensor: Tensor) { tensor.update(from: tensor.bf16().floa
     let many = TopKTargets(of: Tensor(repeating: 2, [2, 5000]), k: 64, temperature: 1)
     #expect(many.classes == Array(0..<64) + Array(0..<64))
     #expect(abs(many.logRest[1] - Float(log(4936.0) + 2)) < 1e-5)
+  }
+
+  @Test func `parts of the classes give what all give, and states what their logits give`() {
+    let (states, head) = (randomTensor([1100, 8], seed: 1), randomTensor([2000, 8], seed: 2))
+    let logits = Tensor(uninitialized: [1100, 2000])
+    rowProduct(states, head, into: logits)
+    let all = TopKTargets(of: logits, k: 12, temperature: 2)
+    let made = SoftTargets.hidden(states, head: head).best(12, temperature: 2)
+    #expect(made.classes == all.classes && made.logits.array == all.logits.array && made.logRest == all.logRest)
+    let parts = [0..<30, 30..<1000, 1000..<2000].map { part in
+      SoftTargets.hidden(states, head: head.rows(part)).best(12, temperature: 2).shifted(by: part.lowerBound)
+    }
+    let merged = TopKTargets(merging: parts, k: 12)
+    #expect(merged.classes == all.classes && merged.logits.array == all.logits.array)
+    for (a, b) in zip(merged.logRest, all.logRest) { #expect(abs(a - b) < 1e-5) }
+    let (x, w) = (states.bf16(), randomTensor([2048, 64], seed: 3).bf16())
+    let wide = randomTensor([70, 64], seed: 4)
+    let rounded = SoftTargets.hidden(wide, head: w).best(5, temperature: 1)
+    let exact = SoftTargets.hidden(wide.bf16().float32(), head: w.float32()).best(5, temperature: 1)
+    #expect(zip(rounded.classes, exact.classes).filter { $0 != $1 }.count <= 2)
+    #expect(SoftTargets.hidden(x, head: head.bf16()).best(3, temperature: 1).logits.rows == 1100)
+    guard Tensor.isPackable(w.shape) else { return }
+    let packed = SoftTargets.hidden(wide, head: w.packed()).best(5, temperature: 1)
+    #expect(packed.classes == rounded.classes && packed.logits.array == rounded.logits.array)
   }
 
   @Test func `the largest of many are found in float32 and in bf16`() {

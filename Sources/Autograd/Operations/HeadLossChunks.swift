@@ -26,6 +26,9 @@ public enum HeadLossChunks {
     }
   }
 
+  /// Rows with the padding behind them that products of bf16 get.
+  static func padded(_ rows: Int) -> Int { (rows + unit - 1) / unit * unit }
+
   /// Bytes of logits and of their gradients that are there at one time, for all rows of a pass.
   ///
   /// - Parameters:
@@ -33,8 +36,7 @@ public enum HeadLossChunks {
   ///   - teacherStates: whether a teacher's logits are made from its states.
   public static func bytes(rows: Int, classes: Int, precision: Precision, teacherStates: Bool) -> Int {
     let largest = ranges(rows: rows, classes: classes).map(\.count).max() ?? 0
-    let padded = (largest + unit - 1) / unit * unit
     let gradient = min(classes, blockClasses) * (precision == .bf16 ? 2 : 4)
-    return padded * (4 * classes * (teacherStates ? 2 : 1) + gradient)
+    return padded(largest) * (4 * classes * (teacherStates ? 2 : 1) + gradient)
   }
 }

@@ -146,7 +146,8 @@ final class HeadLossWork {
   /// The rows of a chunk as a product with this matrix reads them; in bf16 with rows of zeros behind, so that few
   /// shapes of products occur.
   private func operand(_ x: Tensor, rows: [Int32]?, _ part: Range<Int>, like matrix: Tensor) -> Tensor {
-    let (given, count) = (x.dtype, isRounded ? (part.count + HeadLossChunks.unit - 1) / HeadLossChunks.unit * HeadLossChunks.unit : part.count)
+    let given = x.dtype
+    let count = isRounded ? HeadLossChunks.padded(part.count) : part.count
     let result = Tensor(uninitialized: [count, x.columns], matrix.dtype)
     var chosen = x
     if let rows {
