@@ -3,7 +3,7 @@ import Tensors
 /// How the work of a head's loss is cut, and what memory that takes.
 ///
 /// Each chunk of rows reads W and adds to dW once more, so few rows make slow products: of 32,000 classes chunks of 256
-/// rows take 9 % longer than those of 512, and these 3 % longer than those of 1,024.
+/// rows take a tenth longer than those of 512, and these 3 % longer than those of 1,024.
 public enum HeadLossChunks {
   /// Numbers of logits that a chunk may have: 64 MiB.
   static let mostLogits = 1 << 24
