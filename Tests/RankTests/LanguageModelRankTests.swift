@@ -56,6 +56,45 @@ extension RankTests {
       #expect(reference[5].loss < reference[0].loss)
     }
 
+    func llama(hidden: Int, layers: Int, tied: Bool, seed: UInt64) throws -> any Model {
+      let configuration = try ModelConfiguration(
+        [
+          "model_type": "llama", "vocab_size": 20, "hidden_size": .int(hidden), "num_hidden_layers": .int(layers),
+          "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": .int(2 * hidden),
+          "max_position_embeddings": 64, "tie_word_embeddings": .bool(tied), "initializer_range": 0.2,
+        ], source: "tiny llama")
+      return try ModelLoader.load(configuration, from: .random, seed: seed).model
+    }
+
+    @Test(arguments: StudentSharding.allCases, [false, true])
+    func `a Llama shared out in any way loses what it loses on one rank`(
+      _ sharding: StudentSharding, _ tied: Bool
+    ) throws {
+      let data = try TinyLanguageModel.documents(40, rowLength: 48)
+      func records(
+        _ configuration: TrainingConfiguration, on communicator: any Communicator
+      ) throws -> (records: [StepRecord], perplexity: Double) {
+        let teacher = ResidentTeacher(
+          name: "teacher", model: try llama(hidden: 32, layers: 2, tied: false, seed: 9), train: data, validation: data)
+        let trainer = Trainer(
+          configuration, student: try llama(hidden: 16, layers: 3, tied: tied, seed: 4), teacher: teacher,
+          train: data, on: communicator)
+        return (try self.records(trainer, data), try trainer.evaluate(data).perplexity)
+      }
+      let reference = try records(configuration(), on: SoloCommunicator())
+      var shared = configuration(accumulation: 2, passTokens: 64)
+      shared.sharding = sharding
+      shared.activationCheckpointing = tied
+      let mine = try records(shared, on: world)
+      for (a, b) in zip(mine.records, reference.records) {
+        for key in [\StepRecord.loss, \.crossEntropy, \.distillation, \.gradientNorm] {
+          #expect(abs(a[keyPath: key] - b[keyPath: key]) <= 1e-4 * abs(b[keyPath: key]), "step \(a.step) \(key)")
+        }
+      }
+      #expect(abs(mine.perplexity - reference.perplexity) <= 1e-4 * reference.perplexity)
+      #expect(mine.records[5].loss < mine.records[0].loss)
+    }
+
     @Test func `the losses of a step are the means over its predicted tokens, computed token by token`() throws {
       let data = try TinyLanguageModel.documents(12, rowLength: 48)
       let all = Array(0..<data.count)
