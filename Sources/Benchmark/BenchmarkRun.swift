@@ -103,11 +103,11 @@ public enum BenchmarkRun {
   }
 
   private static func makeTrainer(
-    _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: TokenizedDataset, _ communicator: any Communicator
+    _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: any ExampleSource, _ communicator: any Communicator
   ) throws -> Trainer {
     // One copy for each node, as in training.
     let frozen = try FrozenModel(
-      BenchmarkWork.configuration(work.teacher), from: .random, seed: 1, precision: options.precision)
+      work.configuration(work.teacher), from: .random, seed: 1, precision: options.precision)
     let remark = try load(frozen, on: communicator)
     let resident = ResidentTeacher(
       name: "teacher", frozen: frozen, train: data, validation: data, precision: options.precision) { _ in remark }
@@ -124,7 +124,7 @@ public enum BenchmarkRun {
       objective: DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2),
       schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total), precision: options.precision)
     return Trainer(
-      configuration, student: try BenchmarkWork.model(work.student, seed: 2), teacher: teacher, train: data,
+      configuration, student: try work.model(work.student, seed: 2), teacher: teacher, train: data,
       on: communicator)
   }
 

@@ -5,6 +5,14 @@ import Tensors
 
 /// A distillation step of fixed shapes, timed on made-up data: the works by which Retort is compared with others.
 public struct BenchmarkWork: Sendable, Equatable {
+  /// What the models are.
+  enum Kind: Equatable {
+    /// Encoders with two classes.
+    case classifier
+    /// Causal decoders with tied heads.
+    case decoder
+  }
+
   /// Sizes of one model.
   struct Shape: Equatable {
     let layers: Int
@@ -16,43 +24,65 @@ public struct BenchmarkWork: Sendable, Equatable {
 
   /// Its name on the command line.
   public let name: String
+  let kind: Kind
   let teacher: Shape
   let student: Shape
 
   /// All works, the largest first.
   public static let all: [BenchmarkWork] = [
-    BenchmarkWork(name: "bert-large-mini", teacher: large, student: mini),
-    BenchmarkWork(name: "bert-base-mini", teacher: base, student: mini),
-    BenchmarkWork(name: "bert-mini-tiny", teacher: mini, student: tiny),
+    BenchmarkWork(name: "bert-large-mini", kind: .classifier, teacher: large, student: mini),
+    BenchmarkWork(name: "bert-base-mini", kind: .classifier, teacher: base, student: mini),
+    BenchmarkWork(name: "bert-mini-tiny", kind: .classifier, teacher: mini, student: tiny),
+    BenchmarkWork(
+      name: "llama-110m-15m", kind: .decoder,
+      teacher: Shape(layers: 12, hidden: 768, heads: 12, intermediate: 2048, vocabulary: 32000),
+      student: Shape(layers: 6, hidden: 288, heads: 6, intermediate: 768, vocabulary: 32000)),
   ]
+
+  /// The names of those with language models: rows of one length, whose teacher answers anew in each epoch.
+  public static let decoders = Set(all.filter { $0.kind == .decoder }.map(\.name))
 
   private static let large = Shape(layers: 24, hidden: 1024, heads: 16, intermediate: 4096, vocabulary: 30522)
   private static let base = Shape(layers: 12, hidden: 768, heads: 12, intermediate: 3072, vocabulary: 30522)
   private static let mini = Shape(layers: 4, hidden: 256, heads: 4, intermediate: 1024, vocabulary: 30522)
   private static let tiny = Shape(layers: 2, hidden: 128, heads: 2, intermediate: 512, vocabulary: 30522)
 
-  /// A model of a shape with two classes and random weights.
-  static func model(_ shape: Shape, seed: UInt64) throws -> any Model {
+  /// A model of a shape with random weights.
+  func model(_ shape: Shape, seed: UInt64) throws -> any Model {
     try ModelLoader.load(configuration(shape), from: .random, seed: seed).model
   }
 
-  /// A model of a shape with two classes.
-  static func configuration(_ shape: Shape) throws -> ModelConfiguration {
-    try ModelConfiguration(
-      [
-        "model_type": "bert", "vocab_size": .int(shape.vocabulary), "hidden_size": .int(shape.hidden),
-        "num_hidden_layers": .int(shape.layers), "num_attention_heads": .int(shape.heads),
-        "intermediate_size": .int(shape.intermediate), "num_labels": 2,
-      ], source: "benchmark")
+  /// The configuration of a shape.
+  func configuration(_ shape: Shape) throws -> ModelConfiguration {
+    var keys: [String: JSON] = [
+      "vocab_size": .int(shape.vocabulary), "hidden_size": .int(shape.hidden),
+      "num_hidden_layers": .int(shape.layers), "num_attention_heads": .int(shape.heads),
+      "intermediate_size": .int(shape.intermediate),
+    ]
+    switch kind {
+    case .classifier:
+      keys["model_type"] = "bert"
+      keys["num_labels"] = 2
+    case .decoder:
+      keys["model_type"] = "llama"
+      keys["tie_word_embeddings"] = true
+      keys["max_position_embeddings"] = 4096
+    }
+    return try ModelConfiguration(.object(keys), source: "benchmark")
   }
 
-  /// Examples of the given lengths: random ids, random labels.
-  func data(lengths: [Int], seed: UInt64) throws -> TokenizedDataset {
+  /// Examples of the given lengths: random ids with random labels, or each a document of its own.
+  func data(lengths: [Int], seed: UInt64) throws -> any ExampleSource {
     let examples = lengths.enumerated().map { index, length -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "benchmark", UInt64(index))
       let ids = (0..<length).map { _ in Int32(1000 + random.below(student.vocabulary - 1000)) }
       return TokenizedExample(ids: ids, label: Int32(random.below(2)))
     }
-    return try TokenizedDataset(examples: examples, labels: LabelSet(count: 2))
+    switch kind {
+    case .classifier: return try TokenizedDataset(examples: examples, labels: LabelSet(count: 2))
+    case .decoder:
+      return try PackedDocuments(
+        TokenizedDataset(examples: examples, kind: .languageModeling), rowLength: lengths.max())
+    }
   }
 }
