@@ -121,12 +121,11 @@ public final class ForwardContext {
   /// The sum of a product's parts where several ranks have a slice of a layer each; x itself where one has all.
   ///
   /// Wanted behind every product whose inputs are split: attention's output and the second half of a feed-forward part.
-  /// Such a product is asked for its float32 sums where `hasSlices`; a bf16 pass rounds what comes of them.
+  /// Such a product is asked for its float32 sums where `hasSlices`; rounding them is up to whoever reads them.
   public func summed(_ x: Variable) -> Variable {
-    guard let sumOverSlices else { return x }
     // The product is nobody else's, and a pass that is not recorded keeps no value.
-    sumOverSlices(x.value)
-    return tape.precision == .bf16 && x.value.columns >= 16 ? tape.converted(x, to: .bfloat16) : x
+    sumOverSlices?(x.value)
+    return x
   }
 
   /// Whether several ranks have a slice of each layer.

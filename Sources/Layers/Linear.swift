@@ -29,11 +29,19 @@ public struct Linear {
 
   /// x·Wᵀ + b, [R, out], summed over the ranks that have a slice of the inputs each: see `ForwardContext.summed`.
   public func summed(_ x: Variable, _ context: ForwardContext) -> Variable {
-    context.summed(context.tape.linear(x, weight: weight, bias: bias, wide: context.hasSlices))
+    context.hasSlices ? context.summed(wide(x, context)).rounded(context) : self(x, context)
   }
 
   /// f(x·Wᵀ + b), [R, out]: see `Tape.linear`.
   public func callAsFunction(_ x: Variable, activation: Activation, _ context: ForwardContext) -> Variable {
     context.tape.linear(x, weight: weight, bias: bias, activation: activation)
+  }
+}
+
+extension Variable {
+  /// The sum over slices as a pass goes on with it: rounded where a whole layer's output would be.
+  public func rounded(_ context: ForwardContext) -> Variable {
+    let isRounded = context.hasSlices && context.tape.precision == .bf16 && value.columns >= 16
+    return isRounded ? context.tape.converted(self, to: .bfloat16) : self
   }
 }

@@ -12,12 +12,19 @@ public struct ModelPart: Sendable, Hashable {
   /// Tensor-parallel slices; 1: layers are here as a whole.
   public let slices: Int
 
+  /// Where the layers of each stage end, where that is not as even as it goes.
+  private let stageEnds: [Int]?
+
   /// Everything.
   public static let whole = ModelPart()
 
   /// The part at these two places; all counts are at least 1, all places below their count.
-  public init(stage: Int = 0, of stages: Int = 1, slice: Int = 0, of slices: Int = 1) {
+  ///
+  /// - Parameter stageEnds: the layer behind the last one of each stage; nil: layers are shared out evenly.
+  public init(stage: Int = 0, of stages: Int = 1, slice: Int = 0, of slices: Int = 1, stageEnds: [Int]? = nil) {
     precondition((0..<stages).contains(stage) && (0..<slices).contains(slice), "no such part of a model")
+    precondition(stageEnds.map { $0.count == stages } ?? true, "\(stageEnds ?? []) for \(stages) stages")
+    self.stageEnds = stageEnds
     self.stage = stage
     self.stages = stages
     self.slice = slice
@@ -31,10 +38,52 @@ public struct ModelPart: Sendable, Hashable {
   /// Whether nothing is missing.
   public var isWhole: Bool { stages == 1 && slices == 1 }
 
-  /// The layers that are here, of `count`: stages differ by at most one layer, and the first ones have fewer, since
-  /// embeddings and head cost as well.
-  public func layers(of count: Int) -> Range<Int> { count * stage / stages..<count * (stage + 1) / stages }
+  /// The layers that are here, of `count`: as the stages' ends say, or shared out so that stages differ by one layer at
+  /// most.
+  public func layers(of count: Int) -> Range<Int> {
+    if let stageEnds { return (stage == 0 ? 0 : stageEnds[stage - 1])..<stageEnds[stage] }
+    return count * stage / stages..<count * (stage + 1) / stages
+  }
 
   /// This slice's share of `count` things (heads, inner units, tokens of the vocabulary): shares differ by at most one.
   public func share(of count: Int) -> Range<Int> { count * slice / slices..<count * (slice + 1) / slices }
+}
+
+extension ModelPart {
+  /// Where stages end so that the largest of them has as few weights as it can, embeddings and head included.
+  ///
+  /// - Parameters:
+  ///   - blocks: the weights of each block, as `Model.blocks` has them: embeddings, layers, what stands behind.
+  ///   - stages: at most as many as there are layers; the last one has a layer at least, since a model's last layer and
+  ///     what reads it are one rank's.
+  public static func balancedEnds(_ blocks: [Int], stages: Int) -> [Int] {
+    let layers = blocks.count - 2
+    precondition(stages >= 1 && stages <= max(1, layers), "\(stages) stages for \(layers) layers")
+    let sums = blocks.dropFirst().dropLast().reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) }
+    func weight(_ stage: Int, _ layers: Range<Int>) -> Int {
+      sums[layers.upperBound] - sums[layers.lowerBound] + (stage == 0 ? blocks[0] : 0)
+        + (stage == stages - 1 ? blocks[blocks.count - 1] : 0)
+    }
+    // best[end]: of the stages so far, with layers below `end`: the largest weight, then Σ weight², and the ends.
+    typealias Choice = (largest: Int, squares: Double, ends: [Int])
+    var best: [Choice?] = (0...layers).map { end in
+      let own = weight(0, 0..<end)
+      return stages == 1 && end < layers ? nil : (own, Double(own) * Double(own), [end])
+    }
+    for stage in 1..<max(1, stages) {
+      let isLast = stage == stages - 1
+      best = (0...layers).map { end -> Choice? in
+        if isLast && end < layers { return nil }
+        var found: Choice?
+        for start in 0...(isLast ? max(0, end - 1) : end) {
+          guard let before = best[start] else { continue }
+          let own = weight(stage, start..<end)
+          let choice = (max(before.largest, own), before.squares + Double(own) * Double(own), before.ends + [end])
+          if found.map({ (choice.0, choice.1) < ($0.largest, $0.squares) }) ?? true { found = choice }
+        }
+        return found
+      }
+    }
+    return best[layers]?.ends ?? [layers]
+  }
 }

@@ -30,6 +30,11 @@ public enum MappedPages {
     if let (start, count) = whole(bytes) { madvise(start, count, populateForReading) }
   }
 
+  /// Asks the system to read the pages from the disk, without waiting for them.
+  public static func prefetch(_ bytes: UnsafeRawBufferPointer) {
+    if let (start, count) = whole(bytes) { madvise(start, count, MADV_WILLNEED) }
+  }
+
   /// Whether letting pages go and bringing them back takes less than 25 µs a MiB here, tried on some of these bytes.
   ///
   /// It does where the system's cache holds the file in large pieces (2 to 9 µs on ext4 of Linux 6.18), and does not

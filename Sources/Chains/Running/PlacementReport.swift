@@ -67,8 +67,8 @@ struct PlacementReport: Equatable {
     let each = fixed(Double(sent) / Double(max(1, students.rows)), 1)
     var text =
       "teacher \(placement.placement.rawValue): \(grouped(students.rows)) rows, \(grouped(sent)) bytes of answers "
-      + "sent (\(each) bytes \(row)), \(grouped(inner)) between its ranks; ranks that train waited \(fixed(longestWait, 2)) s "
-      + "at most"
+      + "sent (\(each) bytes \(row)), \(grouped(inner)) between its ranks; ranks that train waited "
+      + "\(fixed(longestWait, 2)) s at most"
     if let teachers { text += ", those that teach \(fixed(teachers.waitedSeconds / Double(holders), 2)) s each" }
     return text
   }

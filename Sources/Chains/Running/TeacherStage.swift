@@ -32,19 +32,23 @@ struct TeacherStage {
   }
 
   private var world: any Communicator { runner.communicator }
+  /// Whether layers come from a file and go; a run that may write nothing has no such file.
+  private var isStreamed: Bool { wanted.placement == .streamed && runner.plan.cacheDirectory != nil }
 
   /// A teacher on the ranks that train: in parts on groups of them, or whole on each.
   func shared<T>(_ body: ((any Teacher)?, any Communicator) throws -> T) throws -> T {
     let size = wanted.groupSize(of: world.size)
     let group = try world.split(color: world.rank / size, key: world.rank)
     let placed = try Trace.span("load teacher") { () -> ShardedTeacher in
-      let part = wanted.sharding.part(rank: group.rank, of: size)
+      let part = wanted.sharding.part(rank: group.rank, of: size, of: try whole())
       let (frozen, bytes) = try load(part, asking: true, holders: world.split(color: group.rank, key: world.rank))
       let head = try head(onRanks: world)
-      try report(bytes, whole: try wholeBytes())
+      let model = try staged(frozen)
+      try report(isStreamed ? LayerStream.largestBytes(of: model) : bytes, whole: try wholeBytes())
       return try ShardedTeacher(
-        name: teacher.reference, whole: try whole(), part: try staged(frozen), head: head, sharding: wanted.sharding,
-        payload: payload, precision: precision, train: data.train, validation: data.validation, on: group)
+        name: teacher.reference, whole: try whole(), part: model, head: head, sharding: wanted.sharding,
+        payload: payload, precision: precision, train: data.train, validation: data.validation,
+        residency: isStreamed ? LayerStream(model) : nil, on: group)
     }
     let result = try body(placed, world)
     try finish(placed, teachers: nil, on: world)
@@ -57,7 +61,7 @@ struct TeacherStage {
     let teaches = roles.teaches(world.rank)
     let own = try world.split(color: teaches ? 1 : 0, key: world.rank)
     let size = roles.teachers
-    let part = teaches ? wanted.sharding.part(rank: own.rank, of: size) : .whole
+    let part = try teaches ? wanted.sharding.part(rank: own.rank, of: size, of: whole()) : .whole
     // Each part is one rank's; the others are a group that holds nothing.
     let holders = try world.split(color: teaches ? 1 + own.rank : 0, key: world.rank)
     let (frozen, bytes) = try load(part, asking: teaches, holders: holders)
@@ -114,8 +118,19 @@ struct TeacherStage {
       let load = try runner.weights(of: frozen, digest, sharedBy: holders)
       remark = try load(frozen)
     }
+    try world.agree { if isStreamed { try requireMapped(remark, frozen) } }
     try tell([remark].compactMap { $0 })
     return (frozen, frozen?.byteCount ?? 0)
+  }
+
+  /// Refuses to stream what is in memory anyway.
+  private func requireMapped(_ remark: String?, _ frozen: FrozenModel?) throws {
+    let (limit, bytes) = (runner.plan.chain.parallel.teacherCacheLimit, frozen?.byteCount ?? 0)
+    if bytes < limit, remark == nil { return }
+    let why = remark ?? "its weights are \(grouped(bytes)) bytes, and teacher.cache_limit is \(grouped(limit))"
+    throw RetortError(
+      .checkpoint, "a streamed teacher is read from a file: \(why)", at: runner.plan.cacheDirectory,
+      remedy: "make room in the cache directory (RETORT_CACHE), raise teacher.cache_limit, or use placement: sharded")
   }
 
   /// What turns hidden states into logits, where those are what moves; collective over ranks that all want it or none.

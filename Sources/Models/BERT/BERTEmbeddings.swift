@@ -45,7 +45,8 @@ struct BERTEmbeddings {
     let sum: Variable
     if let projection {
       let narrow = context.summed(
-        tape.embedding(tables: [self.words], ids: [words], wide: context.hasSlices))
+        tape.embedding(tables: [self.words], ids: [words], wide: context.hasSlices)
+      ).rounded(context)
       let wide = projection(narrow, context)
       sum = tape.embedding(
         base: part.slice == 0 ? wide : nil, tables: [self.positions, types], ids: [positions, batch.typeIDs],
@@ -54,7 +55,7 @@ struct BERTEmbeddings {
       sum = tape.embedding(
         tables: [self.words, self.positions, types], ids: [words, positions, batch.typeIDs], wide: context.hasSlices)
     }
-    return norm(context.summed(sum), context)
+    return norm(context.summed(sum).rounded(context), context)
   }
 
   /// Rows of a slice; the row of zeros for what is in another one.

@@ -1,3 +1,4 @@
+import Autograd
 import Collectives
 import Datasets
 import Models
@@ -23,18 +24,20 @@ public final class ShardedTeacher: Teacher {
   ///   - whole: the whole model, whose weights are not looked at.
   ///   - part: this rank's part of it, its weights filled.
   ///   - head: what turns states into logits, for the payload `hidden`.
+  ///   - residency: brings the weights of blocks and lets them go, for one that is not held at all.
   ///   - communicator: the ranks that hold the teacher, in the order of its parts.
   /// Collective.
   public init(
     name: String, whole: any Model, part: any StagedModel, head: TeacherHead?, sharding: TeacherSharding,
     payload: SignalPayload, precision: Precision, train: any ExampleSource, validation: any ExampleSource,
-    on communicator: any Communicator
+    residency: (any BlockResidency)? = nil, on communicator: any Communicator
   ) throws {
     self.name = name
     classCount = whole.classCount
     parameterCount = whole.parameterCount
     group = try TeacherGroup(
-      part, sharding, payload, precision: precision, train: train, validation: validation, on: communicator)
+      part, sharding, payload, precision: precision, train: train, validation: validation, residency: residency,
+      on: communicator)
     let forms = SignalForms(payload, hidden: part.hiddenSize, precision: precision)
     asker = SignalAsker(
       forms, classes: group.directory.classes, head: head, whole, train: train, validation: validation)

@@ -79,11 +79,9 @@ struct SignalForm {
       let step = max(1, (1 << 22) / max(1, classes.count))
       for start in stride(from: 0, to: states.rows, by: step) {
         let rows = start..<min(start + step, states.rows)
-        let some = logits(states.rows(rows))
+        let best = TopKTargets(of: logits(states.rows(rows)), k: kept, temperature: temperature)
         for row in rows {
-          var best = LargestLogits(kept)
-          best.select(some.rows(row - start..<row - start + 1).buffer, firstClass: classes.lowerBound, temperature)
-          best.write(message.rows(row..<row + 1).floats)
+          best.write(row: row - start, firstClass: classes.lowerBound, to: message.rows(row..<row + 1))
         }
       }
       return message
@@ -162,8 +160,20 @@ struct SignalForms {
   subscript(split: Split) -> SignalForm { split == .train ? train : validation }
 }
 
-/// The k largest of some logits, and log Σ exp(z / T) of all others, kept as that is summed up.
-struct LargestLogits {
+extension TopKTargets {
+  /// k logits, k classes (counted from `firstClass`), the log of the rest.
+  fileprivate func write(row: Int, firstClass: Int, to words: Tensor) {
+    let k = logits.columns
+    for place in 0..<k {
+      words.floats[place] = logits.floats[row * k + place]
+      words.floats[k + place] = Float(bitPattern: UInt32(bitPattern: classes[row * k + place] + Int32(firstClass)))
+    }
+    words.floats[2 * k] = logRest[row]
+  }
+}
+
+/// The k largest logits of several parts of the classes, and log Σ exp(z / T) of all others.
+private struct LargestLogits {
   private(set) var entries: [(logit: Float, index: Int32)] = []
   private let limit: Int
   /// Σ exp((z − reference) / T) over what is not among the entries, and its reference.
@@ -178,29 +188,13 @@ struct LargestLogits {
   /// log Σ exp(z / T) of the others; −∞ where there are none.
   var logRest: Float { restSum > 0 ? Float(Double(restMaximum) + log(restSum)) : -.infinity }
 
-  /// Takes the largest of a row; of equal ones the first.
-  mutating func select(_ row: UnsafeMutableBufferPointer<Float>, firstClass: Int, _ temperature: Float) {
-    for (index, logit) in row.enumerated() { offer(logit, Int32(firstClass + index)) }
-    let chosen = Set(entries.map { Int($0.index) - firstClass })
-    for (index, logit) in row.enumerated() where !chosen.contains(index) { addToRest(logit / temperature) }
-  }
-
-  /// Takes up what another rank has selected of its classes, which are behind all that came before.
+  /// Takes up what a rank has selected of its classes, which are behind all that came before.
   mutating func merge(_ message: UnsafeMutableBufferPointer<Float>, _ count: Int, _ temperature: Float) {
     for place in 0..<count {
       let index = Int32(bitPattern: message[count + place].bitPattern)
       if let displaced = offer(message[place], index) { addToRest(displaced / temperature) }
     }
     addToRest(message[2 * count])
-  }
-
-  /// k logits, k classes, the log of the rest.
-  func write(_ words: UnsafeMutablePointer<Float>) {
-    for (place, entry) in entries.enumerated() {
-      words[place] = entry.logit
-      words[entries.count + place] = Float(bitPattern: UInt32(bitPattern: entry.index))
-    }
-    words[2 * entries.count] = logRest
   }
 
   /// Puts a logit among the largest; returns the one that has no place there (any more).

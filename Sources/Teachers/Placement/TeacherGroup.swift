@@ -13,11 +13,14 @@ public enum TeacherSharding: String, Sendable, CaseIterable {
   /// Each rank has some of the layers: states go from rank to rank.
   case pipeline
 
-  /// The part of rank `rank` of `count`.
-  public func part(rank: Int, of count: Int) -> ModelPart {
+  /// The part of rank `rank` of `count`; stages are cut so that the largest one has as few weights as it can.
+  public func part(rank: Int, of count: Int, of model: any Model) -> ModelPart {
     switch self {
-    case .tensor: ModelPart(stage: 0, of: 1, slice: rank, of: count)
-    case .pipeline: ModelPart(stage: rank, of: count)
+    case .tensor: return ModelPart(stage: 0, of: 1, slice: rank, of: count)
+    case .pipeline:
+      let blocks = model.blocks.map { $0.reduce(0) { $0 + $1.count } }
+      let ends = count > 1 && count <= blocks.count - 2 ? ModelPart.balancedEnds(blocks, stages: count) : nil
+      return ModelPart(stage: rank, of: count, stageEnds: ends)
     }
   }
 }
@@ -28,7 +31,8 @@ public enum TeacherSharding: String, Sendable, CaseIterable {
 ///     passes of the group        | a a a b | b c c | c c |     by tokens, over the borders of requests
 ///     answers                    | a a a | b b | c c c c |     delivered request by request
 ///
-/// Rows of an answer do not depend on the pass that they were made in, so how requests are cut changes nothing.
+/// Rows of an answer do not depend on the other rows of their pass, so how requests are cut changes nothing but, for
+/// language models, last bits.
 final class TeacherGroup {
   /// The ranks that hold the teacher, in the order of its parts.
   let communicator: any Communicator
@@ -44,17 +48,19 @@ final class TeacherGroup {
   /// Bytes that this rank has sent inside the group: states from stage to stage, or the sums of slices.
   private(set) var sentBytes = 0
   private var failure: (any Error)?
-  /// Called now and then in the middle of a pass, to keep messages moving.
-  var progress: () throws -> Void = {}
+  private let blocks: GroupBlocks
 
   /// - Parameters:
   ///   - model: this rank's part.
   ///   - train: the training examples in the teacher's own tokens.
+  ///   - residency: brings the weights of blocks and lets them go.
   /// Collective.
   init(
     _ model: any StagedModel, _ sharding: TeacherSharding, _ payload: SignalPayload, precision: Precision,
-    train: any ExampleSource, validation: any ExampleSource, on communicator: any Communicator
+    train: any ExampleSource, validation: any ExampleSource, residency: (any BlockResidency)? = nil,
+    on communicator: any Communicator
   ) throws {
+    blocks = GroupBlocks(residency)
     self.model = model
     self.sharding = sharding
     self.precision = precision
@@ -68,6 +74,9 @@ final class TeacherGroup {
 
   private func source(_ split: Split) -> any ExampleSource { split == .train ? data.train : data.validation }
 
+  /// Has `progress` called at the borders of blocks, to keep messages moving.
+  func poll(_ progress: @escaping () throws -> Void) { blocks.progress = progress }
+
   /// Answers requests; collective over the group, all ranks with the same requests.
   ///
   /// - Parameter deliver: called on each rank that has a head, in the order of the requests, with the message for one;
@@ -80,7 +89,6 @@ final class TeacherGroup {
     case .tensor:
       for pass in passes {
         try open.add(try messages(of: pass, in: split), pass, deliver)
-        try progress()
       }
     case .pipeline: try flow(passes, in: split) { try open.add($0, $1, deliver) }
     }
@@ -128,8 +136,9 @@ final class TeacherGroup {
   }
 
   private func context() -> ForwardContext {
+    // Nothing is kept of what a language model says, so its products may be the fastest.
     .inference(
-      precision: precision, weights: weights, independentRows: true,
+      precision: precision, weights: weights, independentRows: !(model is any LanguageModel), residency: blocks,
       sumOverSlices: communicator.size > 1 && sharding == .tensor ? { [unowned self] in sum($0) } : nil)
   }
 
@@ -153,7 +162,7 @@ final class TeacherGroup {
     let context = context()
     let x = model.advance(model.embed(batch, context), batch, context)
     let messages = finish(x, batch, pass, in: split, context)
-    if let failure { throw failure }
+    if let failure = failure ?? blocks.failure { throw failure }
     return messages
   }
 
@@ -205,7 +214,7 @@ final class TeacherGroup {
         if sending.count >= TeacherGroup.ahead { try timed { try sending.removeFirst().wait() } }
         sending.append(try sendStates(x.value, to: stage + 1))
       }
-      try progress()
+      if let failure = failure ?? blocks.failure { throw failure }
     }
     try timed { try sending.waitAll() }
   }
@@ -225,6 +234,22 @@ final class TeacherGroup {
     try timed { try communicator.receive(bytes, from: stage, tag: TeacherGroup.stateTag) }
     return x
   }
+}
+
+/// Tells of the borders of blocks: whoever brings their weights, and messages, which move inside MPI calls alone.
+private final class GroupBlocks: BlockResidency {
+  private let residency: (any BlockResidency)?
+  var progress: () throws -> Void = {}
+  private(set) var failure: (any Error)?
+
+  init(_ residency: (any BlockResidency)?) { self.residency = residency }
+
+  func enter(_ block: Int, _ direction: PassDirection) {
+    if failure == nil { do { try progress() } catch { failure = error } }
+    residency?.enter(block, direction)
+  }
+
+  func leave(_ block: Int, _ direction: PassDirection) { residency?.leave(block, direction) }
 }
 
 /// Answers that are put together from passes; a request may have rows in several of them.

@@ -30,8 +30,7 @@ public final class TeacherService {
     group = try TeacherGroup(
       part, sharding, payload, precision: precision, train: train, validation: validation, on: communicator)
     _ = try link.broadcast(group.directory.bounds, root: roles.students)
-    // MPI moves data inside MPI calls alone.
-    group.progress = { [unowned self] in for round in sending { _ = try round.testAll() } }
+    group.poll { [unowned self] in for round in sending { _ = try round.testAll() } }
   }
 
   /// Answers until all students have said the end; collective over the ranks that teach.
