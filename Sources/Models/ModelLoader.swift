@@ -1,3 +1,4 @@
+import Autograd
 import Platform
 import Safetensors
 import Tensors
@@ -48,6 +49,9 @@ public enum WeightOrigin {
   /// it is.
   case layers([Int], of: any WeightSource)
 }
+
+/// Fills a weight of a model that was opened and not loaded.
+public typealias WeightFilling = (Parameter) -> Void
 
 /// Builds models of every family and fills them from checkpoints, or with their initial distribution.
 public enum ModelLoader {
@@ -106,11 +110,21 @@ public enum ModelLoader {
   public static func load(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
     -> LoadedModel
   {
+    let (loaded, fill) = try open(configuration, from: origin, seed: seed)
+    loaded.model.parameters.forEach(fill)
+    return loaded
+  }
+
+  /// Builds a model and checks its origin; the weights are zeros, which take no memory, until `fill` fills one.
+  ///
+  /// For whoever does not want to have all weights in memory at once.
+  public static func open(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
+    -> (loaded: LoadedModel, fill: WeightFilling)
+  {
     let model = try build(configuration)
     let weights = try MatchedWeights(model, configuration, from: origin, seed: seed)
-    model.parameters.forEach(weights.fill)
     weights.fillBuffers()
-    return LoadedModel(model: model, configuration: configuration, report: weights.report)
+    return (LoadedModel(model: model, configuration: configuration, report: weights.report), weights.fill)
   }
 
   /// Checks names and shapes of a checkpoint against a configuration without reading the weights.

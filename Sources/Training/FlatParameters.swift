@@ -35,9 +35,10 @@ public final class FlatParameters {
   ///   - bucketBytes: a bucket is closed when it reaches this size.
   ///   - blocks: of the model; where weights are shared out a bucket has the weights of a block, whatever its size, and
   ///     those of several blocks are in the first one's, where their gradient becomes complete.
+  ///   - fill: called for each parameter before its values are taken over and its own memory goes.
   public init(
     _ parameters: [Parameter], ranks: Int, rank: Int = 0, bucketBytes: Int, sharding: StudentSharding = .optimizer,
-    blocks: [[Parameter]] = []
+    blocks: [[Parameter]] = [], fill: (Parameter) -> Void = { _ in }
   ) {
     let homes = FlatParameters.homes(blocks)
     var ordered = Array(parameters.reversed())
@@ -76,7 +77,10 @@ public final class FlatParameters {
     self.sharding = sharding
     values = .zeros([sharding == .parameters ? position / ranks : position])
     gradients = .zeros([sharding.sharesGradients ? position / ranks : position])
-    for index in ordered.indices { move(index) }
+    for index in ordered.indices {
+      fill(ordered[index])
+      move(index)
+    }
   }
 
   /// The first block that reads each parameter.

@@ -40,12 +40,15 @@ final class TableExchange {
   /// Whether ranks may differ in what they have of the table.
   private var isScattered = false
 
-  /// - Parameter sharesRows: whether a rank keeps its own rows of the table only.
+  /// - Parameters:
+  ///   - sharesRows: whether a rank keeps its own rows of the table only.
+  ///   - fill: called for the table first of all.
   init(
     _ lookup: LookupTable, _ configuration: AdamWConfiguration, sharesRows: Bool = false,
-    _ communicator: any Communicator
+    fill: (Parameter) -> Void = { _ in }, _ communicator: any Communicator
   ) {
     let parameter = lookup.parameter
+    fill(parameter)
     self.parameter = parameter
     ids = lookup.ids
     self.communicator = communicator

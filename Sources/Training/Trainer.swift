@@ -37,9 +37,11 @@ public final class Trainer {
   ///   - student: its weights get gradients, and move into one flat buffer but for its embedding tables.
   ///   - teacher: nil for plain fine-tuning.
   ///   - train: examples in the student's tokens.
+  ///   - fill: fills a weight of a student whose weights are not there yet; called for one after the other, so that of
+  ///     weights that ranks share out no rank ever has all.
   public init(
     _ configuration: TrainingConfiguration, student: any Model, teacher: (any Teacher)?, train: any ExampleSource,
-    on communicator: any Communicator
+    fill: (Parameter) -> Void = { _ in }, on communicator: any Communicator
   ) {
     self.configuration = configuration
     self.student = student
@@ -50,12 +52,12 @@ public final class Trainer {
     let lookups = student.lookups
     tables = lookups.map {
       TableExchange(
-        $0, configuration.optimizer, sharesRows: configuration.sharding == .parameters, communicator)
+        $0, configuration.optimizer, sharesRows: configuration.sharding == .parameters, fill: fill, communicator)
     }
     flat = FlatParameters(
       student.parameters.filter { parameter in !lookups.contains { $0.parameter === parameter } },
       ranks: communicator.size, rank: communicator.rank, bucketBytes: configuration.bucketBytes,
-      sharding: configuration.sharding, blocks: student.blocks)
+      sharding: configuration.sharding, blocks: student.blocks, fill: fill)
     exchange = GradientExchange(flat, tables, blocks: student.blocks, copies: weights, communicator)
     optimizer = AdamW(configuration.optimizer, segments: flat.segments(of: flat.updated))
   }

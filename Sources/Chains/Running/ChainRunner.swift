@@ -123,7 +123,7 @@ public final class ChainRunner {
   ) throws -> TrainedStep {
     let clock = ContinuousClock()
     let data = plan.data[step.index]
-    let student = try Trace.span("load student") { try students.agree { try loadStudent(step, data.student) } }
+    let (student, fill) = try Trace.span("load student") { try students.agree { try openStudent(step, data.student) } }
     let values = plan.values(of: step)
     let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
     observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
@@ -132,7 +132,8 @@ public final class ChainRunner {
       if students.isFirst { StepManifest.remove(from: step.outputDirectory) }
       try makeDirectory(step.outputDirectory)
     }
-    let trainer = Trainer(values, student: student.model, teacher: teacher, train: data.student.train, on: students)
+    let trainer = Trainer(
+      values, student: student.model, teacher: teacher, train: data.student.train, fill: fill, on: students)
     let training = try TrainingRun(
       trainer, train: data.student.train, validation: data.student.validation, planDigest: Digest.of(inputs.text()),
       directory: step.outputDirectory, observer: observer, on: students)
@@ -232,7 +233,10 @@ public final class ChainRunner {
     return digest
   }
 
-  private func loadStudent(_ step: ResolvedStep, _ data: SplitData) throws -> LoadedModel {
+  /// The student, and what fills one of its weights, which are not there yet.
+  private func openStudent(_ step: ResolvedStep, _ data: SplitData) throws
+    -> (loaded: LoadedModel, fill: WeightFilling)
+  {
     let student = step.student
     let seed = plan.chain.metadata.seed
     let origin: WeightOrigin
@@ -241,10 +245,10 @@ public final class ChainRunner {
     case .checkpoint(let place): origin = .checkpoint(try weights(place))
     case .teacherLayers(let layers, let place): origin = .layers(layers, of: try weights(place))
     }
-    let loaded = try ModelLoader.load(student.configuration, from: origin, seed: seed)
-    if case .random = origin, let perceptron = loaded.model as? Perceptron, let columns = data.columns {
+    let opened = try ModelLoader.open(student.configuration, from: origin, seed: seed)
+    if case .random = origin, let perceptron = opened.loaded.model as? Perceptron, let columns = data.columns {
       perceptron.standardize(means: columns.means, deviations: columns.deviations)
     }
-    return loaded
+    return opened
   }
 }
