@@ -52,7 +52,7 @@ let package = Package(
         "Teachers", "Optimizers", "Objectives", "Models", "Layers", "Datasets", "Collectives", "Autograd",
         "Safetensors", "Tensors", "CKernels", "Platform",
       ]),
-    library("Planner", ["Platform"]),
+    library("Planner", ["Models", "Autograd", "Tensors", "Platform"]),
     library(
       "Chains",
       [

@@ -46,12 +46,38 @@ public struct ChainCost: Sendable {
     var steps: [PlanComparison] = []
     for (index, step) in chain.steps.enumerated() {
       let models = try resolver.models(of: index)
+      try ChainCost.check(models, chain, ranks: cluster.ranks)
       let work = try ChainCost.work(step, chain, models, cluster, assumptions)
       warnings += ChainCost.ratioAdvice(step, work)
-      steps.append(PlanComparison(work, written: Layout(chain.parallel, step.hyperparameters), on: cluster))
+      steps.append(
+        PlanComparison(work, written: Layout(chain.parallel, step.hyperparameters, ranks: cluster.ranks), on: cluster))
     }
     self.steps = steps
     self.warnings = warnings
+  }
+
+  /// What a run would refuse for its sizes: a teacher that cannot be spread so, rows longer than a model's context.
+  private static func check(_ models: PlannedModels, _ chain: ChainConfiguration, ranks: Int) throws {
+    let limits = [models.student, models.teacher].compactMap { $0?.maximumPositions }
+    let metadata = chain.metadata
+    if metadata.task.kind == .languageModeling, metadata.namesMaxLength, let wanted = metadata.maxLength,
+      let limit = limits.min(), limit < wanted
+    {
+      throw RetortError(
+        .configuration, "is \(wanted), longer than the context of a model, which has \(limit) positions",
+        at: metadata.source.location(of: "max_length"),
+        remedy: "set it to \(limit) or less; null means as many as the models have")
+    }
+    guard let teacher = models.teacher else { return }
+    try Preflight.checkCounts(of: teacher.name, classes: teacher.classCount, chain.parallel, ranks: ranks)
+    let wanted = chain.parallel.teacherPlacement
+    let (size, isTensor) = (wanted.groupSize(of: ranks), wanted.sharding == .tensor)
+    let most = isTensor ? teacher.headCount : teacher.layerCount
+    if size > most {
+      throw Preflight.refusal(
+        chain.parallel, "\(size) ranks would share \(most) \(isTensor ? "heads" : "layers") of the \(teacher.name)",
+        "ranks", "use at most \(most), or sharding: \(isTensor ? "pipeline" : "tensor")")
+    }
   }
 
   private static func work(
@@ -69,16 +95,21 @@ public struct ChainCost: Sendable {
       }
     let epochs = assumptions.examples.map { Int((Double($0) * values.trainEpochs / Double(sequences)).rounded(.up)) }
     let native: PlannedFormat = cluster.gigaflops[.bf16] == nil ? .fp32 : .bf16
-    let format: PlannedFormat =
-      switch values.precision {
-      case .auto: native
+    func format(_ precision: Hyperparameters.Precision, auto: PlannedFormat) -> PlannedFormat {
+      switch precision {
+      case .auto: auto
       case .fp32: .fp32
       case .bf16: .bf16
       }
+    }
+    let own = format(values.precision, auto: native)
+    let placement = chain.parallel.teacherPlacement
     return StepWork(
       student: models.student, teacher: models.teacher, load: TokenLoad(sequences: sequences, length: length),
-      accumulation: values.gradientAccumulationSteps, studentFormat: format, teacherFormat: format,
-      bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)), steps: values.maxSteps ?? epochs)
+      accumulation: values.gradientAccumulationSteps, studentFormat: own,
+      teacherFormat: format(placement.precision, auto: own),
+      bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)), steps: values.maxSteps ?? epochs,
+      topK: placement.topK)
   }
 
   private static func ratioAdvice(_ step: StepConfiguration, _ work: StepWork) -> [String] {
@@ -130,8 +161,26 @@ public struct ChainCost: Sendable {
 
 extension Layout {
   /// As a chain file has it.
-  init(_ parallel: ParallelConfiguration, _ values: Hyperparameters) {
-    self.init(checkpointing: values.activationCheckpointing)
+  init(_ parallel: ParallelConfiguration, _ values: Hyperparameters, ranks: Int) {
+    let teacher = parallel.teacherPlacement
+    self.init(checkpointing: values.activationCheckpointing, teacherRanks: teacher.groupSize(of: ranks))
+    placement =
+      switch teacher.placement {
+      case .resident: .resident
+      case .sharded: .sharded
+      case .dedicated: .dedicated
+      case .streamed: .streamed
+      }
+    // A teacher in the same memory moves nothing.
+    if placement == .sharded || placement == .dedicated {
+      split = teacher.sharding == .tensor ? .tensor : .pipeline
+      payload =
+        switch teacher.payload {
+        case .logits: .logits
+        case .hidden: .hidden
+        case .topK: .topK(teacher.topK)
+        }
+    }
     sharding =
       switch parallel.studentSharding {
       case .none: .none

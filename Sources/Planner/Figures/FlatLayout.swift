@@ -1,8 +1,8 @@
 /// The student's weights as they travel: in one buffer, the last first, cut into buckets.
 ///
-/// Tensors begin at multiples of 16 elements, a bucket is closed when it reaches its size (at the border of a block where
-/// weights are divided) and filled up to a multiple of 16 elements for each rank, as Training's `FlatParameters` does
-/// it. Tables that are read by row are not in it.
+/// Tensors begin at multiples of 16 elements. A bucket is closed when it reaches its size, or at the border of a block
+/// where weights are divided, and is filled up to a multiple of 16 elements for each rank: as Training's
+/// `FlatParameters` does it. Tables that are read by row are not in it.
 public struct FlatLayout: Sendable, Equatable {
   /// Elements of each bucket.
   public let buckets: [Int]

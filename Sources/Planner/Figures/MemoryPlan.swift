@@ -1,3 +1,7 @@
+import Autograd
+import Models
+import Tensors
+
 /// The memory of a step in a layout: of a rank that trains, of a rank that only teaches, and of the fullest node.
 public struct MemoryPlan: Sendable, Equatable {
   /// Of a rank that trains.
@@ -76,7 +80,7 @@ public struct MemoryPlan: Sendable, Equatable {
     let all = max(0, layers - 1) * kept + tokens * Double(student.lastKeptBytes(format))
     let stream = tokens * Double(student.hiddenSize * (student.isLanguageModel ? 4 : format.bytes))
     rank[.activations] = (layout.checkpointing ? layers * stream + kept : all) + stream
-    let learning = tokens * Double(student.backwardBytes(format)) + headBytes(work, passes)
+    let learning = tokens * Double(student.backwardBytes(format)) + headBytes(work, layout, passes)
     var teaching = 0.0
     if let model = work.teacher, layout.placement != .dedicated {
       // A group makes its passes of the examples of all its ranks.
@@ -88,15 +92,16 @@ public struct MemoryPlan: Sendable, Equatable {
     rank[.working] = max(learning, max(teaching, looking) - rank[.activations])
   }
 
-  /// Rows of logits that a language model's loss has in memory at a time.
-  static let headRows = 256
-
-  /// A classifier's logits are nothing; a language model's loss has some rows of the student's and of the teacher's
-  /// logits in f32, and the gradients of all states.
-  private static func headBytes(_ work: StepWork, _ passes: Passes) -> Double {
+  /// A classifier's logits are nothing; a language model's loss has some rows of logits, of the teacher's too where it
+  /// gets states, and the gradients of all states.
+  private static func headBytes(_ work: StepWork, _ layout: Layout, _ passes: Passes) -> Double {
     guard work.student.isLanguageModel else { return 0 }
-    let rows = Double(min(headRows, passes.load.tokens))
-    return rows * Double(work.student.classCount) * 8 + 4 * Double(passes.load.tokens * work.student.hiddenSize)
+    let isHere = layout.placement == .resident || layout.placement == .streamed
+    let logits = HeadLossChunks.bytes(
+      rows: passes.load.tokens, classes: work.student.classCount,
+      precision: work.studentFormat == .fp32 ? .fp32 : .bf16,
+      teacherStates: work.teacher != nil && (isHere || layout.payload == .hidden))
+    return Double(logits + 4 * passes.load.tokens * work.student.hiddenSize)
   }
 
   /// A pass's signals, and those of the next two on their way where the teacher works ahead.
@@ -142,7 +147,9 @@ struct TeacherParts {
   init(_ model: any NetworkSizes, _ format: PlannedFormat, _ layout: Layout) {
     let whole = Double(model.frozenBytes(format))
     let blocks = model.frozenBlocks(format).map(Double.init)
-    let part = TeacherParts.part(whole, blocks, hasWholeEnds: !model.hasDividedEmbeddings, layout)
+    let ends = model.tensors.filter { !$0.isLookup && ($0.block == 0 || $0.block > model.layerCount) }
+    let wholeEnds = model.hasDividedHead ? 0 : ends.reduce(0) { $0 + model.frozenBytes(of: $1, format) }
+    let part = TeacherParts.part(whole, blocks, wholeEnds: Double(wholeEnds), layout)
     let head = Double(model.tensors.last.map { model.frozenBytes(of: $0, format) } ?? 0)
     let needsHead = layout.payload == .hidden && layout.placement != .resident && layout.placement != .streamed
     switch layout.placement {
@@ -167,19 +174,18 @@ struct TeacherParts {
     }
   }
 
-  /// A tensor slice has 1/N, but for embeddings and head of a classifier; the fullest pipeline stage has L/N layers,
-  /// rounded up, and perhaps one of the ends.
-  private static func part(_ whole: Double, _ blocks: [Double], hasWholeEnds: Bool, _ layout: Layout) -> Double {
+  /// A tensor slice has 1/N, but for positions, types and head of a classifier; pipeline stages end where the fullest
+  /// has least.
+  private static func part(_ whole: Double, _ blocks: [Double], wholeEnds: Double, _ layout: Layout) -> Double {
     let ranks = layout.teacherRanks
-    guard layout.split == .pipeline else {
-      let ends = hasWholeEnds ? (blocks.first ?? 0) + (blocks.last ?? 0) : 0
-      return ends + (whole - ends) / Double(ranks)
-    }
-    let count = blocks.count - 2
-    return (0..<ranks).map { stage in
-      let layers = count * stage / ranks..<count * (stage + 1) / ranks
-      let ends = (stage == 0 ? blocks[0] : 0) + (stage == ranks - 1 ? blocks[count + 1] : 0)
-      return layers.reduce(ends) { $0 + blocks[$1 + 1] }
+    guard layout.split == .pipeline else { return wholeEnds + (whole - wholeEnds) / Double(ranks) }
+    let last = blocks.count - 1
+    let stages = min(ranks, max(1, last - 1))
+    var start = 1
+    return ModelPart.balancedEnds(blocks.map { Int($0) }, stages: stages).enumerated().map { stage, end in
+      defer { start = end + 1 }
+      let ends = (stage == 0 ? blocks[0] : 0) + (stage == stages - 1 ? blocks[last] : 0)
+      return blocks[start..<end + 1].reduce(ends, +)
     }.max() ?? whole
   }
 }

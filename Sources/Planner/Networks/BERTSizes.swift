@@ -29,12 +29,13 @@ public struct BERTSizes: NetworkSizes, Equatable {
   public var isLanguageModel: Bool { false }
   public var maximumPositions: Int? { positions }
   public var isTied: Bool { false }
-  public var hasDividedEmbeddings: Bool { false }
+  public var hasDividedHead: Bool { false }
   public var roundsStates: Bool { true }
 
   /// In the last layer of first tokens alone.
   public func summedElements(_ load: TokenLoad) -> Int {
-    2 * hiddenSize * (max(0, layerCount - 1) * load.tokens + min(1, layerCount) * load.sequences)
+    let layers = max(0, layerCount - 1) * load.tokens + min(1, layerCount) * load.sequences
+    return 2 * hiddenSize * layers + (projections ?? hiddenSize) * load.tokens
   }
 
   /// (V + positions + types)·h + 2h for the embeddings, 4h² + 2·h·ff + 9h + ff a layer, h² + h for the pooler and

@@ -39,8 +39,7 @@ public struct LlamaSizes: NetworkSizes, Equatable {
   public var isLanguageModel: Bool { true }
   /// The stream of a Llama is f32 in both precisions.
   public var roundsStates: Bool { false }
-  public var hasDividedEmbeddings: Bool { true }
-  /// Besides, those of the embeddings, of which each slice has the rows of its tokens.
+  public var hasDividedHead: Bool { true }
   public func summedElements(_ load: TokenLoad) -> Int { (2 * layerCount + 1) * load.tokens * hiddenSize }
 
   private var queries: Int { headCount * headSize }

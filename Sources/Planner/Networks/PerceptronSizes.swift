@@ -17,7 +17,7 @@ public struct PerceptronSizes: NetworkSizes, Equatable {
   public var isLanguageModel: Bool { false }
   public var maximumPositions: Int? { nil }
   public var isTied: Bool { false }
-  public var hasDividedEmbeddings: Bool { false }
+  public var hasDividedHead: Bool { false }
   public var roundsStates: Bool { false }
   /// It has no slices.
   public func summedElements(_ load: TokenLoad) -> Int { 0 }
