@@ -83,11 +83,10 @@ public struct LlamaSizes: NetworkSizes, Equatable {
   public func headFLOPs(rows: Int) -> Double { 2 * Double(rows) * Double(hiddenSize) * Double(vocabularySize) }
 
   /// The stream before and behind attention in f32 (8·h); queries, keys and values, what attention gives, and gate
-  /// and up before SwiGLU, in the format of the pass; in fp32 also what two norms and SwiGLU give.
+  /// and up before SwiGLU, in the format of the pass. What norms and SwiGLU give is made again.
   public func keptBytes(_ format: PlannedFormat) -> Int {
     let flow = projected + queries + 2 * intermediateSize
-    let held = format == .fp32 ? 2 * hiddenSize + intermediateSize : 0
-    return 8 * hiddenSize + (flow + held) * format.bytes + 4 * headCount
+    return 8 * hiddenSize + flow * format.bytes + 4 * headCount
   }
 
   /// Gradients of gate, up and SwiGLU's output, what it gave made again, and two of the stream.
