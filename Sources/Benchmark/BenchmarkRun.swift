@@ -111,9 +111,10 @@ public enum BenchmarkRun {
     let remark = try load(frozen, on: communicator)
     let resident = ResidentTeacher(
       name: "teacher", frozen: frozen, train: data, validation: data, precision: options.precision) { _ in remark }
-    // One epoch times the teacher in each step; with more, its signals are kept as in training, in memory alone.
+    // One epoch times the teacher in each step; with more, its signals are kept as in training, in memory alone. Those
+    // of language models are not kept there either.
     let teacher: any Teacher =
-      options.epochs == 1
+      options.epochs == 1 || work.kind == .decoder
       ? resident
       : CachedTeacher(
         resident, train: data, validation: data,

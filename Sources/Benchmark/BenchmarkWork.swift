@@ -39,9 +39,6 @@ public struct BenchmarkWork: Sendable, Equatable {
       student: Shape(layers: 6, hidden: 288, heads: 6, intermediate: 768, vocabulary: 32000)),
   ]
 
-  /// The names of those with language models: rows of one length, whose teacher answers anew in each epoch.
-  public static let decoders = Set(all.filter { $0.kind == .decoder }.map(\.name))
-
   private static let large = Shape(layers: 24, hidden: 1024, heads: 16, intermediate: 4096, vocabulary: 30522)
   private static let base = Shape(layers: 12, hidden: 768, heads: 12, intermediate: 3072, vocabulary: 30522)
   private static let mini = Shape(layers: 4, hidden: 256, heads: 4, intermediate: 1024, vocabulary: 30522)
@@ -71,18 +68,19 @@ public struct BenchmarkWork: Sendable, Equatable {
     return try ModelConfiguration(.object(keys), source: "benchmark")
   }
 
-  /// Examples of the given lengths: random ids with random labels, or each a document of its own.
+  /// Examples of the given lengths: random ids with random labels, or each a document of its own, of two tokens at
+  /// least, since one alone predicts nothing.
   func data(lengths: [Int], seed: UInt64) throws -> any ExampleSource {
     let examples = lengths.enumerated().map { index, length -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "benchmark", UInt64(index))
-      let ids = (0..<length).map { _ in Int32(1000 + random.below(student.vocabulary - 1000)) }
+      let ids = (0..<max(length, kind == .decoder ? 2 : 1)).map { _ in Int32(1000 + random.below(student.vocabulary - 1000)) }
       return TokenizedExample(ids: ids, label: Int32(random.below(2)))
     }
     switch kind {
     case .classifier: return try TokenizedDataset(examples: examples, labels: LabelSet(count: 2))
     case .decoder:
       return try PackedDocuments(
-        TokenizedDataset(examples: examples, kind: .languageModeling), rowLength: lengths.max())
+        TokenizedDataset(examples: examples, kind: .languageModeling), rowLength: nil, joins: false)
     }
   }
 }

@@ -73,6 +73,11 @@ import Testing
     #expect(packing([11, 4, 2, 3, 1], 8).emptyDocuments == 1)
   }
 
+  @Test func `where nothing is joined, each piece has a row of its own`() {
+    let apart = DocumentPacking(lengths: [11, 4, 2], prompts: { _ in -1 }, rowLength: 8, joins: false)
+    #expect(apart.rowStarts == [0, 1, 2, 3, 4] && apart.pieces.map(\.count) == [8, 3, 4, 2])
+  }
+
   @Test func `a last token alone and what lies inside a prompt are no pieces`() {
     #expect(packing([9], 4).pieces.map(\.start) == [0, 4])
     #expect(packing([9], 4).pieces.map(\.predicted) == [4, 4])

@@ -32,7 +32,8 @@ struct DocumentPacking: Sendable {
   ///   - lengths: tokens of each document, [N], at least 1 each.
   ///   - prompts: how many of a document's first tokens are not predicted, [N]; of any other document it is the first.
   ///   - rowLength: tokens of a row at most, at least 1.
-  init(lengths: [Int32], prompts: (Int) -> Int32, rowLength: Int32) {
+  ///   - joins: whether pieces share a row; each has its own otherwise.
+  init(lengths: [Int32], prompts: (Int) -> Int32, rowLength: Int32, joins: Bool = true) {
     precondition(rowLength > 0, "a row has room for one token at least, not for \(rowLength)")
     var cut: [Piece] = []
     var empty = 0
@@ -42,7 +43,7 @@ struct DocumentPacking: Sendable {
       if cut.count == before { empty += 1 }
     }
     emptyDocuments = empty
-    let rows = DocumentPacking.rows(of: cut, rowLength)
+    let rows = joins ? DocumentPacking.rows(of: cut, rowLength) : cut.indices.map(Int32.init)
     (pieces, rowStarts) = DocumentPacking.ordered(cut, rows)
   }
 

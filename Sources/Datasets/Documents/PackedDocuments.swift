@@ -29,12 +29,15 @@ public final class PackedDocuments: ExampleSource {
   ///   - documents: of kind `languageModeling`; the class of each stands for the number of its first tokens that are
   ///     prompt, -1 for none.
   ///   - rowLength: tokens of a row at most; nil: as many as the longest document has.
+  ///   - joins: whether documents share a row; each has its own otherwise.
   ///   - source: their file, for messages.
   /// Throws `.input` where no document has anything to predict.
-  public init(_ documents: TokenizedDataset, rowLength: Int?, source: String = "documents in memory") throws {
+  public init(
+    _ documents: TokenizedDataset, rowLength: Int?, joins: Bool = true, source: String = "documents in memory"
+  ) throws {
     let room = rowLength.map { min($0, DocumentReading.mostTokens) } ?? documents.lengths.max().map(Int.init) ?? 1
     packing = DocumentPacking(
-      lengths: documents.lengths, prompts: { documents.label($0) }, rowLength: Int32(room))
+      lengths: documents.lengths, prompts: { documents.label($0) }, rowLength: Int32(room), joins: joins)
     guard !packing.pieces.isEmpty else {
       throw RetortError(
         .input, "no document has a token to predict", at: source,
@@ -53,6 +56,7 @@ public final class PackedDocuments: ExampleSource {
     digest.update("retort packed documents 1")
     digest.update(documents.digest)
     digest.update(UInt64(room))
+    if !joins { digest.update("a row each") }
     self.digest = digest.finish()
   }
 

@@ -13,7 +13,7 @@ struct BenchCommand: RankCommand {
         mpirun -n 2 retort bench --work bert-large-mini --lengths lengths.txt --steps 20
       """)
 
-  @Option(help: "A work: \(BenchmarkWork.all.map(\.name).joined(separator: ", ")). Repeatable; default: all that the options suit.")
+  @Option(help: "A work: \(BenchmarkWork.all.map(\.name).joined(separator: ", ")). Repeatable; default: all.")
   var work: [String] = []
   @Option(help: "Examples of a step on each rank.") var batch = 32
   @Option(help: "Tokens of an example, or the most of them with --lengths.") var seq = 128
@@ -34,10 +34,6 @@ struct BenchCommand: RankCommand {
     ] where value < least {
       throw ValidationError("\(name) is at least \(least), not \(value)")
     }
-    for name in work where BenchmarkWork.decoders.contains(name) && (lengths != nil || epochs > 1) {
-      throw ValidationError(
-        "\(name) has rows of --seq tokens and a teacher whose answers are never kept: no --lengths, no --epochs")
-    }
     if seq > 512 { throw ValidationError("--seq is at most 512, the positions of the works' models") }
   }
 
@@ -49,20 +45,13 @@ struct BenchCommand: RankCommand {
     options.lengths = try communicator.agree { try lengths.map(BenchCommand.readLengths) }
     func note(_ text: String) { if communicator.isFirst { Terminal.write("retort: \(text)\n", toError: true) } }
     try timeline.record(on: communicator, note: note) {
-      for work in selected {
+      for work in BenchmarkWork.all where self.work.isEmpty || self.work.contains(work.name) {
         let line = try Trace.span(named: work.name) {
           try BenchmarkRun.time(work, options, version: Program.version, on: communicator)
         }
         if communicator.isFirst { Terminal.write(line.text() + "\n") }
       }
     }
-  }
-
-  /// The works that are named, or all that the options suit.
-  private var selected: [BenchmarkWork] {
-    if !work.isEmpty { return work.compactMap { name in BenchmarkWork.all.first { $0.name == name } } }
-    let isPlain = lengths == nil && epochs == 1
-    return BenchmarkWork.all.filter { isPlain || !BenchmarkWork.decoders.contains($0.name) }
   }
 
   private static func readLengths(_ path: String) throws -> [Int] {
