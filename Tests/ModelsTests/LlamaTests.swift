@@ -78,11 +78,15 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     #expect(weights.max()! < whole.parameterCount * (slices == 5 ? 3 : 2) / slices)
   }
 
-  @Test func `more slices than heads are refused, with both numbers`() throws {
-    let error = #expect(throws: RetortError.self) {
-      try ModelLoader.build(tinyDecoder(), part: ModelPart(stage: 0, of: 1, slice: 0, of: 7))
-    }
-    #expect(error?.kind == .configuration && error!.description.contains("6 heads cannot be cut into 7 slices"))
+  @Test(arguments: [
+    (ModelPart(slice: 0, of: 7), "6 heads cannot be cut into 7 slices"),
+    (ModelPart(stage: 8, of: 9), "layers cannot be cut into 9 stages"),
+  ])
+  func `more slices than heads and more stages than layers are refused, with both numbers`(
+    part: ModelPart, text: String
+  ) throws {
+    let error = #expect(throws: RetortError.self) { try ModelLoader.build(tinyDecoder(), part: part) }
+    #expect(error?.kind == .configuration && error!.description.contains(text))
   }
 
   @Test func `a tied head is the table, also where another stage has the table`() throws {

@@ -53,12 +53,14 @@ refused() {
   echo "refused with $code on $ranks ranks: $text"
 }
 
-# one_rank: the process id of one running rank of the release binary, or nothing; minimal machines have no pgrep.
+# one_rank [RANK]: the process id of one running rank of the release binary, of this one where it is given, or nothing;
+# minimal machines have no pgrep.
 one_rank() {
   local binary process
   binary=$(readlink -f -- "$RETORT_BINARY")
   for process in /proc/[0-9]*; do
-    if [ "$(readlink "$process/exe" 2>/dev/null)" = "$binary" ]; then
+    if [ "$(readlink "$process/exe" 2>/dev/null)" = "$binary" ] &&
+      { [ $# -eq 0 ] || grep -zqx "OMPI_COMM_WORLD_RANK=$1" "$process/environ" 2>/dev/null; }; then
       echo "${process#/proc/}"
       return
     fi

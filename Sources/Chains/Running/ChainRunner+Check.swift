@@ -51,11 +51,16 @@ extension ChainRunner {
     } idle: { try idle() }
   }
 
-  /// What speaks against an evaluated teacher; a warning, where the chain file lets it teach all the same.
+  /// What speaks against an evaluated teacher; where it knows too little, a warning, once a step, if the chain file lets
+  /// it teach all the same.
   private func judgement(of digest: String, _ step: ResolvedStep) -> RetortError? {
-    guard let (result, classCount) = evaluated[digest], !Preflight.hasLearnt(result, classCount: classCount),
-      let name = step.teacher?.reference
-    else { return nil }
+    guard let (result, classCount) = evaluated[digest], let name = step.teacher?.reference else { return nil }
+    if !result.loss.isFinite {
+      return refusal(
+        .input, step, "the teacher \(name) says what is not a number on the validation split: loss \(result.loss)",
+        remedy: "fetch its weights again, they may be damaged; in bf16 try precision: fp32")
+    }
+    if Preflight.hasLearnt(result, classCount: classCount) { return nil }
     let how =
       result.isOfDocuments
       ? "perplexity \(fixed(result.perplexity, 1)) with a vocabulary of \(grouped(classCount))"
@@ -63,12 +68,19 @@ extension ChainRunner {
         + "\(result.correct) of \(result.count) correct"
     let what = "the teacher \(name) is at chance level on the validation split: \(how)"
     if step.configuration.allowUntrainedTeacher {
-      observer.warning("step \(step.id): \(what); allow_untrained_teacher lets it teach all the same")
+      if warned.insert(step.index).inserted {
+        observer.warning("step \(step.id): \(what); allow_untrained_teacher lets it teach all the same")
+      }
       return nil
     }
-    var error = RetortError(
-      .preflight, what, at: step.configuration.source.location(of: "teacher"),
+    return refusal(
+      .preflight, step, what,
       remedy: "fine-tune the teacher first (a step with teacher: null), or set allow_untrained_teacher: true")
+  }
+
+  /// All ranks that train have the same evaluation, and so the same refusal.
+  private func refusal(_ kind: RetortError.Kind, _ step: ResolvedStep, _ what: String, remedy: String) -> RetortError {
+    var error = RetortError(kind, what, at: step.configuration.source.location(of: "teacher"), remedy: remedy)
     error.isCollective = true
     return error
   }

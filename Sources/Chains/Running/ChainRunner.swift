@@ -26,6 +26,8 @@ public final class ChainRunner {
   let communicator: any Communicator
   /// Evaluated teachers with their classes, by the digest of their files.
   var evaluated: [String: (EvaluationResult, classCount: Int)] = [:]
+  /// The steps whose teacher a warning has been given of.
+  var warned: Set<Int> = []
   /// How the teacher of the step in hand is placed, and what that cost; nil where it is resident.
   var placementReport: PlacementReport?
   /// Whether a step has been trained in this process.

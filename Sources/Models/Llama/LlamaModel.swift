@@ -23,8 +23,13 @@ public final class LlamaModel: LanguageModel {
 
   /// Makes the weights of a part, zeros but for the norms' scales of 1; `ModelLoader` or `initialize` fills them.
   ///
-  /// Throws `.configuration` where the sizes do not allow so many slices.
+  /// Throws `.configuration` where the sizes do not allow so many stages or slices.
   public init(_ configuration: LlamaConfiguration, part: ModelPart = .whole) throws {
+    if part.stages > max(1, configuration.layerCount) {
+      throw RetortError(
+        .configuration, "a model with \(configuration.layerCount) layers cannot be cut into \(part.stages) stages",
+        remedy: "use at most \(configuration.layerCount) ranks for a stage each, or sharding: tensor")
+    }
     self.configuration = configuration
     self.part = part
     let share = try LlamaShare(configuration, part)
