@@ -84,8 +84,8 @@ let package = Package(
     tests(
       "RankTests",
       [
-        "Training", "Teachers", "Datasets", "Tokenizers", "Models", "Optimizers", "Objectives", "Collectives",
-        "Autograd", "Tensors", "Platform",
+        "Chains", "Training", "Teachers", "Datasets", "Tokenizers", "Models", "Optimizers", "Objectives",
+        "Collectives", "Autograd", "Tensors", "Platform",
       ]),
     tests("SafetensorsTests", ["Safetensors", "Tensors", "Platform"]),
     tests(

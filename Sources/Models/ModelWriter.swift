@@ -89,11 +89,15 @@ public enum ModelWriter {
 
 /// The identity of a model's files.
 public enum ModelDigest {
-  /// SHA-256 of config.json and all weight files of a model directory.
-  public static func of(directory: String) throws -> String {
+  /// The files that make up the model of a directory: config.json, and those of its weights. Throws `.input`.
+  public static func files(of directory: String) throws -> [String] {
+    [joinPath(directory, "config.json")] + (try openWeights(inModelDirectory: directory).files)
+  }
+
+  /// SHA-256 of the SHA-256 of each of the `files`, in their order.
+  public static func of(_ files: [String]) -> String {
     let digest = Digest()
-    digest.update(try Digest.ofFile(joinPath(directory, "config.json")))
-    for file in try openWeights(inModelDirectory: directory).files { digest.update(try Digest.ofFile(file)) }
+    files.forEach(digest.update(_:))
     return digest.finish()
   }
 
@@ -101,8 +105,6 @@ public enum ModelDigest {
   public static func ofWeights(directory: String) throws -> String {
     let files = try openWeights(inModelDirectory: directory).files
     if files.count == 1 { return try Digest.ofFile(files[0]) }
-    let digest = Digest()
-    for file in files { digest.update(try Digest.ofFile(file)) }
-    return digest.finish()
+    return of(try files.map(Digest.ofFile))
   }
 }

@@ -16,6 +16,16 @@ public func isDirectory(_ path: String) -> Bool {
   return stat(path, &info) == 0 && (info.st_mode & S_IFMT) == S_IFDIR
 }
 
+/// Number, size and time of a file: names that have all three in common stand for one file, on whatever node they are.
+/// Throws `.input` with the system's reason.
+public func fileIdentity(_ path: String) throws -> String {
+  var info = stat()
+  guard stat(path, &info) == 0 else {
+    throw RetortError(.input, "cannot read the file (\(systemErrorText()))", at: path)
+  }
+  return "\(info.st_ino) \(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec)"
+}
+
 /// `base/name`, or `name` alone where it is absolute.
 public func joinPath(_ base: String, _ name: String) -> String {
   if name.hasPrefix("/") || base.isEmpty { return name }

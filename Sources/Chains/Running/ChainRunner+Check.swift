@@ -9,7 +9,7 @@ extension ChainRunner {
   public func checkTeachers() throws {
     for step in plan.steps {
       guard let teacher = step.teacher, case .directory = teacher.place else { continue }
-      let digest = try communicator.agree { try self.digest(of: teacher.place) }
+      let digest = try self.digest(of: teacher.place)
       try Trace.span("check teacher") {
         // Ranks that only teach have no result of an evaluation, and learn of a refusal.
         if try communicator.broadcast(evaluated[digest] == nil ? 0 : 1) == 1 {
@@ -51,13 +51,14 @@ extension ChainRunner {
     } idle: { try idle() }
   }
 
-  /// What speaks against an evaluated teacher; where it knows too little, a warning, once a step, if the chain file lets
-  /// it teach all the same.
+  /// What speaks against an evaluated teacher; a warning, once a step, where it is at chance level and the chain file
+  /// lets it teach all the same.
   private func judgement(of digest: String, _ step: ResolvedStep) -> RetortError? {
     guard let (result, classCount) = evaluated[digest], let name = step.teacher?.reference else { return nil }
     if !result.loss.isFinite {
       return refusal(
-        .input, step, "the teacher \(name) says what is not a number on the validation split: loss \(result.loss)",
+        .input, step,
+        "the teacher \(name) says what is not a number on the validation split: loss \(result.loss)",
         remedy: "fetch its weights again, they may be damaged; in bf16 try precision: fp32")
     }
     if Preflight.hasLearnt(result, classCount: classCount) { return nil }

@@ -68,7 +68,7 @@ public final class ChainRunner {
   public func run() throws -> ChainReport {
     var reports: [StepReport] = []
     for step in plan.steps {
-      let inputs = try Trace.span("inputs") { try communicator.agree { try self.inputs(of: step) } }
+      let inputs = try Trace.span("inputs") { try self.inputs(of: step) }
       try communicator.requireEqual(inputs.text(), label: "the plan of step \(step.id)")
       if let report = try committed(step, inputs) {
         observer.skipped(step, report: report)
@@ -198,7 +198,7 @@ public final class ChainRunner {
     trained?.training.removeCheckpoints()
   }
 
-  /// Everything that decides the student of a step: values and digests.
+  /// Everything that decides the student of a step: values and digests; collective.
   private func inputs(of step: ResolvedStep) throws -> JSON {
     let data = plan.data[step.index]
     var object: [String: JSON] = [
@@ -226,11 +226,12 @@ public final class ChainRunner {
   }
 
   /// The digest of a model's files; those of a step are read anew, since the step may have run in the meantime.
+  /// Collective.
   func digest(of place: ModelPlace) throws -> String {
     let directory = plan.directory(of: place)
-    guard case .directory = place else { return try ModelDigest.of(directory: directory) }
+    guard case .directory = place else { return try ModelDigest.of(directory: directory, on: communicator) }
     if let known = digests[directory] { return known }
-    let digest = try ModelDigest.of(directory: directory)
+    let digest = try ModelDigest.of(directory: directory, on: communicator)
     digests[directory] = digest
     return digest
   }
