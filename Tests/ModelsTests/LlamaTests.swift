@@ -79,7 +79,7 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
   }
 
   @Test(arguments: [
-    (ModelPart(slice: 0, of: 7), "6 heads cannot be cut into 7 slices"),
+    (ModelPart(stage: 0, of: 1, slice: 0, of: 7), "6 heads cannot be cut into 7 slices"),
     (ModelPart(stage: 8, of: 9), "layers cannot be cut into 9 stages"),
   ])
   func `more slices than heads and more stages than layers are refused, with both numbers`(
