@@ -27,7 +27,7 @@ public enum ModelWriter {
   ) throws {
     try makeDirectory(directory)
     for file in tokenizerFiles {
-      let target = joinPath(directory, (file as NSString).lastPathComponent)
+      let target = joinPath(directory, fileName(of: file))
       if !isSameFile(file, target) { try writeFileAtomically(target, readFile(file)) }
     }
     var stale = ["pytorch_model.bin", "pytorch_model.bin.index.json"]

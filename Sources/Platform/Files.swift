@@ -32,6 +32,28 @@ public func joinPath(_ base: String, _ name: String) -> String {
   return base.hasSuffix("/") ? base + name : base + "/" + name
 }
 
+/// The path without its last name: "a" of "a/b", "/" of "/a", empty for a name alone.
+public func parentDirectory(of path: String) -> String {
+  // Foundation's own traps on a name of one character.
+  let path = withoutTrailingSlashes(path[...])
+  guard let slash = path.lastIndex(of: "/") else { return "" }
+  return String(withoutTrailingSlashes(path[...slash]))
+}
+
+/// The last name of a path: "b" of "a/b" and of "a/b/".
+public func fileName(of path: String) -> String {
+  let path = withoutTrailingSlashes(path[...])
+  guard path != "/", let slash = path.lastIndex(of: "/") else { return String(path) }
+  return String(path[path.index(after: slash)...])
+}
+
+/// At least one character is left.
+private func withoutTrailingSlashes(_ path: Substring) -> Substring {
+  var path = path
+  while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+  return path
+}
+
 /// The names in a directory, sorted; throws `.input` where it cannot be read.
 public func listDirectory(_ path: String) throws -> [String] {
   do { return try FileManager.default.contentsOfDirectory(atPath: path).sorted() } catch {
@@ -59,7 +81,7 @@ public func readFile(_ path: String) throws -> Data {
 /// Makes a directory with its parents; throws `.checkpoint`, since only outputs make directories.
 public func makeDirectory(_ path: String) throws {
   if isDirectory(path) { return }
-  let parent = (path as NSString).deletingLastPathComponent
+  let parent = parentDirectory(of: path)
   if !parent.isEmpty, parent != path { try makeDirectory(parent) }
   // Another rank may have made it in the meantime.
   if mkdir(path, 0o777) != 0, !isDirectory(path) {
@@ -73,7 +95,7 @@ public func makeDirectory(_ path: String) throws {
 public func requireWritable(directory path: String) throws {
   var nearest = path
   while !fileExists(nearest) {
-    let parent = (nearest as NSString).deletingLastPathComponent
+    let parent = parentDirectory(of: nearest)
     nearest = parent.isEmpty ? "." : parent
   }
   guard isDirectory(nearest) else {
@@ -145,7 +167,7 @@ public final class AtomicFile {
     close(descriptor)
     descriptor = -1
     // The rename itself must survive a power cut.
-    let parent = (path as NSString).deletingLastPathComponent
+    let parent = parentDirectory(of: path)
     let folder = open(parent.isEmpty ? "." : parent, O_RDONLY)
     if folder >= 0 {
       fsync(folder)

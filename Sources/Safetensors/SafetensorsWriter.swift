@@ -142,7 +142,7 @@ public struct SafetensorsWriter: ~Copyable {
   private func indexJSON() -> JSON {
     var map: [String: JSON] = [:]
     for shard in shards {
-      let name = JSON.string((shard.path as NSString).lastPathComponent)
+      let name = JSON.string(fileName(of: shard.path))
       for declaration in declarations[shard.tensors] { map[declaration.name] = name }
     }
     let total = declarations.reduce(0) { $0 + ($1.byteCount ?? 0) }

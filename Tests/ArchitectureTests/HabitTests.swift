@@ -61,7 +61,8 @@ import Testing
   }
 
   @Test func `nothing is left to do, and nothing ends the program from inside`() throws {
-    let words = ["TODO", "FIXME", "try!", "as!", "fatalError"]
+    // Parts of a path come from Platform: Foundation's trap on a name of one character.
+    let words = ["TODO", "FIXME", "try!", "as!", "fatalError", "PathComponent"]
     for file in try Checkout.files(below: "Sources", extensions: ["swift", "c", "h"]) {
       for (index, line) in file.lines.enumerated() {
         for word in words where line.contains(word) { Issue.record("\(file.path):\(index + 1): \(word)") }

@@ -34,7 +34,10 @@ extension ChainConfiguration {
     let cursor = ConfigurationCursor(node: chain, path: "", file: file)
     let members = try cursor.members(known: Keys.chain)
     self.file = file
-    let fallback = ((file as NSString).lastPathComponent as NSString).deletingPathExtension
+    let name = fileName(of: file)
+    // A name without what stands behind its last dot, unless that is all of it.
+    let stem = name.lastIndex(of: ".").map { name[..<$0] } ?? ""
+    let fallback = stem.isEmpty ? name : String(stem)
     metadata = try Metadata.decode(try members.required("metadata"), defaultName: fallback)
     parallel = try members["parallel"].map(ParallelConfiguration.decode) ?? ParallelConfiguration()
     if let defaults = members["defaults"] { _ = try Hyperparameters.decode(defaults) }

@@ -33,7 +33,7 @@ public struct ModelLocator: Sendable {
     environment: [String: String] = ProcessInfo.processInfo.environment,
     workingDirectory: String = FileManager.default.currentDirectoryPath
   ) {
-    let directory = (chainFile as NSString).deletingLastPathComponent
+    let directory = parentDirectory(of: chainFile)
     self.init(
       chainDirectory: directory, modelsRoot: modelsRoot, environment: environment, workingDirectory: workingDirectory)
   }
