@@ -99,17 +99,33 @@ public struct ModelConfiguration: Sendable {
     return copy
   }
 
+  /// Layers that a model may have: each is an object of its own.
+  static let mostLayers = 1 << 14
+
   /// A positive integer under a key; throws `.input` naming file and key.
-  func size(_ key: String, default fallback: Int? = nil, least: Int = 1) throws -> Int {
+  func size(_ key: String, default fallback: Int? = nil, most: Int = 1 << 30) throws -> Int {
     guard let value = json[key], !value.isNull else {
       if let fallback { return fallback }
       throw RetortError(.input, "the key \(key) is missing", at: source)
     }
-    guard let number = value.int, number >= least, number <= 1 << 30 else {
+    guard let number = value.int, (1...most).contains(number) else {
       throw RetortError(
-        .input, "\(key) is \(value.text()), a whole number of at least \(least) was expected", at: source)
+        .input, "\(key) is \(value.text()), a whole number from 1 to \(most) was expected", at: source)
     }
     return number
+  }
+
+  /// Throws `.input` where the sizes together make more weights than any machine has addresses for, so that the number
+  /// of a tensor's elements and of its bytes can be counted on.
+  ///
+  /// - Parameter weights: those of the largest tensors, each a product of sizes.
+  func requireBuildable(weights: [[Int]]) throws {
+    let total = weights.reduce(0.0) { $0 + $1.reduce(1.0) { $0 * Double($1) } }
+    if total > 0x1p42 {
+      throw RetortError(
+        .input, "a model of these sizes has \(total) weights", at: source,
+        remedy: "check its sizes, such as vocab_size and hidden_size")
+    }
   }
 
   /// A number in a closed range under a key; null counts as left out.

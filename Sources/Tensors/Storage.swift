@@ -39,7 +39,9 @@ public final class Storage: @unchecked Sendable {
   /// are made once and often only to learn their shapes.
   public convenience init(untouchedZeros bytes: Int) {
     let size = max(bytes, 1)
-    let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    // No reserve: a model that is larger than this machine may be looked at here, and most of it never read.
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    let address = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0)
     precondition(address != nil && address != MAP_FAILED, "out of memory: \(bytes) bytes")
     self.init(borrowing: address!, bytes: size, owner: Mapping(address: address!, size: size))
   }

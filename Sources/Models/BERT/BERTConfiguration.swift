@@ -38,7 +38,7 @@ public struct BERTConfiguration: Sendable, Equatable {
   public init(_ configuration: ModelConfiguration) throws {
     vocabularySize = try configuration.size("vocab_size", default: 30522)
     hiddenSize = try configuration.size("hidden_size", default: 768)
-    layerCount = try configuration.size("num_hidden_layers", default: 12)
+    layerCount = try configuration.size("num_hidden_layers", default: 12, most: ModelConfiguration.mostLayers)
     headCount = try configuration.size("num_attention_heads", default: 12)
     intermediateSize = try configuration.size("intermediate_size", default: 3072)
     maximumPositions = try configuration.size("max_position_embeddings", default: 512)
@@ -55,6 +55,10 @@ public struct BERTConfiguration: Sendable, Equatable {
       throw RetortError(
         .input, "hidden_size \(hiddenSize) is not a multiple of num_attention_heads \(headCount)", at: source)
     }
+    try configuration.requireBuildable(weights: [
+      [vocabularySize, hiddenSize], [maximumPositions + tokenTypes, hiddenSize], [classCount, hiddenSize],
+      [vocabularySize, projections ?? 1], [layerCount, 2, 2 * hiddenSize + intermediateSize, hiddenSize],
+    ])
     activation = try configuration.activation(default: .gelu)
     if let kind = configuration.json["position_embedding_type"]?.string, kind != "absolute" {
       throw RetortError(.input, "position_embedding_type \"\(kind)\" is not built; only absolute is", at: source)

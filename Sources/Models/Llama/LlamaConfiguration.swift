@@ -43,7 +43,7 @@ public struct LlamaConfiguration: Sendable, Equatable {
     let defaults = FamilyDefaults(configuration.family)
     vocabularySize = try configuration.size("vocab_size", default: defaults.vocabulary)
     hiddenSize = try configuration.size("hidden_size", default: 4096)
-    layerCount = try configuration.size("num_hidden_layers", default: 32)
+    layerCount = try configuration.size("num_hidden_layers", default: 32, most: ModelConfiguration.mostLayers)
     headCount = try configuration.size("num_attention_heads", default: 32)
     keyValueHeadCount = try configuration.size("num_key_value_heads", default: defaults.keyValueHeads ?? headCount)
     intermediateSize = try configuration.size("intermediate_size", default: defaults.intermediate)
@@ -61,11 +61,17 @@ public struct LlamaConfiguration: Sendable, Equatable {
     hasFeedForwardBias = try isLlama && configuration.flag("mlp_bias", default: false)
     headSize = try LlamaConfiguration.headSize(configuration, hidden: hiddenSize, heads: headCount)
     try checkSizes(configuration.source)
+    try configuration.requireBuildable(weights: [
+      [2, vocabularySize, hiddenSize], [layerCount, 2, headCount + keyValueHeadCount, headSize, hiddenSize],
+      [layerCount, 3, intermediateSize, hiddenSize],
+    ])
     try configuration.refuseUnbuilt(context: maximumPositions)
   }
 
   private static func headSize(_ configuration: ModelConfiguration, hidden: Int, heads: Int) throws -> Int {
-    if let given = configuration.json["head_dim"], !given.isNull { return try configuration.size("head_dim") }
+    if let given = configuration.json["head_dim"], !given.isNull {
+      return try configuration.size("head_dim", most: 1 << 16)
+    }
     guard hidden % heads == 0 else {
       throw RetortError(
         .input, "hidden_size \(hidden) is not a multiple of num_attention_heads \(heads)", at: configuration.source,

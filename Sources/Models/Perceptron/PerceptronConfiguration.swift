@@ -28,5 +28,7 @@ public struct PerceptronConfiguration: Sendable, Equatable {
     activation = try configuration.activation(default: .relu)
     dropout = try configuration.number("dropout", default: 0, in: 0...0.99)
     classCount = configuration.labels?.names.count ?? 2
+    let widths = [inputSize] + hiddenSizes + [classCount]
+    try configuration.requireBuildable(weights: zip(widths, widths.dropFirst()).map { [$0, $1] })
   }
 }
