@@ -185,7 +185,7 @@ import Testing
 
   @Test func `text without a tokenizer, numbers as text and missing fields are refused`() throws {
     let path = try scratch.write("a.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"text\":5,\"label\":1}\n")
-    #expect(refusal { _ = try open(path) }?.kind == .configuration)
+    #expect(refusal { _ = try open(path) }?.kind == .input)
     #expect(refusal { _ = try open(path, tokenizer: CountingTokenizer()) }?.location == "\(path):2")
     let gap = try scratch.write("b.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"body\":\"x\",\"label\":1}\n")
     let error = refusal { _ = try open(gap, tokenizer: CountingTokenizer()) }

@@ -48,6 +48,18 @@ import Testing
     }
   }
 
+  @Test func `logits that are no numbers are an error, not a text`() throws {
+    let model = try model()
+    model.parameters.last?.value.floats[0] = .nan
+    let generator = Generator(model, contextLength: 32, precision: .fp32)
+    for sampling in [.greedy, Sampling(), Sampling(topK: 3, topP: 0.5)] {
+      let error = #expect(throws: RetortError.self) {
+        try generator.generate(after: [1, 2, 3], limit: 4, stops: [], sampling)
+      }
+      #expect(error?.kind == .numerical && error?.what.contains("behind token 3") == true)
+    }
+  }
+
   @Test func `a text ends at a stop token, at the limit or with the context`() throws {
     let generator = Generator(try model(), contextLength: 32, precision: .fp32)
     let all = try generator.generate(after: [1, 2, 3], limit: 1000, stops: [], .greedy)

@@ -19,7 +19,7 @@ struct ExampleReader: Sendable {
   private let labelPlace: Int?
   let promptPlace: Int?
 
-  /// Throws `.input` where the file lacks a column, `.configuration` where text comes without a tokenizer.
+  /// Throws `.input` where the file lacks a column, or text comes without a tokenizer.
   init(
     _ file: RowFile, _ columns: DatasetColumns, labels: LabelSet?, requiresLabels: Bool, tokenizer: (any Tokenizer)?,
     maxLength: Int?, documents: DocumentReading? = nil
@@ -40,8 +40,9 @@ struct ExampleReader: Sendable {
     }
     if columns.ids == nil && tokenizer == nil {
       throw RetortError(
-        .configuration, "the data is text and there is no tokenizer to read it", at: file.path,
-        remedy: "put tokenizer.json or vocab.txt into the model directory, or give data with ids")
+        .input, "the data is text and there is no tokenizer to read it", at: file.path,
+        remedy: "put tokenizer.json or vocab.txt into the model directory, name one under tokenizer in a student_base "
+          + "that is written out, or give data with ids")
     }
     self.file = file
     self.columns = columns
@@ -143,6 +144,10 @@ struct ExampleReader: Sendable {
 
   private func missing(_ column: String, _ row: Int) -> RetortError {
     let names = (try? file.names(of: row)) ?? []
+    if names.contains(column) {
+      return RetortError(
+        .input, "\"\(column)\" is null", at: file.location(of: row), remedy: "remove the row or fill it")
+    }
     return RetortError(
       .input, "the row has no \"\(column)\"; found: \(RowFile.quoted(names))", at: file.location(of: row),
       remedy: "give every row the same columns")

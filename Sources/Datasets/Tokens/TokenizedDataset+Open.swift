@@ -38,7 +38,7 @@ extension TokenizedDataset {
   ///
   /// Collective: all ranks call it with the same arguments, and all throw the same error. `.input` is thrown for a
   /// file without rows, a row that cannot be read, a label outside the set and an id outside the vocabulary, with file
-  /// and line; `.configuration` for text without a tokenizer; `.preflight` where ranks see different files.
+  /// and line, and for text without a tokenizer; `.preflight` where ranks see different files.
   ///
   /// - Parameters:
   ///   - labels: the classes; nil: found in the file (`LabelScan`) where labels are required, otherwise not read.

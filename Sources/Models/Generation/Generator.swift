@@ -49,7 +49,7 @@ public final class Generator {
   ///   - limit: the most new tokens.
   ///   - stops: tokens that end the text.
   ///   - visit: gets each new token as soon as it is known.
-  /// Throws `.input` for a prompt that is empty, longer than the context, or not of the model's vocabulary.
+  /// Throws what `check` does, and `.numerical` where logits are not finite.
   public func generate(
     after prompt: [Int32], limit: Int, stops: Set<Int32>, _ sampling: Sampling, visit: (Int32) -> Void = { _ in }
   ) throws -> GenerationResult {
@@ -68,7 +68,13 @@ public final class Generator {
         result.seconds.decoding += seconds
         result.steps += 1
       }
-      let token = sampling.token(logits, place: prompt.count + result.tokens.count)
+      let place = prompt.count + result.tokens.count
+      guard logits.allSatisfy(\.isFinite) else {
+        throw RetortError(
+          .numerical, "the logits behind token \(place) are not all finite",
+          remedy: "check the weights for NaN and for sizes that are out of range, or compute with --precision fp32")
+      }
+      let token = sampling.token(logits, place: place)
       if stops.contains(token) {
         result.end = .stopToken(token)
         return result
@@ -84,7 +90,8 @@ public final class Generator {
     }
   }
 
-  private func check(_ prompt: [Int32]) throws {
+  /// Throws `.input` for a prompt that is empty, longer than the context, or not of the model's vocabulary.
+  public func check(_ prompt: [Int32]) throws {
     if prompt.isEmpty {
       throw RetortError(.input, "the prompt has no tokens to go on from", remedy: "give at least one token")
     }
@@ -94,7 +101,9 @@ public final class Generator {
         remedy: "shorten the prompt")
     }
     if let outside = prompt.first(where: { !(0..<Int32(clamping: model.classCount)).contains($0) }) {
-      throw RetortError(.input, "token \(outside) is outside of the model's vocabulary of \(model.classCount)")
+      throw RetortError(
+        .input, "token \(outside) of the prompt is outside of the model's vocabulary of \(model.classCount)",
+        remedy: "use ids from 0 to \(model.classCount - 1), or text with the tokenizer that belongs to the model")
     }
   }
 

@@ -37,6 +37,7 @@ struct EvaluateCommand: RankCommand {
     let result = try Evaluator.evaluate(examples, classCount: model.model.classCount, on: communicator) {
       logits(examples.batch($0))
     }
+    try requireFinite(result)
     guard communicator.isFirst else { return }
     Terminal.write((json ? object(result).text() : text(result, model.labels)) + "\n")
   }
@@ -45,12 +46,14 @@ struct EvaluateCommand: RankCommand {
     _ model: any LanguageModel, _ configuration: ModelConfiguration, _ tokenizer: (any Tokenizer)?,
     on communicator: any Communicator
   ) throws {
+    try refuseClassColumns(for: configuration)
     let examples = try documents.open(data, options, configuration, tokenizer, on: communicator)
     let precision = try options.precision.resolved(on: communicator)
     model.freeze(for: precision)
     let result = try Evaluator.evaluate(documents: examples, on: communicator) {
       model.crossEntropySum(examples.batch($0), precision: precision)
     }
+    try requireFinite(result)
     guard communicator.isFirst else { return }
     let object: JSON = [
       "perplexity": .double(result.perplexity), "loss": .double(result.loss), "count": .int(result.count),
@@ -64,6 +67,25 @@ struct EvaluateCommand: RankCommand {
       \(grouped(examples.documentCount)) documents and rows of at most \(examples.rowLength)
       """
     Terminal.write((json ? object.text() : text) + "\n")
+  }
+
+  /// Throws `.configuration` where a column is named that documents have no use for.
+  private func refuseClassColumns(for model: ModelConfiguration) throws {
+    guard let option = label != nil ? "--label" : options.textPair != nil ? "--text-pair" : nil else { return }
+    var error = RetortError(
+      .configuration, "is for classifiers, and this is a \(model.family.rawValue) model", at: option)
+    error.isCollective = true
+    throw error
+  }
+
+  /// All ranks have the same result.
+  private func requireFinite(_ result: EvaluationResult) throws {
+    if result.loss.isFinite { return }
+    var error = RetortError(
+      .numerical, "the loss is not finite", at: data,
+      remedy: "check the weights of \(options.model) for NaN, or compute with --precision fp32")
+    error.isCollective = true
+    throw error
   }
 
   private func object(_ result: EvaluationResult) -> JSON {

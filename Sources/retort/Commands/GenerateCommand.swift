@@ -53,15 +53,19 @@ struct GenerateCommand: RankCommand {
   /// The first rank generates; a sequence is no work for several.
   func run(on communicator: any Communicator) throws {
     let precision = try precision.resolved(on: communicator)
-    try communicator.agree {
-      if communicator.isFirst { try generate(precision) }
+    var failure: RetortError?
+    if communicator.isFirst {
+      do { try generate(precision) } catch { failure = RetortError.wrap(error) }
     }
+    // No rank is to blame: the others would have failed alike.
+    try communicator.share(failure)
   }
 
   private func generate(_ precision: Precision) throws {
     let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
     let configuration = try ModelConfiguration(directory: directory)
-    let tokenizer = try loadTokenizer(fromModelDirectory: directory)
+    // Ids need none, not even a whole one.
+    let tokenizer = try ids == nil ? loadTokenizer(fromModelDirectory: directory) : nil
     let start = try promptTokens(tokenizer, configuration)
     let frozen = try FrozenModel(
       configuration, from: .checkpoint(openWeights(inModelDirectory: directory)), seed: 0, precision: precision,
@@ -74,13 +78,16 @@ struct GenerateCommand: RankCommand {
     frozen.fill(Storage(untouchedZeros: frozen.byteCount))
     let generator = Generator(
       model, contextLength: configuration.maximumPositions ?? Int.max, precision: precision)
-    var output = TokenOutput(ids == nil ? tokenizer : nil)
+    let stops = try configuration.stopTokens(inModelDirectory: directory)
+    try generator.check(start)
+    var output = TokenOutput(tokenizer)
     output.write(start)
-    let result = try generator.generate(
-      after: start, limit: maxNewTokens, stops: configuration.stopTokens(inModelDirectory: directory), sampling
-    ) { output.write([$0]) }
+    // What was written ends with its line, also where an error follows.
+    let result = Result {
+      try generator.generate(after: start, limit: maxNewTokens, stops: stops, sampling) { output.write([$0]) }
+    }
     output.finish()
-    Terminal.write("retort: \(summary(result, prompt: start.count))\n", toError: true)
+    Terminal.write("retort: \(summary(try result.get(), prompt: start.count))\n", toError: true)
   }
 
   private var sampling: Sampling {
@@ -95,7 +102,7 @@ struct GenerateCommand: RankCommand {
         .input, "the model has no tokenizer, so it cannot read text", at: model,
         remedy: "put its tokenizer.json beside config.json, or give --ids")
     }
-    let text = try prompt ?? String(decoding: readFile(promptFile ?? ""), as: UTF8.self)
+    let text = try prompt ?? promptFile.map(GenerateCommand.text(of:)) ?? ""
     let tokens = tokenizer.encode(text).ids
     return try tokens.isEmpty ? configuration.startToken().map { [$0] } ?? [] : tokens
   }
@@ -112,9 +119,21 @@ struct GenerateCommand: RankCommand {
     return text
   }
 
+  /// A file's text; bytes that are none would be read as something else without a word.
+  private static func text(of file: String) throws -> String {
+    guard let text = String(validating: try readFile(file), as: UTF8.self) else {
+      throw RetortError(
+        .input, "the text is not UTF-8", at: file,
+        remedy: "convert the file, for example with iconv -f latin1 -t utf-8")
+    }
+    return text
+  }
+
   private static func numbers(_ text: String) -> [Int32]? {
-    let parts = text.split(separator: ",").map { Int32($0.filter { $0 != " " }) }
-    return parts.isEmpty || parts.contains(nil) ? nil : parts.compactMap { $0 }
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+      Int32(part.trimmingCharacters(in: .whitespaces))
+    }
+    return parts.contains(nil) ? nil : parts.compactMap { $0 }
   }
 }
 

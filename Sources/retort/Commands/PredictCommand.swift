@@ -25,6 +25,10 @@ struct PredictCommand: RankCommand {
   @Option(help: "The file to read (jsonl, tsv or csv).") var input: String
   @Option(help: "The file to write, a JSON object a line.") var output: String
 
+  func validate() throws {
+    if input == output { throw ValidationError("--output names the input file, which would be lost") }
+  }
+
   func run(on communicator: any Communicator) throws {
     let (model, tokenizer) = try options.load(on: communicator)
     let data = try options.open(
@@ -33,7 +37,14 @@ struct PredictCommand: RankCommand {
       count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64, batchTokens: 4096)
     let answered = try answers(of: model, on: communicator)
     var answers: [(Int, String)] = []
-    for samples in shards[communicator.rank] { answers += zip(samples, answered(data.batch(samples))) }
+    try communicator.agree {
+      for samples in shards[communicator.rank] {
+        for (sample, answer) in zip(samples, answered(data.batch(samples))) {
+          try requireFinite(answer, sample)
+          answers.append((sample, answer.text()))
+        }
+      }
+    }
     let text = answers.map { "\($0.0) \($0.1)\n" }.joined()
     let parts = try communicator.gather(Array(text.utf8))
     try communicator.agree {
@@ -43,7 +54,7 @@ struct PredictCommand: RankCommand {
   }
 
   /// What is written of each example of a batch; collective.
-  private func answers(of model: LoadedModel, on communicator: any Communicator) throws -> (Batch) -> [String] {
+  private func answers(of model: LoadedModel, on communicator: any Communicator) throws -> (Batch) -> [JSON] {
     if let language = model.model as? any LanguageModel {
       let scores = try options.scores(of: language, on: communicator)
       return { scores($0).map(self.answer) }
@@ -55,14 +66,23 @@ struct PredictCommand: RankCommand {
     }
   }
 
-  private func answer(_ score: SequenceScore) -> String {
+  /// Throws `.numerical` for an answer that is none.
+  private func requireFinite(_ answer: JSON, _ sample: Int) throws {
+    let numbers = (answer["logits"]?.array ?? []) + (answer["nll"].map { [$0] } ?? [])
+    if numbers.allSatisfy({ $0.double?.isFinite == true }) { return }
+    throw RetortError(
+      .numerical, "the logits of example \(sample + 1) are not all finite", at: input,
+      remedy: "check the weights of \(options.model) for NaN, or compute with --precision fp32")
+  }
+
+  private func answer(_ score: SequenceScore) -> JSON {
     JSON.object([
       "logits": .array(score.lastLogits.map { .double(Double($0)) }), "nll": .double(score.negativeLogLikelihood),
       "tokens": .int(score.predicted),
-    ]).text()
+    ])
   }
 
-  private func answer(_ logits: Tensor, _ labels: LabelNames) -> String {
+  private func answer(_ logits: Tensor, _ labels: LabelNames) -> JSON {
     let values = logits.array
     let peak = values.max() ?? 0
     let exponentials = values.map { exp(Double($0 - peak)) }
@@ -72,7 +92,7 @@ struct PredictCommand: RankCommand {
       "label": .int(best), "label_name": .string(labels.names[best]),
       "logits": .array(values.map { .double(Double($0)) }),
       "probabilities": .array(exponentials.map { .double($0 / sum) }),
-    ]).text()
+    ])
   }
 
   /// The lines of all ranks in the order of the input.
