@@ -40,6 +40,14 @@ struct ConfigurationRefusalTests {
     #expect(
       refusal(oneStep("zzzzzz: 1")).hasPrefix(
         "c.yaml:7: steps.0.hyperparams.zzzzzz: unknown key. The keys here are learning_rate, num_train_epochs,"))
+    #expect(
+      refusal(head + "    - {student_base: {family: llama, num_hiden_layers: 2}, output_dir: y}").contains(
+        "steps.0.student_base.num_hiden_layers: unknown key; did you mean \"num_hidden_layers\"?"))
+    let others = "    - {student_base: {family: llama, pad_token_id: 2, auto_map: {}}, output_dir: y}"
+    #expect(refusal(head + others) == "accepted")
+    #expect(
+      refusal(head.replacingOccurrences(of: "d}", with: "d, task: language_modelling}")).contains(
+        "Did you mean \"language_modeling\"?"))
     #expect(refusal("chain: {}").contains("did you mean \"distillation_chain\"?"))
   }
 

@@ -153,6 +153,10 @@ extension TaskConfiguration {
   static func decode(_ cursor: ConfigurationCursor) throws -> TaskConfiguration {
     guard case .mapping = cursor.node.content else {
       let name = try cursor.string()
+      // Any other name is a classification's.
+      if let near = misspelledName(name, among: [Kind.languageModeling.rawValue]) {
+        throw cursor.failure("is \"\(name)\"", remedy: "did you mean \"\(near)\"?")
+      }
       return name == Kind.languageModeling.rawValue
         ? TaskConfiguration(kind: .languageModeling) : TaskConfiguration(name: name)
     }

@@ -72,7 +72,7 @@ extension ConfigurationCursor {
     return ConfigurationMembers(owner: self, members: members)
   }
 
-  private func unknownKey(_ entry: ConfigurationNode.Entry, _ known: [String]) -> RetortError {
+  func unknownKey(_ entry: ConfigurationNode.Entry, _ known: [String]) -> RetortError {
     let place = ConfigurationCursor.location(entry.origin, child(entry.key, entry.value).path, file)
     if isOfChain, let home = Keys.home(of: entry.key) {
       return RetortError(

@@ -13,6 +13,15 @@ enum Keys {
   static let step = [
     "step_id", "teacher", "student_base", "student_init", "output_dir", "allow_untrained_teacher", "hyperparams",
   ]
+  /// What the families read of a student that is written out; any other key goes to its config.json as it is.
+  static let studentBase = [
+    "family", "model_type", "tokenizer", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "intermediate_size", "max_position_embeddings", "type_vocab_size", "hidden_act",
+    "rms_norm_eps", "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
+    "attention_dropout", "attention_bias", "mlp_bias", "tie_word_embeddings", "rope_theta", "rope_scaling",
+    "rope_parameters", "sliding_window", "use_sliding_window", "initializer_range", "projections", "input_size",
+    "hidden_sizes", "dropout", "bos_token_id", "eos_token_id",
+  ]
   static let studentInit = ["from", "layers"]
   static let hyperparameters = [
     "learning_rate", "num_train_epochs", "max_steps", "batch_size", "batch_tokens", "gradient_accumulation_steps",
@@ -49,6 +58,12 @@ func nearestName(to name: String, among known: [String]) -> String? {
   return known.first { candidate in
     (lowered.count >= 4 && candidate.contains(lowered)) || (candidate.count >= 4 && lowered.contains(candidate))
   }
+}
+
+/// The known name of which another is a misspelling: two letters changed at most, in a name that is not short.
+func misspelledName(_ name: String, among known: [String]) -> String? {
+  guard !known.contains(name) else { return nil }
+  return known.first { $0.count > 5 && editDistance(Array(name.lowercased().utf8), Array($0.utf8)) <= 2 }
 }
 
 /// Letters inserted, removed, replaced or swapped with their neighbour to turn one name into the other.

@@ -41,10 +41,19 @@ extension TeacherReference {
 extension StudentReference {
   static func decode(_ cursor: ConfigurationCursor) throws -> StudentReference {
     switch cursor.node.content {
-    case .mapping: .configuration(cursor.node.json)
+    case .mapping(let entries):
+      try entries.forEach(cursor.requireSpelled)
+      return .configuration(cursor.node.json)
     case .sequence: throw cursor.failure("is a list, a path, a hub id or a model configuration was expected")
-    case .scalar: .reference(try cursor.string())
+    case .scalar: return .reference(try cursor.string())
     }
+  }
+}
+
+extension ConfigurationCursor {
+  /// Throws where a key of a model's configuration is a slip of one that the families read: its default would be taken.
+  fileprivate func requireSpelled(_ entry: ConfigurationNode.Entry) throws {
+    if let near = misspelledName(entry.key, among: Keys.studentBase) { throw unknownKey(entry, [near]) }
   }
 }
 

@@ -76,7 +76,7 @@ extension ChainRunner {
     }
     return refusal(
       .preflight, step, what,
-      remedy: "fine-tune the teacher first (a step with teacher: null), or set allow_untrained_teacher: true")
+      remedy: "train the teacher first (a step with teacher: null), or set allow_untrained_teacher: true")
   }
 
   /// All ranks that train have the same evaluation, and so the same refusal.
