@@ -73,7 +73,8 @@ public struct BenchmarkWork: Sendable, Equatable {
   func data(lengths: [Int], seed: UInt64) throws -> any ExampleSource {
     let examples = lengths.enumerated().map { index, length -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "benchmark", UInt64(index))
-      let ids = (0..<max(length, kind == .decoder ? 2 : 1)).map { _ in Int32(1000 + random.below(student.vocabulary - 1000)) }
+      let count = max(length, kind == .decoder ? 2 : 1)
+      let ids = (0..<count).map { _ in Int32(1000 + random.below(student.vocabulary - 1000)) }
       return TokenizedExample(ids: ids, label: Int32(random.below(2)))
     }
     switch kind {
