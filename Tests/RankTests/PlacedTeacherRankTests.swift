@@ -214,7 +214,7 @@ extension RankTests {
       }
     }
 
-    @Test(.enabled(if: world.size == 1), arguments: [("bert", Precision.bf16), ("llama", .fp32), ("qwen2", .bf16)])
+    @Test(.enabled(if: world.size == 1, "it is about one rank"), arguments: [("bert", Precision.bf16), ("llama", .fp32), ("qwen2", .bf16)])
     func `a streamed teacher has two layers and the head in memory, and says what a resident one says`(
       family: String, precision: Precision
     ) throws {

@@ -46,7 +46,7 @@ public struct ChainCost: Sendable {
     var steps: [PlanComparison] = []
     for (index, step) in chain.steps.enumerated() {
       let models = try resolver.models(of: index)
-      try ChainCost.check(models, chain, ranks: cluster.ranks)
+      try ChainCost.check(models, step, chain, ranks: cluster.ranks)
       let work = try ChainCost.work(step, chain, models, cluster, assumptions)
       warnings += ChainCost.ratioAdvice(step, work)
       steps.append(
@@ -56,8 +56,11 @@ public struct ChainCost: Sendable {
     self.warnings = warnings
   }
 
-  /// What a run would refuse for its sizes: a teacher that cannot be spread so, rows longer than a model's context.
-  private static func check(_ models: PlannedModels, _ chain: ChainConfiguration, ranks: Int) throws {
+  /// What a run would refuse for its sizes: a teacher that cannot be spread so, rows longer than a model's context,
+  /// logits that cannot be compared.
+  private static func check(
+    _ models: PlannedModels, _ step: StepConfiguration, _ chain: ChainConfiguration, ranks: Int
+  ) throws {
     let limits = [models.student, models.teacher].compactMap { $0?.maximumPositions }
     let metadata = chain.metadata
     if metadata.task.kind == .languageModeling, metadata.namesMaxLength, let wanted = metadata.maxLength,
@@ -69,6 +72,11 @@ public struct ChainCost: Sendable {
         remedy: "set it to \(limit) or less; null means as many as the models have")
     }
     guard let teacher = models.teacher else { return }
+    if metadata.task.kind == .languageModeling {
+      try Preflight.checkVocabularies(
+        of: teacher.name, teacher.classCount, and: models.student.name, models.student.classCount,
+        at: step.source.location(of: "teacher"))
+    }
     try Preflight.checkCounts(of: teacher.name, classes: teacher.classCount, chain.parallel, ranks: ranks)
     let wanted = chain.parallel.teacherPlacement
     let (size, isTensor) = (wanted.groupSize(of: ranks), wanted.sharding == .tensor)

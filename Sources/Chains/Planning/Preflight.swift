@@ -41,6 +41,11 @@ enum Preflight {
       }
     }
     if kind == .languageModeling {
+      if let dropout = step.hyperparameters.dropout, dropout > 0 {
+        throw RetortError(
+          .configuration, "is \(dropout), and \(step.student.configuration.family.rawValue) models have no dropout here",
+          at: source.location(of: "hyperparams.dropout"), remedy: "leave it out; weight_decay and early stopping remain")
+      }
       try checkVocabularies(step)
     } else {
       warnings += try tokenizerAdvice(step, readsIDs: readsIDs)
@@ -72,19 +77,26 @@ enum Preflight {
     }
   }
 
+  /// Throws where a teacher and a student of language have vocabularies of two sizes.
+  static func checkVocabularies(
+    of teacher: String, _ theirs: Int, and student: String, _ ours: Int, at location: String?
+  ) throws {
+    if theirs == ours { return }
+    throw RetortError(
+      .preflight,
+      "the teacher \(teacher) has a vocabulary of \(theirs) tokens, the student \(student) one of \(ours): "
+        + "their logits cannot be compared", at: location,
+      remedy: "use a teacher and a student with the same tokenizer and vocab_size; a student_base that is written "
+        + "out and leaves vocab_size and tokenizer out has the teacher's")
+  }
+
   /// A token's logits are compared one by one: the same id must be the same token to both.
   private static func checkVocabularies(_ step: ResolvedStep) throws {
     guard let teacher = step.teacher else { return }
     let location = step.configuration.source.location(of: "teacher")
-    let (theirs, ours) = (teacher.configuration.vocabularySize ?? 0, step.student.configuration.vocabularySize ?? 0)
-    if theirs != ours {
-      throw RetortError(
-        .preflight,
-        "the teacher \(teacher.reference) has a vocabulary of \(theirs) tokens, the student \(step.student.reference) "
-          + "one of \(ours): their logits cannot be compared", at: location,
-        remedy: "use a teacher and a student with the same tokenizer and vocab_size; a student_base that is written "
-          + "out and leaves vocab_size and tokenizer out has the teacher's")
-    }
+    try checkVocabularies(
+      of: teacher.reference, teacher.configuration.vocabularySize ?? 0, and: step.student.reference,
+      step.student.configuration.vocabularySize ?? 0, at: location)
     guard let first = teacher.tokenizer?.tokenizer, let second = step.student.tokenizer?.tokenizer,
       first.digest != second.digest
     else { return }
