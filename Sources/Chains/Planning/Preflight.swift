@@ -42,9 +42,11 @@ enum Preflight {
     }
     if kind == .languageModeling {
       if let dropout = step.hyperparameters.dropout, dropout > 0 {
+        let family = step.student.configuration.family.rawValue
         throw RetortError(
-          .configuration, "is \(dropout), and \(step.student.configuration.family.rawValue) models have no dropout here",
-          at: source.location(of: "hyperparams.dropout"), remedy: "leave it out; weight_decay and early stopping remain")
+          .configuration, "is \(dropout), and \(family) models have no dropout here",
+          at: source.location(of: "hyperparams.dropout"),
+          remedy: "leave it out; weight_decay and early stopping remain")
       }
       try checkVocabularies(step)
     } else {
