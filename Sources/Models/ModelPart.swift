@@ -70,18 +70,20 @@ extension ModelPart {
       let own = weight(0, 0..<end)
       return stages == 1 && end < layers ? nil : (own, Double(own) * Double(own), [end])
     }
-    for stage in 1..<max(1, stages) {
+    for stage in 1..<stages {
       let isLast = stage == stages - 1
       best = (0...layers).map { end -> Choice? in
         if isLast && end < layers { return nil }
-        var found: Choice?
+        var found: (largest: Int, squares: Double, start: Int)?
         for start in 0...(isLast ? max(0, end - 1) : end) {
-          guard let before = best[start] else { continue }
+          guard let (largest, squares, _) = best[start] else { continue }
           let own = weight(stage, start..<end)
-          let choice = (max(before.largest, own), before.squares + Double(own) * Double(own), before.ends + [end])
+          let choice = (max(largest, own), squares + Double(own) * Double(own), start)
           if found.map({ (choice.0, choice.1) < ($0.largest, $0.squares) }) ?? true { found = choice }
         }
-        return found
+        return found.flatMap { found in
+          best[found.start].map { (found.largest, found.squares, $0.ends + [end]) }
+        }
       }
     }
     return best[layers]?.ends ?? [layers]

@@ -146,7 +146,7 @@ struct TeacherParts {
 
   init(_ model: any NetworkSizes, _ format: PlannedFormat, _ layout: Layout) {
     let whole = Double(model.frozenBytes(format))
-    let blocks = model.frozenBlocks(format).map(Double.init)
+    let blocks = model.frozenBlocks(format)
     let ends = model.tensors.filter { !$0.isLookup && ($0.block == 0 || $0.block > model.layerCount) }
     let wholeEnds = model.hasDividedHead ? 0 : ends.reduce(0) { $0 + model.frozenBytes(of: $1, format) }
     let part = TeacherParts.part(whole, blocks, wholeEnds: Double(wholeEnds), layout)
@@ -168,7 +168,7 @@ struct TeacherParts {
       onTeacher = part
     case .streamed:
       let layers = blocks.dropFirst().dropLast()
-      onTrainer = 2 * (layers.max() ?? 0) + (blocks.last ?? 0)
+      onTrainer = Double(2 * (layers.max() ?? 0) + (blocks.last ?? 0))
       sharedOnNode = onTrainer
       onTeacher = 0
     }
@@ -176,17 +176,18 @@ struct TeacherParts {
 
   /// A tensor slice has 1/N, but for positions, types and head of a classifier; pipeline stages end where the fullest
   /// has least.
-  private static func part(_ whole: Double, _ blocks: [Double], wholeEnds: Double, _ layout: Layout) -> Double {
+  private static func part(_ whole: Double, _ blocks: [Int], wholeEnds: Double, _ layout: Layout) -> Double {
     let ranks = layout.teacherRanks
     guard layout.split == .pipeline else { return wholeEnds + (whole - wholeEnds) / Double(ranks) }
     let last = blocks.count - 1
     let stages = min(ranks, max(1, last - 1))
     var start = 1
-    return ModelPart.balancedEnds(blocks.map { Int($0) }, stages: stages).enumerated().map { stage, end in
+    let sizes = ModelPart.balancedEnds(blocks, stages: stages).enumerated().map { stage, end in
       defer { start = end + 1 }
       let ends = (stage == 0 ? blocks[0] : 0) + (stage == stages - 1 ? blocks[last] : 0)
       return blocks[start..<end + 1].reduce(ends, +)
-    }.max() ?? whole
+    }
+    return sizes.max().map(Double.init) ?? whole
   }
 }
 
