@@ -76,15 +76,6 @@ public enum ModelWriter {
     keys[keys["dtype"] != nil ? "dtype" : "torch_dtype"] = "float32"
     return keys
   }
-
-  private static func isSameFile(_ a: String, _ b: String) -> Bool {
-    guard let first = realpath(a, nil), let second = realpath(b, nil) else { return false }
-    defer {
-      free(first)
-      free(second)
-    }
-    return strcmp(first, second) == 0
-  }
 }
 
 /// The identity of a model's files.

@@ -26,6 +26,16 @@ public func fileIdentity(_ path: String) throws -> String {
   return "\(info.st_ino) \(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec)"
 }
 
+/// Whether two names are of one file that exists; links are followed.
+public func isSameFile(_ a: String, _ b: String) -> Bool {
+  guard let first = realpath(a, nil), let second = realpath(b, nil) else { return false }
+  defer {
+    free(first)
+    free(second)
+  }
+  return strcmp(first, second) == 0
+}
+
 /// `base/name`, or `name` alone where it is absolute.
 public func joinPath(_ base: String, _ name: String) -> String {
   if name.hasPrefix("/") || base.isEmpty { return name }

@@ -26,7 +26,9 @@ struct PredictCommand: RankCommand {
   @Option(help: "The file to write, a JSON object a line.") var output: String
 
   func validate() throws {
-    if input == output { throw ValidationError("--output names the input file, which would be lost") }
+    if input == output || isSameFile(input, output) {
+      throw ValidationError("--output names the input file, which would be lost")
+    }
   }
 
   func run(on communicator: any Communicator) throws {
