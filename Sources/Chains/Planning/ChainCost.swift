@@ -61,18 +61,15 @@ public struct ChainCost: Sendable {
   private static func check(
     _ models: PlannedModels, _ step: StepConfiguration, _ chain: ChainConfiguration, ranks: Int
   ) throws {
-    let limits = [models.student, models.teacher].compactMap { $0?.maximumPositions }
-    let metadata = chain.metadata
-    if metadata.task.kind == .languageModeling, metadata.namesMaxLength, let wanted = metadata.maxLength,
-      let limit = limits.min(), limit < wanted
-    {
-      throw RetortError(
-        .configuration, "is \(wanted), longer than the context of a model, which has \(limit) positions",
-        at: metadata.source.location(of: "max_length"),
-        remedy: "set it to \(limit) or less; null means as many as the models have")
+    let isLanguage = chain.metadata.task.kind == .languageModeling
+    if isLanguage {
+      try StepResolver.checkLength(
+        chain.metadata,
+        [("student \(models.student.name)", models.student.maximumPositions)]
+          + (models.teacher.map { [("teacher \($0.name)", $0.maximumPositions)] } ?? []))
     }
     guard let teacher = models.teacher else { return }
-    if metadata.task.kind == .languageModeling {
+    if isLanguage {
       try Preflight.checkVocabularies(
         of: teacher.name, teacher.classCount, and: models.student.name, models.student.classCount,
         at: step.source.location(of: "teacher"))

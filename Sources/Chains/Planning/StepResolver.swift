@@ -28,7 +28,12 @@ struct StepResolver {
     let teacher = try teacher(of: index, earlier)
     let student = try student(of: index, teacher, earlier)
     let limits = [teacher?.configuration, student.configuration].compactMap { $0?.maximumPositions }
-    if kind == .languageModeling { try checkLength(limits.min(), student, teacher) }
+    if kind == .languageModeling {
+      try StepResolver.checkLength(
+        chain.metadata,
+        [("student \(student.reference)", student.configuration.maximumPositions)]
+          + (teacher.map { [("teacher \($0.reference)", $0.configuration.maximumPositions)] } ?? []))
+    }
     return ResolvedStep(
       index: index, configuration: configuration, teacher: teacher, student: student,
       outputDirectory: locator.outputDirectory(of: configuration),
@@ -37,15 +42,16 @@ struct StepResolver {
 
   /// A row of documents cannot be longer than the context of a model, and cutting it would change what `batch_size`
   /// means: what the chain file itself says is refused, the default gives way.
-  private func checkLength(_ limit: Int?, _ student: ResolvedStudent, _ teacher: ResolvedModel?) throws {
-    guard let wanted = chain.metadata.maxLength, let limit, limit < wanted, chain.metadata.namesMaxLength else {
-      return
-    }
-    let isStudents = student.configuration.maximumPositions == limit
-    let name = isStudents ? "student \(student.reference)" : "teacher \(teacher?.reference ?? "")"
+  ///
+  /// - Parameter models: names with their contexts, the student first.
+  static func checkLength(_ metadata: Metadata, _ models: [(name: String, context: Int?)]) throws {
+    guard metadata.namesMaxLength, let wanted = metadata.maxLength,
+      let limit = models.compactMap(\.context).min(), limit < wanted,
+      let shortest = models.first(where: { $0.context == limit })
+    else { return }
     throw RetortError(
-      .configuration, "is \(wanted), longer than the context of the \(name), which has \(limit) positions",
-      at: chain.metadata.source.location(of: "max_length"),
+      .configuration, "is \(wanted), longer than the context of the \(shortest.name), which has \(limit) positions",
+      at: metadata.source.location(of: "max_length"),
       remedy: "set it to \(limit) or less; null means as many as the models have")
   }
 
