@@ -40,13 +40,14 @@ struct TeacherStage {
     let size = wanted.groupSize(of: world.size)
     let group = try world.split(color: world.rank / size, key: world.rank)
     let placed = try Trace.span("load teacher") { () -> ShardedTeacher in
-      let part = wanted.sharding.part(rank: group.rank, of: size, of: try whole())
+      let whole = try whole()
+      let part = wanted.sharding.part(rank: group.rank, of: size, of: whole)
       let (frozen, bytes) = try load(part, asking: true, holders: world.split(color: group.rank, key: world.rank))
       let head = try head(onRanks: world)
       let model = try staged(frozen)
       try report(isStreamed ? LayerStream.largestBytes(of: model) : bytes, whole: try wholeBytes())
       return try ShardedTeacher(
-        name: teacher.reference, whole: try whole(), part: model, head: head, sharding: wanted.sharding,
+        name: teacher.reference, whole: whole, part: model, head: head, sharding: wanted.sharding,
         payload: payload, precision: precision, train: data.train, validation: data.validation,
         residency: isStreamed ? LayerStream(model) : nil, on: group)
     }

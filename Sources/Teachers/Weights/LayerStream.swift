@@ -14,7 +14,8 @@ import Tensors
 /// in use and one on its way.
 public final class LayerStream: BlockResidency {
   private let blocks: [[UnsafeRawBufferPointer]]
-  private let owners: [Storage]
+  /// Keeps the mapping, which all blocks are in.
+  private let owner: Storage?
 
   /// - Parameter model: whose weights lie in a shared mapping of a file, and nowhere else.
   public init(_ model: any Model) {
@@ -25,7 +26,7 @@ public final class LayerStream: BlockResidency {
       index == weights.count - 1
         ? [] : LayerStream.joined(parameters.filter { !kept.contains(ObjectIdentifier($0)) }.map(\.value.bytes))
     }
-    owners = Array(model.parameters.map(\.value.storage).prefix(1))
+    owner = model.parameters.first?.value.storage
   }
 
   /// Neighbours in memory as one piece: pages go as a whole, and at each border one would stay.

@@ -45,7 +45,8 @@ struct BenchCommand: RankCommand {
     options.lengths = try communicator.agree { try lengths.map(BenchCommand.readLengths) }
     func note(_ text: String) { if communicator.isFirst { Terminal.write("retort: \(text)\n", toError: true) } }
     try timeline.record(on: communicator, note: note) {
-      for work in BenchmarkWork.all where self.work.isEmpty || self.work.contains(work.name) {
+      for name in work.isEmpty ? BenchmarkWork.all.map(\.name) : work {
+        guard let work = BenchmarkWork.all.first(where: { $0.name == name }) else { continue }
         let line = try Trace.span(named: work.name) {
           try BenchmarkRun.time(work, options, version: Program.version, on: communicator)
         }
