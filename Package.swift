@@ -32,7 +32,7 @@ let package = Package(
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .target(name: "CKernels", cSettings: kernels, linkerSettings: [.linkedLibrary("m")]),
-    library("Platform", ["CCrypto"]),
+    library("Platform", ["CCrypto", "CKernels"]),
     library("Tensors", ["COpenBLAS", "COneDNN", "CKernels", "Platform"]),
     library("Collectives", ["CMPI", "CKernels", "Platform"]),
     library("Autograd", ["Collectives", "Tensors", "CKernels", "Platform"]),
@@ -75,12 +75,15 @@ let package = Package(
     tests("AutogradTests", ["Autograd", "Tensors"]),
     tests("ChainsTests", ["Chains", "Planner", "Models", "Platform"]),
     tests("CKernelsTests", ["CKernels"]),
+    // Runs the retort binary, which the build of the tests makes too.
+    tests("CommandTests", []),
     tests("CollectivesTests", ["Collectives", "Platform"]),
     tests("DatasetsTests", ["Datasets", "Tokenizers", "Collectives", "Platform"]),
     tests("DemoTests", ["Demo", "Platform"]),
     tests("ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),
     tests("OptimizersTests", ["Optimizers", "Tensors"]),
     tests("PlannerTests", ["Planner", "Platform"]),
+    tests("PlatformTests", ["Platform", "CKernels"]),
     tests(
       "RankTests",
       [

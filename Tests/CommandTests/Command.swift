@@ -1,0 +1,100 @@
+import Foundation
+import TestSupport
+
+/// Runs the `retort` command as a user does: the binary that was built beside the tests, or `RETORT_BINARY`.
+struct Command {
+  /// What a finished command left.
+  struct Result {
+    /// The exit code; 128 + n where signal n ended it.
+    let code: Int32
+    let output: String
+    let errors: String
+
+    /// Everything that was said.
+    var said: String { output + errors }
+  }
+
+  /// A directory of the test's own, in which the command runs and which goes with the value's last copy.
+  let directory: Directory
+
+  /// Removes itself when the last holder lets go.
+  final class Directory {
+    let path: String
+    init() throws { path = try Shared.temporaryDirectory("command") }
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+  }
+
+  init() throws { directory = try Directory() }
+
+  static let binary: String =
+    ProcessInfo.processInfo.environment["RETORT_BINARY"] ?? Shared.packageRoot + "/.build/debug/retort"
+
+  /// The path of a file of the test's directory.
+  func path(_ name: String) -> String { directory.path + "/" + name }
+
+  /// Writes a file of the test's directory, with its parents.
+  func write(_ name: String, _ text: String) throws {
+    let url = URL(fileURLWithPath: path(name))
+    try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data(text.utf8).write(to: url)
+  }
+
+  /// The text of a file of the test's directory.
+  func read(_ name: String) throws -> String { try String(contentsOfFile: path(name), encoding: .utf8) }
+
+  /// Runs `retort` with these arguments to its end, under a time limit.
+  ///
+  /// - Parameters:
+  ///   - ranks: how many ranks under mpirun; 0: alone.
+  ///   - environment: variables in addition to this process's own; the token cache lies in the test's directory.
+  ///   - limit: seconds after which it is killed, and the code is 137.
+  func run(_ arguments: String..., ranks: Int = 0, environment: [String: String] = [:], limit: Double = 120) throws
+    -> Result
+  {
+    try run(arguments, ranks: ranks, environment: environment, limit: limit)
+  }
+
+  func run(_ arguments: [String], ranks: Int = 0, environment: [String: String] = [:], limit: Double = 120) throws
+    -> Result
+  {
+    // mpirun is given what launch/lib/mpi.sh gives it: one place knows the flags that suit a machine.
+    let script =
+      ranks == 0
+      ? "exec \"$@\""
+      : ". \"$0/launch/lib/common.sh\"; . \"$0/launch/lib/mpi.sh\"; local_mpirun_flags \(ranks); "
+        + "exec mpirun \"${mpirun_flags[@]}\" \"$@\""
+    return try shell(script, [Shared.packageRoot, Command.binary] + arguments, environment: environment, limit: limit)
+  }
+
+  /// Runs a line of bash in the test's directory; `$RETORT` is the binary, `arguments` are `$0`, `$1`, ….
+  func shell(
+    _ script: String, _ arguments: [String] = [], environment: [String: String] = [:], limit: Double = 120
+  ) throws -> Result {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/bash")
+    process.arguments = ["-c", script] + (arguments.isEmpty ? ["bash"] : arguments)
+    process.currentDirectoryURL = URL(fileURLWithPath: directory.path)
+    var variables = ProcessInfo.processInfo.environment
+    variables["RETORT_CACHE"] = path("cache")
+    variables["RETORT"] = Command.binary
+    variables["NO_COLOR"] = "1"
+    process.environment = variables.merging(environment) { $1 }
+    // Files and not pipes: nothing waits for a reader, and what a killed command said is kept.
+    let (out, err) = (path(".out-\(UUID().uuidString)"), path(".err-\(UUID().uuidString)"))
+    for file in [out, err] { FileManager.default.createFile(atPath: file, contents: nil) }
+    process.standardOutput = FileHandle(forWritingAtPath: out)
+    process.standardError = FileHandle(forWritingAtPath: err)
+    process.standardInput = FileHandle.nullDevice
+    let ended = DispatchSemaphore(value: 0)
+    process.terminationHandler = { _ in ended.signal() }
+    try process.run()
+    if ended.wait(timeout: .now() + limit) == .timedOut {
+      kill(process.processIdentifier, SIGKILL)
+      ended.wait()
+    }
+    defer { for file in [out, err] { try? FileManager.default.removeItem(atPath: file) } }
+    func text(_ path: String) -> String { FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) } ?? "" }
+    let code = process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
+    return Result(code: code, output: text(out), errors: text(err))
+  }
+}

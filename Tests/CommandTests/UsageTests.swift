@@ -1,0 +1,27 @@
+import Testing
+
+@Suite struct UsageTests {
+  @Test func `a toy chain runs to its end, and again leaves its steps alone`() throws {
+    let command = try Command()
+    try command.makeToy()
+    let first = try command.run("run", command.path("toy/toy.yaml"))
+    #expect(first.code == 0, "\(first.said)")
+    let weights = try command.shell("cat toy/out/*/model.safetensors | sha256sum").output
+    let second = try command.run("run", command.path("toy/toy.yaml"))
+    #expect(second.code == 0, "\(second.said)")
+    #expect(try command.shell("cat toy/out/*/model.safetensors | sha256sum").output == weights)
+  }
+
+  @Test func `a slip in an option is a usage error`() throws {
+    let result = try Command().run("run", "chain.yaml", "--frehs")
+    #expect(result.code == 2)
+    #expect(result.errors.contains("--frehs"))
+  }
+
+  @Test func `the same toy runs on two ranks`() throws {
+    let command = try Command()
+    try command.makeToy()
+    let result = try command.run("run", command.path("toy/toy.yaml"), ranks: 2)
+    #expect(result.code == 0, "\(result.said)")
+  }
+}
