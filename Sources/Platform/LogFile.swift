@@ -21,19 +21,11 @@ public final class LogFile {
   /// Appends a line; throws `.checkpoint` when the disk is full or gone.
   public func writeLine(_ line: String) throws {
     var text = line + "\n"
-    let isWritten = text.withUTF8 { bytes in
-      var rest = UnsafeRawBufferPointer(bytes)
-      while !rest.isEmpty {
-        let count = write(descriptor, rest.baseAddress, rest.count)
-        if count < 0 && errno == EINTR { continue }
-        if count <= 0 { return false }
-        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-      }
-      return true
-    }
-    if !isWritten {
+    let code = text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
+    if code != 0 {
       throw RetortError(
-        .checkpoint, "cannot write the log (\(systemErrorText()))", at: path, remedy: "make room there and run again")
+        .checkpoint, "cannot write the log (\(systemErrorText(code)))", at: path,
+        remedy: "make room there and run again")
     }
   }
 }

@@ -18,7 +18,7 @@ struct Retort: ParsableCommand {
         srun --mpi=pmix retort run chain.yaml
 
       Exit codes: 0 done; 1 unexpected; 2 usage or configuration; 3 input data or model refused; 4 preflight refused; \
-      5 numerical failure; 6 checkpoint could not be written or read; 7 a peer rank failed; 75 stopped on request.
+      5 numerical failure; 6 checkpoint or output could not be written or read; 7 a peer rank failed; 75 stopped on request.
 
       Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals), \
       RETORT_ISA (baseline, avx2, avx512, avx512bf16), RETORT_PROGRESS (bar, lines), RETORT_MPI_CHUNK_BYTES, \
@@ -48,6 +48,7 @@ enum Program {
         exit(onAllRanks(command))
       }
       try command.run()
+      try Terminal.requireWritten()
       exit(0)
     } catch {
       let isHelp = Retort.exitCode(for: error) == .success
@@ -56,7 +57,7 @@ enum Program {
         Terminal.write(text + "\n", toError: !isHelp)
       }
       if let error = error as? RetortError { exit(error.kind.rawValue) }
-      exit(isHelp ? 0 : RetortError.Kind.configuration.rawValue)
+      exit(isHelp ? lost(0) : RetortError.Kind.configuration.rawValue)
     }
   }
 
@@ -69,10 +70,20 @@ enum Program {
       try started.requireEqual(build, label: "the program")
       try command.run(on: started)
       MPISession.finish()
-      return 0
+      return lost(0)
     } catch {
       return end(RetortError.wrap(error), communicator)
     }
+  }
+
+  /// The exit code of a command that did its work: that of an error, which is said, where its results were lost.
+  private static func lost(_ code: Int32) -> Int32 {
+    do { try Terminal.requireWritten() } catch {
+      let error = RetortError.wrap(error)
+      Terminal.write("retort: \(error.description)\n", toError: true)
+      return error.kind.rawValue
+    }
+    return code
   }
 
   /// What must be equal on all ranks of a job.

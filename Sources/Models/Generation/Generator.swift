@@ -49,9 +49,9 @@ public final class Generator {
   ///   - limit: the most new tokens.
   ///   - stops: tokens that end the text.
   ///   - visit: gets each new token as soon as it is known.
-  /// Throws what `check` does, and `.numerical` where logits are not finite.
+  /// Throws what `check` and `visit` do, and `.numerical` where logits are not finite.
   public func generate(
-    after prompt: [Int32], limit: Int, stops: Set<Int32>, _ sampling: Sampling, visit: (Int32) -> Void = { _ in }
+    after prompt: [Int32], limit: Int, stops: Set<Int32>, _ sampling: Sampling, visit: (Int32) throws -> Void = { _ in }
   ) throws -> GenerationResult {
     try check(prompt)
     var result = GenerationResult()
@@ -80,7 +80,7 @@ public final class Generator {
         return result
       }
       result.tokens.append(token)
-      visit(token)
+      try visit(token)
       if result.tokens.count == limit { return result }
       if prompt.count + result.tokens.count >= contextLength {
         result.end = .context

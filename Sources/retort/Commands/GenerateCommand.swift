@@ -84,9 +84,14 @@ struct GenerateCommand: RankCommand {
     output.write(start)
     // What was written ends with its line, also where an error follows.
     let result = Result {
-      try generator.generate(after: start, limit: maxNewTokens, stops: stops, sampling) { output.write([$0]) }
+      try generator.generate(after: start, limit: maxNewTokens, stops: stops, sampling) {
+        output.write([$0])
+        // Tokens that nobody can read are not worth their time.
+        try Terminal.requireWritten()
+      }
     }
     output.finish()
+    try Terminal.requireWritten()
     Terminal.write("retort: \(summary(try result.get(), prompt: start.count))\n", toError: true)
   }
 

@@ -47,7 +47,7 @@ struct RunCommand: RankCommand {
   @OptionGroup var timeline: TraceOptions
 
   func run(on communicator: any Communicator) throws {
-    let console = ChainConsole(logFormat, speaks: communicator.isFirst)
+    let console = ChainConsole(logFormat, speaks: communicator.isFirst, isResult: dryRun)
     if dryRun {
       try timeline.requireWritable(on: communicator)
       return try perform(console, communicator)

@@ -14,6 +14,7 @@ enum LogFormat: String, CaseIterable, Sendable {
 final class ChainConsole: ChainObserver {
   private let format: LogFormat
   private let speaks: Bool
+  private let isResult: Bool
   private let isInteractive: Bool
   private let clock = ContinuousClock()
   private var stepID = ""
@@ -24,12 +25,18 @@ final class ChainConsole: ChainObserver {
   private var isOfDocuments = false
   private var stepsSeen = 0
   private var hasOpenLine = false
+  /// Whether standard output is gone.
+  private var isSilent = false
   /// A line of progress in a file at most this often.
   private static let interval = Duration.seconds(5)
 
-  init(_ format: LogFormat, speaks: Bool) {
+  /// - Parameters:
+  ///   - speaks: whether this rank writes.
+  ///   - isResult: whether what is said is all that the command is for, so that losing it is a failure.
+  init(_ format: LogFormat, speaks: Bool, isResult: Bool = false) {
     self.format = format
     self.speaks = speaks
+    self.isResult = isResult
     isInteractive = Terminal.isInteractive
     stepStart = clock.now
     lastShown = clock.now
@@ -87,7 +94,7 @@ final class ChainConsole: ChainObserver {
     if format == .json {
       var line = record.json.object ?? [:]
       line["step_id"] = .string(stepID)
-      Terminal.write(JSON.object(line).text() + "\n")
+      put(JSON.object(line).text() + "\n")
       return
     }
     let now = clock.now
@@ -100,10 +107,10 @@ final class ChainConsole: ChainObserver {
     let figures = "step \(record.step)/\(record.totalSteps)  loss \(fixed(record.loss, 4))  "
       + "\(fixed(rate, 0)) \(isOfDocuments ? "tokens" : "examples")/s  ETA \(duration(left))"
     if isInteractive {
-      Terminal.write("\r\u{1B}[2K  \(bar(record))  \(figures)")
+      put("\r\u{1B}[2K  \(bar(record))  \(figures)")
       hasOpenLine = true
     } else {
-      Terminal.write("  \(figures)\n")
+      put("  \(figures)\n")
     }
   }
 
@@ -128,10 +135,22 @@ final class ChainConsole: ChainObserver {
   func say(_ text: String, _ json: @autoclosure () -> JSON) {
     guard speaks else { return }
     if hasOpenLine {
-      Terminal.write("\n")
+      put("\n")
       hasOpenLine = false
     }
-    Terminal.write((format == .json ? json().text() : text) + "\n")
+    put((format == .json ? json().text() : text) + "\n")
+  }
+
+  /// Writes to standard output until that fails once, which is said on standard error: the results of a run are files,
+  /// so it continues without a reader.
+  private func put(_ text: String) {
+    if isResult { return Terminal.write(text) }
+    if isSilent { return }
+    guard let reason = Terminal.writeProgress(text) else { return }
+    isSilent = true
+    Terminal.write(
+      "retort: standard output: \(reason); the run continues, and training/metrics.jsonl of each output directory "
+        + "has its figures.\n", toError: true)
   }
 
   private func bar(_ record: StepRecord) -> String {

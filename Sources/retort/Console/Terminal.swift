@@ -1,17 +1,51 @@
 import Foundation
+import Platform
+import Synchronization
 
 /// The process's output streams.
+///
+/// What is written to standard output is a result unless it is called progress: where a result is lost, the command
+/// ends with an error (`requireWritten`), whatever else it has done.
 enum Terminal {
-  /// Writes text at once, so that lines of a job that dies are not lost; a closed stream is nobody's failure.
+  /// `errno` of the first result that was lost; 0 while all were written.
+  private static let failure = Atomic<Int32>(0)
+
+  /// Writes text at once, so that lines of a job that dies are not lost.
+  ///
+  /// Text for standard error that cannot be written is dropped: there is no place left to say so. A result that cannot
+  /// be written is noted for `requireWritten`, and later ones are not tried: half of a result must not look whole.
   static func write(_ text: String, toError: Bool = false) {
+    if !toError, failure.load(ordering: .relaxed) != 0 { return }
+    let code = put(text, toError ? STDERR_FILENO : STDOUT_FILENO)
+    if code != 0, !toError { failure.store(code, ordering: .relaxed) }
+  }
+
+  /// Writes what may be lost to standard output; the system's reason where it was.
+  static func writeProgress(_ text: String) -> String? {
+    let code = put(text, STDOUT_FILENO)
+    return code == 0 ? nil : reason(code)
+  }
+
+  /// Throws `.checkpoint` where a result was lost.
+  static func requireWritten() throws {
+    let code = failure.load(ordering: .relaxed)
+    if code == 0 { return }
+    throw RetortError(
+      .checkpoint, "the results could not be written (\(reason(code)))", at: "standard output",
+      remedy: code == EPIPE
+        ? "read them to their end, or write them to a file" : "make room there, or write them to a file")
+  }
+
+  private static func put(_ text: String, _ descriptor: Int32) -> Int32 {
     var text = text
-    text.withUTF8 { bytes in
-      var rest = UnsafeRawBufferPointer(bytes)
-      while !rest.isEmpty {
-        let count = Glibc.write(toError ? STDERR_FILENO : STDOUT_FILENO, rest.baseAddress, rest.count)
-        if count <= 0 { return }
-        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-      }
+    return text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
+  }
+
+  private static func reason(_ code: Int32) -> String {
+    switch code {
+    case EPIPE: "its reader has closed it"
+    case EBADF: "it is closed"
+    default: systemErrorText(code)
     }
   }
 
