@@ -44,11 +44,11 @@ extension Trace {
       guard communicator.isFirst else { return try communicator.send(mine, to: 0) }
       // All are received, whatever becomes of the file: a rank that sends must not wait for ever.
       var failure: (any Error)?
-      var file: AtomicFile?
+      var file: OutputFile?
       func append(_ bytes: [UInt8]) {
         do { try bytes.withUnsafeBytes { try file?.write($0) } } catch { failure = failure ?? error }
       }
-      do { file = try AtomicFile(path) } catch { failure = error }
+      do { file = try OutputFile(path) } catch { failure = error }
       append(Array(Trace.fileStart.utf8))
       append(mine)
       for rank in 1..<max(1, communicator.size) {
@@ -65,6 +65,6 @@ extension Trace {
 
   /// Writes the events of this rank alone, for one that fails while the others may not answer.
   public func writeAlone(to path: String) throws {
-    try writeFileAtomically(path, Trace.fileStart + text() + Trace.fileEnd)
+    try OutputFile.write(Trace.fileStart + text() + Trace.fileEnd, to: path)
   }
 }

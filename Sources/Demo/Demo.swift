@@ -1,3 +1,4 @@
+import Foundation
 import Platform
 
 /// The embedded demo: made-up reviews, a vocabulary for them, and a chain file that trains on them.
@@ -8,23 +9,37 @@ public enum Demo {
   ///     tokenizer/vocab.txt, tokenizer_config.json
   ///     chain.yaml                             written last: a directory that has it is complete
   ///
-  /// Throws `.configuration` for counts that are not positive or larger than the grammar can fill, and
-  /// `.checkpoint` when the directory cannot be written.
+  /// - Parameter overwrites: whether files that are there with another content are replaced.
+  ///
+  /// Throws `.configuration` for counts that are not positive or larger than the grammar can fill and for files that
+  /// would be replaced, and `.checkpoint` when the directory cannot be written.
   public static func write(
     to directory: String, trainCount: Int = DemoPlan.trainCount, validationCount: Int = DemoPlan.validationCount,
-    seed: UInt64 = DemoPlan.seed
+    seed: UInt64 = DemoPlan.seed, overwrites: Bool = false
   ) throws -> [String] {
     let split = try reviews(trainCount: trainCount, validationCount: validationCount, seed: seed)
-    let data = joinPath(directory, "data")
-    try makeDirectory(data)
-    let train = joinPath(data, "train.tsv")
-    let validation = joinPath(data, "validation.tsv")
-    try writeFileAtomically(train, table(split.train))
-    try writeFileAtomically(validation, table(split.validation))
-    let vocabulary = try DemoVocabulary.write(to: joinPath(directory, "tokenizer"))
-    let chain = joinPath(directory, "chain.yaml")
-    try writeFileAtomically(chain, DemoPlan.chainFile)
-    return [train, validation] + vocabulary + [chain]
+    let files = [
+      ("data/train.tsv", table(split.train)), ("data/validation.tsv", table(split.validation)),
+      ("tokenizer/vocab.txt", DemoVocabulary.text), ("tokenizer/tokenizer_config.json", DemoVocabulary.settings),
+      ("chain.yaml", DemoPlan.chainFile),
+    ].map { (path: joinPath(directory, $0.0), text: $0.1) }
+    if !overwrites { try refuseOthers(files) }
+    for file in files {
+      try makeDirectory(parentDirectory(of: file.path))
+      try writeFileAtomically(file.path, file.text)
+    }
+    return files.map(\.path)
+  }
+
+  /// Throws `.configuration` where a file is there that the demo would not have written like this.
+  private static func refuseOthers(_ files: [(path: String, text: String)]) throws {
+    for file in files where fileExists(file.path) {
+      if try readFile(file.path) != Data(file.text.utf8) {
+        throw RetortError(
+          .configuration, "is there with another content, which would be lost", at: file.path,
+          remedy: "name another directory, or give --overwrite")
+      }
+    }
   }
 
   /// Two lists of different reviews; no sentence is in both, and none is in a list twice.

@@ -16,18 +16,16 @@ public enum DemoVocabulary {
     return (special + punctuation + letters + ReviewGenerator.words + pieces).filter { seen.insert($0).inserted }
   }()
 
-  /// Writes vocab.txt and tokenizer_config.json; throws `.checkpoint` when the directory cannot be written.
-  static func write(to directory: String) throws -> [String] {
-    try makeDirectory(directory)
-    let vocabulary = joinPath(directory, "vocab.txt")
-    let configuration = joinPath(directory, "tokenizer_config.json")
-    try writeFileAtomically(vocabulary, entries.joined(separator: "\n") + "\n")
+  /// vocab.txt.
+  static var text: String { entries.joined(separator: "\n") + "\n" }
+
+  /// tokenizer_config.json.
+  static var settings: String {
     let settings: JSON = [
       "tokenizer_class": "BertTokenizer", "do_lower_case": true, "model_max_length": .int(DemoPlan.maxLength),
       "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
       "mask_token": "[MASK]",
     ]
-    try writeFileAtomically(configuration, settings.text(indent: 2) + "\n")
-    return [vocabulary, configuration]
+    return settings.text(indent: 2) + "\n"
   }
 }

@@ -95,13 +95,12 @@ public func makeDirectory(_ path: String) throws {
   if !parent.isEmpty, parent != path { try makeDirectory(parent) }
   // Another rank may have made it in the meantime.
   if mkdir(path, 0o777) != 0, !isDirectory(path) {
-    throw RetortError(
-      .checkpoint, "cannot make the directory (\(systemErrorText()))", at: path,
-      remedy: "check the path and its permissions, or choose another output directory")
+    throw RetortError.ofWriting("cannot make the directory", path, errno)
   }
 }
 
-/// Throws `.checkpoint` where files could not be made in a directory, or the directory itself could not; makes nothing.
+/// Throws `.checkpoint` where files could not be made in a directory, or the directory itself could not; leaves nothing
+/// behind.
 public func requireWritable(directory path: String) throws {
   var nearest = path
   while !fileExists(nearest) {
@@ -113,11 +112,12 @@ public func requireWritable(directory path: String) throws {
       .checkpoint, "\(nearest) is a file, so there can be no directory", at: path,
       remedy: "choose another output directory")
   }
-  if access(nearest, W_OK | X_OK) != 0 {
-    throw RetortError(
-      .checkpoint, "cannot write to \(nearest) (\(systemErrorText()))", at: path,
-      remedy: "check its permissions, or choose another output directory")
-  }
+  if access(nearest, W_OK | X_OK) != 0 { throw RetortError.ofWriting("cannot make the directory", path, errno) }
+  // Permissions do not tell all: /proc, quotas, mounts that have turned read-only. A directory that is made and removed
+  // does.
+  let probe = joinPath(nearest, ".retort-\(getpid())-\(UInt32.random(in: 0 ... .max))")
+  if mkdir(probe, 0o700) != 0 { throw RetortError.ofWriting("cannot make the directory", path, errno) }
+  rmdir(probe)
 }
 
 /// Writes a file so that a reader sees the old one or the whole new one: temporary name, fsync, rename.
@@ -144,36 +144,41 @@ public final class AtomicFile {
   /// Makes the temporary file beside `path`; throws `.checkpoint` with the system's reason.
   public init(_ path: String) throws {
     self.path = path
-    temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
+    // A name has at most 255 bytes, also the temporary one of a name that has nearly as many.
+    let name = fileName(of: path)
+    let start = name.utf8.count <= 200 ? path : joinPath(parentDirectory(of: path), String(name.prefix(40)))
+    temporary = "\(start).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
     descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o644)
-    if descriptor < 0 { throw AtomicFile.failure("cannot create the file", path) }
+    if descriptor < 0 { throw RetortError.ofWriting("cannot create the file", path, errno) }
   }
 
   /// Appends bytes.
   public func write(_ bytes: UnsafeRawBufferPointer) throws {
-    var rest = bytes
-    while !rest.isEmpty {
-      let count = Glibc.write(descriptor, rest.baseAddress, min(rest.count, 1 << 30))
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw AtomicFile.failure("cannot write", path)
-      }
-      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-    }
+    let code = writeAll(bytes, to: descriptor)
+    if code != 0 { throw RetortError.ofWriting("cannot write", path, code) }
   }
 
   /// Overwrites bytes at an offset, for headers that are known last.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     guard pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset)) == bytes.count else {
-      throw AtomicFile.failure("cannot write", path)
+      throw RetortError.ofWriting("cannot write", path, errno)
     }
+  }
+
+  /// Gives the file the permissions, and where that is allowed the owner, of the one that it will replace.
+  public func keepAttributes(of replaced: String) {
+    var info = stat()
+    if stat(replaced, &info) != 0 { return }
+    // The owner first: a change of owner takes permissions away.
+    _ = fchown(descriptor, info.st_uid, info.st_gid)
+    fchmod(descriptor, info.st_mode & 0o7777)
   }
 
   /// Flushes to disk and gives the file its name.
   public func commit() throws {
-    guard fsync(descriptor) == 0 else { throw AtomicFile.failure("cannot flush", path) }
+    guard fsync(descriptor) == 0 else { throw RetortError.ofWriting("cannot flush", path, errno) }
     // Named before it is closed: what is dropped without a name is removed by `deinit`.
-    guard rename(temporary, path) == 0 else { throw AtomicFile.failure("cannot rename to", path) }
+    guard rename(temporary, path) == 0 else { throw RetortError.ofWriting("cannot rename to", path, errno) }
     close(descriptor)
     descriptor = -1
     // The rename itself must survive a power cut.
@@ -191,10 +196,6 @@ public final class AtomicFile {
       unlink(temporary)
     }
   }
-
-  private static func failure(_ what: String, _ path: String) -> RetortError {
-    RetortError(.checkpoint, "\(what) (\(systemErrorText()))", at: path, remedy: "check space and permissions there")
-  }
 }
 
 /// A file's bytes mapped read-only into memory; unmapped when the last holder lets go.
@@ -204,9 +205,18 @@ public final class MappedFile: @unchecked Sendable {
   /// The whole content, valid while this object lives; without a base address for an empty file.
   public let bytes: UnsafeRawBufferPointer
 
-  /// Maps a regular file; throws `.input` with the system's reason.
+  /// What came through a pipe; nil for a file.
+  private let streamed: StreamContents.Bytes?
+
+  /// Maps a regular file, or gives what `StreamContents` keeps by this name; throws `.input` with the system's
+  /// reason.
   public init(_ path: String) throws {
     self.path = path
+    streamed = StreamContents.content(of: path)
+    if let streamed {
+      bytes = streamed.bytes
+      return
+    }
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw RetortError(.input, "cannot open the file (\(systemErrorText()))", at: path) }
     defer { close(descriptor) }
@@ -225,6 +235,7 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   deinit {
+    if streamed != nil { return }
     if let address = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: address), bytes.count) }
   }
 }

@@ -18,7 +18,8 @@ struct Retort: ParsableCommand {
         srun --mpi=pmix retort run chain.yaml
 
       Exit codes: 0 done; 1 unexpected; 2 usage or configuration; 3 input data or model refused; 4 preflight refused; \
-      5 numerical failure; 6 checkpoint or output could not be written or read; 7 a peer rank failed; 75 stopped on request.
+      5 numerical failure; 6 checkpoint or output could not be written or read; 7 a peer rank failed; \
+      75 stopped on request.
 
       Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals), \
       RETORT_ISA (baseline, avx2, avx512, avx512bf16), RETORT_PROGRESS (bar, lines), RETORT_MPI_CHUNK_BYTES, \

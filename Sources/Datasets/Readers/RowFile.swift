@@ -34,7 +34,8 @@ public final class RowFile: Sendable {
   public init(
     _ path: String, format: FileFormat? = nil, headerless: [String]? = nil, documents: DocumentCut? = nil
   ) throws {
-    guard let format = format ?? FileFormat(path: path) else {
+    // A stream has no extension unless a FIFO was given one.
+    guard let format = format ?? FileFormat(path: path) ?? (StreamContents.has(path) ? .jsonl : nil) else {
       throw RetortError(
         .input, "the file's extension does not tell how its rows are written", at: path,
         remedy: "use .tsv, .csv, .jsonl or .txt" + RowFile.conversionHint(path))

@@ -15,8 +15,11 @@ struct DemoCommand: ParsableCommand {
   @Option(help: "Validation reviews.") var validation = DemoPlan.validationCount
   @Option(help: "The seed of the reviews.") var seed = DemoPlan.seed
 
+  @Flag(help: "Replaces files that are there with another content.") var overwrite = false
+
   func run() throws {
-    let files = try Demo.write(to: directory, trainCount: train, validationCount: validation, seed: seed)
+    let files = try Demo.write(
+      to: directory, trainCount: train, validationCount: validation, seed: seed, overwrites: overwrite)
     Terminal.write(files.map { "wrote \($0)\n" }.joined())
   }
 }

@@ -20,15 +20,17 @@ struct EvaluateCommand: RankCommand {
       """)
 
   @OptionGroup var options: ModelOptions
-  @Option(help: "The labelled file (tsv, csv or jsonl), or a file of documents (txt too).") var data: String
+  @Option(help: "The labelled file (tsv, csv or jsonl), or a file of documents (txt too); -: standard input (jsonl).")
+  var data: String
   @Option(help: "The column of the label (default: label).") var label: String?
   @OptionGroup var documents: DocumentOptions
   @Flag(help: "Prints one JSON object.") var json = false
 
   func run(on communicator: any Communicator) throws {
+    let data = try StreamedInput.resolve(data, on: communicator)
     let (model, tokenizer) = try options.load(on: communicator)
     if let language = model.model as? any LanguageModel {
-      return try evaluate(language, model.configuration, tokenizer, on: communicator)
+      return try evaluate(language, on: data, model.configuration, tokenizer, communicator)
     }
     try documents.refuse(for: model.configuration)
     let examples = try options.open(
@@ -43,8 +45,8 @@ struct EvaluateCommand: RankCommand {
   }
 
   private func evaluate(
-    _ model: any LanguageModel, _ configuration: ModelConfiguration, _ tokenizer: (any Tokenizer)?,
-    on communicator: any Communicator
+    _ model: any LanguageModel, on data: String, _ configuration: ModelConfiguration,
+    _ tokenizer: (any Tokenizer)?, _ communicator: any Communicator
   ) throws {
     try refuseClassColumns(for: configuration)
     let examples = try documents.open(data, options, configuration, tokenizer, on: communicator)

@@ -23,7 +23,7 @@ struct GenerateCommand: RankCommand {
 
   @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
   @Option(help: "The text to go on from; an empty one begins with the model's first token.") var prompt: String?
-  @Option(help: "A file with the text to go on from.") var promptFile: String?
+  @Option(help: "A file with the text to go on from, or - for standard input.") var promptFile: String?
   @Option(help: "Token ids to go on from, separated by commas; ids are written then.") var ids: String?
   @Option(help: "New tokens at most.") var maxNewTokens = 256
   @Option(help: "Divides the logits before a draw; 0: no draw. (default: 1 with --top-k or --top-p, else 0)")
@@ -107,7 +107,7 @@ struct GenerateCommand: RankCommand {
         .input, "the model has no tokenizer, so it cannot read text", at: model,
         remedy: "put its tokenizer.json beside config.json, or give --ids")
     }
-    let text = try prompt ?? promptFile.map(GenerateCommand.text(of:)) ?? ""
+    let text = try prompt ?? promptFile.map(StreamedInput.text) ?? ""
     let tokens = tokenizer.encode(text).ids
     return try tokens.isEmpty ? configuration.startToken().map { [$0] } ?? [] : tokens
   }
@@ -121,16 +121,6 @@ struct GenerateCommand: RankCommand {
     }
     var text = "\(result.tokens.count) new tokens, \(end); prompt of \(prompt) in \(fixed(result.seconds.prompt, 3)) s"
     if result.steps > 0 { text += ", then \(fixed(Double(result.steps) / result.seconds.decoding, 1)) tokens/s" }
-    return text
-  }
-
-  /// A file's text; bytes that are none would be read as something else without a word.
-  private static func text(of file: String) throws -> String {
-    guard let text = String(validating: try readFile(file), as: UTF8.self) else {
-      throw RetortError(
-        .input, "the text is not UTF-8", at: file,
-        remedy: "convert the file, for example with iconv -f latin1 -t utf-8")
-    }
     return text
   }
 

@@ -17,21 +17,24 @@ struct PredictCommand: RankCommand {
       of a language model {"logits": […] behind the last token, "nll": −log p of the tokens after the first, "tokens": \
       how many}.
 
-      Example:
+      Examples:
         retort predict ./artifacts/step1_mini --input reviews.jsonl --output answers.jsonl
+        zcat reviews.jsonl.gz | retort predict ./artifacts/step1_mini --input - --output - | jq .label
       """)
 
   @OptionGroup var options: ModelOptions
-  @Option(help: "The file to read (jsonl, tsv or csv).") var input: String
-  @Option(help: "The file to write, a JSON object a line.") var output: String
+  @Option(help: "The file to read (jsonl, tsv or csv), or - for standard input (jsonl).") var input: String
+  @Option(help: "The file to write, a JSON object a line, or - for standard output.") var output: String
 
   func validate() throws {
-    if input == output || isSameFile(input, output) {
+    if case .file = try? OutputFile.place(of: output), isSameFile(input, output) {
       throw ValidationError("--output names the input file, which would be lost")
     }
   }
 
   func run(on communicator: any Communicator) throws {
+    try communicator.agree { if communicator.isFirst { try OutputFile.requireWritable(output) } }
+    let input = try StreamedInput.resolve(input, on: communicator)
     let (model, tokenizer) = try options.load(on: communicator)
     let data = try options.open(
       input, label: nil, needsLabels: false, for: model, tokenizer, on: communicator)
@@ -51,7 +54,7 @@ struct PredictCommand: RankCommand {
     let parts = try communicator.gather(Array(text.utf8))
     try communicator.agree {
       guard let parts else { return }
-      try writeFileAtomically(output, ordered(parts, count: data.count))
+      try OutputFile.write(ordered(parts, count: data.count), to: output)
     }
   }
 

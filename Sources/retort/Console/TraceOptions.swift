@@ -28,13 +28,16 @@ struct TraceOptions: ParsableArguments {
     guard let trace else { return }
     try communicator.agree {
       guard communicator.isFirst else { return }
-      func refusal(_ what: String) -> RetortError {
-        RetortError(
-          .configuration, what, at: "--trace \(trace)", remedy: "name a file in a directory that can be written")
+      do { try OutputFile.requireWritable(trace) } catch {
+        var error = RetortError.wrap(error)
+        error.location = "--trace \(trace)"
+        throw error
       }
-      if trace.isEmpty || isDirectory(trace) { throw refusal("is a directory, a file was expected") }
-      // Dropped without a commit, it leaves nothing behind.
-      do { _ = try AtomicFile(trace) } catch { throw refusal(RetortError.wrap(error).what) }
+      if try OutputFile.place(of: trace).isStandardOutput {
+        throw RetortError(
+          .configuration, "is standard output, which has the command's own lines", at: "--trace \(trace)",
+          remedy: "name a file")
+      }
     }
   }
 

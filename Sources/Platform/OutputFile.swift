@@ -1,0 +1,164 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A file that the user names for a command's output.
+///
+/// A regular file, or a name that is not taken yet, gets its content atomically: a reader sees the old file or the
+/// whole new one, with the permissions of the old one. A symbolic link stays, and its target gets the content. FIFOs,
+/// terminals and other character devices are written to and never replaced. `-` and `/dev/stdout` are standard
+/// output. Anything else is refused.
+public final class OutputFile {
+  /// Where a name leads.
+  public enum Place: Equatable, Sendable {
+    /// A descriptor of this process, by `-` or by a name below `/dev/fd`.
+    case descriptor(Int32)
+    /// A regular file, or none yet: the path behind all links.
+    case file(String)
+    /// A FIFO or character device.
+    case stream(String)
+
+    /// Whether it is the process's standard output.
+    public var isStandardOutput: Bool { self == .descriptor(STDOUT_FILENO) }
+  }
+
+  /// The name that the user gave.
+  public let name: String
+  /// Where it leads.
+  public let place: Place
+  private let file: AtomicFile?
+  private let descriptor: Int32
+
+  /// Opens the output; a FIFO without a reader waits for one. Throws as `place(of:)` and `requireWritable` do.
+  public init(_ name: String) throws {
+    self.name = name
+    place = try OutputFile.place(of: name)
+    switch place {
+    case .descriptor(let number):
+      (file, descriptor) = (nil, number)
+    case .file(let path):
+      try OutputFile.requireWritable(name)
+      file = try AtomicFile(path)
+      file?.keepAttributes(of: path)
+      descriptor = -1
+    case .stream(let path):
+      file = nil
+      descriptor = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)
+      if descriptor < 0 { throw RetortError.ofWriting("cannot open", name, errno) }
+    }
+  }
+
+  deinit { if case .stream = place, descriptor >= 0 { close(descriptor) } }
+
+  /// Appends bytes; throws `.checkpoint` with the system's reason.
+  public func write(_ bytes: UnsafeRawBufferPointer) throws {
+    if let file { return try file.write(bytes) }
+    let code = writeAll(bytes, to: descriptor)
+    if code == 0 { return }
+    if code == EPIPE || code == EBADF {
+      throw RetortError(
+        .checkpoint, "cannot write (\(code == EPIPE ? "its reader has closed it" : "it is closed"))", at: display,
+        remedy: "read it to its end, or name a file")
+    }
+    throw RetortError.ofWriting("cannot write", display, code)
+  }
+
+  /// Gives a regular file its name once its bytes are on disk; throws `.checkpoint`.
+  public func commit() throws {
+    if let file { return try file.commit() }
+    // What a device refuses late. Terminals and pipes have nothing to flush.
+    if fsync(descriptor) != 0, errno != EINVAL, errno != EROFS, errno != ENOTSUP, errno != EBADF {
+      throw RetortError.ofWriting("cannot flush", display, errno)
+    }
+  }
+
+  /// Writes text whole.
+  public static func write(_ text: String, to name: String) throws {
+    let output = try OutputFile(name)
+    var text = text
+    try text.withUTF8 { try output.write(UnsafeRawBufferPointer($0)) }
+    try output.commit()
+  }
+
+  private var display: String { place.isStandardOutput ? "standard output" : name }
+
+  /// Finds where a name leads; makes and opens nothing.
+  ///
+  /// Throws `.configuration` for a directory, a socket or a block device, and for links that lead nowhere.
+  public static func place(of name: String) throws -> Place {
+    func refusal(_ what: String) -> RetortError {
+      RetortError(
+        .configuration, what, at: name, remedy: "name a file, a FIFO, or - for standard output")
+    }
+    if name.isEmpty { throw refusal("the name of the output is empty") }
+    if name == "-" { return .descriptor(STDOUT_FILENO) }
+    var path = name
+    var info = stat()
+    for _ in 0..<40 {
+      if let number = descriptorNumber(path) { return .descriptor(number) }
+      if lstat(path, &info) != 0 {
+        if errno == ENOENT, !path.hasSuffix("/") { return .file(path) }
+        if errno == ENOENT { throw refusal("is the name of a directory, a file was expected") }
+        throw RetortError.ofWriting("cannot look at it", name, errno, kind: .configuration)
+      }
+      switch info.st_mode & S_IFMT {
+      case S_IFREG: return .file(path)
+      case S_IFIFO, S_IFCHR: return .stream(path)
+      case S_IFDIR: throw refusal("is a directory, a file was expected")
+      case S_IFLNK:
+        guard let target = linkTarget(path) else { throw refusal("is a link that cannot be read") }
+        path = joinPath(parentDirectory(of: path), target)
+      case S_IFSOCK: throw refusal("is a socket, a file was expected")
+      default: throw refusal("is a block device, whose content would be lost")
+      }
+    }
+    throw refusal("is a link that leads to itself")
+  }
+
+  /// Refuses an output that could not be written, before any work is done for it; makes nothing, and opens no FIFO.
+  ///
+  /// Throws `.configuration` with what is in the way.
+  public static func requireWritable(_ name: String) throws {
+    switch try place(of: name) {
+    case .descriptor(let number):
+      let flags = fcntl(number, F_GETFL)
+      if flags < 0 || flags & O_ACCMODE == O_RDONLY {
+        throw RetortError(
+          .configuration, "the descriptor \(number) is not open for writing", at: name, remedy: "name a file")
+      }
+    case .stream(let path):
+      if access(path, W_OK) != 0 {
+        throw RetortError.ofWriting("cannot be written", name, errno, kind: .configuration)
+      }
+    case .file(let path):
+      if fileExists(path), access(path, W_OK) != 0 {
+        throw RetortError(
+          .configuration, "the file is there and cannot be written (\(systemErrorText()))", at: name,
+          remedy: "change its permissions, or name another file")
+      }
+      // Dropped without a commit, it leaves nothing behind.
+      do { _ = try AtomicFile(path) } catch {
+        var error = RetortError.wrap(error)
+        error.kind = .configuration
+        throw error
+      }
+    }
+  }
+
+  /// n of `/dev/fd/n`, of `/proc/self/fd/n` and of `/dev/stdout` by way of its link; nil for other names.
+  private static func descriptorNumber(_ path: String) -> Int32? {
+    guard let number = Int32(fileName(of: path)), number >= 0 else { return nil }
+    let parent = parentDirectory(of: path)
+    guard !parent.isEmpty, let real = realpath(parent, nil) else { return nil }
+    defer { free(real) }
+    return String(cString: real) == "/proc/\(getpid())/fd" ? number : nil
+  }
+
+  private static func linkTarget(_ path: String) -> String? {
+    var bytes = [UInt8](repeating: 0, count: Int(PATH_MAX) + 1)
+    let count = bytes.withUnsafeMutableBytes { room in
+      room.baseAddress.map { readlink(path, $0.assumingMemoryBound(to: CChar.self), room.count) } ?? -1
+    }
+    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+  }
+}
