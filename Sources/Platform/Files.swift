@@ -175,12 +175,17 @@ public final class AtomicFile {
   }
 
   /// Flushes to disk and gives the file its name.
-  public func commit() throws {
-    guard fsync(descriptor) == 0 else { throw RetortError.ofWriting("cannot flush", path, errno) }
+  ///
+  /// - Parameter flushing: false where another flushes what lies in the directory before it counts.
+  public func commit(flushing: Bool = true) throws {
+    guard !flushing || fsync(descriptor) == 0 else {
+      throw RetortError.ofWriting("cannot flush", path, errno)
+    }
     // Named before it is closed: what is dropped without a name is removed by `deinit`.
     guard rename(temporary, path) == 0 else { throw RetortError.ofWriting("cannot rename to", path, errno) }
     close(descriptor)
     descriptor = -1
+    guard flushing else { return }
     // The rename itself must survive a power cut.
     let parent = parentDirectory(of: path)
     let folder = open(parent.isEmpty ? "." : parent, O_RDONLY)

@@ -98,8 +98,10 @@ public struct SafetensorsWriter: ~Copyable {
   ///
   /// A file of the other layout (one file or shards) left under the same name by an earlier run is removed, so that a
   /// reader cannot find the old weights. Throws `.checkpoint`, or `.unexpected` where declared tensors are missing.
+  ///
+  /// - Parameter flushing: false where the caller flushes the files before they count.
   @discardableResult
-  public consuming func finish() throws -> [String] {
+  public consuming func finish(flushing: Bool = true) throws -> [String] {
     if next < declarations.count {
       throw misuse(
         "\(declarations.count - next) of \(declarations.count) tensors were never appended, the first is "
@@ -107,13 +109,13 @@ public struct SafetensorsWriter: ~Copyable {
     }
     let index = path + ".index.json"
     if shards.count == 1 {
-      try shards[0].file.commit()
+      try shards[0].file.commit(flushing: flushing)
       unlink(index)
       return [path]
     }
     // Without its index a half-replaced set of shards is no model, and is refused instead of read as one.
     unlink(index)
-    for shard in shards { try shard.file.commit() }
+    for shard in shards { try shard.file.commit(flushing: flushing) }
     try writeFileAtomically(index, indexJSON().text(indent: 2) + "\n")
     unlink(path)
     return [index] + shards.map(\.path)

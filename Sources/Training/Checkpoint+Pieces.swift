@@ -25,12 +25,12 @@ extension CheckpointStore {
     var failure: (any Error)?
     if communicator.isFirst {
       do {
-        try makeDirectory(folder)
         var writer = try SafetensorsWriter(joinPath(folder, name), tensors: pieces.declarations)
         while next < pieces.count {
           for (name, values) in try make() { try writer.append(name, floats: UnsafeBufferPointer(values.buffer)) }
         }
-        try writer.finish()
+        // The directory is flushed as a whole before it gets its name.
+        try writer.finish(flushing: false)
       } catch { failure = error }
     }
     // The others do not know that the disk is full.

@@ -6,207 +6,317 @@ import Platform
 import Safetensors
 import Tensors
 
-/// Where a run stands between two optimizer steps.
-struct TrainingState: Equatable {
-  /// Steps done.
-  var step = 0
-  var best: EvaluationRecord?
-  var evaluationsSinceBest = 0
-  /// Whether early stopping ended the run.
-  var isStopped = false
-
-  var json: JSON {
-    var object: [String: JSON] = [
-      "step": .int(step), "evaluations_since_best": .int(evaluationsSinceBest), "stopped": .bool(isStopped),
-    ]
-    if let best {
-      object["best"] = [
-        "step": .int(best.step), "epoch": .double(best.epoch), "metric": .string(best.metric.rawValue),
-        "loss": .double(best.result.loss), "classes": .int(best.result.classCount),
-        "confusion": .array(best.result.confusion.map(JSON.int)), "count": .int(best.result.count),
-      ]
-    }
-    return .object(object)
-  }
-
-  init() {}
-
-  /// Throws `.checkpoint` when a key is missing.
-  init(_ json: JSON) throws {
-    func need<T>(_ value: T?, _ key: String) throws -> T {
-      guard let value else { throw RetortError(.checkpoint, "\(key) is missing") }
-      return value
-    }
-    step = try need(json["step"]?.int, "step")
-    evaluationsSinceBest = try need(json["evaluations_since_best"]?.int, "evaluations_since_best")
-    isStopped = try need(json["stopped"]?.bool, "stopped")
-    guard let best = json["best"] else { return }
-    let classes = try need(best["classes"]?.int, "best.classes")
-    let confusion = try need(best["confusion"]?.array?.compactMap(\.int), "best.confusion")
-    guard confusion.count == classes * classes else { throw RetortError(.checkpoint, "best.confusion is cut") }
-    let loss = try need(best["loss"]?.double, "best.loss")
-    self.best = EvaluationRecord(
-      step: try need(best["step"]?.int, "best.step"), epoch: try need(best["epoch"]?.double, "best.epoch"),
-      metric: try need(best["metric"]?.string.flatMap(Metric.init(rawValue:)), "best.metric"),
-      result: classes == 0
-        ? EvaluationResult(predictedTokens: try need(best["count"]?.int, "best.count"), loss: loss)
-        : EvaluationResult(confusion: confusion, classCount: classes, loss: loss),
-      isBest: true, seconds: 0)
-  }
-}
-
 /// The checkpoints of one training run, under `training/checkpoints`.
 ///
-/// A checkpoint is by tensor name, not by rank, so that a run continues on any number of ranks. Rank 0 writes it;
-/// `state.json`, written last, makes it one. All methods are collective.
+///     step-N/             everything to continue after step N: one directory, renamed into place whole
+///       model.safetensors, optimizer.safetensors, best.safetensors, state.json
+///       manifest.json     plan, step, and size and CRC32C of each file
+///       metrics.jsonl     a second name of the log, whose first bytes (state.json says how many) belong here
+///     best/               the weights of the best evaluation: model.safetensors, manifest.json
+///     plan-XXXXXXXXXXXX/  step-N of another plan, moved aside when this plan needed the name
+///
+/// A checkpoint is by tensor name, not by rank, so that a run continues on any number of ranks. Rank 0 writes it; a
+/// thread of its own flushes the files and gives the directory its name while training continues. Checkpoints of other
+/// plans are never read and stay until this plan's student is committed. All methods are collective unless they say
+/// otherwise.
 final class CheckpointStore {
-  private let directory: String
-  private let planDigest: String
+  let directory: String
+  let planDigest: String
   private let keep: Int
+  private let fence: (any WriteFence)?
   let communicator: any Communicator
+  /// The save whose files are on their way to the disk; rank 0 only.
+  private let pending = PendingSave()
+  /// What a run should know: checkpoints that were passed over, and why. Only rank 0 has any.
+  private(set) var notes: [String] = []
 
-  init(_ trainingDirectory: String, planDigest: String, keep: Int, on communicator: any Communicator) {
+  init(
+    _ trainingDirectory: String, planDigest: String, keep: Int, fence: (any WriteFence)? = nil,
+    on communicator: any Communicator
+  ) {
     directory = joinPath(trainingDirectory, "checkpoints")
     self.planDigest = planDigest
     self.keep = keep
+    self.fence = fence
     self.communicator = communicator
   }
 
-  var bestWeightsPath: String { joinPath(directory, "best/model.safetensors") }
+  private var bestDirectory: String { joinPath(directory, "best") }
 
-  /// Writes the weights of the best evaluation so far.
-  func saveBest(_ trainer: Trainer) throws {
+  /// Writes the weights of the evaluation after `step`, the best so far.
+  func saveBest(_ trainer: Trainer, step: Int) throws {
+    let folder = try communicator.agree("saving the best student") {
+      communicator.isFirst ? try AtomicDirectory(bestDirectory) : nil
+    }
     try trainer.withWeights { bring in
       try communicator.agree("saving the best student") {
-        try write(joinPath(directory, "best"), "model.safetensors", weights(of: trainer, bring))
+        try write(folder?.temporary ?? "", "model.safetensors", weights(of: trainer, bring))
       }
+    }
+    try communicator.agree("saving the best student") {
+      try folder?.commit(["model.safetensors"], facts: facts(step: step), fence: fence)
     }
   }
 
   /// Writes everything that is needed to continue after `state.step`, then drops the oldest checkpoints beyond the
-  /// limit.
-  func save(_ state: TrainingState, of trainer: Trainer) throws {
-    let folder = joinPath(directory, "step-\(state.step)")
-    try trainer.withWeights { bring in
-      try communicator.agree("saving a checkpoint") {
-        try write(folder, "model.safetensors", weights(of: trainer, bring))
-      }
+  /// limit. The files are on disk once `finishSaving` or the next save returns.
+  func save(_ state: TrainingState, of trainer: Trainer, log: MetricsLog? = nil) throws {
+    try finishSaving()
+    let path = joinPath(directory, CheckpointName(step: state.step).text)
+    let folder = try communicator.agree("saving a checkpoint") { () -> AtomicDirectory? in
+      guard communicator.isFirst else { return nil }
+      AtomicDirectory.sweep(directory)
+      return try AtomicDirectory(path)
     }
-    try communicator.agree("saving a checkpoint") { try write(folder, "optimizer.safetensors", moments(of: trainer)) }
-    try communicator.agree("saving a checkpoint") {
-      guard communicator.isFirst else { return }
-      // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
-      if fileExists(bestWeightsPath) { try replaceByLink(bestWeightsPath, joinPath(folder, "best.safetensors")) }
-      let text = JSON.object(["plan": .string(planDigest), "state": state.json]).text(indent: 2)
-      try writeFileAtomically(joinPath(folder, "state.json"), text + "\n")
-      let own = completeSteps().filter { plan(of: $0) == planDigest }
-      // Those of another plan are of no use to anybody: their step runs with other values now.
-      for step in completeSteps() where !own.contains(step) { remove(step) }
-      for step in own.dropLast(keep) { remove(step) }
+    let place = folder?.temporary ?? ""
+    // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
+    let isBestNow = try communicator.agree("saving a checkpoint") { () -> Bool in
+      guard let folder, let best = state.best else { return state.best?.step == state.step }
+      try requireBest(of: best.step)
+      let file = joinPath(bestDirectory, "model.safetensors")
+      try linkOrCopy(file, joinPath(folder.temporary, "best.safetensors"))
+      // The evaluation has just written these weights.
+      if best.step == state.step { try linkOrCopy(file, joinPath(folder.temporary, "model.safetensors")) }
+      return best.step == state.step
     }
-  }
-
-  /// Loads the newest complete checkpoint of this plan into the trainer; the initial state when there is none.
-  ///
-  /// Rank 0 chooses, so that a file system that shows it to others later cannot send ranks to different steps.
-  func restore(into trainer: Trainer) throws -> TrainingState {
-    let newest = communicator.isFirst ? completeSteps().last { plan(of: $0) == planDigest } : nil
-    let step = try communicator.broadcast(newest ?? -1)
-    guard step >= 0 else { return TrainingState() }
-    let folder = joinPath(directory, "step-\(step)")
-    return try communicator.agree("reading a checkpoint") {
-      do {
-        let content = try JSON(contentsOf: joinPath(folder, "state.json"))["state"]
-        let state = try TrainingState(content ?? .null)
-        try read(folder, into: trainer)
-        if communicator.isFirst, state.best != nil {
-          try makeDirectory(joinPath(directory, "best"))
-          try replaceByLink(joinPath(folder, "best.safetensors"), bestWeightsPath)
+    if !isBestNow {
+      try trainer.withWeights { bring in
+        try communicator.agree("saving a checkpoint") {
+          try write(place, "model.safetensors", weights(of: trainer, bring))
         }
-        return state
+      }
+    }
+    try communicator.agree("saving a checkpoint") { try write(place, "optimizer.safetensors", moments(of: trainer)) }
+    try communicator.agree("saving a checkpoint") {
+      guard let folder else { return }
+      var members: [String: JSON] = ["plan": .string(planDigest), "state": state.json]
+      if let log {
+        try linkOrCopy(log.path, joinPath(place, "metrics.jsonl"))
+        members["log"] = log.position.json
+      }
+      let text = JSON.object(members).text(indent: 2) + "\n"
+      try writeFileAtomically(joinPath(place, "state.json"), text)
+      let files = CheckpointStore.listed(hasBest: state.best != nil)
+      let facts = facts(step: state.step)
+      pending.start { [self] in
+        try moveAside(path)
+        try folder.commit(files, facts: facts, fence: fence)
+        try prune()
+      }
+    }
+  }
+
+  /// Returns when the last save is on disk; throws, on all ranks, what went wrong with it.
+  func finishSaving() throws {
+    try communicator.agree("saving a checkpoint") { try pending.finish() }
+  }
+
+  /// What a manifest says of a checkpoint of this plan.
+  private func facts(step: Int) -> [String: JSON] { ["format": 2, "plan": .string(planDigest), "step": .int(step)] }
+
+  private static func listed(hasBest: Bool) -> [String] {
+    ["model.safetensors", "optimizer.safetensors", "state.json"] + (hasBest ? ["best.safetensors"] : [])
+  }
+
+  /// Throws `.checkpoint` where `best` does not hold this plan's weights after `step`; rank 0 only.
+  private func requireBest(of step: Int) throws {
+    let manifest = try FileManifest(readingFrom: bestDirectory)
+    guard manifest.facts["plan"]?.string == planDigest, manifest.facts["step"]?.int == step else {
+      throw RetortError(
+        .checkpoint, "does not hold the best student of this run", at: bestDirectory,
+        remedy: "check that no other job writes there, and run again to continue from the last checkpoint")
+    }
+  }
+
+  /// The file with the weights of the best evaluation, after `step`, once its checksum is found right; rank 0 only.
+  ///
+  /// Throws `.checkpoint` where the file is damaged or another run's.
+  func verifiedBest(after step: Int) throws -> String {
+    try requireBest(of: step)
+    if let fault = try FileManifest(readingFrom: bestDirectory).firstFault(in: bestDirectory) {
+      throw RetortError(
+        .checkpoint, "the best student is damaged: \(fault)", at: bestDirectory,
+        remedy: "run again: training continues from the newest whole checkpoint")
+    }
+    return joinPath(bestDirectory, "model.safetensors")
+  }
+
+  /// Removes the checkpoints of all plans, once the student is committed; rank 0 only does anything.
+  func removeAll() throws {
+    guard communicator.isFirst, fileExists(directory) else { return }
+    try fence?.requireHeld()
+    try? FileManager.default.removeItem(atPath: directory)
+  }
+
+  // MARK: restoring
+
+  /// Loads the newest valid checkpoint of this plan into the trainer; the initial state when there is none.
+  ///
+  /// Rank 0 looks for it and chooses, so that a file system that shows it to others later cannot send ranks to
+  /// different steps. What one rank cannot read is passed over by all. `notes` says what was passed over and why.
+  func restore(into trainer: Trainer) throws -> (state: TrainingState, log: RestoredLog?) {
+    let totalSteps = trainer.configuration.totalSteps
+    if communicator.isFirst {
+      AtomicDirectory.sweep(directory)
+    }
+    var candidates = communicator.isFirst ? self.candidates() : []
+    while true {
+      let chosen = communicator.isFirst ? nextValid(&candidates, totalSteps: totalSteps) : nil
+      let name = try communicator.broadcast(text: chosen?.name.text ?? "")
+      guard !name.isEmpty else { return (TrainingState(), nil) }
+      let folder = joinPath(directory, name)
+      do {
+        // Nothing is copied before every rank has found everything in place.
+        let (state, files) = try communicator.agree {
+          (
+            try readState(folder, totalSteps: totalSteps),
+            try CheckpointFiles(folder, for: trainer)
+          )
+        }
+        files.copy(into: trainer)
+        return (state, try restoreBest(state, from: folder))
       } catch {
-        var failure = RetortError.wrap(error).located(folder)
-        failure.kind = .checkpoint
-        failure.remedy = "remove this checkpoint folder and run again; the run continues from the one before"
-        throw failure
+        if communicator.isFirst { notePassed(name, RetortError.wrap(error).description) }
       }
     }
   }
 
-  /// The digest of the plan that a checkpoint belongs to.
-  private func plan(of step: Int) -> String? {
-    (try? JSON(contentsOf: joinPath(directory, "step-\(step)/state.json")))?["plan"]?.string
-  }
-
-  func removeAll() {
-    if communicator.isFirst { try? FileManager.default.removeItem(atPath: directory) }
-  }
-
-  /// The steps with a complete checkpoint, oldest first.
-  private func completeSteps() -> [Int] {
-    ((try? listDirectory(directory)) ?? []).compactMap { name in
-      name.hasPrefix("step-") && fileExists(joinPath(directory, "\(name)/state.json")) ? Int(name.dropFirst(5)) : nil
-    }.sorted()
-  }
-
-  private func remove(_ step: Int) {
-    let folder = joinPath(directory, "step-\(step)")
-    // Without its state the rest is no checkpoint, should the removal be cut short.
-    unlink(joinPath(folder, "state.json"))
-    try? FileManager.default.removeItem(atPath: folder)
-  }
-
-  private func read(_ folder: String, into trainer: Trainer) throws {
-    let weights = try SafetensorsFile(joinPath(folder, "model.safetensors"))
-    for binding in trainer.student.weightTable {
-      let stored = try weights.tensor(binding.name)
-      guard stored.shape == binding.shape.array else {
-        throw RetortError(.checkpoint, "tensor \(binding.name) has shape \(stored.shape), not \(binding.shape)")
+  /// Brings the best weights of a checkpoint back into `best`, and its lines of the log; rank 0 has the lines.
+  private func restoreBest(_ state: TrainingState, from folder: String) throws -> RestoredLog? {
+    try communicator.agree("reading a checkpoint") {
+      guard communicator.isFirst else { return nil }
+      if let best = state.best {
+        let made = try AtomicDirectory(bestDirectory)
+        try linkOrCopy(joinPath(folder, "best.safetensors"), joinPath(made.temporary, "model.safetensors"))
+        try made.commit(["model.safetensors"], facts: facts(step: best.step), fence: fence)
       }
-      trainer.restore(binding, from: stored)
+      return RestoredLog(folder, (try? JSON(contentsOf: joinPath(folder, "state.json")))?["log"])
     }
-    let moments = try SafetensorsFile(joinPath(folder, "optimizer.safetensors"))
-    func stored(_ kind: String, _ parameter: Parameter) throws -> StoredTensor {
-      let stored = try moments.tensor("\(kind).\(parameter.name)")
-      guard stored.count == parameter.count else {
-        throw RetortError(
-          .checkpoint, "\(kind).\(parameter.name) has \(stored.count) elements, not \(parameter.count)")
-      }
-      return stored
-    }
-    for (kind, blocks) in [("m", trainer.optimizer.firstMoments), ("v", trainer.optimizer.secondMoments)] {
-      for (parameter, range) in zip(trainer.flat.parameters, trainer.flat.ranges) {
-        copyBlocks(of: try stored(kind, parameter), at: range, trainer.flat.updated, into: blocks)
+  }
+
+  /// The newest checkpoint of this plan that is whole; what is passed over is noted. Rank 0 only.
+  private func nextValid(_ candidates: inout [Candidate], totalSteps: Int) -> Candidate? {
+    while let candidate = candidates.popLast() {
+      let folder = joinPath(directory, candidate.name.text)
+      do {
+        let manifest = try FileManifest(readingFrom: folder)
+        guard let plan = manifest.facts["plan"]?.string else { throw RetortError(.checkpoint, "it names no plan") }
+        if plan != planDigest { continue }
+        guard manifest.facts["step"]?.int == candidate.name.step else {
+          throw RetortError(.checkpoint, "its manifest is of another step")
+        }
+        let state = try readState(folder, totalSteps: totalSteps)
+        guard state.step == candidate.name.step else {
+          throw RetortError(.checkpoint, "its state is of step \(state.step)")
+        }
+        let needed = CheckpointStore.listed(hasBest: state.best != nil)
+        if let missing = needed.first(where: { manifest.files[$0] == nil }) {
+          throw RetortError(.checkpoint, "its manifest does not list \(missing)")
+        }
+        if let fault = manifest.firstFault(in: folder) { throw RetortError(.checkpoint, fault) }
+        return candidate
+      } catch {
+        notePassed(candidate.name.text, RetortError.wrap(error).what)
       }
     }
-    for table in trainer.tables {
-      table.restore(first: try stored("m", table.parameter), second: try stored("v", table.parameter))
+    return nil
+  }
+
+  private func notePassed(_ name: String, _ why: String) {
+    notes.append("the checkpoint \(joinPath(directory, name)) is passed over: \(why)")
+  }
+
+  private func readState(_ folder: String, totalSteps: Int) throws -> TrainingState {
+    let path = joinPath(folder, "state.json")
+    guard let json = try? JSON(contentsOf: path), let state = json["state"] else {
+      throw RetortError(.checkpoint, "its state.json cannot be read")
+    }
+    guard json["plan"]?.string == planDigest else {
+      throw RetortError(.checkpoint, "its state.json is of another plan")
+    }
+    do { return try TrainingState(state, totalSteps: totalSteps) } catch {
+      throw RetortError(.checkpoint, "its state.json is impossible: \(RetortError.wrap(error).description)")
     }
   }
 
-  /// Copies what a rank owns of a tensor that lies at `range` of the flat buffer.
-  private func copyBlocks(of stored: StoredTensor, at range: Range<Int>, _ owned: [Range<Int>], into blocks: Tensor) {
-    var offset = 0
-    for block in owned {
-      let part = range.clamped(to: block)
-      if !part.isEmpty {
-        stored.copyFloats(
-          into: blocks.floats + offset + part.lowerBound - block.lowerBound,
-          range: part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound)
+  // MARK: the directories
+
+  private struct Candidate {
+    let name: CheckpointName
+  }
+
+  /// All checkpoints of whatever plan, the newest step last. Rank 0 only.
+  private func candidates() -> [Candidate] {
+    let names = (try? listDirectory(directory)) ?? []
+    let aside = names.filter { $0.hasPrefix(CheckpointName.aside) }.flatMap { folder in
+      ((try? listDirectory(joinPath(directory, folder))) ?? []).map { "\(folder)/\($0)" }
+    }
+    return (names + aside).compactMap(CheckpointName.init(parsing:)).map(Candidate.init)
+      .sorted { ($0.name.step, $0.name.text) < ($1.name.step, $1.name.text) }
+  }
+
+  /// Moves a checkpoint of another plan out of the way of one that takes its name; on the saving thread of rank 0.
+  private func moveAside(_ path: String) throws {
+    guard fileExists(path), let plan = plan(of: path), plan != planDigest else { return }
+    let folder = joinPath(directory, "\(CheckpointName.aside)\(plan.prefix(12))")
+    try makeDirectory(folder)
+    let target = joinPath(folder, fileName(of: path))
+    try fence?.requireHeld()
+    if fileExists(target) { try? FileManager.default.removeItem(atPath: target) }
+    guard rename(path, target) == 0 else {
+      throw RetortError(.checkpoint, "cannot move \(path) to it (\(systemErrorText()))", at: target)
+    }
+  }
+
+  private func plan(of path: String) -> String? { (try? FileManifest(readingFrom: path))?.facts["plan"]?.string }
+
+  /// Drops the oldest checkpoints of this plan beyond the limit, and those that are no checkpoints.
+  private func prune() throws {
+    try fence?.requireHeld()
+    var own: [CheckpointName] = []
+    for candidate in candidates() {
+      guard let plan = plan(of: joinPath(directory, candidate.name.text)) else {
+        remove(candidate.name)
+        continue
       }
-      offset += block.count
+      if plan == planDigest { own.append(candidate.name) }
     }
+    for name in own.dropLast(keep) { remove(name) }
   }
 
-  /// Makes `target` another name of the file `source`, atomically; a copy where the file system has no links.
-  private func replaceByLink(_ source: String, _ target: String) throws {
-    let temporary = target + ".new"
-    unlink(temporary)
-    if link(source, temporary) != 0 { try writeFileAtomically(temporary, readFile(source)) }
-    guard rename(temporary, target) == 0 else {
-      throw RetortError(.checkpoint, "cannot rename to it (\(systemErrorText()))", at: target)
+  private func remove(_ name: CheckpointName) {
+    let folder = joinPath(directory, name.text)
+    // Under a name that makes it no checkpoint, should the removal be cut short.
+    let doomed = joinPath(directory, "\(fileName(of: name.text)).removed\(AtomicDirectory.ending)")
+    try? FileManager.default.removeItem(atPath: doomed)
+    guard rename(folder, doomed) == 0 else { return }
+    try? FileManager.default.removeItem(atPath: doomed)
+  }
+
+  /// Makes `target` another name of the file `source`; a copy where the file system has no links.
+  private func linkOrCopy(_ source: String, _ target: String) throws {
+    if link(source, target) != 0 { try writeFileAtomically(target, readFile(source)) }
+  }
+}
+
+/// `step-N`, or `plan-XXXXXXXXXXXX/step-N` of one that was moved aside.
+struct CheckpointName {
+  static let aside = "plan-"
+  let text: String
+  let step: Int
+
+  init(step: Int) {
+    self.step = step
+    text = "step-\(step)"
+  }
+
+  /// nil for what is no checkpoint's name.
+  init?(parsing text: String) {
+    let name = fileName(of: text)
+    guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0, name == "step-\(step)" else {
+      return nil
     }
-    // Two names of one file: rename leaves the temporary one behind.
-    unlink(temporary)
+    self.text = text
+    self.step = step
   }
 }

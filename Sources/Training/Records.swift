@@ -123,26 +123,3 @@ public protocol TrainingObserver: AnyObject {
   /// A remark for the log.
   func note(_ text: String)
 }
-
-/// metrics.jsonl: a line for every step and evaluation, flushed as it is written; only rank 0 has one.
-public final class MetricsLog {
-  private let path: String
-  private let file: LogFile
-
-  /// - Parameter keepingSteps: lines of later steps are dropped: a run that continues from a checkpoint does them
-  ///   again.
-  public init(_ path: String, keepingSteps: Int) throws {
-    self.path = path
-    var kept = ""
-    if keepingSteps > 0, fileExists(path) {
-      for line in String(decoding: try readFile(path), as: UTF8.self).split(separator: "\n") {
-        if let step = try? JSON(parsing: String(line))["step"]?.int, step <= keepingSteps { kept += line + "\n" }
-      }
-    }
-    try writeFileAtomically(path, kept)
-    file = try LogFile(appendingTo: path)
-  }
-
-  /// Appends one line; throws `.checkpoint` when the disk is full or gone.
-  public func write(_ line: JSON) throws { try file.writeLine(line.text()) }
-}

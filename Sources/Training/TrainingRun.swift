@@ -30,7 +30,7 @@ public struct TrainingResult: Sendable, Equatable {
 ///
 ///     output/training/metrics.jsonl            a line for every step and evaluation
 ///     output/training/checkpoints/best/        weights of the best evaluation so far
-///     output/training/checkpoints/step-N/      everything to continue after step N; state.json is written last
+///     output/training/checkpoints/step-N/      everything to continue after step N, renamed into place whole
 public final class TrainingRun {
   private let trainer: Trainer
   private let validation: any ExampleSource
@@ -40,17 +40,21 @@ public final class TrainingRun {
   private let communicator: any Communicator
   private var state: TrainingState
   private let log: MetricsLog?
+  private let directory: String
   private var configuration: TrainingConfiguration { trainer.configuration }
 
-  /// Takes up the newest complete checkpoint of the same plan, if there is one; collective.
+  /// Takes up the newest valid checkpoint of the same plan, if there is one; collective.
   ///
   /// - Parameters:
   ///   - planDigest: of everything that decides the result; a checkpoint of another plan is not continued.
   ///   - directory: the step's output directory.
+  ///   - fence: asked before anything there is renamed, replaced or removed.
   public init(
     _ trainer: Trainer, train: any ExampleSource, validation: any ExampleSource, planDigest: String,
-    directory: String, observer: any TrainingObserver, on communicator: any Communicator
+    directory: String, fence: (any WriteFence)? = nil, observer: any TrainingObserver,
+    on communicator: any Communicator
   ) throws {
+    self.directory = joinPath(directory, "training")
     self.trainer = trainer
     self.validation = validation
     self.observer = observer
@@ -60,19 +64,24 @@ public final class TrainingRun {
       lengths: train.lengths, batchSize: configuration.batchSize, shuffle: configuration.shuffle,
       groupByLength: configuration.groupByLength, seed: configuration.seed)
     let store = CheckpointStore(
-      joinPath(directory, "training"), planDigest: planDigest, keep: configuration.saveTotalLimit, on: communicator)
+      self.directory, planDigest: planDigest, keep: configuration.saveTotalLimit, fence: fence, on: communicator)
     self.store = store
-    let state = try store.restore(into: trainer)
+    let (state, lines) = try store.restore(into: trainer)
     self.state = state
+    store.notes.forEach(observer.note)
+    let training = self.directory
     log = try communicator.agree {
       guard communicator.isFirst else { return nil }
-      try makeDirectory(joinPath(directory, "training"))
-      return try MetricsLog(joinPath(directory, "training/metrics.jsonl"), keepingSteps: state.step)
+      try makeDirectory(training)
+      return try MetricsLog(inDirectory: training, continuing: state.step > 0, lines: lines, fence: fence)
+    }
+    if state.step > 0, lines == nil, communicator.isFirst {
+      observer.note("metrics.jsonl begins after step \(state.step): its earlier lines are lost")
     }
     if state.step > 0 { observer.note("continuing after step \(state.step) of \(configuration.totalSteps)") }
   }
 
-  /// Trains to the end; the best weights are in `bestWeightsPath` afterwards.
+  /// Trains to the end; the best weights are in `verifiedBestWeights` afterwards.
   public func run() throws -> TrainingResult {
     Trace.beginTraining()
     let clock = ContinuousClock()
@@ -102,11 +111,15 @@ public final class TrainingRun {
       let isSaveDue = configuration.saveSteps.map { state.step % $0 == 0 } ?? false
       let stops = trainer.isStopRequested && !isLast
       if (evaluates || isSaveDue || stops) && !isLast {
-        try Trace.span("checkpoint") { try store.save(state, of: trainer) }
+        try Trace.span("checkpoint") { try store.save(state, of: trainer, log: log) }
       }
-      if stops { throw stopped() }
+      if stops {
+        try store.finishSaving()
+        throw stopped()
+      }
     }
     try shareSignals()
+    try store.finishSaving()
     guard let best = state.best else {
       throw RetortError(.unexpected, "training ended without an evaluation")
     }
@@ -125,11 +138,21 @@ public final class TrainingRun {
     return place + 1 < batches.count ? batches[place + 1] : sampler.batches(epoch: epoch + 1).first
   }
 
-  /// The file with the weights of the best evaluation.
-  public var bestWeightsPath: String { store.bestWeightsPath }
+  /// The file with the weights of the best evaluation, once its checksum is found right; for rank 0.
+  ///
+  /// Throws `.checkpoint` where it is damaged, or is another run's.
+  public func verifiedBestWeights() throws -> String {
+    guard let best = state.best else { throw RetortError(.unexpected, "no evaluation has been made") }
+    return try store.verifiedBest(after: best.step)
+  }
 
-  /// Removes all checkpoints, once the student is committed; rank 0 only does anything.
-  public func removeCheckpoints() { store.removeAll() }
+  /// Removes the checkpoints of all plans, once the student is committed; rank 0 only does anything.
+  ///
+  /// Throws `.checkpoint` where the directory has another holder by now.
+  public func removeCheckpoints() throws {
+    try store.removeAll()
+    if communicator.isFirst { MetricsLog.removePrevious(inDirectory: directory) }
+  }
 
   /// The end of a run that was asked to stop; all ranks throw it after the same step.
   private func stopped() -> RetortError {
@@ -168,7 +191,7 @@ public final class TrainingRun {
     if isBest {
       state.best = record
       state.evaluationsSinceBest = 0
-      try Trace.span("best student") { try store.saveBest(trainer) }
+      try Trace.span("best student") { try store.saveBest(trainer, step: state.step) }
     } else {
       state.evaluationsSinceBest += 1
       if let patience = configuration.patience, state.evaluationsSinceBest >= patience {

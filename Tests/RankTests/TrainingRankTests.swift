@@ -127,12 +127,15 @@ extension RankTests {
       for step in 1...3 { _ = try first.step(step, batch: batches[step - 1], epoch: 0) }
       var state = TrainingState()
       state.step = 3
-      try CheckpointStore(directory, planDigest: "plan", keep: 2, on: world).save(state, of: first)
+      let store = CheckpointStore(directory, planDigest: "plan", keep: 2, on: world)
+      try store.save(state, of: first)
+      try store.finishSaving()
       let alone = SoloCommunicator()
       let second = try trainer(configuration(), count: 13, on: alone)
       let other = CheckpointStore(directory, planDigest: "another plan", keep: 2, on: alone)
-      #expect(try other.restore(into: second).step == 0)
-      let restored = try CheckpointStore(directory, planDigest: "plan", keep: 2, on: alone).restore(into: second)
+      #expect(try other.restore(into: second).state.step == 0)
+      let again = CheckpointStore(directory, planDigest: "plan", keep: 2, on: alone)
+      let restored = try again.restore(into: second).state
       #expect(restored == state)
       for step in 4...6 {
         let record = try second.step(step, batch: batches[step - 1], epoch: 0)

@@ -177,8 +177,8 @@ public final class ChainRunner {
       guard communicator.isFirst, let trained else { return }
       let directory = step.outputDirectory
       try ModelWriter.assemble(
-        directory: directory, configuration: trained.student.configuration, weights: trained.training.bestWeightsPath,
-        tokenizerFiles: step.student.tokenizer?.files ?? [])
+        directory: directory, configuration: trained.student.configuration,
+        weights: try trained.training.verifiedBestWeights(), tokenizerFiles: step.student.tokenizer?.files ?? [])
       var results = report.json.object ?? [:]
       results["best_step"] = .int(trained.result.best.step)
       results["steps"] = .int(trained.result.steps)
@@ -195,7 +195,7 @@ public final class ChainRunner {
         weightsDigest: try ModelDigest.ofWeights(directory: directory))
       try manifest.write(to: directory)
     }
-    trained?.training.removeCheckpoints()
+    try trained?.training.removeCheckpoints()
   }
 
   /// Everything that decides the student of a step: values and digests; collective.

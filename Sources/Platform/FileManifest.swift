@@ -1,0 +1,85 @@
+import Foundation
+
+/// The files of a directory with their sizes and checksums: tells a whole directory from a damaged one.
+///
+/// It is stored as `manifest.json` beside the files that it lists, with facts of the owner (`facts`), and guards
+/// itself: a changed digit in it is noticed as well. CRC32C tells accidents, not attacks.
+public struct FileManifest: Equatable, Sendable {
+  /// The name of the file that holds a manifest.
+  public static let fileName = "manifest.json"
+
+  /// A file's size and checksum.
+  public struct Entry: Equatable, Sendable {
+    /// Bytes of the file.
+    public var bytes: Int
+    /// CRC32C of its content.
+    public var checksum: UInt32
+  }
+
+  /// The entries by file name.
+  public private(set) var files: [String: Entry]
+  /// What the owner says of the directory, such as its plan and step.
+  public var facts: [String: JSON]
+
+  /// The manifest of `names` in a directory, as they are now. Throws `.input` where one cannot be read.
+  public init(of directory: String, _ names: [String], facts: [String: JSON] = [:]) throws {
+    self.facts = facts
+    files = [:]
+    for name in names {
+      let path = joinPath(directory, name)
+      let size = try MappedFile(path).bytes.count
+      files[name] = Entry(bytes: size, checksum: try Checksum.ofFile(path).value)
+    }
+  }
+
+  /// The manifest that a directory holds. Throws `.checkpoint` with what is wrong: missing, cut, or changed.
+  public init(readingFrom directory: String) throws {
+    let path = joinPath(directory, FileManifest.fileName)
+    guard fileExists(path) else { throw RetortError(.checkpoint, "it has no \(FileManifest.fileName)") }
+    func damaged() -> RetortError { RetortError(.checkpoint, "its \(FileManifest.fileName) is damaged") }
+    guard let json = try? JSON(contentsOf: path), case .object(var members) = json,
+      let own = members.removeValue(forKey: "checksum")?.int, let listed = members["files"]?.object,
+      let facts = members["facts"]?.object, own == Int(FileManifest.checksum(of: .object(members)))
+    else { throw damaged() }
+    self.facts = facts
+    files = [:]
+    for (name, entry) in listed {
+      guard let bytes = entry["bytes"]?.int, bytes >= 0,
+        let checksum = entry["crc32c"]?.int.flatMap({ UInt32(exactly: $0) })
+      else { throw damaged() }
+      files[name] = Entry(bytes: bytes, checksum: checksum)
+    }
+  }
+
+  /// The content of `manifest.json`.
+  public var json: JSON {
+    var members: [String: JSON] = [
+      "facts": .object(facts),
+      "files": .object(files.mapValues { ["bytes": .int($0.bytes), "crc32c": .int(Int($0.checksum))] }),
+    ]
+    members["checksum"] = .int(Int(FileManifest.checksum(of: .object(members))))
+    return .object(members)
+  }
+
+  /// Writes `manifest.json` into a directory; throws `.checkpoint`.
+  public func write(to directory: String) throws {
+    try writeFileAtomically(joinPath(directory, FileManifest.fileName), json.text(indent: 2) + "\n")
+  }
+
+  /// What is wrong with the listed files of a directory, the first by name, as a phrase; nil when all are as listed.
+  public func firstFault(in directory: String) -> String? {
+    for (name, entry) in files.sorted(by: { $0.key < $1.key }) {
+      let path = joinPath(directory, name)
+      guard fileExists(path) else { return "\(name) is missing" }
+      guard let file = try? MappedFile(path) else { return "\(name) cannot be read" }
+      if file.bytes.count != entry.bytes { return "\(name) has \(file.bytes.count) bytes instead of \(entry.bytes)" }
+      guard let checksum = try? Checksum.ofFile(path) else { return "\(name) cannot be read" }
+      if checksum.value != entry.checksum { return "the checksum of \(name) is not the one that was written" }
+    }
+    return nil
+  }
+
+  private static func checksum(of json: JSON) -> UInt32 {
+    Array(json.text().utf8).withUnsafeBytes { Checksum(of: $0).value }
+  }
+}

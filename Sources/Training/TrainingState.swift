@@ -1,0 +1,84 @@
+import Platform
+
+/// Where a run stands between two optimizer steps.
+struct TrainingState: Equatable {
+  /// Steps done.
+  var step = 0
+  var best: EvaluationRecord?
+  var evaluationsSinceBest = 0
+  /// Whether early stopping ended the run.
+  var isStopped = false
+
+  /// The form of `state.json`.
+  var json: JSON {
+    var object: [String: JSON] = [
+      "step": .int(step), "evaluations_since_best": .int(evaluationsSinceBest), "stopped": .bool(isStopped),
+    ]
+    if let best {
+      object["best"] = [
+        "step": .int(best.step), "epoch": .double(best.epoch), "metric": .string(best.metric.rawValue),
+        "loss": .double(best.result.loss), "classes": .int(best.result.classCount),
+        "confusion": .array(best.result.confusion.map(JSON.int)), "count": .int(best.result.count),
+      ]
+    }
+    return .object(object)
+  }
+
+  init() {}
+
+  /// The state of a checkpoint after one of `totalSteps` steps; throws `.checkpoint` for what no run can have written.
+  init(_ json: JSON, totalSteps: Int) throws {
+    step = try TrainingState.count(json, "step", in: 0...totalSteps)
+    evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...totalSteps)
+    isStopped = try TrainingState.need(json["stopped"]?.bool, "stopped")
+    guard let best = json["best"] else { return }
+    do { self.best = try TrainingState.record(best, step: step) } catch {
+      throw RetortError.wrap(error).located("best")
+    }
+  }
+
+  private static func record(_ json: JSON, step: Int) throws -> EvaluationRecord {
+    let epoch = try need(json["epoch"]?.double, "epoch")
+    guard epoch.isFinite, epoch >= 0 else { throw RetortError(.checkpoint, "epoch is \(epoch)") }
+    return EvaluationRecord(
+      step: try count(json, "step", in: 0...step), epoch: epoch,
+      metric: try need(json["metric"]?.string.flatMap(Metric.init(rawValue:)), "metric"), result: try result(json),
+      isBest: true, seconds: 0)
+  }
+
+  private static func result(_ json: JSON) throws -> EvaluationResult {
+    let loss = try need(json["loss"]?.double, "loss")
+    // A confusion matrix of more classes would not fit into any memory.
+    let classes = try count(json, "classes", in: 0...65_536)
+    let cells = try need(json["confusion"]?.array, "confusion")
+    guard cells.count == classes * classes else {
+      throw RetortError(.checkpoint, "confusion has \(cells.count) cells for \(classes) classes")
+    }
+    let count = try count(json, "count", in: 0...Int(Int32.max) * 65_536)
+    if classes == 0 { return EvaluationResult(predictedTokens: count, loss: loss) }
+    var (sum, confusion) = (0, [Int]())
+    for cell in cells {
+      // Each is at most what the split has, so the sum stays far below what overflows.
+      guard let value = cell.int, (0...count).contains(value), sum <= count else {
+        throw RetortError(.checkpoint, "confusion has a cell that is no count of \(count) examples")
+      }
+      sum += value
+      confusion.append(value)
+    }
+    guard sum == count else { throw RetortError(.checkpoint, "confusion adds up to \(sum), count is \(count)") }
+    return EvaluationResult(confusion: confusion, classCount: classes, loss: loss)
+  }
+
+  private static func need<T>(_ value: T?, _ key: String) throws -> T {
+    guard let value else { throw RetortError(.checkpoint, "\(key) is missing or of another type") }
+    return value
+  }
+
+  private static func count(_ json: JSON, _ key: String, in range: ClosedRange<Int>) throws -> Int {
+    let value = try need(json[key]?.int, key)
+    guard range.contains(value) else {
+      throw RetortError(.checkpoint, "\(key) is \(value), possible are \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+}
