@@ -62,7 +62,7 @@ public enum BenchmarkRun {
     }
     // A machine that others use as well is at its own speed at one of the two times, if at any.
     let after = try ArithmeticLimit.measure(options.precision, on: communicator)
-    let limits = zip(before, after).map { max($0, $1) }
+    let limits = zip(before.rates, after.rates).map { max($0, $1) }
     var line = figures(work, options, version, times, records, limits, communicator)
     let teacherBytes = trainer.teacherParameterCount * (options.precision == .bf16 ? 2 : 4)
     let exposed = try ExchangeSeconds.exposed(records.map(\.exchange), on: communicator)

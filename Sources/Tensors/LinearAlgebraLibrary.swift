@@ -69,27 +69,4 @@ public enum LinearAlgebraLibrary {
     // The restart is an optimisation: where it fails the program goes on, right but slower.
     execv("/proc/self/exe", &arguments)
   }
-
-  /// Measured rate of matrix products with the threads that are set, GFLOP/s: the best of three or more products of
-  /// 512³ in 30 ms or more.
-  ///
-  /// Large enough for the rate of larger ones, and so short (0.5 ms at 500 GFLOP/s) that on a machine that others use
-  /// as well some of them run undisturbed.
-  public static func measureGigaflops(_ precision: Precision = .fp32) -> Double {
-    let n = 512
-    var (a, b) = (Tensor(repeating: 0.5, [n, n]), Tensor(repeating: 0.25, [n, n]))
-    if precision == .bf16 { (a, b) = (a.bf16(), b.bf16()) }
-    let c = Tensor(uninitialized: [n, n])
-    var (best, spent, count) = (0.0, 0.0, 0)
-    while spent < 0.03 || count < 3 {
-      var (start, end) = (timespec(), timespec())
-      clock_gettime(CLOCK_MONOTONIC, &start)
-      matrixMultiply(a, b, into: c)
-      clock_gettime(CLOCK_MONOTONIC, &end)
-      let seconds = Double(end.tv_sec - start.tv_sec) + Double(end.tv_nsec - start.tv_nsec) * 1e-9
-      best = max(best, 2 * Double(n * n * n) / seconds * 1e-9)
-      (spent, count) = (spent + seconds, count + 1)
-    }
-    return best
-  }
 }

@@ -1,16 +1,102 @@
 import Collectives
+import Platform
 import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#endif
 
 /// What the processors could do at best: the rate of plain matrix products, measured on all ranks at the same time.
 ///
 /// Model FLOP utilisation (MFU; Chowdhery et al., 2022) is the useful arithmetic of a run divided by its time and by
 /// this rate.
 public enum ArithmeticLimit {
-  /// The rate of each rank, GFLOP/s, all multiplying at once, each with its own threads; collective.
+  /// The rates of all ranks.
+  public struct Measurement: Sendable, Equatable {
+    /// The best rate of each rank, GFLOP/s.
+    public var rates: [Double]
+    /// Of each rank, the share of their cores that its threads had in the best-occupied round, 0 to 1.
+    public var occupancies: [Double]
+    /// Whether every rank had two undisturbed rounds that agree; otherwise the rates are lower bounds.
+    public var isSteady: Bool
+
+    /// All ranks together, GFLOP/s.
+    public var total: Double { rates.reduce(0, +) }
+
+    /// What disturbed the measurement, in a sentence without a full stop; nil where nothing did.
+    public var remark: String? {
+      if isSteady { return nil }
+      let worst = occupancies.indices.min { occupancies[$0] < occupancies[$1] } ?? 0
+      let share = occupancies.isEmpty ? 0 : occupancies[worst]
+      let rank = occupancies.count > 1 ? "rank \(worst)'s threads" : "the threads"
+      if share < leastOccupancy {
+        return "the machine was busy while matrix products were timed: \(rank) had \(fixed(100 * share, 0)) % of their "
+          + "cores"
+      }
+      return "the machine was unsteady while matrix products were timed: their rates did not agree"
+    }
+  }
+
+  /// A round in which threads had less of their cores than this was disturbed.
+  static let leastOccupancy = 0.85
+  /// Rounds agree that are within this share of the best.
+  static let agreement = 0.05
+  /// Seconds of one round.
+  private static let roundSeconds = 0.025
+
+  /// Measures until it is steady; collective, 50 ms on an idle machine.
   ///
-  /// - Parameter precision: of the operands.
-  public static func measure(_ precision: Precision, on communicator: any Communicator) throws -> [Double] {
-    try communicator.barrier()
-    return try communicator.allGather(LinearAlgebraLibrary.measureGigaflops(precision))
+  /// - Parameters:
+  ///   - precision: of the operands.
+  ///   - budget: seconds after which an unsteady measurement ends.
+  public static func measure(
+    _ precision: Precision, budget: Double = 0.3, on communicator: any Communicator
+  ) throws -> Measurement {
+    let meter = ProductMeter(precision)
+    let clock = ContinuousClock()
+    let start = clock.now
+    // Kernels are prepared and threads started before anything counts.
+    _ = meter.round(seconds: 0)
+    return try settle(on: communicator) {
+      (clock.now - start).seconds < budget ? meter.round(seconds: roundSeconds) : nil
+    } rest: {
+      // Two threads that began on one core stay there while both are awake. Asleep for a moment, they are woken on
+      // cores that are free.
+      usleep(5000)
+    }
+  }
+
+  /// Takes rounds on all ranks together until all are steady or one has no more; collective.
+  ///
+  /// All ranks compute in every round, also those that are steady already: the rate of one core depends on what the
+  /// others do.
+  ///
+  /// - Parameters:
+  ///   - round: the next round; nil when time is up.
+  ///   - rest: called after a round in which a thread had no core to itself.
+  static func settle(
+    on communicator: any Communicator, round: () -> ProductMeter.Round?, rest: () -> Void = {}
+  ) throws -> Measurement {
+    var rounds: [ProductMeter.Round] = []
+    var isSteady = false
+    while !isSteady {
+      try communicator.barrier()
+      let next = round()
+      if let next { rounds.append(next) }
+      // Ranks stop together, though their clocks differ.
+      if try communicator.any(next == nil) { break }
+      isSteady = try communicator.all(areSteady(rounds))
+      if !isSteady, let next, next.occupancy < leastOccupancy { rest() }
+    }
+    return Measurement(
+      rates: try communicator.allGather(rounds.map(\.gigaflops).max() ?? 0),
+      occupancies: try communicator.allGather(min(1, rounds.map(\.occupancy).max() ?? 0)), isSteady: isSteady)
+  }
+
+  /// Whether two undisturbed rounds have the best rate, or nearly.
+  static func areSteady(_ rounds: [ProductMeter.Round]) -> Bool {
+    let best = rounds.map(\.gigaflops).max() ?? 0
+    let good = rounds.filter { $0.occupancy >= leastOccupancy && $0.gigaflops >= (1 - agreement) * best }
+    return good.count >= 2
   }
 }

@@ -102,7 +102,8 @@ public final class ChainRunner {
     // Afterwards, so that nobody waits for it before the first step.
     let precision = plan.precision(of: step)
     let limit = try Trace.span("rate of products") { try ArithmeticLimit.measure(precision, on: communicator) }
-    let report = try self.report(of: step, trained, limit: limit.reduce(0, +))
+    if let remark = limit.remark { observer.note("MFU is too high: \(remark)") }
+    let report = try self.report(of: step, trained, limit: limit.total)
     try Trace.span("commit") { try commit(step, inputs, trained, report) }
     observer.finished(step, report: report)
     return report

@@ -47,13 +47,19 @@ struct Examination {
     let native = try communicator.all(Precision.native == .bf16)
     findings.append(
       ("oneDNN", "\(LinearAlgebraLibrary.oneDNNVersion); precision auto is \(native ? "bf16" : "fp32") here"))
+    var disturbance: String?
     for precision in native ? Precision.allCases : [.fp32] {
-      let rates = try ArithmeticLimit.measure(precision, on: communicator)
+      let limit = try ArithmeticLimit.measure(precision, budget: 2, on: communicator)
+      let together = communicator.size == 1 ? "" : ", \(fixed(limit.total, 0)) on all ranks together"
       findings.append(
         (
           "matrix multiply \(precision.rawValue)",
-          "\(fixed(rates[0], 0)) GFLOP/s on rank 0, \(fixed(rates.reduce(0, +), 0)) on all ranks together"
+          "\(limit.isSteady ? "" : "at least ")\(fixed(limit.rates[0], 0)) GFLOP/s on rank 0\(together)"
         ))
+      disturbance = limit.remark ?? disturbance
+    }
+    if let disturbance {
+      remedies.append("\(disturbance)\(Examination.loadText): stop what else runs there, and measure again")
     }
     if let better = LinearAlgebraLibrary.betterCoreType {
       remedies.append(
@@ -139,6 +145,12 @@ struct Examination {
   }
 
   private static var allowedCores: Int { ProcessInfo.processInfo.activeProcessorCount }
+
+  /// How many threads wanted to run in the last minute.
+  private static var loadText: String {
+    var averages = [0.0, 0.0, 0.0]
+    return getloadavg(&averages, 3) > 0 ? " (load average \(fixed(averages[0], 1)))" : ""
+  }
 
   private static func line(_ key: String, in path: String) -> String? {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }

@@ -1,0 +1,82 @@
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Times products of 512³ with the threads that are set.
+///
+/// Large enough for the rate of larger ones, and so short (0.5 ms at 500 GFLOP/s) that on a machine that others use
+/// as well some of them run undisturbed.
+public final class ProductMeter {
+  /// What one round of products gave.
+  public struct Round: Sendable, Equatable {
+    /// The rate of the best product, GFLOP/s.
+    public var gigaflops: Double
+    /// CPU time of the threads that multiply over time · threads during the round: 1 where each had a core to itself,
+    /// 0.5 where two shared one or one did not run.
+    public var occupancy: Double
+
+    /// A round with these figures.
+    public init(gigaflops: Double, occupancy: Double) {
+      self.gigaflops = gigaflops
+      self.occupancy = occupancy
+    }
+  }
+
+  private static let size = 512
+  private let (a, b, c): (Tensor, Tensor, Tensor)
+
+  /// - Parameter precision: of the operands.
+  public init(_ precision: Precision) {
+    let shape: Shape = [ProductMeter.size, ProductMeter.size]
+    let (a, b) = (Tensor(repeating: 0.5, shape), Tensor(repeating: 0.25, shape))
+    (self.a, self.b) = precision == .bf16 ? (a.bf16(), b.bf16()) : (a, b)
+    c = Tensor(uninitialized: shape)
+  }
+
+  /// Two or more products, for this many seconds or longer.
+  public func round(seconds: Double) -> Round {
+    let used = ProductMeter.teamSeconds()
+    let start = ProductMeter.now(CLOCK_MONOTONIC)
+    var (best, time, count) = (Double.infinity, start, 0)
+    while time - start < seconds || count < 2 {
+      matrixMultiply(a, b, into: c)
+      let end = ProductMeter.now(CLOCK_MONOTONIC)
+      (best, time, count) = (min(best, end - time), end, count + 1)
+    }
+    let took = ProductMeter.now(CLOCK_MONOTONIC) - start
+    var occupancy = 0.0
+    if let used, let now = ProductMeter.teamSeconds() {
+      // The wait for all to arrive is outside of the round for some and inside for others.
+      occupancy = (now - used) / max(took, 1e-9) / Double(LinearAlgebraLibrary.threads)
+    }
+    let size = Double(ProductMeter.size)
+    return Round(gigaflops: 2 * size * size * size / max(best, 1e-9) * 1e-9, occupancy: occupancy)
+  }
+
+  /// CPU time of the team's threads, all together; nil where they do not all run within 20 ms.
+  ///
+  /// The clock of the process would not do: it counts threads that only wait as well, such as those that OpenBLAS
+  /// starts when it is loaded.
+  private static func teamSeconds() -> Double? {
+    let threads = LinearAlgebraLibrary.threads
+    let arrived = Atomic<Int>(0)
+    let nanoseconds = Atomic<Int>(0)
+    let deadline = now(CLOCK_MONOTONIC) + 0.02
+    ThreadTeam.run(parts: threads) { _ in
+      arrived.wrappingAdd(1, ordering: .relaxed)
+      // No thread takes two parts while all wait for each other.
+      while arrived.load(ordering: .relaxed) < threads, now(CLOCK_MONOTONIC) < deadline {}
+      nanoseconds.wrappingAdd(Int(now(CLOCK_THREAD_CPUTIME_ID) * 1e9), ordering: .relaxed)
+    }
+    // A thread that was late took its part alone, after the deadline.
+    return now(CLOCK_MONOTONIC) < deadline ? Double(nanoseconds.load(ordering: .relaxed)) * 1e-9 : nil
+  }
+
+  private static func now(_ clock: clockid_t) -> Double {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+}
