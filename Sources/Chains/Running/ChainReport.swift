@@ -36,7 +36,7 @@ public struct StepReport: Sendable, Equatable {
       "correct": correct.map(JSON.int) ?? .null, "count": .int(count), "seconds": .double(seconds),
       "examples_per_s": .double(examplesPerSecond), "tokens_per_s": tokensPerSecond.map(JSON.double) ?? .null,
       "gflops": gigaflops.map(JSON.double) ?? .null,
-      "mfu": utilisation.map(JSON.double) ?? .null, "committed_before": .bool(wasCommitted),
+      "mfu": utilisation.map(JSON.double) ?? .null, "committed_before": .bool(wasCommitted), "interval": intervalJSON,
     ]
   }
 
@@ -90,15 +90,6 @@ public struct ChainReport: Sendable, Equatable {
       }.joined(separator: "  ")
     }
     lines.insert(widths.map { String(repeating: "-", count: $0) }.joined(separator: "  "), at: 1)
-    if let note = uncertainty { lines.append(note) }
-    return lines.joined(separator: "\n")
-  }
-
-  /// How large a difference between two accuracies has to be before it says anything.
-  private var uncertainty: String? {
-    guard let step = steps.first(where: { $0.count > 0 && $0.metric == "accuracy" }) else { return nil }
-    let error = 100 * (step.value * (1 - step.value) / Double(step.count)).squareRoot()
-    return "One standard error of an accuracy on \(step.count) examples is about \(fixed(error, 1)) points: "
-      + "smaller differences say nothing."
+    return (lines + differences).joined(separator: "\n")
   }
 }

@@ -1,0 +1,55 @@
+import Platform
+import Training
+
+extension StepReport {
+  /// The share of right answers that the metric is; nil for metrics that are none.
+  public var proportion: Proportion? {
+    guard metric == Metric.accuracy.rawValue, let correct, count > 0, (0...count).contains(correct) else { return nil }
+    return Proportion(correct, of: count)
+  }
+
+  /// [low, high] of the 95 % interval, for metrics that have one.
+  var intervalJSON: JSON {
+    proportion.map { [.double($0.interval.lowerBound), .double($0.interval.upperBound)] } ?? .null
+  }
+}
+
+extension ChainReport {
+  /// The interval of each accuracy, and of each pair of them the difference beside the smallest that says something.
+  ///
+  /// Other metrics get no line: their intervals do not follow from counts.
+  var differences: [String] {
+    let rows = steps.compactMap { step in step.proportion.map { (id: step.id, share: $0) } }
+    if rows.isEmpty { return [] }
+    let width = rows.map(\.id.count).max() ?? 0
+    func padded(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(0, width - text.count))
+    }
+    var lines = ["95 % interval of each accuracy (Wilson's score):"]
+    for row in rows {
+      let interval = row.share.interval
+      lines.append(
+        "  \(padded(row.id, width))  \(fixed(interval.lowerBound, 4)) to \(fixed(interval.upperBound, 4))")
+    }
+    if rows.count < 2 { return lines }
+    lines.append(
+      "Differences in points, and the smallest that would say something (95 %, judged as of independent samples; a "
+        + "paired test on the same examples can tell smaller ones):")
+    for (before, after) in pairs(rows.count) {
+      let (first, second) = (rows[before], rows[after])
+      let difference = 100 * (second.share.value - first.share.value)
+      let least = 100 * second.share.smallestDifference(to: first.share)
+      let verdict = abs(difference) < least ? "says nothing" : "says something"
+      lines.append(
+        "  \(padded("\(second.id) - \(first.id)", 2 * width + 3))  \(difference < 0 ? "" : "+")\(fixed(difference, 1)) "
+          + "of \(fixed(least, 1)): \(verdict)")
+    }
+    return lines
+  }
+
+  /// All pairs of a few rows; of many each with the one before it.
+  private func pairs(_ count: Int) -> [(Int, Int)] {
+    if count > 4 { return (1..<count).map { ($0 - 1, $0) } }
+    return (1..<count).flatMap { after in (0..<after).map { ($0, after) } }
+  }
+}

@@ -1,0 +1,54 @@
+/// A share of right answers, and what its count allows to say: k of n.
+public struct Proportion: Sendable, Equatable {
+  /// k, the right answers.
+  public let correct: Int
+  /// n, all answers.
+  public let count: Int
+
+  /// k of n; n is at least 1.
+  public init(_ correct: Int, of count: Int) {
+    self.correct = correct
+    self.count = count
+  }
+
+  /// The quantile of the normal distribution that leaves 95 % between −z and z.
+  static let z = 1.959963984540054
+
+  /// k / n.
+  public var value: Double { Double(correct) / Double(max(1, count)) }
+
+  /// The 95 % interval of the share by Wilson's score (1927), which is right for small n and near 0 and 1 too:
+  /// (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
+  public var interval: ClosedRange<Double> {
+    if count <= 0 { return 0...1 }
+    let (n, z, p) = (Double(count), Proportion.z, value)
+    let middle = p + z * z / (2 * n)
+    let half = z * (p * (1 - p) / n + z * z / (4 * n * n)).squareRoot()
+    let scale = 1 + z * z / n
+    // The ends of 0 of n and n of n are exact.
+    let low = correct == 0 ? 0 : max(0, (middle - half) / scale)
+    return low...(correct == count ? 1 : min(1, (middle + half) / scale))
+  }
+
+  /// The smallest difference from another share that 95 % of repetitions would not show by chance, for answers to
+  /// independent samples: z √(p₁(1−p₁)/(n₁+2) + p₂(1−p₂)/(n₂+2)) with p = (k+1)/(n+2) (Agresti and Caffo, 2000), which
+  /// is above 0 also where all answers are right.
+  ///
+  /// Two models that answer the same examples mostly agree, so a paired test of their answers can tell smaller
+  /// differences.
+  public func smallestDifference(to other: Proportion) -> Double {
+    func variance(_ share: Proportion) -> Double {
+      let n = Double(share.count) + 2
+      let p = (Double(share.correct) + 1) / n
+      return p * (1 - p) / n
+    }
+    return Proportion.z * (variance(self) + variance(other)).squareRoot()
+  }
+}
+
+extension EvaluationResult {
+  /// The accuracy as a share of the examples; nil for documents and for no examples.
+  public var proportion: Proportion? {
+    isOfDocuments || count == 0 ? nil : Proportion(correct, of: count)
+  }
+}
