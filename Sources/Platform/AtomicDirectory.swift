@@ -35,11 +35,14 @@ public final class AtomicDirectory: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - listed: the files of the manifest.
+  ///   - known: entries that are listed as they are given, so that damage since then is found.
   ///   - facts: what the manifest says of the whole.
   ///   - fence: asked before the name is taken.
-  public func commit(_ listed: [String], facts: [String: JSON], fence: (any WriteFence)?) throws {
+  public func commit(
+    _ listed: [String], known: [String: FileManifest.Entry] = [:], facts: [String: JSON], fence: (any WriteFence)?
+  ) throws {
     for name in try listDirectory(temporary) { try AtomicDirectory.flush(joinPath(temporary, name)) }
-    try FileManifest(of: temporary, listed, facts: facts).write(to: temporary)
+    try FileManifest(of: temporary, listed, known: known, facts: facts).write(to: temporary)
     try AtomicDirectory.flush(temporary)
     try fence?.requireHeld()
     try AtomicDirectory.replace(path, by: temporary)
@@ -72,7 +75,12 @@ public final class AtomicDirectory: @unchecked Sendable {
     // NFS and others cannot exchange names: for a moment neither has the name, and the older checkpoints stand.
     let old = "\(path).\(getpid()).old\(ending)"
     try? FileManager.default.removeItem(atPath: old)
-    guard rename(path, old) == 0, rename(temporary, path) == 0 else { throw failure() }
+    guard rename(path, old) == 0 else { throw failure() }
+    guard rename(temporary, path) == 0 else {
+      let reason = failure()
+      rename(old, path)
+      throw reason
+    }
     try? FileManager.default.removeItem(atPath: old)
   }
 

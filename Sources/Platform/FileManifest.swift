@@ -21,11 +21,14 @@ public struct FileManifest: Equatable, Sendable {
   /// What the owner says of the directory, such as its plan and step.
   public var facts: [String: JSON]
 
-  /// The manifest of `names` in a directory, as they are now. Throws `.input` where one cannot be read.
-  public init(of directory: String, _ names: [String], facts: [String: JSON] = [:]) throws {
+  /// The manifest of `names` in a directory, as they are now but for `known` entries. Throws `.input` where one
+  /// cannot be read.
+  public init(
+    of directory: String, _ names: [String], known: [String: Entry] = [:], facts: [String: JSON] = [:]
+  ) throws {
     self.facts = facts
-    files = [:]
-    for name in names {
+    files = known
+    for name in names where known[name] == nil {
       let path = joinPath(directory, name)
       let size = try MappedFile(path).bytes.count
       files[name] = Entry(bytes: size, checksum: try Checksum.ofFile(path).value)

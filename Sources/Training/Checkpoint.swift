@@ -29,6 +29,8 @@ final class CheckpointStore {
   private let pending = PendingSave()
   /// What a run should know: checkpoints that were passed over, and why. Only rank 0 has any.
   private(set) var notes: [String] = []
+  /// The names that were passed over: they count as no checkpoints, and go with the next save. Rank 0 only.
+  private var damaged: Set<String> = []
 
   init(
     _ trainingDirectory: String, planDigest: String, keep: Int, fence: (any WriteFence)? = nil,
@@ -65,14 +67,19 @@ final class CheckpointStore {
     let path = joinPath(directory, CheckpointName(step: state.step).text)
     let folder = try communicator.agree("saving a checkpoint") { () -> AtomicDirectory? in
       guard communicator.isFirst else { return nil }
+      try fence?.requireHeld()
       AtomicDirectory.sweep(directory)
       return try AtomicDirectory(path)
     }
     let place = folder?.temporary ?? ""
+    var known: [String: FileManifest.Entry] = [:]
     // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
     let isBestNow = try communicator.agree("saving a checkpoint") { () -> Bool in
       guard let folder, let best = state.best else { return state.best?.step == state.step }
-      try requireBest(of: best.step)
+      let entry = try requireBest(of: best.step).files["model.safetensors"]
+      // As it was written: damage since then must not be taken for the student.
+      known["best.safetensors"] = entry
+      if best.step == state.step { known["model.safetensors"] = entry }
       let file = joinPath(bestDirectory, "model.safetensors")
       try linkOrCopy(file, joinPath(folder.temporary, "best.safetensors"))
       // The evaluation has just written these weights.
@@ -97,11 +104,11 @@ final class CheckpointStore {
       let text = JSON.object(members).text(indent: 2) + "\n"
       try writeFileAtomically(joinPath(place, "state.json"), text)
       let files = CheckpointStore.listed(hasBest: state.best != nil)
-      let facts = facts(step: state.step)
+      let (facts, known) = (facts(step: state.step), known)
       pending.start { [self] in
         try moveAside(path)
-        try folder.commit(files, facts: facts, fence: fence)
-        try prune()
+        try folder.commit(files, known: known, facts: facts, fence: fence)
+        try prune(after: state.step)
       }
     }
   }
@@ -119,21 +126,22 @@ final class CheckpointStore {
   }
 
   /// Throws `.checkpoint` where `best` does not hold this plan's weights after `step`; rank 0 only.
-  private func requireBest(of step: Int) throws {
+  @discardableResult
+  private func requireBest(of step: Int) throws -> FileManifest {
     let manifest = try FileManifest(readingFrom: bestDirectory)
     guard manifest.facts["plan"]?.string == planDigest, manifest.facts["step"]?.int == step else {
       throw RetortError(
         .checkpoint, "does not hold the best student of this run", at: bestDirectory,
         remedy: "check that no other job writes there, and run again to continue from the last checkpoint")
     }
+    return manifest
   }
 
   /// The file with the weights of the best evaluation, after `step`, once its checksum is found right; rank 0 only.
   ///
   /// Throws `.checkpoint` where the file is damaged or another run's.
   func verifiedBest(after step: Int) throws -> String {
-    try requireBest(of: step)
-    if let fault = try FileManifest(readingFrom: bestDirectory).firstFault(in: bestDirectory) {
+    if let fault = try requireBest(of: step).firstFault(in: bestDirectory) {
       throw RetortError(
         .checkpoint, "the best student is damaged: \(fault)", at: bestDirectory,
         remedy: "run again: training continues from the newest whole checkpoint")
@@ -156,28 +164,36 @@ final class CheckpointStore {
   /// different steps. What one rank cannot read is passed over by all. `notes` says what was passed over and why.
   func restore(into trainer: Trainer) throws -> (state: TrainingState, log: RestoredLog?) {
     let totalSteps = trainer.configuration.totalSteps
-    if communicator.isFirst {
+    var candidates = try communicator.agree("reading checkpoints") { () -> [Candidate] in
+      guard communicator.isFirst, fileExists(directory) else { return [] }
+      try fence?.requireHeld()
       AtomicDirectory.sweep(directory)
+      return self.candidates()
     }
-    var candidates = communicator.isFirst ? self.candidates() : []
     while true {
       let chosen = communicator.isFirst ? nextValid(&candidates, totalSteps: totalSteps) : nil
       let name = try communicator.broadcast(text: chosen?.name.text ?? "")
-      guard !name.isEmpty else { return (TrainingState(), nil) }
+      guard !name.isEmpty else {
+        if !damaged.isEmpty { notes.append("no whole checkpoint of this plan is left: training begins anew") }
+        return (TrainingState(), nil)
+      }
       let folder = joinPath(directory, name)
+      let (state, files): (TrainingState, CheckpointFiles)
       do {
-        // Nothing is copied before every rank has found everything in place.
-        let (state, files) = try communicator.agree {
+        (state, files) = try communicator.agree {
           (
             try readState(folder, totalSteps: totalSteps),
             try CheckpointFiles(folder, for: trainer)
           )
         }
-        files.copy(into: trainer)
-        return (state, try restoreBest(state, from: folder))
-      } catch {
-        if communicator.isFirst { notePassed(name, RetortError.wrap(error).description) }
+      } catch let error as RetortError where error.isCollective && error.kind != .peer {
+        if communicator.isFirst { notePassed(name, error.description) }
+        continue
       }
+      // Every rank has found everything in place. What fails from here on ends the run: the trainer is not the initial
+      // one any more, so that beginning anew with it would come to another student.
+      files.copy(into: trainer)
+      return (state, try restoreBest(state, from: folder))
     }
   }
 
@@ -188,7 +204,10 @@ final class CheckpointStore {
       if let best = state.best {
         let made = try AtomicDirectory(bestDirectory)
         try linkOrCopy(joinPath(folder, "best.safetensors"), joinPath(made.temporary, "model.safetensors"))
-        try made.commit(["model.safetensors"], facts: facts(step: best.step), fence: fence)
+        let entry = try FileManifest(readingFrom: folder).files["best.safetensors"]
+        try made.commit(
+          ["model.safetensors"], known: entry.map { ["model.safetensors": $0] } ?? [:], facts: facts(step: best.step),
+          fence: fence)
       }
       return RestoredLog(folder, (try? JSON(contentsOf: joinPath(folder, "state.json")))?["log"])
     }
@@ -196,12 +215,21 @@ final class CheckpointStore {
 
   /// The newest checkpoint of this plan that is whole; what is passed over is noted. Rank 0 only.
   private func nextValid(_ candidates: inout [Candidate], totalSteps: Int) -> Candidate? {
+    var foreign: [String] = []
+    defer {
+      if !foreign.isEmpty {
+        notes.append("checkpoints of another plan are not read, and stay: \(foreign.joined(separator: ", "))")
+      }
+    }
     while let candidate = candidates.popLast() {
       let folder = joinPath(directory, candidate.name.text)
       do {
         let manifest = try FileManifest(readingFrom: folder)
         guard let plan = manifest.facts["plan"]?.string else { throw RetortError(.checkpoint, "it names no plan") }
-        if plan != planDigest { continue }
+        if plan != planDigest {
+          foreign.append(candidate.name.text)
+          continue
+        }
         guard manifest.facts["step"]?.int == candidate.name.step else {
           throw RetortError(.checkpoint, "its manifest is of another step")
         }
@@ -223,6 +251,7 @@ final class CheckpointStore {
   }
 
   private func notePassed(_ name: String, _ why: String) {
+    damaged.insert(name)
     notes.append("the checkpoint \(joinPath(directory, name)) is passed over: \(why)")
   }
 
@@ -271,7 +300,10 @@ final class CheckpointStore {
   private func plan(of path: String) -> String? { (try? FileManifest(readingFrom: path))?.facts["plan"]?.string }
 
   /// Drops the oldest checkpoints of this plan beyond the limit, and those that are no checkpoints.
-  private func prune() throws {
+  ///
+  /// - Parameter step: of the newest one. Those of later steps were passed over, and must not take the place of a
+  ///   whole one.
+  private func prune(after step: Int) throws {
     try fence?.requireHeld()
     var own: [CheckpointName] = []
     for candidate in candidates() {
@@ -279,8 +311,15 @@ final class CheckpointStore {
         remove(candidate.name)
         continue
       }
-      if plan == planDigest { own.append(candidate.name) }
+      if plan != planDigest { continue }
+      let name = candidate.name
+      if name.step > step || (name.step < step && damaged.contains(name.text)) {
+        remove(name)
+      } else {
+        own.append(name)
+      }
     }
+    damaged = []
     for name in own.dropLast(keep) { remove(name) }
   }
 

@@ -17,7 +17,7 @@ struct TrainingState: Equatable {
     if let best {
       object["best"] = [
         "step": .int(best.step), "epoch": .double(best.epoch), "metric": .string(best.metric.rawValue),
-        "loss": .double(best.result.loss), "classes": .int(best.result.classCount),
+        "loss": TrainingState.json(ofLoss: best.result.loss), "classes": .int(best.result.classCount),
         "confusion": .array(best.result.confusion.map(JSON.int)), "count": .int(best.result.count),
       ]
     }
@@ -26,12 +26,30 @@ struct TrainingState: Equatable {
 
   init() {}
 
+  /// JSON has no numbers for a loss that overflowed.
+  private static func json(ofLoss loss: Double) -> JSON { loss.isFinite ? .double(loss) : .string("\(loss)") }
+
+  private static func loss(_ json: JSON?) -> Double? {
+    switch json?.string {
+    case "nan", "-nan": .nan
+    case "inf": .infinity
+    case "-inf": -.infinity
+    default: json?.double
+    }
+  }
+
   /// The state of a checkpoint after one of `totalSteps` steps; throws `.checkpoint` for what no run can have written.
   init(_ json: JSON, totalSteps: Int) throws {
     step = try TrainingState.count(json, "step", in: 0...totalSteps)
-    evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...totalSteps)
+    evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...step)
     isStopped = try TrainingState.need(json["stopped"]?.bool, "stopped")
-    guard let best = json["best"] else { return }
+    guard let best = json["best"] else {
+      // All three come with an evaluation, and the first one is the best.
+      if isStopped || evaluationsSinceBest > 0 || step == totalSteps {
+        throw RetortError(.checkpoint, "best is missing after an evaluation")
+      }
+      return
+    }
     do { self.best = try TrainingState.record(best, step: step) } catch {
       throw RetortError.wrap(error).located("best")
     }
@@ -47,7 +65,7 @@ struct TrainingState: Equatable {
   }
 
   private static func result(_ json: JSON) throws -> EvaluationResult {
-    let loss = try need(json["loss"]?.double, "loss")
+    let loss = try need(loss(json["loss"]), "loss")
     // A confusion matrix of more classes would not fit into any memory.
     let classes = try count(json, "classes", in: 0...65_536)
     let cells = try need(json["confusion"]?.array, "confusion")

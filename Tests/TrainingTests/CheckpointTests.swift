@@ -144,7 +144,7 @@ import Testing
     let (trainer, store) = (try trainer(), store(folder))
     #expect(try store.restore(into: trainer).state == TrainingState())
     #expect(try self.bits(trainer) == bits[0])
-    #expect(store.notes.count == 2)
+    #expect(store.notes.count == 3 && store.notes[2].contains("begins anew"))
   }
 
   @Test func `a state that is impossible is passed over even when its checksums are right`() throws {
@@ -163,7 +163,7 @@ import Testing
     }
   }
 
-  @Test func `two plans in one directory never read each other's checkpoints, and both come back to their own`() throws {
+  @Test func `two plans in one directory never read each other's checkpoints, and come back to their own`() throws {
     let folder = try Folder()
     let first = try saved(folder)
     let foreign = store(folder, plan: "plan b")
@@ -208,10 +208,81 @@ import Testing
     #expect(!fileExists(folder.checkpoints))
   }
 
+  /// Flips a bit in the middle of a file, under all of its names.
+  private func damage(_ path: String) throws {
+    let file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+    defer { try? file.close() }
+    let middle = try file.seekToEnd() / 2
+    try file.seek(toOffset: middle)
+    let byte = try #require(try file.read(upToCount: 1)?.first)
+    try file.seek(toOffset: middle)
+    try file.write(contentsOf: Data([byte ^ 16]))
+  }
+
+  @Test(arguments: [1, 2]) func `a damaged checkpoint never takes the place of a whole one`(keep: Int) throws {
+    let folder = try Folder()
+    _ = try saved(folder)
+    try damage(folder.checkpoints + "/step-4/optimizer.safetensors")
+    let (first, again) = (try trainer(), store(folder, keep: keep))
+    #expect(try again.restore(into: first).state.step == 2)
+    try take(3, first)
+    try again.save(state(3, best: 2), of: first)
+    try again.finishSaving()
+    let expected = try bits(first)
+    let (second, last) = (try trainer(), store(folder, keep: keep))
+    #expect(try last.restore(into: second).state.step == 3)
+    #expect(try bits(second) == expected && last.notes.isEmpty)
+    let steps = try listDirectory(folder.checkpoints).filter { $0.hasPrefix("step-") }
+    #expect(steps == (keep == 1 ? ["step-3"] : ["step-2", "step-3"]))
+  }
+
+  @Test func `a best student that was damaged after it was written is never taken for whole by a later save`() throws {
+    let folder = try Folder()
+    let (trainer, store) = (try trainer(), store(folder))
+    try take(1, trainer)
+    try store.saveBest(trainer, step: 1)
+    try damage(folder.checkpoints + "/best/model.safetensors")
+    try take(2, trainer)
+    try store.save(state(2, best: 1), of: trainer)
+    try store.finishSaving()
+    let (other, again) = (try self.trainer(), self.store(folder))
+    #expect(try again.restore(into: other).state == TrainingState())
+    #expect(again.notes.contains { $0.contains("best.safetensors") }, "\(again.notes)")
+    #expect(again.notes.last?.contains("begins anew") == true)
+    #expect(throws: RetortError.self) { try store.verifiedBest(after: 1) }
+  }
+
+  @Test func `a run that cannot bring back its best student ends, and never begins anew with its weights`() throws {
+    let folder = try Folder()
+    let bits = try saved(folder)
+    for held in 0...1 {
+      let fence = Fence()
+      fence.left = held
+      let error = #expect(throws: RetortError.self) {
+        try self.store(folder, fence: fence).restore(into: self.trainer())
+      }
+      #expect(error?.what.contains("another job") == true)
+    }
+    let (trainer, store) = (try trainer(), store(folder))
+    #expect(try store.restore(into: trainer).state.step == 4 && store.notes.isEmpty)
+    #expect(try self.bits(trainer) == bits[4])
+  }
+
+  @Test func `checkpoints of another plan are named and left alone`() throws {
+    let folder = try Folder()
+    _ = try saved(folder)
+    let store = store(folder, plan: "plan b")
+    #expect(try store.restore(into: trainer()).state == TrainingState())
+    #expect(store.notes == ["checkpoints of another plan are not read, and stay: step-4, step-2"])
+  }
+
   private final class Fence: WriteFence {
     var isHeld = true
+    /// How often it is held yet.
+    var left = Int.max
     func requireHeld() throws {
-      if !isHeld { throw RetortError(.checkpoint, "the directory is another job's") }
+      left -= 1
+      if !isHeld || left < 0 { throw RetortError(.checkpoint, "the directory is another job's") }
     }
   }
 
@@ -221,11 +292,17 @@ import Testing
     let fence = Fence()
     let (trainer, store) = (try trainer(), store(folder, fence: fence))
     _ = try store.restore(into: trainer)
-    fence.isHeld = false
     let before = try listDirectory(folder.checkpoints)
     try take(5, trainer)
-    try store.save(state(5, best: 2), of: trainer)
-    #expect(throws: RetortError.self) { try store.finishSaving() }
+    // Lost before the save, and during it.
+    for held in 0...1 {
+      (fence.isHeld, fence.left) = (true, held)
+      #expect(throws: RetortError.self) {
+        try store.save(state(5, best: 2), of: trainer)
+        try store.finishSaving()
+      }
+    }
+    fence.isHeld = false
     #expect(throws: RetortError.self) { try store.saveBest(trainer, step: 5) }
     #expect(throws: RetortError.self) { try store.removeAll() }
     #expect(try listDirectory(folder.checkpoints) == before)

@@ -23,9 +23,26 @@ import Testing
 
   @Test(arguments: [
     ["step": -1], ["step": 11], ["step": 4_294_967_296], ["step": 1e300], ["step": 0.5], ["step": "6"], ["step": nil],
-    ["evaluations_since_best": -1], ["evaluations_since_best": 99], ["stopped": 1], ["best": 3],
+    ["evaluations_since_best": -1], ["evaluations_since_best": 7], ["stopped": 1], ["best": 3],
   ] as [[String: JSON]]) func `a state that no run can have written is refused`(change: [String: JSON]) {
     #expect(throws: RetortError.self) { try TrainingState(json(change), totalSteps: 10) }
+  }
+
+  @Test(arguments: [.infinity, -.infinity, .nan] as [Double])
+  func `a loss that overflowed is read back`(loss: Double) throws {
+    var state = try TrainingState(json(), totalSteps: 10)
+    state.best?.result = EvaluationResult(confusion: [3, 1, 0, 4], classCount: 2, loss: loss)
+    let read = try TrainingState(JSON(parsing: state.json.text()), totalSteps: 10).best?.result.loss
+    #expect(read == loss || (loss.isNaN && read?.isNaN == true))
+  }
+
+  @Test(arguments: [
+    ["stopped": true, "evaluations_since_best": 0], ["evaluations_since_best": 1],
+    ["step": 10, "evaluations_since_best": 0],
+  ] as [[String: JSON]]) func `what comes with an evaluation needs the best one`(change: [String: JSON]) {
+    guard case .object(var members) = json(change) else { return }
+    members["best"] = nil
+    #expect(throws: RetortError.self) { try TrainingState(.object(members), totalSteps: 10) }
   }
 
   @Test(arguments: [
