@@ -14,37 +14,41 @@ public enum ModelWriter {
     try writer.finish()
   }
 
-  /// Makes a directory a complete model: configuration, tokenizer files and weights that are already in a file.
+  /// The files of a model besides its weights, by name: configuration and tokenizer.
+  ///
+  /// The configuration keeps every key of the student's base that Retort does not know.
+  /// - Parameter tokenizerFiles: paths to copy.
+  public static func companions(_ configuration: ModelConfiguration, tokenizerFiles: [String]) throws -> [String: Data]
+  {
+    var files: [String: Data] = [:]
+    for file in tokenizerFiles { files[fileName(of: file)] = try readFile(file) }
+    files["config.json"] = Data((JSON.object(outputKeys(configuration)).text(indent: 2) + "\n").utf8)
+    return files
+  }
+
+  /// Makes an empty directory a complete model: configuration, tokenizer files and weights that are already in a file.
   ///
   /// - Parameters:
-  ///   - weights: a safetensors file that moves to the directory.
+  ///   - weights: a safetensors file, which stays where it is: the directory gets another name of it, or a copy where
+  ///     the file system has no such names.
   ///   - tokenizerFiles: paths to copy.
   ///   - maxShardBytes: a larger file is written as shards of at most this size and an index.
-  /// The configuration keeps every key of the student's base that Retort does not know.
   public static func assemble(
     directory: String, configuration: ModelConfiguration, weights: String, tokenizerFiles: [String],
     maxShardBytes: Int = 5_000_000_000
   ) throws {
     try makeDirectory(directory)
-    for file in tokenizerFiles {
-      let target = joinPath(directory, fileName(of: file))
-      if !isSameFile(file, target) { try writeFileAtomically(target, readFile(file)) }
+    for (name, content) in try companions(configuration, tokenizerFiles: tokenizerFiles) {
+      try writeFileAtomically(joinPath(directory, name), content)
     }
-    var stale = ["pytorch_model.bin", "pytorch_model.bin.index.json"]
+    let target = joinPath(directory, "model.safetensors")
     if try fileSize(weights) > maxShardBytes {
-      try writeShards(of: weights, to: joinPath(directory, "model.safetensors"), maxShardBytes)
-    } else {
-      guard rename(weights, joinPath(directory, "model.safetensors")) == 0 else {
-        throw RetortError(
-          .checkpoint, "cannot move \(weights) here (\(systemErrorText()))", at: directory,
-          remedy: "check space and permissions there")
-      }
-      stale.append("model.safetensors.index.json")
+      try writeShards(of: weights, to: target, maxShardBytes)
+    } else if link(weights, target) != 0 {
+      let copy = try AtomicFile(target)
+      try copy.write(MappedFile(weights).bytes)
+      try copy.commit()
     }
-    // Weights in the form of the base would win over the new ones in some loaders.
-    for name in stale { unlink(joinPath(directory, name)) }
-    let text = JSON.object(outputKeys(configuration)).text(indent: 2)
-    try writeFileAtomically(joinPath(directory, "config.json"), text + "\n")
   }
 
   private static func fileSize(_ path: String) throws -> Int {
@@ -55,7 +59,7 @@ public enum ModelWriter {
     return Int(info.st_size)
   }
 
-  /// Copies the tensors of a file into shards, as they are, and removes the file.
+  /// Copies the tensors of a file into shards, as they are.
   private static func writeShards(of source: String, to path: String, _ maxShardBytes: Int) throws {
     let whole = try SafetensorsFile(source)
     let tensors = try whole.names.map(whole.tensor)
@@ -63,7 +67,6 @@ public enum ModelWriter {
       path, tensors: tensors.map { TensorDeclaration($0.name, $0.dtype, $0.shape) }, maxShardBytes: maxShardBytes)
     for tensor in tensors { try writer.append(tensor.name, bytes: tensor.bytes) }
     try writer.finish()
-    unlink(source)
   }
 
   /// The keys of a student's config.json: the base's, with architecture and number format as they are now.

@@ -67,7 +67,7 @@ struct Command {
   }
 
   /// Runs a line of bash in the test's directory; `$RETORT` is the binary, `arguments` are `$0`, `$1`, ….
-  func shell(
+  @discardableResult func shell(
     _ script: String, _ arguments: [String] = [], environment: [String: String] = [:], limit: Double = 120
   ) throws -> Result {
     let process = Process()

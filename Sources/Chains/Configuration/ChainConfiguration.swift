@@ -100,7 +100,7 @@ public struct StepConfiguration: Sendable, Equatable {
   public var studentBase: StudentReference
   /// Weights taken from the teacher's layers. Default: none.
   public var studentInit: StudentInitialization?
-  /// The directory that gets the student; relative to the working directory. No default.
+  /// The directory that gets the student; relative to the chain file's directory. No default.
   public var outputDirectory: String
   /// A teacher at chance level is a warning instead of a refusal. Default: false.
   public var allowUntrainedTeacher = false

@@ -4,7 +4,7 @@ import Platform
 /// Finds the directories that references in a chain file or on a command line mean.
 ///
 /// An input path is tried below the chain file's directory first, then below the working directory; an
-/// `output_dir` is relative to the working directory, as with Hugging Face's programs. A hub id is tried as such a
+/// `output_dir` is relative to the chain file's directory. A hub id is tried as such a
 /// path, then below the models root, then in the Hugging Face caches. Nothing is ever fetched.
 public struct ModelLocator: Sendable {
   let chainDirectory: String
@@ -40,7 +40,13 @@ public struct ModelLocator: Sendable {
 
   /// The absolute output directory of a step.
   public func outputDirectory(of step: StepConfiguration) -> String {
-    normalPath(expandingHome(step.outputDirectory), from: workingDirectory)
+    normalPath(expandingHome(step.outputDirectory), from: chainDirectory)
+  }
+
+  /// The same name below the working directory, where earlier versions put it; nil where that is no other place.
+  func workingOutputDirectory(of step: StepConfiguration) -> String? {
+    let path = normalPath(expandingHome(step.outputDirectory), from: workingDirectory)
+    return path == outputDirectory(of: step) ? nil : path
   }
 
   /// The model that a step's reference means: the output of an earlier step by its `step_id` or by its path,

@@ -4,10 +4,12 @@ import Platform
 
 extension ChainPlan {
   /// The plan in words, for `--dry-run`.
-  public func text(ranks: Int) -> String {
+  ///
+  /// - Parameter outlook: of each step, in order.
+  public func text(ranks: Int, _ outlook: [StepOutlook]) -> String {
     var lines = ["plan of chain \(chain.metadata.name) on \(ranks) \(ranks == 1 ? "rank" : "ranks")"]
     if !labels.names.isEmpty { lines.append("classes: \(labels.names.joined(separator: ", "))") }
-    for step in steps {
+    for (step, outlook) in zip(steps, outlook) {
       let train = data[step.index].student.train
       let teacher = step.teacher.map { "\($0.reference) (\($0.configuration.shapeText))" } ?? "none (fine-tuning)"
       let values = step.hyperparameters.weights(hasTeacher: step.teacher != nil)
@@ -20,6 +22,7 @@ extension ChainPlan {
         "  loss      ce_weight \(values.ce), kd_weight \(values.kd), temperature \(step.hyperparameters.temperature)",
         "  precision \(precision(of: step).rawValue)",
         "  sharing   \(self.values(of: step).sharingText)", "  output    \(step.outputDirectory)",
+        "  state     \(outlook.text)",
       ]
     }
     return lines.joined(separator: "\n")
@@ -42,19 +45,19 @@ extension ChainPlan {
     }
   }
 
-  /// The plan as JSON.
-  public var json: JSON {
+  /// The plan as JSON, with the outlook of each step.
+  public func json(_ outlook: [StepOutlook]) -> JSON {
     [
       "event": "plan", "name": .string(chain.metadata.name), "labels": .array(labels.names.map(JSON.string)),
       "steps": .array(
-        steps.map { step in
+        zip(steps, outlook).map { step, outlook in
           [
             "step_id": .string(step.id), "teacher": step.teacher.map { .string($0.reference) } ?? .null,
             "student": .string(step.student.configuration.shapeText),
             "parameters": .int(step.student.parameterCount), "output_dir": .string(step.outputDirectory),
             "precision": .string(precision(of: step).rawValue),
             "examples": .int(data[step.index].student.train.count), "steps": .int(values(of: step).totalSteps),
-            "configuration": step.configuration.resolved,
+            "configuration": step.configuration.resolved, "outlook": outlook.json,
           ]
         }),
     ]

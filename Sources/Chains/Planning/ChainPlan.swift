@@ -31,9 +31,11 @@ public struct ChainPlan {
   /// - Parameters:
   ///   - chain: the same on all ranks; otherwise `.preflight` is thrown.
   ///   - cacheDirectory: for tokens and teacher signals; nil keeps them in memory.
+  ///   - checksPlacement: false for those who do not train, and so need no ranks for teachers.
   /// Throws what the first bad thing is, on all ranks alike; nothing has been written then.
   public static func make(
-    _ chain: ChainConfiguration, locator: ModelLocator, cacheDirectory: String?, on communicator: any Communicator
+    _ chain: ChainConfiguration, locator: ModelLocator, cacheDirectory: String?, checksPlacement: Bool = true,
+    on communicator: any Communicator
   ) throws -> ChainPlan {
     try communicator.requireEqual(chain.digestText, label: "the chain file")
     let (task, files) = try communicator.agree {
@@ -57,8 +59,8 @@ public struct ChainPlan {
         try Preflight.check(
           step, chain, labels: labels, kind: task.kind, readsIDs: readsIDs, native: native)
       }
-      try communicator.agree {
-        try Preflight.checkPlacement(of: step, chain.parallel, ranks: communicator.size)
+      if checksPlacement {
+        try communicator.agree { try Preflight.checkPlacement(of: step, chain.parallel, ranks: communicator.size) }
       }
       let opened = try open(step, registry, kind: task.kind)
       try communicator.agree { try Preflight.check(step, opened.student) }

@@ -13,6 +13,8 @@ public protocol ChainObserver: TrainingObserver {
   func warning(_ text: String)
   /// A step begins.
   func began(_ step: ResolvedStep, of count: Int, values: TrainingConfiguration, ratio: Double?)
+  /// What is going to be done with a step, before anything is done with the first.
+  func foresaw(_ outlook: StepOutlook)
   /// A step was committed by an earlier run and is left as it is.
   func skipped(_ step: ResolvedStep, report: StepReport)
   /// A step has been committed.
@@ -34,60 +36,41 @@ public final class ChainRunner {
   private var hasTrained = false
   /// Digests of models that no step of the chain writes, by their directory: hundreds of megabytes are read once.
   private var digests: [String: String] = [:]
+  /// How output directories may be treated.
+  let permissions: OutputPermissions
+  /// The output directories that this run holds; nil before it takes them, and on every rank but the first.
+  var locks: OutputLocks?
+  /// What is done with each step, as it was found when the directories were taken.
+  var looks: [(outlook: StepOutlook, inputs: JSON?)] = []
 
   /// A runner of the plan on the communicator that the plan was made on; nothing is read or written yet.
-  public init(_ plan: ChainPlan, observer: any ChainObserver, on communicator: any Communicator) {
+  public init(
+    _ plan: ChainPlan, observer: any ChainObserver, permissions: OutputPermissions = OutputPermissions(),
+    on communicator: any Communicator
+  ) {
     self.plan = plan
     self.observer = observer
+    self.permissions = permissions
     self.communicator = communicator
   }
 
-  /// Refuses to go on when any output exists (`--fresh`). Collective.
-  public func requireNoOutputs() throws {
-    try communicator.agree {
-      for step in plan.steps where !((try? listDirectory(step.outputDirectory)) ?? []).isEmpty {
-        throw RetortError(
-          .configuration, "the output directory of step \(step.id) is not empty", at: step.outputDirectory,
-          remedy: "remove it, choose another output_dir, or run without --fresh to continue")
-      }
-    }
-  }
-
-  /// Refuses outputs that could not be written, before hours go into them; makes nothing. Collective.
-  public func requireWritableOutputs() throws {
-    try communicator.agree {
-      for step in plan.steps {
-        do { try requireWritable(directory: step.outputDirectory) } catch {
-          throw RetortError.wrap(error).located(step.configuration.source.location(of: "output_dir"))
-        }
-      }
-    }
-  }
-
-  /// Runs the chain; collective. Every rank gets the report.
+  /// Runs the chain, whose directories `takeOutputs` has taken; collective. Every rank gets the report.
   public func run() throws -> ChainReport {
     var reports: [StepReport] = []
     for step in plan.steps {
-      let inputs = try Trace.span("inputs") { try self.inputs(of: step) }
-      try communicator.requireEqual(inputs.text(), label: "the plan of step \(step.id)")
-      if let report = try committed(step, inputs) {
+      let known = looks.indices.contains(step.index) && looks[step.index].inputs != nil
+      let look = known ? looks[step.index] : try self.look(at: step)
+      if let report = look.outlook.report {
+        try keep(step, look.outlook)
         observer.skipped(step, report: report)
         reports.append(report)
       } else {
-        reports.append(try Trace.span(named: step.id) { try run(step, inputs) })
+        reports.append(try Trace.span(named: step.id) { try run(step, look.inputs ?? .null) })
       }
       // Memory of one step's models is of no use to the next one's sizes.
       StoragePool.trim()
     }
     return ChainReport(name: plan.chain.metadata.name, steps: reports)
-  }
-
-  /// The report of a step that is committed with these inputs and whose student is still there. Rank 0 decides.
-  private func committed(_ step: ResolvedStep, _ inputs: JSON) throws -> StepReport? {
-    let manifest = communicator.isFirst ? StepManifest.read(from: step.outputDirectory) : nil
-    let isCurrent = manifest.map { $0.inputs == inputs && $0.matches(step.outputDirectory) } ?? false
-    let text = try communicator.broadcast(text: isCurrent ? manifest!.results.text() : "")
-    return text.isEmpty ? nil : StepReport.committed(try JSON(parsing: text), id: step.id)
   }
 
   private func run(_ step: ResolvedStep, _ inputs: JSON) throws -> StepReport {
@@ -110,7 +93,7 @@ public final class ChainRunner {
   }
 
   /// What a step's training has come to.
-  private struct TrainedStep {
+  struct TrainedStep {
     let student: LoadedModel
     let training: TrainingRun
     let result: TrainingResult
@@ -131,15 +114,15 @@ public final class ChainRunner {
     let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
     observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
     if let summary = student.report.summary { observer.note("\(step.student.reference): \(summary)") }
+    let planDigest = StepManifest.plan(of: inputs)
     try students.agree {
-      if students.isFirst { StepManifest.remove(from: step.outputDirectory) }
-      try makeDirectory(step.outputDirectory)
+      if students.isFirst { try begin(step, planDigest) }
     }
     let trainer = Trainer(
       values, student: student.model, teacher: teacher, train: data.student.train, fill: fill, on: students)
     let training = try TrainingRun(
-      trainer, train: data.student.train, validation: data.student.validation, planDigest: Digest.of(inputs.text()),
-      directory: step.outputDirectory, observer: observer, on: students)
+      trainer, train: data.student.train, validation: data.student.validation, planDigest: planDigest,
+      directory: step.outputDirectory, fence: fence(of: step), observer: observer, on: students)
     let startSeconds = (hasTrained ? nil : ProcessStart.secondsAgo) ?? (clock.now - start).seconds
     hasTrained = true
     let result = try training.run()
@@ -172,35 +155,8 @@ public final class ChainRunner {
     return told
   }
 
-  /// Moves the best student to its place and writes the manifest last.
-  private func commit(_ step: ResolvedStep, _ inputs: JSON, _ trained: TrainedStep?, _ report: StepReport) throws {
-    try communicator.agree("committing step \(step.id)") {
-      guard communicator.isFirst, let trained else { return }
-      let directory = step.outputDirectory
-      try ModelWriter.assemble(
-        directory: directory, configuration: trained.student.configuration,
-        weights: try trained.training.verifiedBestWeights(), tokenizerFiles: step.student.tokenizer?.files ?? [])
-      var results = report.json.object ?? [:]
-      results["best_step"] = .int(trained.result.best.step)
-      results["steps"] = .int(trained.result.steps)
-      let sent = trained.result.sentBytes.map { ($0.key.rawValue, JSON.int($0.value)) }
-      results["sent_bytes"] = .object(Dictionary(uniqueKeysWithValues: sent))
-      results["peak_memory"] = .int(trained.result.peakMemory)
-      results["loss"] = .double(trained.result.best.result.loss)
-      results["start_seconds"] = .double(trained.startSeconds)
-      results["ranks"] = .int(communicator.size)
-      if let cache = trained.cache { results["teacher_cache"] = cache.json }
-      if let placement = placementReport { results["teacher_placement"] = placement.json }
-      let manifest = StepManifest(
-        inputs: inputs, results: .object(results),
-        weightsDigest: try ModelDigest.ofWeights(directory: directory))
-      try manifest.write(to: directory)
-    }
-    try trained?.training.removeCheckpoints()
-  }
-
   /// Everything that decides the student of a step: values and digests; collective.
-  private func inputs(of step: ResolvedStep) throws -> JSON {
+  func inputs(of step: ResolvedStep) throws -> JSON {
     let data = plan.data[step.index]
     var object: [String: JSON] = [
       "step_id": .string(step.id), "student_configuration": .object(step.student.configuration.json),

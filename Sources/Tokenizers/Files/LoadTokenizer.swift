@@ -7,6 +7,9 @@ private let tokenizerFileNames = [
   "chat_template.json",
 ]
 
+/// Whether a file of this name in a model directory belongs to its tokenizer.
+public func isTokenizerFile(_ name: String) -> Bool { tokenizerFileNames.contains(name) }
+
 /// The names of the files in a model directory that belong to its tokenizer, for copying them to another directory.
 public func tokenizerFiles(inModelDirectory directory: String) -> [String] {
   tokenizerFileNames.filter { name in

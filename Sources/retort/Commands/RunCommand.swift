@@ -27,7 +27,8 @@ struct RunCommand: RankCommand {
     abstract: "Runs or continues a chain.",
     discussion: """
       Steps that are committed already are left as they are; training goes on where it stopped. A step whose inputs \
-      have changed (values, teacher, base, data, tokenizer) runs again, and so does what comes after it.
+      have changed (values, teacher, base, data, tokenizer) runs again, and so does what comes after it; its old \
+      student stays until the new one is committed. retort status says beforehand what is done with each step.
 
       Examples:
         retort run chain.yaml --dry-run
@@ -40,6 +41,10 @@ struct RunCommand: RankCommand {
     help: "Overrides a value: KEY.PATH=VALUE, such as steps.0.hyperparams.batch_size=64. Repeatable.")
   var overrides: [String] = []
   @Flag(help: "Fails when any output exists, instead of continuing.") var fresh = false
+  @Flag(help: "Writes to an output_dir with files of others too; those that are in the way are kept in training/replaced.")
+  var overwrite = false
+  @Flag(help: "Takes an output_dir from the run that holds it; that run then ends with exit code 6.")
+  var breakLock = false
   @Flag(help: "Validates, resolves, runs the preflight and prints the plan; writes nothing.") var dryRun = false
   @Option(help: "plain (for people) or json (an object a line).") var logFormat: LogFormat = .plain
   @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
@@ -67,15 +72,20 @@ struct RunCommand: RankCommand {
         cacheDirectory: dryRun ? nil : CacheDirectory.path(), on: communicator)
     }
     plan.warnings.forEach(console.warning)
-    let runner = ChainRunner(plan, observer: console, on: communicator)
-    if fresh { try runner.requireNoOutputs() }
-    try runner.requireWritableOutputs()
-    try runner.checkTeachers()
+    var permissions = OutputPermissions()
+    (permissions.overwrites, permissions.breaksLocks, permissions.isFresh) = (overwrite, breakLock, fresh)
+    let runner = ChainRunner(plan, observer: console, permissions: permissions, on: communicator)
+    try runner.checkOutputs()
     StopRequest.listen()
     if dryRun {
-      console.say(plan.text(ranks: communicator.size), plan.json)
+      try runner.checkTeachers()
+      let outlook = try runner.outlook()
+      console.say(plan.text(ranks: communicator.size, outlook), plan.json(outlook))
       return
     }
+    defer { runner.releaseOutputs() }
+    try runner.takeOutputs(command: CommandLine.arguments.joined(separator: " "))
+    try runner.checkTeachers()
     console.show(try runner.run())
   }
 }

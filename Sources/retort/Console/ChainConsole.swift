@@ -67,6 +67,11 @@ final class ChainConsole: ChainObserver {
       ])
   }
 
+  func foresaw(_ outlook: StepOutlook) {
+    say("step \(outlook.id) in \(outlook.directory) \(outlook.text)", outlook.json)
+    outlook.remarks.forEach(warning)
+  }
+
   func skipped(_ step: ResolvedStep, report: StepReport) {
     say(
       "step \(step.index + 1): \(step.id) is committed already (\(report.metric) \(fixed(report.value, 4)))",

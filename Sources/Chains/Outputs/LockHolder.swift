@@ -1,0 +1,107 @@
+import Foundation
+import Platform
+
+/// The run that holds an output directory, as its lock file says.
+public struct LockHolder: Sendable, Equatable {
+  /// A random name of the run.
+  public var run: String
+  /// The machine of the run's rank 0.
+  public var host: String
+  /// Process number of rank 0 there.
+  public var process: Int32
+  /// When rank 0 began, in words.
+  public var since: String
+  /// The command line.
+  public var command: String
+  /// `ProcessStart.ticks` of the process.
+  var ticks: UInt64
+  /// Names one start of one machine; empty where the system does not tell.
+  var boot: String
+  /// Names the space that process numbers count in: containers on one machine have their own.
+  var processSpace: String
+  /// Number of the directory that the lock was made in: a copy of a directory has a copy of its lock.
+  var directory: UInt64
+
+  /// Whether a holder still runs, as far as this machine can tell.
+  enum Life { case runs, hasEnded, unknown }
+
+  /// What this process writes into its locks.
+  init(command: String) {
+    run = (0..<4).map { _ in String(format: "%04x", UInt16.random(in: 0 ... .max)) }.joined()
+    host = ProcessInfo.processInfo.hostNameOfSystem
+    process = getpid()
+    since = LockHolder.text(of: Date(timeIntervalSinceNow: -(ProcessStart.secondsAgo ?? 0)))
+    self.command = command.count > 300 ? String(command.prefix(300)) + "…" : command
+    ticks = ProcessStart.ticks(of: process) ?? 0
+    let id = fopen("/proc/sys/kernel/random/boot_id", "r").map { file -> String in
+      defer { fclose(file) }
+      var bytes = [UInt8](repeating: 0, count: 64)
+      let count = fread(&bytes, 1, bytes.count, file)
+      return String(decoding: bytes.prefix(count), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+    boot = id ?? ""
+    processSpace = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/pid")) ?? ""
+    directory = 0
+  }
+
+  /// nil for a text that no run of Retort wrote whole.
+  init?(_ text: String) {
+    guard let line = text.split(separator: "\n").first, let json = try? JSON(parsing: String(line)),
+      let run = json["run"]?.string, let host = json["host"]?.string,
+      let process = json["pid"]?.int.flatMap({ Int32(exactly: $0) }), let since = json["since"]?.string,
+      let command = json["command"]?.string, let ticks = json["start_ticks"]?.string.flatMap({ UInt64($0) }),
+      let boot = json["boot"]?.string, let space = json["pid_namespace"]?.string,
+      let directory = json["directory"]?.string.flatMap({ UInt64($0) })
+    else { return nil }
+    (self.run, self.host, self.process, self.since, self.command) = (run, host, process, since, command)
+    (self.ticks, self.boot, processSpace, self.directory) = (ticks, boot, space, directory)
+  }
+
+  /// The first line of the lock file.
+  var line: String {
+    let json: JSON = [
+      "run": .string(run), "host": .string(host), "pid": .int(Int(process)), "since": .string(since),
+      "command": .string(command), "start_ticks": .string("\(ticks)"), "boot": .string(boot),
+      "pid_namespace": .string(processSpace), "directory": .string("\(directory)"),
+    ]
+    return json.text()
+  }
+
+  /// "pid 4711 on node3 since 2026-01-31 12:00:00 UTC (retort run chain.yaml)".
+  public var text: String { "pid \(process) on \(host) since \(since) (\(command))" }
+
+  /// The holder as JSON.
+  public var json: JSON {
+    [
+      "run": .string(run), "host": .string(host), "pid": .int(Int(process)), "since": .string(since),
+      "command": .string(command),
+    ]
+  }
+
+  /// Whether the holder runs, asked by a process of this identity: certain where both count processes in one space of
+  /// one machine, otherwise only signs of life can tell.
+  func life(seenBy own: LockHolder, in directory: UInt64) -> Life {
+    if self.directory != directory { return .hasEnded }
+    guard !boot.isEmpty, boot == own.boot, !processSpace.isEmpty, processSpace == own.processSpace, ticks != 0 else {
+      return .unknown
+    }
+    return ProcessStart.ticks(of: process) == ticks ? .runs : .hasEnded
+  }
+
+  private static func text(of date: Date) -> String {
+    let format = DateFormatter()
+    format.locale = Locale(identifier: "en_US_POSIX")
+    format.timeZone = TimeZone(identifier: "UTC")
+    format.dateFormat = "yyyy-MM-dd HH:mm:ss 'UTC'"
+    return format.string(from: date)
+  }
+}
+
+extension ProcessInfo {
+  /// The machine's name as the system has it, without asking a name server.
+  fileprivate var hostNameOfSystem: String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard gethostname(&name, name.count - 1) == 0 else { return "unknown host" }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}

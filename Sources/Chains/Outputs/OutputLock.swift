@@ -1,0 +1,247 @@
+import Foundation
+import Platform
+
+/// The right of one run to write to an output directory: a file `training/lock.N` that names the run.
+///
+/// A run makes a file of its own, whole, and gives it the next free number by `link`, which one of two runs can do
+/// only, on a network file system too. Then it looks again: it holds the directory if no other lock is there but
+/// those of runs that have ended, which it removes. Of two runs that come at the same time under different numbers the
+/// later one sees the other, so that never both hold the directory; where each sees the other, both step back and try
+/// again after a while of random length.
+///
+/// A run on the same machine has ended when its process is gone. Of any other its lock tells: a holder changes the
+/// file every two seconds, and one that has not changed while it was watched for a minute is of a run that ended. No
+/// clocks of two machines are compared.
+public final class OutputLock: WriteFence {
+  /// The output directory.
+  let directory: String
+  let holder: LockHolder
+  private let path: String
+  private let made: [String]
+
+  /// Seconds between two signs of life.
+  static let beat = 2.0
+  /// Seconds without a sign of life after which a run on another machine counts as ended.
+  static let patience = 60.0
+
+  private init(_ directory: String, _ path: String, _ holder: LockHolder, made: [String]) {
+    (self.directory, self.path, self.holder, self.made) = (directory, path, holder, made)
+  }
+
+  /// Takes the lock of a directory, making the directory where it is not there.
+  ///
+  /// - Parameters:
+  ///   - breaking: takes it from a run that holds it; that run notices when it next renames a file.
+  ///   - ended: names of runs that are known to have ended; those found out are added.
+  ///   - note: gets what a person should know: that a run is waited for, or was found to have ended.
+  /// Throws `.preflight` with the holder where another run has the directory.
+  static func take(
+    _ directory: String, as holder: LockHolder, breaking: Bool = false, ended: inout Set<String>,
+    patience: Double = OutputLock.patience, note: (String) -> Void = { _ in }
+  ) throws -> OutputLock {
+    let folder = joinPath(directory, "training")
+    var made = missing(folder)
+    var holder = holder
+    let own = joinPath(folder, "lock.\(holder.run).new")
+    defer { unlink(own) }
+    do {
+      for _ in 0..<50 {
+        // A run that gives back a directory in which it wrote nothing takes the directory away.
+        made += missing(folder).filter { !made.contains($0) }
+        try makeDirectory(folder)
+        var info = stat()
+        if stat(folder, &info) == 0 { holder.directory = UInt64(info.st_ino) }
+        let others = claims(in: folder)
+        for name in others {
+          try judge(
+            joinPath(folder, name), directory, own: holder, breaking: breaking, &ended, patience: patience, note)
+        }
+        let path = joinPath(folder, "lock.\((others.compactMap(number).max() ?? 0) + 1)")
+        do { try writeFileAtomically(own, content(holder, beat: 0)) } catch {
+          if !isDirectory(folder) { continue }
+          throw error
+        }
+        // Over a network the answer may be lost although the name was given: the number of names tells.
+        guard link(own, path) == 0 || names(of: own) == 2 else {
+          if errno == EEXIST || errno == ENOENT { continue }
+          // A file system without links: exclusive creation is what is left.
+          guard errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK else {
+            throw RetortError(
+              .checkpoint, "cannot make the lock (\(systemErrorText()))", at: path,
+              remedy: "check space and permissions there")
+          }
+          guard try create(path, content(holder, beat: 0)) else { continue }
+          if let lock = settle(directory, folder, path, others, holder, made) { return lock }
+          continue
+        }
+        unlink(own)
+        if let lock = settle(directory, folder, path, others, holder, made) { return lock }
+      }
+      throw RetortError(
+        .preflight, "too many runs ask for the directory at the same time", at: directory, remedy: "try again")
+    } catch {
+      unlink(own)
+      made.reversed().forEach { rmdir($0) }
+      throw error
+    }
+  }
+
+  /// The second look: nil where another run came at the same time, after stepping back.
+  private static func settle(
+    _ directory: String, _ folder: String, _ path: String, _ judged: [String], _ holder: LockHolder, _ made: [String]
+  ) -> OutputLock? {
+    let now = claims(in: folder).filter { $0 != fileName(of: path) }
+    guard Set(now).isSubset(of: judged) else {
+      unlink(path)
+      usleep(UInt32.random(in: 20_000...300_000))
+      return nil
+    }
+    for name in now { unlink(joinPath(folder, name)) }
+    return OutputLock(directory, path, holder, made: made)
+  }
+
+  /// Throws unless the holder of a lock has ended, or is to lose it.
+  private static func judge(
+    _ path: String, _ directory: String, own: LockHolder, breaking: Bool, _ ended: inout Set<String>,
+    patience: Double, _ note: (String) -> Void
+  ) throws {
+    guard var text = read(path) else { return }
+    let holder = LockHolder(text)
+    let name = holder?.text ?? "a run that its lock \(path) does not name"
+    if let holder, ended.contains(holder.run) { return }
+    let life = holder?.life(seenBy: own, in: own.directory) ?? .unknown
+    if breaking {
+      if life != .hasEnded {
+        note("the lock of \(directory) is taken from \(name)")
+        // Time for what that run may be about to rename.
+        usleep(UInt32(1_000_000 * min(patience, beat)))
+      }
+      return
+    }
+    func refusal() -> RetortError {
+      RetortError(
+        .preflight, "another run writes to the directory: \(name)", at: directory,
+        remedy: "wait for its end or stop it; if you know that it has ended, --break-lock takes the directory from it")
+    }
+    switch life {
+    case .runs: throw refusal()
+    case .hasEnded:
+      if let holder, holder.directory == own.directory { note("a run that ended without a word left its lock: \(name)") }
+    case .unknown:
+      let start = ContinuousClock.now
+      var hasSaid = false
+      while (ContinuousClock.now - start).seconds < patience {
+        usleep(200_000)
+        guard let now = read(path) else { return }
+        if now != text { throw refusal() }
+        text = now
+        if !hasSaid, (ContinuousClock.now - start).seconds > 2 * beat {
+          hasSaid = true
+          note("no sign of life of \(name), which has \(directory); waiting for one for \(Int(patience)) s")
+        }
+      }
+      note("a run that gives no sign of life left its lock: \(name)")
+    }
+    if let holder { ended.insert(holder.run) }
+  }
+
+  /// Throws `.checkpoint` with the new holder where the lock has been taken away.
+  public func requireHeld() throws {
+    if isHeld { return }
+    let others = OutputLock.claims(in: joinPath(directory, "training")).compactMap {
+      OutputLock.read(joinPath(directory, "training/\($0)")).flatMap { LockHolder($0) }
+    }
+    let now = others.last.map { "; it belongs to \($0.text) now" } ?? ""
+    throw RetortError(
+      .checkpoint, "this run has lost the lock of the directory\(now)", at: directory,
+      remedy: "nothing more is written there by this run; start it again when the other one has ended")
+  }
+
+  /// Whether the lock file is still this run's.
+  var isHeld: Bool { OutputLock.read(path).flatMap { LockHolder($0) }?.run == holder.run }
+
+  /// Gives a sign of life: changes the file's second line in place.
+  func giveSign(_ count: Int) {
+    let descriptor = open(path, O_RDWR | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let length = pread(descriptor, &bytes, bytes.count, 0)
+    guard length > 0, LockHolder(String(decoding: bytes.prefix(length), as: UTF8.self))?.run == holder.run else { return }
+    let line = Array(OutputLock.beatLine(count).utf8)
+    // The line has one length whatever the count.
+    _ = pwrite(descriptor, line, line.count, off_t(length - line.count))
+  }
+
+  /// Gives the directory back; what was made for the lock alone goes with it.
+  func release() {
+    if isHeld { unlink(path) }
+    made.reversed().forEach { rmdir($0) }
+  }
+
+  /// The holder of a directory, for those who only look: nil where none has it or the one that had it has ended.
+  static func holder(of directory: String) -> LockHolder? {
+    let folder = joinPath(directory, "training")
+    var info = stat()
+    guard stat(folder, &info) == 0 else { return nil }
+    let own = LockHolder(command: "")
+    return claims(in: folder).compactMap { read(joinPath(folder, $0)).flatMap { LockHolder($0) } }
+      .last { $0.life(seenBy: own, in: UInt64(info.st_ino)) != .hasEnded }
+  }
+
+  /// Whether a name in `training/` is a lock, or the beginning of one.
+  static func isLock(_ name: String) -> Bool {
+    number(name) != nil || (name.hasPrefix("lock.") && name.contains(".new"))
+  }
+
+  private static func number(_ name: String) -> Int? {
+    guard name.hasPrefix("lock."), name.utf8.count < 24 else { return nil }
+    return Int(name.dropFirst(5)).flatMap { $0 > 0 && $0 < Int.max ? $0 : nil }
+  }
+
+  /// The names of the locks in a folder, by their number.
+  private static func claims(in folder: String) -> [String] {
+    ((try? listDirectory(folder)) ?? []).compactMap { name in number(name).map { ($0, name) } }.sorted { $0.0 < $1.0 }
+      .map { $0.1 }
+  }
+
+  private static func content(_ holder: LockHolder, beat: Int) -> String { holder.line + "\n" + beatLine(beat) }
+
+  private static func beatLine(_ count: Int) -> String {
+    let digits = "\(count)"
+    return "beat " + String(repeating: "0", count: max(0, 12 - digits.count)) + digits + "\n"
+  }
+
+  /// nil where the file is not there.
+  private static func read(_ path: String) -> String? {
+    // Opened anew each time: that makes a network file system ask its server.
+    (try? readFile(path)).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  private static func names(of path: String) -> Int {
+    var info = stat()
+    return stat(path, &info) == 0 ? Int(info.st_nlink) : 0
+  }
+
+  /// Makes a file that must not exist; false where it does.
+  private static func create(_ path: String, _ text: String) throws -> Bool {
+    let descriptor = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else {
+      if errno == EEXIST { return false }
+      throw RetortError(.checkpoint, "cannot make the lock (\(systemErrorText()))", at: path)
+    }
+    defer { close(descriptor) }
+    let bytes = Array(text.utf8)
+    return write(descriptor, bytes, bytes.count) == bytes.count
+  }
+
+  /// The directories that `makeDirectory` is going to make, outermost first.
+  private static func missing(_ path: String) -> [String] {
+    var (missing, next) = ([String](), path)
+    while !next.isEmpty, !fileExists(next) {
+      missing.insert(next, at: 0)
+      next = parentDirectory(of: next)
+    }
+    return missing
+  }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import Models
+import Platform
+
+/// `training/step.json`: the record that makes a step committed, put in its place after everything else.
+struct StepManifest: Sendable, Equatable {
+  /// Everything that decides the student, and the names of step and teacher.
+  var inputs: JSON
+  /// What came out.
+  var results: JSON
+  /// The student's files; nil in the record of a version that kept the digest of the weights alone.
+  var files: StudentFiles?
+  /// The digest of the student's weights.
+  var weightsDigest: String
+
+  /// A record of the student in a directory that holds nothing else.
+  init(inputs: JSON, results: JSON, studentIn directory: String) throws {
+    (self.inputs, self.results) = (inputs, results)
+    let files = try StudentFiles(of: directory)
+    guard let weights = files.weightsDigest else {
+      throw RetortError(.unexpected, "the student has no weights", at: directory)
+    }
+    (self.files, weightsDigest) = (files, weights)
+  }
+
+  /// What the inputs decide by: a step that has another name, or calls its teacher by another one, makes the same
+  /// student.
+  static func deciding(_ inputs: JSON) -> JSON {
+    var object = inputs.object ?? [:]
+    for name in ["step_id", "teacher_name"] { object[name] = nil }
+    return .object(object)
+  }
+
+  /// The digest of what decides the student: checkpoints of another plan are not continued.
+  static func plan(of inputs: JSON) -> String { Digest.of(deciding(inputs).text()) }
+
+  /// The digest of this record's plan.
+  var plan: String { StepManifest.plan(of: inputs) }
+
+  /// The step that the record is of.
+  var stepID: String? { inputs["step_id"]?.string }
+
+  static func path(in directory: String) -> String { joinPath(directory, "training/step.json") }
+
+  /// Writes the record to a file.
+  func write(to path: String) throws {
+    var object: [String: JSON] = [
+      "format": 2, "inputs": inputs, "plan": .string(plan), "results": results, "weights": .string(weightsDigest),
+    ]
+    if let files { object["files"] = files.json }
+    try writeFileAtomically(path, JSON.object(object).text(indent: 2) + "\n")
+  }
+
+  /// The record of an output directory, or nil where there is none that can be read.
+  static func read(from directory: String) -> StepManifest? { StepManifest(path(in: directory)) }
+
+  /// A record in a file, or nil where it cannot be read.
+  init?(_ path: String) {
+    guard let json = try? JSON(contentsOf: path), let inputs = json["inputs"], let results = json["results"],
+      let weights = json["weights"]?.string
+    else { return nil }
+    var files: StudentFiles?
+    if let listed = json["files"] {
+      guard let read = StudentFiles(listed) else { return nil }
+      files = read
+    }
+    (self.inputs, self.results, self.files, weightsDigest) = (inputs, results, files, weights)
+  }
+
+  /// Whether a file of this content is what was committed under a name; where the record does not say, it is.
+  func wrote(_ content: Data, as name: String) -> Bool {
+    guard let files else { return true }
+    return files.entries[name] == StudentFiles.Entry(content)
+  }
+
+  /// The files of a student that are not as they were committed.
+  ///
+  /// - Parameter companions: what is expected besides the weights, where the record does not say.
+  func differences(in directory: String, companions: [String]) -> [StudentFiles.Difference] {
+    if let files { return files.differences(in: directory) }
+    var found: [StudentFiles.Difference] = []
+    for name in companions.sorted() {
+      guard let entry = try? StudentFiles.entry(joinPath(directory, name)) else {
+        found.append(StudentFiles.Difference(name: name, kind: .missing))
+        continue
+      }
+      if entry.size == 0 { found.append(StudentFiles.Difference(name: name, kind: .empty)) }
+    }
+    if (try? ModelDigest.ofWeights(directory: directory)) != weightsDigest {
+      let name = "model.safetensors"
+      let isThere = fileExists(joinPath(directory, name)) || fileExists(joinPath(directory, name + ".index.json"))
+      found.append(StudentFiles.Difference(name: name, kind: isThere ? .changed : .missing))
+    }
+    return found
+  }
+}

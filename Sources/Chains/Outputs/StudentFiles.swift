@@ -1,0 +1,114 @@
+import Foundation
+import Models
+import Platform
+import Tokenizers
+
+/// The files of a committed student with what they hold: a file that is not as it was written makes the student
+/// another one.
+struct StudentFiles: Equatable, Sendable {
+  /// What a file holds.
+  struct Entry: Equatable, Sendable {
+    let size: Int
+    /// SHA-256 of the content.
+    let digest: String
+
+    init(size: Int, digest: String) { (self.size, self.digest) = (size, digest) }
+
+    /// Of a file with this content.
+    init(_ content: Data) {
+      let running = Digest()
+      content.withUnsafeBytes { running.update($0) }
+      self.init(size: content.count, digest: running.finish())
+    }
+  }
+
+  /// A file that is not as it was committed.
+  struct Difference: Equatable, Sendable {
+    enum Kind: String, Sendable { case missing = "is missing", empty = "is empty", changed = "has changed" }
+    let name: String
+    let kind: Kind
+
+    /// "vocab.txt is missing".
+    var text: String { "\(name) \(kind.rawValue)" }
+  }
+
+  /// By name, below the student's directory.
+  let entries: [String: Entry]
+
+  init(_ entries: [String: Entry]) { self.entries = entries }
+
+  /// Every file directly in a directory; reads each.
+  init(of directory: String) throws {
+    var entries: [String: Entry] = [:]
+    for name in try listDirectory(directory) where !isDirectory(joinPath(directory, name)) {
+      entries[name] = try StudentFiles.entry(joinPath(directory, name))
+    }
+    self.entries = entries
+  }
+
+  /// nil where the JSON is not what `json` gives.
+  init?(_ json: JSON) {
+    guard let object = json.object, !object.isEmpty else { return nil }
+    var entries: [String: Entry] = [:]
+    for (name, entry) in object {
+      // A name that leads elsewhere is none of ours.
+      guard !name.isEmpty, !name.contains("/"), name != "..", let size = entry["size"]?.int,
+        let digest = entry["sha256"]?.string
+      else { return nil }
+      entries[name] = Entry(size: size, digest: digest)
+    }
+    self.entries = entries
+  }
+
+  var json: JSON {
+    .object(entries.mapValues { ["size": .int($0.size), "sha256": .string($0.digest)] })
+  }
+
+  /// Size and digest of a file; throws `.input` where it cannot be read.
+  static func entry(_ path: String) throws -> Entry {
+    Entry(size: size(path) ?? 0, digest: try Digest.ofFile(path))
+  }
+
+  /// Whether a directory has the file as it was committed.
+  func holds(_ name: String, in directory: String) -> Bool {
+    guard let entry = entries[name] else { return false }
+    return difference(name, entry, in: directory) == nil
+  }
+
+  /// What is not as it was committed, by name; reads every file whose size is right.
+  func differences(in directory: String) -> [Difference] {
+    entries.sorted { $0.key < $1.key }.compactMap { difference($0.key, $0.value, in: directory) }
+  }
+
+  private func difference(_ name: String, _ entry: Entry, in directory: String) -> Difference? {
+    let path = joinPath(directory, name)
+    guard let size = StudentFiles.size(path) else { return Difference(name: name, kind: .missing) }
+    if size == 0, entry.size > 0 { return Difference(name: name, kind: .empty) }
+    if size == entry.size, (try? Digest.ofFile(path)) == entry.digest { return nil }
+    return Difference(name: name, kind: .changed)
+  }
+
+  /// The digest that `ModelDigest.ofWeights` gives for these files; nil where no weights are among them.
+  var weightsDigest: String? {
+    let weights = entries.filter { StudentFiles.isModelFile($0.key) && $0.key.hasSuffix(".safetensors") }
+    if weights.count == 1 { return weights.first?.value.digest }
+    return weights.isEmpty ? nil : ModelDigest.of(weights.sorted { $0.key < $1.key }.map(\.value.digest))
+  }
+
+  /// Whether a loader would take a file of this name for a part of the model that a directory holds.
+  static func isModelFile(_ name: String) -> Bool {
+    let single = [
+      "config.json", "generation_config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",
+    ]
+    if single.contains(name) || isTokenizerFile(name) { return true }
+    let isWeights = ["model", "pytorch_model"].contains { name.hasPrefix($0 + ".") || name.hasPrefix($0 + "-") }
+    return isWeights
+      && [".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json"].contains { name.hasSuffix($0) }
+  }
+
+  private static func size(_ path: String) -> Int? {
+    var info = stat()
+    guard stat(path, &info) == 0, (info.st_mode & S_IFMT) == S_IFREG else { return nil }
+    return Int(info.st_size)
+  }
+}

@@ -1,0 +1,84 @@
+import Collectives
+import Foundation
+import Models
+import Platform
+
+// What is written to an output directory besides checkpoints: always on rank 0, and behind the directory's lock.
+extension ChainRunner {
+  /// Makes a directory this step's before training writes there. The student that is there stays as it is.
+  func begin(_ step: ResolvedStep, _ planDigest: String) throws {
+    let directory = step.outputDirectory
+    try fence(of: step)?.requireHeld()
+    try makeDirectory(directory)
+    OutputDirectory(path: directory).removeTemporaries()
+    try record(step, planDigest).take(
+      directory, committed: StepManifest.read(from: directory)?.plan, fence: fence(of: step))
+  }
+
+  private func record(_ step: ResolvedStep, _ planDigest: String) -> OwnerRecord {
+    OwnerRecord(
+      stepID: step.id, chain: plan.chain.metadata.name, chainFile: realPath(plan.chain.metadata.source.file),
+      plan: planDigest)
+  }
+
+  /// Leaves a committed student as it is: writes anew what of its files is lost, and removes what a run left that was
+  /// killed between its commit and its end. Collective.
+  func keep(_ step: ResolvedStep, _ outlook: StepOutlook) throws {
+    try onFirst {
+      let (directory, fence) = (step.outputDirectory, fence(of: step))
+      guard let manifest = StepManifest.read(from: directory) else { return }
+      OutputDirectory(path: directory).removeTemporaries()
+      if !outlook.repairs.isEmpty {
+        let names = ["config.json"] + (step.student.tokenizer?.files ?? []).map { fileName(of: $0) }
+        let known = try companions(of: step)
+        let aside = StepCommit.Aside(directory, fence)
+        for difference in manifest.differences(in: directory, companions: names) {
+          guard let content = known[difference.name] else { continue }
+          if difference.kind == .changed { try aside.take(difference.name) }
+          try fence?.requireHeld()
+          try writeFileAtomically(joinPath(directory, difference.name), content)
+          observer.note("step \(step.id): \(difference.text) since it was committed, and is written anew")
+        }
+        aside.remarks.forEach(observer.note)
+      }
+      let own = record(step, manifest.plan)
+      // Checkpoints of a successor that was stopped stay: its values may come back.
+      let isLeftOver = OwnerRecord.read(from: directory).map { $0.plan == own.plan } ?? false
+      let checkpoints = joinPath(directory, "training/checkpoints")
+      if isLeftOver, fileExists(checkpoints) {
+        try fence?.requireHeld()
+        try? FileManager.default.removeItem(atPath: checkpoints)
+      }
+      try own.take(directory, committed: manifest.plan, fence: fence)
+    }
+  }
+
+  /// Puts the best student in the place of the one before; the record comes last.
+  func commit(_ step: ResolvedStep, _ inputs: JSON, _ trained: TrainedStep?, _ report: StepReport) throws {
+    var remarks: [String] = []
+    try communicator.agree("committing step \(step.id)") {
+      guard communicator.isFirst, let trained else { return }
+      let directory = step.outputDirectory
+      let commit = StepCommit(directory, fence: fence(of: step))
+      try commit.prepare()
+      try ModelWriter.assemble(
+        directory: commit.stage, configuration: trained.student.configuration, weights: try trained.training.verifiedBestWeights(),
+        tokenizerFiles: step.student.tokenizer?.files ?? [])
+      var results = report.json.object ?? [:]
+      results["best_step"] = .int(trained.result.best.step)
+      results["steps"] = .int(trained.result.steps)
+      let sent = trained.result.sentBytes.map { ($0.key.rawValue, JSON.int($0.value)) }
+      results["sent_bytes"] = .object(Dictionary(uniqueKeysWithValues: sent))
+      results["peak_memory"] = .int(trained.result.peakMemory)
+      results["loss"] = .double(trained.result.best.result.loss)
+      results["start_seconds"] = .double(trained.startSeconds)
+      results["ranks"] = .int(communicator.size)
+      if let cache = trained.cache { results["teacher_cache"] = cache.json }
+      if let placement = placementReport { results["teacher_placement"] = placement.json }
+      remarks = try commit.finish(inputs: inputs, results: .object(results))
+    }
+    remarks.forEach(observer.note)
+    try trained?.training.removeCheckpoints()
+    if communicator.isFirst { OwnerRecord.dropOtherMetrics(in: step.outputDirectory) }
+  }
+}

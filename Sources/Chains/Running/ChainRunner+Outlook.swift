@@ -1,0 +1,141 @@
+import Collectives
+import Foundation
+import Models
+import Platform
+
+extension ChainRunner {
+  /// What a run would do with each step, without doing anything. Collective; rank 0 knows the reasons.
+  public func outlook() throws -> [StepOutlook] { try look().map(\.outlook) }
+
+  /// Whether files of others, or the student of another step, stand where a step's output goes; for those who only
+  /// look. nil where nothing does.
+  func refusal(of step: ResolvedStep) -> String? {
+    do {
+      guard let refusal = try foreign(step) else { return nil }
+      return refusal.remedy.map { "\(refusal.what) (\($0))" } ?? refusal.what
+    } catch { return RetortError.wrap(error).description }
+  }
+
+  /// What is done with each step, and its inputs where they are known before the steps before it have run.
+  func look() throws -> [(outlook: StepOutlook, inputs: JSON?)] {
+    var (looks, trained) = ([(outlook: StepOutlook, inputs: JSON?)](), Set<Int>())
+    for step in plan.steps {
+      let look = try look(at: step, after: trained)
+      if look.outlook.report == nil { trained.insert(step.index) }
+      looks.append(look)
+    }
+    return looks
+  }
+
+  /// What is done with a step; collective, rank 0 decides.
+  ///
+  /// - Parameter trained: steps that are trained before it, so that what is made from them is not known yet.
+  func look(at step: ResolvedStep, after trained: Set<Int> = []) throws -> (outlook: StepOutlook, inputs: JSON?) {
+    var outlook = StepOutlook(step)
+    outlook.totalSteps = plan.values(of: step).totalSteps
+    let pending = sources(of: step).first { trained.contains($0.index) }
+    var inputs: JSON?
+    if pending == nil {
+      let known = try Trace.span("inputs") { try self.inputs(of: step) }
+      try communicator.requireEqual(known.text(), label: "the plan of step \(step.id)")
+      inputs = known
+    }
+    try onFirst { try judge(step, inputs, pending.map(\.what), &outlook) }
+    let text = try communicator.broadcast(text: outlook.report?.json.text() ?? "")
+    if !communicator.isFirst, !text.isEmpty {
+      outlook.report = StepReport.committed(try JSON(parsing: text), id: step.id)
+    }
+    return (outlook, inputs)
+  }
+
+  /// The earlier steps whose students a step reads.
+  private func sources(of step: ResolvedStep) -> [(index: Int, what: String)] {
+    var found: [(Int, String)] = []
+    func add(_ place: ModelPlace, _ what: String) {
+      if case .step(let index) = place { found.append((index, "\(what), step \(plan.steps[index].id),")) }
+    }
+    if let teacher = step.teacher { add(teacher.place, "its teacher") }
+    switch step.student.origin {
+    case .random: break
+    case .checkpoint(let place): add(place, "its student_base")
+    case .teacherLayers(_, let place): add(place, "its teacher")
+    }
+    return found
+  }
+
+  /// Whether the student in a step's directory is the one that these inputs make, and whole.
+  ///
+  /// - Parameter pending: what the step is made from and is trained before it; its inputs are not known then.
+  private func judge(_ step: ResolvedStep, _ inputs: JSON?, _ pending: String?, _ outlook: inout StepOutlook) throws {
+    let directory = step.outputDirectory
+    if locks == nil {
+      outlook.holder = OutputLock.holder(of: directory)
+      outlook.refusal = refusal(of: step)
+    }
+    // A run that holds no lock leaves a finished student where it is, and counts it as in its place.
+    let staged = locks == nil ? StepCommit.staged(in: directory) : nil
+    let manifest = staged ?? StepManifest.read(from: directory)
+    outlook.hasStudent = manifest != nil
+    if fileExists(StepManifest.path(in: directory)), manifest == nil {
+      outlook.remarks.append("\(StepManifest.path(in: directory)) cannot be read, so what is there counts as nothing")
+    }
+    if let manifest {
+      if let inputs {
+        outlook.reasons = InputComparison.reasons(manifest.inputs, inputs)
+        if outlook.reasons.isEmpty { check(step, manifest, isStaged: staged != nil, &outlook) }
+      } else {
+        outlook.reasons = ["\(pending ?? "what it is made from") is trained before it"]
+      }
+    }
+    guard outlook.report == nil else { return }
+    if let inputs { outlook.continuesAfter = Checkpoints.newest(in: directory, plan: StepManifest.plan(of: inputs)) }
+    if let conflict = conflict(step, manifest, isKnown: inputs != nil, outlook) {
+      if locks != nil { throw conflict }
+      outlook.refusal = outlook.refusal ?? conflict.what
+    }
+  }
+
+  /// Every file of a student whose inputs are right: what is wrong and can be written anew without training is, all
+  /// else is a reason to train.
+  private func check(_ step: ResolvedStep, _ manifest: StepManifest, isStaged: Bool, _ outlook: inout StepOutlook) {
+    guard let report = StepReport.committed(manifest.results, id: step.id) else {
+      outlook.reasons = ["its results cannot be read"]
+      return
+    }
+    if !isStaged {
+      let names = ["config.json"] + (step.student.tokenizer?.files ?? []).map { fileName(of: $0) }
+      let differences = manifest.differences(in: step.outputDirectory, companions: names)
+      let known = (try? companions(of: step)) ?? [:]
+      let lost = differences.filter { difference in
+        known[difference.name].map { !manifest.wrote($0, as: difference.name) } ?? true
+      }
+      guard lost.isEmpty else {
+        outlook.reasons = lost.map { "\($0.text) since it was committed" }
+        return
+      }
+      outlook.repairs = differences.map(\.text)
+    }
+    outlook.report = report
+  }
+
+  /// The files of a step's student besides the weights, which its plan determines.
+  func companions(of step: ResolvedStep) throws -> [String: Data] {
+    try ModelWriter.companions(step.student.configuration, tokenizerFiles: step.student.tokenizer?.files ?? [])
+  }
+
+  /// Work of another step that this one would replace: a committed student, or checkpoints of an interrupted run.
+  private func conflict(_ step: ResolvedStep, _ manifest: StepManifest?, isKnown: Bool, _ outlook: StepOutlook)
+    -> RetortError?
+  {
+    guard !permissions.overwrites, outlook.continuesAfter == nil else { return nil }
+    let directory = step.outputDirectory
+    let owner = OwnerRecord.read(from: directory)
+    let hasWork = manifest != nil || !Checkpoints.all(in: directory).isEmpty
+    guard hasWork, let other = manifest?.stepID ?? owner?.stepID, other != step.id else { return nil }
+    let from = owner.map { " of chain \($0.chain) (\($0.chainFile))" } ?? ""
+    return RetortError(
+      .configuration, "the directory has the work of step \(other)\(from), which step \(step.id) would replace",
+      at: "\(step.configuration.source.location(of: "output_dir")), \(directory)",
+      remedy: "choose another output_dir, or run with --overwrite")
+  }
+}
