@@ -75,7 +75,7 @@ extension DemoPlan {
   public static var chainFile: String {
     var lines = [
       "# The demo: one large model from scratch, two students distilled down from it, and beside each student the",
-      "# same model trained on the labels alone. Start it in this directory, where its outputs go:",
+      "# same model trained on the labels alone. Outputs go to this directory:",
       "#     mpirun -n 2 retort run chain.yaml",
       "# Run again after an interruption, it goes on where it stopped.",
       "distillation_chain:",

@@ -27,7 +27,8 @@ struct Retort: ParsableCommand {
       """,
     version: Program.version,
     subcommands: [
-      RunCommand.self, StatusCommand.self, PlanCommand.self, PredictCommand.self, EvaluateCommand.self, GenerateCommand.self,
+      RunCommand.self, StatusCommand.self, PlanCommand.self, PredictCommand.self, EvaluateCommand.self,
+      GenerateCommand.self,
       InspectCommand.self, DoctorCommand.self, BenchCommand.self, DemoCommand.self,
     ])
 }

@@ -94,10 +94,10 @@ struct ReferenceLocatorTests {
     let parsed = try ChainConfiguration(parsing: chain, file: tree.root + "/chains/c.yaml")
     let locator = tree.locator()
     let byName = try locator.locate("first", for: 1, in: parsed)
-    #expect(tree.short(byName.path) == "work/out/first")
+    #expect(tree.short(byName.path) == "chains/out/first")
     #expect(byName.source == .step(0))
     #expect(try locator.locate("out/second", for: 2, in: parsed).source == .step(1))
-    #expect(tree.short(locator.outputDirectory(of: parsed.steps[2])) == "work/out/third")
+    #expect(tree.short(locator.outputDirectory(of: parsed.steps[2])) == "chains/out/third")
     let own = refusal { _ = try locator.locate("./out/second", for: 1, in: parsed) }
     #expect(own?.kind == .configuration)
     #expect(own?.what == "\"./out/second\" is this step's own output")

@@ -71,7 +71,7 @@ import Testing
       sed 's/teacher: null/teacher: model/; s/teacher: first/teacher: null/' toy/toy.yaml >toy/taught.yaml
       """)
     let before = try command.shell("sha256sum toy/model/* toy/tokenizer/*").output
-    for (place, what) in [("model", "the teacher of step first"), ("link", "the teacher of step first"),
+    for (place, what) in [("model", "is this step's own output"), ("link", "the teacher of step first"),
       ("tokenizer", "the tokenizer of step first")]
     {
       let result = try command.run(
@@ -113,7 +113,7 @@ import Testing
     let result = try command.run("run", command.path("toy/toy.yaml"), "--set", "steps.0.output_dir=here/first")
     #expect(result.code == 0, "\(result.said)")
     try expectWhole(command, "toy/here/first")
-    #expect(result.output.contains(command.path("toy/here/first")))
+    #expect(result.output.contains("/toy/here/first"))
   }
 
   @Test func `what is done with each step is said before, with the values that differ`() throws {
@@ -183,7 +183,7 @@ import Testing
     try command.shell("printf X | dd of=toy/out/second/model.safetensors bs=1 seek=2000 conv=notrunc 2>/dev/null")
     let result = try command.run("run", chain)
     #expect(result.output.contains("because model.safetensors has changed since it was committed"), "\(result.said)")
-    #expect(try digests(command, "toy/out/second").prefix(200) == before.prefix(200))
+    #expect(try digests(command, "toy/out/second").split(separator: "\n").dropLast() == before.split(separator: "\n").dropLast())
     try expectWhole(command, "toy/out/second")
   }
 

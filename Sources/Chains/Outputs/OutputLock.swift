@@ -126,7 +126,7 @@ public final class OutputLock: WriteFence {
     switch life {
     case .runs: throw refusal()
     case .hasEnded:
-      if let holder, holder.directory == own.directory { note("a run that ended without a word left its lock: \(name)") }
+      if holder?.directory == own.directory { note("a run that ended without a word left its lock: \(name)") }
     case .unknown:
       let start = ContinuousClock.now
       var hasSaid = false
@@ -167,7 +167,8 @@ public final class OutputLock: WriteFence {
     defer { close(descriptor) }
     var bytes = [UInt8](repeating: 0, count: 4096)
     let length = pread(descriptor, &bytes, bytes.count, 0)
-    guard length > 0, LockHolder(String(decoding: bytes.prefix(length), as: UTF8.self))?.run == holder.run else { return }
+    let text = String(decoding: bytes.prefix(max(0, length)), as: UTF8.self)
+    guard LockHolder(text)?.run == holder.run else { return }
     let line = Array(OutputLock.beatLine(count).utf8)
     // The line has one length whatever the count.
     _ = pwrite(descriptor, line, line.count, off_t(length - line.count))

@@ -137,8 +137,11 @@ struct StepCommit {
     func take(_ name: String) throws {
       try fence?.requireHeld()
       try makeDirectory(folder)
-      var target = joinPath(folder, name)
-      for count in 1... where fileExists(target) { target = joinPath(folder, "\(name).\(count)") }
+      var (target, count) = (joinPath(folder, name), 0)
+      while fileExists(target) {
+        count += 1
+        target = joinPath(folder, "\(name).\(count)")
+      }
       guard rename(joinPath(directory, name), target) == 0 else {
         throw RetortError(
           .checkpoint, "cannot move the file out of the way (\(systemErrorText()))", at: joinPath(directory, name))
@@ -149,7 +152,7 @@ struct StepCommit {
     /// What was moved, in words.
     var remarks: [String] {
       names.isEmpty
-        ? [] : ["\(OutputDirectory.list(names)) of \(directory) was not written by Retort: kept in \(folder)"]
+        ? [] : ["\(OutputDirectory.list(names)) of \(directory), not as Retort wrote it, is kept in \(folder)"]
     }
   }
 }

@@ -62,8 +62,8 @@ extension ChainRunner {
       let commit = StepCommit(directory, fence: fence(of: step))
       try commit.prepare()
       try ModelWriter.assemble(
-        directory: commit.stage, configuration: trained.student.configuration, weights: try trained.training.verifiedBestWeights(),
-        tokenizerFiles: step.student.tokenizer?.files ?? [])
+        directory: commit.stage, configuration: trained.student.configuration,
+        weights: try trained.training.verifiedBestWeights(), tokenizerFiles: step.student.tokenizer?.files ?? [])
       var results = report.json.object ?? [:]
       results["best_step"] = .int(trained.result.best.step)
       results["steps"] = .int(trained.result.steps)

@@ -79,6 +79,13 @@ extension ChainRunner {
     if fileExists(StepManifest.path(in: directory)), manifest == nil {
       outlook.remarks.append("\(StepManifest.path(in: directory)) cannot be read, so what is there counts as nothing")
     }
+    if manifest == nil, let before = plan.locator.workingOutputDirectory(of: step.configuration),
+      (try? OutputDirectory(path: before).content()) == .ours
+    {
+      outlook.remarks.append(
+        "\(before) has been written by Retort, and output_dir is relative to the chain file's directory, not to the "
+          + "working directory: move it to \(directory) if it is this step's")
+    }
     if let manifest {
       if let inputs {
         outlook.reasons = InputComparison.reasons(manifest.inputs, inputs)

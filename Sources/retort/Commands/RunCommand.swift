@@ -41,7 +41,8 @@ struct RunCommand: RankCommand {
     help: "Overrides a value: KEY.PATH=VALUE, such as steps.0.hyperparams.batch_size=64. Repeatable.")
   var overrides: [String] = []
   @Flag(help: "Fails when any output exists, instead of continuing.") var fresh = false
-  @Flag(help: "Writes to an output_dir with files of others too; those that are in the way are kept in training/replaced.")
+  @Flag(
+    help: "Writes to an output_dir with files of others too; those that are in the way are kept in training/replaced.")
   var overwrite = false
   @Flag(help: "Takes an output_dir from the run that holds it; that run then ends with exit code 6.")
   var breakLock = false
@@ -80,6 +81,7 @@ struct RunCommand: RankCommand {
     if dryRun {
       try runner.checkTeachers()
       let outlook = try runner.outlook()
+      outlook.flatMap(\.remarks).forEach(console.warning)
       console.say(plan.text(ranks: communicator.size, outlook), plan.json(outlook))
       return
     }
