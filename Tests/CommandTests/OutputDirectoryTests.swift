@@ -121,7 +121,7 @@ import Testing
     let chain = command.path("toy/toy.yaml")
     let kept = try command.run("status", chain)
     #expect(kept.code == 0 && kept.output.components(separatedBy: "and kept").count == 3, "\(kept.said)")
-    let before = try command.shell("find toy -printf '%p %s %T@\\n' | sort").output
+    let before = try command.shell("find toy -type f -printf '%p %s %T@\\n' | sort").output
     for arguments in [["status", chain], ["run", chain, "--dry-run"]] {
       let result = try command.run(arguments + ["--set", "steps.1.hyperparams.alpha=0.9"])
       #expect(result.output.contains("is retrained because alpha 0.3 → 0.9; the student"), "\(result.said)")
@@ -142,7 +142,7 @@ import Testing
     let object = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
     let steps = object?["steps"] as? [[String: Any]]
     #expect(steps?.map { $0["state"] as? String } == ["retrained", "retrained"])
-    let after = try command.shell("find toy -path toy/data -prune -o -printf '%p %s %T@\\n' | sort").output
+    let after = try command.shell("find toy -path toy/data -prune -o -type f -printf '%p %s %T@\\n' | sort").output
     #expect(Set(after.split(separator: "\n").filter { !$0.hasPrefix("toy ") }).isSubset(
       of: Set(before.split(separator: "\n"))))
   }
