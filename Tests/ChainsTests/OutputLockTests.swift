@@ -8,7 +8,7 @@ import Testing
 /// The lock of an output directory, with holders that are made up.
 @Suite struct OutputLockTests {
   /// A directory that goes away with the test.
-  private final class Place {
+  private final class Place: Sendable {
     let path: String
     init() throws { path = try Shared.temporaryDirectory("lock") }
     deinit { try? FileManager.default.removeItem(atPath: path) }
@@ -126,7 +126,8 @@ import Testing
         for _ in 0..<6 {
           DispatchQueue.global().async(group: group) {
             var ended: Set<String> = []
-            if let lock = try? OutputLock.take(place.path, as: LockHolder(command: ""), ended: &ended) { counted.add(lock) }
+            let lock = try? OutputLock.take(place.path, as: LockHolder(command: ""), ended: &ended)
+            if let lock { counted.add(lock) }
           }
         }
         group.wait()

@@ -12,7 +12,7 @@ import Platform
 /// A run on the same machine has ended when its process is gone. Of any other its lock tells: a holder changes the
 /// file every two seconds, and one that has not changed while it was watched for a minute is of a run that ended. No
 /// clocks of two machines are compared.
-public final class OutputLock: WriteFence {
+public final class OutputLock: WriteFence, Sendable {
   /// The output directory.
   let directory: String
   let holder: LockHolder
