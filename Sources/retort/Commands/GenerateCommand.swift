@@ -108,7 +108,14 @@ struct GenerateCommand: RankCommand {
         remedy: "put its tokenizer.json beside config.json, or give --ids")
     }
     let text = try prompt ?? promptFile.map(StreamedInput.text) ?? ""
-    let tokens = tokenizer.encode(text).ids
+    let encoding = tokenizer.encode(text)
+    if tokenizer.repeatsLeadingToken(encoding) {
+      let name = tokenizer.decode([encoding.ids[0]], skipSpecialTokens: false)
+      Terminal.write(
+        "retort: the prompt begins with \(name), which the tokenizer puts before each text: it stands there twice\n",
+        toError: true)
+    }
+    let tokens = encoding.ids
     return try tokens.isEmpty ? configuration.startToken().map { [$0] } ?? [] : tokens
   }
 

@@ -90,6 +90,7 @@ struct ModelOptions: ParsableArguments {
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
         tokenTypes: model.configuration.tokenTypes, requiresLabels: needsLabels,
         cacheDirectory: nil), on: communicator)
+    report(data.notes, on: communicator)
     if let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
       // All ranks see the same lengths.
       try communicator.agree {
@@ -100,4 +101,10 @@ struct ModelOptions: ParsableArguments {
     }
     return data
   }
+}
+
+/// Says on standard error what was noticed in a data file, once for all ranks.
+func report(_ notes: [String], on communicator: any Communicator) {
+  guard communicator.isFirst else { return }
+  for note in notes { Terminal.write("retort: \(note)\n", toError: true) }
 }
