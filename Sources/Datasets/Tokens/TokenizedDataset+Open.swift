@@ -88,13 +88,16 @@ extension TokenizedDataset {
   }
 
   /// A segment number without a row in the model's table would be looked up in the memory behind it.
-  private static func requireTypes(of tokenizer: any Tokenizer, pair: String?, below types: Int, _ path: String) throws {
+  private static func requireTypes(
+    of tokenizer: any Tokenizer, pair: String?, below types: Int, _ path: String
+  ) throws {
     let largest = Int(tokenizer.largestTypeID(isPair: pair != nil))
     if largest < types { return }
     let tells = "the model tells \(types) apart (type_vocab_size)"
     if let pair {
       throw RetortError(
-        .input, "with the second text \"\(pair)\" the tokenizer's template numbers segments up to \(largest), and \(tells)",
+        .input,
+        "with the second text \"\(pair)\" the tokenizer's template numbers segments up to \(largest), and \(tells)",
         at: path, remedy: "use a model with type_vocab_size \(largest + 1), or one text")
     }
     throw RetortError(
@@ -103,7 +106,9 @@ extension TokenizedDataset {
   }
 
   /// A remark where texts bring the token with them that the template puts before each.
-  private static func leadingTokenNote(_ tokens: TokenizedDataset, _ tokenizer: (any Tokenizer)?, _ path: String) -> String? {
+  private static func leadingTokenNote(
+    _ tokens: TokenizedDataset, _ tokenizer: (any Tokenizer)?, _ path: String
+  ) -> String? {
     guard let leading = tokenizer?.leadingToken else { return nil }
     // More rows would be read from the disk for a remark alone.
     let looked = min(tokens.count, 100_000)

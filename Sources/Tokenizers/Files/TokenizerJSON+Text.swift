@@ -39,7 +39,8 @@ extension TokenizerJSON {
     guard let regex = section["pattern"]?["Regex"]?.string else { throw refusal("has no pattern", in: place) }
     guard let pattern = TextPattern(regex: regex) else {
       throw unsupported(
-        regex, in: "\(place).pattern", known: "fixed texts, \"^ +| +$\" and runs of one class (\"\\s+\", \" {2,}\")")
+        regex, in: "\(place).pattern",
+        known: "fixed texts, \"^ +| +$\" and runs of one class (\"\\s+\", \" {2,}\")")
     }
     return pattern
   }
@@ -48,7 +49,8 @@ extension TokenizerJSON {
 
   /// The pre-tokenizers of the file in order, those inside a sequence one by one.
   private func preTokenizers() throws -> [(type: String, section: OrderedJSON, place: String)] {
-    func parts(_ section: OrderedJSON, _ place: String) throws -> [(type: String, section: OrderedJSON, place: String)] {
+    typealias Part = (type: String, section: OrderedJSON, place: String)
+    func parts(_ section: OrderedJSON, _ place: String) throws -> [Part] {
       let type = try type(of: section, in: place)
       guard type == "Sequence" else { return [(type, section, place)] }
       return try (section["pretokenizers"]?.array ?? []).enumerated().flatMap { index, part in
@@ -98,7 +100,8 @@ extension TokenizerJSON {
   }
 
   private func knownPattern(_ type: String, _ section: OrderedJSON) -> SplitPattern? {
-    guard type == "Split", section["behavior"]?.string == "Isolated", section["invert"]?.bool != true else { return nil }
+    guard type == "Split", section["behavior"]?.string == "Isolated" else { return nil }
+    guard section["invert"]?.bool != true else { return nil }
     return section["pattern"]?["Regex"]?.string.flatMap { SplitPattern(regex: $0) }
   }
 
@@ -108,7 +111,9 @@ extension TokenizerJSON {
     case "Metaspace": return try metaspace(section, in: place)
     case "Whitespace": return WordPunctuationSplitter()
     case "WhitespaceSplit": return CharacterSplitter(.whiteSpace, .removed)
-    case "Digits": return CharacterSplitter(.digits, section["individual_digits"]?.bool == true ? .isolated : .contiguous)
+    case "Digits":
+      let isOneByOne = section["individual_digits"]?.bool ?? false
+      return CharacterSplitter(.digits, isOneByOne ? .isolated : .contiguous)
     case "Punctuation": return CharacterSplitter(.punctuation, try behavior(section, else: .isolated, in: place))
     case "CharDelimiterSplit":
       guard let text = section["delimiter"]?.string?.unicodeScalars, let delimiter = text.first, text.count == 1 else {
@@ -125,7 +130,7 @@ extension TokenizerJSON {
       if let regex = section["pattern"]?["Regex"]?.string, TextPattern(regex: regex) == nil {
         throw unsupported(
           regex, in: "\(place).pattern",
-          known: "the patterns of GPT-2, Llama 3 and Qwen 2, fixed texts, and runs of one class (\"\\s+\", \"\\p{N}{1,3}\")")
+          known: "the patterns of GPT-2, Llama 3 and Qwen 2, fixed texts, and runs of one class (\"\\s+\")")
       }
       return PatternSplitter(pattern: try pattern(section, in: place), behavior: behavior, invert: invert)
     default:

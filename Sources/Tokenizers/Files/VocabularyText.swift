@@ -5,6 +5,14 @@ struct VocabularyText {
   let path: String
   let settings: TokenizerSettings
 
+  /// What the files beside it say of BERT's tokenizer, whose format it is.
+  init(path: String, settings: TokenizerSettings) {
+    self.path = path
+    var settings = settings
+    settings.className = "BertTokenizer"
+    self.settings = settings
+  }
+
   func tokenizer() throws -> any Tokenizer {
     let (entries, count) = try entries()
     let vocabulary = try Vocabulary(entries, count: count, at: path)

@@ -190,7 +190,11 @@ private struct RunParser {
     case "{":
       index += 1
       var text = ""
-      while let scalar = take(), scalar != "}" { text.unicodeScalars.append(scalar) }
+      while let scalar = next, scalar != "}" {
+        text.unicodeScalars.append(scalar)
+        index += 1
+      }
+      guard take() == "}" else { return nil }
       let parts = text.split(separator: ",", omittingEmptySubsequences: false)
       guard let least = parts.first.flatMap({ Int($0) }), least >= 1, least < 1000, parts.count <= 2 else { return nil }
       guard parts.count == 2 else { return (least, least) }
