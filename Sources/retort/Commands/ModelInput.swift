@@ -22,12 +22,14 @@ struct ModelOptions: ParsableArguments {
     if let maxLength, maxLength < 1 { throw ValidationError("--max-length is at least 1, not \(maxLength)") }
   }
 
-  /// Reads the model; collective.
-  func load(on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
-    try communicator.agree {
+  /// Reads the model, for what its outputs mean to the command; collective.
+  func load(for use: ModelUse = .answers, on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
+    let (loaded, tokenizer) = try communicator.agree {
       let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
-      return (try ModelLoader.load(directory: directory), try loadTokenizer(fromModelDirectory: directory))
+      return (try ModelLoader.load(directory: directory, for: use), try loadTokenizer(fromModelDirectory: directory))
     }
+    if communicator.isFirst { Terminal.warn(of: loaded.warnings) }
+    return (loaded, tokenizer)
   }
 
   /// The logits of a batch as a function of the model, in the wanted precision; collective.
