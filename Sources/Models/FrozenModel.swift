@@ -18,6 +18,8 @@ public final class FrozenModel {
   private let content: Content
   private let places: [Place]
   private let weights: MatchedWeights
+  /// Which tensors of the origin are initialised and which ignored.
+  public var report: LoadReport { weights.report }
 
   /// Which of the weights the block has.
   public enum Content: String, Sendable {
@@ -74,11 +76,10 @@ public final class FrozenModel {
   public convenience init(
     directory: String, labels: LabelNames?, precision: Precision, part: ModelPart = .whole, only content: Content = .all
   ) throws {
-    let weights = try openWeights(inModelDirectory: directory)
-    let configuration = try ModelLoader.resolveLabels(
-      ModelConfiguration(directory: directory), weights, wanted: labels)
+    let opened = try ModelDirectory(directory, for: .answers, labels: labels)
     try self.init(
-      configuration, from: .checkpoint(weights), seed: 0, precision: precision, part: part, only: content)
+      opened.configuration, from: .checkpoint(opened.weights), seed: 0, precision: precision, part: part,
+      only: content)
   }
 
   private static func weights(_ content: Content, of model: any Model) -> [Parameter] {

@@ -14,18 +14,29 @@ public struct LabelNames: Equatable, Sendable {
   /// Whether nobody named the classes: they are `LABEL_0`, `LABEL_1`, …
   public var isGeneric: Bool { self == .generic(names.count) }
 
-  /// Reads `id2label`, else `num_labels`; nil when the configuration says neither.
+  /// Classes that a model may have: each has a name in memory.
+  static let most = 1 << 20
+
+  /// Reads `id2label`, else `num_labels`; nil when the configuration says neither, or numbers its classes with gaps.
   init?(configuration: JSON) {
     if let table = configuration["id2label"]?.object, !table.isEmpty {
-      let count = table.count
-      let names = (0..<count).compactMap { table[String($0)]?.string }
-      guard names.count == count else { return nil }
-      self.init(names)
-    } else if let count = configuration["num_labels"]?.int, count > 0 {
+      guard (0..<table.count).allSatisfy({ table[String($0)] != nil }) else { return nil }
+      self.init(configuration: configuration, count: table.count)
+    } else if let count = configuration["num_labels"]?.int, (1...LabelNames.most).contains(count) {
       self = .generic(count)
     } else {
       return nil
     }
+  }
+
+  /// The names of this many classes as `id2label` has them, `LABEL_i` where it has none for class i.
+  init(configuration: JSON, count: Int) {
+    let table = configuration["id2label"]?.object ?? [:]
+    self.init(
+      (0..<count).map { index in
+        guard let name = table[String(index)], !name.isNull else { return "LABEL_\(index)" }
+        return name.string ?? name.text()
+      })
   }
 
   /// Writes `id2label` and `label2id` into a configuration.

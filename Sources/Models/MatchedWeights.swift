@@ -26,7 +26,14 @@ struct MatchedWeights {
     case .checkpoint(let source):
       var found = try MatchedWeights.match(table, configuration, source) { $0 }
       // What other parts of the model have is no surprise to anybody.
-      if !isWhole { found.report.ignored = [] }
+      if isWhole {
+        found.report.warning = IgnoredTensors.summary(
+          found.report.ignored, marker: configuration.family.layerMarker,
+          layers: configuration.json["num_hidden_layers"]?.int
+        ).map { "\(source.files.first ?? configuration.source): \($0)" }
+      } else {
+        found.report.ignored = []
+      }
       (stored, report) = found
     case .layers(let layers, let source):
       let marker = configuration.family.layerMarker
@@ -68,24 +75,45 @@ struct MatchedWeights {
         continue
       }
       used.insert(name)
+      try configuration.requireShape(binding.shape.array, name, source)
       let tensor = try source.tensor(name)
-      guard tensor.shape == binding.shape.array else {
-        throw RetortError(
-          .input, "tensor \(name) has shape \(tensor.shape), the configuration asks for \(binding.shape)", at: file,
-          remedy: "check that \(configuration.source) belongs to these weights")
-      }
+      try requireUnscaled(tensor, name, source)
       stored[binding.name] = tensor
     }
     if !missing.isEmpty {
       let shown = missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : "")
       throw RetortError(
         .input, "\(missing.count) tensors that the model needs are not there: \(shown)", at: file,
-        remedy: "check that the file is a \(configuration.family.rawValue) checkpoint")
+        remedy: remedy(source, configuration))
     }
     var report = LoadReport()
     report.initialized = fresh.sorted()
     report.ignored = source.names.filter { !used.contains($0) }.sorted()
     return (stored, report)
+  }
+
+  /// Throws where the numbers of a tensor mean nothing without those of a second one that stands beside it.
+  private static func requireUnscaled(_ tensor: StoredTensor, _ name: String, _ source: any WeightSource) throws {
+    guard [.int8, .uint8, .int16, .int32, .int64].contains(tensor.dtype) else { return }
+    let stem = name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
+    let ends = ["_scale", "_scale_inv", ".absmax", ".quant_map"].map { name + $0 }
+    guard let scale = (ends + [".scale", ".scales", ".SCB"].map { stem + $0 }).first(where: source.contains) else {
+      return
+    }
+    throw RetortError(
+      .input, "tensor \(name) is quantised (\(tensor.dtype.rawValue), with \(scale)): such weights are not read",
+      at: tensor.file, remedy: "take the model's weights in F32, BF16 or F16")
+  }
+
+  /// What to do where tensors are missing: adapters and quantised weights have names of their own.
+  private static func remedy(_ source: any WeightSource, _ configuration: ModelConfiguration) -> String {
+    if let name = source.names.first(where: { $0.contains(".lora_") || $0.contains(".base_layer.") }) {
+      return "the file holds an adapter (\(name)): merge it into its model and save that"
+    }
+    if let name = source.names.first(where: { $0.hasSuffix(".qweight") || $0.hasSuffix("weight_packed") }) {
+      return "the weights are quantised (\(name)): take the model's weights in F32, BF16 or F16"
+    }
+    return "check that the file is a \(configuration.family.rawValue) checkpoint"
   }
 
   /// "bert.encoder.layer.1.…" under layers [0, 2, 4] is the teacher's "bert.encoder.layer.2.…".

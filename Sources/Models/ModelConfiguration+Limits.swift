@@ -1,4 +1,15 @@
 extension ModelConfiguration {
+  /// Layers of the model, or nil where the family has none; throws `.input` for a value that is no size.
+  public var layerCount: Int? {
+    get throws {
+      switch family {
+      case .bert, .bertHash: try BERTConfiguration(self).layerCount
+      case .llama, .mistral, .qwen2: try LlamaConfiguration(self).layerCount
+      case .perceptron: nil
+      }
+    }
+  }
+
   /// How many texts of an example the model can tell apart, or nil where it reads no tokens.
   public var tokenTypes: Int? {
     switch family {

@@ -11,6 +11,14 @@ public struct LoadedModel {
   public let configuration: ModelConfiguration
   /// Which tensors were initialised and which ignored.
   public let report: LoadReport
+  /// What is not as it should be in the files, or was decided between two that differ: a sentence each.
+  public var remarks: [String] = []
+
+  /// What the outputs of a classifier are.
+  public var problem: ClassifierProblem { ClassifierProblem(configuration, classes: model.classCount) }
+
+  /// What a person must know of the weights: the remarks, and the tensors that have no place in the model.
+  public var warnings: [String] { remarks + (report.warning.map { [$0] } ?? []) }
 
   /// The class names, `LABEL_0`, … where the configuration has none; none for a language model.
   public var labels: LabelNames {
@@ -24,18 +32,15 @@ public struct LoadReport: Sendable, Equatable {
   public var ignored: [String] = []
   /// Tensors of the model that the file lacks and that were initialised.
   public var initialized: [String] = []
+  /// The ignored tensors that may change the model's answers, in one line with the file; nil where there are none.
+  public var warning: String?
 
   /// The report of a checkpoint that fits exactly.
   public init() {}
 
-  /// One line a person can read, or nil when there is nothing to say.
+  /// One line on what was initialised, or nil when nothing was.
   public var summary: String? {
-    var parts: [String] = []
-    if !initialized.isEmpty {
-      parts.append("initialised (not in the checkpoint): \(initialized.joined(separator: ", "))")
-    }
-    if !ignored.isEmpty { parts.append("ignored (no place in the model): \(ignored.joined(separator: ", "))") }
-    return parts.isEmpty ? nil : parts.joined(separator: "; ")
+    initialized.isEmpty ? nil : "initialised (not in the checkpoint): \(initialized.joined(separator: ", "))"
   }
 }
 
@@ -97,13 +102,17 @@ public enum ModelLoader {
   ///
   /// - Parameters:
   ///   - directory: config.json and weights in Hugging Face layout.
-  ///   - labels: the classes that are needed; a checkpoint without a classifier gets one for them.
+  ///   - use: what for; as a student's first weights a checkpoint without a classifier gets one.
+  ///   - labels: the classes that are needed.
   ///   - seed: for tensors that the checkpoint lacks.
   /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
-  public static func load(directory: String, labels: LabelNames? = nil, seed: UInt64 = 0) throws -> LoadedModel {
-    let weights = try openWeights(inModelDirectory: directory)
-    let configuration = try resolveLabels(ModelConfiguration(directory: directory), weights, wanted: labels)
-    return try load(configuration, from: .checkpoint(weights), seed: seed)
+  public static func load(
+    directory: String, for use: ModelUse = .answers, labels: LabelNames? = nil, seed: UInt64 = 0
+  ) throws -> LoadedModel {
+    let opened = try ModelDirectory(directory, for: use, labels: labels)
+    let loaded = try load(opened.configuration, from: .checkpoint(opened.weights), seed: seed)
+    return LoadedModel(
+      model: loaded.model, configuration: loaded.configuration, report: loaded.report, remarks: opened.remarks)
   }
 
   /// Builds a model and fills it from its origin.
@@ -130,22 +139,6 @@ public enum ModelLoader {
   /// Checks names and shapes of a checkpoint against a configuration without reading the weights.
   public static func check(_ configuration: ModelConfiguration, from origin: WeightOrigin) throws -> LoadReport {
     try MatchedWeights(build(configuration), configuration, from: origin, seed: 0).report
-  }
-
-  /// The configuration with the class names that count: the checkpoint's own when it has a classifier, else the wanted.
-  /// A language model has none, and its configuration stays as it is.
-  public static func resolveLabels(
-    _ configuration: ModelConfiguration, _ weights: any WeightSource, wanted: LabelNames?
-  ) throws -> ModelConfiguration {
-    guard let name = try headName(configuration) else { return configuration }
-    guard weights.contains(name) else {
-      return wanted.map(configuration.with(labels:)) ?? configuration
-    }
-    let rows = try weights.tensor(name).shape.first ?? 0
-    // A config.json that names no classes leaves their number to the classifier itself.
-    let own = configuration.labels ?? .generic(max(1, rows))
-    if let wanted, wanted.names.count == own.names.count, own.isGeneric { return configuration.with(labels: wanted) }
-    return configuration.with(labels: own)
   }
 
   /// The name of the classifier's matrix, [classes, hidden], in a checkpoint; nil for a family without classes.

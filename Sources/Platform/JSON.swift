@@ -10,13 +10,17 @@ public enum JSON: Equatable, Sendable {
   case array([JSON])
   case object([String: JSON])
 
-  /// Parses one JSON value from UTF-8 bytes; throws what Foundation's parser found and where.
-  public init(parsing data: Data) throws {
-    do {
-      self = JSON(bridging: try JSONSerialization.jsonObject(with: data, options: [.fragmentsAllowed]))
-    } catch {
-      let description = (error as NSError).userInfo["NSDebugDescription"] as? String
-      throw RetortError(.input, "not valid JSON (\(description ?? "unreadable"))")
+  /// Parses one JSON value from UTF-8 bytes, as Python's `json` reads them: NaN and infinities are numbers, the last of
+  /// several members of one name counts. Throws `.input` with what is wrong, its line and its column.
+  public init(parsing data: Data) throws { self = try data.withUnsafeBytes(JSON.parse) }
+
+  private static func parse(_ bytes: UnsafeRawBufferPointer) throws -> JSON {
+    var parser = JSONParser(bytes)
+    do { return try parser.document() } catch {
+      let place = JSONParser.place(of: error.offset, in: bytes)
+      throw RetortError(
+        .input, "not valid JSON (\(error.what))", at: "line \(place.line), column \(place.column)",
+        remedy: "fetch the file again, or correct it there")
     }
   }
 
@@ -29,21 +33,14 @@ public enum JSON: Equatable, Sendable {
     do { try self.init(parsing: data) } catch { throw RetortError.wrap(error).located(path) }
   }
 
-  private init(bridging value: Any) {
-    switch value {
-    case let text as String: self = .string(text)
-    case let number as NSNumber:
-      // The type code is the only thing that tells true from 1 on Linux.
-      switch UInt8(bitPattern: number.objCType.pointee) {
-      case UInt8(ascii: "c"), UInt8(ascii: "B"): self = .bool(number.boolValue)
-      case UInt8(ascii: "d"), UInt8(ascii: "f"): self = .double(number.doubleValue)
-      // An integer beyond 64 signed bits has no exact place here.
-      case UInt8(ascii: "Q"): self = Int(exactly: number.uint64Value).map(JSON.int) ?? .double(number.doubleValue)
-      default: self = .int(number.intValue)
-      }
-    case let list as [Any]: self = .array(list.map(JSON.init(bridging:)))
-    case let object as [String: Any]: self = .object(object.mapValues(JSON.init(bridging:)))
-    default: self = .null
+  /// The same value with null for NaN and infinities, which is how they are written: what is written and read again is
+  /// equal to it.
+  public var finite: JSON {
+    switch self {
+    case .double(let value) where !value.isFinite: .null
+    case .array(let values): .array(values.map(\.finite))
+    case .object(let members): .object(members.mapValues(\.finite))
+    default: self
     }
   }
 }

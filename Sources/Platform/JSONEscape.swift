@@ -4,6 +4,8 @@ public enum JSONEscape {
   public struct Fault: Error {
     /// What is wrong, a few words.
     public let what: String
+    /// Whether it is half of a surrogate pair, four valid digits that stand for no character.
+    public var isLoneSurrogate = false
   }
 
   /// Decodes one escape and appends it as UTF-8.
@@ -33,14 +35,18 @@ public enum JSONEscape {
     var code = try codeUnit(bytes, at: &index)
     if (0xd800..<0xdc00).contains(code) {
       guard index + 2 <= bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else {
-        throw Fault(what: "half of a surrogate pair")
+        throw Fault(what: "half of a surrogate pair", isLoneSurrogate: true)
       }
       index += 2
       let low = try codeUnit(bytes, at: &index)
-      guard (0xdc00..<0xe000).contains(low) else { throw Fault(what: "half of a surrogate pair") }
+      guard (0xdc00..<0xe000).contains(low) else {
+        throw Fault(what: "half of a surrogate pair", isLoneSurrogate: true)
+      }
       code = 0x10000 + (code - 0xd800) << 10 + (low - 0xdc00)
     }
-    guard let scalar = Unicode.Scalar(code) else { throw Fault(what: "half of a surrogate pair") }
+    guard let scalar = Unicode.Scalar(code) else {
+      throw Fault(what: "half of a surrogate pair", isLoneSurrogate: true)
+    }
     return scalar
   }
 

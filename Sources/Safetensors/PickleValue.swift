@@ -18,6 +18,10 @@ enum PickleValue {
   case global(PickleGlobal)
   case storage(Int)
   case tensor(Int)
+  /// A tensor of a type or layout that is not read.
+  case foreign(Int)
+  /// A value that no tensor depends on, by the name of its class.
+  case opaque(String)
 
   /// The kind, for messages.
   var kind: String {
@@ -33,7 +37,8 @@ enum PickleValue {
     case .dictionary: "a dict"
     case .global: "a class"
     case .storage: "a storage"
-    case .tensor: "a tensor"
+    case .tensor, .foreign: "a tensor"
+    case .opaque(let name): "a \(name)"
     }
   }
 }
@@ -43,19 +48,69 @@ enum PickleGlobal {
   case orderedDictionary
   case rebuildTensor
   case rebuildParameter
+  /// A tensor with attributes: what it is made by, its class, the arguments, the attributes.
+  case rebuildFromType
+  /// A tensor of a layout that is not read: sparse, quantised, without data.
+  case rebuildForeign(String)
   case storage(DType)
+  /// A storage of elements that are not read, of this many bytes each.
+  case foreignStorage(String, size: Int)
+  /// A class or constant whose values are kept beside tensors, and never looked at.
+  case opaque(String)
 
   init?(module: String, name: String) {
     switch (module, name) {
     case ("collections", "OrderedDict"): self = .orderedDictionary
-    case ("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2"): self = .rebuildTensor
-    case ("torch._utils", "_rebuild_parameter"): self = .rebuildParameter
-    case ("torch", _):
-      guard let dtype = PickleGlobal.storages[name] else { return nil }
-      self = .storage(dtype)
-    default: return nil
+    case ("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2"),
+      ("torch._utils", "_rebuild_tensor_v3"):
+      self = .rebuildTensor
+    case ("torch._utils", "_rebuild_parameter"), ("torch._utils", "_rebuild_parameter_with_state"):
+      self = .rebuildParameter
+    case ("torch._tensor", "_rebuild_from_type_v2"): self = .rebuildFromType
+    case ("torch._utils", _) where PickleGlobal.foreignTensors.contains(name): self = .rebuildForeign(name)
+    case ("torch", _), ("torch.storage", _):
+      if let dtype = PickleGlobal.storages[name] {
+        self = .storage(dtype)
+      } else if let size = PickleGlobal.foreignStorages[name],
+        (name == "UntypedStorage") == (module == "torch.storage")
+      {
+        self = .foreignStorage(name, size: size)
+      } else if module == "torch", PickleGlobal.isConstant(name) {
+        self = .opaque(name)
+      } else {
+        return nil
+      }
+    default:
+      guard PickleGlobal.classes.contains("\(module).\(name)") else { return nil }
+      self = .opaque(name)
     }
   }
+
+  /// Classes of values that state dicts carry as attributes or beside their tensors.
+  private static let classes: Set<String> = [
+    "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.serialization._get_layout",
+    "builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset", "collections.defaultdict",
+    "builtins.list", "builtins.dict", "__builtin__.list", "__builtin__.dict",
+    "_codecs.encode", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
+  ]
+
+  /// Whether a name of the module torch is a class without behaviour or a constant: a type, a layout, a format.
+  private static func isConstant(_ name: String) -> Bool {
+    if ["Size", "device", "Tensor", "strided", "contiguous_format", "preserve_format"].contains(name) { return true }
+    return ["float", "bfloat", "int", "uint", "complex", "qint", "quint", "bits", "bool"].contains { prefix in
+      name.hasPrefix(prefix) && name.dropFirst(prefix.count).allSatisfy { $0.isNumber || "_abcdefmnuz".contains($0) }
+    }
+  }
+
+  private static let foreignTensors: Set<String> = [
+    "_rebuild_sparse_tensor", "_rebuild_qtensor", "_rebuild_meta_tensor_no_storage", "_rebuild_nested_tensor",
+    "_rebuild_sparse_csr_tensor", "_rebuild_wrapper_subclass", "_rebuild_device_tensor_from_numpy",
+  ]
+
+  private static let foreignStorages = [
+    "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16, "QInt8Storage": 1, "QUInt8Storage": 1, "QInt32Storage": 4,
+    "QUInt4x2Storage": 1, "QUInt2x4Storage": 1, "UntypedStorage": 1,
+  ]
 
   private static let storages: [String: DType] = [
     "FloatStorage": .float32, "DoubleStorage": .float64, "HalfStorage": .float16, "BFloat16Storage": .bfloat16,
@@ -89,6 +144,10 @@ struct PickleHeap {
   var dictionaries: [[(key: PickleValue, value: PickleValue)]] = []
   var storages: [Storage] = []
   var tensors: [Tensor] = []
+  /// Type and shape of tensors that are not read.
+  var foreign: [(type: String, shape: [Int])] = []
+  /// Bytes of the storages that are not read, by their keys.
+  var foreignStorages: [String: (count: Int, size: Int)] = [:]
 
   mutating func tuple(_ values: [PickleValue]) -> PickleValue {
     sequences.append(values)

@@ -10,6 +10,8 @@ public final class SafetensorsFile: WeightSource, Sendable {
 
   private let mapping: MappedFile
   private let tensors: [String: StoredTensor]
+  /// The tensors of types that are not read: they must not keep the others from being read.
+  private let foreign: [String: TensorDescription]
 
   /// The names of all tensors, in the order of their data.
   public let names: [String]
@@ -28,21 +30,35 @@ public final class SafetensorsFile: WeightSource, Sendable {
     let entries = try SafetensorsFile.check(scanned.entries, dataCount: file.count - dataStart, file: path)
 
     var tensors: [String: StoredTensor] = [:]
+    var foreign: [String: TensorDescription] = [:]
     for (entry, dtype) in entries {
+      guard let dtype else {
+        foreign[entry.name] = TensorDescription(
+          type: entry.dtype, shape: entry.shape, byteCount: entry.end - entry.begin)
+        continue
+      }
       let bytes = try file.slice(dataStart + entry.begin, entry.end - entry.begin, "tensor \(shown(entry.name))")
       tensors[entry.name] = StoredTensor(
         name: entry.name, dtype: dtype, shape: entry.shape, bytes: bytes, file: path, owner: mapping)
     }
     self.tensors = tensors
+    self.foreign = foreign
     names = entries.map(\.0.name)
     metadata = scanned.metadata
   }
 
-  public func contains(_ name: String) -> Bool { tensors[name] != nil }
+  public func contains(_ name: String) -> Bool { tensors[name] != nil || foreign[name] != nil }
 
   public func tensor(_ name: String) throws -> StoredTensor {
-    guard let tensor = tensors[name] else { throw noSuchTensor(name, in: mapping.path, names: names) }
-    return tensor
+    if let tensor = tensors[name] { return tensor }
+    if let other = foreign[name] { throw unreadType(other.type, at: "\(mapping.path), tensor \(shown(name))") }
+    throw noSuchTensor(name, in: mapping.path, names: names)
+  }
+
+  public func describe(_ name: String) throws -> TensorDescription {
+    if let other = foreign[name] { return other }
+    let tensor = try tensor(name)
+    return TensorDescription(type: tensor.dtype.rawValue, shape: tensor.shape, byteCount: tensor.bytes.count)
   }
 
   private static func header(of file: BoundedBytes) throws -> UnsafeRawBufferPointer {
@@ -69,7 +85,7 @@ public final class SafetensorsFile: WeightSource, Sendable {
   }
 
   /// Holds the entries against each other and the data section; returns them in the order of their data.
-  private static func check(_ entries: [HeaderEntry], dataCount: Int, file: String) throws -> [(HeaderEntry, DType)] {
+  private static func check(_ entries: [HeaderEntry], dataCount: Int, file: String) throws -> [(HeaderEntry, DType?)] {
     var checked = try entries.map { ($0, try dtype(of: $0, file: file)) }
     checked.sort { ($0.0.begin, $0.0.end) < ($1.0.begin, $1.0.end) }
     var position = 0
@@ -106,18 +122,14 @@ public final class SafetensorsFile: WeightSource, Sendable {
     return checked
   }
 
-  /// The entry's element type, once its shape and its offsets agree on a length.
-  private static func dtype(of entry: HeaderEntry, file: String) throws -> DType {
+  /// The entry's element type, once its shape and its offsets agree on a length; nil for a type that is not read, whose
+  /// length the shape does not tell.
+  private static func dtype(of entry: HeaderEntry, file: String) throws -> DType? {
     let place = "\(file), tensor \(shown(entry.name))"
-    guard let dtype = DType(rawValue: entry.dtype) else {
-      throw RetortError(
-        .input,
-        "has the unknown dtype \(shown(entry.dtype)); known are "
-          + DType.allCases.map(\.rawValue).joined(separator: ", "), at: place)
-    }
     guard entry.begin <= entry.end else {
       throw RetortError(.input, "starts at data byte \(entry.begin) and ends before it, at \(entry.end)", at: place)
     }
+    guard let dtype = DType(rawValue: entry.dtype) else { return nil }
     guard let needed = checkedProduct(entry.shape, times: dtype.size) else {
       throw RetortError(
         .input,

@@ -1,14 +1,17 @@
 import Platform
 
-/// Weights spread over several files beside an index; a shard is opened when a tensor of it is first asked for.
+/// Weights spread over several files beside an index.
 ///
-/// Reads `model.safetensors.index.json` and `pytorch_model.bin.index.json` alike.
+/// Reads `model.safetensors.index.json` and `pytorch_model.bin.index.json` alike. The shards decide what is where: a
+/// tensor that lies in another shard than the index says, or in one without the index saying so, is found, as
+/// `transformers` finds it, and a remark says that the index is wrong.
 public final class ShardedWeights: WeightSource {
   private let index: String
-  private let directory: String
-  /// Tensor name to shard file name.
-  private let shardOf: [String: String]
-  private var opened: [String: any WeightSource] = [:]
+  /// Tensor name to the shard file that the index names.
+  private let listed: [String: String]
+  /// Tensor name to the shard file that has it.
+  private let held: [String: String]
+  private let opened: [String: any WeightSource]
 
   /// The names of all tensors, shard by shard in the order of file names, by name inside a shard.
   public let names: [String]
@@ -16,50 +19,84 @@ public final class ShardedWeights: WeightSource {
   public let metadata: [String: String]
   /// The paths of the index and then of the shards, sorted.
   public let files: [String]
+  public let remarks: [String]
 
-  /// Reads the index and looks that every shard is there; throws `.input` with the index, the tensor and the shard.
+  /// Reads the index and opens every shard; throws `.input` with the index, the tensor and the shard.
   public init(index path: String) throws {
     index = path
-    directory = directoryOf(path)
     let json = try JSON(contentsOf: path)
     guard let map = json["weight_map"]?.object else {
       throw RetortError(.input, "has no object \"weight_map\"", at: path)
     }
-    var shardOf: [String: String] = [:]
-    for (name, value) in map {
-      let place = "\(path), tensor \(shown(name))"
-      guard let shard = value.string else { throw RetortError(.input, "its shard is not a file name", at: place) }
-      // A shard stands beside its index: anything else could reach for files that are not the model's.
-      guard !shard.isEmpty, !shard.contains("/"), shard != ".." else {
-        throw RetortError(.input, "its shard \(shown(shard)) is not the name of a file beside the index", at: place)
-      }
-      shardOf[name] = shard
+    let listed = try ShardedWeights.shards(map, path)
+    var (held, opened): ([String: String], [String: any WeightSource]) = ([:], [:])
+    let shards = Set(listed.values).sorted()
+    let present = shards.filter { fileExists(joinPath(directoryOf(path), $0)) }
+    for shard in present {
+      let source = try openWeightFile(joinPath(directoryOf(path), shard))
+      opened[shard] = source
+      for name in source.names where held[name] == nil || listed[name] == shard { held[name] = shard }
     }
-    let shards = Set(shardOf.values).sorted()
-    let missing = shards.filter { !fileExists(joinPath(directoryOf(path), $0)) }
+    let missing = shards.filter { shard in
+      !present.contains(shard) && listed.contains { $0.value == shard && held[$0.key] == nil }
+    }
     if let first = missing.first {
       throw RetortError(
         .input, "\(missing.count) of \(shards.count) shards are missing, the first is \(shown(first))", at: path,
         remedy: "fetch the missing files into the same directory")
     }
-    self.shardOf = shardOf
-    names = shardOf.keys.sorted { (shardOf[$0] ?? "", $0) < (shardOf[$1] ?? "", $1) }
-    files = [path] + shards.map { joinPath(directoryOf(path), $0) }
+    (self.listed, self.held, self.opened) = (listed, held, opened)
+    let place = { [held] (name: String) in held[name] ?? listed[name] ?? "" }
+    names = Set(held.keys).union(listed.keys).sorted { (place($0), $0) < (place($1), $1) }
+    files = [path] + present.map { joinPath(directoryOf(path), $0) }
     metadata = (json["metadata"]?.object ?? [:]).mapValues { $0.string ?? $0.text() }
+    remarks = ShardedWeights.remarks(listed, held, path)
   }
 
-  public func contains(_ name: String) -> Bool { shardOf[name] != nil }
-
-  public func tensor(_ name: String) throws -> StoredTensor {
-    guard let shard = shardOf[name] else { throw noSuchTensor(name, in: index, names: names) }
-    let source = try opened[shard] ?? openWeightFile(joinPath(directory, shard))
-    opened[shard] = source
-    guard source.contains(name) else {
-      throw RetortError(
-        .input, "the index says that tensor \(shown(name)) is in \(shown(shard)), but it is not there", at: index,
-        remedy: fetchAgain)
+  /// A shard stands beside its index: anything else could reach for files that are not the model's.
+  private static func shards(_ map: [String: JSON], _ path: String) throws -> [String: String] {
+    var listed: [String: String] = [:]
+    for (name, value) in map {
+      let place = "\(path), tensor \(shown(name))"
+      guard let shard = value.string else { throw RetortError(.input, "its shard is not a file name", at: place) }
+      guard !shard.isEmpty, !shard.contains("/"), shard != "..", shard != "." else {
+        throw RetortError(.input, "its shard \(shown(shard)) is not the name of a file beside the index", at: place)
+      }
+      listed[name] = shard
     }
-    return try source.tensor(name)
+    return listed
+  }
+
+  private static func remarks(_ listed: [String: String], _ held: [String: String], _ path: String) -> [String] {
+    func some(_ names: [String]) -> String {
+      names.sorted().prefix(3).map(shown).joined(separator: ", ") + (names.count > 3 ? ", …" : "")
+    }
+    let moved = listed.filter { held[$0.key].map { [shard = $0.value] in $0 != shard } ?? false }.map(\.key)
+    let unlisted = held.keys.filter { listed[$0] == nil }
+    var remarks: [String] = []
+    if !moved.isEmpty {
+      remarks.append(
+        "\(path): \(moved.count) tensors are in another shard than the index says and were found there: \(some(moved))")
+    }
+    if !unlisted.isEmpty {
+      remarks.append("\(path): \(unlisted.count) tensors of the shards are not in the index: \(some(unlisted))")
+    }
+    return remarks
+  }
+
+  public func contains(_ name: String) -> Bool { held[name] != nil || listed[name] != nil }
+
+  public func tensor(_ name: String) throws -> StoredTensor { try shard(of: name).tensor(name) }
+
+  public func describe(_ name: String) throws -> TensorDescription { try shard(of: name).describe(name) }
+
+  private func shard(of name: String) throws -> any WeightSource {
+    if let source = held[name].flatMap({ opened[$0] }) { return source }
+    guard let shard = listed[name] else { throw noSuchTensor(name, in: index, names: names) }
+    throw RetortError(
+      .input,
+      "the index says that tensor \(shown(name)) is in \(shown(shard)), but it is not there, nor in another shard",
+      at: index, remedy: fetchAgain)
   }
 }
 

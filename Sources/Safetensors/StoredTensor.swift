@@ -62,17 +62,55 @@ public struct StoredTensor: @unchecked Sendable {
   }
 }
 
+/// What a file says of a tensor, whether or not Retort reads its type.
+public struct TensorDescription: Sendable, Equatable {
+  /// The type by the file's own name, such as "F32" or "F8_E4M3".
+  public let type: String
+  /// The extents, outermost first.
+  public let shape: [Int]
+  /// The bytes that it has in the file.
+  public let byteCount: Int
+
+  /// What a file says of a tensor.
+  public init(type: String, shape: [Int], byteCount: Int) {
+    (self.type, self.shape, self.byteCount) = (type, shape, byteCount)
+  }
+}
+
 /// Named tensors from one file or several.
 public protocol WeightSource: AnyObject {
-  /// The names of all tensors, in the order of the file.
+  /// The names of all tensors, in the order of the file, those included whose type Retort does not read.
   var names: [String] { get }
-  /// The tensor of that name; throws `.input` where there is none or where its file is damaged.
+  /// The tensor of that name; throws `.input` where there is none, where its file is damaged and where its type is none
+  /// that Retort reads.
   func tensor(_ name: String) throws -> StoredTensor
+  /// Type, shape and size of the tensor of that name, of any type; throws `.input` where there is none.
+  func describe(_ name: String) throws -> TensorDescription
+  /// What of the files is not as it should be and does no harm, a sentence without a full stop each.
+  var remarks: [String] { get }
   func contains(_ name: String) -> Bool
   /// The paths of the files that hold the tensors, the index of a sharded model first.
   var files: [String] { get }
   /// The free-form strings that the file carries, empty where the format has none.
   var metadata: [String: String] { get }
+}
+
+extension WeightSource {
+  public func describe(_ name: String) throws -> TensorDescription {
+    let tensor = try tensor(name)
+    return TensorDescription(type: tensor.dtype.rawValue, shape: tensor.shape, byteCount: tensor.bytes.count)
+  }
+
+  public var remarks: [String] { [] }
+}
+
+/// The refusal of a tensor whose type is none of `DType`.
+func unreadType(_ type: String, at place: String) -> RetortError {
+  RetortError(
+    .input,
+    "has the unknown dtype \(shown(type)); known are \(DType.allCases.map(\.rawValue).joined(separator: ", "))",
+    at: place,
+    remedy: "take the model's weights in F32, BF16 or F16")
 }
 
 /// A name out of a file as a message shows it: quoted, control characters escaped, long ones cut.

@@ -17,6 +17,8 @@ public final class TorchFile: WeightSource {
 
   private let mapping: MappedFile
   private var entries: [String: Entry] = [:]
+  /// Type and shape of the tensors that are not read.
+  private var foreign: [String: TensorDescription] = [:]
   /// Tensors that had to be gathered into a copy; kept, since `bytes` promises to live as long as the file.
   private var gathered: [String: StoredTensor] = [:]
 
@@ -26,7 +28,8 @@ public final class TorchFile: WeightSource {
 
   /// Opens and checks a checkpoint; throws `.input` with file, tensor and figures.
   ///
-  /// The tensors are those of the top-level dict, or of the dict under its key "state_dict" or "model".
+  /// The tensors are those of the top-level dict, or of the dict under its key "state_dict", "model_state_dict",
+  /// "model" or "module".
   public init(_ path: String) throws {
     mapping = try MappedFile(path)
     let file = BoundedBytes(bytes: mapping.bytes, file: path)
@@ -34,7 +37,13 @@ public final class TorchFile: WeightSource {
     let content = file.starts(with: "PK") ? try TorchFile.zip(file) : try TorchFile.legacy(file)
     let heap = content.heap
     for (key, value) in try TorchFile.stateDictionary(content, path) {
-      guard case .string(let name) = key, case .tensor(let index) = value else { continue }
+      guard case .string(let name) = key else { continue }
+      if case .foreign(let index) = value {
+        let (type, shape) = heap.foreign[index]
+        let description = TensorDescription(type: type, shape: shape, byteCount: 0)
+        if foreign.updateValue(description, forKey: name) == nil, entries[name] == nil { names.append(name) }
+      }
+      guard case .tensor(let index) = value else { continue }
       let view = heap.tensors[index]
       let storage = heap.storages[view.storage]
       let place = "\(path), tensor \(shown(name))"
@@ -43,7 +52,8 @@ public final class TorchFile: WeightSource {
       }
       let bytes = try TorchFile.visible(storage, of: whole, place)
       try TorchFile.check(view, storage, place)
-      if entries.updateValue(Entry(view: view, storage: storage, bytes: bytes), forKey: name) == nil {
+      let isNew = entries.updateValue(Entry(view: view, storage: storage, bytes: bytes), forKey: name) == nil
+      if isNew, foreign[name] == nil {
         names.append(name)
       }
     }
@@ -52,10 +62,23 @@ public final class TorchFile: WeightSource {
     }
   }
 
-  public func contains(_ name: String) -> Bool { entries[name] != nil }
+  public func contains(_ name: String) -> Bool { entries[name] != nil || foreign[name] != nil }
+
+  public func describe(_ name: String) throws -> TensorDescription {
+    if let entry = entries[name] {
+      let count = entry.view.shape.contains(0) ? 0 : entry.view.shape.reduce(1, *)
+      return TensorDescription(
+        type: entry.storage.dtype.rawValue, shape: entry.view.shape, byteCount: count * entry.storage.dtype.size)
+    }
+    guard let other = foreign[name] else { throw noSuchTensor(name, in: mapping.path, names: names) }
+    return other
+  }
 
   public func tensor(_ name: String) throws -> StoredTensor {
-    guard let entry = entries[name] else { throw noSuchTensor(name, in: mapping.path, names: names) }
+    guard let entry = entries[name] else {
+      guard let other = foreign[name] else { throw noSuchTensor(name, in: mapping.path, names: names) }
+      throw unreadType(other.type, at: "\(mapping.path), tensor \(shown(name))")
+    }
     if let copy = gathered[name] { return copy }
     let size = entry.storage.dtype.size
     // `check` has proven that neither the product nor any index overflows.
@@ -92,7 +115,7 @@ extension TorchFile {
   private static func stateDictionary(
     _ content: Content, _ path: String
   ) throws -> [(key: PickleValue, value: PickleValue)] {
-    for key in ["state_dict", "model"] {
+    for key in ["state_dict", "model_state_dict", "model", "module"] {
       if let nested = content.heap.value(key, in: content.root), let pairs = content.heap.pairs(nested) { return pairs }
     }
     guard let pairs = content.heap.pairs(content.root) else {
@@ -185,14 +208,14 @@ extension TorchFile {
     var storages: [String: UnsafeRawBufferPointer] = [:]
     var position = unpickler.position
     for key in keys {
-      guard case .string(let key) = key, let storage = known[key] else {
-        throw unpickler.error("a storage key that no tensor names")
-      }
+      guard case .string(let key) = key,
+        let (elements, size) = known[key].map({ ($0.count, $0.dtype.size) }) ?? unpickler.heap.foreignStorages[key]
+      else { throw unpickler.error("a storage key that no tensor names") }
       let what = "storage \(shown(key))"
       let count = try file.integer(position, as: Int64.self, what)
-      guard count == storage.count, let bytes = checkedProduct([storage.count], times: storage.dtype.size) else {
+      guard count == elements, let bytes = checkedProduct([elements], times: size) else {
         throw RetortError(
-          .input, "\(what) has \(count) elements in the file and \(storage.count) in the pickle", at: file.file,
+          .input, "\(what) has \(count) elements in the file and \(elements) in the pickle", at: file.file,
           remedy: fetchAgain)
       }
       storages[key] = try file.slice(position + 8, bytes, what)

@@ -183,11 +183,13 @@ struct Unpickler {
   }
 
   private mutating func appendToList(_ values: [PickleValue]) throws {
+    if case .opaque = try top() { return }
     guard case .list(let index) = try top() else { throw error("values are appended to \(try top().kind), not a list") }
     heap.sequences[index].append(contentsOf: values)
   }
 
   private mutating func setItems(_ items: [PickleValue]) throws {
+    if case .opaque = try top() { return }
     guard case .dictionary(let index) = try top() else { throw error("items are set in \(try top().kind), not a dict") }
     guard items.count % 2 == 0 else { throw error("a dict item has no value") }
     for item in stride(from: 0, to: items.count, by: 2) {
@@ -214,7 +216,8 @@ struct Unpickler {
       }
       stack.append(try heap.build(global, arguments, error: error))
     case UInt8(ascii: "b"):
-      // The attributes of a dict or parameter (`_metadata` of a state dict): nothing that a tensor needs.
+      // The attributes of a dict or parameter (`_metadata` of a state dict): nothing that a tensor needs; nor are the
+      // contents of values that are not looked at.
       _ = try pop()
       _ = try top()
     default: return false
@@ -236,9 +239,14 @@ extension PickleHeap {
   /// `view` is None or, in the oldest checkpoints, `(key, offset, count)`.
   fileprivate mutating func storage(persistentID: PickleValue, error: (String) -> RetortError) throws -> PickleValue {
     guard let parts = elements(persistentID), parts.count == 5 || parts.count == 6,
-      case .string("storage") = parts[0], case .global(.storage(let dtype)) = parts[1],
+      case .string("storage") = parts[0], case .global(let type) = parts[1],
       case .string(let key) = parts[2], case .int(let count) = parts[4], count >= 0
     else { throw error("a persistent id that is not a storage") }
+    if case .foreignStorage(let name, let size) = type {
+      foreignStorages[key] = (count, size)
+      return .opaque(name)
+    }
+    guard case .storage(let dtype) = type else { throw error("a persistent id that is not a storage") }
     var view = 0..<count
     if parts.count == 6, let numbers = elements(parts[5]) {
       guard numbers.count == 3, case .int(let offset) = numbers[1], case .int(let length) = numbers[2],
@@ -248,6 +256,11 @@ extension PickleHeap {
     }
     storages.append(Storage(key: key, dtype: dtype, count: count, view: view))
     return .storage(storages.count - 1)
+  }
+
+  private mutating func unread(_ type: String, shape: [Int]) -> PickleValue {
+    foreign.append((type, shape))
+    return .foreign(foreign.count - 1)
   }
 
   /// What calling one of the known names gives.
@@ -268,14 +281,32 @@ extension PickleHeap {
       dictionaries[dictionaries.count - 1] = items.map { ($0[0], $0[1]) }
       return made
     case .rebuildTensor:
+      if arguments.count >= 4, case .opaque(let storage) = arguments[0], let shape = integers(arguments[2]) {
+        // Storages of newer types do not say what their elements are; the tensor does.
+        var type = storage
+        if arguments.count >= 7, case .global(.opaque(let named)) = arguments[6] { type = named }
+        return unread(type, shape: shape)
+      }
       guard arguments.count >= 4, case .storage(let storage) = arguments[0], case .int(let offset) = arguments[1],
         let shape = integers(arguments[2]), let strides = integers(arguments[3])
       else { throw error("a tensor that is not (storage, offset, shape, strides) of at most 64 dimensions") }
       tensors.append(Tensor(storage: storage, offset: offset, shape: shape, strides: strides))
       return .tensor(tensors.count - 1)
     case .rebuildParameter:
-      guard let data = arguments.first, case .tensor = data else { throw error("a parameter that is not a tensor") }
-      return data
+      switch arguments.first {
+      case .tensor, .foreign: return arguments[0]
+      default: throw error("a parameter that is not a tensor")
+      }
+    case .rebuildFromType:
+      guard arguments.count >= 3, case .global(let inner) = arguments[0], let own = elements(arguments[2]) else {
+        throw error("a tensor with attributes that is not (function, class, arguments, attributes)")
+      }
+      // A function that makes another such tensor would nest as deep as a hostile file likes.
+      if case .rebuildFromType = inner { throw error("a tensor with attributes inside another one") }
+      return try build(inner, own, error: error)
+    case .rebuildForeign(let name): return unread(name, shape: [])
+    case .opaque(let name): return .opaque(name)
+    case .foreignStorage(let name, _): throw error("a \(name) is made inside the pickle instead of being named")
     case .storage(let dtype):
       throw error("a \(dtype.rawValue) storage is made inside the pickle instead of being named")
     }

@@ -28,18 +28,31 @@ public protocol Tokenizer: Sendable {
   /// - Parameters:
   ///   - pair: a second text, which makes the pair form of the template; an empty string is a second text too.
   ///   - maxLength: the most ids to return, special tokens included. The longer of the two texts is cut first, at
-  ///     its end, until both are equally long; then both are. Where not even the special tokens fit, they are cut.
+  ///     its end (at its beginning where the tokenizer says so), until both are equally long; then both are. Where not
+  ///     even the special tokens fit, they are cut.
   ///   - addSpecialTokens: whether the template's tokens ([CLS], [SEP]) are put around the text.
   func encode(_ text: String, pair: String?, maxLength: Int?, addSpecialTokens: Bool) -> Encoding
 
   /// The text of `ids`, as readable as the tokenizer's decoder makes it; ids outside the vocabulary are left out.
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String
 
+  /// The special token that the template puts before a single text; nil where it puts none.
+  var leadingToken: Int32? { get }
+
+  /// The largest segment number that one text, or a pair of texts, gets: a model needs a row more of segments.
+  func largestTypeID(isPair: Bool) -> Int32
+
   /// The id of exactly this token of the vocabulary or of the added tokens, nil where there is none.
   func tokenID(_ token: String) -> Int32?
 }
 
 extension Tokenizer {
+  /// Whether a text brought the token with it that the template puts before it, so that it stands there twice.
+  public func repeatsLeadingToken(_ encoding: Encoding) -> Bool {
+    guard let leadingToken, encoding.ids.count > 1 else { return false }
+    return encoding.ids[0] == leadingToken && encoding.ids[1] == leadingToken
+  }
+
   /// The ids of one text with its special tokens, at most `maxLength` of them.
   public func encode(_ text: String, maxLength: Int? = nil) -> Encoding {
     encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: true)

@@ -130,7 +130,7 @@ struct ConfigurationParsingTests {
       chain.steps[0].studentBase
         == .configuration(
           ["family": "bert", "num_hidden_layers": 2, "layer_norm_eps": 1e-12, "tied": true, "hint": "1"]))
-    #expect(chain.steps[3].studentInit == StudentInitialization(layers: [0, 2, 4]))
+    #expect(chain.steps[3].studentInit == StudentInitialization(layers: .init(source: .teacher, indices: [0, 2, 4])))
     #expect(chain.steps[3].allowUntrainedTeacher)
     #expect(chain.steps[0].hyperparameters.learningRate == 3e-4)
     var expected = Hyperparameters()

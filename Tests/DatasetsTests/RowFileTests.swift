@@ -97,13 +97,19 @@ import Testing
     "{\"text\": \"a\"", "{\"text\": }", "{text: 1}", "[1]", "\"a\"", "{\"a\": 01}", "{\"a\": 1.}", "{\"a\": tru}",
     "{\"a\": 1} 2", "{\"a\": \"\\x\"}", "{\"a\": \"\\ud800\"}", "{\"a\": [1,]}", "{\"a\" 1}", "{\"a\": \"b", "{,}",
     "{\"a\":1,}",
-    "{\"a\": -}", "{\"a\": NaN}",
+    "{\"a\": -}", "{\"a\": NaNs}",
   ])
   func `a line that is no JSON object is refused with its number`(line: String) throws {
     let path = try scratch.write("a.jsonl", "{\"text\": \"fine\"}\n\n\(line)\n{\"text\": \"fine\"}\n")
     let error = try #require(refusal(path, ["text"]))
     #expect(error.kind == .input)
     #expect(error.location == "\(path):3")
+  }
+
+  @Test func `numbers that Python writes and JSON does not have may stand in columns that are not read`() throws {
+    let path = try scratch.write(
+      "a.jsonl", "{\"text\": \"a\", \"x\": NaN, \"y\": [1, -Infinity, {\"z\": Infinity}], \"w\": -Infinity}\n")
+    #expect(try rows(path, ["text", "w"]) == [[.text("a"), .real(-.infinity)]])
   }
 
   @Test func `deep nesting is refused instead of exhausting the stack`() throws {

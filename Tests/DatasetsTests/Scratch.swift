@@ -28,6 +28,10 @@ final class Scratch {
 /// A tokenizer of letters that counts its calls: [1, one id a byte …, 2], a pair behind it as segment 1.
 final class CountingTokenizer: Tokenizer {
   private let calls = Mutex(0)
+  let leadingToken: Int32? = nil
+
+  func largestTypeID(isPair: Bool) -> Int32 { isPair ? 1 : 0 }
+
   let digest: String
   let vocabularySize: Int
   /// Added to every id, so that two tokenizers differ in what they make.

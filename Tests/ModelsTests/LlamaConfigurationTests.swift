@@ -18,7 +18,8 @@ import Testing
     #expect(try refusal(["head_dim": 5]).contains("rotary positions want an even one"))
     #expect(try refusal(["num_hidden_layers": 1_048_576]).contains("a whole number from 1 to 16384"))
     #expect(try refusal(["head_dim": 1_048_576]).contains("head_dim is 1048576"))
-    #expect(try refusal(["vocab_size": 1_073_741_824, "hidden_size": 6_291_456]).contains("a model of these sizes has"))
+    #expect(
+      try refusal(["vocab_size": 1_073_741_824, "hidden_size": 6_291_456]).contains("a model of these sizes has"))
     #expect(try refusal(["hidden_act": "xielu"]).contains("xielu"))
     #expect(try refusal(["attention_dropout": 0.1]).contains("attention_dropout"))
     #expect(try refusal(["quantization_config": ["bits": 4]]).contains("quantization_config"))
@@ -46,7 +47,16 @@ import Testing
     for window: JSON in [.null, 32, 4096] { _ = try configuration(mistral.merging(["sliding_window": window]) { $1 }) }
     let qwen: [String: JSON] = ["model_type": "qwen2", "sliding_window": 16, "use_sliding_window": false]
     #expect(try configuration(qwen).hasProjectionBias)
-    #expect(throws: RetortError.self) { try configuration(qwen.merging(["use_sliding_window": true]) { $1 }) }
+    let windowed = qwen.merging(["use_sliding_window": true, "max_window_layers": 2]) { $1 }
+    #expect(throws: RetortError.self) { try configuration(windowed) }
+    // Windows begin at a layer that the model does not have: 28 where no key names one.
+    for first: JSON in [3, 4, 28, nil] { _ = try configuration(windowed.merging(["max_window_layers": first]) { $1 }) }
+    let full: JSON = ["full_attention", "full_attention", "full_attention"]
+    _ = try configuration(windowed.merging(["layer_types": full]) { $1 })
+    let mixed: JSON = ["full_attention", "full_attention", "sliding_attention"]
+    #expect(throws: RetortError.self) {
+      try configuration(windowed.merging(["layer_types": mixed, "max_window_layers": 9]) { $1 })
+    }
   }
 
   @Test func `angles of transformers, for every kind of scaling and both names of the key`() throws {

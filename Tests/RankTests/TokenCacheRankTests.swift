@@ -10,6 +10,10 @@ extension RankTests {
   @Suite struct TokenCacheTests {
     /// A tokenizer of bytes that fails the test when it is called after `isForbidden`.
     private struct Bytes: Tokenizer {
+      let leadingToken: Int32? = nil
+
+      func largestTypeID(isPair: Bool) -> Int32 { isPair ? 1 : 0 }
+
       var isForbidden = false
       var digest = "bytes"
       let vocabularySize = 256

@@ -48,17 +48,37 @@ struct OpenWeightsTests {
     expectRefusal(saying: "is a file") { try openWeights(inModelDirectory: folder["m.safetensors"]) }
   }
 
-  @Test("opens a shard when a tensor of it is first asked for")
-  func shardsAreLazy() throws {
+  @Test("opens every shard, so that a damaged one is found at once")
+  func shards() throws {
     try shard("1.safetensors", "a", 1)
     _ = try folder.file("2.safetensors", [1, 2, 3])
+    try index(#"{"weight_map":{"b":"2.safetensors","a":"1.safetensors"}}"#)
+    expectRefusal(saying: "2.safetensors", "5 bytes are missing") { try openWeights(inModelDirectory: folder.path) }
+    try shard("2.safetensors", "b", 2)
     try index(#"{"metadata":{"total_size":8,"by":"us"},"weight_map":{"b":"2.safetensors","a":"1.safetensors"}}"#)
     let source = try openWeights(inModelDirectory: folder.path)
     #expect(source.names == ["a", "b"] && source.contains("b") && !source.contains("c"))
     #expect(source.metadata == ["total_size": "8", "by": "us"])
     #expect(try source.tensor("a").floats() == [1])
-    expectRefusal(saying: "2.safetensors", "5 bytes are missing") { try source.tensor("b") }
+    #expect(source.remarks.isEmpty)
     expectRefusal(saying: "index.json", #"no tensor "c""#) { try source.tensor("c") }
+  }
+
+  @Test("finds tensors where they are when the index is wrong, and says so")
+  func wrongIndex() throws {
+    try shard("1.safetensors", "a", 1)
+    try shard("2.safetensors", "b", 2)
+    try index(#"{"weight_map":{"a":"2.safetensors","b":"2.safetensors","c":"1.safetensors"}}"#)
+    let source = try openWeights(inModelDirectory: folder.path)
+    #expect(try source.tensor("a").floats() == [1] && source.tensor("b").floats() == [2])
+    #expect(source.remarks.count == 1 && source.remarks[0].contains("1 tensors are in another shard"))
+    expectRefusal(saying: #""c""#, "nor in another shard") { try source.tensor("c") }
+    // A tensor that the index forgot; and a shard that is missing, whose tensors all lie elsewhere.
+    try index(#"{"metadata":7,"weight_map":{"a":"1.safetensors","d":"2.safetensors"}}"#)
+    #expect(try openWeights(inModelDirectory: folder.path).tensor("b").floats() == [2])
+    try index(#"{"weight_map":{"a":"gone.safetensors","b":"1.safetensors","c":"2.safetensors"}}"#)
+    let moved = try openWeights(inModelDirectory: folder.path)
+    #expect(try moved.tensor("a").floats() == [1] && moved.tensor("b").floats() == [2])
   }
 
   @Test("refuses an index whose shards are missing, lie elsewhere or lack the tensor")

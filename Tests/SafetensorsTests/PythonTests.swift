@@ -135,4 +135,33 @@ struct PythonTests {
       expectRefusal(saying: "__main__.M", "refused", "state_dict") { try TorchFile(folder[name + "-code.bin"]) }
     }
   }
+
+  @Test(
+    "parameters and tensors with attributes are read, and types that are not read do not keep others from it",
+    .enabled(if: Python.hasTorch, "RETORT_PYTHON names no Python with torch and safetensors"),
+    arguments: ["True", "False"])
+  func attributes(zip: String) throws {
+    try run(
+      """
+      import sys, torch
+      from collections import OrderedDict
+      p = torch.nn.Parameter(torch.tensor([[1., 2.], [3., 4.]])); p.sequence_parallel = True; p.tag = {"of": (1, "x")}
+      p.size = torch.Size([3]); p.kind = torch.float16; p.where = torch.device("cpu"); p.names = {"a", "b"}
+      t = torch.tensor([5., 6.]); t.note = "x"
+      d = OrderedDict(p=p, q=torch.nn.Parameter(torch.ones(2)), t=t, u=torch.zeros(2, dtype=torch.complex64))
+      if \(zip):
+        d["f"] = torch.zeros(3, dtype=torch.float8_e4m3fn); d["w"] = torch.zeros(2, dtype=torch.uint16)
+        d["s"] = torch.eye(2).to_sparse()
+      d["last"] = torch.tensor([7.])
+      torch.save({"model_state_dict": d}, sys.argv[1] + "/m.bin", _use_new_zipfile_serialization=\(zip))
+      """)
+    let file = try TorchFile(folder["m.bin"])
+    #expect(try file.tensor("p").floats() == [1, 2, 3, 4] && file.tensor("q").floats() == [1, 1])
+    #expect(try file.tensor("t").floats() == [5, 6] && file.tensor("last").floats() == [7])
+    for name in file.names where !["p", "q", "t", "last"].contains(name) {
+      #expect(throws: Never.self) { try file.describe(name) }
+      expectRefusal(saying: name, "unknown dtype") { try file.tensor(name) }
+    }
+    #expect(file.names.count == (zip == "True" ? 8 : 5))
+  }
 }

@@ -172,10 +172,14 @@ struct HostileSafetensorsTests {
     expectRefusal(saying: "m.safetensors", #"tensor "x""#, part) { try open(entry: entry, data: 4) }
   }
 
-  @Test("when a dtype is unknown")
-  func unknownType() throws {
-    expectRefusal(saying: "m.safetensors", #"tensor "x""#, #"unknown dtype "F8_E4M3""#, "BF16") {
-      try open(entry: #""dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]"#, data: 4)
+  @Test(
+    "when a dtype is unknown, for the tensors that have it alone", arguments: ["F8_E4M3", "U16", "C64", "F4", "new"])
+  func unknownType(type: String) throws {
+    let file = try open(entry: #""dtype":"\#(type)","shape":[4],"data_offsets":[0,4]"#, data: 4)
+    #expect(file.names == ["x"] && file.contains("x"))
+    #expect(try file.describe("x") == TensorDescription(type: type, shape: [4], byteCount: 4))
+    expectRefusal(saying: "m.safetensors", #"tensor "x""#, #"unknown dtype "\#(type)""#, "BF16") {
+      try file.tensor("x")
     }
   }
 

@@ -214,12 +214,13 @@ import Testing
     #expect(try model("merges", 3).contains("is no list of merges"))
     #expect(try model("dropout", 0.1).contains("0.1"))
     #expect(try model("end_of_word_suffix", "</w>").contains("</w>"))
-    #expect(try model("unk_token", "<none>").contains("<none>"))
-    #expect(try refusal { $0["pre_tokenizer"] = ["type": "Whitespace"] }.contains("Whitespace"))
-    let odd = BytePairTests.byteLevel(["a b"], pattern: "\\d+")
-    #expect(try refusal { $0 = try #require(odd.object) }.contains("\\d+"))
-    let replace: JSON = ["type": "Replace", "pattern": ["Regex": "x+"], "content": ""]
-    #expect(try refusal { $0["normalizer"] = replace }.contains("x+"))
+    #expect(try refusal { $0["pre_tokenizer"] = ["type": "UnicodeScripts"] }.contains("UnicodeScripts"))
+    let odd = BytePairTests.byteLevel(["a b"], pattern: "(a|b)+")
+    #expect(try refusal { $0 = try #require(odd.object) }.contains("(a|b)+"))
+    let replace: JSON = ["type": "Replace", "pattern": ["Regex": "x*"], "content": ""]
+    #expect(try refusal { $0["normalizer"] = replace }.contains("x*"))
+    let behind: JSON = ["type": "Sequence", "pretokenizers": [["type": "ByteLevel"], ["type": "Digits"]]]
+    #expect(try refusal { $0["pre_tokenizer"] = behind }.contains("Digits behind ByteLevel"))
   }
 
   @Test func `whatever changes ids changes the digest`() throws {

@@ -95,11 +95,11 @@ import Testing
   }
 
   @Test func `clean-up looks at one token at a time`() {
-    let decoder = WordPieceDecoder()
+    let decoder = SteppedDecoder(steps: [WordPieceDecoder()])
     #expect(decoder.text(of: ["is", "n't", "it", "?"]) == "isn't it?")
     #expect(decoder.text(of: ["i", "'m"]) == "i'm")
     #expect(decoder.text(of: ["a", "'", "b"]) == "a ' b")
-    #expect(WordPieceDecoder(cleansUp: false).text(of: ["a", ".", "##b"]) == "a .b")
+    #expect(SteppedDecoder(steps: [WordPieceDecoder(cleansUp: false)]).text(of: ["a", ".", "##b"]) == "a .b")
     #expect(decoder.text(of: ["##a", "##b"]) == "##ab")
   }
 }

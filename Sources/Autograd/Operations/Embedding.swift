@@ -21,6 +21,7 @@ extension Tape {
     let sources = zip(tables, ids).map { table, ids in
       table.valueRows.map { (values: $0, rows: table.places(of: ids)) } ?? (values: table.value, rows: ids)
     }
+    for source in sources { requireRows(source.rows, of: source.values, allowsNone: tables.count == 1 && base == nil) }
     // A table narrower than a rounded layer reads feeds one that stays in float32.
     let rounds = precision == .bf16 && columns >= 16 && !wide
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, rounds ? .bfloat16 : .float32)
@@ -43,6 +44,15 @@ extension Tape {
     }
     return record(y, from: base.map { [$0] } ?? [], EmbeddingOperation(base: base, tables: tables, ids: ids))
   }
+}
+
+/// Readers refuse ids that a model has no row for; no other path may read or train the memory behind a table either.
+private func requireRows(_ ids: [Int32], of table: Tensor, allowsNone: Bool) {
+  var (least, most) = (Int32.max, Int32.min)
+  for id in ids { (least, most) = (min(least, id), max(most, id)) }
+  precondition(
+    ids.isEmpty || least >= (allowsNone ? -1 : 0) && Int(most) < table.rows,
+    "embedding: rows \(least)...\(most) of a table of \(table.rows)")
 }
 
 struct EmbeddingOperation: Operation {

@@ -69,7 +69,7 @@ extension StepConfiguration {
       }
     return .object([
       "step_id": .string(id), "teacher": teacherValue, "student_base": base,
-      "student_init": studentInit.map { ["from": "teacher", "layers": .array($0.layers.map(JSON.int))] } ?? .null,
+      "student_init": studentInit?.json ?? .null,
       "output_dir": .string(outputDirectory), "allow_untrained_teacher": .bool(allowUntrainedTeacher),
       "hyperparams": hyperparameters.resolved,
     ])

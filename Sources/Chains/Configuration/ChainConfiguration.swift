@@ -1,4 +1,5 @@
 import Datasets
+import Models
 import Platform
 import Training
 
@@ -144,8 +145,26 @@ public enum StudentReference: Sendable, Equatable {
 
 /// Weights that a student takes over from its teacher.
 public struct StudentInitialization: Sendable, Equatable {
-  /// The teacher's layers, counted from 0, that become the student's layers 0, 1, … in this order.
-  public var layers: [Int]
+  /// Whose layers are taken.
+  public enum Source: Sendable, Equatable {
+    /// The step's teacher.
+    case teacher
+    /// A path, a hub id, or the `step_id` of an earlier step.
+    case model(String)
+  }
+
+  /// The layers of another model that become the student's.
+  public struct Layers: Sendable, Equatable {
+    /// Whose layers they are.
+    public var source: Source
+    /// Layers of the source, counted from 0, that become the student's layers 0, 1, … in this order.
+    public var indices: [Int]
+  }
+
+  /// The layers that are taken from another model; nil: the weights are those of `student_base`.
+  public var layers: Layers?
+  /// What becomes of the head: with `new` it is made anew in any case.
+  public var head = StudentHead.fitting
 }
 
 /// Where keys were written, for errors that are found long after the file was read.

@@ -22,7 +22,7 @@ enum Keys {
     "rope_parameters", "sliding_window", "use_sliding_window", "initializer_range", "projections", "input_size",
     "hidden_sizes", "dropout", "bos_token_id", "eos_token_id",
   ]
-  static let studentInit = ["from", "layers"]
+  static let studentInit = ["from", "layers", "head"]
   static let hyperparameters = [
     "learning_rate", "num_train_epochs", "max_steps", "batch_size", "batch_tokens", "gradient_accumulation_steps",
     "alpha", "ce_weight", "kd_weight", "temperature", "objective", "optimizer", "schedule", "warmup_steps",

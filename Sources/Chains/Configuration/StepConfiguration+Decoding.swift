@@ -1,3 +1,4 @@
+import Models
 import Platform
 
 extension StepConfiguration {
@@ -58,26 +59,53 @@ extension ConfigurationCursor {
 }
 
 extension StudentInitialization {
-  private enum Source: String, CaseIterable { case teacher }
+  private enum Head: String, CaseIterable { case new }
 
   static func decode(_ cursor: ConfigurationCursor, teacher: TeacherReference, base: StudentReference) throws
     -> StudentInitialization
   {
     let members = try cursor.members(known: Keys.studentInit)
-    _ = try members["from"]?.word(Source.self)
-    let layers = try members.required("layers").items().map { try $0.integer(.nonNegative, as: Int.self) }
-    if layers.isEmpty { throw try members.required("layers").failure("is an empty list") }
-    switch teacher {
-    case .none: throw cursor.failure("takes weights from the teacher, and this step has none")
-    case .several: throw cursor.failure("takes weights from the teacher, and this step has several")
-    case .previous, .one: break
+    let head: StudentHead = try members.present("head").map { try $0.word(Head.self) } == nil ? .fitting : .new
+    guard members["layers"] != nil || members["from"] != nil else {
+      guard head == .new else { throw cursor.failure("names neither layers nor head") }
+      if case .configuration = base {
+        throw cursor.failure("asks for a new head, and all weights of this student_base are new")
+      }
+      return StudentInitialization(head: head)
     }
-    if case .configuration(let json) = base, let count = json["num_hidden_layers"]?.int, count != layers.count {
-      throw try members.required("layers").failure(
-        "names \(layers.count) layers, and student_base has num_hidden_layers: \(count)",
-        remedy: "name one layer of the teacher for each layer of the student")
+    let named = try members.required("layers")
+    let indices = try named.items().map { try $0.integer(.nonNegative, as: Int.self) }
+    if indices.isEmpty { throw named.failure("is an empty list") }
+    let from = try members["from"]?.string() ?? "teacher"
+    if from == "teacher" {
+      let remedy =
+        "name the model: student_init: {from: PATH, layers: …}, or name a teacher; with alpha: 1 it does not teach"
+      switch teacher {
+      case .none: throw cursor.failure("takes weights from the teacher, and this step has none", remedy: remedy)
+      case .several: throw cursor.failure("takes weights from the teacher, and this step has several", remedy: remedy)
+      case .previous, .one: break
+      }
     }
-    return StudentInitialization(layers: layers)
+    if case .configuration(let json) = base, let count = json["num_hidden_layers"]?.int, count != indices.count {
+      throw named.failure(
+        "names \(indices.count) layers, and student_base has num_hidden_layers: \(count)",
+        remedy: "name one layer of the source for each layer of the student")
+    }
+    return StudentInitialization(
+      layers: Layers(source: from == "teacher" ? .teacher : .model(from), indices: indices), head: head)
+  }
+
+  /// As it is written in a chain file.
+  var json: JSON {
+    var keys: [String: JSON] = head == .new ? ["head": "new"] : [:]
+    if let layers {
+      keys["layers"] = .array(layers.indices.map(JSON.int))
+      switch layers.source {
+      case .teacher: keys["from"] = "teacher"
+      case .model(let name): keys["from"] = .string(name)
+      }
+    }
+    return .object(keys)
   }
 }
 

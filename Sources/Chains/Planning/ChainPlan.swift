@@ -68,6 +68,9 @@ public struct ChainPlan {
       data.append(opened)
     }
     warnings += registry.notes
+    // A model that several steps use is spoken of once.
+    var said: Set<String> = []
+    warnings = warnings.filter { said.insert($0).inserted }
     return ChainPlan(
       chain: chain, steps: steps, labels: labels, warnings: warnings, automaticPrecision: native,
       locator: locator, cacheDirectory: cacheDirectory, registry: registry, data: data)
@@ -147,7 +150,7 @@ extension ResolvedStep {
       index: index, configuration: configuration, teacher: teacher,
       student: ResolvedStudent(
         reference: student.reference, origin: student.origin, configuration: named, tokenizer: student.tokenizer,
-        parameterCount: student.parameterCount),
+        parameterCount: student.parameterCount, head: student.head, remarks: student.remarks),
       outputDirectory: outputDirectory, maxLength: maxLength)
   }
 }

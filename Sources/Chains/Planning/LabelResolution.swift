@@ -2,7 +2,6 @@ import Collectives
 import Datasets
 import Models
 import Platform
-import Safetensors
 
 /// Finds out which classes a chain is about, and holds every model to them.
 enum LabelResolution {
@@ -14,13 +13,26 @@ enum LabelResolution {
   ) throws -> (names: LabelNames, set: LabelSet) {
     if let names = task.labelNames { return (LabelNames(names), LabelSet(names: names)) }
     let own = try communicator.agree { try modelLabels(chain, locator) }
-    if let own {
+    if let own, own.isTeacher {
       // Names that the data does not use would turn its integers into refusals of nothing: a set accepts both.
-      return (own, own.isGeneric ? LabelSet(count: own.names.count) : LabelSet(names: own.names))
+      return (
+        own.names, own.names.isGeneric ? LabelSet(count: own.names.names.count) : LabelSet(names: own.names.names)
+      )
     }
     let scan = try scan(task, files, communicator)
     let set = try communicator.agree { try scan.labelSet() }
+    // A base with other classes than the data gets a new head; one with these keeps its names for them.
+    if let own = own?.names, fits(set, own) {
+      return (own, own.isGeneric ? LabelSet(count: own.names.count) : LabelSet(names: own.names))
+    }
     return (set.names.map(LabelNames.init) ?? .generic(max(2, set.count)), set.count < 2 ? LabelSet(count: 2) : set)
+  }
+
+  /// Whether the data's labels are classes of a model: names of it, or as many numbers as it has classes.
+  private static func fits(_ data: LabelSet, _ model: LabelNames) -> Bool {
+    guard let names = data.names else { return data.count == model.names.count }
+    let known = Set(model.names.map { $0.lowercased() })
+    return names.allSatisfy { known.contains($0.lowercased()) }
   }
 
   private static func scan(_ task: TaskDescription, _ files: LocatedDataset, _ communicator: any Communicator) throws
@@ -39,24 +51,30 @@ enum LabelResolution {
     return try LabelScan(file, column: column, on: communicator)
   }
 
-  /// The classes of the first teacher, or else student base, on disk that has a classifier of its own.
-  private static func modelLabels(_ chain: ChainConfiguration, _ locator: ModelLocator) throws -> LabelNames? {
-    var references: [(Int, String, String)] = []
+  /// The classes of the first teacher, or else student base, on disk that has a classifier of its own and keeps it.
+  private static func modelLabels(_ chain: ChainConfiguration, _ locator: ModelLocator) throws
+    -> (names: LabelNames, isTeacher: Bool)?
+  {
     for (index, step) in chain.steps.enumerated() {
-      references += step.teacher.references.map { (index, $0, "teacher") }
+      for reference in step.teacher.references {
+        let located = try locator.locate(reference, for: index, in: chain, key: "teacher")
+        if case .step = located.source { continue }
+        if let names = try ownLabels(located.path, for: .answers) { return (names, true) }
+      }
     }
     for (index, step) in chain.steps.enumerated() {
-      if case .reference(let reference) = step.studentBase { references.append((index, reference, "student_base")) }
-    }
-    for (index, reference, key) in references {
-      let located = try locator.locate(reference, for: index, in: chain, key: key)
+      guard case .reference(let reference) = step.studentBase else { continue }
+      let located = try locator.locate(reference, for: index, in: chain, key: "student_base")
       if case .step = located.source { continue }
-      let weights = try openWeights(inModelDirectory: located.path)
-      let configuration = try ModelConfiguration(directory: located.path)
-      guard let head = try ModelLoader.headName(configuration), weights.contains(head) else { continue }
-      return try ModelLoader.resolveLabels(configuration, weights, wanted: nil).labels
+      let head = step.studentInit?.head ?? .fitting
+      if let names = try ownLabels(located.path, for: .student(head: head)) { return (names, false) }
     }
     return nil
+  }
+
+  private static func ownLabels(_ path: String, for use: ModelUse) throws -> LabelNames? {
+    let opened = try ModelDirectory(path, for: use)
+    return opened.newHead == nil ? opened.configuration.labels : nil
   }
 
   /// Refuses a model whose classes differ from the data's in number or order; names that merely differ are a warning.

@@ -52,34 +52,36 @@ struct PlanResolver {
   private func model(_ reference: String, _ index: Int, key: String) throws -> ModelConfiguration {
     let located = try locator.locate(reference, for: index, in: chain, key: key)
     if case .step(let used) = located.source { return students[used] }
-    return try ModelConfiguration(directory: located.path)
+    return try ModelDirectory.configuration(of: located.path)
   }
 
   private func student(of step: StepConfiguration, _ index: Int, _ teacher: ModelConfiguration?) throws
     -> ModelConfiguration
   {
-    var configuration: ModelConfiguration
+    var source = teacher
+    if case .model(let reference)? = step.studentInit?.layers?.source {
+      source = try model(reference, index, key: "student_init.from")
+    }
+    let configuration: ModelConfiguration
     switch step.studentBase {
     case .reference(let reference): configuration = try model(reference, index, key: "student_base")
     case .configuration(let json):
-      configuration = try self.configuration(json.object ?? [:], of: step, teacher)
+      configuration = try self.configuration(json.object ?? [:], of: step, source, teacher)
     }
-    if let layers = step.studentInit?.layers {
-      configuration = configuration.setting(["num_hidden_layers": .int(layers.count)])
-    }
-    return configuration
+    guard let layers = step.studentInit?.layers?.indices, let source else { return configuration }
+    return configuration.keeping(layers: layers, of: source)
   }
 
-  /// Sizes written in the chain file; with student_init those left out are the teacher's, and the vocabulary is, too,
+  /// Sizes written in the chain file; with student_init those left out are its source's, and the vocabulary is, too,
   /// where no tokenizer is named.
-  private func configuration(_ own: [String: JSON], of step: StepConfiguration, _ teacher: ModelConfiguration?) throws
-    -> ModelConfiguration
-  {
+  private func configuration(
+    _ own: [String: JSON], of step: StepConfiguration, _ source: ModelConfiguration?, _ teacher: ModelConfiguration?
+  ) throws -> ModelConfiguration {
     var keys = own
     keys["tokenizer"] = nil
-    if step.studentInit != nil, let teacher {
+    if step.studentInit?.layers != nil, let source {
       keys["family"] = nil
-      keys.merge(teacher.json) { own, _ in own }
+      keys.merge(source.json) { own, _ in own }
     }
     let location = step.source.location(of: "student_base")
     if keys["vocab_size"] == nil {

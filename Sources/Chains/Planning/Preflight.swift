@@ -27,6 +27,7 @@ enum Preflight {
         "\(source.location(of: "hyperparams.precision")): bf16 is not native to the CPU of every rank and slower there "
           + "than fp32; use auto or fp32")
     }
+    warnings += (step.teacher?.remarks ?? []) + step.student.remarks
     for (configuration, reference, key) in models(of: step) {
       let location = source.location(of: key)
       if configuration.family.reads != kind {
@@ -117,7 +118,8 @@ enum Preflight {
       let inputs = try PerceptronConfiguration(configuration).inputSize
       if inputs != columns.names.count {
         throw RetortError(
-          .input, "\(reference) reads \(inputs) columns, the data has \(columns.names.count): "
+          .input,
+          "\(reference) reads \(inputs) columns, the data has \(columns.names.count): "
             + columns.names.prefix(12).joined(separator: ", "), at: step.configuration.source.location(of: key),
           remedy: "set input_size, or name the columns under task: {features: […]}")
       }
@@ -152,7 +154,8 @@ enum Preflight {
     let sizes = "\(theirs.vocabularySize) and \(ours.vocabularySize) tokens"
     if readsIDs {
       throw RetortError(
-        .preflight, "teacher and student have different tokenizers (\(sizes)), and the data holds token ids, "
+        .preflight,
+        "teacher and student have different tokenizers (\(sizes)), and the data holds token ids, "
           + "which can belong to one of them only", at: step.configuration.source.location(of: "teacher"),
         remedy: "use data with text, or a teacher and a student with the same tokenizer")
     }

@@ -34,14 +34,24 @@ public struct ResolvedModel: Sendable {
   public let configuration: ModelConfiguration
   /// nil: the model reads token ids or numeric columns.
   public let tokenizer: TokenizerFiles?
+  /// What a person must know of its files: a sentence each, without a full stop.
+  public var remarks: [String] = []
 }
 
 /// Where a student's first weights come from.
 public enum StudentOrigin: Sendable, Equatable {
   case random
   case checkpoint(ModelPlace)
-  /// Some layers of the teacher, by index.
-  case teacherLayers([Int], ModelPlace)
+  /// Some layers of another model, by index: of the teacher, or of the one that `student_init` names.
+  case layers([Int], ModelPlace)
+
+  /// The model that the first weights come from; nil where they are random.
+  var place: ModelPlace? {
+    switch self {
+    case .random: nil
+    case .checkpoint(let place), .layers(_, let place): place
+    }
+  }
 }
 
 /// The student of a step before training.
@@ -56,6 +66,10 @@ public struct ResolvedStudent: Sendable {
   public let tokenizer: TokenizerFiles?
   /// Trainable weights.
   public let parameterCount: Int
+  /// What becomes of the head of its first weights.
+  public var head = StudentHead.fitting
+  /// What a person must know of its first weights: a sentence each, without a full stop.
+  public var remarks: [String] = []
 }
 
 /// A step of the chain with every reference followed and every model's configuration read.

@@ -1,7 +1,6 @@
 import Datasets
 import Models
 import Platform
-import Safetensors
 import Tokenizers
 
 /// Follows the references of a chain file to models, step by step, without loading weights.
@@ -61,7 +60,7 @@ struct StepResolver {
     case .none: return nil
     case .previous: return index == 0 ? nil : student(earlier[index - 1])
     case .one(let reference):
-      return try model(reference, locator.locate(reference, for: index, in: chain), earlier)
+      return try model(reference, locator.locate(reference, for: index, in: chain), earlier, for: .answers)
     case .several(let references):
       throw RetortError(
         .configuration, "\(references.count) teachers are named; this version has steps with one teacher",
@@ -76,44 +75,72 @@ struct StepResolver {
       tokenizer: step.student.tokenizer)
   }
 
-  private func model(_ reference: String, _ located: Located, _ earlier: [ResolvedStep]) throws -> ResolvedModel {
+  private func model(
+    _ reference: String, _ located: Located, _ earlier: [ResolvedStep], for use: ModelUse
+  ) throws -> ResolvedModel {
     if case .step(let used) = located.source { return student(earlier[used]) }
-    let weights = try openWeights(inModelDirectory: located.path)
-    let configuration = try ModelLoader.resolveLabels(
-      ModelConfiguration(directory: located.path), weights, wanted: labels)
-    _ = try ModelLoader.check(configuration, from: .checkpoint(weights))
+    let opened = try ModelDirectory(located.path, for: use, labels: labels)
+    let report = try opened.check()
+    var remarks = opened.remarks + (report.warning.map { [$0] } ?? [])
+    if let reason = opened.newHead { remarks.append("\(reference) gets a new head: \(reason)") }
     return ResolvedModel(
-      reference: reference, place: .directory(located.path), configuration: configuration,
-      tokenizer: try TokenizerFiles.load(fromModelDirectory: located.path))
+      reference: reference, place: .directory(located.path), configuration: opened.configuration,
+      tokenizer: try TokenizerFiles.load(fromModelDirectory: located.path), remarks: remarks)
   }
 
   private func student(of index: Int, _ teacher: ResolvedModel?, _ earlier: [ResolvedStep]) throws -> ResolvedStudent {
     let step = chain.steps[index]
-    let base: (reference: String, configuration: ModelConfiguration, tokenizer: TokenizerFiles?, place: ModelPlace?)
+    let head = step.studentInit?.head ?? .fitting
+    // What layers are taken from; without layers the base itself.
+    let source = try layerSource(of: index, teacher, earlier)
+    var base: (reference: String, configuration: ModelConfiguration, tokenizer: TokenizerFiles?, place: ModelPlace?)
+    var remarks: [String] = []
     switch step.studentBase {
     case .reference(let reference):
-      let found = try model(
-        reference, locator.locate(reference, for: index, in: chain, key: "student_base"), earlier)
+      let located = try locator.locate(reference, for: index, in: chain, key: "student_base")
+      let use: ModelUse = .student(head: source == nil ? head : .fitting)
+      let found = try model(reference, located, earlier, for: use)
       base = (reference, found.configuration, found.tokenizer, found.place)
+      if source == nil { remarks = found.remarks }
     case .configuration(let json):
-      let made = try configuration(json, of: step, teacher)
+      let made = try configuration(json, of: step, source ?? teacher, teacher)
       base = ("\(made.0.family.rawValue) (random)", made.0, made.1, nil)
     }
-    guard let initialization = step.studentInit else {
+    guard let source, let layers = step.studentInit?.layers?.indices else {
       let origin = base.place.map(StudentOrigin.checkpoint) ?? .random
-      return try finish(base.reference, origin, base.configuration, base.tokenizer, like: teacher)
+      var student = try finish(base.reference, origin, base.configuration, base.tokenizer, like: teacher)
+      (student.head, student.remarks) = (head, remarks)
+      return student
     }
-    guard let teacher else {
-      throw RetortError(
-        .configuration, "student_init takes layers from the teacher, and this step has none",
-        at: step.source.location(of: "student_init"), remedy: "name a teacher or remove student_init")
+    let configuration = base.configuration.keeping(layers: layers, of: source.configuration)
+    try check(layers, configuration, source, head, step)
+    var student = try finish(
+      "\(source.reference) layers \(layers.map(String.init).joined(separator: ","))",
+      .layers(layers, source.place), configuration, base.tokenizer ?? source.tokenizer, like: teacher)
+    student.head = head
+    student.remarks = source.place == teacher?.place && head == .fitting ? [] : source.remarks
+    return student
+  }
+
+  /// The model that a step's student takes layers from; nil where it takes none.
+  private func layerSource(of index: Int, _ teacher: ResolvedModel?, _ earlier: [ResolvedStep]) throws
+    -> ResolvedModel?
+  {
+    let step = chain.steps[index]
+    guard let initialization = step.studentInit, let layers = initialization.layers else { return nil }
+    switch layers.source {
+    case .model(let reference):
+      let located = try locator.locate(reference, for: index, in: chain, key: "student_init.from")
+      return try model(reference, located, earlier, for: .student(head: initialization.head))
+    case .teacher:
+      guard let teacher else {
+        throw RetortError(
+          .configuration, "student_init takes layers from the teacher, and this step has none",
+          at: step.source.location(of: "student_init"),
+          remedy: "name the model: student_init: {from: PATH, layers: …}, or name a teacher")
+      }
+      return teacher
     }
-    let layers = initialization.layers
-    let configuration = base.configuration.setting(["num_hidden_layers": .int(layers.count)])
-    try check(layers, configuration, teacher, step)
-    return try finish(
-      "\(teacher.reference) layers \(layers.map(String.init).joined(separator: ","))",
-      .teacherLayers(layers, teacher.place), configuration, base.tokenizer ?? teacher.tokenizer, like: teacher)
   }
 
   private func finish(
@@ -129,10 +156,11 @@ struct StepResolver {
       parameterCount: model.parameterCount)
   }
 
-  /// A configuration written in the chain file; with student_init, sizes that are left out are the teacher's.
-  private func configuration(_ json: JSON, of step: StepConfiguration, _ teacher: ResolvedModel?) throws
-    -> (ModelConfiguration, TokenizerFiles?)
-  {
+  /// A configuration written in the chain file; with student_init, sizes that are left out are those of the model that
+  /// layers are taken from.
+  private func configuration(
+    _ json: JSON, of step: StepConfiguration, _ source: ResolvedModel?, _ teacher: ResolvedModel?
+  ) throws -> (ModelConfiguration, TokenizerFiles?) {
     let location = step.source.location(of: "student_base")
     var keys = json.object ?? [:]
     var tokenizer: TokenizerFiles?
@@ -148,11 +176,11 @@ struct StepResolver {
       tokenizer = found
     }
     keys["tokenizer"] = nil
-    if step.studentInit != nil, let teacher {
+    if step.studentInit?.layers != nil, let source {
       keys["family"] = nil
-      keys.merge(teacher.configuration.json) { own, _ in own }
+      keys.merge(source.configuration.json) { own, _ in own }
     }
-    tokenizer = tokenizer ?? teacher?.tokenizer
+    tokenizer = tokenizer ?? source?.tokenizer ?? teacher?.tokenizer
     // Language models are compared logit by logit: a teacher's table may have more rows than the tokenizer has ids.
     let theirs = kind == .languageModeling ? teacher?.configuration.vocabularySize : nil
     let size = theirs ?? tokenizer?.tokenizer.vocabularySize
@@ -161,29 +189,48 @@ struct StepResolver {
     return (labels.map(configuration.with(labels:)) ?? configuration, tokenizer)
   }
 
-  /// The layers must exist in the teacher, and everything but their number must have the teacher's sizes.
+  /// The layers must exist in the model that they are taken from, and everything but their number must have its sizes.
   private func check(
-    _ layers: [Int], _ configuration: ModelConfiguration, _ teacher: ResolvedModel, _ step: StepConfiguration
+    _ layers: [Int], _ configuration: ModelConfiguration, _ source: ResolvedModel, _ head: StudentHead,
+    _ step: StepConfiguration
   ) throws {
     let location = step.source.location(of: "student_init")
-    let count = teacher.configuration.json["num_hidden_layers"]?.int ?? 0
+    let whose = step.studentInit?.layers?.source == .teacher ? "the teacher" : "the model"
+    let count = try source.configuration.layerCount ?? 0
     if let outside = layers.first(where: { $0 < 0 || $0 >= count }) {
       throw RetortError(
         .configuration,
-        "layer \(outside) is not in the teacher \(teacher.reference), which has layers 0 to \(count - 1)", at: location)
+        "layer \(outside) is not in \(whose) \(source.reference), which has layers 0 to \(count - 1)", at: location)
+    }
+    func refuse(_ name: String, _ own: String, _ theirs: String) -> RetortError {
+      RetortError(
+        .configuration, "\(name) has shape \(own) in the student and \(theirs) in \(whose) \(source.reference)",
+        at: location, remedy: "leave the sizes out, so that they are those of \(source.reference)")
+    }
+    // Sizes first: building what they say takes memory.
+    if let differing = try configuration.sizeDifference(from: source.configuration) {
+      throw refuse(differing.name, "\(differing.own)", "\(differing.theirs)")
     }
     let own = try ModelLoader.build(configuration).weightTable
-    let theirs = try ModelLoader.build(teacher.configuration).weightTable
+    let theirs = try ModelLoader.build(source.configuration).weightTable
     let shapes = Dictionary(theirs.map { ($0.name, $0.shape) }) { first, _ in first }
-    for binding in own {
+    for binding in own where head == .fitting || !binding.isHead {
       guard let shape = shapes[binding.name] else {
-        throw RetortError(.configuration, "the teacher has no tensor \(binding.name) to take over", at: location)
+        throw RetortError(.configuration, "\(whose) has no tensor \(binding.name) to take over", at: location)
       }
-      if shape != binding.shape {
-        throw RetortError(
-          .configuration, "\(binding.name) has shape \(binding.shape) in the student and \(shape) in the teacher",
-          at: location, remedy: "leave the sizes out, so that they are the teacher's")
-      }
+      if shape != binding.shape { throw refuse(binding.name, "\(binding.shape)", "\(shape)") }
     }
+  }
+}
+
+extension ModelConfiguration {
+  /// The configuration for some layers of another model: their number, and their kinds of attention where it lists
+  /// these.
+  func keeping(layers: [Int], of source: ModelConfiguration) -> ModelConfiguration {
+    let kept = setting(["num_hidden_layers": .int(layers.count)])
+    guard let kinds = source.json["layer_types"]?.array, json["layer_types"] != nil,
+      layers.allSatisfy(kinds.indices.contains)
+    else { return kept }
+    return kept.setting(["layer_types": .array(layers.map { kinds[$0] })])
   }
 }

@@ -30,7 +30,7 @@ extension ChainRunner {
       OutputDirectory(path: directory).removeTemporaries()
       if !outlook.repairs.isEmpty {
         let names = ["config.json"] + (step.student.tokenizer?.files ?? []).map { fileName(of: $0) }
-        let known = try companions(of: step)
+        let known = try contents(of: step)
         let aside = StepCommit.Aside(directory, fence)
         for difference in manifest.differences(in: directory, companions: names) {
           guard let content = known[difference.name] else { continue }
@@ -63,7 +63,7 @@ extension ChainRunner {
       try commit.prepare()
       try ModelWriter.assemble(
         directory: commit.stage, configuration: trained.student.configuration,
-        weights: try trained.training.verifiedBestWeights(), tokenizerFiles: step.student.tokenizer?.files ?? [])
+        weights: try trained.training.verifiedBestWeights(), tokenizerFiles: studentFiles(of: step))
       var results = report.json.object ?? [:]
       results["best_step"] = .int(trained.result.best.step)
       results["steps"] = .int(trained.result.steps)

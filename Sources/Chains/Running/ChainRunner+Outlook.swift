@@ -55,11 +55,7 @@ extension ChainRunner {
       if case .step(let index) = place { found.append((index, "\(what), step \(plan.steps[index].id),")) }
     }
     if let teacher = step.teacher { add(teacher.place, "its teacher") }
-    switch step.student.origin {
-    case .random: break
-    case .checkpoint(let place): add(place, "its student_base")
-    case .teacherLayers(_, let place): add(place, "its teacher")
-    }
+    if let place = step.student.origin.place { add(place, "the model that it begins from") }
     return found
   }
 
@@ -112,7 +108,7 @@ extension ChainRunner {
     if !isStaged {
       let names = ["config.json"] + (step.student.tokenizer?.files ?? []).map { fileName(of: $0) }
       let differences = manifest.differences(in: step.outputDirectory, companions: names)
-      let known = (try? companions(of: step)) ?? [:]
+      let known = (try? contents(of: step)) ?? [:]
       let lost = differences.filter { difference in
         known[difference.name].map { !manifest.wrote($0, as: difference.name) } ?? true
       }
@@ -126,9 +122,12 @@ extension ChainRunner {
   }
 
   /// The files of a step's student besides the weights, which its plan determines.
-  func companions(of step: ResolvedStep) throws -> [String: Data] {
-    try ModelWriter.companions(step.student.configuration, tokenizerFiles: step.student.tokenizer?.files ?? [])
+  func contents(of step: ResolvedStep) throws -> [String: Data] {
+    try ModelWriter.companions(step.student.configuration, tokenizerFiles: studentFiles(of: step))
   }
+
+  /// The files that are copied beside a student: its tokenizer's, and what goes with the model that it begins from.
+  func studentFiles(of step: ResolvedStep) -> [String] { (step.student.tokenizer?.files ?? []) + companions(of: step) }
 
   /// Work of another step that this one would replace: a committed student, or checkpoints of an interrupted run.
   private func conflict(_ step: ResolvedStep, _ manifest: StepManifest?, isKnown: Bool, _ outlook: StepOutlook)

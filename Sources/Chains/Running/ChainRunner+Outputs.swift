@@ -135,8 +135,8 @@ extension ChainRunner {
       if let teacher = step.teacher, case .directory(let path) = teacher.place {
         found.append((path, "the teacher of step \(step.id)"))
       }
-      if case .checkpoint(.directory(let path)) = step.student.origin {
-        found.append((path, "the student_base of step \(step.id)"))
+      if case .directory(let path)? = step.student.origin.place {
+        found.append((path, "the model that step \(step.id) begins from"))
       }
       for file in step.student.tokenizer?.files ?? [] {
         let folder = parentDirectory(of: file)

@@ -8,9 +8,18 @@ import Tensors
 import Training
 
 extension ChainRunner {
-  /// The weights of a model by its place.
-  func weights(_ place: ModelPlace) throws -> any WeightSource {
-    try openWeights(inModelDirectory: plan.directory(of: place))
+  /// The first weights of a student, from a model by its place; without a head that is to be new.
+  func weights(_ place: ModelPlace, _ student: ResolvedStudent) throws -> any WeightSource {
+    try ModelDirectory(plan.directory(of: place), for: .student(head: student.head), labels: plan.classes).weights
+  }
+
+  /// The files beside the first weights that the student keeps. A student that begins at random generates as its
+  /// teacher does, whose tokens it shares.
+  func companions(of step: ResolvedStep) -> [String] {
+    guard step.student.configuration.family.isLanguageModel,
+      let place = step.student.origin.place ?? step.teacher?.place
+    else { return [] }
+    return ModelDirectory.companions(of: plan.directory(of: place))
   }
 }
 

@@ -159,7 +159,7 @@ public final class ChainRunner {
   func inputs(of step: ResolvedStep) throws -> JSON {
     let data = plan.data[step.index]
     var object: [String: JSON] = [
-      "step_id": .string(step.id), "student_configuration": .object(step.student.configuration.json),
+      "step_id": .string(step.id), "student_configuration": JSON.object(step.student.configuration.json).finite,
       "student_tokenizer": step.student.tokenizer.map { .string($0.tokenizer.digest) } ?? .null,
       "train": .string(data.student.train.digest), "validation": .string(data.student.validation.digest),
       "labels": .array(plan.labels.names.map(JSON.string)), "max_length": step.maxLength.map(JSON.int) ?? .null,
@@ -169,8 +169,13 @@ public final class ChainRunner {
     case .random: object["student_base"] = "random"
     case .checkpoint(let place):
       object["student_base"] = .string(try digest(of: place))
-    case .teacherLayers(let layers, _): object["student_base"] = ["teacher_layers": .array(layers.map(JSON.int))]
+    case .layers(let layers, let place):
+      let indices = JSON.array(layers.map(JSON.int))
+      object["student_base"] =
+        place == step.teacher?.place
+        ? ["teacher_layers": indices] : ["model": .string(try digest(of: place)), "layers": indices]
     }
+    if step.student.head == .new { object["student_head"] = "new" }
     if let teacher = step.teacher {
       object["teacher"] = .string(try digest(of: teacher.place))
       if case .topK(let count, _) = plan.payload(of: step) { object["teacher_top_k"] = .int(count) }
@@ -202,8 +207,8 @@ public final class ChainRunner {
     let origin: WeightOrigin
     switch student.origin {
     case .random: origin = .random
-    case .checkpoint(let place): origin = .checkpoint(try weights(place))
-    case .teacherLayers(let layers, let place): origin = .layers(layers, of: try weights(place))
+    case .checkpoint(let place): origin = .checkpoint(try weights(place, student))
+    case .layers(let layers, let place): origin = .layers(layers, of: try weights(place, student))
     }
     let opened = try ModelLoader.open(student.configuration, from: origin, seed: seed)
     if case .random = origin, let perceptron = opened.loaded.model as? Perceptron, let columns = data.columns {

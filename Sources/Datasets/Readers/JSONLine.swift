@@ -109,6 +109,16 @@ struct JSONLine {
     case UInt8(ascii: "n"):
       try word("null")
       return .absent
+    // Python writes these for numbers that are none; a column that is wanted refuses them as it does any such number.
+    case UInt8(ascii: "N"):
+      try word("NaN")
+      return .real(.nan)
+    case UInt8(ascii: "I"):
+      try word("Infinity")
+      return .real(.infinity)
+    case UInt8(ascii: "-") where at + 1 < bytes.count && bytes[at + 1] == UInt8(ascii: "I"):
+      try word("-Infinity")
+      return .real(-.infinity)
     default: return try number()
     }
   }

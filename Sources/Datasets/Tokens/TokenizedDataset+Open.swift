@@ -61,10 +61,8 @@ extension TokenizedDataset {
       notes += scan.notes
     }
     let reader = try communicator.agree {
-      if let types = options.tokenTypes, types < 2, let pair = columns.textPair, columns.ids == nil {
-        throw RetortError(
-          .input, "the column \"\(pair)\" is a second text, and the model tells \(types) apart (type_vocab_size)",
-          at: path, remedy: "use a model with type_vocab_size 2, or one text")
+      if let types = options.tokenTypes, let tokenizer, columns.ids == nil {
+        try requireTypes(of: tokenizer, pair: columns.textPair, below: types, path)
       }
       try labels?.requireDistinctNames()
       return try ExampleReader(
@@ -84,7 +82,45 @@ extension TokenizedDataset {
         "\(path): \(tokens.header.cutRows) of \(tokens.header.count) rows of ids were cut to \(maxLength) tokens "
           + "(the first on line \(tokens.header.firstCutLine))")
     }
-    return TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
+    let dataset = TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
+    guard let note = leadingTokenNote(dataset, tokenizer, path) else { return dataset }
+    return TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes + [note])
+  }
+
+  /// A segment number without a row in the model's table would be looked up in the memory behind it.
+  private static func requireTypes(
+    of tokenizer: any Tokenizer, pair: String?, below types: Int, _ path: String
+  ) throws {
+    let largest = Int(tokenizer.largestTypeID(isPair: pair != nil))
+    if largest < types { return }
+    let tells = "the model tells \(types) apart (type_vocab_size)"
+    if let pair {
+      throw RetortError(
+        .input,
+        "with the second text \"\(pair)\" the tokenizer's template numbers segments up to \(largest), and \(tells)",
+        at: path, remedy: "use a model with type_vocab_size \(largest + 1), or one text")
+    }
+    throw RetortError(
+      .input, "the tokenizer's template gives type_id \(largest), and \(tells)", at: path,
+      remedy: "use the tokenizer that belongs to the model, or set type_id in post_processor of its tokenizer.json")
+  }
+
+  /// A remark where texts bring the token with them that the template puts before each.
+  private static func leadingTokenNote(
+    _ tokens: TokenizedDataset, _ tokenizer: (any Tokenizer)?, _ path: String
+  ) -> String? {
+    guard let leading = tokenizer?.leadingToken else { return nil }
+    // More rows would be read from the disk for a remark alone.
+    let looked = min(tokens.count, 100_000)
+    var rows = 0
+    for row in 0..<looked {
+      let ids = tokens.tokens(row)
+      if ids.count > 1, ids[0] == leading, ids[1] == leading { rows += 1 }
+    }
+    if rows == 0 { return nil }
+    let name = tokenizer?.decode([leading], skipSpecialTokens: false) ?? ""
+    return "\(path): \(rows) of \(looked == tokens.count ? "" : "the first ")\(looked) texts begin with \(name), "
+      + "which the tokenizer puts before each text: they have it twice"
   }
 
   private static func checkVocabulary(_ header: TokenFileHeader, _ size: Int?, _ path: String) throws {

@@ -49,6 +49,9 @@ public struct BERTConfiguration: Sendable, Equatable {
     classifierDropout = try configuration.number("classifier_dropout", default: Double(hiddenDropout), in: 0...0.99)
     initializerRange = try configuration.number("initializer_range", default: 0.02, in: 0...10)
     projections = configuration.family == .bertHash ? try configuration.size("projections", default: 5) : nil
+    if configuration.json["id2label"]?.object?.isEmpty ?? true {
+      _ = try configuration.size("num_labels", default: 2, most: LabelNames.most)
+    }
     classCount = configuration.labels?.names.count ?? 2
     let source = configuration.source
     guard hiddenSize % headCount == 0 else {

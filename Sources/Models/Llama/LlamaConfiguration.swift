@@ -138,12 +138,19 @@ extension ModelConfiguration {
     }
   }
 
+  private var hasWindowLayer: Bool {
+    if let kinds = json["layer_types"]?.array { return kinds.contains("sliding_attention") }
+    return json["max_window_layers"]?.int ?? 28 < json["num_hidden_layers"]?.int ?? 32
+  }
+
   /// Whether `sliding_window` is in force.
   private var usesWindow: Bool {
     switch family {
     // An explicit null means no window; a missing key means the class's own default.
     case .mistral: json["sliding_window"].map { !$0.isNull } ?? true
-    case .qwen2: json["use_sliding_window"]?.bool == true
+    // Its windows begin at a layer, 28 where the key is missing, which smaller models do not have; newer files list
+    // what each layer attends to instead.
+    case .qwen2: json["use_sliding_window"]?.bool == true && hasWindowLayer
     default: false
     }
   }

@@ -11,7 +11,7 @@ extension LlamaModel {
     if let norm { table.append(bind("model.norm.weight", norm.gamma)) }
     if part.hasHead, !sharesTable {
       let name = configuration.isTied ? "model.embed_tokens.weight" : "lm_head.weight"
-      table.append(bind(name, head, extract: tokens))
+      table.append(bind(name, head, extract: tokens, isHead: !configuration.isTied))
     }
     return table
   }
@@ -69,9 +69,10 @@ extension LlamaModel {
   }
 
   private func bind(
-    _ name: String, _ parameter: Parameter, _ rows: Range<Int>? = nil, extract: WeightExtract = .all
+    _ name: String, _ parameter: Parameter, _ rows: Range<Int>? = nil, extract: WeightExtract = .all,
+    isHead: Bool = false
   ) -> WeightBinding {
     let bare = name.hasPrefix("model.") ? [String(name.dropFirst(6))] : []
-    return WeightBinding(name, parameter, rows: rows, extract: extract, aliases: bare)
+    return WeightBinding(name, parameter, rows: rows, extract: extract, aliases: bare, isHead: isHead)
   }
 }

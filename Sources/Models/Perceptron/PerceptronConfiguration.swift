@@ -27,6 +27,9 @@ public struct PerceptronConfiguration: Sendable, Equatable {
     hiddenSizes = sizes.compactMap { $0 }
     activation = try configuration.activation(default: .relu)
     dropout = try configuration.number("dropout", default: 0, in: 0...0.99)
+    if configuration.json["id2label"]?.object?.isEmpty ?? true {
+      _ = try configuration.size("num_labels", default: 2, most: LabelNames.most)
+    }
     classCount = configuration.labels?.names.count ?? 2
     let widths = [inputSize] + hiddenSizes + [classCount]
     try configuration.requireBuildable(weights: zip(widths, widths.dropFirst()).map { [$0, $1] })

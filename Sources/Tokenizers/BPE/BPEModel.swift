@@ -76,6 +76,15 @@ struct BPEModel: SubwordModel {
     return "<0x" + (digits.count < 2 ? "0" : "") + digits + ">"
   }
 
+  /// Whether any text can be written in tokens of the vocabulary, so that none is unknown.
+  static func coversAllBytes(_ vocabulary: Vocabulary, _ units: Units) -> Bool {
+    switch units {
+    case .bytes: ByteAlphabet.scalars.allSatisfy { vocabulary.id(of: String($0)) != nil }
+    case .scalars(let byteFallback, _, _):
+      byteFallback && (0..<256).allSatisfy { vocabulary.id(of: fallbackToken(UInt8($0))) != nil }
+    }
+  }
+
   private static func wholeWords(_ vocabulary: Vocabulary, _ units: Units) -> ByteTrie {
     guard units == .bytes else { return vocabulary.trie }
     var trie = ByteTrie(expectedByteCount: 8 * vocabulary.size)

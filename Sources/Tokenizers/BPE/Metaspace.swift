@@ -16,6 +16,8 @@ struct MetaspacePreTokenizer: PreTokenizer {
 
   func add(to digest: Digest) { digest.update("metaspace \(mark) \(prepend) \(splits)") }
 
+  var rewrites: Bool { true }
+
   func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]? {
     var result: [UInt8] = []
     result.reserveCapacity(text.count * 5 / 4 + mark.count)
@@ -50,6 +52,8 @@ struct ByteLevelPreTokenizer: PreTokenizer {
     digest.update("byte level \(prependsSpace)")
     if let pattern { pattern.add(to: digest) }
   }
+
+  var rewrites: Bool { prependsSpace }
 
   func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]? {
     prependsSpace && text.first != 0x20 ? [0x20] + text : nil

@@ -64,6 +64,7 @@ enum CharacterKind: UInt8 {
   static func of(_ scalar: Unicode.Scalar) -> CharacterKind {
     if scalar == "\n" || scalar == "\r" { return .lineEnd }
     if isWhiteSpace(scalar) { return .space }
+    if isNewToExpressions(scalar) { return .other }
     switch scalar.properties.generalCategory {
     case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: return .letter
     case .decimalNumber, .letterNumber, .otherNumber: return .digit

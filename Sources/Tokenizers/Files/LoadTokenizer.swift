@@ -21,14 +21,16 @@ public func tokenizerFiles(inModelDirectory directory: String) -> [String] {
 /// The tokenizer of a model directory, from `tokenizer.json` or else `vocab.txt`; nil where no tokenizer file is there.
 ///
 /// `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` of `tokenizer_config.json` win over what
-/// `tokenizer.json` says, as they do in `transformers`, unless `tokenizer_class` names one of its generic classes.
+/// `tokenizer.json` says, as they do in `transformers`, unless `tokenizer_class` names one of its generic classes;
+/// `add_prefix_space` wins for the classes of GPT-2 and Llama, `truncation_side` for all. Special and added tokens that
+/// the files beside `tokenizer.json` know are added to its own.
 ///
 /// - Throws: `.input` with file, place and remedy for a broken file and for a kind of tokenizer that is not supported.
 public func loadTokenizer(fromModelDirectory directory: String) throws -> (any Tokenizer)? {
   let files = tokenizerFiles(inModelDirectory: directory)
   if files.contains("tokenizer.json") {
     let settings = try TokenizerSettings(directory: directory)
-    return try TokenizerJSON(path: joinPath(directory, "tokenizer.json")).tokenizer(overrides: settings)
+    return try TokenizerJSON(path: joinPath(directory, "tokenizer.json")).tokenizer(settings: settings)
   }
   if files.contains("vocab.txt") { return try loadTokenizer(file: joinPath(directory, "vocab.txt")) }
   guard let found = files.first(where: { !$0.hasPrefix("chat_template") }) else { return nil }

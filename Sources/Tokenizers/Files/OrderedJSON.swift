@@ -90,6 +90,11 @@ extension OrderedJSON {
       case UInt8(ascii: "t"): return try literal("true", .bool(true))
       case UInt8(ascii: "f"): return try literal("false", .bool(false))
       case UInt8(ascii: "n"): return try literal("null", .null)
+      // Python writes these for numbers that are none.
+      case UInt8(ascii: "N"): return try literal("NaN", .double(.nan))
+      case UInt8(ascii: "I"): return try literal("Infinity", .double(.infinity))
+      case UInt8(ascii: "-") where index + 1 < bytes.count && bytes[index + 1] == UInt8(ascii: "I"):
+        return try literal("-Infinity", .double(-.infinity))
       default: return try number()
       }
     }

@@ -23,27 +23,52 @@ struct TokenizerJSON {
       remedy: "this version knows \(known); use a model with such a tokenizer, or data that is tokenised already")
   }
 
-  /// - Parameter overrides: settings of `tokenizer_config.json`, which win over the normalizer's own.
-  func tokenizer(overrides: TokenizerSettings = TokenizerSettings()) throws -> any Tokenizer {
-    // A padding section is left out on purpose: nothing is ever padded here. So is a truncation section:
-    // the caller's length rules.
-    let model = try model()
-    let added = try addedTokens(model.vocabulary)
+  /// - Parameter settings: what the files beside it say; nil for the file alone.
+  func tokenizer(settings: TokenizerSettings? = nil) throws -> any Tokenizer {
+    // A padding section is left out on purpose: nothing is ever padded here. Of a truncation section the side counts,
+    // since the caller's length rules.
+    var own = try addedTokens()
+    let vocabulary = try vocabulary()
+    try check(own, against: vocabulary, at: "\(path), added_tokens")
+    let isLlama = try settings?.className == "LlamaTokenizer" && modelType == "BPE" && !isByteLevel()
+    if let settings, settings.replacesAddedTokens, settings.className != "LlamaTokenizer" || isLlama { own = [] }
+    own = (settings ?? .none).addedTokens(vocabulary, after: own)
+    let limit = max(vocabulary.size, own.map { Int($0.id) + 1 }.max() ?? 0)
+    let left = try settings?.truncatesLeft ?? truncatesLeft()
+    if let settings, isLlama {
+      return PipelineTokenizer(
+        addedTokens: own, normalizer: nil, preTokenizer: MetaspacePreTokenizer(llama: settings),
+        model: try llamaModel(vocabulary), postProcessor: try postProcessor(limit: limit),
+        decoder: SteppedDecoder(llama: settings), truncatesLeft: left)
+    }
+    let prefixSpace = settings?.className == "GPT2Tokenizer" ? settings?.prefixSpace ?? false : nil
     return PipelineTokenizer(
-      addedTokens: added, normalizer: try normalizer(overrides), preTokenizer: try preTokenizer(), model: model,
-      postProcessor: try postProcessor(limit: max(model.vocabulary.size, added.map { Int($0.id) + 1 }.max() ?? 0)),
-      decoder: try decoder())
+      addedTokens: own, normalizer: try normalizer(settings ?? .none),
+      preTokenizer: try preTokenizer(prefixSpace: prefixSpace), model: try model(vocabulary),
+      postProcessor: try postProcessor(limit: limit), decoder: try decoder(), truncatesLeft: left)
+  }
+
+  private func truncatesLeft() throws -> Bool {
+    guard let direction = root["truncation"]?["direction"] else { return false }
+    guard let name = direction.string, ["Left", "Right"].contains(name) else {
+      throw refusal("is neither Left nor Right", in: "truncation.direction")
+    }
+    return name == "Left"
   }
 
   // MARK: Model
 
-  private func model() throws -> any SubwordModel {
+  /// WordPiece or BPE; old files do not name the type, and merges are then what tells BPE.
+  var modelType: String? {
+    root["model"]?["type"]?.string ?? (root["model"]?["merges"] == nil ? "WordPiece" : "BPE")
+  }
+
+  private func vocabulary() throws -> Vocabulary {
     guard let model = root["model"], model.members != nil else {
       throw refusal("has no model section", remedy: "a tokenizer.json with model, vocabulary and all is needed")
     }
     guard let entries = model["vocab"] else { throw refusal("has no vocabulary", in: "model.vocab") }
-    // Old files do not name the type; a word prefix is then what tells WordPiece from BPE, which has merges.
-    let type = model["type"]?.string ?? (model["merges"] == nil ? "WordPiece" : "BPE")
+    let type = modelType ?? ""
     guard ["WordPiece", "BPE"].contains(type) else {
       throw unsupported(type, in: "model.type", known: "WordPiece and BPE")
     }
@@ -54,8 +79,12 @@ struct TokenizerJSON {
       guard let id = id.int else { throw refusal("the id of \(quoted(token)) is not an integer", in: "model.vocab") }
       list.append((token, id))
     }
-    let vocabulary = try Vocabulary(list, at: "\(path), model.vocab")
-    return type == "BPE" ? try bytePairs(model, vocabulary) : try wordPiece(model, vocabulary)
+    return try Vocabulary(list, at: "\(path), model.vocab")
+  }
+
+  private func model(_ vocabulary: Vocabulary) throws -> any SubwordModel {
+    let model = root["model"] ?? .null
+    return modelType == "BPE" ? try bytePairs(model, vocabulary) : try wordPiece(model, vocabulary)
   }
 
   private func wordPiece(_ model: OrderedJSON, _ vocabulary: Vocabulary) throws -> WordPieceModel {
@@ -69,10 +98,10 @@ struct TokenizerJSON {
 
   // MARK: Added tokens
 
-  private func addedTokens(_ vocabulary: Vocabulary) throws -> [AddedToken] {
+  private func addedTokens() throws -> [AddedToken] {
     guard let section = root["added_tokens"] else { return [] }
     guard let list = section.array else { throw refusal("is not a list", in: "added_tokens") }
-    let tokens = try list.enumerated().map { index, entry in
+    return try list.enumerated().map { index, entry in
       let place = "added_tokens[\(index)]"
       guard let content = entry["content"]?.string, !content.isEmpty else { throw refusal("has no content", in: place) }
       guard let id = entry["id"]?.int, (0...Vocabulary.maximumID).contains(id) else {
@@ -80,8 +109,6 @@ struct TokenizerJSON {
       }
       return AddedToken(id: Int32(id), content: content, flagsFrom: entry)
     }
-    try check(tokens, against: vocabulary, at: "\(path), added_tokens")
-    return tokens
   }
 
   // MARK: Other sections
@@ -99,7 +126,7 @@ struct TokenizerJSON {
   private func normalizer(_ overrides: TokenizerSettings) throws -> (any Normalizer)? {
     guard let (type, section) = try type(of: "normalizer") else { return nil }
     guard type == "BertNormalizer" else { return try normalizer(section, in: "normalizer") }
-    let overrides = overrides.usesFileAlone ? TokenizerSettings() : overrides
+    let overrides = overrides.usesFileAlone ? .none : overrides
     return BERTNormalizer(
       cleansText: section["clean_text"]?.bool ?? true,
       separatesChinese: overrides.separatesChinese ?? section["handle_chinese_chars"]?.bool ?? true,

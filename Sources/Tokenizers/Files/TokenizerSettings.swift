@@ -1,13 +1,22 @@
 import Platform
 
-/// What `tokenizer_config.json` and its smaller companions say about a BERT tokenizer; nil where they are silent.
+/// What `tokenizer_config.json` and its smaller companions say about a tokenizer; nil where they are silent.
+///
+/// The rules are those of `AutoTokenizer`: which file is read, which wins, and which class builds the tokenizer.
 struct TokenizerSettings {
+  /// The class that builds the tokenizer, without "Fast"; nil where no file decides it.
+  var className: String?
   var lowercases: Bool?
   var stripsAccents: Bool?
   var separatesChinese: Bool?
-  /// Whether the three settings above have no say over a tokenizer.json.
-  var usesFileAlone = false
+  /// add_prefix_space.
+  var prefixSpace: Bool?
+  /// Whether a Llama tokenizer puts its mark before every part of a text and not before the first alone.
+  var isLegacy = false
+  /// Whether a text that is too long loses its beginning instead of its end.
+  var truncatesLeft: Bool?
   var unknownToken = "[UNK]"
+  private var isUnknownNamed = false
   var separatorToken = "[SEP]"
   var classToken = "[CLS]"
   var paddingToken = "[PAD]"
@@ -15,27 +24,82 @@ struct TokenizerSettings {
   /// What stands before and behind a text, where the files name it.
   var beginToken: String?
   var endToken: String?
-  /// More special tokens, by content.
-  var furtherTokens: [String] = []
-  /// Tokens with flags and an id of their own.
-  var declaredTokens: [AddedToken] = []
-  /// Ids of further tokens that are not in the vocabulary.
-  var addedIDs: [(token: String, id: Int)] = []
+  /// Tokens with flags and, where a file gives one, an id, in the order in which they are added.
+  private(set) var declaredTokens: [AddedToken] = []
+  /// Special tokens by name, which are added where no other list has them.
+  private(set) var namedTokens: [AddedToken] = []
+  /// Their names, without those of roles that one model alone has.
+  private var generalNames: [String] = []
+  /// Special tokens that a class has without being told, which are added where the vocabulary has them.
+  private var usualTokens: [String] {
+    switch className {
+    case "BertTokenizer": return [unknownToken, separatorToken, paddingToken, classToken, maskToken]
+    case "GPT2Tokenizer":
+      return isUnknownNamed && beginToken != nil && endToken != nil ? [] : ["<|endoftext|>"]
+    case "LlamaTokenizer":
+      return (isUnknownNamed ? [] : ["<unk>"]) + (beginToken == nil ? ["<s>"] : []) + (endToken == nil ? ["</s>"] : [])
+    default: return []
+    }
+  }
 
-  init() {}
+  private init() {}
 
-  /// Reads what is there of `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
+  /// Nothing said.
+  static let none = TokenizerSettings()
+
+  /// Reads what is there of `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json`.
   init(directory: String) throws {
     let configuration = try TokenizerSettings.object("tokenizer_config.json", in: directory)
-    let map = try TokenizerSettings.object("special_tokens_map.json", in: directory)
-    // The generic classes of `transformers` build the tokenizer from tokenizer.json alone.
-    usesFileAlone = ["PreTrainedTokenizerFast", "TokenizersBackend"].contains(configuration?["tokenizer_class"]?.string)
+    className = try TokenizerSettings.className(configuration, in: directory)
     lowercases = configuration?["do_lower_case"]?.bool
     stripsAccents = configuration?["strip_accents"]?.bool
     separatesChinese = configuration?["tokenize_chinese_chars"]?.bool
+    prefixSpace = configuration?["add_prefix_space"]?.bool
+    isLegacy = configuration?["legacy"]?.bool ?? false
+    let path = joinPath(directory, "tokenizer_config.json")
+    if let side = configuration?["truncation_side"] {
+      guard let side = side.string, ["left", "right"].contains(side) else {
+        throw TokenizerSettings.damage("truncation_side is neither left nor right", at: path)
+      }
+      truncatesLeft = side == "left"
+    }
+    // A configuration that declares its added tokens makes the two older files obsolete.
+    isComplete = configuration?["added_tokens_decoder"] != nil
+    let map = isComplete ? nil : try TokenizerSettings.object("special_tokens_map.json", in: directory)
     readNames(configuration, map)
-    try readDeclaredTokens(configuration, at: joinPath(directory, "tokenizer_config.json"))
-    try readAddedIDs(in: directory)
+    try readDeclaredTokens(configuration, at: path)
+    if !isComplete { try readAddedIDs(in: directory) }
+  }
+
+  /// Whether `tokenizer_config.json` lists the added tokens.
+  private var isComplete = false
+
+  /// Whether the added tokens of tokenizer.json do not count: BERT's, GPT-2's and Llama's classes take those that the
+  /// configuration lists.
+  var replacesAddedTokens: Bool {
+    isComplete && ["BertTokenizer", "GPT2Tokenizer", "LlamaTokenizer"].contains(className)
+  }
+
+  /// Whether the class takes tokenizer.json as it stands.
+  var usesFileAlone: Bool { className == TokenizerSettings.generic }
+
+  private static let generic = "TokenizersBackend"
+
+  private static func className(_ configuration: OrderedJSON?, in directory: String) throws -> String? {
+    // A broken config.json is the model's matter, and is refused there.
+    let model = try? object("config.json", in: directory)
+    let named = configuration?["tokenizer_class"]?.string ?? model?["tokenizer_class"]?.string
+    switch model?["model_type"]?.string {
+    case "mistral": return generic
+    case "qwen2": return "Qwen2Tokenizer"
+    default: break
+    }
+    guard let named, !named.isEmpty else {
+      let usual = ["bert": "BertTokenizer", "gpt2": "GPT2Tokenizer"]
+      return configuration == nil ? nil : model?["model_type"]?.string.flatMap { usual[$0] }
+    }
+    if ["PreTrainedTokenizerFast", "PreTrainedTokenizer", generic].contains(named) { return generic }
+    return named.hasSuffix("Fast") ? String(named.dropLast(4)) : named
   }
 
   private static func object(_ name: String, in directory: String) throws -> OrderedJSON? {
@@ -50,25 +114,45 @@ struct TokenizerSettings {
     RetortError(.input, what, at: location, remedy: "take the file from the model's source again")
   }
 
-  /// The special tokens by role; the configuration's name goes before the map's.
+  /// The special tokens by role; the map's name goes before the configuration's.
   private mutating func readNames(_ configuration: OrderedJSON?, _ map: OrderedJSON?) {
+    var named: [AddedToken] = []
     /// A special token is written as its text or as an object with its flags.
-    func content(_ value: OrderedJSON?) -> String? { value?.string ?? value?["content"]?.string }
-    func name(_ key: String, else usual: String) -> String {
-      guard let text = content(configuration?[key]) ?? content(map?[key]), !text.isEmpty else { return usual }
-      return text
+    func token(_ value: OrderedJSON?) -> AddedToken? {
+      guard let content = value?.string ?? value?["content"]?.string, !content.isEmpty else { return nil }
+      var token = AddedToken(id: -1, content: content, flagsFrom: value ?? .null)
+      token.isSpecial = true
+      return token
     }
-    unknownToken = name("unk_token", else: unknownToken)
-    separatorToken = name("sep_token", else: separatorToken)
-    classToken = name("cls_token", else: classToken)
-    paddingToken = name("pad_token", else: paddingToken)
-    maskToken = name("mask_token", else: maskToken)
-    beginToken = content(configuration?["bos_token"]) ?? content(map?["bos_token"])
-    endToken = content(configuration?["eos_token"]) ?? content(map?["eos_token"])
-    for key in ["additional_special_tokens", "extra_special_tokens"] {
-      let list = configuration?[key]?.array ?? map?[key]?.array ?? []
-      furtherTokens += list.compactMap(content).filter { !$0.isEmpty }
+    func role(_ key: String) -> String? {
+      guard let token = token(map?[key]) ?? token(configuration?[key]) else { return nil }
+      named.append(token)
+      return token.content
     }
+    beginToken = role("bos_token")
+    endToken = role("eos_token")
+    let unknown = role("unk_token")
+    isUnknownNamed = unknown != nil
+    unknownToken = unknown ?? unknownToken
+    separatorToken = role("sep_token") ?? separatorToken
+    paddingToken = role("pad_token") ?? paddingToken
+    classToken = role("cls_token") ?? classToken
+    maskToken = role("mask_token") ?? maskToken
+    generalNames = named.map(\.content)
+    let roles = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { $0 + "_token" }
+    // Roles that one model alone has: "image_token" and the like.
+    for (key, value) in configuration?.members ?? [] where key.hasSuffix("_token") && !roles.contains(key) {
+      if value.string != nil, let token = token(value) { named.append(token) }
+    }
+    let keys = ["extra_special_tokens", "additional_special_tokens"]
+    let lists = [configuration, map].lazy.flatMap { file in keys.map { file?[$0] } }
+    func further(_ list: OrderedJSON) -> [OrderedJSON] { list.array ?? list.members?.map(\.value) ?? [] }
+    if let list = lists.compactMap({ $0 }).first(where: { !further($0).isEmpty }) {
+      let tokens = further(list).compactMap(token)
+      named += tokens
+      if list.array != nil { generalNames += tokens.map(\.content) }
+    }
+    namedTokens = named
   }
 
   private mutating func readDeclaredTokens(_ configuration: OrderedJSON?, at path: String) throws {
@@ -80,8 +164,9 @@ struct TokenizerSettings {
           "the entry \(quoted(id)) needs an id in 0...\(Vocabulary.maximumID) and a content",
           at: "\(path), added_tokens_decoder")
       }
-      declaredTokens.append(AddedToken(id: Int32(number), content: text, flagsFrom: entry))
+      declare(AddedToken(id: Int32(number), content: text, flagsFrom: entry))
     }
+    declaredTokens.sort { $0.id < $1.id }
   }
 
   private mutating func readAddedIDs(in directory: String) throws {
@@ -91,24 +176,63 @@ struct TokenizerSettings {
           "the token \(quoted(token)) needs an id in 0...\(Vocabulary.maximumID)",
           at: joinPath(directory, "added_tokens.json"))
       }
-      addedIDs.append((token, id))
+      // One that is special by name is found in the text as it stands.
+      declare(AddedToken(id: Int32(id), content: token, normalized: !isNamed(token, inRoleOfOneModel: false)))
     }
+    declaredTokens.sort { $0.id < $1.id }
   }
 
-  /// The added tokens of a tokenizer with this vocabulary: declared ones first, then those known by name alone.
-  func addedTokens(_ vocabulary: Vocabulary) -> [AddedToken] {
-    var tokens = declaredTokens
-    func isNew(_ content: String) -> Bool { !tokens.contains { $0.content.utf8.elementsEqual(content.utf8) } }
-    let special = [unknownToken, separatorToken, paddingToken, classToken, maskToken] + furtherTokens
-    for (content, id) in addedIDs where isNew(content) {
-      let isSpecial = special.contains { $0.utf8.elementsEqual(content.utf8) }
-      tokens.append(AddedToken(id: Int32(id), content: content, isSpecial: isSpecial, normalized: !isSpecial))
+  /// A declared token that is special by name too is special.
+  private mutating func declare(_ token: AddedToken) {
+    var token = token
+    if isNamed(token.content) { token.isSpecial = true }
+    declaredTokens.append(token)
+  }
+
+  private func isNamed(_ content: String, inRoleOfOneModel: Bool = true) -> Bool {
+    let names = inRoleOfOneModel ? namedTokens.map(\.content) : generalNames
+    return names.contains { $0.utf8.elementsEqual(content.utf8) }
+  }
+
+  /// The added tokens of a tokenizer with this vocabulary: those of its own file, then what these settings add.
+  func addedTokens(_ vocabulary: Vocabulary, after own: [AddedToken] = []) -> [AddedToken] {
+    var list = AddedTokenList(vocabulary)
+    for token in own + declaredTokens { list.add(token) }
+    let known = list
+    for token in namedTokens where !known.contains(token.content) { list.add(token) }
+    // A mask or padding token that no file names or gives an id is never needed here.
+    for content in usualTokens where !list.contains(content) && vocabulary.id(of: content) != nil {
+      list.add(AddedToken(id: -1, content: content, isSpecial: true))
     }
-    for content in special where isNew(content) {
-      // A mask or padding token that no file gives an id is never needed here.
-      guard let id = vocabulary.id(of: content) else { continue }
-      tokens.append(AddedToken(id: id, content: content, isSpecial: true))
+    return list.tokens
+  }
+}
+
+/// Added tokens with the ids that the library gives them: a token of the vocabulary keeps its id, any other gets the
+/// next one behind the vocabulary and the tokens before it, whatever id a file has for it.
+struct AddedTokenList {
+  private let vocabulary: Vocabulary
+  private(set) var tokens: [AddedToken] = []
+  private var indices: [[UInt8]: Int] = [:]
+  private var largest: Int32 = -1
+
+  init(_ vocabulary: Vocabulary) { self.vocabulary = vocabulary }
+
+  func contains(_ content: String) -> Bool { indices[Array(content.utf8)] != nil }
+
+  /// Adds a token; of two with one content the later one's flags count.
+  mutating func add(_ token: AddedToken) {
+    if token.content.isEmpty { return }
+    var token = token
+    let content = Array(token.content.utf8)
+    if let index = indices[content] {
+      token.id = tokens[index].id
+      tokens[index] = token
+      return
     }
-    return tokens
+    token.id = vocabulary.id(of: token.content) ?? max(Int32(vocabulary.count), largest + 1)
+    largest = max(largest, token.id)
+    indices[content] = tokens.count
+    tokens.append(token)
   }
 }

@@ -5,11 +5,19 @@ struct VocabularyText {
   let path: String
   let settings: TokenizerSettings
 
+  /// What the files beside it say of BERT's tokenizer, whose format it is.
+  init(path: String, settings: TokenizerSettings) {
+    self.path = path
+    var settings = settings
+    settings.className = "BertTokenizer"
+    self.settings = settings
+  }
+
   func tokenizer() throws -> any Tokenizer {
-    let vocabulary = try Vocabulary(entries(), at: path)
+    let (entries, count) = try entries()
+    let vocabulary = try Vocabulary(entries, count: count, at: path)
     let model = try WordPieceModel(vocabulary: vocabulary, unknownToken: settings.unknownToken, at: path)
     let added = settings.addedTokens(vocabulary)
-    try check(added, against: vocabulary, at: path)
     func id(_ name: String, _ key: String) throws -> Int32 {
       let known = added.first { $0.content.utf8.elementsEqual(name.utf8) }?.id ?? vocabulary.id(of: name)
       guard let known else {
@@ -27,33 +35,51 @@ struct VocabularyText {
       preTokenizer: BERTPreTokenizer(), model: model,
       postProcessor: try TemplatePostProcessor.bert(
         cls: id(settings.classToken, "cls_token"), sep: id(settings.separatorToken, "sep_token")),
-      decoder: WordPieceDecoder())
+      decoder: SteppedDecoder(steps: [WordPieceDecoder()]), truncatesLeft: settings.truncatesLeft ?? false)
   }
 
-  /// Empty lines have a number but no token; a token on two lines is refused, since one of its ids could never occur.
-  private func entries() throws -> [(token: String, id: Int)] {
+  /// As the library reads it: white space at the end of a line is no part of the token, an empty line has a number and
+  /// counts as one token, and of a token on several lines the last one counts.
+  private func entries() throws -> (entries: [(token: String, id: Int)], count: Int) {
     let data = try readFile(path)
     return try data.withUnsafeBytes { raw in
       let bytes = raw.bindMemory(to: UInt8.self)
       var entries: [(token: String, id: Int)] = []
       entries.reserveCapacity(bytes.count / 7)
+      var indices: [[UInt8]: Int] = [:]
+      indices.reserveCapacity(bytes.count / 7)
+      var hasEmptyLine = false
       var line = 0
       var start = 0
       while start < bytes.count {
         var end = start
         while end < bytes.count && bytes[end] != 0x0a { end += 1 }
-        let hasReturn = end > start && bytes[end - 1] == 0x0d
-        let content = UnsafeBufferPointer(rebasing: bytes[start..<(hasReturn ? end - 1 : end)])
-        guard let token = String(validating: content, as: UTF8.self) else {
+        let content = UnsafeBufferPointer(rebasing: bytes[start..<end])
+        guard let text = String(validating: content, as: UTF8.self) else {
           throw RetortError(
             .input, "the line is not UTF-8", at: "\(path), line \(line + 1)",
             remedy: "take the file from the model's source again")
         }
-        if !token.isEmpty { entries.append((token, line)) }
+        let token = VocabularyText.withoutTrailingSpace(text)
+        if token.isEmpty {
+          hasEmptyLine = true
+        } else if let index = indices.updateValue(entries.count, forKey: Array(token.utf8)) {
+          entries[index].id = line
+          indices[Array(token.utf8)] = index
+        } else {
+          entries.append((token, line))
+        }
         line += 1
         start = end + 1
       }
-      return entries
+      return (entries, entries.count + (hasEmptyLine ? 1 : 0))
     }
+  }
+
+  private static func withoutTrailingSpace(_ text: String) -> String {
+    guard let last = text.unicodeScalars.last, isWhiteSpace(last) else { return text }
+    var scalars = Substring(text).unicodeScalars
+    while let last = scalars.last, isWhiteSpace(last) { scalars.removeLast() }
+    return String(scalars)
   }
 }

@@ -21,16 +21,28 @@ struct ByteLevelDecoder: DecoderStep {
 
 /// One text in the place of another, token by token.
 struct ReplaceDecoder: DecoderStep {
-  let pattern: [UInt8]
+  let pattern: TextPattern
   let replacement: [UInt8]
 
   func apply(_ tokens: [String]) -> [String] {
-    let replace = ReplaceNormalizer(pattern: .text(pattern), replacement: replacement)
+    let replace = ReplaceNormalizer(pattern: pattern, replacement: replacement)
     return tokens.map { token in
       var result: [UInt8] = []
       Array(token.utf8).withUnsafeBufferPointer { replace.normalize($0, into: &result) }
       return String(decoding: result, as: UTF8.self)
     }
+  }
+}
+
+/// A mark at the end of each word becomes a space, at the end of the text nothing.
+struct SuffixDecoder: DecoderStep {
+  let suffix: String
+
+  func apply(_ tokens: [String]) -> [String] {
+    let pattern = TextPattern(text: suffix)
+    let inner = ReplaceDecoder(pattern: pattern, replacement: [0x20])
+    let last = ReplaceDecoder(pattern: pattern, replacement: [])
+    return inner.apply(tokens.dropLast()) + last.apply(tokens.suffix(1))
   }
 }
 
@@ -88,17 +100,17 @@ struct StripDecoder: DecoderStep {
   }
 }
 
-/// Marks become spaces; the one that was put before the text goes.
+/// Marks become spaces; those of the first token, which were put before the text, go.
 struct MetaspaceDecoder: DecoderStep {
   let mark: Unicode.Scalar
   let dropsFirst: Bool
 
   func apply(_ tokens: [String]) -> [String] {
     tokens.enumerated().map { index, token in
-      var scalars = Substring(token).unicodeScalars
-      if index == 0, dropsFirst, scalars.first == mark { scalars.removeFirst() }
       var result = String.UnicodeScalarView()
-      for scalar in scalars { result.append(scalar == mark ? " " : scalar) }
+      for scalar in token.unicodeScalars where scalar != mark || index > 0 || !dropsFirst {
+        result.append(scalar == mark ? " " : scalar)
+      }
       return String(result)
     }
   }

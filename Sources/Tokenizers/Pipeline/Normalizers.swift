@@ -39,25 +39,7 @@ struct PrependNormalizer: Normalizer {
 
 /// Puts other bytes in the place of each match of a pattern.
 struct ReplaceNormalizer: Normalizer {
-  /// What is replaced: a fixed text, or one of the few regular expressions that tokenizers use.
-  enum Pattern: Sendable, Equatable {
-    case text([UInt8])
-    /// `^ +| +$`: spaces at the beginning and at the end of each line.
-    case outerSpaces
-    /// ` {2,}`: two spaces or more.
-    case severalSpaces
-
-    /// The pattern of a regular expression, nil for one that is not known.
-    init?(regex: String) {
-      switch regex {
-      case "^ +| +$": self = .outerSpaces
-      case " {2,}": self = .severalSpaces
-      default: return nil
-      }
-    }
-  }
-
-  let pattern: Pattern
+  let pattern: TextPattern
   let replacement: [UInt8]
 
   func add(to digest: Digest) { digest.update("replace \(pattern) \(replacement)") }
@@ -66,30 +48,76 @@ struct ReplaceNormalizer: Normalizer {
     output.reserveCapacity(output.count + text.count * 5 / 4)
     var index = 0
     while index < text.count {
-      let end = matchEnd(text, index)
+      let end = pattern.matchEnd(text, index)
       if end > index {
         output.append(contentsOf: replacement)
         index = end
       } else {
-        output.append(text[index])
-        index += 1
+        // A match begins at a character, never inside one.
+        repeat {
+          output.append(text[index])
+          index += 1
+        } while index < text.count && text[index] & 0xc0 == 0x80
       }
     }
   }
+}
 
-  /// Where the match that starts at `index` ends; `index` where there is none.
-  @inline(__always)
-  private func matchEnd(_ text: UnsafeBufferPointer<UInt8>, _ index: Int) -> Int {
-    switch pattern {
-    case .text(let bytes):
-      guard text[index] == bytes.first, text[index...].starts(with: bytes) else { return index }
-      return index + bytes.count
-    case .outerSpaces, .severalSpaces:
-      var end = index
-      while end < text.count, text[end] == 0x20 { end += 1 }
-      if pattern == .severalSpaces { return end - index >= 2 ? end : index }
-      let startsLine = index == 0 || text[index - 1] == 0x0a
-      return startsLine || end == text.count || text[end] == 0x0a ? end : index
+/// Lower case, character by character, without regard to neighbours (no final sigma).
+struct LowercaseNormalizer: Normalizer {
+  func add(to digest: Digest) { digest.update("lowercase") }
+
+  func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
+    output.reserveCapacity(output.count + text.count)
+    var index = 0
+    while index < text.count {
+      let byte = text[index]
+      if byte < 0x80 {
+        output.append((0x41...0x5a).contains(byte) ? byte | 0x20 : byte)
+        index += 1
+      } else {
+        let (scalar, next) = UTF8Text.scalar(at: index, in: text)
+        appendLowercased(scalar, to: &output)
+        index = next
+      }
+    }
+  }
+}
+
+/// Takes white space away from the beginning and the end of a text.
+struct StripNormalizer: Normalizer {
+  let left: Bool
+  let right: Bool
+
+  func add(to digest: Digest) { digest.update("strip \(left) \(right)") }
+
+  func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
+    var (start, end) = (0, text.count)
+    while left, start < end {
+      let (scalar, next) = UTF8Text.scalar(at: start, in: text)
+      guard isWhiteSpace(scalar) else { break }
+      start = next
+    }
+    while right, end > start {
+      let (scalar, previous) = UTF8Text.scalar(before: end, in: text)
+      guard isWhiteSpace(scalar) else { break }
+      end = previous
+    }
+    output.append(contentsOf: text[start..<end])
+  }
+}
+
+/// Takes combining marks away (general category M); a decomposition before it is what makes accents marks.
+struct StripAccentsNormalizer: Normalizer {
+  func add(to digest: Digest) { digest.update("strip accents") }
+
+  func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
+    output.reserveCapacity(output.count + text.count)
+    var index = 0
+    while index < text.count {
+      let (scalar, next) = UTF8Text.scalar(at: index, in: text)
+      if !isCombiningMark(scalar) { output.append(contentsOf: text[index..<next]) }
+      index = next
     }
   }
 }
@@ -105,6 +133,23 @@ struct UnicodeNormalizer: Normalizer {
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     // ASCII is in every normal form.
     if text.allSatisfy({ $0 < 0x80 }) { return output.append(contentsOf: text) }
+    // Characters that the reference's older tables do not know stand between the others as they are.
+    var start = 0
+    var index = 0
+    while index < text.count {
+      let (scalar, next) = UTF8Text.scalar(at: index, in: text)
+      // Symbols of the last planes have compatibility forms, though no canonical ones.
+      if scalar.value >= 0x1f000 || !isInertUnderDecomposition(scalar), !isKnownToDecomposition(scalar) {
+        normalizeKnown(UnsafeBufferPointer(rebasing: text[start..<index]), into: &output)
+        output.append(contentsOf: text[index..<next])
+        start = next
+      }
+      index = next
+    }
+    normalizeKnown(UnsafeBufferPointer(rebasing: text[start...]), into: &output)
+  }
+
+  private func normalizeKnown(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     let string = String(decoding: text, as: UTF8.self)
     let normal =
       switch form {

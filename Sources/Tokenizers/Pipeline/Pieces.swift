@@ -25,14 +25,37 @@ protocol PreTokenizer: Digestible {
   /// Appends the byte range of each word of `text`, in order; bytes outside every range are dropped.
   func split(_ text: UnsafeBufferPointer<UInt8>, into words: inout [Range<Int>])
 
+  /// Whether `rewrite` can return anything.
+  var rewrites: Bool { get }
+
   /// What is split and encoded in the place of a text; nil for the text itself, as most pre-tokenizers have it.
   ///
   /// - Parameter isStart: whether the text is the beginning of what was given to the tokenizer.
   func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]?
+
+  /// Appends the words of `text`: ranges of `rewritten`, which is then replaced, where the result is true, and
+  /// otherwise of `text`.
+  func cut(
+    _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, rewritten: inout [UInt8], words: inout [Range<Int>]
+  ) -> Bool
 }
 
 extension PreTokenizer {
+  var rewrites: Bool { false }
+
   func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]? { nil }
+
+  func cut(
+    _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, rewritten: inout [UInt8], words: inout [Range<Int>]
+  ) -> Bool {
+    guard let new = rewrite(text, isStart: isStart) else {
+      split(text, into: &words)
+      return false
+    }
+    rewritten = new
+    rewritten.withUnsafeBufferPointer { split($0, into: &words) }
+    return true
+  }
 }
 
 /// The vocabulary and the rule that cuts a word into its entries.
@@ -47,6 +70,11 @@ protocol SubwordModel: Digestible {
 protocol PostProcessor: Digestible {
   /// How many special tokens one text, or a pair of texts, gets.
   func specialTokenCount(isPair: Bool) -> Int
+
+  /// The special token that stands before a single text; nil where none does.
+  var leadingToken: Int32? { get }
+
+  func largestTypeID(isPair: Bool) -> Int32
 
   func assemble(_ first: [Int32], _ second: [Int32]?, addSpecialTokens: Bool) -> Encoding
 }

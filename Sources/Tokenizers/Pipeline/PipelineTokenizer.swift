@@ -8,11 +8,13 @@ struct PipelineTokenizer: Tokenizer {
   let model: any SubwordModel
   let postProcessor: any PostProcessor
   let decoder: any TokenDecoder
+  /// Whether a text that is too long loses its beginning instead of its end.
+  let truncatesLeft: Bool
   let digest: String
 
   init(
     addedTokens: [AddedToken], normalizer: (any Normalizer)?, preTokenizer: (any PreTokenizer)?,
-    model: any SubwordModel, postProcessor: any PostProcessor, decoder: any TokenDecoder
+    model: any SubwordModel, postProcessor: any PostProcessor, decoder: any TokenDecoder, truncatesLeft: Bool = false
   ) {
     self.addedTokens = AddedTokens(addedTokens, normalizer: normalizer)
     self.normalizer = normalizer
@@ -20,6 +22,7 @@ struct PipelineTokenizer: Tokenizer {
     self.model = model
     self.postProcessor = postProcessor
     self.decoder = decoder
+    self.truncatesLeft = truncatesLeft
 
     let digest = Digest()
     digest.update("retort tokenizer 1")
@@ -27,6 +30,7 @@ struct PipelineTokenizer: Tokenizer {
     for piece in pieces {
       if let piece { piece.add(to: digest) } else { digest.update("none") }
     }
+    if truncatesLeft { digest.update("truncates left") }
     self.digest = digest.finish()
   }
 
@@ -43,8 +47,11 @@ struct PipelineTokenizer: Tokenizer {
     let limit = max(0, maxLength)
     let reserved = addSpecialTokens ? postProcessor.specialTokenCount(isPair: pair != nil) : 0
     let kept = longestFirst(first.count, second?.count ?? 0, limit: max(0, limit - reserved))
-    first.removeLast(first.count - kept.first)
-    if let count = second?.count { second?.removeLast(count - kept.second) }
+    cut(&first, to: kept.first)
+    if var ids = second {
+      cut(&ids, to: kept.second)
+      second = ids
+    }
     var encoding = postProcessor.assemble(first, second, addSpecialTokens: addSpecialTokens)
     if encoding.ids.count > limit {
       // Only where special tokens alone are longer than the limit: positions beyond it must not exist.
@@ -52,6 +59,14 @@ struct PipelineTokenizer: Tokenizer {
     }
     return encoding
   }
+
+  private func cut(_ ids: inout [Int32], to count: Int) {
+    if truncatesLeft { ids.removeFirst(ids.count - count) } else { ids.removeLast(ids.count - count) }
+  }
+
+  var leadingToken: Int32? { postProcessor.leadingToken }
+
+  func largestTypeID(isPair: Bool) -> Int32 { postProcessor.largestTypeID(isPair: isPair) }
 
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String {
     var tokens: [String] = []
@@ -86,6 +101,7 @@ extension PipelineTokenizer {
 
   private struct Scratch {
     var normalized: [UInt8] = []
+    var rewritten: [UInt8] = []
     var words: [Range<Int>] = []
     /// Whether the segment is the beginning of the text.
     var isStart = false
@@ -93,42 +109,42 @@ extension PipelineTokenizer {
 
   /// Text between added tokens: normalised, searched for the added tokens that want normalised text, and cut up.
   private func encodeSegment(_ raw: UnsafeBufferPointer<UInt8>, scratch: inout Scratch, into ids: inout [Int32]) {
-    guard let normalizer else {
-      return encodeNormalized(raw, isStart: scratch.isStart, words: &scratch.words, into: &ids)
-    }
-    scratch.normalized.removeAll(keepingCapacity: true)
-    normalizer.normalize(raw, into: &scratch.normalized)
-    let isStart = scratch.isStart
-    scratch.normalized.withUnsafeBufferPointer {
-      encodeNormalized($0, isStart: isStart, words: &scratch.words, into: &ids)
-    }
+    guard let normalizer else { return encodeNormalized(raw, scratch: &scratch, into: &ids) }
+    var normalized: [UInt8] = []
+    swap(&normalized, &scratch.normalized)
+    normalized.removeAll(keepingCapacity: true)
+    normalizer.normalize(raw, into: &normalized)
+    normalized.withUnsafeBufferPointer { encodeNormalized($0, scratch: &scratch, into: &ids) }
+    swap(&normalized, &scratch.normalized)
   }
 
   private func encodeNormalized(
-    _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, words: inout [Range<Int>], into ids: inout [Int32]
+    _ text: UnsafeBufferPointer<UInt8>, scratch: inout Scratch, into ids: inout [Int32]
   ) {
     for segment in addedTokens.splitNormalized(text) {
       switch segment {
       case .token(let id): ids.append(id)
       case .text(let range):
-        let part = UnsafeBufferPointer(rebasing: text[range])
-        if let rewritten = preTokenizer?.rewrite(part, isStart: isStart && range.lowerBound == 0) {
-          rewritten.withUnsafeBufferPointer { encodeWords($0, &words, into: &ids) }
-        } else {
-          encodeWords(part, &words, into: &ids)
-        }
+        encodeWords(
+          UnsafeBufferPointer(rebasing: text[range]), isStart: scratch.isStart && range.lowerBound == 0,
+          scratch: &scratch, into: &ids)
       }
     }
   }
 
-  private func encodeWords(_ text: UnsafeBufferPointer<UInt8>, _ words: inout [Range<Int>], into ids: inout [Int32]) {
-    words.removeAll(keepingCapacity: true)
-    if let preTokenizer {
-      preTokenizer.split(text, into: &words)
-    } else if !text.isEmpty {
-      words.append(0..<text.count)
+  private func encodeWords(
+    _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, scratch: inout Scratch, into ids: inout [Int32]
+  ) {
+    scratch.words.removeAll(keepingCapacity: true)
+    guard let preTokenizer else {
+      if !text.isEmpty { scratch.words.append(0..<text.count) }
+      return model.encode(text, words: scratch.words, into: &ids)
     }
-    model.encode(text, words: words, into: &ids)
+    if preTokenizer.cut(text, isStart: isStart, rewritten: &scratch.rewritten, words: &scratch.words) {
+      scratch.rewritten.withUnsafeBufferPointer { model.encode($0, words: scratch.words, into: &ids) }
+    } else {
+      model.encode(text, words: scratch.words, into: &ids)
+    }
   }
 }
 

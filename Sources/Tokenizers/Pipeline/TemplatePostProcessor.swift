@@ -35,6 +35,17 @@ struct TemplatePostProcessor: PostProcessor {
     }
   }
 
+  var leadingToken: Int32? { if case .special(let ids, _)? = single.first { ids.last } else { nil } }
+
+  func largestTypeID(isPair: Bool) -> Int32 {
+    (isPair ? pair : single).reduce(0) { largest, part in
+      switch part {
+      case .special(let ids, let typeID): ids.isEmpty ? largest : max(largest, typeID)
+      case .first(let typeID), .second(let typeID): max(largest, typeID)
+      }
+    }
+  }
+
   func assemble(_ first: [Int32], _ second: [Int32]?, addSpecialTokens: Bool) -> Encoding {
     var ids: [Int32] = []
     var typeIDs: [Int32] = []

@@ -9,6 +9,9 @@ struct Vocabulary: Digestible {
   /// Token by id; nil where an id belongs to no token.
   private let tokens: [String?]
 
+  /// How many tokens there are, from which the library numbers added tokens.
+  let count: Int
+
   /// The largest id + 1.
   var size: Int { tokens.count }
 
@@ -19,8 +22,9 @@ struct Vocabulary: Digestible {
     return token.withUTF8 { trie.value(of: $0) }
   }
 
+  /// - Parameter count: how many tokens the library counts, where it is not the number of entries.
   /// - Throws: `.input` for an id that is negative, too large or used twice, and for a token with two ids.
-  init(_ entries: [(token: String, id: Int)], at location: String) throws {
+  init(_ entries: [(token: String, id: Int)], count: Int? = nil, at location: String) throws {
     func refusal(_ what: String) -> RetortError {
       RetortError(
         .input, what, at: location, remedy: "the file is damaged: take it from the model's source again")
@@ -49,6 +53,7 @@ struct Vocabulary: Digestible {
       throw refusal("the tokens are too many or too long (\(byteCount) bytes in all)")
     }
     self.tokens = tokens
+    self.count = count ?? entries.count
     self.trie = trie
   }
 

@@ -93,9 +93,40 @@ func isCaseless(_ scalar: Unicode.Scalar) -> Bool {
 
 /// A character of a word, as regular expressions mean `\w`.
 func isWordCharacter(_ scalar: Unicode.Scalar) -> Bool {
+  if isNewToExpressions(scalar) { return false }
   let properties = scalar.properties
   switch properties.generalCategory {
   case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: return true
   default: return properties.isAlphabetic || properties.isJoinControl
+  }
+}
+
+/// General category N: digits and numbers of every script, of the newest Unicode.
+func isNumeric(_ scalar: Unicode.Scalar) -> Bool {
+  switch scalar.properties.generalCategory {
+  case .decimalNumber, .letterNumber, .otherNumber: true
+  default: false
+  }
+}
+
+/// General category M in the reference's tables.
+func isCombiningMark(_ scalar: Unicode.Scalar) -> Bool {
+  switch scalar.value {
+  case 0x1cf2, 0x1cf3: return true  // were Mc
+  case 0x111c9: return false  // was Po
+  default: break
+  }
+  switch scalar.properties.generalCategory {
+  case .nonspacingMark, .spacingMark, .enclosingMark: return existed(scalar, inUnicode: 9)
+  default: return false
+  }
+}
+
+/// Whether a letter, digit or mark came after Unicode 16, whose tables the reference's regular expressions have.
+func isNewToExpressions(_ scalar: Unicode.Scalar) -> Bool {
+  // Age is slow to ask: the blocks that Unicode 17 added to are few.
+  switch scalar.value {
+  case 0x88f...0xdff, 0x1acb...0x1aff, 0xa7cd...0xa7ff, 0x10940...: !existed(scalar, inUnicode: 16)
+  default: false
   }
 }

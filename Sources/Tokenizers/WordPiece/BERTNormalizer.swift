@@ -107,12 +107,16 @@ struct BERTNormalizer: Normalizer {
     run = ScalarRun()
   }
 
-  /// The scalar's own mapping, without regard to its neighbours (no final sigma), as the reference has it.
   private func appendLowercased(_ scalar: Unicode.Scalar, to output: inout [UInt8]) {
-    if lowercases && !isCaseless(scalar) && scalar.properties.changesWhenLowercased {
-      output.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
-    } else {
-      UTF8Text.append(scalar, to: &output)
-    }
+    if lowercases { Tokenizers.appendLowercased(scalar, to: &output) } else { UTF8Text.append(scalar, to: &output) }
+  }
+}
+
+/// Appends the scalar's own lower case, without regard to its neighbours (no final sigma), as the reference has it.
+func appendLowercased(_ scalar: Unicode.Scalar, to output: inout [UInt8]) {
+  if !isCaseless(scalar) && scalar.properties.changesWhenLowercased {
+    output.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
+  } else {
+    UTF8Text.append(scalar, to: &output)
   }
 }

@@ -1,6 +1,6 @@
 /// Joins pieces to words and words with spaces, then takes back the spaces that pre-tokenising put around English
 /// punctuation and contractions.
-struct WordPieceDecoder: TokenDecoder {
+struct WordPieceDecoder: DecoderStep {
   var prefix = "##"
   var cleansUp = true
 
@@ -9,10 +9,9 @@ struct WordPieceDecoder: TokenDecoder {
     (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
   ].map { (Array($0.utf8), Array($1.utf8)) }
 
-  func text(of tokens: [String]) -> String {
-    var output: [UInt8] = []
+  func apply(_ tokens: [String]) -> [String] {
     let prefix = Array(prefix.utf8)
-    for (index, token) in tokens.enumerated() {
+    return tokens.enumerated().map { index, token in
       var piece = Array(token.utf8)
       if index > 0 {
         if piece.starts(with: prefix) { piece.removeFirst(prefix.count) } else { piece.insert(0x20, at: 0) }
@@ -21,9 +20,8 @@ struct WordPieceDecoder: TokenDecoder {
       if cleansUp {
         for (pattern, replacement) in WordPieceDecoder.cleanups { replace(pattern, by: replacement, in: &piece) }
       }
-      output.append(contentsOf: piece)
+      return String(decoding: piece, as: UTF8.self)
     }
-    return String(decoding: output, as: UTF8.self)
   }
 
   private func replace(_ pattern: [UInt8], by replacement: [UInt8], in text: inout [UInt8]) {

@@ -29,11 +29,13 @@ struct DocumentOptions: ParsableArguments {
       (try ModelLocator(modelsRoot: options.modelsRoot).locate(options.model).path, try rowLength(options, model))
     }
     let end = try communicator.agree { try model.endOfText(of: tokenizer, inModelDirectory: directory) }
-    return try PackedDocuments.open(
+    let documents = try PackedDocuments.open(
       file, task: task, tokenizer: tokenizer, endOfText: end,
       options: TokenizedDataset.Options(
         maxLength: limit, vocabularySize: model.vocabularySize, cacheDirectory: nil,
         threads: LinearAlgebraLibrary.threads), on: communicator)
+    report(documents.notes, on: communicator)
+    return documents
   }
 
   /// Tokens of a row: those that were asked for, otherwise the model's context.

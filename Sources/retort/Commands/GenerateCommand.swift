@@ -63,18 +63,19 @@ struct GenerateCommand: RankCommand {
 
   private func generate(_ precision: Precision) throws {
     let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
-    let configuration = try ModelConfiguration(directory: directory)
+    let opened = try ModelDirectory(directory, for: .answers)
+    let configuration = opened.configuration
     // Ids need none, not even a whole one.
     let tokenizer = try ids == nil ? loadTokenizer(fromModelDirectory: directory) : nil
     let start = try promptTokens(tokenizer, configuration)
     let frozen = try FrozenModel(
-      configuration, from: .checkpoint(openWeights(inModelDirectory: directory)), seed: 0, precision: precision,
-      packs: false)
+      configuration, from: .checkpoint(opened.weights), seed: 0, precision: precision, packs: false)
     guard let model = frozen.model as? any LanguageModel else {
       throw RetortError(
         .input, "a \(configuration.family.rawValue) model generates no text", at: directory,
         remedy: "name a language model; classifiers answer to retort predict")
     }
+    Terminal.warn(of: opened.remarks + (frozen.report.warning.map { [$0] } ?? []))
     frozen.fill(Storage(untouchedZeros: frozen.byteCount))
     let generator = Generator(
       model, contextLength: configuration.maximumPositions ?? Int.max, precision: precision)
@@ -108,7 +109,14 @@ struct GenerateCommand: RankCommand {
         remedy: "put its tokenizer.json beside config.json, or give --ids")
     }
     let text = try prompt ?? promptFile.map(StreamedInput.text) ?? ""
-    let tokens = tokenizer.encode(text).ids
+    let encoding = tokenizer.encode(text)
+    if tokenizer.repeatsLeadingToken(encoding) {
+      let name = tokenizer.decode([encoding.ids[0]], skipSpecialTokens: false)
+      Terminal.write(
+        "retort: the prompt begins with \(name), which the tokenizer puts before each text: it stands there twice\n",
+        toError: true)
+    }
+    let tokens = encoding.ids
     return try tokens.isEmpty ? configuration.startToken().map { [$0] } ?? [] : tokens
   }
 

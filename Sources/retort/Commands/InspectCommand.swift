@@ -16,19 +16,20 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
-    let weights = try openWeights(inModelDirectory: directory)
-    let configuration = try ModelLoader.resolveLabels(ModelConfiguration(directory: directory), weights, wanted: nil)
+    let opened = try ModelDirectory(directory, for: .description)
+    let (weights, configuration) = (opened.weights, opened.configuration)
     let built = try ModelLoader.build(configuration)
-    let report = try ModelLoader.check(configuration, from: .checkpoint(weights))
-    let stored = try weights.names.map(weights.tensor)
-    let bytes = stored.reduce(0) { $0 + $1.bytes.count }
+    let report = try opened.check()
+    let stored = try weights.names.map { (name: $0, about: try weights.describe($0)) }
+    let bytes = stored.reduce(0) { $0 + $1.about.byteCount }
     var lines = [
       "directory   \(directory)", "family      \(configuration.family.rawValue)",
       "shape       \(configuration.shapeText)", "parameters  \(grouped(built.parameterCount))",
       try outputs(configuration, built),
       "files       \(weights.files.joined(separator: ", "))",
-      "tensors     \(stored.count), \(grouped(bytes)) bytes, \(types(stored))",
+      "tensors     \(stored.count), \(grouped(bytes)) bytes, \(types(stored.map(\.about)))",
     ]
+    if let misfit = opened.misfit { lines.append("head        \(misfit)") }
     if !report.initialized.isEmpty { lines.append("missing     \(report.initialized.joined(separator: ", "))") }
     if !report.ignored.isEmpty { lines.append("ignored     \(report.ignored.joined(separator: ", "))") }
     if let tokenizer = try loadTokenizer(fromModelDirectory: directory) {
@@ -39,10 +40,11 @@ struct InspectCommand: ParsableCommand {
     }
     if tensors {
       lines += stored.map { tensor in
-        "  \(tensor.name)  \(tensor.dtype.rawValue)  [\(tensor.shape.map(String.init).joined(separator: ", "))]"
+        "  \(tensor.name)  \(tensor.about.type)  [\(tensor.about.shape.map(String.init).joined(separator: ", "))]"
       }
     }
     Terminal.write(lines.joined(separator: "\n") + "\n")
+    Terminal.warn(of: opened.remarks + (report.warning.map { [$0] } ?? []))
   }
 
   /// What the logits are of.
@@ -56,8 +58,8 @@ struct InspectCommand: ParsableCommand {
     return "classes     \(labels.names.joined(separator: ", "))"
   }
 
-  private func types(_ tensors: [StoredTensor]) -> String {
-    let counts = Dictionary(tensors.map { ($0.dtype.rawValue, 1) }, uniquingKeysWith: +)
+  private func types(_ tensors: [TensorDescription]) -> String {
+    let counts = Dictionary(tensors.map { ($0.type, 1) }, uniquingKeysWith: +)
     return counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
   }
 }

@@ -22,12 +22,14 @@ struct ModelOptions: ParsableArguments {
     if let maxLength, maxLength < 1 { throw ValidationError("--max-length is at least 1, not \(maxLength)") }
   }
 
-  /// Reads the model; collective.
-  func load(on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
-    try communicator.agree {
+  /// Reads the model, for what its outputs mean to the command; collective.
+  func load(for use: ModelUse = .answers, on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
+    let (loaded, tokenizer) = try communicator.agree {
       let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
-      return (try ModelLoader.load(directory: directory), try loadTokenizer(fromModelDirectory: directory))
+      return (try ModelLoader.load(directory: directory, for: use), try loadTokenizer(fromModelDirectory: directory))
     }
+    if communicator.isFirst { Terminal.warn(of: loaded.warnings) }
+    return (loaded, tokenizer)
   }
 
   /// The logits of a batch as a function of the model, in the wanted precision; collective.
@@ -90,6 +92,7 @@ struct ModelOptions: ParsableArguments {
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
         tokenTypes: model.configuration.tokenTypes, requiresLabels: needsLabels,
         cacheDirectory: nil), on: communicator)
+    report(data.notes, on: communicator)
     if let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
       // All ranks see the same lengths.
       try communicator.agree {
@@ -100,4 +103,10 @@ struct ModelOptions: ParsableArguments {
     }
     return data
   }
+}
+
+/// Says on standard error what was noticed in a data file, once for all ranks.
+func report(_ notes: [String], on communicator: any Communicator) {
+  guard communicator.isFirst else { return }
+  for note in notes { Terminal.write("retort: \(note)\n", toError: true) }
 }

@@ -14,7 +14,9 @@ struct PredictCommand: RankCommand {
     discussion: """
       A line in: {"text": "…"}, {"ids": [101, …, 102]} with special tokens included, or the numeric columns of a \
       perceptron. A line out: {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}; \
-      of a language model {"logits": […] behind the last token, "nll": −log p of the tokens after the first, "tokens": \
+      of a multi-label classifier {"labels": […], "logits": […], "probabilities": […]}, of a regression model \
+      {"score": 0.7, "logits": […]}, of a language model {"logits": […] behind the last token, "nll": −log p of the \
+      tokens after the first, "tokens": \
       how many}.
 
       Examples:
@@ -35,7 +37,7 @@ struct PredictCommand: RankCommand {
   func run(on communicator: any Communicator) throws {
     try communicator.agree { if communicator.isFirst { try OutputFile.requireWritable(output) } }
     let input = try StreamedInput.resolve(input, on: communicator)
-    let (model, tokenizer) = try options.load(on: communicator)
+    let (model, tokenizer) = try options.load(for: .outputs, on: communicator)
     let data = try options.open(
       input, label: nil, needsLabels: false, for: model, tokenizer, on: communicator)
     let shards = Sampler.evaluationShards(
@@ -67,7 +69,7 @@ struct PredictCommand: RankCommand {
     let logits = try options.logits(of: model.model, on: communicator)
     return { batch in
       let values = logits(batch)
-      return (0..<batch.count).map { self.answer(values.rows($0..<$0 + 1), model.labels) }
+      return (0..<batch.count).map { self.answer(values.rows($0..<$0 + 1), model.labels, model.problem) }
     }
   }
 
@@ -87,15 +89,26 @@ struct PredictCommand: RankCommand {
     ])
   }
 
-  private func answer(_ logits: Tensor, _ labels: LabelNames) -> JSON {
+  private func answer(_ logits: Tensor, _ labels: LabelNames, _ problem: ClassifierProblem) -> JSON {
     let values = logits.array
+    let numbers = JSON.array(values.map { .double(Double($0)) })
+    switch problem {
+    case .singleLabel: break
+    case .regression: return ["score": values.count == 1 ? .double(Double(values[0])) : numbers, "logits": numbers]
+    case .multiLabel:
+      let holding = values.indices.filter { values[$0] > 0 }
+      return [
+        "labels": .array(holding.map { .string(labels.names[$0]) }), "logits": numbers,
+        "probabilities": .array(values.map { .double(1 / (1 + exp(-Double($0)))) }),
+      ]
+    }
     let peak = values.max() ?? 0
     let exponentials = values.map { exp(Double($0 - peak)) }
     let sum = exponentials.reduce(0, +)
     let best = Evaluator.largest(logits)
     return JSON.object([
       "label": .int(best), "label_name": .string(labels.names[best]),
-      "logits": .array(values.map { .double(Double($0)) }),
+      "logits": numbers,
       "probabilities": .array(exponentials.map { .double($0 / sum) }),
     ])
   }

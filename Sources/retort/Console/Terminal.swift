@@ -60,3 +60,10 @@ enum Terminal {
     return !isLaunched && isatty(STDOUT_FILENO) == 1
   }
 }
+
+extension Terminal {
+  /// Writes what a person must know of a model's files to standard error, a line each.
+  static func warn(of remarks: [String]) {
+    for remark in remarks { write("warning: \(remark)\n", toError: true) }
+  }
+}

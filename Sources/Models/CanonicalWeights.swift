@@ -1,0 +1,88 @@
+import Platform
+import Safetensors
+
+/// A checkpoint under the names that `transformers` gives its tensors, whatever wrapped the model when it was saved.
+///
+///     module.bert.encoder…           DistributedDataParallel
+///     _orig_mod.bert.encoder…        torch.compile, anywhere in a name
+///     model.bert.encoder…            an attribute of a training module, such as Lightning's
+final class CanonicalWeights: WeightSource {
+  private let source: any WeightSource
+  /// The name here to the name in the file.
+  private var stored: [String: String] = [:]
+
+  private(set) var names: [String]
+  private(set) var remarks: [String]
+  var files: [String] { source.files }
+  var metadata: [String: String] { source.metadata }
+
+  /// What wrappers call the module that they wrap; no family has a tensor with such a part in its name.
+  private static let wrappers: Set<Substring> = [
+    "module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module",
+  ]
+
+  /// - Parameters:
+  ///   - without: names of the file's tensors that are as good as missing, such as those of a head that is not wanted.
+  init(_ source: any WeightSource, _ family: ModelFamily, without isHidden: (String) -> Bool = { _ in false }) {
+    self.source = source
+    var canonical = source.names.map(CanonicalWeights.unwrapped)
+    // Two tensors that only their wrappers tell apart keep their names.
+    if Set(canonical).count < canonical.count { canonical = source.names }
+    let prefix = CanonicalWeights.prefix(of: canonical, family.anchors)
+    let taken = Set(canonical)
+    canonical = canonical.map { name in
+      let rest = String(name.dropFirst(prefix.count))
+      return name.hasPrefix(prefix) && !taken.contains(rest) ? rest : name
+    }
+    for (name, own) in zip(canonical, source.names) where !isHidden(name) { stored[name] = own }
+    names = canonical.filter { !isHidden($0) }
+    remarks = source.remarks
+    if let (name, own) = zip(canonical, source.names).first(where: { $0.0 != $0.1 }), let file = source.files.first {
+      remarks.append("\(file): its names are those of a wrapped model: \(own) is read as \(name)")
+    }
+  }
+
+  private static func unwrapped(_ name: String) -> String {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.contains(where: wrappers.contains)
+      ? parts.filter { !wrappers.contains($0) }.joined(separator: ".") : name
+  }
+
+  /// What stands before every name of the model, where exactly one tensor says so; empty else.
+  private static func prefix(of names: [String], _ anchors: [String]) -> String {
+    let known = Set(names)
+    if anchors.contains(where: known.contains) { return "" }
+    for anchor in anchors {
+      let found = names.filter { $0.hasSuffix("." + anchor) }
+      if found.count == 1 { return String(found[0].dropLast(anchor.count)) }
+      if found.count > 1 { return "" }
+    }
+    return ""
+  }
+
+  func contains(_ name: String) -> Bool { stored[name] != nil }
+
+  func tensor(_ name: String) throws -> StoredTensor { try source.tensor(own(name)) }
+
+  func describe(_ name: String) throws -> TensorDescription { try source.describe(own(name)) }
+
+  private func own(_ name: String) throws -> String {
+    guard let own = stored[name] else {
+      throw RetortError(.input, "there is no tensor \(name)", at: source.files.first)
+    }
+    return own
+  }
+}
+
+extension ModelFamily {
+  /// The names of the tensor that every checkpoint of the family has, the longest first.
+  fileprivate var anchors: [String] {
+    switch self {
+    case .bert: ["bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"]
+    case .bertHash:
+      ["bert.embeddings.word_embeddings.embeddings.weight", "embeddings.word_embeddings.embeddings.weight"]
+    case .llama, .mistral, .qwen2: ["model.embed_tokens.weight", "embed_tokens.weight"]
+    case .perceptron: ["layers.0.weight"]
+    }
+  }
+}

@@ -1,0 +1,159 @@
+import Platform
+import Safetensors
+
+/// What stands behind the layers of a checkpoint, by the classes of `transformers`.
+enum CheckpointHead: Equatable {
+  case sequenceClassification
+  case tokenClassification
+  case questionAnswering
+  case maskedLanguageModel
+  case nextSentencePrediction
+  case multipleChoice
+  case causalLanguageModel
+  /// Nothing: an encoder or a decoder alone.
+  case none
+
+  /// How messages call a checkpoint with such a head.
+  var name: String {
+    switch self {
+    case .sequenceClassification: "a sequence classifier"
+    case .tokenClassification: "a token classifier"
+    case .questionAnswering: "a question answering model"
+    case .maskedLanguageModel: "a masked language model"
+    case .nextSentencePrediction: "a next sentence predictor"
+    case .multipleChoice: "a multiple choice model"
+    case .causalLanguageModel: "a causal language model"
+    case .none: "a model without a head"
+    }
+  }
+
+  /// The head that a class's name ends with; nil for a class that is not one of these.
+  init?(architecture: String) {
+    let endings: [(String, CheckpointHead)] = [
+      ("ForSequenceClassification", .sequenceClassification), ("ForTokenClassification", .tokenClassification),
+      ("ForQuestionAnswering", .questionAnswering), ("ForMaskedLM", .maskedLanguageModel),
+      ("ForPreTraining", .maskedLanguageModel), ("ForNextSentencePrediction", .nextSentencePrediction),
+      ("ForMultipleChoice", .multipleChoice), ("ForCausalLM", .causalLanguageModel),
+      ("LMHeadModel", .causalLanguageModel),
+    ]
+    if let known = endings.first(where: { architecture.hasSuffix($0.0) }) {
+      self = known.1
+    } else if architecture.hasSuffix("Model"), !architecture.contains("For") {
+      self = .none
+    } else {
+      return nil
+    }
+  }
+
+  /// The head that a checkpoint's tensors are of.
+  init(tensorsOf source: any WeightSource, _ family: ModelFamily) {
+    if family.isLanguageModel {
+      self =
+        source.contains("lm_head.weight")
+        ? .causalLanguageModel
+        : source.contains("score.weight") || source.contains("classifier.weight")
+          ? .sequenceClassification : source.contains("qa_outputs.weight") ? .questionAnswering : .none
+    } else if source.contains("classifier.weight") {
+      self = CheckpointHead.hasPooler(source) ? .sequenceClassification : .tokenClassification
+    } else if source.contains("qa_outputs.weight") {
+      self = .questionAnswering
+    } else if source.names.contains(where: { $0.hasPrefix("cls.predictions.") }) {
+      self = .maskedLanguageModel
+    } else {
+      self = source.contains("cls.seq_relationship.weight") ? .nextSentencePrediction : .none
+    }
+  }
+
+  static func hasPooler(_ source: any WeightSource) -> Bool {
+    source.contains("bert.pooler.dense.weight") || source.contains("pooler.dense.weight")
+  }
+
+  /// The tensors of any head: what a new head takes the place of.
+  static func owns(_ name: String) -> Bool {
+    let heads = ["cls.", "classifier.", "qa_outputs.", "score.", "lm_head."]
+    return heads.contains { name.hasPrefix($0) }
+  }
+}
+
+/// What a checkpoint is, decided from `architectures`, `problem_type` and its tensors together.
+struct CheckpointKind {
+  let head: CheckpointHead
+  /// The class that config.json names; nil where it names none.
+  let architecture: String?
+  /// Where config.json and the tensors differ and the tensors decided, a sentence without a full stop.
+  let conflict: String?
+
+  init(_ configuration: ModelConfiguration, _ source: any WeightSource) {
+    let listed = configuration.json["architectures"]
+    architecture = listed?.string ?? listed?.array?.lazy.compactMap(\.string).first
+    let stored = CheckpointHead(tensorsOf: source, configuration.family)
+    guard let architecture, let named = CheckpointHead(architecture: architecture), named != stored else {
+      (head, conflict) = (stored, nil)
+      return
+    }
+    let wanted: CheckpointHead =
+      configuration.family.isLanguageModel ? .causalLanguageModel : .sequenceClassification
+    // A decoder without its head is a language model where the table is the head; config.json may say that it is one.
+    if stored == .none || stored == .sequenceClassification && configuration.family.isLanguageModel {
+      (head, conflict) = (named == wanted && !configuration.family.isLanguageModel ? stored : named, nil)
+    } else if stored == wanted, ![.tokenClassification, .multipleChoice].contains(named) {
+      // These two have a tensor of the same name as a classifier; the others have none that is here.
+      head = stored
+      conflict =
+        "config.json names \(architecture), and the weights are those of \(stored.name): they decide"
+    } else {
+      (head, conflict) = (named == wanted ? stored : named, nil)
+    }
+  }
+
+  /// "a token classifier (BertForTokenClassification)".
+  private var name: String {
+    guard let architecture else { return "\(head.name), by its tensors" }
+    return CheckpointHead(architecture: architecture) == head || CheckpointHead(architecture: architecture) == nil
+      ? "\(head.name) (\(architecture))" : "\(head.name) by its tensors, and \(architecture) by its config.json"
+  }
+
+  /// Why the head does not answer as Retort's models of the family do; nil where it does.
+  ///
+  /// - Parameter classes: rows of the classifier, where there is one.
+  func misfit(_ configuration: ModelConfiguration, classes: Int?) -> String? {
+    if configuration.family.isLanguageModel {
+      // Without a head of its own a decoder has the table for one, or its head is missing, which is said elsewhere.
+      if head == .causalLanguageModel || head == .none { return nil }
+      return "is \(name); Retort's language modelling needs …ForCausalLM"
+    }
+    if configuration.family != .perceptron, head != .sequenceClassification {
+      return "is \(name); Retort's classification needs …ForSequenceClassification"
+    }
+    switch ClassifierProblem(configuration, classes: classes) {
+    case .singleLabel: return nil
+    case .multiLabel:
+      return "is a multi-label classifier (problem_type: multi_label_classification), and Retort's classification has "
+        + "one label for each example"
+    case .regression:
+      let why =
+        configuration.json["problem_type"]?.string == nil ? "its head has one output" : "problem_type: regression"
+      return "is a regression model (\(why)), and Retort's classification has classes"
+    }
+  }
+}
+
+/// What the outputs of a classifier's head are.
+public enum ClassifierProblem: Sendable, Equatable {
+  /// Logits of classes that exclude each other: softmax.
+  case singleLabel
+  /// Logits of labels that each hold or do not: a sigmoid each.
+  case multiLabel
+  /// Numbers.
+  case regression
+
+  /// `problem_type`; without it one output is a number, and several are classes, as `transformers` takes them.
+  init(_ configuration: ModelConfiguration, classes: Int?) {
+    switch configuration.json["problem_type"]?.string {
+    case "multi_label_classification": self = .multiLabel
+    case "regression": self = .regression
+    case "single_label_classification": self = .singleLabel
+    default: self = classes == 1 ? .regression : .singleLabel
+    }
+  }
+}

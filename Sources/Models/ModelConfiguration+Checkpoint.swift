@@ -1,0 +1,114 @@
+import Foundation
+import Platform
+import Safetensors
+
+extension ModelConfiguration {
+  /// Throws `.input` where the sizes are not those of a checkpoint, before anything of these sizes is made.
+  ///
+  /// - Parameter countingLayers: whether the model has the checkpoint's layers, and not some of them.
+  func requireSizes(of source: any WeightSource, countingLayers: Bool = true) throws {
+    for (names, shape) in try sizeProbes() {
+      guard let name = names.first(where: source.contains) else { continue }
+      try requireShape(shape, name, source)
+    }
+    guard countingLayers, family != .perceptron, let count = json["num_hidden_layers"]?.int else { return }
+    let numbers = source.names.compactMap { name -> Int? in
+      guard let range = name.firstRange(of: family.layerMarker) else { return nil }
+      return Int(name[range.upperBound...].prefix { $0.isNumber })
+    }
+    if let last = numbers.max(), last < count - 1 {
+      throw RetortError(
+        .input,
+        "num_hidden_layers is \(count), and the checkpoint has layers 0 to \(last): the tensors of the others, such as "
+          + "those of layer \(last + 1), are not there", at: self.source,
+        remedy: "check that config.json belongs to \(source.files.first ?? "these weights")")
+    }
+  }
+
+  /// The first tensor whose shape differs between two models of which one has some of the other's layers; nil where
+  /// there is none. Throws `.input` for a value that is no size.
+  public func sizeDifference(from other: ModelConfiguration) throws -> (name: String, own: [Int], theirs: [Int])? {
+    let theirs = Dictionary(try other.sizeProbes().map { ($0.names[0], $0.shape) }) { first, _ in first }
+    for (names, shape) in try sizeProbes() {
+      if let different = theirs[names[0]], different != shape { return (names[0], shape, different) }
+    }
+    return nil
+  }
+
+  func requireShape(_ shape: [Int], _ name: String, _ source: any WeightSource) throws {
+    let stored = try source.describe(name).shape
+    if stored == shape { return }
+    throw RetortError(
+      .input, "tensor \(name) has shape \(stored), the configuration asks for \(shape)",
+      at: source.files.first ?? self.source, remedy: "check that \(self.source) belongs to these weights")
+  }
+
+  /// Tensors whose shapes tell the sizes of a model, by their names.
+  private func sizeProbes() throws -> [(names: [String], shape: [Int])] {
+    switch family {
+    case .bert, .bertHash:
+      let sizes = try BERTConfiguration(self)
+      let (hidden, words) = (sizes.hiddenSize, sizes.vocabularySize)
+      func probe(_ name: String, _ shape: [Int]) -> ([String], [Int]) { (["bert.\(name)", name], shape) }
+      return [
+        sizes.projections.map { probe("embeddings.word_embeddings.embeddings.weight", [words, $0]) }
+          ?? probe("embeddings.word_embeddings.weight", [words, hidden]),
+        probe("embeddings.position_embeddings.weight", [sizes.maximumPositions, hidden]),
+        probe("embeddings.token_type_embeddings.weight", [sizes.tokenTypes, hidden]),
+        probe("encoder.layer.0.attention.self.query.weight", [hidden, hidden]),
+        probe("encoder.layer.0.intermediate.dense.weight", [sizes.intermediateSize, hidden]),
+      ]
+    case .llama, .mistral, .qwen2:
+      let sizes = try LlamaConfiguration(self)
+      let hidden = sizes.hiddenSize
+      func probe(_ name: String, _ shape: [Int]) -> ([String], [Int]) { (["model.\(name)", name], shape) }
+      return [
+        probe("embed_tokens.weight", [sizes.vocabularySize, hidden]),
+        probe("layers.0.self_attn.q_proj.weight", [sizes.headCount * sizes.headSize, hidden]),
+        probe("layers.0.self_attn.k_proj.weight", [sizes.keyValueHeadCount * sizes.headSize, hidden]),
+        probe("layers.0.mlp.gate_proj.weight", [sizes.intermediateSize, hidden]),
+      ]
+    case .perceptron:
+      let sizes = try PerceptronConfiguration(self)
+      let widths = [sizes.inputSize] + sizes.hiddenSizes
+      return zip(widths, widths.dropFirst()).enumerated().map { index, widths in
+        (["layers.\(index).weight"], [widths.1, widths.0])
+      }
+    }
+  }
+
+  /// The configuration with `tie_word_embeddings` as a checkpoint has it, and whether config.json says something else.
+  ///
+  /// A head of its own in the file counts, as it does in `transformers`, unless it equals the table bit for bit.
+  func resolvingTie(_ source: any WeightSource) throws -> (configuration: ModelConfiguration, differs: Bool) {
+    let tables = ["model.embed_tokens.weight", "embed_tokens.weight"]
+    guard family.isLanguageModel, try LlamaConfiguration(self).isTied, source.contains("lm_head.weight"),
+      let name = tables.first(where: source.contains)
+    else { return (self, false) }
+    let (head, table) = (try source.tensor("lm_head.weight"), try source.tensor(name))
+    if head.hasSameValues(as: table) { return (self, false) }
+    return (setting(["tie_word_embeddings": false]), true)
+  }
+}
+
+extension StoredTensor {
+  /// Whether shape and values are equal, bit for bit once both are float32.
+  func hasSameValues(as other: StoredTensor) -> Bool {
+    if shape != other.shape { return false }
+    if dtype == other.dtype {
+      guard let ours = bytes.baseAddress, let theirs = other.bytes.baseAddress else { return true }
+      return memcmp(ours, theirs, bytes.count) == 0
+    }
+    let piece = 1 << 16
+    var (ours, theirs) = ([Float](repeating: 0, count: piece), [Float](repeating: 0, count: piece))
+    for start in stride(from: 0, to: count, by: piece) {
+      let range = start..<min(count, start + piece)
+      ours.withUnsafeMutableBufferPointer { if let base = $0.baseAddress { copyFloats(into: base, range: range) } }
+      theirs.withUnsafeMutableBufferPointer {
+        if let base = $0.baseAddress { other.copyFloats(into: base, range: range) }
+      }
+      if ours != theirs { return false }
+    }
+    return true
+  }
+}
