@@ -102,6 +102,11 @@ let package = Package(
     tests(
       "TrainingTests",
       ["Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Collectives", "Tensors", "Platform"]),
+    // Damaged files of every kind that is read, against their readers; launch/fuzz runs it.
+    .executableTarget(
+      name: "fuzz",
+      dependencies: ["Chains", "Planner", "Models", "Datasets", "Tokenizers", "Safetensors", "Collectives", "Platform"],
+      path: "Tests/Fuzz"),
     .target(
       name: "TestSupport", dependencies: ["Models", "Datasets", "Autograd", "Tensors", "Platform"], path: "Tests/Support"),
   ],

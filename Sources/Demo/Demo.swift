@@ -54,6 +54,12 @@ public enum Demo {
         .configuration, "the demo was asked for \(trainCount) training and \(validationCount) validation reviews",
         remedy: "ask for one or more of each")
     }
+    let most = 10_000_000
+    if max(trainCount, validationCount) > most {
+      throw RetortError(
+        .configuration, "the demo was asked for \(grouped(max(trainCount, validationCount))) reviews",
+        remedy: "ask for \(grouped(most)) or fewer")
+    }
     let generator = ReviewGenerator(seed: seed)
     var train: [Review] = []
     var validation: [Review] = []

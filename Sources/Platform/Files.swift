@@ -10,6 +10,12 @@ public func systemErrorText(_ code: Int32 = errno) -> String { String(cString: s
 /// Whether there is a file or directory of this name; links are followed.
 public func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+/// Why there seems to be no file of a name: it is "not there", or a directory on the way may not be entered.
+public func absenceText(_ path: String) -> String {
+  if access(path, F_OK) == 0 || errno == ENOENT || errno == ENOTDIR { return "not there" }
+  return systemErrorText().lowercased()
+}
+
 /// Whether there is a directory of this name; links are followed.
 public func isDirectory(_ path: String) -> Bool {
   var info = stat()
@@ -67,7 +73,8 @@ private func withoutTrailingSlashes(_ path: Substring) -> Substring {
 /// The names in a directory, sorted; throws `.input` where it cannot be read.
 public func listDirectory(_ path: String) throws -> [String] {
   do { return try FileManager.default.contentsOfDirectory(atPath: path).sorted() } catch {
-    throw RetortError(.input, "cannot list the directory (\(systemErrorText()))", at: path)
+    let code = access(path, R_OK | X_OK) != 0 ? errno : isDirectory(path) ? EIO : ENOTDIR
+    throw RetortError(.input, "cannot list the directory (\(systemErrorText(code)))", at: path)
   }
 }
 
@@ -94,8 +101,10 @@ public func makeDirectory(_ path: String) throws {
   let parent = parentDirectory(of: path)
   if !parent.isEmpty, parent != path { try makeDirectory(parent) }
   // Another rank may have made it in the meantime.
-  if mkdir(path, 0o777) != 0, !isDirectory(path) {
-    throw RetortError.ofWriting("cannot make the directory", path, errno)
+  if mkdir(path, 0o777) != 0 {
+    // The look at what is there has an error of its own.
+    let code = errno
+    if !isDirectory(path) { throw RetortError.ofWriting("cannot make the directory", path, code) }
   }
 }
 
@@ -116,8 +125,12 @@ public func requireWritable(directory path: String) throws {
   // Permissions do not tell all: /proc, quotas, mounts that have turned read-only. A directory that is made and removed
   // does.
   let probe = joinPath(nearest, ".retort-\(getpid())-\(UInt32.random(in: 0 ... .max))")
-  if mkdir(probe, 0o700) != 0 { throw RetortError.ofWriting("cannot make the directory", path, errno) }
-  rmdir(probe)
+  if mkdir(probe, 0o700) == 0 {
+    rmdir(probe)
+  } else if errno != ENOSPC, errno != EDQUOT {
+    // Where there is no room for a directory, what is committed already needs none.
+    throw RetortError.ofWriting("cannot make the directory", path, errno)
+  }
 }
 
 /// Writes a file so that a reader sees the old one or the whole new one: temporary name, fsync, rename.

@@ -20,6 +20,8 @@ extension RetortError {
       (reason, remedy) = ("there is no directory \(parent)", "make it first, or choose another path")
     case ENOENT, EOPNOTSUPP:
       (reason, remedy) = ("the file system of \(nearest) does not take it", "choose another path")
+    case EEXIST:
+      (reason, remedy) = ("\(path) is a file, not a directory", "choose another path")
     case ENOTDIR:
       (reason, remedy) = ("\(nearest) is a file, not a directory", "choose another path")
     case EACCES, EPERM:

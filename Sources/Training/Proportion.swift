@@ -1,3 +1,5 @@
+import Platform
+
 /// A share of right answers, and what its count allows to say: k of n.
 public struct Proportion: Sendable, Equatable {
   /// k, the right answers.
@@ -29,6 +31,9 @@ public struct Proportion: Sendable, Equatable {
     let low = correct == 0 ? 0 : max(0, (middle - half) / scale)
     return low...(correct == count ? 1 : min(1, (middle + half) / scale))
   }
+
+  /// [low, high] of the interval.
+  public var intervalJSON: JSON { [.double(interval.lowerBound), .double(interval.upperBound)] }
 
   /// The smallest difference from another share that 95 % of repetitions would not show by chance, for answers to
   /// independent samples: z √(p₁(1−p₁)/(n₁+2) + p₂(1−p₂)/(n₂+2)) with p = (k+1)/(n+2) (Agresti and Caffo, 2000), which

@@ -56,6 +56,15 @@ import Testing
 }
 
 @Suite struct NormalizerPieceTests {
+  @Test func `a decoder that strips any number of characters ends with the text`() {
+    let decoder = StripDecoder(content: " ", start: .max, stop: 1)
+    #expect(decoder.apply(["  a  ", "   ", ""]) == ["a ", "", ""])
+  }
+
+  @Test func `one token with a large id takes no memory for ids without tokens`() {
+    #expect(throws: RetortError.self) { try Vocabulary([("a", 0), ("b", Vocabulary.maximumID)], at: "here") }
+  }
+
   private func normal(_ normalizer: any Normalizer, _ text: String) -> String {
     var (text, output): (String, [UInt8]) = (text, [])
     text.withUTF8 { normalizer.normalize($0, into: &output) }

@@ -91,7 +91,13 @@ public struct ModelLocator: Sendable {
     var log = SearchLog()
     let found = search(reference, .models, &log) { path, log in
       if fileExists(joinPath(path, "config.json")) { return path }
-      log.missed(path, isDirectory(path) ? "no config.json in it" : fileExists(path) ? "not a directory" : "not there")
+      let reason = absenceText(joinPath(path, "config.json"))
+      if reason != "not there" {
+        log.missed(path, reason)
+      } else {
+        log.missed(
+          path, isDirectory(path) ? "no config.json in it" : fileExists(path) ? "not a directory" : "not there")
+      }
       return nil
     }
     if let found { return Located(reference: reference, path: found.value, source: found.source) }

@@ -9,9 +9,7 @@ extension StepReport {
   }
 
   /// [low, high] of the 95 % interval, for metrics that have one.
-  var intervalJSON: JSON {
-    proportion.map { [.double($0.interval.lowerBound), .double($0.interval.upperBound)] } ?? .null
-  }
+  var intervalJSON: JSON { proportion?.intervalJSON ?? .null }
 }
 
 extension ChainReport {

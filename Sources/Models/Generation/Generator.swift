@@ -56,7 +56,7 @@ public final class Generator {
     try check(prompt)
     var result = GenerationResult()
     if limit <= 0 { return result }
-    let memory = model.newMemory(capacity: min(contextLength, prompt.count + limit))
+    let memory = model.newMemory(capacity: prompt.count + min(contextLength - prompt.count, limit))
     let clock = ContinuousClock()
     var pending = prompt
     while true {

@@ -93,8 +93,16 @@ struct StripDecoder: DecoderStep {
   func apply(_ tokens: [String]) -> [String] {
     tokens.map { token in
       var scalars = Substring(token).unicodeScalars
-      for _ in 0..<start where scalars.first == content { scalars.removeFirst() }
-      for _ in 0..<stop where scalars.last == content { scalars.removeLast() }
+      // Until something else comes: how many a file names may be any number.
+      var (first, last) = (start, stop)
+      while first > 0, scalars.first == content {
+        scalars.removeFirst()
+        first -= 1
+      }
+      while last > 0, scalars.last == content {
+        scalars.removeLast()
+        last -= 1
+      }
       return String(scalars)
     }
   }

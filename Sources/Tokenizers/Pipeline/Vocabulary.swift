@@ -39,6 +39,10 @@ struct Vocabulary: Digestible {
       largest = max(largest, id)
       byteCount += token.utf8.count
     }
+    // The table of tokens is as long as the largest id: a few tokens with a large one would take memory for nothing.
+    guard largest < 65_536 + 16 * entries.count else {
+      throw refusal("the largest id is \(largest), of a vocabulary of \(entries.count) tokens")
+    }
     var tokens = [String?](repeating: nil, count: largest + 1)
     var trie = ByteTrie(expectedByteCount: byteCount)
     for (token, id) in entries {

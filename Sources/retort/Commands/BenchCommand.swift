@@ -34,6 +34,10 @@ struct BenchCommand: RankCommand {
     ] where value < least {
       throw ValidationError("\(name) is at least \(least), not \(value)")
     }
+    for (name, value) in [("--batch", batch), ("--steps", steps), ("--warmup", warmup), ("--epochs", epochs)]
+    where value > 1_000_000 {
+      throw ValidationError("\(name) is at most 1000000, not \(value)")
+    }
     if seq > 512 { throw ValidationError("--seq is at most 512, the positions of the works' models") }
   }
 

@@ -96,6 +96,7 @@ struct EvaluateCommand: RankCommand {
       "standard_error": .double(result.standardError), "loss": .double(result.loss),
       "f1": .double(result.value(.f1)), "matthews_correlation": .double(result.value(.matthews)),
       "balanced_accuracy": .double(result.balancedAccuracy), "confusion": .array(result.confusion.map(JSON.int)),
+      "interval": result.proportion?.intervalJSON ?? .null,
     ]
   }
 
@@ -109,6 +110,10 @@ struct EvaluateCommand: RankCommand {
     for (row, name) in labels.names.enumerated() {
       let counts = result.confusion[row * result.classCount..<(row + 1) * result.classCount]
       lines.append("  \(name): \(counts.map(String.init).joined(separator: " "))")
+    }
+    if let interval = result.proportion?.interval {
+      lines.append(
+        "95 % interval of the accuracy: \(fixed(interval.lowerBound, 4)) to \(fixed(interval.upperBound, 4))")
     }
     return lines.joined(separator: "\n")
   }

@@ -31,6 +31,7 @@ struct TraceOptions: ParsableArguments {
       do { try OutputFile.requireWritable(trace) } catch {
         var error = RetortError.wrap(error)
         error.location = "--trace \(trace)"
+        error.remedy = "name a file in a directory that can be written"
         throw error
       }
       if try OutputFile.place(of: trace).isStandardOutput {
