@@ -118,6 +118,9 @@ final class CheckpointStore {
     try communicator.agree("saving a checkpoint") { try pending.finish() }
   }
 
+  /// Returns when nothing is on its way to the disk any more, however it ended; each rank for itself.
+  func awaitSaving() { try? pending.finish() }
+
   /// What a manifest says of a checkpoint of this plan.
   private func facts(step: Int) -> [String: JSON] { ["format": 2, "plan": .string(planDigest), "step": .int(step)] }
 

@@ -84,6 +84,8 @@ public final class TrainingRun {
   /// Trains to the end; the best weights are in `verifiedBestWeights` afterwards.
   public func run() throws -> TrainingResult {
     Trace.beginTraining()
+    // What ends training early must not cut off a save that is under way.
+    defer { store.awaitSaving() }
     let clock = ContinuousClock()
     let (start, first) = (clock.now, state.step)
     var (stepSeconds, flops) = (0.0, 0.0)
