@@ -1,7 +1,14 @@
 #include <retort_system.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -16,4 +23,59 @@ int rts_exchange_names(const char *first, const char *second) {
   errno = ENOSYS;
   return -1;
 #endif
+}
+
+int rts_udp_open(uint16_t *port) {
+  const int descriptor = socket(AF_INET, SOCK_DGRAM, 0);
+  if (descriptor < 0) return -1;
+  fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
+  socklen_t size = sizeof address;
+  if (bind(descriptor, (struct sockaddr *)&address, sizeof address) != 0 ||
+      getsockname(descriptor, (struct sockaddr *)&address, &size) != 0) {
+    const int failure = errno;
+    close(descriptor);
+    errno = failure;
+    return -1;
+  }
+  *port = ntohs(address.sin_port);
+  return descriptor;
+}
+
+ssize_t rts_udp_send(int descriptor, uint32_t address, uint16_t port, const void *bytes, size_t count) {
+  const struct sockaddr_in target = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = address};
+  return sendto(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&target, sizeof target);
+}
+
+ssize_t rts_udp_receive(int descriptor, void *bytes, size_t capacity, int milliseconds, uint32_t *address,
+                        uint16_t *port) {
+  struct pollfd wanted = {.fd = descriptor, .events = POLLIN};
+  const int ready = poll(&wanted, 1, milliseconds);
+  if (ready <= 0) return ready < 0 && errno != EINTR ? -1 : 0;
+  struct sockaddr_in source;
+  socklen_t size = sizeof source;
+  const ssize_t count = recvfrom(descriptor, bytes, capacity, MSG_DONTWAIT, (struct sockaddr *)&source, &size);
+  // An earlier datagram may have met a closed port (ECONNREFUSED): nothing has come.
+  if (count < 0) return 0;
+  *address = source.sin_addr.s_addr;
+  *port = ntohs(source.sin_port);
+  return count;
+}
+
+size_t rts_addresses(uint32_t *addresses, size_t capacity) {
+  struct ifaddrs *list = NULL;
+  if (getifaddrs(&list) != 0) return 0;
+  size_t count = 0;
+  for (int loopback = 0; loopback < 2; loopback++) {
+    for (const struct ifaddrs *entry = list; entry && count < capacity; entry = entry->ifa_next) {
+      if (!entry->ifa_addr || entry->ifa_addr->sa_family != AF_INET || !(entry->ifa_flags & IFF_UP)) continue;
+      if (((entry->ifa_flags & IFF_LOOPBACK) != 0) != (loopback != 0)) continue;
+      struct sockaddr_in address;
+      memcpy(&address, entry->ifa_addr, sizeof address);
+      addresses[count++] = address.sin_addr.s_addr;
+    }
+  }
+  freeifaddrs(list);
+  return count;
 }

@@ -1,5 +1,25 @@
 import Platform
 
+/// Something that all ranks must have alike, in words.
+public struct Fingerprint: Sendable {
+  /// What it is, as the subject of a sentence.
+  public let label: String
+  /// Its value on this rank.
+  public let value: String
+  /// What to do where it differs.
+  public let remedy: String
+
+  /// A fingerprint; by default the remedy is to start all ranks alike.
+  public init(
+    _ label: String, _ value: String,
+    remedy: String = "start every rank with the same program, files, options and environment"
+  ) {
+    self.label = label
+    self.value = value
+    self.remedy = remedy
+  }
+}
+
 // No rank fails alone: what can fail on one rank ends in a verdict that all share.
 extension Communicator {
   /// Runs `body` on every rank; where any rank throws, every rank throws the error of the lowest rank that did.
@@ -50,25 +70,38 @@ extension Communicator {
 
   /// Throws `.preflight` on all ranks when a fingerprint differs from that of rank 0; names the first that differs.
   public func requireEqual(_ fingerprint: String, label: String) throws {
-    let digest = Array(Digest.of(fingerprint).utf8)
-    let reference = try broadcast(bytes: digest)
-    let first = try allReduce(digest == reference ? size : rank, .min)
-    guard first < size else { return }
-    let expected = try broadcast(text: fingerprint, root: 0)
-    let found = try broadcast(text: fingerprint, root: first)
+    try requireEqual([Fingerprint(label, fingerprint)])
+  }
+
+  /// Throws `.preflight` on all ranks when one of several fingerprints differs from that of rank 0, in one exchange.
+  ///
+  /// Every rank passes the same labels in the same order. The error names the first that differs, with both values.
+  public func requireEqual(_ fingerprints: [Fingerprint]) throws {
+    let digests = fingerprints.map { Array(Digest.of($0.value).utf8) }
+    let reference = try broadcast(bytes: digests.flatMap { $0 })
+    let count = fingerprints.count
+    let different = digests.indices.first { index in
+      !reference.dropFirst(index * 64).prefix(64).elementsEqual(digests[index])
+    }
+    // The first fingerprint that differs anywhere, and the lowest rank where it does.
+    let first = try allReduce(different.map { $0 * size + rank } ?? count * size, .min)
+    guard first < count * size else { return }
+    let (index, other) = (first / size, first % size)
+    let expected = try broadcast(text: fingerprints[index].value, root: 0)
+    let found = try broadcast(text: fingerprints[index].value, root: other)
     let hosts = try allGather(text: hostName)
     var error = RetortError(
       .preflight,
-      "\(label) differs between ranks: rank 0 on \(hosts[0]) has \(quoted(expected)), "
-        + "rank \(first) on \(hosts[first]) has \(quoted(found))",
-      remedy: "start every rank with the same program, files, options and environment")
+      "\(fingerprints[index].label) differs between ranks: rank 0 on \(hosts[0]) has \(quoted(expected)), "
+        + "rank \(other) on \(hosts[other]) has \(quoted(found))",
+      remedy: fingerprints[index].remedy)
     error.isCollective = true
     throw error
   }
 
   /// The text itself while a person can compare it, its start otherwise.
   private func quoted(_ text: String) -> String {
-    text.count <= 80 ? "\"\(text)\"" : "\"\(text.prefix(72))…\""
+    text.isEmpty ? "nothing" : text.count <= 80 ? "\"\(text)\"" : "\"\(text.prefix(72))…\""
   }
 }
 

@@ -25,6 +25,7 @@ public struct Checksum: Equatable, Sendable {
     for start in stride(from: 0, to: file.bytes.count, by: 1 << 24) {
       let piece = UnsafeRawBufferPointer(rebasing: file.bytes[start..<min(file.bytes.count, start + 1 << 24)])
       checksum.update(piece)
+      Activity.tick()
       MappedPages.letGo(piece)
     }
     return checksum

@@ -47,6 +47,7 @@ public final class Digest {
     for start in stride(from: 0, to: file.bytes.count, by: 1 << 24) {
       let piece = UnsafeRawBufferPointer(rebasing: file.bytes[start..<min(file.bytes.count, start + 1 << 24)])
       digest.update(piece)
+      Activity.tick()
       MappedPages.letGo(piece)
     }
     return digest.finish()

@@ -100,12 +100,20 @@ public final class Trace {
 
   /// Records how long the body takes under a name, inside a step only when the step is in the window.
   public static func span<T>(_ name: StaticString, _ body: () throws -> T) rethrows -> T {
+    try Activity.during("\(name)") { try recordedSpan(name, body) }
+  }
+
+  private static func recordedSpan<T>(_ name: StaticString, _ body: () throws -> T) rethrows -> T {
     guard let trace = current, trace.isHere, !trace.isInStep || trace.isInWindow else { return try body() }
     return try trace.record(name, body)
   }
 
   /// Records how long the body takes under a name that is known only now, outside optimizer steps.
   public static func span<T>(named name: String, _ body: () throws -> T) rethrows -> T {
+    try Activity.during(name) { try recordedSpan(named: name, body) }
+  }
+
+  private static func recordedSpan<T>(named name: String, _ body: () throws -> T) rethrows -> T {
     guard let trace = current, trace.isHere, !trace.isInStep else { return try body() }
     let (id, start) = (trace.intern(name), Trace.now)
     defer { trace.add(id, start: start) }
@@ -114,12 +122,17 @@ public final class Trace {
 
   /// Records how long the body takes, only inside a step of the window; `number` becomes part of the name.
   public static func detail<T>(_ name: StaticString, _ number: Int = -1, _ body: () throws -> T) rethrows -> T {
+    Activity.tick()
     guard let trace = current, trace.isInWindow, trace.isHere else { return try body() }
     return try trace.record(name, number: number, body)
   }
 
   /// Records an optimizer step when it is in the window, and lets what is inside it be recorded.
   public static func step<T>(_ step: Int, _ body: () throws -> T) rethrows -> T {
+    try Activity.during("step \(step)") { try recordedStep(step, body) }
+  }
+
+  private static func recordedStep<T>(_ step: Int, _ body: () throws -> T) rethrows -> T {
     guard let trace = current, trace.isHere else { return try body() }
     trace.stepsSeen += 1
     trace.isInStep = true

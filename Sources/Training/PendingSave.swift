@@ -21,7 +21,7 @@ final class PendingSave: @unchecked Sendable {
 
   /// Returns when nothing is under way; throws what the work threw, once.
   func finish() throws {
-    group.wait()
+    Activity.waiting { group.wait() }
     defer { failure = nil }
     if let failure { throw failure }
   }

@@ -18,7 +18,7 @@ struct Retort: ParsableCommand {
         srun --mpi=pmix retort run chain.yaml
 
       Exit codes: 0 done; 1 unexpected; 2 usage or configuration; 3 input data or model refused; 4 preflight refused; \
-      5 numerical failure; 6 checkpoint or output could not be written or read; 7 a peer rank failed; \
+      5 numerical failure; 6 checkpoint or output could not be written or read; 7 a peer rank failed or hangs; \
       75 stopped on request.
 
       Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals), \
@@ -44,33 +44,53 @@ enum Program {
 
   /// Parses, runs, reports an error once, and ends the process with the documented code.
   static func run() -> Never {
+    let parsed = Result { try Retort.parseAsRoot() }
+    if case .success(let command) = parsed, command is RunCommand { StopRequest.listen() }
+    // Ranks that were given different words must find out before one of them ends and the others wait for it.
+    if MPISession.isLaunchedWithPeers { exit(asJob(parsed)) }
     do {
-      var command = try Retort.parseAsRoot()
-      if let command = command as? any RankCommand {
-        exit(onAllRanks(command))
-      }
+      var command = try parsed.get()
+      if let command = command as? any RankCommand { exit(onAllRanks { try command.run(on: $0) }) }
       try command.run()
       try Terminal.requireWritten()
       exit(0)
-    } catch {
-      let isHelp = Retort.exitCode(for: error) == .success
-      if MPISession.launchedRank == 0 {
-        let text = (error as? RetortError).map { "retort: \($0.description)" } ?? Retort.fullMessage(for: error)
-        Terminal.write(text + "\n", toError: !isHelp)
-      }
-      if let error = error as? RetortError { exit(error.kind.rawValue) }
-      exit(isHelp ? lost(0) : RetortError.Kind.configuration.rawValue)
-    }
+    } catch { exit(report(error)) }
   }
 
-  private static func onAllRanks(_ command: any RankCommand) -> Int32 {
+  /// One of several ranks. What a command without ranks says is said by rank 0.
+  private static func asJob(_ parsed: Result<any ParsableCommand, any Error>) -> Int32 {
+    var outcome: Int32 = 0
+    let code = onAllRanks { communicator in
+      if let command = (try? parsed.get()) as? any RankCommand { return try command.run(on: communicator) }
+      if communicator.isFirst {
+        do {
+          var command = try parsed.get()
+          try command.run()
+        } catch { outcome = report(error) }
+      }
+      outcome = Int32(try communicator.broadcast(Int(outcome)))
+    }
+    return code == 0 ? outcome : code
+  }
+
+  /// Says what ended a command before it had ranks; the exit code.
+  private static func report(_ error: any Error) -> Int32 {
+    let isHelp = Retort.exitCode(for: error) == .success
+    let text = (error as? RetortError).map { "retort: \($0.description)" } ?? Retort.fullMessage(for: error)
+    if MPISession.launchedRank == 0 { Terminal.write(text + "\n", toError: !isHelp) }
+    if let error = error as? RetortError { return error.kind.rawValue }
+    return isHelp ? lost(0) : RetortError.Kind.configuration.rawValue
+  }
+
+  private static func onAllRanks(_ body: (any Communicator) throws -> Void) -> Int32 {
     var communicator: (any Communicator)?
     do {
       let started = try MPISession.start()
       communicator = started
+      try started.requireEqual(fingerprints)
+      for note in try Watchdog.start(on: started) { Terminal.write("retort: \(note)\n", toError: true) }
       try Threads.configure(on: started)
-      try started.requireEqual(build, label: "the program")
-      try command.run(on: started)
+      try body(started)
       MPISession.finish()
       return lost(0)
     } catch {
@@ -88,10 +108,23 @@ enum Program {
     return code
   }
 
-  /// What must be equal on all ranks of a job.
-  private static var build: String {
-    let binary = (try? MappedFile("/proc/self/exe")).map { "\($0.bytes.count)" } ?? "unknown"
-    return "retort \(version) of \(binary) bytes, \(MPISession.libraryVersion)"
+  /// What must be equal on all ranks of a job, since it decides what a rank does.
+  private static var fingerprints: [Fingerprint] {
+    let binary = (try? Checksum.ofFile("/proc/self/exe")).map { String($0.value, radix: 16) } ?? "unknown"
+    let environment = ProcessInfo.processInfo.environment
+    // Where files are may differ between hosts, and what is in them is compared when they are read; rank 0 alone shows
+    // progress.
+    let own: Set = ["RETORT_CACHE", "RETORT_MODELS", "RETORT_PROGRESS", "RETORT_RESTARTED", "RETORT_BINARY"]
+    let variables = environment.filter { $0.key.hasPrefix("RETORT_") && !own.contains($0.key) }
+    let settings = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    return [
+      Fingerprint("the program", "retort \(version), checksum \(binary), \(MPISession.libraryVersion)"),
+      Fingerprint("the command line", CommandLine.arguments.dropFirst().joined(separator: " ")),
+      Fingerprint("the environment", settings.joined(separator: " ")),
+      Fingerprint(
+        "the instruction set of the kernels", KernelSet.name,
+        remedy: "set RETORT_ISA on all ranks to one that every host has, such as avx2"),
+    ]
   }
 
   /// An error that all ranks share is said once and ends the job in order; one that only this rank has ends the job.

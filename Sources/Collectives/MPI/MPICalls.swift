@@ -3,15 +3,17 @@ import Platform
 
 /// The one way from MPI's return codes to Swift errors: throws `.peer` with the call's name and MPI's own words.
 ///
-/// Errors are fatal by MPI's default, which Retort keeps; this catches what an MPI that returns them would return.
-func check(_ code: Int32, _ call: StaticString) throws {
+/// Errors are fatal by MPI's default, which Retort keeps; this catches what an MPI that returns them would return. While
+/// the call lasts, the watchdog knows that this rank waits for its peers.
+func check(_ call: @autoclosure () -> Int32, _ name: StaticString) throws {
+  let code = Activity.waiting(call)
   guard code != cmpi_success() else { return }
   var text = [CChar](repeating: 0, count: Int(cmpi_max_error_string()) + 1)
   var length: Int32 = 0
   MPI_Error_string(code, &text, &length)
   let words = String(decoding: text.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
   throw RetortError(
-    .peer, "\(call) failed (\(words))", at: currentHostName(),
+    .peer, "\(name) failed (\(words))", at: currentHostName(),
     remedy: "look at the messages of the other ranks and of the network")
 }
 

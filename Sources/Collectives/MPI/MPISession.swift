@@ -19,6 +19,12 @@ public enum MPISession {
   /// For messages that one rank prints for all.
   public static var launchedRank: Int { LaunchEnvironment(ProcessInfo.processInfo.environment).rank }
 
+  /// Whether a launcher started several processes that can find each other.
+  public static var isLaunchedWithPeers: Bool {
+    let launch = LaunchEnvironment(ProcessInfo.processInfo.environment)
+    return launch.launcher != .none && launch.launcher != .strandedTasks && launch.size != 1
+  }
+
   /// The name and version of the MPI library, such as "Open MPI v4.1.4, …"; works without a session.
   public static var libraryVersion: String {
     var text = [CChar](repeating: 0, count: Int(cmpi_max_library_version_string()) + 1)
@@ -69,6 +75,8 @@ public enum MPISession {
     // Finalising with an operation in flight would wait for peers that may be gone.
     if abandonedOperations > 0 { abort(RetortError.Kind.peer.rawValue) }
     MPI_Finalize()
+    // Watched until here: a rank that hangs on its way to the end is noticed as well.
+    Watchdog.stop()
   }
 
   /// Ends this process and, under MPI, all its peers, with an exit code.

@@ -73,11 +73,11 @@ struct RunCommand: RankCommand {
         cacheDirectory: dryRun ? nil : CacheDirectory.path(), on: communicator)
     }
     plan.warnings.forEach(console.warning)
+    try communicator.requireNoStop("before the first step; nothing has been written")
     var permissions = OutputPermissions()
     (permissions.overwrites, permissions.breaksLocks, permissions.isFresh) = (overwrite, breakLock, fresh)
     let runner = ChainRunner(plan, observer: console, permissions: permissions, on: communicator)
     try runner.checkOutputs()
-    StopRequest.listen()
     if dryRun {
       try runner.checkTeachers()
       let outlook = try runner.outlook()
@@ -88,6 +88,7 @@ struct RunCommand: RankCommand {
     defer { runner.releaseOutputs() }
     try runner.takeOutputs(command: CommandLine.arguments.joined(separator: " "))
     try runner.checkTeachers()
+    try communicator.requireNoStop("before the first step; nothing has been trained")
     console.show(try runner.run())
   }
 }

@@ -1,0 +1,52 @@
+import Platform
+
+/// A datagram between a rank and rank 0.
+struct Heartbeat: Equatable {
+  enum Kind: UInt8 {
+    /// A rank asks whether rank 0 hears it; rank 0 answers with a beat.
+    case hello = 1
+    /// A sign of life.
+    case beat
+    /// Rank 0 has found that the job cannot go on: every rank ends.
+    case verdict
+    /// The sender ends in order.
+    case farewell
+  }
+
+  static let byteCount = 128
+  private static let phaseCapacity = 80
+
+  var kind: Kind
+  var rank: Int
+  var activity: Activity.Snapshot
+
+  /// The datagram; the job's token comes first, so that strangers are not listened to.
+  func bytes(token: [UInt8]) -> [UInt8] {
+    var bytes = token + [kind.rawValue, activity.isWaiting ? 1 : 0]
+    withUnsafeBytes(of: UInt32(truncatingIfNeeded: rank).littleEndian) { bytes += $0 }
+    withUnsafeBytes(of: activity.ticks.littleEndian) { bytes += $0 }
+    let phase = Array(activity.phase.utf8.prefix(Heartbeat.phaseCapacity))
+    bytes.append(UInt8(phase.count))
+    bytes += phase
+    return bytes + [UInt8](repeating: 0, count: Heartbeat.byteCount - bytes.count)
+  }
+
+  init(_ kind: Kind, rank: Int, _ activity: Activity.Snapshot = Activity.now) {
+    self.kind = kind
+    self.rank = rank
+    self.activity = activity
+  }
+
+  /// nil for what is no datagram of this job.
+  init?(_ bytes: ArraySlice<UInt8>, token: [UInt8]) {
+    guard bytes.count == Heartbeat.byteCount, bytes.starts(with: token) else { return nil }
+    let rest = Array(bytes.dropFirst(token.count))
+    let count = Int(rest[14])
+    guard let kind = Kind(rawValue: rest[0]), count <= Heartbeat.phaseCapacity else { return nil }
+    func number(_ range: Range<Int>) -> UInt64 { range.reversed().reduce(0) { $0 << 8 | UInt64(rest[$1]) } }
+    self.kind = kind
+    rank = Int(number(2..<6))
+    activity = Activity.Snapshot(
+      phase: String(decoding: rest[15..<15 + count], as: UTF8.self), ticks: number(6..<14), isWaiting: rest[1] != 0)
+  }
+}

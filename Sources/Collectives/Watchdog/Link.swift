@@ -1,0 +1,54 @@
+import CSystem
+import Platform
+
+/// A rank's end of the exchange of heartbeats.
+final class Link: @unchecked Sendable {
+  // Unchecked: `zero` is set before the thread that uses it starts; the system serialises calls on the socket.
+  struct Place: Hashable {
+    let address: UInt32
+    let port: UInt16
+  }
+
+  let rank: Int
+  private let socket: Int32
+  private let token: [UInt8]
+  /// Where rank 0 answers.
+  private var zero: Place?
+
+  init(socket: Int32, token: [UInt8], rank: Int) {
+    self.socket = socket
+    self.token = token
+    self.rank = rank
+  }
+
+  /// Looks for the address under which rank 0 answers, for 5 seconds; whether it found one.
+  func greet(_ addresses: some Collection<UInt32>, port: UInt16) -> Bool {
+    for _ in 0..<50 {
+      for address in addresses { send(.hello, to: Place(address: address, port: port)) }
+      while let (message, place) = receive(milliseconds: 100) {
+        guard message.rank == 0 else { continue }
+        zero = place
+        return true
+      }
+    }
+    return false
+  }
+
+  /// Sends to rank 0.
+  func send(_ kind: Heartbeat.Kind) { if let zero { send(kind, to: zero) } }
+
+  /// Sends; what the network refuses is lost, as a datagram may be.
+  func send(_ kind: Heartbeat.Kind, to place: Place) {
+    let bytes = Heartbeat(kind, rank: rank).bytes(token: token)
+    _ = rts_udp_send(socket, place.address, place.port, bytes, bytes.count)
+  }
+
+  /// The next datagram of this job, where one comes in time.
+  func receive(milliseconds: Int32) -> (Heartbeat, Place)? {
+    var bytes = [UInt8](repeating: 0, count: 512)
+    var place: (address: UInt32, port: UInt16) = (0, 0)
+    let count = rts_udp_receive(socket, &bytes, bytes.count, milliseconds, &place.address, &place.port)
+    guard count > 0, let message = Heartbeat(bytes.prefix(count), token: token) else { return nil }
+    return (message, Place(address: place.address, port: place.port))
+  }
+}
