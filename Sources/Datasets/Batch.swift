@@ -1,3 +1,5 @@
+import Platform
+
 /// Sequences packed one behind the other, without padding: an example each, or several of one example that is a row of
 /// documents.
 ///
@@ -51,6 +53,61 @@ public struct Batch: Sendable, Equatable {
     var longest: Int32 = 0
     for (start, end) in zip(offsets, offsets.dropFirst()) { longest = max(longest, end - start) }
     return Int(longest)
+  }
+
+  /// What a model can take of a batch: the numbers that its tables and rows are indexed with.
+  public struct Bounds: Sendable, Equatable {
+    /// Rows of the token table; nil for rows of numbers.
+    public var vocabulary: Int?
+    /// Rows of the segment table; nil where the model has none.
+    public var tokenTypes: Int?
+    /// Rows of the position table; nil where the model has none.
+    public var positions: Int?
+    /// C, the outputs; of a language model the vocabulary.
+    public var classes: Int?
+
+    /// Bounds of a model's tables; nil: no such table.
+    public init(vocabulary: Int? = nil, tokenTypes: Int? = nil, positions: Int? = nil, classes: Int? = nil) {
+      self.vocabulary = vocabulary
+      self.tokenTypes = tokenTypes
+      self.positions = positions
+      self.classes = classes
+    }
+
+    /// Without the classes, for a pass that gives logits and no loss.
+    public var ofInputs: Bounds {
+      var copy = self
+      copy.classes = nil
+      return copy
+    }
+  }
+
+  /// Throws `.input` where a token, segment, position, target or class is outside a model's tables, whatever it came
+  /// from: what reads by it does not look.
+  public func requireWithin(_ bounds: Bounds) throws {
+    try Batch.require(tokens, 0, bounds.vocabulary, "the token id", "the model's vocabulary")
+    try Batch.require(typeIDs, 0, bounds.tokenTypes, "the segment", "the model's segments (type_vocab_size)")
+    try Batch.require(positions, 0, bounds.positions, "the position", "the model's positions")
+    try Batch.require(targets, -1, bounds.vocabulary, "the target", "the model's vocabulary")
+    try Batch.require(labels, -1, bounds.classes, "the class", "the model's classes")
+  }
+
+  private static func require(
+    _ values: [Int32], _ least: Int32, _ count: Int?, _ what: String, _ table: String
+  ) throws {
+    guard let count else { return }
+    // One pass without branches, which the compiler makes wide.
+    var (low, high): (Int32, Int32) = (0, -1)
+    for value in values {
+      low = min(low, value)
+      high = max(high, value)
+    }
+    let wrong = low < least ? low : high
+    if low < least || Int(high) >= count {
+      throw RetortError(
+        .input, "\(what) \(wrong) of a batch is outside \(table), 0 to \(count - 1)", at: "the data",
+        remedy: "check labels and ids of the data, and that its tokenizer belongs to the model")
+    }
   }
 
   /// Appends one token sequence; `typeIDs` nil stands for all zeros.

@@ -16,6 +16,8 @@ public protocol Model: AnyObject {
   var blocks: [[Parameter]] { get }
   /// How many classes the logits have.
   var classCount: Int { get }
+  /// What numbers of a batch index its tables and rows: whoever passes a batch on holds it against them.
+  var bounds: Batch.Bounds { get }
   /// Fills a weight with the family's initial distribution, a pure function of the seed and the weight's name.
   func initialize(_ parameter: Parameter, seed: UInt64)
   /// The logits of a batch and what the context wants captured.
@@ -29,6 +31,9 @@ public protocol Model: AnyObject {
 }
 
 extension Model {
+  /// The classes.
+  public var bounds: Batch.Bounds { Batch.Bounds(classes: classCount) }
+
   /// None.
   public var lookups: [LookupTable] { [] }
 

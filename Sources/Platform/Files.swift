@@ -78,30 +78,70 @@ public func listDirectory(_ path: String) throws -> [String] {
   }
 }
 
-/// A whole file in memory; throws `.input` with the system's reason.
-public func readFile(_ path: String) throws -> Data {
-  if isDirectory(path) { throw RetortError(.input, "is a directory, a file was expected", at: path) }
-  guard let handle = fopen(path, "rb") else {
-    throw RetortError(.input, "cannot open the file (\(systemErrorText()))", at: path)
+/// A descriptor of a regular file, open for reading; never waits.
+///
+/// Throws `.input` with the system's reason, and for a directory, FIFO, socket or device, which could block or never end.
+public func openRegularFile(_ path: String) throws -> (descriptor: Int32, size: Int) {
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+  guard descriptor >= 0 else {
+    // Of a socket, and of a device without a driver.
+    let what = errno == ENXIO ? "is a socket or a device, a file was expected" : "cannot open the file (\(systemErrorText()))"
+    throw RetortError(.input, what, at: path)
   }
-  defer { fclose(handle) }
   var info = stat()
-  fstat(fileno(handle), &info)
-  var data = Data(count: max(0, Int(info.st_size)))
-  let read = data.withUnsafeMutableBytes { fread($0.baseAddress, 1, $0.count, handle) }
-  if read != data.count || ferror(handle) != 0 {
-    throw RetortError(.input, "read \(read) of \(data.count) bytes (\(systemErrorText()))", at: path)
+  guard fstat(descriptor, &info) == 0, (info.st_mode & S_IFMT) == S_IFREG else {
+    close(descriptor)
+    throw RetortError(
+      .input, "is \(fileKind(info.st_mode)), a file was expected", at: path, remedy: "give the path of a regular file")
   }
-  return data
+  return (descriptor, Int(info.st_size))
+}
+
+/// What a file's mode says that it is, for messages.
+private func fileKind(_ mode: mode_t) -> String {
+  switch mode & S_IFMT {
+  case S_IFDIR: "a directory"
+  case S_IFIFO: "a FIFO"
+  case S_IFSOCK: "a socket"
+  case S_IFCHR, S_IFBLK: "a device"
+  default: "no regular file"
+  }
+}
+
+/// A whole regular file in memory.
+///
+/// Throws `.input` with the system's reason, and for what is no regular file; the error of `OutOfMemory` for a file that
+/// has no room.
+public func readFile(_ path: String) throws -> Data {
+  let (descriptor, size) = try openRegularFile(path)
+  defer { close(descriptor) }
+  if size == 0 { return Data() }
+  let memory = try OutOfMemory.allocate(
+    bytes: size, for: "the content of \(path)", remedy: "this file is far larger than its kind ever is; check it")
+  var count = 0
+  while count < size {
+    let got = read(descriptor, memory + count, min(size - count, 1 << 30))
+    if got < 0, errno == EINTR { continue }
+    if got <= 0 {
+      let reason = got < 0 ? systemErrorText() : "it has become shorter"
+      free(memory)
+      throw RetortError(.input, "read \(count) of \(size) bytes (\(reason))", at: path)
+    }
+    count += got
+  }
+  return Data(bytesNoCopy: memory, count: size, deallocator: .free)
 }
 
 /// Makes a directory with its parents; throws `.checkpoint`, since only outputs make directories.
-public func makeDirectory(_ path: String) throws {
+///
+/// - Parameter permissions: of the directory itself where it is made; its parents get those that the process's mask
+///   leaves.
+public func makeDirectory(_ path: String, permissions: mode_t = 0o777) throws {
   if isDirectory(path) { return }
   let parent = parentDirectory(of: path)
   if !parent.isEmpty, parent != path { try makeDirectory(parent) }
   // Another rank may have made it in the meantime.
-  if mkdir(path, 0o777) != 0 {
+  if mkdir(path, permissions) != 0 {
     // The look at what is there has an error of its own.
     let code = errno
     if !isDirectory(path) { throw RetortError.ofWriting("cannot make the directory", path, code) }
@@ -155,13 +195,15 @@ public final class AtomicFile {
   private var descriptor: Int32
 
   /// Makes the temporary file beside `path`; throws `.checkpoint` with the system's reason.
-  public init(_ path: String) throws {
+  ///
+  /// - Parameter permissions: of the file, less the process's mask.
+  public init(_ path: String, permissions: mode_t = 0o644) throws {
     self.path = path
     // A name has at most 255 bytes, also the temporary one of a name that has nearly as many.
     let name = fileName(of: path)
     let start = name.utf8.count <= 200 ? path : joinPath(parentDirectory(of: path), String(name.prefix(40)))
     temporary = "\(start).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
-    descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o644)
+    descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, permissions)
     if descriptor < 0 { throw RetortError.ofWriting("cannot create the file", path, errno) }
   }
 
@@ -225,6 +267,8 @@ public final class MappedFile: @unchecked Sendable {
 
   /// What came through a pipe; nil for a file.
   private let streamed: StreamContents.Bytes?
+  private let mapping: Faults.Mapping?
+  private let identity: (device: UInt64, number: UInt64)
 
   /// Maps a regular file, or gives what `StreamContents` keeps by this name; throws `.input` with the system's
   /// reason.
@@ -233,24 +277,29 @@ public final class MappedFile: @unchecked Sendable {
     streamed = StreamContents.content(of: path)
     if let streamed {
       bytes = streamed.bytes
+      mapping = nil
+      identity = (0, 0)
       return
     }
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw RetortError(.input, "cannot open the file (\(systemErrorText()))", at: path) }
+    let (descriptor, size) = try openRegularFile(path)
     defer { close(descriptor) }
     var info = stat()
     fstat(descriptor, &info)
-    guard (info.st_mode & S_IFMT) == S_IFREG else { throw RetortError(.input, "is not a regular file", at: path) }
-    let size = Int(info.st_size)
+    identity = (UInt64(info.st_dev), UInt64(info.st_ino))
     if size == 0 {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      mapping = nil
       return
     }
     guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
       throw RetortError(.input, "cannot map the file into memory (\(systemErrorText()))", at: path)
     }
     bytes = UnsafeRawBufferPointer(start: address, count: size)
+    mapping = Faults.Mapping(address, bytes: size, path: path)
   }
+
+  /// Tells the file that is mapped from another of the same name.
+  public var inode: String { "\(identity.device) \(identity.number)" }
 
   deinit {
     if streamed != nil { return }

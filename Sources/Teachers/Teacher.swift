@@ -75,6 +75,8 @@ public final class ResidentTeacher: Teacher {
   public let name: String
   private let model: any Model
   private let precision: Precision
+  /// Of what the teacher reads; it looks at no class.
+  private let bounds: Batch.Bounds
   private let weights = BF16Weights()
   /// Brings the weights; nil once they are there.
   private var load: (() throws -> String?)?
@@ -118,6 +120,7 @@ public final class ResidentTeacher: Teacher {
     precondition(model.parameters.allSatisfy { $0.gradient == nil }, "a teacher's weights are not trained")
     self.name = name
     self.model = model
+    bounds = model.bounds.ofInputs
     self.precision = precision
     self.train = train
     self.validation = validation
@@ -132,6 +135,7 @@ public final class ResidentTeacher: Teacher {
       self.load = nil
     }
     let batch = (split == .train ? train : validation).batch(samples)
+    try batch.requireWithin(bounds)
     computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
     if let model = model as? any LanguageModel { return signals(of: model, for: batch) }
     let logits = model.logits(batch, precision: precision, independentRows: true)

@@ -1,3 +1,5 @@
+import Platform
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -31,20 +33,29 @@ struct Arena {
   /// How often the readable part has grown.
   private(set) var growths = 0
 
-  /// Reserves addresses for as many bytes as the machine has memory, or as many as the process may have.
-  init() {
+  /// Reserves addresses for as many bytes as the machine has memory.
+  ///
+  /// - Parameter share: where the process's addresses are limited, only one in so many of those left is reserved.
+  init(share: Int = 2) {
     var size = max(1 << 30, sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
-    var address = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    while address == MAP_FAILED, size > 1 << 24 {
-      size /= 2
-      address = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    if let limit = MemoryLimits.addressSpace {
+      let left = max(0, limit - (MemoryLimits.usedAddressSpace ?? 0)) / share
+      size = min(size, max(Arena.growth * 2, left / Arena.growth * Arena.growth))
     }
-    precondition(address != nil && address != MAP_FAILED, "out of memory: no addresses for tensors")
+    var reserved = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    while reserved == MAP_FAILED, size > Arena.growth {
+      size /= 2
+      reserved = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    }
+    guard let address = reserved, address != MAP_FAILED else { OutOfMemory.end(bytes: size, for: "the addresses of tensors") }
     // The range starts on a huge page; the addresses before it are not used.
-    let skipped = -Int(bitPattern: address!) & (Arena.growth - 1)
-    base = address! + skipped
+    let skipped = -Int(bitPattern: address) & (Arena.growth - 1)
+    base = address + skipped
     capacity = size - skipped
   }
+
+  /// Whether an address is in this range.
+  func holds(_ address: UnsafeMutableRawPointer) -> Bool { address >= base && address < base + capacity }
 
   /// The rounded size of a block that holds this many bytes.
   static func rounded(_ bytes: Int) -> Int { (max(bytes, 1) + unit - 1) / unit * unit }

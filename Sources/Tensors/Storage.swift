@@ -1,3 +1,4 @@
+import Platform
 import Synchronization
 
 #if canImport(Glibc)
@@ -42,16 +43,16 @@ public final class Storage: @unchecked Sendable {
     // No reserve: a model that is larger than this machine may be looked at here, and most of it never read.
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
     let address = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0)
-    precondition(address != nil && address != MAP_FAILED, "out of memory: \(bytes) bytes")
-    self.init(borrowing: address!, bytes: size, owner: Mapping(address: address!, size: size))
+    guard let address, address != MAP_FAILED else { OutOfMemory.end(bytes: bytes, for: "weights") }
+    self.init(borrowing: address, bytes: size, owner: Mapping(address: address, size: size))
   }
 
   /// Addresses without memory, for the place of something that is elsewhere: who reads or writes them ends the program.
   public convenience init(absent bytes: Int) {
     let size = max(bytes, 1)
     let address = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    precondition(address != nil && address != MAP_FAILED, "out of addresses: \(bytes) bytes")
-    self.init(borrowing: address!, bytes: size, owner: Mapping(address: address!, size: size))
+    guard let address, address != MAP_FAILED else { OutOfMemory.end(bytes: bytes, for: "the addresses of weights") }
+    self.init(borrowing: address, bytes: size, owner: Mapping(address: address, size: size))
   }
 
   /// Unmaps when the storage is gone.
@@ -75,8 +76,11 @@ public final class Storage: @unchecked Sendable {
 /// Small blocks have an arena of their own: one of them, long alive, would keep two large free parts from becoming one.
 public enum StoragePool {
   private struct State: @unchecked Sendable {
-    var small = Arena()
-    var large = Arena()
+    // Where addresses are limited, tensors leave most of them to everything else.
+    var small = Arena(share: 16)
+    var large = Arena(share: 2)
+    /// How often a block had no place in either.
+    var outside = 0
     var liveBytes = 0
     var peakBytes = 0
   }
@@ -90,19 +94,31 @@ public enum StoragePool {
     let address: UInt = state.withLock { state in
       state.liveBytes += size
       state.peakBytes = max(state.peakBytes, state.liveBytes)
-      return UInt(bitPattern: size < smallest ? state.small.take(size) : state.large.take(size))
+      let block = size < smallest ? state.small.take(size) : state.large.take(size)
+      if let block { return UInt(bitPattern: block) }
+      // The range that was reserved is full, where addresses are limited; the system may have others.
+      let extra = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      state.outside += 1
+      return extra == MAP_FAILED ? 0 : UInt(bitPattern: extra)
     }
-    let pointer = UnsafeMutableRawPointer(bitPattern: address)
-    precondition(pointer != nil, "out of memory: \(size) bytes")
-    return pointer!
+    guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else {
+      OutOfMemory.end(bytes: size, for: "tensors, which have \(grouped(liveBytes - size)) already")
+    }
+    return pointer
   }
 
   static func give(_ address: UnsafeMutableRawPointer, _ size: Int) {
     let address = UInt(bitPattern: address)
     state.withLock { state in
       state.liveBytes -= size
-      let pointer = UnsafeMutableRawPointer(bitPattern: address)!
-      if size < smallest { state.small.give(pointer, size) } else { state.large.give(pointer, size) }
+      guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else { return }
+      if state.small.holds(pointer) {
+        state.small.give(pointer, size)
+      } else if state.large.holds(pointer) {
+        state.large.give(pointer, size)
+      } else {
+        munmap(pointer, size)
+      }
     }
   }
 
@@ -115,7 +131,7 @@ public enum StoragePool {
   }
 
   /// How often the pool had to ask the system for memory since the start.
-  public static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths } }
+  public static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths + $0.outside } }
   /// Begins to look for the most bytes anew, from those that tensors hold now.
   public static func restartPeak() { state.withLock { $0.peakBytes = $0.liveBytes } }
   /// The most bytes that tensors held at one time.

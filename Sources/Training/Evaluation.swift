@@ -142,6 +142,11 @@ public enum Evaluator {
     for samples in own {
       let output = try logits(samples)
       let labels = samples.map { data.label($0) }
+      if let wrong = labels.first(where: { Int($0) >= classCount }) {
+        throw RetortError(
+          .input, "the class \(wrong) is outside the model's \(classCount) classes", at: "the data",
+          remedy: "check the labels of the data")
+      }
       lossSum += crossEntropySum(output, labels)
       for (row, label) in labels.enumerated() where label >= 0 {
         confusion[Int(label) * classCount + largest(output.rows(row..<row + 1))] += 1

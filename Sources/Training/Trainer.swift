@@ -85,6 +85,13 @@ public final class Trainer {
     let start = clock.now
     var teacherTime = Duration.zero
     letGo()
+    // Where all ranks read the whole batch, all refuse it alike.
+    let all = tables.isEmpty ? Batch() : train.batch(batch)
+    do { try all.requireWithin(student.bounds) } catch {
+      var refusal = RetortError.wrap(error).located("optimizer step \(step)")
+      refusal.isCollective = true
+      throw refusal
+    }
     let passes = passes(of: batch)
     let requests = requests(passes, of: batch)
     try announce(requests, of: batch, next: next)
@@ -92,7 +99,7 @@ public final class Trainer {
     let rounds = configuration.sharding.sharesGradients ? max(1, mostPasses(of: batch)) : requests.count
     let teacherStart = teacher?.computedFLOPs ?? 0
     let sentBefore = Traffic.sentBytes
-    try Trace.detail("send for rows") { try exchange.begin(tables.isEmpty ? Batch() : train.batch(batch)) }
+    try Trace.detail("send for rows") { try exchange.begin(all) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
     weights.outdate()
     let rows = batch.reduce(0) { $0 + train.lossRows($1) }
@@ -181,7 +188,7 @@ public final class Trainer {
   private func pass(
     _ samples: [Int], _ signals: TeacherSignals?, step: Int, denominator: Int, isLast: Bool
   ) throws -> DistillationObjective.Value {
-    let batch = Trace.detail("batch") { train.batch(samples) }
+    let batch = try Trace.detail("batch") { try checked(train.batch(samples)) }
     let tape = Tape(
       recording: true, precision: configuration.precision, weights: weights, residency: exchange.residency,
       onGradientNeeded: exchange.need)
@@ -296,8 +303,8 @@ public final class Trainer {
       if let student = student as? any LanguageModel {
         return try Evaluator.evaluate(documents: data, on: communicator) { samples in
           try throughBlocks {
-            student.crossEntropySum(
-              data.batch(samples), precision: configuration.precision, weights: weights, residency: exchange.residency)
+            try student.crossEntropySum(
+              checked(data.batch(samples)), precision: configuration.precision, weights: weights, residency: exchange.residency)
           }
         } idle: {
           try throughBlocks {}
@@ -310,18 +317,24 @@ public final class Trainer {
   private func classify(_ data: any ExampleSource) throws -> EvaluationResult {
     try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { samples in
       try throughBlocks {
-        student.logits(
-          data.batch(samples), precision: configuration.precision, weights: weights, residency: exchange.residency)
+        try student.logits(
+          checked(data.batch(samples)), precision: configuration.precision, weights: weights, residency: exchange.residency)
       }
     } idle: {
       try throughBlocks {}
     }
   }
 
+  /// A batch whose numbers are all inside the student's tables; throws `.input` for another.
+  private func checked(_ batch: Batch) throws -> Batch {
+    try batch.requireWithin(student.bounds)
+    return batch
+  }
+
   /// A forward pass, or a rank's part in those of others: where weights are shared out all ranks have equally many.
-  private func throughBlocks<T>(_ pass: () -> T) throws -> T {
+  private func throughBlocks<T>(_ pass: () throws -> T) throws -> T {
     exchange.residency?.begin(trains: false)
-    let result = pass()
+    let result = try pass()
     try exchange.residency?.end()
     return result
   }

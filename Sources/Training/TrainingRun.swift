@@ -86,6 +86,7 @@ public final class TrainingRun {
     Trace.beginTraining()
     // What ends training early must not cut off a save that is under way.
     defer { store.awaitSaving() }
+    Faults.isTraining = true
     let clock = ContinuousClock()
     let (start, first) = (clock.now, state.step)
     var (stepSeconds, flops) = (0.0, 0.0)

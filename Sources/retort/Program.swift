@@ -21,7 +21,7 @@ struct Retort: ParsableCommand {
       5 numerical failure; 6 checkpoint or output could not be written or read; 7 a peer rank failed or hangs; \
       75 stopped on request.
 
-      Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals), \
+      Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals; off: nothing is kept), \
       RETORT_ISA (baseline, avx2, avx512, avx512bf16), RETORT_PROGRESS (bar, lines), RETORT_MPI_CHUNK_BYTES, \
       RETORT_OPENBLAS_CORETYPE (a core type, or keep).
       """,
@@ -29,7 +29,7 @@ struct Retort: ParsableCommand {
     subcommands: [
       RunCommand.self, StatusCommand.self, PlanCommand.self, PredictCommand.self, EvaluateCommand.self,
       GenerateCommand.self,
-      InspectCommand.self, DoctorCommand.self, BenchCommand.self, DemoCommand.self,
+      InspectCommand.self, DoctorCommand.self, BenchCommand.self, DemoCommand.self, CacheCommand.self,
     ])
 }
 
@@ -149,7 +149,15 @@ enum Threads {
     // A launcher that binds ranks to cores has divided them already.
     let cores = min(
       ProcessInfo.processInfo.activeProcessorCount, max(1, ProcessInfo.processInfo.processorCount / local))
-    let environment = ProcessInfo.processInfo.environment["OPENBLAS_NUM_THREADS"].flatMap { Int($0) }
+    let environment = try ProcessInfo.processInfo.environment["OPENBLAS_NUM_THREADS"].flatMap { text -> Int? in
+      if text.isEmpty { return nil }
+      guard let count = Int(text), 1...1024 ~= count else {
+        throw RetortError(
+          .configuration, "\"\(text)\" is not a number of threads from 1 to 1024",
+          at: "environment variable OPENBLAS_NUM_THREADS", remedy: "unset it for the cores of this machine by its ranks")
+      }
+      return count
+    }
     LinearAlgebraLibrary.setThreads(wanted ?? environment ?? cores)
   }
 }

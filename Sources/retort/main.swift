@@ -1,6 +1,8 @@
 import Platform
 import Tensors
 
+// Whatever ends this process from here on, it says a word.
+Faults.install()
 StandardStreams.prepare()
 
 // Before anything else: OpenBLAS chooses its kernels when it is loaded, and only a fresh start can change that.

@@ -23,7 +23,11 @@ extension Tape {
   ///   - labels: R class numbers; a negative one leaves its row out.
   ///   - denominator: the count over all ranks and micro-batches that the step divides by.
   public func crossEntropy(_ logits: Variable, labels: [Int32], denominator: Double) -> LossTerm {
-    rowLoss(logits, denominator: denominator) { values, gradient, rows, columns in
+    // The kernel writes to the gradient of the label's class.
+    precondition(
+      labels.count == logits.value.rows && labels.allSatisfy { $0 < logits.value.columns },
+      "\(labels.count) labels up to \(labels.max() ?? -1) for logits \(logits.shape)")
+    return rowLoss(logits, denominator: denominator) { values, gradient, rows, columns in
       rtk_cross_entropy(values, gradient, logits.value.floats, labels, rows, columns)
     }
   }

@@ -135,7 +135,7 @@ extension Metadata {
       dataset: try DatasetReference.decode(try members.required("dataset")),
       task: try members.present("task").map(TaskConfiguration.decode) ?? TaskConfiguration(),
       maxLength: try length.map { $0.isNull ? nil : try $0.integer(.atLeastOne) } ?? 128,
-      seed: try members["seed"]?.integer(.nonNegative, as: UInt64.self) ?? 42,
+      seed: try members["seed"]?.integer(.seed, as: UInt64.self) ?? 42,
       namesMaxLength: length != nil, source: SourceLocations(cursor))
   }
 }
@@ -206,8 +206,9 @@ extension ParallelConfiguration {
     let members = try cursor.members(known: Keys.parallel)
     var parallel = ParallelConfiguration()
     parallel.source = SourceLocations(cursor)
-    parallel.threadsPerRank = try members.present("threads_per_rank")?.integer(.atLeastOne)
-    if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.positive) }
+    parallel.threadsPerRank = try members.present("threads_per_rank")?.integer(.threads)
+    if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.bucket) }
+    if let cache = members.present("cache") { parallel.keepsCache = try cache.flag() }
     if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher) {
       try parallel.decodeTeacher(teacher)
     }

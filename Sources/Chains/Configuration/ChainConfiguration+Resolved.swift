@@ -43,6 +43,7 @@ extension ParallelConfiguration {
   public var resolved: JSON {
     .object([
       "threads_per_rank": .optional(threadsPerRank), "bucket_megabytes": .double(bucketMegabytes),
+      "cache": .bool(keepsCache),
       "teacher": .object(
         teacherPlacement.resolved.merging([
           "cache": .bool(cachesTeacher), "cache_limit": .int(teacherCacheLimit),

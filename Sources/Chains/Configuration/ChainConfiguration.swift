@@ -79,11 +79,13 @@ public struct ParallelConfiguration: Sendable, Equatable {
   public var threadsPerRank: Int?
   /// Size of a gradient bucket in units of 2^20 bytes. Default: 25.
   public var bucketMegabytes: Double = 25
+  /// Whether anything is kept outside the output directories: tokens, signals, weights. Default: true.
+  public var keepsCache = true
   /// Where a teacher lives. Default: resident.
   public var teacherPlacement = TeacherPlacementConfiguration()
   /// Whether what a teacher says of an example is kept for later epochs and runs. Default: true.
   public var cachesTeacher = true
-  /// Bytes that all kept signals together may have on disk. Default: 10 GB.
+  /// Bytes that everything kept (tokens, signals, weights) may have on disk together. Default: 10 GB.
   public var teacherCacheLimit = 10_000_000_000
   /// What ranks share out of a student. Default: the optimizer's moments.
   public var studentSharding: StudentSharding = .optimizer

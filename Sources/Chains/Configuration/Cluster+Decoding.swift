@@ -20,12 +20,12 @@ extension Cluster {
     let members = try top.members(known: ["cluster"]).required("cluster").members(known: ClusterKeys.cluster)
     let node = try members.required("node").members(known: ClusterKeys.node)
     let network = try members.required("network").members(known: ClusterKeys.network)
-    let nodes: Int = try members.present("nodes")?.integer(.atLeastOne) ?? 1
+    let nodes: Int = try members.present("nodes")?.integer(.machines) ?? 1
     let within = try network.required("within_node").link()
-    let cores: Int = try node.required("cores").integer(.atLeastOne)
+    let cores: Int = try node.required("cores").integer(.threads)
     self.init(
       name: try members.present("name")?.string() ?? file, nodes: nodes,
-      ranksPerNode: try members.present("ranks_per_node")?.integer(.atLeastOne) ?? cores, cores: cores,
+      ranksPerNode: try members.present("ranks_per_node")?.integer(.machines) ?? cores, cores: cores,
       memory: Double(try node.required("memory").bytes()),
       memoryBandwidth: try node.required("memory_bandwidth").rate(),
       diskBandwidth: try node.required("disk_bandwidth").rate(),

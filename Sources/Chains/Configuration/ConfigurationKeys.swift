@@ -5,7 +5,7 @@ enum Keys {
   static let metadata = ["name", "dataset", "task", "max_length", "seed"]
   static let dataset = ["train", "validation"]
   static let task = ["name", "kind", "text", "text_pair", "label", "labels", "features", "prompt", "documents"]
-  static let parallel = ["threads_per_rank", "bucket_megabytes", "teacher", "student"]
+  static let parallel = ["threads_per_rank", "bucket_megabytes", "cache", "teacher", "student"]
   static let parallelTeacher = [
     "placement", "ranks", "sharding", "payload", "top_k", "precision", "cache", "cache_limit",
   ]

@@ -5,12 +5,23 @@ struct AllowedNumbers: Sendable {
   let text: String
   let contains: @Sendable (Double) -> Bool
 
-  static let positive = AllowedNumbers(text: "greater than 0") { $0 > 0 }
+  // Upper ends are where float32, 32-bit indices or the machine's memory end, far from what anybody means.
+  static let positive = AllowedNumbers(text: "greater than 0, up to 1e30") { $0 >= 1e-30 && $0 <= 1e30 }
+  static let bucket = AllowedNumbers(text: "from 0.001 to 65536") { $0 >= 0.001 && $0 <= 65_536 }
+  static let temperature = AllowedNumbers(text: "greater than 0, from 0.001 to 1000000") { $0 >= 1e-3 && $0 <= 1e6 }
+  static let learningRate = AllowedNumbers(text: "from 0 to 1000") { $0 >= 0 && $0 <= 1000 }
+  static let weight = AllowedNumbers(text: "0 or more, up to 1000000") { $0 >= 0 && $0 <= 1e6 }
+  static let norm = AllowedNumbers(text: "0 or more, up to 1e30") { $0 >= 0 && $0 <= 1e30 }
+  static let epsilon = AllowedNumbers(text: "greater than 0, from 1e-30 to 1") { $0 >= 1e-30 && $0 <= 1 }
+  static let threads = AllowedNumbers(text: "1 or more, up to 1024") { $0 >= 1 && $0 <= 1024 }
+  static let microBatches = AllowedNumbers(text: "1 or more, up to 65536") { $0 >= 1 && $0 <= 65_536 }
+  static let machines = AllowedNumbers(text: "1 or more, up to 1000000") { $0 >= 1 && $0 <= 1_000_000 }
+  static let seed = AllowedNumbers(text: "0 or more, up to 18446744073709551615") { $0 >= 0 }
   static let epochs = AllowedNumbers(text: "above 0, up to 1000000") { $0 > 0 && $0 <= 1_000_000 }
-  static let nonNegative = AllowedNumbers(text: "0 or more") { $0 >= 0 }
+  static let nonNegative = AllowedNumbers(text: "0 or more, up to 2147483647") { $0 >= 0 && $0 <= 2_147_483_647 }
   static let fraction = AllowedNumbers(text: "from 0 to 1") { $0 >= 0 && $0 <= 1 }
   static let fractionBelowOne = AllowedNumbers(text: "from 0 to below 1") { $0 >= 0 && $0 < 1 }
-  static let atLeastOne = AllowedNumbers(text: "1 or more") { $0 >= 1 }
+  static let atLeastOne = AllowedNumbers(text: "1 or more, up to 2147483647") { $0 >= 1 && $0 <= 2_147_483_647 }
 }
 
 /// Numbers as people write them in YAML, whatever the YAML version says of them.
@@ -40,7 +51,7 @@ enum NumberText {
   }
 
   /// Reads a number of bytes with or without a unit (B, KB, MB, GB, TB of 1000, KiB, MiB, GiB, TiB of 1024, in any
-  /// case); nil for anything else, for a negative one and for what 63 bits cannot hold.
+  /// case); nil for anything else, for a negative one and for one above 2⁶⁰.
   static func bytes(_ text: String) -> Int? {
     let text = text.trimmingCharacters(in: .whitespaces).lowercased()
     let units: [(String, Double)] = [
@@ -49,7 +60,9 @@ enum NumberText {
     ]
     let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
     guard let value = double(String(text.dropLast(unit.0.count))), value >= 0 else { return nil }
-    return Int(exactly: (value * unit.1).rounded())
+    // A sum of sizes is a number too.
+    let bytes = (value * unit.1).rounded()
+    return bytes <= 0x1p60 ? Int(exactly: bytes) : nil
   }
 
   /// Takes out underscores between digits; false where one stands elsewhere.

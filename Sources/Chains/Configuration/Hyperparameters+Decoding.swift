@@ -50,8 +50,8 @@ extension Hyperparameters {
   static func decode(_ cursor: ConfigurationCursor) throws -> Hyperparameters {
     let members = try cursor.members(known: Keys.hyperparameters)
     var values = Hyperparameters()
-    if let member = members["learning_rate"] { values.learningRate = try member.number(.nonNegative) }
-    if let member = members["temperature"] { values.temperature = try member.number(.positive) }
+    if let member = members["learning_rate"] { values.learningRate = try member.number(.learningRate) }
+    if let member = members["temperature"] { values.temperature = try member.number(.temperature) }
     if let member = members["objective"] { values.objective = try decodeObjective(member) }
     if let member = members["optimizer"] { values.optimizer = try decodeOptimizer(member) }
     if let member = members["shuffle"] { values.shuffle = try member.flag() }
@@ -73,13 +73,13 @@ extension Hyperparameters {
     if let member = members.present("batch_size") { batchSize = .examples(try member.integer(.atLeastOne)) }
     if let member = members.present("batch_tokens") { batchSize = .tokens(try member.integer(.atLeastOne)) }
     if let member = members["gradient_accumulation_steps"] {
-      gradientAccumulationSteps = try member.integer(.atLeastOne)
+      gradientAccumulationSteps = try member.integer(.microBatches)
     }
   }
 
   private mutating func decodeWeights(_ members: ConfigurationMembers) throws {
-    let ce = try (members["alpha"]?.number(.fraction)) ?? members["ce_weight"]?.number(.nonNegative)
-    let kd = try members["kd_weight"]?.number(.nonNegative)
+    let ce = try (members["alpha"]?.number(.fraction)) ?? members["ce_weight"]?.number(.weight)
+    let kd = try members["kd_weight"]?.number(.weight)
     ceWeight = ce ?? kd.map { 1 - $0 } ?? ceWeight
     kdWeight = kd ?? 1 - ceWeight
   }
@@ -177,8 +177,8 @@ extension Hyperparameters {
   private static func decodeOptimizer(_ cursor: ConfigurationCursor) throws -> Optimizer {
     let members = try cursor.members(known: Keys.optimizer)
     var optimizer = Optimizer()
-    if let member = members["weight_decay"] { optimizer.weightDecay = try member.number(.nonNegative) }
-    if let member = members["epsilon"] { optimizer.epsilon = try member.number(.positive) }
+    if let member = members["weight_decay"] { optimizer.weightDecay = try member.number(.weight) }
+    if let member = members["epsilon"] { optimizer.epsilon = try member.number(.epsilon) }
     if let member = members["betas"] {
       let betas = try member.items()
       guard betas.count == 2 else { throw member.failure("has \(betas.count) items, 2 were expected: [0.9, 0.999]") }
@@ -186,7 +186,7 @@ extension Hyperparameters {
       optimizer.beta2 = try betas[1].number(.fractionBelowOne)
     }
     if let member = members["max_grad_norm"] {
-      let limit = member.isNull ? 0 : try member.number(.nonNegative)
+      let limit = member.isNull ? 0 : try member.number(.norm)
       optimizer.maxGradientNorm = limit > 0 ? limit : nil
     }
     return optimizer

@@ -67,7 +67,7 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
     var result = TeacherPlacementConfiguration()
     result.placement = try members.present("placement")?.word(Placement.self) ?? .resident
     if let ranks = members.present("ranks") {
-      result.ranks = try ranks.integer(.atLeastOne)
+      result.ranks = try ranks.integer(.machines)
       if result.placement == .resident || result.placement == .streamed {
         throw ranks.failure(
           "has no meaning for placement: \(result.placement.rawValue), where each rank has the whole teacher",

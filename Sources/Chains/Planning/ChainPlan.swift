@@ -50,7 +50,8 @@ public struct ChainPlan {
       try StepResolver(chain: chain, locator: locator, labels: classes?.names, kind: task.kind).resolve()
     }
     let registry = DataRegistry(
-      files, task: task, labels: classes?.set, cacheDirectory: cacheDirectory, on: communicator)
+      files, task: task, labels: classes?.set, cacheDirectory: cacheDirectory,
+      cacheLimit: chain.parallel.teacherCacheLimit, on: communicator)
     let native: Precision = try communicator.all(Precision.native == .bf16) ? .bf16 : .fp32
     var warnings = chain.advice()
     var data: [(student: SplitData, teacher: SplitData?)] = []

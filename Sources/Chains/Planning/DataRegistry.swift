@@ -29,18 +29,20 @@ final class DataRegistry {
   /// nil where the task has no classes.
   private let labels: LabelSet?
   private let cacheDirectory: String?
+  private let cacheLimit: Int
   private let communicator: any Communicator
   private var opened: [String: SplitData] = [:]
   private(set) var notes: [String] = []
 
   init(
-    _ files: LocatedDataset, task: TaskDescription, labels: LabelSet?, cacheDirectory: String?,
+    _ files: LocatedDataset, task: TaskDescription, labels: LabelSet?, cacheDirectory: String?, cacheLimit: Int,
     on communicator: any Communicator
   ) {
     self.files = files
     self.task = task
     self.labels = labels
     self.cacheDirectory = cacheDirectory
+    self.cacheLimit = cacheLimit
     self.communicator = communicator
   }
 
@@ -94,7 +96,7 @@ final class DataRegistry {
   private func options(maxLength: Int?, _ model: ModelConfiguration) -> TokenizedDataset.Options {
     TokenizedDataset.Options(
       maxLength: maxLength, vocabularySize: model.vocabularySize, tokenTypes: model.tokenTypes,
-      cacheDirectory: cacheDirectory, threads: LinearAlgebraLibrary.threads)
+      cacheDirectory: cacheDirectory, cacheLimit: cacheLimit, threads: LinearAlgebraLibrary.threads)
   }
 
   private func features() throws -> SplitData {

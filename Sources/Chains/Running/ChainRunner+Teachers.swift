@@ -52,7 +52,8 @@ extension ChainRunner {
         program: SignalKey.program),
       width: resident.classCount,
       expected: data.train.count + data.validation.count,
-      limits: SignalStore.Limits(bytes: parallel.teacherCacheLimit, writers: communicator.size))
+      limits: SignalStore.Limits(bytes: parallel.teacherCacheLimit, writers: communicator.size),
+      about: teacher.reference)
     return CachedTeacher(resident, train: data.train, validation: data.validation, store: store)
   }
 
@@ -65,7 +66,8 @@ extension ChainRunner {
     let key = KeptWeights.key(teacher: digest, labels: plan.labels.names, form: frozen.form)
     let fits = parallel.cachesTeacher && frozen.byteCount < parallel.teacherCacheLimit
     let kept = (fits ? plan.cacheDirectory : nil).flatMap { root in
-      try? KeptWeights(root: joinPath(root, "teachers"), key: key, limit: parallel.teacherCacheLimit)
+      try? KeptWeights(root: joinPath(root, "teachers"), key: key, limit: parallel.teacherCacheLimit,
+        about: "teacher \(digest.prefix(12))")
     }
     if try ranks.all(kept != nil), let kept { return kept.load }
     let remark = try NodeWeights.load(frozen, on: ranks)

@@ -52,6 +52,7 @@ public enum MPISession {
     try check(MPI_Init_thread(nil, nil, wanted, &provided), "MPI_Init_thread")
     finishAtExit()
     let world = try MPICommunicator(cmpi_comm_world(), isOwned: false, chunking: Chunking())
+    Faults.identify(rank: world.rank, host: world.hostName)
     if world.size == 1, let size = launch.size, size > 1 { throw stranded(launch) }
     try world.agree {
       guard provided >= wanted else {

@@ -1,12 +1,19 @@
 import Collectives
 import Platform
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// Makes a token file on all ranks together, unless every node has it already.
 ///
 /// Rows go in chunks: each rank tokenises its slice of a chunk, the slices are gathered, and the first rank of each
 /// node appends them to a temporary file that gets its name at the end. Two runs that build the same file at once
 /// both succeed, and the last rename wins with the same bytes. Where a node cannot write, its ranks keep the image of
 /// the file in memory.
+///
+/// A file that is there already is held against its checksums when it is mapped, a share of its pages by each rank of the
+/// node. A damaged one is made anew beside it and renamed over it: who has mapped the old one keeps it.
 final class TokenCacheBuilder {
   /// What a rank does with the gathered rows.
   private enum Part: Int {
@@ -23,35 +30,55 @@ final class TokenCacheBuilder {
 
   private let reader: ExampleReader
   private let key: String
-  private let directory: String?
+  private let root: String?
+  private let limit: Int
   private let threads: Int
   private let communicator: any Communicator
   private let node: any Communicator
-  /// Why tokens are kept in memory, on the first rank of the node concerned.
+  private var folder: KeyedFolder?
+  /// What the user should know, on the first rank of the node concerned.
   private(set) var notes: [String] = []
 
+  /// - Parameters:
+  ///   - root: the folder of the keys of all token files; nil: tokens stay in memory.
+  ///   - limit: bytes of everything kept, signals and weights too.
   init(
-    reader: ExampleReader, key: String, directory: String?, threads: Int, communicator: any Communicator,
+    reader: ExampleReader, key: String, root: String?, limit: Int, threads: Int, communicator: any Communicator,
     node: any Communicator
   ) {
     self.reader = reader
     self.key = key
-    self.directory = directory
+    self.root = root
+    self.limit = limit
     self.threads = threads
     self.communicator = communicator
     self.node = node
   }
 
-  private var path: String? { directory.map { joinPath($0, "\(key).tokens") } }
+  private var path: String? { folder.map { joinPath($0.path, "tokens") } }
 
   /// The token file, from the cache or newly made. Collective; all ranks throw the same error.
   func open() throws -> TokenFile {
+    if node.isFirst { hold() }
+    var part = try shared(node.isFirst ? (folder == nil ? .memory : .ready) : .ready)
+    if !node.isFirst, part == .ready { hold() }
+    var found: TokenFile?
+    if part == .ready {
+      found = try verified()
+      if found == nil { part = .file }
+    }
     var writer: TokenFileWriter?
-    var part = try shared(node.isFirst ? prepare(&writer) : .ready)
+    if part == .file, node.isFirst { start(&writer) }
+    part = try shared(part == .file && node.isFirst && writer == nil ? .memory : part)
     if part == .memory { writer = try TokenFileWriter(key: key, path: nil) }
     var image: [UInt8]?
     if try communicator.any(part != .ready) {
-      image = try build(writer)
+      do { image = try build(writer) } catch {
+        // With the writer its temporary file goes.
+        writer = nil
+        folder?.discardIfEmpty()
+        throw error
+      }
       // A disk that filled up while the file was written: once more, for the nodes that have nothing yet.
       let finished = try shared(node.isFirst && part == .file && writeFailure != nil ? .memory : part)
       if try communicator.any(finished != part) {
@@ -61,13 +88,52 @@ final class TokenCacheBuilder {
         part = finished
       }
     }
+    if found == nil, image == nil { found = try verified() }
+    try keepLimit(found)
     return try communicator.agree {
       if let image { return TokenFile(image: image) }
-      if let path, let file = TokenFile(path: path, key: key) { return file }
+      if let found { return found }
       throw RetortError(
-        .input, "the token cache cannot be read back", at: path ?? "",
-        remedy: "check that nothing removes files there, or set RETORT_CACHE to another directory")
+        .input, "the token cache cannot be read back as it was written", at: path ?? "",
+        remedy: "check the disk, and that nothing removes files there, or set RETORT_CACHE to another directory")
     }
+  }
+
+  /// Takes the folder of the key; without one the tokens stay in memory.
+  private func hold() {
+    guard let root else { return }
+    do { folder = try KeyedFolder(root: root, key: key, about: reader.file.path) } catch { note(error) }
+  }
+
+  /// The file that is there, with every page looked at by one rank of the node; nil on all of them where it is missing
+  /// or damaged. Collective over the node, of whose ranks the first says so.
+  private func verified() throws -> TokenFile? {
+    let file = path.flatMap { TokenFile(path: $0, key: key, in: folder) }
+    // Ranks that have mapped different files, between which a rename came, look at all of their own.
+    let first = try node.broadcast(text: file?.inode ?? "")
+    let sharesPages = try node.all(file?.inode == first)
+    let (part, parts) = sharesPages ? (node.rank, node.size) : (0, 1)
+    let isWhole = try node.all(file.map { $0.isWhole(part: part, of: parts) && $0.isConsistent } ?? false)
+    if isWhole { return file }
+    if node.isFirst, let path, fileExists(path), !isDirectory(path), writeFailure == nil {
+      notes.append("the token cache of \(reader.file.path) was damaged and is rebuilt")
+    }
+    return nil
+  }
+
+  /// Removes what was not used for longest until everything kept is within the limit. A file that alone is above it is
+  /// used by this run, which has mapped it, and not kept. Collective over the node.
+  private func keepLimit(_ file: TokenFile?) throws {
+    // All ranks have mapped the file.
+    try node.barrier()
+    guard node.isFirst, let file, let folder, let path else { return }
+    if file.header.fileBytes > limit {
+      unlink(path)
+      notes.append(
+        "the tokens of \(reader.file.path) are \(grouped(file.header.fileBytes)) bytes, more than cache_limit "
+          + "(\(grouped(limit))): they are not kept for other runs")
+    }
+    folder.makeRoom(for: 0, limit: limit)
   }
 
   private var writeFailure: (any Error)?
@@ -77,19 +143,10 @@ final class TokenCacheBuilder {
     Part(rawValue: try node.broadcast(part.rawValue)) ?? .memory
   }
 
-  /// Looks for the file and starts one where it is missing.
-  private func prepare(_ writer: inout TokenFileWriter?) -> Part {
-    guard let directory, let path else { return .memory }
-    if TokenFile(path: path, key: key) != nil { return .ready }
-    do {
-      try makeDirectory(directory)
-      CacheDirectory.sweep(directory)
-      writer = try TokenFileWriter(key: key, path: path)
-      return .file
-    } catch {
-      note(error)
-      return .memory
-    }
+  /// Starts a new file.
+  private func start(_ writer: inout TokenFileWriter?) {
+    guard let path else { return }
+    do { writer = try TokenFileWriter(key: key, path: path) } catch { note(error) }
   }
 
   private func note(_ error: any Error) {

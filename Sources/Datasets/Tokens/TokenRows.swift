@@ -3,12 +3,12 @@
 /// As words they are one self-describing run of `Int32`, so that the rows of all ranks can be gathered in one message
 /// and taken apart again:
 ///
-///     rows · payload words · largest id · its line · cut rows · first cut line
+///     rows · payload words · largest id · its line · largest segment · its line · cut rows · first cut line
 ///     lengths [rows] · labels [rows] · has segments [rows] · hashes [rows, 2] · payload
 ///
 /// The payload of a row is its ids, followed by its segments where not all of them are zero.
 struct TokenRows: Sendable {
-  private static let headerWords = 6
+  private static let headerWords = 8
 
   var lengths: [Int32] = []
   var labels: [Int32] = []
@@ -18,6 +18,9 @@ struct TokenRows: Sendable {
   /// The largest id and the line where it occurs first; -1 while there are no tokens.
   var largestID: Int32 = -1
   var largestIDLine: Int32 = 0
+  /// The largest segment and the line where it occurs first.
+  var largestType: Int32 = 0
+  var largestTypeLine: Int32 = 0
   /// Rows of ids that were cut at the maximum length, and the line of the first.
   var cutRows: Int32 = 0
   var firstCutLine: Int32 = 0
@@ -42,6 +45,11 @@ struct TokenRows: Sendable {
       largestID = largest
       largestIDLine = Int32(truncatingIfNeeded: line)
     }
+    let type = types?.max() ?? 0
+    if type > largestType {
+      largestType = type
+      largestTypeLine = Int32(truncatingIfNeeded: line)
+    }
   }
 
   /// Notes that the row about to be appended was cut.
@@ -53,7 +61,8 @@ struct TokenRows: Sendable {
   /// Appends the rows to a run of words.
   func write(to words: inout [Int32]) {
     words.reserveCapacity(words.count + TokenRows.headerWords + lengths.count * 5 + payload.count)
-    words += [Int32(lengths.count), Int32(payload.count), largestID, largestIDLine, cutRows, firstCutLine]
+    words += [Int32(lengths.count), Int32(payload.count), largestID, largestIDLine]
+    words += [largestType, largestTypeLine, cutRows, firstCutLine]
     words += lengths
     words += labels
     for flag in hasTypes { words.append(flag ? 1 : 0) }
@@ -70,8 +79,10 @@ struct TokenRows: Sendable {
     let payloadWords = Int(words[at + 1])
     largestID = words[at + 2]
     largestIDLine = words[at + 3]
-    cutRows = words[at + 4]
-    firstCutLine = words[at + 5]
+    largestType = words[at + 4]
+    largestTypeLine = words[at + 5]
+    cutRows = words[at + 6]
+    firstCutLine = words[at + 7]
     at += TokenRows.headerWords
     func take(_ count: Int) -> ArraySlice<Int32> {
       defer { at += count }

@@ -15,6 +15,8 @@ extension TokenizedDataset {
     public var requiresLabels: Bool
     /// Where tokens are kept, in the subfolder `tokens`; nil: in memory.
     public var cacheDirectory: String?
+    /// Bytes that everything in the cache directory may have together.
+    public var cacheLimit: Int
     /// Threads that tokenise on each rank.
     public var threads: Int
     /// For rows that are documents; nil: each is an example as it is.
@@ -23,13 +25,15 @@ extension TokenizedDataset {
     /// By default: whole examples, labels required, tokens in the user's cache directory, one thread.
     public init(
       maxLength: Int? = nil, vocabularySize: Int? = nil, tokenTypes: Int? = nil, requiresLabels: Bool = true,
-      cacheDirectory: String? = CacheDirectory.path(), threads: Int = 1
+      cacheDirectory: String? = CacheDirectory.path(), cacheLimit: Int = CacheDirectory.defaultLimit,
+      threads: Int = 1
     ) {
       self.maxLength = maxLength
       self.vocabularySize = vocabularySize
       self.tokenTypes = tokenTypes
       self.requiresLabels = requiresLabels
       self.cacheDirectory = cacheDirectory
+      self.cacheLimit = cacheLimit
       self.threads = threads
     }
   }
@@ -72,10 +76,10 @@ extension TokenizedDataset {
     let node = try communicator.splitByNode()
     let key = try contentKey(reader, kind: task.kind, node: node, communicator)
     let builder = TokenCacheBuilder(
-      reader: reader, key: key, directory: options.cacheDirectory.map { joinPath($0, "tokens") },
-      threads: options.threads, communicator: communicator, node: node)
+      reader: reader, key: key, root: options.cacheDirectory.map { joinPath($0, "tokens") },
+      limit: options.cacheLimit, threads: options.threads, communicator: communicator, node: node)
     let tokens = try builder.open()
-    try communicator.agree { try checkVocabulary(tokens.header, options.vocabularySize, path) }
+    try communicator.agree { try checkBounds(tokens.header, options, labels, path) }
     notes += builder.notes
     if tokens.header.cutRows > 0, let maxLength = options.maxLength {
       notes.append(
@@ -123,12 +127,26 @@ extension TokenizedDataset {
       + "which the tokenizer puts before each text: they have it twice"
   }
 
-  private static func checkVocabulary(_ header: TokenFileHeader, _ size: Int?, _ path: String) throws {
-    guard let size, header.largestID >= size else { return }
-    throw RetortError(
-      .input, "the token id \(header.largestID) is outside the model's vocabulary of \(size)",
-      at: "\(path):\(header.largestIDLine)",
-      remedy: "use the tokenizer that belongs to the model, or data made with it")
+  /// The file may have been made for another model: whatever a table or a row is indexed with is held against this one.
+  private static func checkBounds(
+    _ header: TokenFileHeader, _ options: Options, _ labels: LabelSet?, _ path: String
+  ) throws {
+    if let size = options.vocabularySize, header.largestID >= size {
+      throw RetortError(
+        .input, "the token id \(header.largestID) is outside the model's vocabulary of \(size)",
+        at: "\(path):\(header.largestIDLine)",
+        remedy: "use the tokenizer that belongs to the model, or data made with it")
+    }
+    if let types = options.tokenTypes, header.largestType >= max(1, types) {
+      throw RetortError(
+        .input, "the segment \(header.largestType) is outside the \(types) that the model tells apart (type_vocab_size)",
+        at: "\(path):\(header.largestTypeLine)", remedy: "use the tokenizer that belongs to the model")
+    }
+    if let labels, header.largestLabel >= labels.count {
+      throw RetortError(
+        .input, "the class \(header.largestLabel) is outside the \(labels.count) classes", at: path,
+        remedy: "remove the cache directory's tokens: retort cache clear --kind tokens --all")
+    }
   }
 
   /// SHA-256 of all that decides what the tokens are. The file is digested once a node and compared over nodes.

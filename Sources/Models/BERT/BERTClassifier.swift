@@ -34,6 +34,12 @@ public final class BERTClassifier: Model {
 
   public var classCount: Int { configuration.classCount }
 
+  public var bounds: Batch.Bounds {
+    Batch.Bounds(
+      vocabulary: configuration.vocabularySize, tokenTypes: configuration.tokenTypes,
+      positions: configuration.maximumPositions, classes: configuration.classCount)
+  }
+
   public var parameters: [Parameter] { blocks.flatMap { $0 } }
 
   public var blocks: [[Parameter]] {

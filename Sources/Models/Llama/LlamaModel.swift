@@ -55,6 +55,8 @@ public final class LlamaModel: LanguageModel {
   public var hiddenSize: Int { configuration.hiddenSize }
   public var headRows: Range<Int> { share.vocabulary }
 
+  public var bounds: Batch.Bounds { Batch.Bounds(vocabulary: configuration.vocabularySize) }
+
   public var head: Parameter {
     guard let ownHead else { preconditionFailure("the head is in the last stage of \(part)") }
     return ownHead

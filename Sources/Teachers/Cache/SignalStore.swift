@@ -63,8 +63,9 @@ public final class SignalStore {
   ///   - key: 64 hexadecimal digits, a digest of everything that decides the values besides the example.
   ///   - width: floats of an entry, at least 1.
   ///   - expected: entries that there will be, as far as is known.
+  ///   - about: the teacher's name, for people.
   public init(
-    root: String?, key: String, width: Int, expected: Int = 0, limits: Limits = Limits(),
+    root: String?, key: String, width: Int, expected: Int = 0, limits: Limits = Limits(), about: String? = nil,
     writer: @escaping Writer = SignalStore.publishFile
   ) {
     format = SignalFormat(width: width, key: key)
@@ -78,7 +79,7 @@ public final class SignalStore {
       return
     }
     do {
-      directory = try KeyedFolder(root: root, key: key)
+      directory = try KeyedFolder(root: root, key: key, about: about)
       directory?.makeRoom(for: expected * format.recordBytes, limit: limits.bytes)
     } catch { say(RetortError.wrap(error).description) }
     collect()
@@ -163,7 +164,7 @@ public final class SignalStore {
 
   /// Puts a segment on disk under a temporary name, flushes it and gives it its name.
   public static func publishFile(_ path: String, _ header: [UInt8], _ records: UnsafeRawBufferPointer) throws {
-    let file = try AtomicFile(path)
+    let file = try AtomicFile(path, permissions: 0o600)
     try header.withUnsafeBytes { try file.write($0) }
     try file.write(records)
     try file.commit()

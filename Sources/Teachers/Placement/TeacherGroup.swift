@@ -159,6 +159,7 @@ final class TeacherGroup {
   /// The messages of a pass, of a rank that has a slice of all layers.
   private func messages(of pass: Pass, in split: Split) throws -> [Tensor] {
     let batch = source(split).batch(pass.samples)
+    try batch.requireWithin(model.bounds.ofInputs)
     let context = context()
     let x = model.advance(model.embed(batch, context), batch, context)
     let messages = finish(x, batch, pass, in: split, context)
@@ -203,6 +204,7 @@ final class TeacherGroup {
     var sending: [PendingOperation] = []
     for pass in passes {
       let batch = source(split).batch(pass.samples)
+      try batch.requireWithin(model.bounds.ofInputs)
       let context = context()
       var x =
         stage == 0

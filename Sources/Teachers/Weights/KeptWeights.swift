@@ -1,3 +1,4 @@
+import Datasets
 import Models
 import Platform
 import Tensors
@@ -21,9 +22,10 @@ public final class KeptWeights {
   ///   - root: the folder of all keys.
   ///   - key: see `key(teacher:labels:form:)`.
   ///   - limit: bytes of all keys under the root.
+  ///   - about: the teacher's name, for people.
   /// Throws `.checkpoint` with the system's reason where there can be no such folder.
-  public init(root: String, key: String, limit: Int) throws {
-    folder = try KeyedFolder(root: root, key: key)
+  public init(root: String, key: String, limit: Int, about: String? = nil) throws {
+    folder = try KeyedFolder(root: root, key: key, about: about)
     self.key = key
     self.limit = limit
   }
@@ -65,7 +67,7 @@ public final class KeptWeights {
         .checkpoint, "they are \(grouped(bytes)) bytes, and teacher.cache_limit is \(grouped(limit))", at: path)
     }
     folder.makeRoom(for: bytes + WeightFile.headerBytes, limit: limit)
-    let turn = open(joinPath(folder.path, "converting"), O_CREAT | O_RDWR | O_CLOEXEC, 0o644)
+    let turn = open(joinPath(folder.path, "converting"), O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
     defer { if turn >= 0 { close(turn) } }
     // One converts and the others take what it made. Without locks each converts, and the last one's file stays.
     while turn >= 0, flock(turn, LOCK_EX) != 0, errno == EINTR {}

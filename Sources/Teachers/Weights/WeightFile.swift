@@ -18,10 +18,12 @@ enum WeightFile {
   private final class Mapping {
     let address: UnsafeMutableRawPointer
     let size: Int
+    private let noted: Faults.Mapping
 
-    init(_ address: UnsafeMutableRawPointer, _ size: Int) {
+    init(_ address: UnsafeMutableRawPointer, _ size: Int, _ path: String) {
       self.address = address
       self.size = size
+      noted = Faults.Mapping(address, bytes: size, path: path)
     }
 
     deinit { munmap(address, size) }
@@ -47,15 +49,13 @@ enum WeightFile {
   ///
   /// - Parameter verifying: whether the block is held against its checksum.
   static func map(_ path: String, key: String, bytes: Int, verifying: Bool = true) -> Storage? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
+    guard let (descriptor, actual) = try? openRegularFile(path) else { return nil }
     defer { close(descriptor) }
-    var info = stat()
     let size = headerBytes + bytes
-    guard fstat(descriptor, &info) == 0, Int(info.st_size) == size,
+    guard actual == size,
       let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED
     else { return nil }
-    let mapping = Mapping(address, size)
+    let mapping = Mapping(address, size, path)
     let words = address.assumingMemoryBound(to: UInt64.self)
     let name = UnsafeRawBufferPointer(start: address + 24, count: key.utf8.count)
     guard words[0] == magic, Int(words[1]) == bytes, name.elementsEqual(key.utf8) else { return nil }
@@ -79,7 +79,7 @@ enum WeightFile {
     guard let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
       throw RetortError(.checkpoint, "cannot map the file into memory (\(systemErrorText()))", at: path)
     }
-    let mapping = Mapping(address, size)
+    let mapping = Mapping(address, size, path)
     // Where the system has huge pages for shared memory at all, products take fewer address look-ups.
     if !reserving { madvise(address, size, MADV_HUGEPAGE) }
     fill(mapping.block(bytes, isLetGo: true))
@@ -113,7 +113,7 @@ enum WeightFile {
   /// It is not flushed: what a power cut leaves has another checksum.
   static func make(_ path: String, key: String, bytes: Int, _ fill: (Storage) -> Void) throws -> Storage {
     let temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
-    let descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o644)
+    let descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
       throw RetortError(.checkpoint, "cannot create the file (\(systemErrorText()))", at: path)
     }

@@ -29,16 +29,12 @@ struct BenchCommand: RankCommand {
     for name in work where !BenchmarkWork.all.contains(where: { $0.name == name }) {
       throw ValidationError("no work \"\(name)\"; there are \(BenchmarkWork.all.map(\.name).joined(separator: ", "))")
     }
-    for (name, value, least) in [
-      ("--batch", batch, 1), ("--seq", seq, 1), ("--steps", steps, 1), ("--warmup", warmup, 0), ("--epochs", epochs, 1),
-    ] where value < least {
-      throw ValidationError("\(name) is at least \(least), not \(value)")
-    }
-    for (name, value) in [("--batch", batch), ("--steps", steps), ("--warmup", warmup), ("--epochs", epochs)]
-    where value > 1_000_000 {
-      throw ValidationError("\(name) is at most 1000000, not \(value)")
-    }
-    if seq > 512 { throw ValidationError("--seq is at most 512, the positions of the works' models") }
+    try requireOption("--batch", batch, 1...100_000)
+    // The positions of the works' models.
+    try requireOption("--seq", seq, 1...512)
+    try requireOption("--steps", steps, 1...1_000_000)
+    try requireOption("--warmup", warmup, 0...1_000_000)
+    try requireOption("--epochs", epochs, 1...1_000_000)
   }
 
   func run(on communicator: any Communicator) throws {

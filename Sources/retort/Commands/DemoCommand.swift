@@ -14,8 +14,12 @@ struct DemoCommand: ParsableCommand {
   @Option(help: "Training reviews.") var train = DemoPlan.trainCount
   @Option(help: "Validation reviews.") var validation = DemoPlan.validationCount
   @Option(help: "The seed of the reviews.") var seed = DemoPlan.seed
-
   @Flag(help: "Replaces files that are there with another content.") var overwrite = false
+
+  func validate() throws {
+    try requireOption("--train", train, 1...10_000_000)
+    try requireOption("--validation", validation, 1...10_000_000)
+  }
 
   func run() throws {
     let files = try Demo.write(

@@ -39,11 +39,11 @@ struct GenerateCommand: RankCommand {
     if [prompt, promptFile, ids].compactMap({ $0 }).count != 1 {
       throw ValidationError("give one of --prompt, --prompt-file and --ids")
     }
-    if maxNewTokens < 1 { throw ValidationError("--max-new-tokens is at least 1, not \(maxNewTokens)") }
-    if let temperature, !(temperature >= 0 && temperature.isFinite) {
-      throw ValidationError("--temperature is at least 0, not \(temperature)")
+    try requireOption("--max-new-tokens", maxNewTokens, 1...largestCount)
+    if let temperature, !(temperature == 0 || (1e-6...1e6).contains(temperature)) {
+      throw ValidationError("--temperature is \(temperature), 0 or 0.000001 to 1000000 was expected")
     }
-    if let topK, topK < 1 { throw ValidationError("--top-k is at least 1, not \(topK)") }
+    try requireOption("--top-k", topK, 1...largestCount)
     if let topP, !(topP > 0 && topP <= 1) { throw ValidationError("--top-p is above 0 and at most 1, not \(topP)") }
     if let ids, GenerateCommand.numbers(ids) == nil {
       throw ValidationError("--ids is a list of numbers such as 1,306,29, not \(ids)")

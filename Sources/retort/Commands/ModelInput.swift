@@ -19,7 +19,7 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
 
   func validate() throws {
-    if let maxLength, maxLength < 1 { throw ValidationError("--max-length is at least 1, not \(maxLength)") }
+    try requireOption("--max-length", maxLength, 1...largestCount)
   }
 
   /// Reads the model, for what its outputs mean to the command; collective.

@@ -29,7 +29,7 @@ struct PlanCommand: ParsableCommand {
 
   func validate() throws {
     for (name, value) in [("--ranks", ranks), ("--length", length), ("--examples", examples)] {
-      if let value, value < 1 { throw ValidationError("\(name) is \(value), 1 or more was expected") }
+      try requireOption(name, value, 1...largestCount)
     }
   }
 

@@ -67,10 +67,19 @@ struct RunCommand: RankCommand {
       return try ChainConfiguration(contentsOf: chain, overrides: overrides + forced)
     }
     try Threads.configure(on: communicator, wanted: configuration.parallel.threadsPerRank)
+    let cacheDirectory = dryRun || !configuration.parallel.keepsCache ? nil : CacheDirectory.path()
+    try communicator.agree {
+      if !dryRun, cacheDirectory == nil, configuration.parallel.teacherPlacement.placement == .streamed {
+        throw RetortError(
+          .configuration, "a streamed teacher is read from a file in the cache directory, and there is none",
+          at: configuration.parallel.source?.location(of: "teacher.placement"),
+          remedy: "set RETORT_CACHE to a directory and parallel.cache to true, or use placement: sharded")
+      }
+    }
     let plan = try Trace.span("plan and data") {
       try ChainPlan.make(
         configuration, locator: ModelLocator(chainFile: chain, modelsRoot: modelsRoot),
-        cacheDirectory: dryRun ? nil : CacheDirectory.path(), on: communicator)
+        cacheDirectory: cacheDirectory, on: communicator)
     }
     plan.warnings.forEach(console.warning)
     try communicator.requireNoStop("before the first step; nothing has been written")

@@ -19,7 +19,9 @@ struct TraceOptions: ParsableArguments {
 
   static func range(_ text: String) -> ClosedRange<Int>? {
     let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-    guard ends.count == 2, let first = ends[0], let last = ends[1], first >= 1, first <= last else { return nil }
+    guard ends.count == 2, let first = ends[0], let last = ends[1], first >= 1, first <= last,
+      last <= largestCount
+    else { return nil }
     return first...last
   }
 

@@ -1,0 +1,179 @@
+import Foundation
+import Platform
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The folder of one key among those of all keys, held by a shared lock while it is used.
+///
+///     ROOT/KEY/lock         users hold a shared lock on it; its time of change is that of the last use
+///     ROOT/KEY/about.json   what the key belongs to, for people
+///     ROOT/KEY/tokens       the tokens of a data file
+///     ROOT/KEY/*.sig        segments of signals
+///     ROOT/KEY/weights      the weights of a teacher
+///
+/// Where roots stand side by side under the names of `CacheDirectory.kinds`, one limit holds for all of them. Folders are
+/// the user's alone (0700), and so are files (0600).
+public final class KeyedFolder: @unchecked Sendable {
+  // Unchecked: nothing changes after `init`.
+  /// The folder of the key.
+  public let path: String
+  private let root: String
+  private let lock: Int32
+  /// The name of the file that says what a key belongs to.
+  static let aboutName = "about.json"
+  /// Ends the name of a folder that is being removed.
+  private static let grave = ".removed"
+
+  /// Makes the folder if needed, and holds it against removal.
+  ///
+  /// - Parameter about: what the key belongs to, for `retort cache list`.
+  /// Throws `.checkpoint` with the system's reason, and for a root that is not the user's alone.
+  public init(root: String, key: String, about: String? = nil) throws {
+    try CacheDirectory.secure(root)
+    self.root = root
+    path = joinPath(root, key)
+    lock = try KeyedFolder.hold(path)
+    futimens(lock, nil)
+    KeyedFolder.tighten(path)
+    CacheDirectory.sweep(path)
+    if let about { describe(about) }
+  }
+
+  deinit { close(lock) }
+
+  /// Bytes of all keys together, those of neighbouring roots too.
+  public func totalBytes() -> Int { allKeys().reduce(0) { $0 + KeyedFolder.bytes(of: $1) } }
+
+  /// Removes other keys that nobody holds, least recently used first, until `needed` bytes more fit under the limit.
+  public func makeRoom(for needed: Int, limit: Int) {
+    let roots = KeyedFolder.roots(beside: root)
+    roots.forEach(KeyedFolder.clearGraves)
+    let sizes = allKeys().map { ($0, KeyedFolder.bytes(of: $0)) }
+    let own = sizes.first { $0.0 == path }?.1 ?? 0
+    var total = sizes.reduce(0) { $0 + $1.1 } + max(0, needed - own)
+    let others = sizes.filter { $0.0 != path }.map { ($0.0, $0.1, KeyedFolder.lastUse(of: $0.0)) }
+    for (folder, bytes, _) in others.sorted(by: { $0.2 < $1.2 }) where total > limit {
+      if KeyedFolder.removeIfUnused(folder) { total -= bytes }
+    }
+  }
+
+  /// Removes the folder where nothing but its lock is in it and nobody else holds it: for whoever made it in vain.
+  public func discardIfEmpty() {
+    let names = (try? listDirectory(path)) ?? []
+    guard names.allSatisfy({ $0 == "lock" || $0 == KeyedFolder.aboutName }) else { return }
+    if flock(lock, LOCK_EX | LOCK_NB) == 0 { _ = KeyedFolder.bury(path) }
+  }
+
+  private func allKeys() -> [String] { KeyedFolder.roots(beside: root).flatMap(KeyedFolder.keys) }
+
+  /// The roots under one limit: `root`, and those of the other kinds beside it.
+  private static func roots(beside root: String) -> [String] {
+    guard CacheDirectory.kinds.contains(fileName(of: root)) else { return [root] }
+    let parent = parentDirectory(of: root)
+    return CacheDirectory.kinds.map { joinPath(parent, $0) }
+  }
+
+  /// Removes what a process that was killed while it removed has left.
+  static func clearGraves(in root: String) {
+    for name in (try? listDirectory(root)) ?? [] where name.hasSuffix(KeyedFolder.grave) {
+      try? FileManager.default.removeItem(atPath: joinPath(root, name))
+    }
+  }
+
+  /// Takes rights away that others have on a folder of an earlier version and its files.
+  private static func tighten(_ folder: String) {
+    chmod(folder, 0o700)
+    for name in (try? listDirectory(folder)) ?? [] {
+      let file = joinPath(folder, name)
+      var info = stat()
+      if stat(file, &info) == 0, info.st_mode & 0o077 != 0 { chmod(file, info.st_mode & 0o700) }
+    }
+  }
+
+  private func describe(_ about: String) {
+    let file = joinPath(path, KeyedFolder.aboutName)
+    if fileExists(file) { return }
+    // Nothing depends on it.
+    guard let written = try? AtomicFile(file, permissions: 0o600) else { return }
+    let text = JSON.object(["about": .string(about)]).text()
+    if (try? Array(text.utf8).withUnsafeBytes(written.write)) != nil { try? written.commit() }
+  }
+
+  /// A descriptor with a shared lock on a folder that is still there.
+  private static func hold(_ path: String) throws -> Int32 {
+    let file = joinPath(path, "lock")
+    for _ in 0..<16 {
+      try makeDirectory(path, permissions: 0o700)
+      let descriptor = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+      if descriptor < 0 {
+        // Between the two calls somebody may have removed the folder.
+        if errno == ENOENT { continue }
+        throw RetortError(.checkpoint, "cannot open the lock (\(systemErrorText()))", at: file)
+      }
+      // A file system without locks still serves: whoever cannot lock removes nothing either.
+      _ = flock(descriptor, LOCK_SH)
+      if isSame(descriptor, file) { return descriptor }
+      close(descriptor)
+    }
+    throw RetortError(.checkpoint, "cannot hold the folder: it is removed again and again", at: path)
+  }
+
+  /// Whether the open file still has this name.
+  private static func isSame(_ descriptor: Int32, _ path: String) -> Bool {
+    var (own, named) = (stat(), stat())
+    return fstat(descriptor, &own) == 0 && stat(path, &named) == 0 && own.st_ino == named.st_ino
+      && own.st_dev == named.st_dev
+  }
+
+  /// Removes a key unless somebody holds it; whether it is gone.
+  static func removeIfUnused(_ folder: String) -> Bool {
+    // A file of an earlier version has no lock; whoever has mapped it keeps it.
+    if !isDirectory(folder) { return unlink(folder) == 0 }
+    let file = joinPath(folder, "lock")
+    let descriptor = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, isSame(descriptor, file) else { return false }
+    return bury(folder)
+  }
+
+  /// Whether somebody holds a key.
+  static func isUsed(_ folder: String) -> Bool {
+    let descriptor = open(joinPath(folder, "lock"), O_RDWR | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    return flock(descriptor, LOCK_EX | LOCK_NB) != 0
+  }
+
+  /// Under another name first: nobody finds it half removed.
+  private static func bury(_ folder: String) -> Bool {
+    guard rename(folder, folder + grave) == 0 else { return false }
+    return (try? FileManager.default.removeItem(atPath: folder + grave)) != nil
+  }
+
+  /// The folders of keys, and the token files of earlier versions, which had no folder.
+  static func keys(in root: String) -> [String] {
+    let names = (try? listDirectory(root)) ?? []
+    return names.filter { name in
+      let key = name.hasSuffix(".tokens") ? name.dropLast(".tokens".count) : name[...]
+      return key.utf8.count == 64 && key.allSatisfy(\.isHexDigit)
+    }.map { joinPath(root, $0) }
+  }
+
+  static func bytes(of folder: String) -> Int {
+    var info = stat()
+    if !isDirectory(folder) { return stat(folder, &info) == 0 ? Int(info.st_size) : 0 }
+    return ((try? listDirectory(folder)) ?? []).reduce(0) { total, name in
+      stat(joinPath(folder, name), &info) == 0 ? total + Int(info.st_size) : total
+    }
+  }
+
+  /// Seconds since 1970.
+  static func lastUse(of folder: String) -> Double {
+    var info = stat()
+    guard stat(isDirectory(folder) ? joinPath(folder, "lock") : folder, &info) == 0 else { return 0 }
+    return Double(info.st_mtim.tv_sec) + Double(info.st_mtim.tv_nsec) * 1e-9
+  }
+}

@@ -1,0 +1,106 @@
+import Platform
+
+/// The head of a token file: what it holds and how much of it.
+///
+/// A file of N examples, in little-endian words, and the same image in memory where nothing can be written:
+///
+///     header    192 bytes   24 words of 64 bits, the last one a checksum of the others
+///     payload   Int32       per example its ids, followed by its segments where not all are zero; padded to 8 bytes
+///     hashes    UInt64 [N]
+///     offsets   Int64 [N+1] where each example starts in the payload, and the payload's length
+///     lengths   Int32 [N]
+///     labels    Int32 [N]   the class; of a document the number of its tokens that are prompt
+///     pages     UInt32      CRC32C of every page of what stands between header and here; the last page may be shorter
+///
+/// The header has the checksum of the table of pages, so that a changed bit anywhere is found.
+struct TokenFileHeader: Equatable, Sendable {
+  static let byteCount = 8 * words
+  static let version: UInt64 = 2
+  /// Bytes of a page, each with a checksum of its own: what one rank looks at while others look at other pages.
+  static let pageBytes = 1 << 20
+  private static let words = 24
+  private static let magic: UInt64 = 0x4e4b_5454_524f_5452  // "RTORTTKN"
+
+  var count = 0
+  var payloadWords = 0
+  var totalTokens = 0
+  var longest = 0
+  var largestID = -1
+  var largestIDLine = 0
+  var largestType = 0
+  var largestTypeLine = 0
+  var largestLabel = -1
+  var cutRows = 0
+  var firstCutLine = 0
+  /// CRC32C of the table of pages.
+  var pagesChecksum: UInt32 = 0
+  /// The content key, 64 hexadecimal digits.
+  var key: String
+
+  init(key: String) {
+    precondition(key.utf8.count == 64, "a content key has 64 digits, not \(key.utf8.count)")
+    self.key = key
+  }
+
+  /// The checked header at the start of `bytes`, or nil where this is no whole token file of this version.
+  init?(_ bytes: UnsafeRawBufferPointer) {
+    guard bytes.count >= TokenFileHeader.byteCount else { return nil }
+    let words = (0..<TokenFileHeader.words).map { bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
+    guard words[0] == TokenFileHeader.magic, words[1] == TokenFileHeader.version,
+      words[TokenFileHeader.words - 1] == TokenFileHeader.checksum(words)
+    else { return nil }
+    func number(_ word: Int) -> Int { Int(truncatingIfNeeded: words[word]) }
+    (count, payloadWords, totalTokens, longest) = (number(2), number(3), number(4), number(5))
+    (largestID, largestIDLine, cutRows, firstCutLine) = (number(6), number(7), number(8), number(9))
+    key = words[10..<14].map(TokenFileHeader.digits).joined()
+    (largestType, largestTypeLine, largestLabel) = (number(14), number(15), number(16))
+    pagesChecksum = UInt32(truncatingIfNeeded: words[17])
+    // Counts that a file of this size may have, before anything is multiplied.
+    let possible = 0...bytes.count
+    guard possible.contains(count), possible.contains(payloadWords), possible.contains(longest),
+      fileBytes == bytes.count
+    else { return nil }
+  }
+
+  /// The header as bytes.
+  var bytes: [UInt8] {
+    func word(_ number: Int) -> UInt64 { UInt64(bitPattern: Int64(number)) }
+    let digits = Array(key.utf8)
+    let key = (0..<4).map { part in
+      UInt64(String(decoding: digits[(part * 16)..<(part * 16 + 16)], as: UTF8.self), radix: 16) ?? 0
+    }
+    var words = [TokenFileHeader.magic, TokenFileHeader.version]
+    words += [count, payloadWords, totalTokens, longest, largestID, largestIDLine, cutRows, firstCutLine].map(word)
+    words += key
+    words += [largestType, largestTypeLine, largestLabel].map(word)
+    words.append(UInt64(pagesChecksum))
+    words += [UInt64](repeating: 0, count: TokenFileHeader.words - 1 - words.count)
+    words.append(TokenFileHeader.checksum(words))
+    return words.withUnsafeBytes { [UInt8]($0) }
+  }
+
+  var payloadOffset: Int { TokenFileHeader.byteCount }
+  /// Zero bytes after the payload, so that 64-bit words follow aligned.
+  var padding: Int { payloadWords % 2 * 4 }
+  var hashesOffset: Int { payloadOffset + payloadWords * 4 + padding }
+  var offsetsOffset: Int { hashesOffset + count * 8 }
+  var lengthsOffset: Int { offsetsOffset + (count + 1) * 8 }
+  var labelsOffset: Int { lengthsOffset + count * 4 }
+  var pagesOffset: Int { labelsOffset + count * 4 }
+  var pageCount: Int {
+    (pagesOffset - payloadOffset + TokenFileHeader.pageBytes - 1) / TokenFileHeader.pageBytes
+  }
+  var fileBytes: Int { pagesOffset + pageCount * 4 }
+
+  private static func digits(_ word: UInt64) -> String {
+    let text = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - text.count) + text
+  }
+
+  private static func checksum(_ words: [UInt64]) -> UInt64 {
+    let halves = words.prefix(TokenFileHeader.words - 1).flatMap {
+      [Int32(truncatingIfNeeded: $0), Int32(truncatingIfNeeded: $0 >> 32)]
+    }
+    return halves.withUnsafeBufferPointer { ContentHash.of(tokens: $0, typeIDs: nil) }
+  }
+}

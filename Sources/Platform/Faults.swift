@@ -1,0 +1,88 @@
+import CFaults
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The last words of a process that a signal would end: one line on standard error, and a documented exit code.
+public enum Faults {
+  /// Handles the signals of crashes, and makes writing beyond a file size limit an error of the write; to be called
+  /// first of all.
+  public static func install() { rtk_faults_install() }
+
+  /// Names this process in its last words.
+  public static func identify(rank: Int, host: String) {
+    rtk_faults_identify(Int32(clamping: rank), host)
+    knownPlace = "rank \(rank) on \(host)"
+  }
+
+  /// "rank 3 on node7" once the process knows it.
+  public static var place: String? { knownPlace.isEmpty ? nil : knownPlace }
+
+  // Set once, at the start of the session, and read when the process ends.
+  nonisolated(unsafe) private static var knownPlace = ""
+
+  /// Whether training has begun: running out of memory ends the process with 4 before it, with 1 in it.
+  public static var isTraining: Bool {
+    get { rtk_faults_is_training() }
+    set { rtk_faults_set_training(newValue) }
+  }
+
+  /// Notes that some bytes are a mapping of a file, so that a fault in them names the file; released with the object.
+  public final class Mapping: Sendable {
+    private let slot: Int32
+
+    /// - Parameter path: of the file, for the message.
+    public init(_ start: UnsafeRawPointer, bytes: Int, path: String) {
+      slot = rtk_faults_note_mapping(start, bytes, path)
+    }
+
+    deinit { rtk_faults_release_mapping(slot) }
+  }
+}
+
+/// What happens when the system refuses memory.
+public enum OutOfMemory {
+  /// The error for a request that was refused: `.preflight` before training, `.unexpected` in it.
+  ///
+  /// - Parameters:
+  ///   - bytes: that were asked for.
+  ///   - purpose: what they are for, such as "tensors".
+  ///   - remedy: what would need less.
+  public static func error(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) -> RetortError {
+    var limits: [String] = []
+    if let limit = MemoryLimits.addressSpace { limits.append("the address space is limited to \(grouped(limit)) bytes") }
+    if let limit = MemoryLimits.controlGroup { limits.append("the job's memory to \(grouped(limit))") }
+    if let free = MemoryLimits.available { limits.append("\(grouped(free)) are available on this machine") }
+    return RetortError(
+      Faults.isTraining ? .unexpected : .preflight,
+      "out of memory: \(grouped(bytes)) bytes for \(purpose) were refused"
+        + (limits.isEmpty ? "" : " (" + limits.joined(separator: ", ") + ")"), remedy: remedy)
+  }
+
+  /// What mostly needs less memory.
+  public static let remedy =
+    "use fewer ranks on a machine, a smaller batch_size or max_length, gradient_accumulation_steps, "
+    + "activation_checkpointing: true or student.sharding: parameters; or raise the limit"
+
+  /// Ends the process, and with it the job, where code that cannot throw has been refused memory.
+  ///
+  /// - Parameters: as those of `error`.
+  public static func end(bytes: Int, for purpose: String) -> Never {
+    let error = error(bytes: bytes, for: purpose)
+    let place = Faults.place.map { "\($0): " } ?? ""
+    let text = "retort: \(place)\(error.description)\n"
+    _ = text.withCString { write(STDERR_FILENO, $0, strlen($0)) }
+    exit(error.kind.rawValue)
+  }
+
+  /// Memory from the system, uninitialised; throws `error` where it is refused.
+  public static func allocate(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) throws
+    -> UnsafeMutableRawPointer
+  {
+    guard bytes >= 0, let memory = malloc(max(1, bytes)) else {
+      throw error(bytes: bytes, for: purpose, remedy: remedy)
+    }
+    return memory
+  }
+}

@@ -1,0 +1,62 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// How much memory this process may have, as far as the system says.
+public enum MemoryLimits {
+  /// Bytes of addresses that the process may have (`ulimit -v`); nil without a limit.
+  public static var addressSpace: Int? {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < UInt(Int.max) else {
+      return nil
+    }
+    return Int(limit.rlim_cur)
+  }
+
+  /// Bytes of addresses that the process has now; nil where the system does not say.
+  public static var usedAddressSpace: Int? {
+    firstNumber(of: "/proc/self/statm").map { $0 * sysconf(Int32(_SC_PAGESIZE)) }
+  }
+
+  /// The least limit of the control groups that the process is in, in bytes; nil where there is none.
+  public static var controlGroup: Int? {
+    guard let own = text(of: "/proc/self/cgroup") else { return nil }
+    var least: Int?
+    for line in own.split(separator: "\n") {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let isFirst = fields[1].split(separator: ",").contains("memory")
+      guard isFirst || fields[1].isEmpty else { continue }
+      let (root, name) =
+        isFirst ? ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") : ("/sys/fs/cgroup", "memory.max")
+      var group = String(fields[2])
+      while true {
+        let path = joinPath(joinPath(root, String(group.drop { $0 == "/" })), name)
+        // Version 1 writes a number near 2⁶³ for none.
+        if let limit = firstNumber(of: path), limit < 1 << 60 { least = min(least ?? limit, limit) }
+        if group.isEmpty || group == "/" { break }
+        group = parentDirectory(of: group)
+      }
+    }
+    return least
+  }
+
+  /// Bytes that the machine can give without swapping; nil where the system does not say.
+  public static var available: Int? {
+    text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemAvailable:", in: $0) }
+  }
+
+  private static func firstNumber(of path: String) -> Int? {
+    text(of: path).flatMap { Int($0.prefix { $0.isNumber }) }
+  }
+
+  private static func text(of path: String) -> String? {
+    // Files of the system have no size that could be asked for.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var buffer = [UInt8](repeating: 0, count: 16_384)
+    let count = read(descriptor, &buffer, buffer.count)
+    return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+  }
+}
