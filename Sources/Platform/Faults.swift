@@ -51,7 +51,9 @@ public enum OutOfMemory {
   ///   - remedy: what would need less.
   public static func error(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) -> RetortError {
     var limits: [String] = []
-    if let limit = MemoryLimits.addressSpace { limits.append("the address space is limited to \(grouped(limit)) bytes") }
+    if let limit = MemoryLimits.addressSpace {
+      limits.append("the address space is limited to \(grouped(limit)) bytes")
+    }
     if let limit = MemoryLimits.controlGroup { limits.append("the job's memory to \(grouped(limit))") }
     if let free = MemoryLimits.available { limits.append("\(grouped(free)) are available on this machine") }
     return RetortError(

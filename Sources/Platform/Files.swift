@@ -80,12 +80,13 @@ public func listDirectory(_ path: String) throws -> [String] {
 
 /// A descriptor of a regular file, open for reading; never waits.
 ///
-/// Throws `.input` with the system's reason, and for a directory, FIFO, socket or device, which could block or never end.
+/// Throws `.input` with the system's reason, and for a directory, FIFO, socket or device, which could block for ever.
 public func openRegularFile(_ path: String) throws -> (descriptor: Int32, size: Int) {
   let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
   guard descriptor >= 0 else {
     // Of a socket, and of a device without a driver.
-    let what = errno == ENXIO ? "is a socket or a device, a file was expected" : "cannot open the file (\(systemErrorText()))"
+    let what =
+      errno == ENXIO ? "is a socket or a device, a file was expected" : "cannot open the file (\(systemErrorText()))"
     throw RetortError(.input, what, at: path)
   }
   var info = stat()
@@ -110,8 +111,8 @@ private func fileKind(_ mode: mode_t) -> String {
 
 /// A whole regular file in memory.
 ///
-/// Throws `.input` with the system's reason, and for what is no regular file; the error of `OutOfMemory` for a file that
-/// has no room.
+/// Throws `.input` with the system's reason, and for what is no regular file; the error of `OutOfMemory` for a file
+/// that has no room.
 public func readFile(_ path: String) throws -> Data {
   let (descriptor, size) = try openRegularFile(path)
   defer { close(descriptor) }

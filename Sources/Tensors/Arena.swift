@@ -47,7 +47,9 @@ struct Arena {
       size /= 2
       reserved = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     }
-    guard let address = reserved, address != MAP_FAILED else { OutOfMemory.end(bytes: size, for: "the addresses of tensors") }
+    guard let address = reserved, address != MAP_FAILED else {
+      OutOfMemory.end(bytes: size, for: "the addresses of tensors")
+    }
     // The range starts on a huge page; the addresses before it are not used.
     let skipped = -Int(bitPattern: address) & (Arena.growth - 1)
     base = address + skipped

@@ -304,7 +304,8 @@ public final class Trainer {
         return try Evaluator.evaluate(documents: data, on: communicator) { samples in
           try throughBlocks {
             try student.crossEntropySum(
-              checked(data.batch(samples)), precision: configuration.precision, weights: weights, residency: exchange.residency)
+              checked(data.batch(samples)), precision: configuration.precision, weights: weights,
+              residency: exchange.residency)
           }
         } idle: {
           try throughBlocks {}
@@ -318,7 +319,8 @@ public final class Trainer {
     try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { samples in
       try throughBlocks {
         try student.logits(
-          checked(data.batch(samples)), precision: configuration.precision, weights: weights, residency: exchange.residency)
+          checked(data.batch(samples)), precision: configuration.precision, weights: weights,
+          residency: exchange.residency)
       }
     } idle: {
       try throughBlocks {}

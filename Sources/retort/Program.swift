@@ -154,7 +154,8 @@ enum Threads {
       guard let count = Int(text), 1...1024 ~= count else {
         throw RetortError(
           .configuration, "\"\(text)\" is not a number of threads from 1 to 1024",
-          at: "environment variable OPENBLAS_NUM_THREADS", remedy: "unset it for the cores of this machine by its ranks")
+          at: "environment variable OPENBLAS_NUM_THREADS",
+          remedy: "unset it for the cores of this machine by its ranks")
       }
       return count
     }

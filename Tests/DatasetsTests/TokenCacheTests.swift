@@ -144,7 +144,7 @@ import Testing
     let cache = joinPath(scratch.path, "cache")
     let first = try open(try scratch.write("b.tsv", "text\tlabel\nab\t1\n"), cache: cache).digest
     let path = try data(200)
-    let data = try open(path, cache: cache, limit: 1_000)
+    let data = try open(path, cache: cache, limit: 100)
     #expect(data.count == 200 && data.notes.first?.contains("more than cache_limit") == true)
     #expect(!fileExists(joinPath(cache, "tokens/\(data.digest)/tokens")))
     #expect(!fileExists(joinPath(cache, "tokens/\(first)")))

@@ -15,11 +15,13 @@ public struct CacheInventory: Sendable {
 
   /// One key.
   public struct Entry: Sendable {
+    /// What the key has.
     public let kind: Kind
     /// 64 hexadecimal digits.
     public let key: String
     /// What it belongs to: a data file's path, a teacher's name; nil where nobody has written it.
     public let about: String?
+    /// Of its files together.
     public let bytes: Int
     /// Seconds since 1970.
     public let lastUse: Double
@@ -30,8 +32,8 @@ public struct CacheInventory: Sendable {
     /// The entry as `retort cache list --json` shows it.
     public var json: JSON {
       [
-        "kind": .string(kind.rawValue), "key": .string(key), "about": .optional(about), "bytes": .int(bytes),
-        "last_use": .double(lastUse), "in_use": .bool(isUsed),
+        "kind": .string(kind.rawValue), "key": .string(key), "about": about.map(JSON.string) ?? .null,
+        "bytes": .int(bytes), "last_use": .double(lastUse), "in_use": .bool(isUsed),
       ]
     }
   }
@@ -49,7 +51,7 @@ public struct CacheInventory: Sendable {
       for path in KeyedFolder.keys(in: joinPath(root, folder)) {
         let names = (try? listDirectory(path)) ?? []
         let kind: Kind = folder == "tokens" ? .tokens : names.contains("weights") ? .teachers : .signals
-        let about = (try? readFile(joinPath(path, KeyedFolder.aboutName))).flatMap { try? JSON(parsing: $0) }
+        let about = try? JSON(parsing: readFile(joinPath(path, KeyedFolder.aboutName)))
         found.append(
           Entry(
             kind: kind, key: String(fileName(of: path).prefix(64)), about: about?["about"]?.string,
@@ -62,7 +64,9 @@ public struct CacheInventory: Sendable {
 
   /// What a clearing came to.
   public struct Cleared: Sendable {
+    /// Keys that are gone.
     public var entries = 0
+    /// Of those that are gone.
     public var bytes = 0
     /// Keys that stay because a job holds them.
     public var used = 0

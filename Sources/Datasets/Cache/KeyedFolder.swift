@@ -13,8 +13,8 @@ import Platform
 ///     ROOT/KEY/*.sig        segments of signals
 ///     ROOT/KEY/weights      the weights of a teacher
 ///
-/// Where roots stand side by side under the names of `CacheDirectory.kinds`, one limit holds for all of them. Folders are
-/// the user's alone (0700), and so are files (0600).
+/// Where roots stand side by side under the names of `CacheDirectory.kinds`, one limit holds for all of them. Folders
+/// are the user's alone (0700), and so are files (0600).
 public final class KeyedFolder: @unchecked Sendable {
   // Unchecked: nothing changes after `init`.
   /// The folder of the key.

@@ -12,8 +12,8 @@ import Platform
 /// both succeed, and the last rename wins with the same bytes. Where a node cannot write, its ranks keep the image of
 /// the file in memory.
 ///
-/// A file that is there already is held against its checksums when it is mapped, a share of its pages by each rank of the
-/// node. A damaged one is made anew beside it and renamed over it: who has mapped the old one keeps it.
+/// A file that is there already is held against its checksums when it is mapped, a share of its pages by each rank of
+/// the node. A damaged one is made anew beside it and renamed over it: who has mapped the old one keeps it.
 final class TokenCacheBuilder {
   /// What a rank does with the gathered rows.
   private enum Part: Int {

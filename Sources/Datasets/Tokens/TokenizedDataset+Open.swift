@@ -139,7 +139,8 @@ extension TokenizedDataset {
     }
     if let types = options.tokenTypes, header.largestType >= max(1, types) {
       throw RetortError(
-        .input, "the segment \(header.largestType) is outside the \(types) that the model tells apart (type_vocab_size)",
+        .input,
+        "the segment \(header.largestType) is outside the \(types) that the model tells apart (type_vocab_size)",
         at: "\(path):\(header.largestTypeLine)", remedy: "use the tokenizer that belongs to the model")
     }
     if let labels, header.largestLabel >= labels.count {

@@ -25,7 +25,8 @@ struct CacheCommand: ParsableCommand {
   }
 
   struct List: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Lists what is kept: kind, size, last use, what it is of.")
+    static let configuration = CommandConfiguration(
+      abstract: "Lists what is kept: kind, key, last use, size, what it is of.")
 
     @Flag(help: "Prints one JSON object.") var json = false
 

@@ -1,0 +1,74 @@
+import Foundation
+import Testing
+
+/// What the system refuses or takes away while the command runs.
+@Suite struct LimitTests {
+  @Test func `a file size limit is an error of the write`() throws {
+    let command = try Command()
+    try command.makeToy()
+    let result = try command.shell("ulimit -f 8; exec $RETORT run toy/toy.yaml")
+    #expect(result.code == 6, "\(result.code) \(result.said)")
+    #expect(result.errors.contains("File too large"))
+  }
+
+  @Test func `what is no regular file is refused at once, wherever a file is read`() throws {
+    let command = try Command()
+    try command.makeToy(steps: 2)
+    #expect(try command.run("run", command.path("toy/toy.yaml")).code == 0)
+    let all = try command.shell("mkfifo fifo; ls toy/out/second").output
+    let chain = try command.run("run", command.path("fifo"), limit: 20)
+    #expect(chain.code == 2 && chain.errors.contains("is a FIFO"), "\(chain.code) \(chain.said)")
+    for name in all.split(separator: "\n") where name.contains(".") {
+      let result = try command.shell(
+        "rm -rf m; cp -r toy/out/second m; rm m/\(name); mkfifo m/\(name); exec $RETORT predict m --input "
+          + "toy/data/validation.tsv --output p.jsonl --text sentence", limit: 20)
+      #expect(result.code == 3 && result.errors.contains("is a FIFO"), "\(name): \(result.code) \(result.said)")
+    }
+    let data = try command.shell(
+      "rm toy/data/train.tsv; mkfifo toy/data/train.tsv; exec $RETORT run toy/toy.yaml --set 'steps.*.output_dir=o'",
+      limit: 20)
+    #expect([2, 3].contains(data.code), "\(data.code) \(data.said)")
+  }
+
+  @Test func `a data file that is cut while it is in use is named, with code 3`() throws {
+    let command = try Command()
+    // 64 MB of rows, and a cut as soon as the command has mapped them.
+    let script = """
+      { printf 'text\\tlabel\\n'; yes "some words of a row	1" | head -n 2800000; } > big.tsv
+      cat > cut.yaml <<'END'
+      distillation_chain:
+        metadata: {dataset: {train: big.tsv, validation: big.tsv}, task: {kind: classification, text: text, label: label, labels: [a, b]}, max_length: 8}
+        steps:
+          - student_base: {family: bert, num_hidden_layers: 1, hidden_size: 8, num_attention_heads: 1, intermediate_size: 8, max_position_embeddings: 8, tokenizer: toy/tokenizer}
+            teacher: null
+            output_dir: cut-out
+      END
+      $RETORT run cut.yaml & pid=$!
+      for i in $(seq 400); do grep -q big.tsv /proc/$pid/maps 2>/dev/null && break; sleep 0.01; done
+      : > big.tsv
+      wait $pid
+      """
+    try command.makeToy()
+    let result = try command.shell(script)
+    #expect(result.code == 3, "\(result.code) \(result.said)")
+    #expect(result.errors.contains("big.tsv"))
+  }
+
+  @Test func `numbers of options and of the environment have ranges`() throws {
+    let command = try Command()
+    let huge = "9223372036854775807"
+    for arguments in [
+      ["bench", "--steps", huge], ["bench", "--batch", huge], ["bench", "--warmup", huge], ["bench", "--epochs", huge],
+      ["bench", "--seq", huge], ["bench", "--trace", "t", "--trace-steps", "1-\(huge)"],
+      ["generate", "m", "--prompt", "a", "--max-new-tokens", huge], ["generate", "m", "--prompt", "a", "--top-k", huge],
+      ["generate", "m", "--prompt", "a", "--temperature", "1e-300"],
+      ["evaluate", "m", "--data", "d", "--max-length", huge], ["demo", "d", "--train", huge],
+      ["plan", "c", "--cluster", "c", "--ranks", huge], ["cache", "clear", "--older-than", "1e300"],
+    ] {
+      let result = try command.run(arguments, limit: 20)
+      #expect(result.code == 2 && !result.errors.isEmpty, "\(arguments): \(result.code) \(result.said)")
+    }
+    let threads = try command.run("doctor", environment: ["OPENBLAS_NUM_THREADS": huge], limit: 20)
+    #expect(threads.code == 2 && threads.errors.contains("OPENBLAS_NUM_THREADS"))
+  }
+}
