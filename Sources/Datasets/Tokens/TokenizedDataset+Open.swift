@@ -47,22 +47,36 @@ extension TokenizedDataset {
     _ path: String, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
     options: Options = Options(), on communicator: any Communicator
   ) throws -> TokenizedDataset {
+    try open(
+      DatasetSplit(path), task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
+  }
+
+  /// Opens the files of a split in the same way: the rows of all files, one file after the other.
+  public static func open(
+    _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
+    options: Options = Options(), on communicator: any Communicator
+  ) throws -> TokenizedDataset {
     let requiresLabels = options.requiresLabels && task.kind == .classification
     let (file, columns) = try communicator.agree {
-      let file = try task.open(path)
+      let file = try task.open(split)
       try file.requireRows()
       return (file, try task.columns(in: file))
     }
+    let path = file.path
     var labels = task.kind == .classification ? labels : nil
     var notes: [String] = []
-    if labels == nil, requiresLabels, let column = columns.label {
+    if requiresLabels, labels?.reading == nil, let column = columns.label {
       let scan = try LabelScan(file, column: column, on: communicator)
-      labels = try communicator.agree { try scan.labelSet() }
-      notes += scan.notes
+      let decided = try communicator.agree {
+        try labels.map { try $0.deciding([scan], told: task.labelReading, usual: task.usualReading) }
+          ?? scan.labelSet(told: task.labelReading)
+      }
+      labels = decided.set
+      notes += decided.notes
     }
     let reader = try communicator.agree {
       if let types = options.tokenTypes, let tokenizer, columns.ids == nil {
-        try requireTypes(of: tokenizer, pair: columns.textPair, below: types, path)
+        try requireTypes(of: tokenizer, pair: columns.textPair?.text, below: types, path)
       }
       try labels?.requireDistinctNames()
       return try ExampleReader(
@@ -75,12 +89,12 @@ extension TokenizedDataset {
       reader: reader, key: key, directory: options.cacheDirectory.map { joinPath($0, "tokens") },
       threads: options.threads, communicator: communicator, node: node)
     let tokens = try builder.open()
-    try communicator.agree { try checkVocabulary(tokens.header, options.vocabularySize, path) }
+    try communicator.agree { try checkVocabulary(tokens.header, options.vocabularySize, file) }
     notes += builder.notes
     if tokens.header.cutRows > 0, let maxLength = options.maxLength {
       notes.append(
         "\(path): \(tokens.header.cutRows) of \(tokens.header.count) rows of ids were cut to \(maxLength) tokens "
-          + "(the first on line \(tokens.header.firstCutLine))")
+          + "(the first: \(file.location(ofLine: tokens.header.firstCutLine)))")
     }
     let dataset = TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
     guard let note = leadingTokenNote(dataset, tokenizer, path) else { return dataset }
@@ -123,11 +137,11 @@ extension TokenizedDataset {
       + "which the tokenizer puts before each text: they have it twice"
   }
 
-  private static func checkVocabulary(_ header: TokenFileHeader, _ size: Int?, _ path: String) throws {
+  private static func checkVocabulary(_ header: TokenFileHeader, _ size: Int?, _ file: RowFile) throws {
     guard let size, header.largestID >= size else { return }
     throw RetortError(
       .input, "the token id \(header.largestID) is outside the model's vocabulary of \(size)",
-      at: "\(path):\(header.largestIDLine)",
+      at: file.location(ofLine: header.largestIDLine),
       remedy: "use the tokenizer that belongs to the model, or data made with it")
   }
 
@@ -146,13 +160,16 @@ extension TokenizedDataset {
     digest.update(kind.rawValue)
     digest.update(reader.tokenizer?.digest ?? "ids")
     let columns = reader.columns
-    for name in [columns.text, columns.textPair, columns.label, columns.ids] {
-      digest.update(name.map { "column \($0)" } ?? "none")
-    }
+    // Joined columns have a separator that no name has.
+    let texts = [columns.text, columns.textPair].map { $0?.names.joined(separator: "\u{1f}") }
+    for name in texts + [columns.label, columns.ids] { digest.update(name.map { "column \($0)" } ?? "none") }
+    // Where the user names the columns the content alone does not tell which is which.
+    if reader.file.format == .csv || reader.file.format == .tsv { reader.file.columns.forEach(digest.update(_:)) }
     digest.update(UInt64(reader.maxLength ?? 0))
     digest.update(reader.requiresLabels ? "labels required" : "labels optional")
     digest.update(UInt64(reader.labels?.count ?? 0))
     for name in reader.labels?.names ?? [] { digest.update(name) }
+    digest.update(reader.labels?.reading?.rawValue ?? "undecided")
     if let documents = reader.documents {
       digest.update("documents \(documents.endOfText ?? -1) \(columns.prompt.map { "prompt \($0)" } ?? "none")")
       digest.update(reader.file.documents?.name.map { "cut \($0)" } ?? "rows")

@@ -66,6 +66,7 @@ struct RunCommand: RankCommand {
         configuration, locator: ModelLocator(chainFile: chain, modelsRoot: modelsRoot),
         cacheDirectory: dryRun ? nil : CacheDirectory.path(), on: communicator)
     }
+    plan.remarks.forEach(console.note)
     plan.warnings.forEach(console.warning)
     let runner = ChainRunner(plan, observer: console, on: communicator)
     if fresh { try runner.requireNoOutputs() }
