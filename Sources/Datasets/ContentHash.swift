@@ -30,6 +30,21 @@ enum ContentHash {
     finish(words.reduce(fold(0x510e_527f_ade6_82d1, UInt64(words.count)), fold))
   }
 
+  /// The hash of bytes and a seed.
+  static func of(bytes: UnsafeRawBufferPointer, _ seed: UInt64) -> UInt64 {
+    var state = fold(fold(0x3c6e_f372_fe94_f82b, seed), UInt64(bytes.count))
+    var at = 0
+    while at + 8 <= bytes.count {
+      state = fold(state, UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)))
+      at += 8
+    }
+    while at < bytes.count {
+      state = fold(state, UInt64(bytes[at]))
+      at += 1
+    }
+    return finish(state)
+  }
+
   /// The hash of a row of numbers by their bits.
   static func of(features: UnsafeBufferPointer<Float>) -> UInt64 {
     var state = fold(0x6a09_e667_f3bc_c909, UInt64(features.count))

@@ -2,25 +2,34 @@ import Platform
 
 /// The files of a data set's splits.
 public struct DatasetFiles: Sendable, Equatable {
-  /// Path of the training split, nil where it is missing.
-  public var train: String?
-  /// Path of the validation split, nil where it is missing.
-  public var validation: String?
+  /// The training split, nil where it is missing.
+  public var train: DatasetSplit?
+  /// The validation split, nil where it is missing.
+  public var validation: DatasetSplit?
+  /// The test split, nil where it is missing.
+  public var test: DatasetSplit?
 
-  /// The files by their paths, which are not looked at.
-  public init(train: String?, validation: String?) {
+  /// The splits by their files, which are not looked at.
+  public init(train: DatasetSplit?, validation: DatasetSplit?, test: DatasetSplit? = nil) {
     self.train = train
     self.validation = validation
+    self.test = test
   }
 
   static let parquetRemedy =
     "convert it to JSON Lines, for example: python3 -c \"import pandas, sys; "
     + "pandas.read_parquet(sys.argv[1]).to_json(sys.argv[2], orient='records', lines=True)\" X.parquet train.jsonl"
 
-  /// Finds train.* and validation.* or dev.* (tsv, csv, jsonl, json, txt) in a directory.
+  /// What a data set's directory holds, for messages.
+  public static let layout =
+    "train.* and validation.*, valid.*, val.* or dev.* (tsv, csv, jsonl, json or txt, also .gz or in shards)"
+
+  /// Finds the splits in a directory: `train.*`, `validation.*` (or `valid`, `val`, `dev`) and `test.*`. Their files
+  /// end in tsv, csv, jsonl, json or txt, maybe with .gz behind it. A split is one file, or shards by number:
+  /// `train-00000-of-00003.jsonl`, `train-0.tsv`, `train_1.csv`.
   ///
   /// Looked through in this order: the subfolder that has the task's name (SST-2 and sst2 are one), the directory
-  /// itself, its subfolder `data`. One split may be missing; where both are, or where the files are of a form that
+  /// itself, its subfolder `data`. One split may be missing; where all are, or where the files are of a form that
   /// Retort does not read, `.input` is thrown with what is there.
   public static func find(inDirectory directory: String, task: String? = nil) throws -> DatasetFiles {
     var places: [String] = []
@@ -33,8 +42,10 @@ public struct DatasetFiles: Sendable, Equatable {
       let names = try listDirectory(place)
       let files = DatasetFiles(
         train: try pick(["train"], names, place),
-        validation: try pick(["validation", "dev", "validation_matched", "dev_matched"], names, place))
-      if files.train != nil || files.validation != nil { return files }
+        validation: try pick(
+          ["validation", "valid", "val", "dev", "validation_matched", "dev_matched"], names, place),
+        test: try pick(["test"], names, place))
+      if files.train != nil || files.validation != nil || files.test != nil { return files }
     }
     for place in places {
       if let parquet = try listDirectory(place).first(where: { $0.hasSuffix(".parquet") }) {
@@ -43,27 +54,73 @@ public struct DatasetFiles: Sendable, Equatable {
           remedy: parquetRemedy)
       }
     }
-    let found = try listDirectory(directory).prefix(12)
+    let found = try listDirectory(directory)
     throw RetortError(
-      .input,
-      "there is no train.*, validation.* or dev.* (tsv, csv, jsonl, txt); found: \(RowFile.quoted(Array(found)))",
+      .input, "there is no \(layout); found: \(quoted(list: found, most: 12))",
       at: directory, remedy: "name the files: dataset: {train: FILE, validation: FILE}")
   }
 
-  /// The file of a split by the first stem that exists; plain text counts only where there is nothing else.
-  private static func pick(_ stems: [String], _ names: [String], _ place: String) throws -> String? {
+  /// A shard's place in its split, and how many there are, where its name says so.
+  private struct Shard {
+    let name: String
+    let number: Int
+    let total: Int?
+  }
+
+  /// The files of a split by the first stem that exists; plain text counts only where there is nothing else.
+  private static func pick(_ stems: [String], _ names: [String], _ place: String) throws -> DatasetSplit? {
     for stem in stems {
-      let found = names.filter { name in
-        FileFormat(path: name) != nil && name.split(separator: ".").dropLast().joined(separator: ".") == stem
-      }
+      let found = names.filter { FileFormat(path: $0) != nil && self.stem(of: $0) == stem }
       let tables = found.filter { FileFormat(path: $0) != .text }
-      if tables.count > 1 {
+      let shards = names.compactMap { shard($0, of: stem) }
+      let single = tables.isEmpty && shards.isEmpty ? found : tables
+      if single.count > 1 || (single.count == 1 && !shards.isEmpty) {
+        let all = single + shards.map(\.name)
         throw RetortError(
-          .input, "\(RowFile.quoted(tables)) are all there, and only one can be meant", at: place,
+          .input, "\(quoted(list: all)) are all there, and only one can be meant", at: place,
           remedy: "name the files: dataset: {train: FILE, validation: FILE}")
       }
-      if let name = tables.first ?? found.first { return joinPath(place, name) }
+      if let name = single.first { return DatasetSplit(joinPath(place, name)) }
+      if !shards.isEmpty { return try split(of: shards, stem, place) }
     }
     return nil
+  }
+
+  /// All shards of a split in order; throws `.input` where one of them is missing or there twice.
+  private static func split(of shards: [Shard], _ stem: String, _ place: String) throws -> DatasetSplit {
+    let ordered = shards.sorted { ($0.number, $0.name) < ($1.number, $1.name) }
+    let totals = Set(ordered.map(\.total))
+    let numbers = ordered.map(\.number)
+    let isWhole = totals.first?.map { numbers == Array(0..<$0) } ?? true
+    if totals.count > 1 || !isWhole || Set(numbers).count < numbers.count {
+      throw RetortError(
+        .input, "the shards of \(stem) are not whole: \(quoted(list: ordered.map(\.name), most: 12))", at: place,
+        remedy:
+          "bring the missing ones, remove those of another set, or name the files: dataset: {train: [FILE, FILE], …}")
+    }
+    return DatasetSplit(ordered.map { joinPath(place, $0.name) })
+  }
+
+  /// A name without its endings.
+  private static func stem(of name: String) -> String {
+    FileFormat.withoutCompression(name).split(separator: ".").dropLast().joined(separator: ".")
+  }
+
+  /// `train-00000-of-00003`, `train-0`, `train_1` and `train.2` are shards of train.
+  private static func shard(_ name: String, of stem: String) -> Shard? {
+    guard FileFormat(path: name) != nil else { return nil }
+    let own = self.stem(of: name)
+    guard own.hasPrefix(stem) else { return nil }
+    let rest = own.dropFirst(stem.count)
+    guard let first = rest.first, "-_.".contains(first) else { return nil }
+    let parts = rest.dropFirst().split(separator: "-", omittingEmptySubsequences: false)
+    func number(_ text: Substring) -> Int? {
+      !text.isEmpty && text.utf8.allSatisfy { (48...57).contains($0) } ? Int(text) : nil
+    }
+    if parts.count == 1, let number = number(parts[0]) { return Shard(name: name, number: number, total: nil) }
+    guard parts.count == 3, parts[1] == "of", let place = number(parts[0]), let total = number(parts[2]),
+      total < 100_000
+    else { return nil }
+    return Shard(name: name, number: place, total: total)
   }
 }

@@ -80,17 +80,30 @@ public final class FeatureDataset: ExampleSource {
     _ path: String, task: TaskDescription, labels: LabelSet? = nil, requiresLabels: Bool = true,
     on communicator: any Communicator
   ) throws -> FeatureDataset {
+    try open(DatasetSplit(path), task: task, labels: labels, requiresLabels: requiresLabels, on: communicator)
+  }
+
+  /// Reads the files of a split in the same way: the rows of all files, one file after the other.
+  public static func open(
+    _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, requiresLabels: Bool = true,
+    on communicator: any Communicator
+  ) throws -> FeatureDataset {
     let (file, columns) = try communicator.agree {
-      let file = try task.open(path)
+      let file = try task.open(split)
       try file.requireRows()
       return (file, try task.columns(in: file))
     }
+    let path = file.path
     var labels = labels
     var notes: [String] = []
-    if labels == nil, requiresLabels, let column = columns.label {
+    if requiresLabels, labels?.reading == nil, let column = columns.label {
       let scan = try LabelScan(file, column: column, on: communicator)
-      labels = try communicator.agree { try scan.labelSet() }
-      notes = scan.notes
+      let decided = try communicator.agree {
+        try labels.map { try $0.deciding([scan], told: task.labelReading, usual: task.usualReading) }
+          ?? scan.labelSet(told: task.labelReading)
+      }
+      labels = decided.set
+      notes = decided.notes
     }
     try communicator.agree { try labels?.requireDistinctNames() }
     let content = file.contentDigest()
@@ -103,6 +116,7 @@ public final class FeatureDataset: ExampleSource {
     digest.update(columns.label ?? "")
     digest.update(UInt64(labels?.count ?? 0))
     for name in labels?.names ?? [] { digest.update(name) }
+    digest.update(labels?.reading?.rawValue ?? "undecided")
     return FeatureDataset(table, labels: labels, digest: digest.finish(), notes: notes)
   }
 
@@ -133,9 +147,7 @@ private struct FeatureTable {
     let mayLack = !requiresLabels && file.format != .jsonl
     let label = columns.label.flatMap { mayLack && !file.columns.contains($0) ? nil : $0 }
     if requiresLabels && label == nil {
-      throw RetortError(
-        .input, "there is no column \"label\"; found: \(RowFile.quoted(file.columns))", at: file.path,
-        remedy: "name the column under task: {label: …}")
+      throw file.missingLabel()
     }
     let isList = columns.features == nil && file.format == .jsonl && file.columns.contains("features")
     names = isList ? ["features"] : columns.features ?? file.columns.filter { $0 != columns.label }
@@ -183,7 +195,7 @@ private struct FeatureTable {
     case .flag(let value): return value ? 1 : 0
     case .text(let text):
       if let value = Double(text.trimmed) { return try finite(value, column, file, row) }
-      throw refusal("\"\(text)\" is no number", column, file, row)
+      throw refusal("\(quoted(text)) is no number", column, file, row)
     case .absent: throw refusal("the field is missing", column, file, row)
     case .list, .other: throw refusal("\(field.kind) is no number", column, file, row)
     }
@@ -197,7 +209,7 @@ private struct FeatureTable {
 
   private func refusal(_ what: String, _ column: String, _ file: RowFile, _ row: Int) -> RetortError {
     RetortError(
-      .input, what, at: "\(file.location(of: row)), column \"\(column)\"",
-      remedy: "correct the row, or name the numeric columns under task: {features: […]}")
+      .input, what, at: "\(file.location(of: row)), column \(quoted(column))",
+      remedy: "correct the row, or \(file.settings.features)")
   }
 }

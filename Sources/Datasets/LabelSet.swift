@@ -1,48 +1,111 @@
 import Platform
 
+/// What the labels of a data set are: one answer for all its rows.
+public enum LabelReading: String, Sendable, CaseIterable {
+  /// Names of classes; case does not matter.
+  case name
+  /// Places of classes in the model's outputs, from 0.
+  case index
+  /// Places of classes counted from 1.
+  case indexFromOne = "index_from_1"
+  /// True for class 1, false for class 0.
+  case boolean
+}
+
 /// The classes of a task, in the order of the model's outputs.
 public struct LabelSet: Sendable, Equatable {
   /// The names of the classes, or nil where only their number is known.
   public let names: [String]?
   /// C.
   public let count: Int
+  /// What labels are; nil: not decided yet, see `deciding(_:told:)`.
+  public let reading: LabelReading?
+  /// By which words messages name the settings of the reader.
+  public var settings = SettingNames.chainFile
   private let indexByName: [String: Int32]
 
   /// - Parameters:
   ///   - names: a name a class; case does not matter when labels are read.
-  public init(names: [String]) {
+  public init(names: [String], reading: LabelReading? = nil) {
+    self.init(names: names, count: names.count, reading: reading)
+  }
+
+  /// Classes 0 ..< count without names, which Hugging Face calls `LABEL_0`, `LABEL_1`, ….
+  public init(count: Int, reading: LabelReading? = nil) { self.init(names: nil, count: count, reading: reading) }
+
+  private init(names: [String]?, count: Int, reading: LabelReading?) {
     self.names = names
-    count = names.count
-    indexByName = Dictionary(
-      names.enumerated().map { ($1.lowercased(), Int32($0)) }, uniquingKeysWith: { first, _ in first })
-  }
-
-  /// Classes 0 ..< count without names.
-  public init(count: Int) {
-    names = nil
     self.count = count
-    indexByName = [:]
+    self.reading = reading
+    indexByName = Dictionary(
+      (names ?? (0..<count).map { "label_\($0)" }).enumerated().map { ($1.lowercased(), Int32($0)) },
+      uniquingKeysWith: { first, _ in first })
   }
 
-  /// The class that a label means: a name of the set, or else a number within 0 ..< C.
-  public func index(of label: String) -> Int32? {
-    if let found = indexByName[label] ?? indexByName[label.lowercased()] { return found }
-    guard let number = Int32(label), number >= 0, number < count else { return nil }
-    return number
+  /// The same classes, their labels read in one way.
+  public func reading(_ reading: LabelReading) -> LabelSet {
+    var copy = LabelSet(names: names, count: count, reading: reading)
+    copy.settings = settings
+    return copy
   }
+
+  /// The class that a label means, or nil; before a reading is decided a name of the set, or else a number within
+  /// 0 ..< C.
+  public func index(of label: String) -> Int32? {
+    guard let reading else { return index(of: label, by: .name) ?? index(of: label, by: .index) }
+    return index(of: label, by: reading)
+  }
+
+  /// The class that a label means in one way of reading.
+  func index(of label: String, by reading: LabelReading) -> Int32? {
+    switch reading {
+    case .name:
+      if let found = indexByName[label] ?? indexByName[label.lowercased()] { return found }
+      // Programs write the class 1 as 1.0 where other rows of the column are empty.
+      return LabelSet.number(label).flatMap { indexByName[String($0)] }
+    case .index, .indexFromOne:
+      guard let number = LabelSet.number(label) else { return nil }
+      let first = reading == .index ? 0 : 1
+      return (first..<(count + first)).contains(number) ? Int32(number - first) : nil
+    case .boolean:
+      guard count == 2, let flag = LabelSet.flag(label) else { return nil }
+      return flag ? 1 : 0
+    }
+  }
+
+  /// The whole number that a label is: `2`, `-1`, `2.0`; nil for anything else.
+  static func number(_ label: String) -> Int? {
+    if let number = Int(label) { return number }
+    let parts = label.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.count == 2, !parts[1].isEmpty, parts[1].allSatisfy({ $0 == "0" }) else { return nil }
+    return Int(parts[0])
+  }
+
+  /// The truth that a label is: `true`, `False`; nil for anything else.
+  static func flag(_ label: String) -> Bool? {
+    switch label.lowercased() {
+    case "true": true
+    case "false": false
+    default: nil
+    }
+  }
+
+  /// The name of a class, or its number.
+  public func name(of index: Int) -> String { names.map { $0[index] } ?? String(index) }
 
   /// Throws `.configuration` where two classes have the same name, by which neither could be told.
   public func requireDistinctNames() throws {
     guard let names, indexByName.count < names.count else { return }
     throw RetortError(
-      .configuration, "the class names are not distinct: \(description)", at: "metadata.task.labels",
+      settings == .chainFile ? .configuration : .input, "the class names are not distinct: \(description)",
+      at: settings == .chainFile ? "metadata.task.labels" : "id2label of the model's config.json",
       remedy: "give every class a name of its own; case does not count")
   }
 
   /// The set in words, for messages: `0 (negative), 1 (positive)`.
   public var description: String {
     guard let names else { return count == 1 ? "0" : "0 to \(count - 1)" }
-    let shown = names.prefix(20).enumerated().map { "\($0) (\($1))" }.joined(separator: ", ")
+    let shown = names.prefix(20).enumerated().map { "\($0) (\($1.prefix(60)))" }.joined(separator: ", ")
     return names.count > 20 ? shown + ", … (\(names.count) in all)" : shown
   }
 
@@ -56,11 +119,22 @@ public struct LabelSet: Sendable, Equatable {
     if let index = index(of: label) { return index }
     // Public test files hide their labels behind -1.
     if !required && label == "-1" { return -1 }
-    throw RetortError(
-      .input, "the label \"\(label)\" is not in the set: \(description)", at: location(),
-      remedy: names == nil && Int(label) == nil
-        ? "name the classes in order: task: {labels: […]}"
-        : "correct the row, or the set under task: {labels: […]}")
+    throw refusal(of: label, at: location())
+  }
+
+  /// The error for a label that means no class.
+  func refusal(of label: String, at location: String) -> RetortError {
+    if label == "-1" {
+      return RetortError(
+        .input, "the label \"-1\" is not in the set: \(description)", at: location,
+        remedy: "public test files hide their labels behind -1: use a split with labels, or remove the row; if -1 is a "
+          + "class, \(settings.classes)")
+    }
+    let near =
+      names.flatMap { nearestName(to: label, among: $0) }.map { "did you mean \(quoted($0))? Otherwise " } ?? ""
+    return RetortError(
+      .input, "the label \(quoted(label)) is not in the set: \(description)", at: location,
+      remedy: near + settings.classes)
   }
 
   /// A label as it is written, or nil where the field is absent or blank.

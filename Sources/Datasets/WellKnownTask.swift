@@ -11,15 +11,30 @@ struct WellKnownTask: Sendable {
   /// A task's name without case and separators: SST-2, sst2 and sst_2 are one.
   static func key(_ name: String) -> String { name.lowercased().filter { $0.isLetter || $0.isNumber } }
 
-  private static func pair(_ first: String, _ second: String, label: String = "label") -> DatasetColumns {
+  private static func pair(_ first: TextColumns, _ second: TextColumns, label: String = "label") -> DatasetColumns {
     DatasetColumns(text: first, textPair: second, label: label)
   }
 
+  private static func single(_ text: TextColumns, label: String = "label") -> DatasetColumns {
+    DatasetColumns(text: text, label: label)
+  }
+
+  /// Names of the first text of an example, the most usual ones first.
+  static let usualTexts = [
+    "text", "sentence", "sentence1", "premise", "question", "question1", "text1", "text_a", "query", "#1 String",
+    "first",
+  ]
+
+  /// Names of two texts that are read together.
+  static let usualPairs: [(String, String)] = [
+    ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence"),
+    ("text", "text_pair"), ("text1", "text2"), ("text_a", "text_b"), ("#1 String", "#2 String"),
+  ]
+
   static let all: [String: WellKnownTask] = [
-    "sst2": WellKnownTask(
-      layouts: [DatasetColumns(text: "sentence", label: "label")], labelNames: ["negative", "positive"]),
+    "sst2": WellKnownTask(layouts: [single("sentence")], labelNames: ["negative", "positive"]),
     "cola": WellKnownTask(
-      layouts: [DatasetColumns(text: "sentence", label: "label")], labelNames: ["unacceptable", "acceptable"],
+      layouts: [single("sentence")], labelNames: ["unacceptable", "acceptable"],
       headerless: ["source", "label", "mark", "sentence"]),
     "mrpc": WellKnownTask(
       layouts: [pair("sentence1", "sentence2"), pair("#1 String", "#2 String", label: "Quality")],
@@ -30,8 +45,29 @@ struct WellKnownTask: Sendable {
     "mnli": WellKnownTask(
       layouts: [pair("premise", "hypothesis"), pair("sentence1", "sentence2", label: "gold_label")],
       labelNames: ["entailment", "neutral", "contradiction"]),
+    "snli": WellKnownTask(
+      layouts: [pair("premise", "hypothesis"), pair("sentence1", "sentence2", label: "gold_label")],
+      labelNames: ["entailment", "neutral", "contradiction"]),
     "qnli": WellKnownTask(layouts: [pair("question", "sentence")], labelNames: ["entailment", "not_entailment"]),
     "rte": WellKnownTask(layouts: [pair("sentence1", "sentence2")], labelNames: ["entailment", "not_entailment"]),
     "wnli": WellKnownTask(layouts: [pair("sentence1", "sentence2")], labelNames: ["not_entailment", "entailment"]),
+    "agnews": WellKnownTask(
+      layouts: [
+        single("text"), single(["title", "description"]), single(["Title", "Description"], label: "Class Index"),
+      ], labelNames: ["World", "Sports", "Business", "Sci/Tech"], headerless: ["label", "title", "description"]),
+    "imdb": WellKnownTask(
+      layouts: [single("text"), single("review", label: "sentiment")], labelNames: ["negative", "positive"]),
+    "rottentomatoes": WellKnownTask(layouts: [single("text")], labelNames: ["negative", "positive"]),
+    "yelppolarity": WellKnownTask(
+      layouts: [single("text")], labelNames: ["negative", "positive"], headerless: ["label", "text"]),
+    "emotion": WellKnownTask(
+      layouts: [single("text")], labelNames: ["sadness", "joy", "love", "anger", "fear", "surprise"]),
+  ]
+
+  /// The names of the known tasks as they are usually written.
+  static let names = [
+    "ag_news", "cola", "emotion", "imdb", "mnli", "mrpc", "qnli", "qqp", "rotten_tomatoes", "rte", "snli", "sst2",
+    "wnli",
+    "yelp_polarity",
   ]
 }

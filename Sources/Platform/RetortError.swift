@@ -49,12 +49,21 @@ public struct RetortError: Error, Equatable, Sendable {
 extension RetortError: CustomStringConvertible {
   /// `WHERE: WHAT. REMEDY.` in one line.
   public var description: String {
-    var text = location.map { "\($0): \(what)" } ?? what
-    if let remedy {
+    let shown = RetortError.cut(what)
+    var text = location.map { "\(RetortError.cut($0)): \(shown)" } ?? shown
+    if let remedy = remedy.map(RetortError.cut) {
       // A key, a path or an option keeps its spelling.
       let isWord = !remedy.prefix { $0 != " " }.contains { "_/=.$-".contains($0) }
       text += ". " + (isWord ? remedy.prefix(1).uppercased() + remedy.dropFirst() : remedy)
     }
     return text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
+  }
+
+  /// No message is longer than a reader reads, whatever a user's file has put into it.
+  private static let longest = 4_000
+
+  private static func cut(_ text: String) -> String {
+    if text.utf8.count <= longest { return text }
+    return text.prefix(longest / 4) + "… (\(grouped(text.utf8.count)) bytes in all)"
   }
 }

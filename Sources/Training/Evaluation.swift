@@ -93,6 +93,14 @@ public struct EvaluationResult: Sendable, Equatable {
     }
   }
 
+  /// Over what `f1` is a mean: "binary", of class 1 of two, or "macro", of all classes alike.
+  public var f1Average: String { classCount == 2 ? "binary" : "macro" }
+
+  /// What a figure is called where its name alone leaves open how it is made: "f1 (macro)".
+  public func title(of metric: Metric) -> String {
+    metric == .f1 ? "\(metric.rawValue) (\(f1Average))" : metric.rawValue
+  }
+
   private func f1(_ label: Int) -> Double {
     let all = support(label) + predicted(label)
     return all == 0 ? 0 : 2 * Double(confusion[label * classCount + label]) / Double(all)

@@ -106,7 +106,9 @@ public struct EvaluationRecord: Sendable, Equatable {
     if result.isOfDocuments {
       line["perplexity"] = .double(result.perplexity)
     } else {
-      line["correct"] = .int(result.correct)
+      // Other figures than the accuracy do not count right answers.
+      if metric == .accuracy { line["correct"] = .int(result.correct) }
+      if metric == .f1 { line["average"] = .string(result.f1Average) }
       line["accuracy"] = .double(result.accuracy)
       line["standard_error"] = .double(result.standardError)
     }

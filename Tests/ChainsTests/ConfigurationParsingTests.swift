@@ -114,7 +114,7 @@ struct ConfigurationParsingTests {
                 logging_steps: 5
         """)
     #expect(chain.metadata.name == "demo")
-    #expect(chain.metadata.dataset == .files(train: "a.tsv", validation: "b.tsv"))
+    #expect(chain.metadata.dataset == .files(train: ["a.tsv"], validation: ["b.tsv"]))
     #expect(
       chain.metadata.task
         == TaskConfiguration(text: "sentence", label: "label", labels: ["negative", "positive"]))
@@ -167,7 +167,7 @@ struct ConfigurationParsingTests {
     let chain = try ChainConfiguration(
       parsing: #"{"distillation_chain":{"metadata":{"dataset":{"train":"/a b.jsonl","validation":"/c.jsonl"}},"#
         + #""steps": [{"student_base": "s", "output_dir": "o", "hyperparams": {"learning_rate": 0.0001}}]}}"#)
-    #expect(chain.metadata.dataset == .files(train: "/a b.jsonl", validation: "/c.jsonl"))
+    #expect(chain.metadata.dataset == .files(train: ["/a b.jsonl"], validation: ["/c.jsonl"]))
     #expect(chain.steps[0].id == "step_1")
     #expect(chain.steps[0].teacher == .none)
     #expect(chain.steps[0].hyperparameters == Hyperparameters())
@@ -336,9 +336,11 @@ struct ConfigurationParsingTests {
     #expect(try chain([4, 4, 2]).advice().isEmpty)
   }
 
-  @Test("a size is a number of bytes with or without a unit", arguments: [
-    ("2GB", 2_000_000_000), ("500 MB", 500_000_000), ("1KiB", 1024), ("0", 0), ("4096", 4096), ("1e3 b", 1000),
-    ("0.5tb", 500_000_000_000), ("GB", nil), ("-1MB", nil), ("2 G", nil), ("many", nil), ("1e30GB", nil),
-  ])
+  @Test(
+    "a size is a number of bytes with or without a unit",
+    arguments: [
+      ("2GB", 2_000_000_000), ("500 MB", 500_000_000), ("1KiB", 1024), ("0", 0), ("4096", 4096), ("1e3 b", 1000),
+      ("0.5tb", 500_000_000_000), ("GB", nil), ("-1MB", nil), ("2 G", nil), ("many", nil), ("1e30GB", nil),
+    ])
   func sizes(text: String, bytes: Int?) { #expect(NumberText.bytes(text) == bytes) }
 }

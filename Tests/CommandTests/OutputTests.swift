@@ -11,7 +11,7 @@ import Testing
     let trained = try command.run("run", command.path("toy/toy.yaml"))
     #expect(trained.code == 0, "\(trained.said)")
     try command.write(
-      "in.jsonl", (0..<5).map { "{\"text\": \"a\(String(repeating: " good", count: $0)) film\"}\n" }.joined())
+      "in.jsonl", (0..<5).map { "{\"sentence\": \"a\(String(repeating: " good", count: $0)) film\"}\n" }.joined())
     let result = try command.shell(Self.predict("--input in.jsonl --output expected.jsonl"))
     #expect(result.code == 0 && result.said.isEmpty, "\(result.said)")
     return (command, try command.read("expected.jsonl"))

@@ -24,7 +24,7 @@ import Testing
     #expect(data.means == [3, 10])
     // Deviations from the mean 3 are −2, 0, 2: √(8/3).
     #expect(abs(data.standardDeviations[0] - 1.6329932) < 1e-6 && data.standardDeviations[1] == 0)
-    #expect(data.labels == LabelSet(names: ["a", "b"]))
+    #expect(data.labels == LabelSet(names: ["a", "b"], reading: .name))
     #expect((0..<3).map(data.label) == [1, 0, 1])
   }
 
@@ -38,7 +38,7 @@ import Testing
     let path = try scratch.write("a.jsonl", "{\"features\":[1,2.5],\"label\":1}\n{\"features\":[-1,0],\"label\":0}\n")
     let data = try open(path)
     #expect(data.columnNames == ["features[0]", "features[1]"] && data.values == [1, 2.5, -1, 0])
-    #expect(data.labels == LabelSet(count: 2))
+    #expect(data.labels == LabelSet(count: 2, reading: .index))
     let uneven = try scratch.write("b.jsonl", "{\"features\":[1,2.5],\"label\":1}\n{\"features\":[1],\"label\":0}\n")
     #expect(refusal { _ = try open(uneven) }?.location == "\(uneven):2")
   }

@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test func `a TSV row with too few or too many fields is refused with its line and both counts`() throws {
-    for bad in ["x", "x\t1\ty", ""] {
+    for bad in ["x", "x\t1\ty", "\t\t"] {
       let path = try scratch.write("a.tsv", "text\tlabel\na\t1\n\(bad)\nb\t0\n")
       let error = try #require(refusal(path, ["text"]))
       #expect(error.kind == .input)
@@ -120,9 +120,39 @@ import Testing
     }
   }
 
-  @Test func `a JSON list in place of lines is refused with a remedy`() throws {
-    let path = try scratch.write("a.json", "[\n{\"text\": \"a\"}\n]\n")
-    #expect(refusal(path, ["text"])?.remedy == "write one object a line")
+  @Test func `a JSON document that is one list is its rows, each with its line`() throws {
+    let list = "[\n {\"text\": \"a]\",\n  \"label\": 1},\n {\"text\": \"b\\\"}\"}\n]\n"
+    for (name, text) in [("a.json", list), ("b.jsonl", list), ("c.json", "{\"version\": [1], \"data\": \(list)}")] {
+      let path = try scratch.write(name, text)
+      #expect(try rows(path, ["text", "label"]) == [[.text("a]"), .integer(1)], [.text("b\"}"), .absent]])
+      let file = try RowFile(path)
+      #expect((0..<file.count).map(file.line) == [2, 4])
+    }
+    #expect(try RowFile(try scratch.write("d.json", "[]")).count == 0)
+    let lines = try scratch.write("e.json", "{\"text\": \"a\", \"data\": [{}]}\n{\"text\": \"b\"}\n")
+    #expect(try rows(lines, ["text"]) == [[.text("a")], [.text("b")]])
+    let open = try scratch.write("f.json", "[\n{\"text\": \"a\"},\n{\"text\": \"b\"}\n")
+    #expect(refusal(open, ["text"])?.what == "the JSON list that opens on line 1 does not end")
+    let columns = try scratch.write("g.json", "{\"text\": {\"0\": \"a\"},\n \"label\": {\"0\": 1}}\n")
+    #expect(refusal(columns, ["text"])?.remedy?.contains("orient=\"records\"") == true)
+  }
+
+  @Test func `numbers that JSON does not have are harmless where nobody reads them`() throws {
+    let path = try scratch.write("a.jsonl", "{\"text\": \"a\", \"x\": NaN, \"y\": [1, -Infinity], \"z\": Infinity}\n")
+    #expect(try rows(path, ["text"]) == [[.text("a")]])
+  }
+
+  @Test func `blank lines inside a table are no rows and count as lines`() throws {
+    for (name, text) in [
+      ("a.csv", "text,label\n\na,1\r\n\r\n  \nb,0\n"), ("a.tsv", "text\tlabel\n\na\t1\r\n\r\n\nb\t0\n"),
+    ] {
+      let path = try scratch.write(name, text)
+      #expect(try rows(path, ["text"]) == [[.text("a")], [.text("b")]])
+      let file = try RowFile(path)
+      #expect((0..<file.count).map(file.line) == [3, 6])
+    }
+    let quotes = try scratch.write("b.csv", "text,label\n\"a\n\nb\",1\n")
+    #expect(try rows(quotes, ["text"]) == [[.text("a\n\nb")]])
   }
 
   @Test(

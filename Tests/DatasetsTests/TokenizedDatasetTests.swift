@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test func `text becomes ids with segments and classes, the second time without tokenising`() throws {
-    let path = try scratch.write("a.tsv", "text\tother\tlabel\nab\tc\tyes\n\td\t0\nx\t\tNO\n")
+    let path = try scratch.write("a.tsv", "text\tother\tlabel\nab\tc\tyes\n\td\tno\nx\t\tNO\n")
     let task = TaskDescription(kind: .classification, columns: DatasetColumns(text: "text", textPair: "other"))
     let tokenizer = CountingTokenizer()
     let first = try open(path, task: task, tokenizer: tokenizer)
@@ -121,7 +121,8 @@ import Testing
   @Test func `nothing is left behind when a row is refused`() throws {
     let path = try scratch.write("a.tsv", "text\tlabel\nab\t1\ncde\t7\n")
     #expect(refusal { _ = try open(path, tokenizer: CountingTokenizer()) } != nil)
-    #expect(try cacheFiles() == [])
+    // The labels are looked at before anything is written.
+    #expect(((try? cacheFiles()) ?? []) == [])
   }
 
   @Test func `a label outside the set is refused with file, line, label and set`() throws {
@@ -153,7 +154,7 @@ import Testing
     let path = try scratch.write("a.csv", "text,label\na,spam\nb,ham\nc,spam\n")
     let task = TaskDescription(kind: .classification)
     let data = try open(path, task: task, labels: .some(nil), tokenizer: CountingTokenizer())
-    #expect(data.labels == LabelSet(names: ["ham", "spam"]))
+    #expect(data.labels == LabelSet(names: ["ham", "spam"], reading: .name))
     #expect((0..<3).map(data.label) == [1, 0, 1])
   }
 
@@ -163,7 +164,7 @@ import Testing
     for _ in 0..<2 {
       let data = try open(path, maxLength: 3)
       #expect(content(data).map(\.ids) == [[5, 6, 7], [9], [1, 2, 3]])
-      #expect(data.notes == ["\(path): 2 of 3 rows of ids were cut to 3 tokens (the first on line 1)"])
+      #expect(data.notes == ["\(path): 2 of 3 rows of ids were cut to 3 tokens (the first: \(path):1)"])
     }
     #expect(try open(path).notes == [])
   }

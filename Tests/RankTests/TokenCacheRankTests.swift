@@ -86,7 +86,7 @@ extension RankTests {
         for (cache, forbidden) in [(folder, false), (folder, true), (nil, false)] as [(String?, Bool)] {
           let data = try open(path, Bytes(isForbidden: forbidden), cache: cache)
           #expect(data.count == count)
-          #expect(data.labels == LabelSet(names: count == 1 ? ["a"] : ["a", "b"]))
+          #expect(data.labels == LabelSet(names: count == 1 ? ["a"] : ["a", "b"], reading: .name))
           for (index, row) in rows.enumerated() {
             let ids = row.utf8.prefix(12).map { Int32($0) }
             #expect(Array(data.tokens(index)) == ids)

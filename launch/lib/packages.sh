@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # What the build links against and what runs it; the second line is what the Swift toolchain itself leans on.
-retort_packages="openmpi-bin libopenmpi-dev libopenblas-dev libdnnl-dev libssl-dev pkg-config"
+retort_packages="openmpi-bin libopenmpi-dev libopenblas-dev libdnnl-dev libssl-dev zlib1g-dev pkg-config"
 retort_build_packages="libc6-dev binutils git ca-certificates"
 
 package_installed() {
@@ -47,11 +47,11 @@ ensure_packages() {
   local missing
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     # Another distribution: its packages have other names, so look for what they bring instead.
-    if command -v mpirun >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists ompi-c openblas libcrypto &&
+    if command -v mpirun >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists ompi-c openblas libcrypto zlib &&
       echo '#include <oneapi/dnnl/dnnl.h>' | cc -E - >/dev/null 2>&1
     then return 0; fi
     refuse "this is not Debian or Ubuntu: its packages cannot be installed from here" \
-      "install Open MPI, OpenBLAS, oneDNN and OpenSSL with their headers, and pkg-config (Debian calls them: $retort_packages)"
+      "install Open MPI, OpenBLAS, oneDNN, OpenSSL and zlib with their headers, and pkg-config (Debian calls them: $retort_packages)"
   fi
   missing=$(missing_packages)
   if [ -z "$missing" ]; then return 0; fi

@@ -144,8 +144,20 @@ extension DatasetReference {
   static func decode(_ cursor: ConfigurationCursor) throws -> DatasetReference {
     guard case .mapping = cursor.node.content else { return .path(try cursor.string()) }
     let members = try cursor.members(known: Keys.dataset)
-    return .files(
-      train: try members.required("train").string(), validation: try members.required("validation").string())
+    let train = try members.required("train").texts()
+    guard let validation = members.present("validation") else {
+      throw cursor.failure(
+        "names no validation split", remedy: "add validation: FILE, or hold rows out: validation: {share: 0.1}")
+    }
+    guard case .mapping = validation.node.content else {
+      return .files(train: train, validation: try validation.texts())
+    }
+    let share = try validation.members(known: Keys.validation).required("share")
+    let value = try share.number(.positive)
+    if value >= 1 {
+      throw share.failure("is \(value), a part of the rows was expected", remedy: "allowed: above 0, below 1")
+    }
+    return .share(train: train, validation: value)
   }
 }
 
@@ -153,20 +165,22 @@ extension TaskConfiguration {
   static func decode(_ cursor: ConfigurationCursor) throws -> TaskConfiguration {
     guard case .mapping = cursor.node.content else {
       let name = try cursor.string()
-      // Any other name is a classification's.
-      if let near = misspelledName(name, among: [Kind.languageModeling.rawValue]) {
-        throw cursor.failure("is \"\(name)\"", remedy: "did you mean \"\(near)\"?")
-      }
-      return name == Kind.languageModeling.rawValue
-        ? TaskConfiguration(kind: .languageModeling) : TaskConfiguration(name: name)
+      if let kind = Kind(rawValue: name) { return TaskConfiguration(kind: kind) }
+      try requireKnown(name, nil, cursor)
+      return TaskConfiguration(name: name)
     }
     let members = try cursor.members(known: Keys.task)
     var task = TaskConfiguration()
     task.name = try members.present("name")?.string()
     task.kind =
       try members.present("kind")?.word(Kind.self) ?? (members.present("features") == nil ? .classification : .features)
-    task.text = try members.present("text")?.string()
-    task.textPair = try members.present("text_pair")?.string()
+    if let name = members.present("name"), members.present("kind") == nil, let text = task.name {
+      try requireKnown(text, nil, name)
+    }
+    task.text = try members.present("text").map { TextColumns(try distinct($0, least: 1)) }
+    task.textPair = try members.present("text_pair").map { TextColumns(try distinct($0, least: 1)) }
+    task.labelsAre = try members.present("labels_are")?.word(LabelReading.self)
+    task.columns = try members.present("columns").map { try distinct($0, least: 1) }
     task.label = try members.present("label")?.string()
     task.labels = try members.present("labels").map { try distinct($0, least: 2) }
     task.features = try members.present("features").map { try distinct($0, least: 1) }
@@ -175,13 +189,22 @@ extension TaskConfiguration {
     let foreign: [String] =
       switch task.kind {
       case .classification: ["features", "prompt", "documents"]
-      case .languageModeling: ["features", "text_pair", "label", "labels"]
+      case .languageModeling: ["features", "text_pair", "label", "labels", "labels_are"]
       case .features: ["text", "text_pair", "prompt", "documents"]
       }
     for key in foreign {
       if let member = members.present(key) { throw member.failure("has no meaning for kind: \(task.kind.rawValue)") }
     }
     return task
+  }
+
+  /// A name of which nobody knows what it stands for says nothing about the data.
+  private static func requireKnown(_ name: String, _ kind: Kind?, _ cursor: ConfigurationCursor) throws {
+    do { _ = try TaskDescription(named: name, kind: kind) } catch {
+      var refusal = RetortError.wrap(error)
+      refusal.location = cursor.location
+      throw refusal
+    }
   }
 
   private static func documents(_ cursor: ConfigurationCursor) throws -> DocumentCut {
@@ -193,6 +216,7 @@ extension TaskConfiguration {
   }
 
   private static func distinct(_ cursor: ConfigurationCursor, least: Int) throws -> [String] {
+    if least == 1, case .scalar = cursor.node.content { return [try cursor.string()] }
     let names = try cursor.items().map { ($0, try $0.string()) }
     if names.count < least { throw cursor.failure("has \(names.count) names, at least \(least) were expected") }
     var seen = Set<String>()

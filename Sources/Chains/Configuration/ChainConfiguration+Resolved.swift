@@ -15,7 +15,8 @@ extension Metadata {
     let data: JSON =
       switch dataset {
       case .path(let path): .string(path)
-      case .files(let train, let validation): ["train": .string(train), "validation": .string(validation)]
+      case .files(let train, let validation): ["train": .texts(train), "validation": .texts(validation)]
+      case .share(let train, let share): ["train": .texts(train), "validation": ["share": .double(share)]]
       }
     return .object([
       "name": .string(name), "dataset": data, "task": task.resolved, "max_length": .optional(maxLength),
@@ -29,8 +30,9 @@ extension TaskConfiguration {
   /// Every value used, by the names of the chain file.
   public var resolved: JSON {
     .object([
-      "name": .optional(name), "kind": .string(kind.rawValue), "text": .optional(text),
-      "text_pair": .optional(textPair), "label": .optional(label),
+      "name": .optional(name), "kind": .string(kind.rawValue), "text": text?.json ?? .null,
+      "text_pair": textPair?.json ?? .null, "label": .optional(label), "labels_are": .optional(labelsAre?.rawValue),
+      "columns": columns.map { .array($0.map(JSON.string)) } ?? .null,
       "labels": labels.map { .array($0.map(JSON.string)) } ?? .null,
       "features": features.map { .array($0.map(JSON.string)) } ?? .null, "prompt": .optional(prompt),
       "documents": .optional(documents?.name),
@@ -123,5 +125,9 @@ extension Hyperparameters.Optimizer {
 
 extension JSON {
   fileprivate static func optional(_ value: Int?) -> JSON { value.map(JSON.int) ?? .null }
+  /// One text as such, several as a list.
+  fileprivate static func texts(_ texts: [String]) -> JSON {
+    texts.count == 1 ? .string(texts[0]) : .array(texts.map(JSON.string))
+  }
   fileprivate static func optional(_ value: String?) -> JSON { value.map(JSON.string) ?? .null }
 }

@@ -44,8 +44,10 @@ public struct Metadata: Sendable, Equatable {
 public enum DatasetReference: Sendable, Equatable {
   /// A directory with train and validation files, or a hub id.
   case path(String)
-  /// Both files by name.
-  case files(train: String, validation: String)
+  /// Both splits by name: their files, or directories that have such a split.
+  case files(train: [String], validation: [String])
+  /// The training split by name, and the share of its rows that is held out for validation.
+  case share(train: [String], validation: Double)
 }
 
 /// What is learned, and from which columns; a column that is nil was not named.
@@ -57,14 +59,18 @@ public struct TaskConfiguration: Sendable, Equatable {
   public var name: String?
   /// Default: `features` where feature columns are named, else `classification`.
   public var kind: Kind = .classification
-  /// The column of the text. Default: as the named task or the reader has it.
-  public var text: String?
-  /// The column of the second text. Default: none.
-  public var textPair: String?
+  /// The column of the text, or several that are joined. Default: as the named task or the reader has it.
+  public var text: TextColumns?
+  /// The column of the second text. Default: none; where it alone is named, the first text has a usual name.
+  public var textPair: TextColumns?
   /// The column of the label. Default: as the named task or the reader has it.
   public var label: String?
   /// The label names in the order of their numbers. Default: as model and data say.
   public var labels: [String]?
+  /// What the labels are: names, indices, indices from 1 or truth values. Default: as the labels of all files say.
+  public var labelsAre: LabelReading?
+  /// The columns of CSV and TSV files without a header. Default: the header's.
+  public var columns: [String]?
   /// The numeric columns of `features`, in order. Default: every column but the label.
   public var features: [String]?
   /// The column of what stands before a text and is not predicted. Default: `prompt` where the data has it.

@@ -108,6 +108,13 @@ extension ConfigurationCursor {
     return try items().map { try $0.string() }
   }
 
+  /// A list of texts that is not empty, or one text alone.
+  func texts() throws -> [String] {
+    let texts = try strings()
+    if texts.isEmpty { throw failure("is an empty list") }
+    return texts
+  }
+
   /// `true` or `false`; yes, no, on and off mean the same.
   func flag() throws -> Bool {
     if case .scalar(let text, _) = node.content {

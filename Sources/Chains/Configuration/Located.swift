@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import Platform
 
@@ -24,12 +25,23 @@ public struct Located: Sendable, Equatable {
 
 /// The files of a data set that a reference turned out to mean.
 public struct LocatedDataset: Sendable, Equatable {
-  /// The training file, absolute.
-  public var train: String
-  /// The validation file, absolute.
-  public var validation: String
+  /// The training files, absolute.
+  public var train: DatasetSplit
+  /// The validation files, absolute, or the rows of the training files that are held out.
+  public var validation: DatasetSplit
   /// How they were found.
   public var source: Located.Source
+  /// What the user should know of the choice.
+  public var warnings: [String] = []
+
+  /// How a held-out part was chosen.
+  var remarks: [String] {
+    guard let share = validation.share else { return [] }
+    return [
+      "\(fixed(100 * share.share, 1)) % of the rows of \(validation.name) are held out for validation, chosen by their "
+        + "content and seed \(share.seed)"
+    ]
+  }
 }
 
 /// The places where something was looked for without success, for the message.

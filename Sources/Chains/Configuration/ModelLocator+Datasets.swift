@@ -1,59 +1,87 @@
-import Foundation
 import Datasets
+import Foundation
 import Platform
 
 extension ModelLocator {
   /// The training and validation files of a data set.
   ///
-  /// A directory holds `train.*` and `validation.*` or `dev.*`, ending in tsv, csv, jsonl or txt; a task's own
-  /// directory inside (`glue/sst2`) is tried first (`DatasetFiles.find`).
-  /// - Throws: `.input` with every place looked at and how to get the data there.
-  public func locateDataset(_ dataset: DatasetReference, task: String? = nil) throws -> LocatedDataset {
+  /// A directory holds the splits that `DatasetFiles.find` knows; a task's own directory inside (`glue/sst2`) is tried
+  /// first. A test split stands in for a validation split that is not there, with a warning.
+  /// - Parameter seed: of the choice of rows, where a share of the training rows is held out.
+  /// - Throws: `.input` with every place looked at and how to get the data there; where a directory is there and lacks
+  ///   a split, with that split alone.
+  public func locateDataset(_ dataset: DatasetReference, task: String? = nil, seed: UInt64 = 0) throws -> LocatedDataset
+  {
     switch dataset {
     case .files(let train, let validation):
-      return LocatedDataset(train: try file(train), validation: try file(validation), source: .directory)
+      return LocatedDataset(
+        train: try split(train, \.train, "training", task),
+        validation: try split(validation, \.validation, "validation", task),
+        source: .directory)
+    case .share(let train, let share):
+      let all = try split(train, \.train, "training", task)
+      return LocatedDataset(
+        train: DatasetSplit(all.paths, share: RowShare(share, seed: seed, isHeldOut: false)),
+        validation: DatasetSplit(all.paths, share: RowShare(share, seed: seed, isHeldOut: true)), source: .directory)
     case .path(let reference):
       var log = SearchLog()
+      // What is wrong with the first directory that is there: a better answer than how to fetch another.
+      var refusal: RetortError?
       let found = search(reference, .datasets, &log) { path, log in
-        splits(in: path, task: task, &log)
+        splits(in: path, task: task, &log, &refusal)
       }
       guard let found else {
+        if let refusal { throw refusal }
         throw RetortError(
-          .input, "no data set \"\(reference)\"\(log.text)", remedy: datasetRemedy(reference, task: task))
+          .input, "no data set \(quoted(reference))\(log.text)", remedy: datasetRemedy(reference, task: task))
       }
-      return LocatedDataset(train: found.value.train, validation: found.value.validation, source: found.source)
+      var located = found.value
+      located.source = found.source
+      return located
     }
   }
 
   /// The files of a chain's data set; errors carry the line that names it.
   public func locateDataset(of chain: ChainConfiguration) throws -> LocatedDataset {
-    do { return try locateDataset(chain.metadata.dataset, task: chain.metadata.task.name) } catch {
-      throw RetortError.wrap(error).located(chain.metadata.source.location(of: "dataset"))
+    let metadata = chain.metadata
+    do { return try locateDataset(metadata.dataset, task: metadata.task.name, seed: metadata.seed) } catch {
+      throw RetortError.wrap(error).located(metadata.source.location(of: "dataset"))
     }
   }
 
   private func datasetRemedy(_ reference: String, task: String?) -> String {
-    let layout = "a data set is a directory with train.* and validation.* or dev.* (tsv, csv, jsonl or txt)"
+    let layout = "a data set is a directory with \(DatasetFiles.layout)"
     guard HubCache.isIdentifier(reference), reference.contains("/") else { return layout }
     let place = task.map { "\(reference)/\($0)" } ?? reference
     return "\(remedy(reference, .datasets)); \(layout), so convert other formats and put them into \(place)"
   }
 
-  /// A data file by its name.
-  private func file(_ name: String) throws -> String {
-    var log = SearchLog()
-    for path in directCandidates(name) {
-      if fileExists(path), !isDirectory(path) { return path }
-      log.missed(path, isDirectory(path) ? "a directory" : "not there")
-    }
-    throw RetortError(
-      .input, "no data file \"\(name)\"\(log.text)",
-      remedy: "give the path of a file, relative to the chain file or the working directory")
+  /// The files of a split by their names; of a directory those of its split.
+  private func split(_ names: [String], _ own: (DatasetFiles) -> DatasetSplit?, _ what: String, _ task: String?) throws
+    -> DatasetSplit
+  {
+    DatasetSplit(
+      try names.flatMap { name -> [String] in
+        var log = SearchLog()
+        for path in directCandidates(name) {
+          if isDirectory(path) {
+            if let split = own(try DatasetFiles.find(inDirectory: path, task: task)) { return split.paths }
+            log.missed(path, "a directory without a \(what) split")
+          } else if fileExists(path) {
+            return [path]
+          } else {
+            log.missed(path, "not there")
+          }
+        }
+        throw RetortError(
+          .input, "no data file \(quoted(name))\(log.text)",
+          remedy: "give the path of a file, relative to the chain file or the working directory")
+      })
   }
 
   /// The files of both splits, or nil with the reason in the log.
-  private func splits(in directory: String, task: String?, _ log: inout SearchLog)
-    -> (train: String, validation: String)?
+  private func splits(in directory: String, task: String?, _ log: inout SearchLog, _ refusal: inout RetortError?)
+    -> LocatedDataset?
   {
     guard isDirectory(directory) else {
       log.missed(directory, "not there")
@@ -61,12 +89,38 @@ extension ModelLocator {
     }
     do {
       let files = try DatasetFiles.find(inDirectory: directory, task: task)
-      if let train = files.train, let validation = files.validation { return (train, validation) }
-      log.missed(directory, files.train == nil ? "no train.* in it" : "no validation.* or dev.* in it")
+      if let train = files.train, let validation = files.validation {
+        return LocatedDataset(train: train, validation: validation, source: .directory)
+      }
+      if let train = files.train, let test = files.test {
+        return LocatedDataset(
+          train: train, validation: test, source: .directory,
+          warnings: [
+            "\(directory) has no validation split: the test split \(test.name) chooses the best student, so its figure "
+              + "is no test any more; hold training rows out with dataset: {train: …, validation: {share: 0.1}}"
+          ])
+      }
+      throw missingSplit(files, directory)
     } catch {
-      let refusal = RetortError.wrap(error)
-      log.missed(directory, [refusal.what, refusal.remedy].compactMap { $0 }.joined(separator: "; "))
+      let found = RetortError.wrap(error)
+      log.missed(directory, [found.what, found.remedy].compactMap { $0 }.joined(separator: "; "))
+      refusal = refusal ?? found
     }
     return nil
+  }
+
+  private func missingSplit(_ files: DatasetFiles, _ directory: String) -> RetortError {
+    guard let train = files.train else {
+      let there = (files.validation ?? files.test)?.name ?? directory
+      return RetortError(
+        .input, "the training split is missing: no train.* beside \(fileName(of: there))", at: directory,
+        remedy: "add it, or name the files: dataset: {train: FILE, validation: FILE}")
+    }
+    return RetortError(
+      .input,
+      "the validation split is missing: no validation.*, valid.*, val.* or dev.* beside \(fileName(of: train.name))",
+      at: directory,
+      remedy: "add it, name the files: dataset: {train: FILE, validation: FILE}, or hold training rows out: "
+        + "dataset: {train: FILE, validation: {share: 0.1}}")
   }
 }

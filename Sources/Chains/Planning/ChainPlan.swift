@@ -15,8 +15,10 @@ public struct ChainPlan {
   public let steps: [ResolvedStep]
   /// The classes of the data, in the order that every model's logits have; none for language modelling.
   public let labels: LabelNames
-  /// Remarks and warnings, with figure and remedy.
+  /// Warnings, with figure and remedy.
   public let warnings: [String]
+  /// What is good to know: the rows of each class, how labels are read.
+  public let remarks: [String]
   /// What `precision: auto` means here: bf16 where the CPU of every rank multiplies it natively, else fp32.
   public let automaticPrecision: Precision
   let locator: ModelLocator
@@ -41,11 +43,21 @@ public struct ChainPlan {
     let (task, files) = try communicator.agree {
       (try TaskDescription(chain.metadata.task), try locator.locateDataset(of: chain))
     }
-    let readsIDs = try communicator.agree { try task.columns(in: task.open(files.train)).ids != nil }
+    let file = try communicator.agree { try task.open(files.train) }
+    let texts = try communicator.agree { try task.columns(in: file) }
+    let readsIDs = texts.ids != nil
     let classes =
       task.kind == .languageModeling
       ? nil : try LabelResolution.classes(task, chain, locator, files, on: communicator)
     let labels = classes?.names ?? LabelNames([])
+    var remarks = files.remarks + (classes?.notes ?? [])
+    if task.kind == .classification {
+      if let partner = TaskDescription.unreadPartner(of: texts, in: file) {
+        remarks.append(
+          "\(file.path): the column \(quoted(partner)) is not read; task: {text_pair: \(partner)} reads it"
+        )
+      }
+    }
     var steps = try communicator.agree {
       try StepResolver(chain: chain, locator: locator, labels: classes?.names, kind: task.kind).resolve()
     }
@@ -53,7 +65,7 @@ public struct ChainPlan {
       files, task: task, labels: classes?.set, cacheDirectory: cacheDirectory,
       cacheLimit: chain.parallel.teacherCacheLimit, on: communicator)
     let native: Precision = try communicator.all(Precision.native == .bf16) ? .bf16 : .fp32
-    var warnings = chain.advice()
+    var warnings = chain.advice() + files.warnings + (classes?.warnings ?? [])
     var data: [(student: SplitData, teacher: SplitData?)] = []
     for (index, step) in steps.enumerated() {
       warnings += try communicator.agree {
@@ -65,7 +77,11 @@ public struct ChainPlan {
       }
       let opened = try open(step, registry, kind: task.kind)
       try communicator.agree { try Preflight.check(step, opened.student) }
-      if let columns = opened.student.columns { steps[index] = step.naming(columns) }
+      steps[index] = step.recording(
+        TaskRecord(
+          task, columns: texts, reading: classes?.set.reading,
+          metric: step.hyperparameters.metric(for: task.kind).rawValue,
+          maxLength: task.kind == .features ? nil : step.maxLength), opened.student.columns)
       data.append(opened)
     }
     warnings += registry.notes
@@ -73,7 +89,7 @@ public struct ChainPlan {
     var said: Set<String> = []
     warnings = warnings.filter { said.insert($0).inserted }
     return ChainPlan(
-      chain: chain, steps: steps, labels: labels, warnings: warnings, automaticPrecision: native,
+      chain: chain, steps: steps, labels: labels, warnings: warnings, remarks: remarks, automaticPrecision: native,
       locator: locator, cacheDirectory: cacheDirectory, registry: registry, data: data)
   }
 
@@ -144,9 +160,11 @@ public struct ChainPlan {
 }
 
 extension ResolvedStep {
-  /// The step with the names of the numeric columns kept in the student's configuration.
-  fileprivate func naming(_ columns: FeatureColumns) -> ResolvedStep {
-    let named = student.configuration.setting(["feature_columns": .array(columns.names.map(JSON.string))])
+  /// The step with its task, and the names of numeric columns, kept in the student's configuration.
+  fileprivate func recording(_ task: TaskRecord, _ columns: FeatureColumns?) -> ResolvedStep {
+    var keys = [TaskRecord.key: task.json]
+    if let columns { keys["feature_columns"] = .array(columns.names.map(JSON.string)) }
+    let named = student.configuration.setting(keys)
     return ResolvedStep(
       index: index, configuration: configuration, teacher: teacher,
       student: ResolvedStudent(

@@ -61,9 +61,9 @@ final class DataRegistry {
   private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ model: ModelConfiguration) throws -> SplitData
   {
     let options = options(maxLength: maxLength, model)
-    func open(_ path: String) throws -> TokenizedDataset {
+    func open(_ split: DatasetSplit) throws -> TokenizedDataset {
       let data = try TokenizedDataset.open(
-        path, task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
+        split, task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
       add(data.notes)
       return data
     }
@@ -82,9 +82,9 @@ final class DataRegistry {
       "\(tokenizer?.digest ?? "none") \(endOfText ?? -1) \(rowLength ?? 0) \(model.vocabularySize ?? 0) documents"
     if let found = opened[key] { return found }
     let options = options(maxLength: rowLength, model)
-    func open(_ path: String) throws -> PackedDocuments {
+    func open(_ split: DatasetSplit) throws -> PackedDocuments {
       let data = try PackedDocuments.open(
-        path, task: task, tokenizer: tokenizer, endOfText: endOfText, options: options, on: communicator)
+        split, task: task, tokenizer: tokenizer, endOfText: endOfText, options: options, on: communicator)
       add(data.notes)
       return data
     }
@@ -121,7 +121,7 @@ extension TaskDescription {
   /// The task of a chain file: a named one, with what the file says besides.
   init(_ configuration: TaskConfiguration) throws {
     if let name = configuration.name {
-      try self.init(named: name)
+      try self.init(named: name, kind: configuration.kind)
     } else {
       self.init(kind: configuration.kind)
     }
@@ -131,6 +131,8 @@ extension TaskDescription {
     columns.label = configuration.label ?? columns.label
     columns.features = configuration.features ?? columns.features
     columns.prompt = configuration.prompt ?? columns.prompt
+    labelReading = configuration.labelsAre
+    headers = configuration.columns
     documents = configuration.documents ?? documents
     labelNames = configuration.labels ?? labelNames
   }

@@ -3,29 +3,64 @@ import Datasets
 import Models
 import Platform
 
+/// The classes that a chain is about, with what its data has of them.
+struct ResolvedClasses {
+  let names: LabelNames
+  /// How labels are read is decided, by the labels of both splits.
+  let set: LabelSet
+  /// The rows of each class, for the user to see.
+  let notes: [String]
+  /// What training cannot learn.
+  let warnings: [String]
+}
+
 /// Finds out which classes a chain is about, and holds every model to them.
 enum LabelResolution {
   /// The classes: the chain file's, else those of the named task, else those of the first model on disk that has a
   /// classifier, else those that occur in the training data. Collective.
+  ///
+  /// Throws `.input` for a teacher with one output, and for labels of which not all are classes in one reading.
   static func classes(
     _ task: TaskDescription, _ chain: ChainConfiguration, _ locator: ModelLocator, _ files: LocatedDataset,
     on communicator: any Communicator
-  ) throws -> (names: LabelNames, set: LabelSet) {
-    if let names = task.labelNames { return (LabelNames(names), LabelSet(names: names)) }
-    let own = try communicator.agree { try modelLabels(chain, locator) }
-    if let own, own.isTeacher {
-      // Names that the data does not use would turn its integers into refusals of nothing: a set accepts both.
-      return (
-        own.names, own.names.isGeneric ? LabelSet(count: own.names.names.count) : LabelSet(names: own.names.names)
-      )
+  ) throws -> ResolvedClasses {
+    let own = try communicator.agree { task.labelNames == nil ? try modelLabels(chain, locator) : nil }
+    let train = try scan(task, files.train, communicator)
+    let validation = try scan(task, files.validation, communicator)
+    return try communicator.agree {
+      var names: LabelNames?
+      let given: LabelSet?
+      if let chosen = task.labelNames {
+        names = LabelNames(chosen)
+        given = LabelSet(names: chosen)
+      } else if let own, own.isTeacher {
+        names = own.names
+        given = labelSet(own.names)
+      } else if let own = own?.names,
+        fits(try train.labelSet(validation: validation, told: task.labelReading).set, own)
+      {
+        // A base with other classes than the data gets a new head; one with these keeps its names for them.
+        names = own
+        given = labelSet(own)
+      } else {
+        given = nil
+      }
+      var (set, notes) = try given.map { ($0, []) } ?? train.labelSet(validation: validation, told: task.labelReading)
+      if given != nil {
+        try set.requireDistinctNames()
+        (set, notes) = try set.deciding([train, validation], told: task.labelReading)
+      } else {
+        if set.count < 2 { set = LabelSet(count: 2, reading: .index) }
+        try set.requireDistinctNames()
+        try validation.check(against: set)
+      }
+      // Names that only the data has are the student's.
+      if names?.isGeneric ?? true, let found = set.names { names = LabelNames(found) }
+      return ResolvedClasses(
+        names: names ?? .generic(set.count), set: set,
+        notes: notes + [train, validation].map { "rows of each class, \(set.counts(in: $0))" },
+        warnings: set.warnings(train: train, validation: validation))
     }
-    let scan = try scan(task, files, communicator)
-    let set = try communicator.agree { try scan.labelSet() }
-    // A base with other classes than the data gets a new head; one with these keeps its names for them.
-    if let own = own?.names, fits(set, own) {
-      return (own, own.isGeneric ? LabelSet(count: own.names.count) : LabelSet(names: own.names))
-    }
-    return (set.names.map(LabelNames.init) ?? .generic(max(2, set.count)), set.count < 2 ? LabelSet(count: 2) : set)
   }
 
   /// Whether the data's labels are classes of a model: names of it, or as many numbers as it has classes.
@@ -35,17 +70,18 @@ enum LabelResolution {
     return names.allSatisfy { known.contains($0.lowercased()) }
   }
 
-  private static func scan(_ task: TaskDescription, _ files: LocatedDataset, _ communicator: any Communicator) throws
+  /// The classes of a model, by name where it has names.
+  private static func labelSet(_ names: LabelNames) -> LabelSet {
+    names.isGeneric ? LabelSet(count: names.names.count) : LabelSet(names: names.names)
+  }
+
+  private static func scan(_ task: TaskDescription, _ split: DatasetSplit, _ communicator: any Communicator) throws
     -> LabelScan
   {
     let (file, column) = try communicator.agree {
-      let file = try task.open(files.train)
+      let file = try task.open(split)
       try file.requireRows()
-      guard let column = try task.columns(in: file).label else {
-        throw RetortError(
-          .input, "there is no column \"label\"; found: \(file.columns.joined(separator: ", "))", at: files.train,
-          remedy: "name the column under task: {label: …}")
-      }
+      guard let column = try task.columns(in: file).label else { throw file.missingLabel() }
       return (file, column)
     }
     return try LabelScan(file, column: column, on: communicator)
@@ -59,7 +95,10 @@ enum LabelResolution {
       for reference in step.teacher.references {
         let located = try locator.locate(reference, for: index, in: chain, key: "teacher")
         if case .step = located.source { continue }
-        if let names = try ownLabels(located.path, for: .answers) { return (names, true) }
+        if let names = try ownLabels(located.path, for: .answers) {
+          if names.names.count == 1 { throw oneOutput(reference, at: step.source.location(of: "teacher")) }
+          return (names, true)
+        }
       }
     }
     for (index, step) in chain.steps.enumerated() {
@@ -77,10 +116,18 @@ enum LabelResolution {
     return opened.newHead == nil ? opened.configuration.labels : nil
   }
 
+  private static func oneOutput(_ reference: String, at location: String) -> RetortError {
+    RetortError(
+      .input, "\(reference) has one output (num_labels 1): it predicts a number, and this task has classes",
+      at: location,
+      remedy: "use a teacher with an output for each class")
+  }
+
   /// Refuses a model whose classes differ from the data's in number or order; names that merely differ are a warning.
   static func check(_ model: LabelNames, of reference: String, against data: LabelNames, at location: String) throws
     -> String?
   {
+    if model.names.count == 1, data.names.count > 1 { throw oneOutput(reference, at: location) }
     if model.names.count != data.names.count {
       throw RetortError(
         .preflight,

@@ -6,7 +6,7 @@ import Training
 
 extension ModelFamily {
   /// The data that its models are trained on.
-  var reads: TaskKind { self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification }
+  public var reads: TaskKind { self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification }
 }
 
 /// The checks and the advice before a chain runs.

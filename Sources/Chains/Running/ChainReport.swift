@@ -12,8 +12,12 @@ public struct StepReport: Sendable, Equatable {
   public var teacher: String?
   public var metric: String
   public var value: Double
-  /// Examples that are right; nil where tokens are predicted.
+  /// Examples that are right; nil where the metric does not count them.
   public var correct: Int?
+  /// Over what an f1 is a mean: "binary" or "macro"; nil for other metrics.
+  public var average: String? = nil
+  /// Whether `count` is one of predicted tokens.
+  public var countsTokens = false
   /// Examples, or predicted tokens, of the validation split.
   public var count: Int
   public var seconds: Double
@@ -33,19 +37,25 @@ public struct StepReport: Sendable, Equatable {
     [
       "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
       "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric), "value": .double(value),
-      "correct": correct.map(JSON.int) ?? .null, "count": .int(count), "seconds": .double(seconds),
+      "correct": correct.map(JSON.int) ?? .null, "average": average.map(JSON.string) ?? .null,
+      "counts_tokens": .bool(countsTokens), "count": .int(count), "seconds": .double(seconds),
       "examples_per_s": .double(examplesPerSecond), "tokens_per_s": tokensPerSecond.map(JSON.double) ?? .null,
       "gflops": gigaflops.map(JSON.double) ?? .null,
       "mfu": utilisation.map(JSON.double) ?? .null, "committed_before": .bool(wasCommitted), "interval": intervalJSON,
     ]
   }
 
-  /// "812 of 872", or "51,200 tokens".
-  public var countText: String { correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) tokens" }
+  /// "812 of 872", where the metric counts no right answers "872 examples", or "51,200 tokens".
+  public var countText: String {
+    correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) \(countsTokens ? "tokens" : "examples")"
+  }
+
+  /// The metric with what its name leaves open: "f1 (macro)".
+  public var metricText: String { average.map { "\(metric) (\($0))" } ?? metric }
 
   /// "213 examples/s", or of documents "5,120 tokens/s".
   public var rateText: String {
-    guard correct == nil, let tokensPerSecond else { return "\(fixed(examplesPerSecond, 0)) examples/s" }
+    guard countsTokens, let tokensPerSecond else { return "\(fixed(examplesPerSecond, 0)) examples/s" }
     return "\(grouped(Int(tokensPerSecond))) tokens/s"
   }
 
@@ -58,7 +68,9 @@ public struct StepReport: Sendable, Equatable {
     else { return nil }
     return StepReport(
       id: id, model: model, parameters: parameters, ratio: ratio, teacher: results["teacher"]?.string, metric: metric,
-      value: value, correct: results["correct"]?.int, count: count, seconds: seconds, examplesPerSecond: rate,
+      value: value, correct: results["correct"]?.int, average: results["average"]?.string,
+      countsTokens: results["counts_tokens"]?.bool ?? (metric == "perplexity"), count: count, seconds: seconds,
+      examplesPerSecond: rate,
       tokensPerSecond: results["tokens_per_s"]?.double,
       gigaflops: results["gflops"]?.double, utilisation: results["mfu"]?.double, wasCommitted: true)
   }
@@ -72,11 +84,13 @@ public struct ChainReport: Sendable, Equatable {
 
   /// The table as aligned text, and what the figures allow to say.
   public var text: String {
-    var rows = [["step", "teacher", "model", "parameters", "ratio", "metric", "k of n", "seconds", "examples/s", "MFU"]]
+    var rows = [
+      ["step", "teacher", "model", "parameters", "ratio", "metric", "k of n", "seconds", "examples/s", "MFU"]
+    ]
     for step in steps {
       rows.append([
         step.id, step.teacher ?? "-", step.model, grouped(step.parameters), fixed(step.ratio, 1) + "x",
-        "\(step.metric) \(fixed(step.value, 4))", step.countText,
+        "\(step.metricText) \(fixed(step.value, 4))", step.countText,
         step.wasCommitted ? "done before" : fixed(step.seconds, 1), fixed(step.examplesPerSecond, 0),
         step.utilisation.map { "\(fixed(100 * $0, 1)) %" } ?? "-",
       ])

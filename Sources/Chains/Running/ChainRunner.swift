@@ -141,7 +141,9 @@ public final class ChainRunner {
         id: step.id, model: step.student.configuration.shapeText, parameters: parameters,
         ratio: Double(plan.firstTeacherParameters) / Double(parameters), teacher: step.teacher?.reference,
         metric: result.best.metric.rawValue, value: result.best.value,
-        correct: result.best.result.isOfDocuments ? nil : result.best.result.correct, count: result.best.result.count,
+        correct: result.best.metric == .accuracy ? result.best.result.correct : nil,
+        average: result.best.metric == .f1 ? result.best.result.f1Average : nil,
+        countsTokens: result.best.result.isOfDocuments, count: result.best.result.count,
         seconds: trained.seconds, examplesPerSecond: result.examplesPerSecond,
         tokensPerSecond: result.tokensPerSecond, gigaflops: result.gigaflops,
         utilisation: result.gigaflops / limit, wasCommitted: false)

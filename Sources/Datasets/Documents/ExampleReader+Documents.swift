@@ -18,7 +18,7 @@ extension ExampleReader {
     let promptTokens: Int
     if let tokenizer {
       let before = try prompt.map { try text($0, columns.prompt!, row) }
-      let own = try text(fields[textPlace], columns.text!, row)
+      let own = try text(fields, row)
       if own.isEmpty, before == nil { return }
       tokens = tokenizer.encode((before ?? "") + own).ids
       // Tokens that the prompt alone has as well; one that reaches into the text belongs to the text.
@@ -26,14 +26,14 @@ extension ExampleReader {
       if let end = reading.endOfText, tokens.last != end { tokens.append(end) }
     } else {
       let before = try prompt.map { try ids($0, columns.prompt!, row) } ?? []
-      tokens = before + (try ids(fields[textPlace], columns.ids!, row))
+      tokens = before + (try ids(fields[0], columns.ids!, row))
       promptTokens = before.count
     }
     if tokens.isEmpty { return }
     if tokens.count > DocumentReading.mostTokens {
       throw RetortError(
         .input, "the document has \(tokens.count) tokens, more than \(DocumentReading.mostTokens)",
-        at: file.location(of: row), remedy: "cut the file into documents with task: {documents: …}")
+        at: file.location(of: row), remedy: "cut the file into documents with \(file.settings.documents)")
     }
     out.append(tokens: tokens, typeIDs: nil, label: Int32(promptTokens), line: file.line(of: row))
   }

@@ -71,12 +71,21 @@ public final class PackedDocuments: ExampleSource {
     _ path: String, task: TaskDescription, tokenizer: (any Tokenizer)?, endOfText: Int32?,
     options: TokenizedDataset.Options = TokenizedDataset.Options(), on communicator: any Communicator
   ) throws -> PackedDocuments {
+    try open(
+      DatasetSplit(path), task: task, tokenizer: tokenizer, endOfText: endOfText, options: options, on: communicator)
+  }
+
+  /// Opens the files of a split in the same way: the documents of all files, one file after the other.
+  public static func open(
+    _ split: DatasetSplit, task: TaskDescription, tokenizer: (any Tokenizer)?, endOfText: Int32?,
+    options: TokenizedDataset.Options = TokenizedDataset.Options(), on communicator: any Communicator
+  ) throws -> PackedDocuments {
     var reading = options
     reading.maxLength = nil
     reading.documents = DocumentReading(endOfText: endOfText)
     let documents = try TokenizedDataset.open(
-      path, task: task, tokenizer: tokenizer, options: reading, on: communicator)
-    return try communicator.agree { try PackedDocuments(documents, rowLength: options.maxLength, source: path) }
+      split, task: task, tokenizer: tokenizer, options: reading, on: communicator)
+    return try communicator.agree { try PackedDocuments(documents, rowLength: options.maxLength, source: split.name) }
   }
 
   private static func sums(_ packing: DocumentPacking) -> (lengths: [Int32], predicted: [Int32]) {

@@ -31,20 +31,26 @@ public enum FileFormat: String, Sendable, CaseIterable {
   case tsv
   /// RFC 4180 with a header record: fields between commas, quotes around fields that need them.
   case csv
-  /// A JSON object a line.
+  /// A JSON object a line, or a JSON list of objects.
   case jsonl
   /// A text a line, as the column `text`; blank lines are skipped.
   case text
 
-  /// The format that a file's name tells, or nil.
+  /// The format that a file's name tells, or nil; of a compressed file the name before `.gz`.
   public init?(path: String) {
-    switch path.split(separator: ".", omittingEmptySubsequences: false).last?.lowercased() {
+    let name = path.lowercased()
+    switch FileFormat.withoutCompression(name).split(separator: ".", omittingEmptySubsequences: false).last {
     case "tsv": self = .tsv
     case "csv": self = .csv
     case "jsonl", "json", "ndjson": self = .jsonl
     case "txt": self = .text
     default: return nil
     }
+  }
+
+  /// A name without the ending of a compressed file.
+  static func withoutCompression(_ name: String) -> Substring {
+    name.lowercased().hasSuffix(".gz") ? name.dropLast(3) : name[...]
   }
 }
 

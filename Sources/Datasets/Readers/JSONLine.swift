@@ -55,7 +55,7 @@ struct JSONLine {
       guard peek == UInt8(ascii: "\"") else { throw failure("a name in quotes was expected") }
       let name = try string()
       skipSpace()
-      guard peek == UInt8(ascii: ":") else { throw failure("a colon was expected after \"\(name)\"") }
+      guard peek == UInt8(ascii: ":") else { throw failure("a colon was expected after \(quoted(name))") }
       at += 1
       try member(&self, name)
       skipSpace()
@@ -90,6 +90,13 @@ struct JSONLine {
         throw failure(peek == nil ? "the line ends inside a list" : "a comma or a closing bracket was expected")
       }
     }
+  }
+
+  /// Whether a number of RFC 8259 may stand here.
+  private var startsNumber: Bool {
+    guard let next = peek else { return false }
+    return (48...57).contains(next)
+      || next == UInt8(ascii: "-") && !(at + 1 < bytes.count && bytes[at + 1] == UInt8(ascii: "I"))
   }
 
   private mutating func value(depth: Int) throws(Failure) -> FieldValue {
@@ -130,7 +137,7 @@ struct JSONLine {
     var onlyNumbers = true
     try walkList { line throws(Failure) in
       line.skipSpace()
-      if let next = line.peek, next == UInt8(ascii: "-") || (48...57).contains(next) {
+      if line.startsNumber {
         switch try line.number() {
         case .integer(let value): numbers.append(Double(value))
         case .real(let value): numbers.append(value)

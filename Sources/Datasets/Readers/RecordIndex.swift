@@ -9,7 +9,7 @@ struct RecordIndex: Sendable {
   private(set) var starts: [Int] = []
   /// Line on which each record starts, counted from 1.
   private(set) var lines: [UInt32] = []
-  /// Byte behind each record, where that is not the end of its line: of documents only, otherwise empty.
+  /// Byte behind each record, where that is not the end of its line: of documents and JSON lists, otherwise empty.
   private(set) var stops: [Int] = []
   /// Where the records end: the file's length without blank lines at its end.
   private(set) var end = 0
@@ -19,7 +19,7 @@ struct RecordIndex: Sendable {
     lines.append(UInt32(truncatingIfNeeded: line))
   }
 
-  /// Adds a document.
+  /// Adds a record that ends at `stop`.
   mutating func add(_ start: Int, _ line: Int, stop: Int) {
     add(start, line)
     stops.append(stop)
@@ -30,25 +30,43 @@ struct RecordIndex: Sendable {
   mutating func removeFirst() -> Int? {
     guard !starts.isEmpty else { return nil }
     lines.removeFirst()
+    if !stops.isEmpty { stops.removeFirst() }
     return starts.removeFirst()
   }
 
-  /// A record a line; blank ones are left out, or only those at the end of the file.
-  static func ofLines(_ bytes: UnsafeRawBufferPointer, from first: Int, skipBlank: Bool) -> RecordIndex {
+  /// The bytes of a record without line breaks at its end, also those of a CSV record of several lines.
+  func bytes(of record: Int, in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    let start = starts[record]
+    var stop = stops.isEmpty ? (record + 1 < starts.count ? starts[record + 1] : end) : stops[record]
+    while stop > start, bytes[stop - 1] == 0x0a || bytes[stop - 1] == 0x0d { stop -= 1 }
+    return UnsafeRawBufferPointer(rebasing: bytes[start..<stop])
+  }
+
+  /// Keeps the records whose place is wanted.
+  mutating func keep(_ isWanted: (Int) -> Bool) {
+    let places = starts.indices.filter(isWanted)
+    starts = places.map { starts[$0] }
+    lines = places.map { lines[$0] }
+    if !stops.isEmpty { stops = places.map { stops[$0] } }
+  }
+
+  /// A record a line; lines of white space are left out, or, where tabs separate fields, empty lines alone.
+  static func ofLines(_ bytes: UnsafeRawBufferPointer, from first: Int, tabsCount: Bool = false) -> RecordIndex {
     var index = RecordIndex()
     index.end = trimmedEnd(bytes)
     var at = first
     var line = 1
     while at < index.end {
       let stop = lineEnd(bytes, at, index.end)
-      if !skipBlank || !isBlank(bytes, at, stop) { index.add(at, line) }
+      if !isBlank(bytes, at, stop, tabsCount: tabsCount) { index.add(at, line) }
       at = stop + 1
       line += 1
     }
     return index
   }
 
-  /// A record ends at a line break outside quotes (RFC 4180). Throws `.input` for a quote that is never closed.
+  /// A record ends at a line break outside quotes (RFC 4180); blank lines between records are left out.
+  /// Throws `.input` for a quote that is never closed.
   static func ofCSV(_ bytes: UnsafeRawBufferPointer, from first: Int, path: String) throws -> RecordIndex {
     var index = RecordIndex()
     index.end = trimmedEnd(bytes)
@@ -58,6 +76,12 @@ struct RecordIndex: Sendable {
     while at < end {
       let byte = bytes[at]
       if !inRecord {
+        let stop = lineEnd(bytes, at, end)
+        if isBlank(bytes, at, stop) {
+          at = stop + 1
+          line += 1
+          continue
+        }
         index.add(at, line)
         inRecord = true
         fieldStarts = true
@@ -93,8 +117,11 @@ struct RecordIndex: Sendable {
     return UnsafeRawPointer(found) - base
   }
 
-  static func isBlank(_ bytes: UnsafeRawBufferPointer, _ from: Int, _ to: Int) -> Bool {
-    for at in from..<to where bytes[at] != 0x20 && bytes[at] != 0x09 && bytes[at] != 0x0d { return false }
+  /// Whether there is nothing but white space; with `tabsCount` a tab is none.
+  static func isBlank(_ bytes: UnsafeRawBufferPointer, _ from: Int, _ to: Int, tabsCount: Bool = false) -> Bool {
+    for at in from..<to where bytes[at] != 0x0d && (tabsCount || bytes[at] != 0x20 && bytes[at] != 0x09) {
+      return false
+    }
     return true
   }
 

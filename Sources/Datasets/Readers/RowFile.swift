@@ -4,95 +4,184 @@ import Platform
 public struct RowSelection: Sendable {
   /// The names of the wanted columns, in the order in which `read` gives their values.
   public let names: [String]
-  /// The place of each column in a row; unused for JSON Lines, whose rows name their fields.
-  fileprivate let places: [Int]
+  /// The place of each column in a row of each file; unused for JSON Lines, whose rows name their fields.
+  fileprivate let places: [[Int]]
 }
 
-/// A data file in memory-mapped form, whose rows can be read in any order and by any rank.
+/// The rows of a split: one data file, or several one behind the other, that can be read in any order by any rank.
 ///
 /// Opening finds where the rows start; nothing else is parsed before it is asked for. A byte order mark is skipped,
-/// lines may end in CR LF, and text that is not UTF-8 is refused with its line.
+/// lines may end in CR LF, gzip and UTF-16 are read as what they hold, and text that is not UTF-8 is refused with its
+/// line. Lines are counted over all files: `location` says which file and line that is.
 public final class RowFile: Sendable {
-  /// The path that the file was opened by.
+  /// One file of the split.
+  struct Part: Sendable {
+    let path: String
+    let data: DataBytes
+    let index: RecordIndex
+    /// The names of its columns; of the same set in all files, but maybe in another order.
+    let columns: [String]
+    /// Rows and lines of the files before it.
+    var firstRow = 0
+    var firstLine = 0
+    /// How plain text was cut into documents.
+    let documents: DocumentCut?
+  }
+
+  /// What messages call the split: its path, or the first of several.
   public let path: String
-  /// How rows are written.
+  /// How rows are written; the same in all files.
   public let format: FileFormat
   /// How plain text was cut into rows that are documents; nil where a row is a line.
   public let documents: DocumentCut?
   /// The header's names; for JSON Lines the names in the first row, for plain text `text`.
   public let columns: [String]
-  private let file: MappedFile
-  private let index: RecordIndex
+  /// The number of rows, without headers.
+  public let count: Int
+  /// By which words messages name the settings of the reader.
+  public let settings: SettingNames
+  private let share: RowShare?
+  let parts: [Part]
 
-  /// Opens a file; throws `.input` with the line for a header or quoting that cannot be read.
-  ///
-  /// - Parameters:
-  ///   - format: how rows are written; nil: as the file's extension tells.
-  ///   - headerless: the names of the columns of a file that may come without a header; it has none where its first
-  ///     row has as many fields as there are names, and none of the names.
-  ///   - documents: how plain text is cut into rows; nil: a row a line. Other formats have rows of their own.
-  public init(
+  /// Opens one file; throws as the opening of a split does.
+  public convenience init(
     _ path: String, format: FileFormat? = nil, headerless: [String]? = nil, documents: DocumentCut? = nil
   ) throws {
+    try self.init(
+      DatasetSplit(path), format: format, headers: headerless.map(RowHeader.maybe) ?? .inFile, documents: documents)
+  }
+
+  /// Opens the files of a split; throws `.input` with the line for a header or quoting that cannot be read, and for
+  /// files whose columns differ.
+  ///
+  /// - Parameters:
+  ///   - format: how rows are written; nil: as the first file's extension tells.
+  ///   - headers: where the names of the columns of CSV and TSV come from.
+  ///   - documents: how plain text is cut into rows; nil: a row a line. Other formats have rows of their own.
+  public init(
+    _ split: DatasetSplit, format: FileFormat? = nil, headers: RowHeader = .inFile, documents: DocumentCut? = nil,
+    settings: SettingNames = .chainFile
+  ) throws {
+    path = split.name
+    share = split.share
+    self.settings = settings
     // A stream has no extension unless a FIFO was given one.
-    guard let format = format ?? FileFormat(path: path) ?? (StreamContents.has(path) ? .jsonl : nil) else {
-      throw RetortError(
-        .input, "the file's extension does not tell how its rows are written", at: path,
-        remedy: "use .tsv, .csv, .jsonl or .txt" + RowFile.conversionHint(path))
-    }
-    self.path = path
+    guard let first = split.paths.first,
+      let format = format ?? FileFormat(path: first) ?? (StreamContents.has(first) ? .jsonl : nil)
+    else { throw RowFile.unknownFormat(split.paths.first ?? "") }
     self.format = format
-    file = try MappedFile(path)
-    let bytes = file.bytes
+    var parts = try split.paths.map { path in
+      if split.paths.count > 1, FileFormat(path: path) != format {
+        throw RetortError(
+          .input, "is not written as \(fileName(of: first)) is, a file of the same split", at: path,
+          remedy: "give all files of a split one format")
+      }
+      return try RowFile.part(path, format, headers, documents, settings)
+    }
+    parts = try RowFile.sharing(split, parts)
+    var (rows, lines) = (0, 0)
+    for place in parts.indices {
+      parts[place].firstRow = rows
+      parts[place].firstLine = lines
+      rows += parts[place].index.starts.count
+      lines += Int(parts[place].index.lines.last ?? 0)
+    }
+    // A file without rows has no say about columns: an empty file has no header.
+    let named = parts.first { !$0.index.starts.isEmpty } ?? parts[0]
+    for part in parts where format != .jsonl && !part.index.starts.isEmpty && Set(part.columns) != Set(named.columns) {
+      throw RetortError(
+        .input,
+        "has the columns \(quoted(list: part.columns)), and \(fileName(of: named.path)) of the same split has "
+          + quoted(list: named.columns), at: part.path, remedy: "give all files of a split the same columns")
+    }
+    columns = named.columns
+    self.documents = named.documents
+    self.parts = parts
+    count = rows
+  }
+
+  private static func part(
+    _ path: String, _ format: FileFormat, _ headers: RowHeader, _ documents: DocumentCut?, _ settings: SettingNames
+  ) throws -> Part {
+    let data = try DataBytes(path)
+    let bytes = data.bytes
     let first = bytes.starts(with: [0xef, 0xbb, 0xbf]) ? 3 : 0
     let cut = format == .text ? documents?.resolved(for: bytes) : nil
-    self.documents = cut
-    var index =
-      switch format {
-      case .text where cut != nil: RecordIndex.ofDocuments(bytes, from: first, cut ?? .file)
-      case .tsv: RecordIndex.ofLines(bytes, from: first, skipBlank: false)
-      case .csv: try RecordIndex.ofCSV(bytes, from: first, path: path)
-      case .jsonl, .text: RecordIndex.ofLines(bytes, from: first, skipBlank: true)
-      }
+    var index: RecordIndex
+    switch format {
+    case .text:
+      index = cut.map { RecordIndex.ofDocuments(bytes, from: first, $0) } ?? RecordIndex.ofLines(bytes, from: first)
+    case .tsv: index = RecordIndex.ofLines(bytes, from: first, tabsCount: true)
+    case .csv: index = try RecordIndex.ofCSV(bytes, from: first, path: path)
+    case .jsonl:
+      let isDocument = FileFormat.withoutCompression(path).lowercased().hasSuffix(".json")
+      let list = try JSONList.records(bytes, from: first, path: path, mayBeWrapped: isDocument)
+      index = list ?? RecordIndex.ofLines(bytes, from: first)
+    }
+    var columns: [String] = []
     switch format {
     case .text: columns = ["text"]
     case .jsonl:
-      guard let start = index.starts.first else {
-        columns = []
-        break
-      }
-      if bytes[start] == UInt8(ascii: "[") {
-        throw RetortError(
-          .input, "is a JSON list, JSON Lines were expected", at: path, remedy: "write one object a line")
-      }
-      columns = try RowFile.members(bytes, index, 0, path) { _ in false }.names
+      if !index.starts.isEmpty { columns = try RowFile.members(bytes, index, 0, path) { _ in false }.names }
     case .tsv, .csv:
-      guard let start = index.starts.first else {
-        columns = []
-        break
-      }
+      guard let start = index.starts.first else { break }
       let fields = try RowFile.fields(bytes, format, start, index.end, path, Int(index.lines[0]))
       let names = fields.map { String(RowFile.text($0).trimmed) }
-      if let headerless, headerless.count == names.count, !headerless.contains(where: names.contains) {
-        columns = headerless
-      } else {
-        columns = names
-        _ = index.removeFirst()
-      }
+      columns = try headers.names(firstRow: names, at: "\(path):\(index.lines[0])", settings)
+      if columns == names { _ = index.removeFirst() }
     }
-    self.index = index
+    return Part(path: path, data: data, index: index, columns: columns, documents: cut)
   }
 
-  /// The number of rows, without the header.
-  public var count: Int { index.starts.count }
+  /// The parts with the rows that the split has of them.
+  private static func sharing(_ split: DatasetSplit, _ parts: [Part]) throws -> [Part] {
+    guard let share = split.share else { return parts }
+    let hashes = parts.flatMap { part in
+      part.index.starts.indices.map { ContentHash.of(bytes: part.index.bytes(of: $0, in: part.data.bytes), share.seed) }
+    }
+    let wanted = try share.rows(hashes, of: split.name)
+    var before = 0
+    return parts.map { part in
+      var index = part.index
+      let first = before
+      before += index.starts.count
+      index.keep { wanted[first + $0] }
+      return Part(path: part.path, data: part.data, index: index, columns: part.columns, documents: part.documents)
+    }
+  }
 
-  /// The line on which a row starts, counted from 1.
-  public func line(of row: Int) -> Int { Int(index.lines[row]) }
+  private static func unknownFormat(_ path: String) -> RetortError {
+    let name = path.lowercased()
+    var remedy = "use .tsv, .csv, .jsonl, .json or .txt, each also as .gz"
+    if name.hasSuffix(".parquet") { remedy += "; " + DatasetFiles.parquetRemedy }
+    if [".zst", ".bz2", ".xz", ".zip", ".lz4"].contains(where: name.hasSuffix) {
+      remedy += "; decompress the file first"
+    }
+    return RetortError(.input, "the file's extension does not tell how its rows are written", at: path, remedy: remedy)
+  }
+
+  /// The file that has a row.
+  func part(of row: Int) -> Part {
+    if parts.count == 1 { return parts[0] }
+    return parts[parts.lastIndex { $0.firstRow <= row && !$0.index.starts.isEmpty } ?? 0]
+  }
+
+  /// The line on which a row starts, counted from 1 over all files.
+  public func line(of row: Int) -> Int {
+    let part = part(of: row)
+    return part.firstLine + Int(part.index.lines[row - part.firstRow])
+  }
 
   /// `path:line` of a row, for error messages.
-  public func location(of row: Int) -> String { "\(path):\(line(of: row))" }
+  public func location(of row: Int) -> String { location(ofLine: line(of: row)) }
 
-  /// Throws `.input` where the file has no rows.
+  /// `path:line` of a line that is counted over all files.
+  public func location(ofLine line: Int) -> String {
+    let part = parts.last { $0.firstLine < line && !$0.index.starts.isEmpty } ?? parts[0]
+    return "\(part.path):\(line - part.firstLine)"
+  }
+
+  /// Throws `.input` where there are no rows.
   public func requireRows() throws {
     if count == 0 {
       throw RetortError(.input, "has no examples", at: path, remedy: "give a file with at least one row of data")
@@ -104,57 +193,86 @@ public final class RowFile: Sendable {
   /// The rows of JSON Lines name their own fields, so there a missing one shows as `.absent` when it is read.
   public func select(_ names: [String]) throws -> RowSelection {
     guard format != .jsonl else { return RowSelection(names: names, places: []) }
-    let places = try names.map { name in
-      let found = columns.indices.filter { columns[$0] == name }
-      if found.count > 1 { throw RetortError(.input, "the column \"\(name)\" occurs \(found.count) times", at: path) }
-      guard let place = found.first else { throw missingColumn(name) }
-      return place
+    let places = try parts.map { part -> [Int] in
+      if part.index.starts.isEmpty { return [] }
+      return try names.map { name in
+        let found = part.columns.indices.filter { part.columns[$0] == name }
+        if found.count > 1 {
+          throw RetortError(.input, "the column \(quoted(name)) occurs \(found.count) times", at: part.path)
+        }
+        guard let place = found.first else { throw missingColumn(name) }
+        return place
+      }
     }
     return RowSelection(names: names, places: places)
   }
 
   /// One row's values of the selected columns; throws `.input` with the line for a row that cannot be parsed.
   public func read(_ row: Int, _ selection: RowSelection) throws -> [FieldValue] {
+    let place = parts.count == 1 ? 0 : parts.lastIndex { $0.firstRow <= row && !$0.index.starts.isEmpty } ?? 0
+    let part = parts[place]
+    let record = row - part.firstRow
     if format == .jsonl {
       var values = [FieldValue](repeating: .absent, count: selection.names.count)
-      let found = try RowFile.members(file.bytes, index, row, path) { selection.names.contains($0) }
+      let found = try RowFile.members(part.data.bytes, part.index, record, part.path) { selection.names.contains($0) }
       for (name, value) in found.values {
         for (place, wanted) in selection.names.enumerated() where wanted == name { values[place] = value }
       }
       return values
     }
-    if !index.stops.isEmpty { return try selection.places.map { _ in .text(try document(row)) } }
-    let fields = try RowFile.fields(file.bytes, format, index.starts[row], index.end, path, line(of: row))
-    if fields.count != columns.count {
+    if part.documents != nil { return try selection.names.map { _ in .text(try document(record, of: part)) } }
+    let line = Int(part.index.lines[record])
+    let fields = try RowFile.fields(
+      part.data.bytes, format, part.index.starts[record], part.index.end, part.path, line)
+    if fields.count != part.columns.count {
       throw RetortError(
         .input,
         "the row has \(fields.count) \(fields.count == 1 ? "field" : "fields") where the header has "
-          + "\(columns.count)", at: location(of: row), remedy: fieldCountRemedy)
+          + "\(part.columns.count)", at: "\(part.path):\(line)", remedy: fieldCountRemedy)
     }
-    return selection.places.map { .text(RowFile.text(fields[$0])) }
+    return selection.places[place].map { .text(RowFile.text(fields[$0])) }
   }
 
   /// The text of a document.
-  private func document(_ row: Int) throws -> String {
-    let record = UnsafeRawBufferPointer(rebasing: file.bytes[index.starts[row]..<index.stops[row]])
-    try RowFile.checkEncoding(record, path, line(of: row))
-    return String(decoding: record, as: UTF8.self)
+  private func document(_ record: Int, of part: Part) throws -> String {
+    let bytes = UnsafeRawBufferPointer(rebasing: part.data.bytes[part.index.starts[record]..<part.index.stops[record]])
+    try RowFile.checkEncoding(bytes, part.path, Int(part.index.lines[record]))
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// The names of a row's fields: the header's, or those that a row of JSON Lines has itself.
   public func names(of row: Int) throws -> [String] {
-    format == .jsonl ? try RowFile.members(file.bytes, index, row, path) { _ in false }.names : columns
+    guard format == .jsonl else { return columns }
+    let part = part(of: row)
+    return try RowFile.members(part.data.bytes, part.index, row - part.firstRow, part.path) { _ in false }.names
+  }
+
+  /// Whether there is such a column; of JSON Lines in one of the first rows, of which some may be broken.
+  func has(_ name: String) -> Bool {
+    if columns.contains(name) { return true }
+    let rows = 0..<(format == .jsonl ? min(count, 1000) : 0)
+    return rows.contains { ((try? names(of: $0)) ?? []).contains(name) }
   }
 
   /// The error for a column that the file does not have.
   func missingColumn(_ name: String) -> RetortError {
-    RetortError(
-      .input, "there is no column \"\(name)\"; found: \(RowFile.quoted(columns))", at: path,
-      remedy: "name the columns under task: {text: …, label: …}")
+    let near = nearestName(to: name, among: columns).map { "did you mean \(quoted($0))? Otherwise " } ?? ""
+    return RetortError(
+      .input, "there is no column \(quoted(name)); found: \(quoted(list: columns))", at: path,
+      remedy: near + settings.columns + headerRemedy)
   }
 
-  static func quoted(_ names: [String]) -> String {
-    names.isEmpty ? "none" : names.map { "\"\($0)\"" }.joined(separator: ", ")
+  /// The error for a file whose label has no column that was found.
+  public func missingLabel() -> RetortError {
+    RetortError(
+      .input, "there is no column \"label\"; found: \(quoted(list: columns))", at: path,
+      remedy: settings.label + headerRemedy)
+  }
+
+  /// What to do where the first line is no header.
+  var headerRemedy: String {
+    format == .csv || format == .tsv
+      ? "; the first line was read as the header: if the file has none, name its columns: \(settings.header)" : ""
   }
 
   private var fieldCountRemedy: String {
@@ -162,145 +280,43 @@ public final class RowFile: Sendable {
       ? "fields are separated by single tabs and are not quoted"
       : "put fields with commas, quotes or line breaks in quotes"
   }
-
-  private static func conversionHint(_ path: String) -> String {
-    path.hasSuffix(".parquet") ? "; " + DatasetFiles.parquetRemedy : ""
-  }
 }
 
-// MARK: - Fields
+// MARK: - The whole split
 
 extension RowFile {
-  /// A field's bytes, without the quotes around it.
-  private struct Field {
-    let bytes: UnsafeRawBufferPointer
-    let hasDoubledQuotes: Bool
-  }
-
-  private static func text(_ field: Field) -> String {
-    guard field.hasDoubledQuotes else { return String(decoding: field.bytes, as: UTF8.self) }
-    var out: [UInt8] = []
-    out.reserveCapacity(field.bytes.count)
-    var at = 0
-    while at < field.bytes.count {
-      out.append(field.bytes[at])
-      at += field.bytes[at] == UInt8(ascii: "\"") ? 2 : 1
-    }
-    return String(decoding: out, as: UTF8.self)
-  }
-
-  private static func fields(
-    _ bytes: UnsafeRawBufferPointer, _ format: FileFormat, _ start: Int, _ end: Int, _ path: String, _ line: Int
-  ) throws -> [Field] {
-    if format == .csv { return try csvFields(bytes, start, end, path, line) }
-    var stop = RecordIndex.lineEnd(bytes, start, end)
-    if stop > start, bytes[stop - 1] == 0x0d { stop -= 1 }
-    let record = UnsafeRawBufferPointer(rebasing: bytes[start..<stop])
-    try checkEncoding(record, path, line)
-    if format == .text { return [Field(bytes: record, hasDoubledQuotes: false)] }
-    return record.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: false).map {
-      Field(bytes: UnsafeRawBufferPointer(rebasing: $0), hasDoubledQuotes: false)
-    }
-  }
-
-  /// The fields of one CSV record, whose quotes are known to be closed.
-  private static func csvFields(
-    _ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int, _ path: String, _ line: Int
-  ) throws -> [Field] {
-    var fields: [Field] = []
-    var at = start
-    while true {
-      var (from, doubled) = (at, false)
-      var to: Int
-      if at < end, bytes[at] == UInt8(ascii: "\"") {
-        from += 1
-        at += 1
-        while at < end {
-          if bytes[at] == UInt8(ascii: "\"") {
-            guard at + 1 < end, bytes[at + 1] == UInt8(ascii: "\"") else { break }
-            doubled = true
-            at += 1
-          }
-          at += 1
-        }
-        to = at
-        at += 1
-        if at < end, bytes[at] == 0x0d, at + 1 == end || bytes[at + 1] == 0x0a { at += 1 }
-        if at < end, bytes[at] != UInt8(ascii: ","), bytes[at] != 0x0a {
-          throw RetortError(
-            .input, "text follows the closing quote of field \(fields.count + 1)", at: "\(path):\(line)",
-            remedy: "double the quotes that belong to the text")
-        }
-      } else {
-        while at < end, bytes[at] != UInt8(ascii: ","), bytes[at] != 0x0a { at += 1 }
-        to = at
-        if to > from, bytes[to - 1] == 0x0d, at == end || bytes[at] == 0x0a { to -= 1 }
-      }
-      fields.append(Field(bytes: UnsafeRawBufferPointer(rebasing: bytes[from..<to]), hasDoubledQuotes: doubled))
-      if at >= end || bytes[at] == 0x0a { break }
-      at += 1
-    }
-    try checkEncoding(UnsafeRawBufferPointer(rebasing: bytes[start..<min(at, end)]), path, line)
-    return fields
-  }
-
-  private static func members(
-    _ bytes: UnsafeRawBufferPointer, _ index: RecordIndex, _ row: Int, _ path: String, keep: (String) -> Bool
-  ) throws -> (names: [String], values: [(String, FieldValue)]) {
-    let (start, line) = (index.starts[row], Int(index.lines[row]))
-    let stop = RecordIndex.lineEnd(bytes, start, index.end)
-    let record = UnsafeRawBufferPointer(rebasing: bytes[start..<stop])
-    try checkEncoding(record, path, line)
-    var names: [String] = []
-    var values: [(String, FieldValue)] = []
-    var reader = JSONLine(record)
-    do {
-      try reader.members(
-        keep: { name in
-          names.append(name)
-          return keep(name)
-        }, found: { values.append(($0, $1)) })
-    } catch {
-      throw RetortError(
-        .input, "not a row of JSON Lines (\(error.what), byte \(error.column))", at: "\(path):\(line)",
-        remedy: "each line holds one JSON object, such as {\"text\": \"…\", \"label\": 1}")
-    }
-    return (names, values)
-  }
-
-  /// Refuses bytes that are not UTF-8, with the line on which they are.
-  private static func checkEncoding(_ record: UnsafeRawBufferPointer, _ path: String, _ line: Int) throws {
-    guard let wrong = UTF8Check.firstInvalid(record) else { return }
-    let breaks = record[..<wrong].count { $0 == 0x0a }
-    throw RetortError(
-      .input, "the text is not UTF-8 (byte 0x\(String(record[wrong], radix: 16)))", at: "\(path):\(line + breaks)",
-      remedy: "convert the file, for example with iconv -f latin1 -t utf-8")
-  }
-}
-
-// MARK: - The whole file
-
-extension RowFile {
-  /// SHA-256 of the file's bytes.
+  /// SHA-256 of the bytes of the file as they are read, of several files' digests, or of the share that the split has.
   func contentDigest() -> String {
+    let each = parts.map { part in
+      let digest = Digest()
+      digest.update(part.data.bytes)
+      return digest.finish()
+    }
+    if each.count == 1, share == nil { return each[0] }
     let digest = Digest()
-    digest.update(file.bytes)
+    digest.update("retort split")
+    each.forEach(digest.update(_:))
+    digest.update(share?.text ?? "all")
     return digest.finish()
   }
 
-  /// Where a chunk that starts at row `first` ends: after `rows` rows or `bytes` bytes, but after one row at least.
+  /// Where a chunk that starts at row `first` ends: after `rows` rows or `bytes` bytes, but after one row at least, and
+  /// with the file that has the row.
   func chunkEnd(from first: Int, rows: Int, bytes: Int) -> Int {
-    var end = min(count, first + rows)
-    let limit = index.starts[first] + bytes
-    if end > first + 1, index.starts[end - 1] > limit {
+    let part = part(of: first)
+    let starts = part.index.starts
+    let start = first - part.firstRow
+    var end = min(starts.count, start + rows)
+    let limit = starts[start] + bytes
+    if end > start + 1, starts[end - 1] > limit {
       // The first row of the chunk that starts behind the limit.
-      var (low, high) = (first + 1, end - 1)
+      var (low, high) = (start + 1, end - 1)
       while low < high {
         let middle = (low + high) / 2
-        if index.starts[middle] > limit { high = middle } else { low = middle + 1 }
+        if starts[middle] > limit { high = middle } else { low = middle + 1 }
       }
       end = low
     }
-    return end
+    return part.firstRow + end
   }
 }

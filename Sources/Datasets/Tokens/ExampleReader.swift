@@ -14,8 +14,8 @@ struct ExampleReader: Sendable {
   let documents: DocumentReading?
   private let selection: RowSelection
   // Places of the columns in the selection.
-  let textPlace: Int
-  private let pairPlace: Int?
+  private let textPlaces: Range<Int>
+  private let pairPlaces: Range<Int>?
   private let labelPlace: Int?
   let promptPlace: Int?
 
@@ -30,19 +30,18 @@ struct ExampleReader: Sendable {
       columns.label = nil
     }
     if requiresLabels && columns.label == nil {
-      throw RetortError(
-        .input, "there is no column \"label\"; found: \(RowFile.quoted(file.columns))", at: file.path,
-        remedy: "name the column under task: {label: …}")
+      throw file.missingLabel()
     }
     if columns.ids != nil { columns.text = nil }
-    guard let first = columns.ids ?? columns.text else {
+    guard let first = columns.ids.map({ [$0] }) ?? columns.text?.names else {
       throw RetortError(.configuration, "neither a text column nor an ids column is named", at: file.path)
     }
     if columns.ids == nil && tokenizer == nil {
       throw RetortError(
         .input, "the data is text and there is no tokenizer to read it", at: file.path,
-        remedy: "put tokenizer.json or vocab.txt into the model directory, name one under tokenizer in a student_base "
-          + "that is written out, or give data with ids")
+        remedy: "put tokenizer.json or vocab.txt into the model directory, "
+          + (file.settings == .chainFile ? "name one under tokenizer in a student_base that is written out, " : "")
+          + "or give data with ids")
     }
     self.file = file
     self.columns = columns
@@ -51,10 +50,11 @@ struct ExampleReader: Sendable {
     self.tokenizer = columns.ids == nil ? tokenizer : nil
     self.maxLength = maxLength
     self.documents = documents
-    var names = [first]
-    textPlace = 0
-    pairPlace = columns.ids == nil && columns.textPair != nil ? names.count : nil
-    if let pair = columns.textPair, pairPlace != nil { names.append(pair) }
+    var names = first
+    textPlaces = 0..<names.count
+    let pair = columns.ids == nil ? columns.textPair?.names : nil
+    pairPlaces = pair.map { names.count..<(names.count + $0.count) }
+    names += pair ?? []
     // Without a set there is nothing a label could mean.
     labelPlace = columns.label != nil && labels != nil ? names.count : nil
     if let label = columns.label, labelPlace != nil { names.append(label) }
@@ -95,21 +95,41 @@ struct ExampleReader: Sendable {
     }
     let line = file.line(of: row)
     guard let tokenizer else {
-      var ids = try ids(fields[textPlace], columns.ids!, row)
+      var ids = try ids(fields[0], columns.ids!, row)
       if let maxLength, ids.count > maxLength {
         ids.removeLast(ids.count - maxLength)
         out.noteCut(line: line)
       }
       return out.append(tokens: ids, typeIDs: nil, label: label ?? -1, line: line)
     }
-    let text = try text(fields[textPlace], columns.text!, row)
-    let pair = try pairPlace.map { try self.text(fields[$0], columns.textPair!, row) }
+    let text = try text(fields, row)
+    let pair = try pairPlaces.map { try joined(fields, $0, columns.textPair, row) }
     let encoding = tokenizer.encode(text, pair: pair, maxLength: maxLength, addSpecialTokens: true)
     if encoding.ids.isEmpty {
       throw RetortError(
         .input, "the text becomes no tokens at all", at: file.location(of: row), remedy: "remove the row or fill it")
     }
     out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label ?? -1, line: line)
+  }
+
+  /// The text of a row, or the first of its pair.
+  func text(_ fields: [FieldValue], _ row: Int) throws -> String { try joined(fields, textPlaces, columns.text, row) }
+
+  /// The text of one column, or those of several with a separator between them; empty ones of several are left out.
+  private func joined(_ fields: [FieldValue], _ places: Range<Int>, _ columns: TextColumns?, _ row: Int) throws
+    -> String
+  {
+    let names = columns?.names ?? []
+    if places.count == 1 { return try text(fields[places.lowerBound], names[0], row) }
+    var parts: [String] = []
+    for (place, name) in zip(places, names) where fields[place] != .absent {
+      let part = try text(fields[place], name, row)
+      if !part.isEmpty { parts.append(part) }
+    }
+    if parts.isEmpty, places.allSatisfy({ fields[$0] == .absent }) {
+      throw missing(names.joined(separator: " + "), row)
+    }
+    return parts.joined(separator: TextColumns.separator)
   }
 
   func text(_ field: FieldValue, _ column: String, _ row: Int) throws -> String {
@@ -146,11 +166,12 @@ struct ExampleReader: Sendable {
     let names = (try? file.names(of: row)) ?? []
     if names.contains(column) {
       return RetortError(
-        .input, "\"\(column)\" is null", at: file.location(of: row), remedy: "remove the row or fill it")
+        .input, "\(quoted(column)) is null", at: file.location(of: row), remedy: "remove the row or fill it")
     }
+    let near = nearestName(to: column, among: names).map { "did you mean \(quoted($0))? Otherwise " } ?? ""
     return RetortError(
-      .input, "the row has no \"\(column)\"; found: \(RowFile.quoted(names))", at: file.location(of: row),
-      remedy: "give every row the same columns")
+      .input, "the row has no \(quoted(column)); found: \(quoted(list: names))", at: file.location(of: row),
+      remedy: near + "give every row the same columns")
   }
 }
 

@@ -51,22 +51,36 @@ extension TokenizedDataset {
     _ path: String, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
     options: Options = Options(), on communicator: any Communicator
   ) throws -> TokenizedDataset {
+    try open(
+      DatasetSplit(path), task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
+  }
+
+  /// Opens the files of a split in the same way: the rows of all files, one file after the other.
+  public static func open(
+    _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
+    options: Options = Options(), on communicator: any Communicator
+  ) throws -> TokenizedDataset {
     let requiresLabels = options.requiresLabels && task.kind == .classification
     let (file, columns) = try communicator.agree {
-      let file = try task.open(path)
+      let file = try task.open(split)
       try file.requireRows()
       return (file, try task.columns(in: file))
     }
+    let path = file.path
     var labels = task.kind == .classification ? labels : nil
     var notes: [String] = []
-    if labels == nil, requiresLabels, let column = columns.label {
+    if requiresLabels, labels?.reading == nil, let column = columns.label {
       let scan = try LabelScan(file, column: column, on: communicator)
-      labels = try communicator.agree { try scan.labelSet() }
-      notes += scan.notes
+      let decided = try communicator.agree {
+        try labels.map { try $0.deciding([scan], told: task.labelReading, usual: task.usualReading) }
+          ?? scan.labelSet(told: task.labelReading)
+      }
+      labels = decided.set
+      notes += decided.notes
     }
     let reader = try communicator.agree {
       if let types = options.tokenTypes, let tokenizer, columns.ids == nil {
-        try requireTypes(of: tokenizer, pair: columns.textPair, below: types, path)
+        try requireTypes(of: tokenizer, pair: columns.textPair?.text, below: types, path)
       }
       try labels?.requireDistinctNames()
       return try ExampleReader(
@@ -79,12 +93,12 @@ extension TokenizedDataset {
       reader: reader, key: key, root: options.cacheDirectory.map { joinPath($0, "tokens") },
       limit: options.cacheLimit, threads: options.threads, communicator: communicator, node: node)
     let tokens = try builder.open()
-    try communicator.agree { try checkBounds(tokens.header, options, labels, path) }
+    try communicator.agree { try checkBounds(tokens.header, options, labels, file) }
     notes += builder.notes
     if tokens.header.cutRows > 0, let maxLength = options.maxLength {
       notes.append(
         "\(path): \(tokens.header.cutRows) of \(tokens.header.count) rows of ids were cut to \(maxLength) tokens "
-          + "(the first on line \(tokens.header.firstCutLine))")
+          + "(the first: \(file.location(ofLine: tokens.header.firstCutLine)))")
     }
     let dataset = TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
     guard let note = leadingTokenNote(dataset, tokenizer, path) else { return dataset }
@@ -129,23 +143,23 @@ extension TokenizedDataset {
 
   /// The file may have been made for another model: whatever a table or a row is indexed with is held against this one.
   private static func checkBounds(
-    _ header: TokenFileHeader, _ options: Options, _ labels: LabelSet?, _ path: String
+    _ header: TokenFileHeader, _ options: Options, _ labels: LabelSet?, _ file: RowFile
   ) throws {
     if let size = options.vocabularySize, header.largestID >= size {
       throw RetortError(
         .input, "the token id \(header.largestID) is outside the model's vocabulary of \(size)",
-        at: "\(path):\(header.largestIDLine)",
+        at: file.location(ofLine: header.largestIDLine),
         remedy: "use the tokenizer that belongs to the model, or data made with it")
     }
     if let types = options.tokenTypes, header.largestType >= max(1, types) {
       throw RetortError(
         .input,
         "the segment \(header.largestType) is outside the \(types) that the model tells apart (type_vocab_size)",
-        at: "\(path):\(header.largestTypeLine)", remedy: "use the tokenizer that belongs to the model")
+        at: file.location(ofLine: header.largestTypeLine), remedy: "use the tokenizer that belongs to the model")
     }
     if let labels, header.largestLabel >= labels.count {
       throw RetortError(
-        .input, "the class \(header.largestLabel) is outside the \(labels.count) classes", at: path,
+        .input, "the class \(header.largestLabel) is outside the \(labels.count) classes", at: file.path,
         remedy: "remove the cache directory's tokens: retort cache clear --kind tokens --all")
     }
   }
@@ -165,13 +179,16 @@ extension TokenizedDataset {
     digest.update(kind.rawValue)
     digest.update(reader.tokenizer?.digest ?? "ids")
     let columns = reader.columns
-    for name in [columns.text, columns.textPair, columns.label, columns.ids] {
-      digest.update(name.map { "column \($0)" } ?? "none")
-    }
+    // Joined columns have a separator that no name has.
+    let texts = [columns.text, columns.textPair].map { $0?.names.joined(separator: "\u{1f}") }
+    for name in texts + [columns.label, columns.ids] { digest.update(name.map { "column \($0)" } ?? "none") }
+    // Where the user names the columns the content alone does not tell which is which.
+    if reader.file.format == .csv || reader.file.format == .tsv { reader.file.columns.forEach(digest.update(_:)) }
     digest.update(UInt64(reader.maxLength ?? 0))
     digest.update(reader.requiresLabels ? "labels required" : "labels optional")
     digest.update(UInt64(reader.labels?.count ?? 0))
     for name in reader.labels?.names ?? [] { digest.update(name) }
+    digest.update(reader.labels?.reading?.rawValue ?? "undecided")
     if let documents = reader.documents {
       digest.update("documents \(documents.endOfText ?? -1) \(columns.prompt.map { "prompt \($0)" } ?? "none")")
       digest.update(reader.file.documents?.name.map { "cut \($0)" } ?? "rows")

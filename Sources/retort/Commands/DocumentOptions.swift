@@ -22,15 +22,15 @@ struct DocumentOptions: ParsableArguments {
     _ file: String, _ options: ModelOptions, _ model: ModelConfiguration, _ tokenizer: (any Tokenizer)?,
     on communicator: any Communicator
   ) throws -> PackedDocuments {
-    var task = TaskDescription(
-      kind: .languageModeling, columns: DatasetColumns(text: options.text, prompt: prompt))
+    let input = try communicator.agree { try options.input(file, label: nil, prompt: prompt, for: model) }
+    var task = input.task
     task.documents = documents.map(DocumentCut.init(named:)) ?? .automatic
     let (directory, limit) = try communicator.agree {
       (try ModelLocator(modelsRoot: options.modelsRoot).locate(options.model).path, try rowLength(options, model))
     }
     let end = try communicator.agree { try model.endOfText(of: tokenizer, inModelDirectory: directory) }
     let documents = try PackedDocuments.open(
-      file, task: task, tokenizer: tokenizer, endOfText: end,
+      input.split, task: task, tokenizer: tokenizer, endOfText: end,
       options: TokenizedDataset.Options(
         maxLength: limit, vocabularySize: model.vocabularySize, cacheDirectory: nil,
         threads: LinearAlgebraLibrary.threads), on: communicator)

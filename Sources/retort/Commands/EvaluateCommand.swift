@@ -11,18 +11,26 @@ struct EvaluateCommand: RankCommand {
     commandName: "evaluate",
     abstract: "Measures a classifier on labelled data, or a language model on documents.",
     discussion: """
-      Every example counts exactly once: of documents every token but the first, each predicted from those before \
+      A student knows its columns, pairs, length and metric. Every example counts exactly once: \
+      of documents every token but the first, each predicted from those before \
       it in its row of --max-length tokens.
 
       Examples:
-        retort evaluate ./artifacts/step1_mini --data sst2/dev.tsv --text sentence --label label
+        retort evaluate ./artifacts/step1_mini --data sst2/dev.tsv
+        retort evaluate models/bert-cola --data in_domain_dev.tsv --task cola
         retort evaluate ./artifacts/student --data stories.txt --documents paragraph
       """)
 
   @OptionGroup var options: ModelOptions
-  @Option(help: "The labelled file (tsv, csv or jsonl), or a file of documents (txt too); -: standard input (jsonl).")
+  @Option(
+    help: """
+      The labelled file (tsv, csv, json or jsonl), a directory with one, or a file of documents (txt too); -: standard \
+      input (jsonl).
+      """)
   var data: String
-  @Option(help: "The column of the label (default: label).") var label: String?
+  @Option(help: "The column of the label (default: as in training, else label).") var label: String?
+  @Option(help: "What labels are: name, index, index_from_1 or boolean (default: as all rows say).")
+  var labelsAre: LabelReading?
   @OptionGroup var documents: DocumentOptions
   @Flag(help: "Prints one JSON object.") var json = false
 
@@ -34,14 +42,16 @@ struct EvaluateCommand: RankCommand {
     }
     try documents.refuse(for: model.configuration)
     let examples = try options.open(
-      data, label: label, needsLabels: true, for: model, tokenizer, on: communicator)
+      data, label: label, needsLabels: true, labelsAre: labelsAre, for: model, tokenizer, on: communicator)
     let logits = try options.logits(of: model.model, on: communicator)
     let result = try Evaluator.evaluate(examples, classCount: model.model.classCount, on: communicator) {
       logits(examples.batch($0))
     }
     try requireFinite(result)
     guard communicator.isFirst else { return }
-    Terminal.write((json ? object(result).text() : text(result, model.labels)) + "\n")
+    let metric = TaskRecord(model.configuration.json[TaskRecord.key])?.metric.flatMap(Metric.init(rawValue:))
+    let chosen = metric.flatMap { $0.applies(to: .classification) ? $0 : nil } ?? .accuracy
+    Terminal.write((json ? object(result, chosen).text() : text(result, chosen, model.labels)) + "\n")
   }
 
   private func evaluate(
@@ -90,8 +100,10 @@ struct EvaluateCommand: RankCommand {
     throw error
   }
 
-  private func object(_ result: EvaluationResult) -> JSON {
+  private func object(_ result: EvaluationResult, _ metric: Metric) -> JSON {
     [
+      "metric": .string(metric.rawValue), "value": .double(result.value(metric)),
+      "f1_average": .string(result.f1Average),
       "accuracy": .double(result.accuracy), "correct": .int(result.correct), "count": .int(result.count),
       "standard_error": .double(result.standardError), "loss": .double(result.loss),
       "f1": .double(result.value(.f1)), "matthews_correlation": .double(result.value(.matthews)),
@@ -100,13 +112,24 @@ struct EvaluateCommand: RankCommand {
     ]
   }
 
-  private func text(_ result: EvaluationResult, _ labels: LabelNames) -> String {
-    var lines = [
-      "accuracy  \(fixed(result.accuracy, 4)) ± \(fixed(result.standardError, 4)) "
-        + "(\(result.correct) of \(result.count))",
-      "loss      \(fixed(result.loss, 4))", "f1        \(fixed(result.value(.f1), 4))",
-      "matthews  \(fixed(result.value(.matthews), 4))", "predicted classes by label:",
+  /// The figures, the student's own metric first.
+  private func text(_ result: EvaluationResult, _ metric: Metric, _ labels: LabelNames) -> String {
+    var figures: [(Metric, String)] = [
+      (
+        .accuracy,
+        "accuracy  \(fixed(result.accuracy, 4)) ± \(fixed(result.standardError, 4)) "
+          + "(\(result.correct) of \(result.count))"
+      ),
+      (.loss, "loss      \(fixed(result.loss, 4))"),
+      (
+        .f1,
+        "f1        \(fixed(result.value(.f1), 4)) (\(result.f1Average)"
+          + (result.classCount == 2 ? ", of \(labels.names.last ?? "1"))" : " over \(result.classCount) classes)")
+      ),
+      (.matthews, "matthews  \(fixed(result.value(.matthews), 4))"),
     ]
+    if let own = figures.firstIndex(where: { $0.0 == metric }) { figures.insert(figures.remove(at: own), at: 0) }
+    var lines = figures.map(\.1) + ["predicted classes by label:"]
     for (row, name) in labels.names.enumerated() {
       let counts = result.confusion[row * result.classCount..<(row + 1) * result.classCount]
       lines.append("  \(name): \(counts.map(String.init).joined(separator: " "))")
@@ -118,3 +141,5 @@ struct EvaluateCommand: RankCommand {
     return lines.joined(separator: "\n")
   }
 }
+
+extension LabelReading: ExpressibleByArgument {}

@@ -11,15 +11,26 @@ import Tokenizers
 /// The options by which `predict` and `evaluate` name a model and its columns.
 struct ModelOptions: ParsableArguments {
   @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
-  @Option(help: "The column of the text (default: text or sentence).") var text: String?
-  @Option(help: "The column of the second text of a pair.") var textPair: String?
-  @Option(help: "Tokens of an example at most (default: the model's positions).") var maxLength: Int?
+  @Option(help: "The column of the text, or several joined: a,b (default: as in training, else text or sentence).")
+  var text: String?
+  @Option(help: "The column of the second text of a pair (default: as in training).") var textPair: String?
+  @Option(help: "A known task, such as cola or ag_news, whose columns the file has.") var task: String?
+  @Option(help: "The columns of a CSV or TSV file without a header, in order: a,b,c.") var columns: String?
+  @Option(help: "Tokens of an example at most (default: as in training, else the model's positions).")
+  var maxLength: Int?
   @Option(help: "fp32, bf16, or auto: bf16 where the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
   @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
 
   func validate() throws {
     try requireOption("--max-length", maxLength, 1...largestCount)
+    for (option, value) in [("--text", text), ("--text-pair", textPair), ("--columns", columns)] {
+      guard let value else { continue }
+      let names = ModelOptions.names(value)
+      if names.contains("") || names.isEmpty { throw ValidationError("\(option) has an empty name") }
+      if Set(names).count < names.count { throw ValidationError("\(option) names a column twice") }
+    }
+    if let task { _ = try ModelOptions.known(task) }
   }
 
   /// Reads the model, for what its outputs mean to the command; collective.
@@ -48,30 +59,24 @@ struct ModelOptions: ParsableArguments {
   }
 
   /// Opens a data file as the model reads it; collective.
+  ///
+  /// What is good to know of the file is said on standard error.
   func open(
-    _ file: String, label: String?, needsLabels: Bool, for model: LoadedModel, _ tokenizer: (any Tokenizer)?,
-    on communicator: any Communicator
+    _ file: String, label: String?, needsLabels: Bool, labelsAre: LabelReading? = nil, for model: LoadedModel,
+    _ tokenizer: (any Tokenizer)?, on communicator: any Communicator
   ) throws -> any ExampleSource {
     let isTable = model.configuration.family == .perceptron
-    if needsLabels, model.configuration.family.isLanguageModel {
-      try communicator.agree {
-        throw RetortError(
-          .input, "a \(model.configuration.family.rawValue) model predicts tokens, it has no classes", at: self.model,
-          remedy: "retort predict gives the likelihood of texts")
-      }
-    }
-    var columns = DatasetColumns(text: text, textPair: textPair, label: label)
-    if isTable, let names = model.configuration.json["feature_columns"]?.array?.compactMap(\.string),
-      !(names.first?.hasPrefix("features[") ?? true)
-    {
-      columns.features = names
-    }
-    let task = TaskDescription(kind: isTable ? .features : .classification, columns: columns)
+    if needsLabels { try communicator.agree { try requireClasses(model) } }
+    let input = try communicator.agree { try self.input(file, label: label, for: model.configuration) }
+    var task = input.task
+    task.labelReading = labelsAre
+    var notes = input.notes
     let names = model.labels
-    let labels = names.isGeneric ? LabelSet(count: names.names.count) : LabelSet(names: names.names)
+    var labels = names.isGeneric ? LabelSet(count: names.names.count) : LabelSet(names: names.names)
+    labels.settings = .options
     if isTable {
       let data = try FeatureDataset.open(
-        file, task: task, labels: needsLabels ? labels : nil, requiresLabels: needsLabels, on: communicator)
+        input.split, task: task, labels: needsLabels ? labels : nil, requiresLabels: needsLabels, on: communicator)
       try communicator.agree {
         let inputs = try PerceptronConfiguration(model.configuration).inputSize
         if data.featureCount != inputs {
@@ -80,14 +85,16 @@ struct ModelOptions: ParsableArguments {
             remedy: "give the columns that the model was trained on")
         }
       }
+      remark(notes + data.notes, on: communicator)
       return data
     }
     let context = model.configuration.maximumPositions
     let isLanguage = model.configuration.family.isLanguageModel
+    let trained = isLanguage || maxLength != nil ? nil : TaskRecord(model.configuration.json[TaskRecord.key])?.maxLength
     // A likelihood of a part of the text would look like that of the text.
-    let limits = [maxLength, isLanguage ? nil : context].compactMap { $0 }
+    let limits = [maxLength ?? trained, isLanguage ? nil : context].compactMap { $0 }
     let data = try TokenizedDataset.open(
-      file, task: task, labels: needsLabels ? labels : nil, tokenizer: tokenizer,
+      input.split, task: task, labels: needsLabels ? labels : nil, tokenizer: tokenizer,
       options: TokenizedDataset.Options(
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
         tokenTypes: model.configuration.tokenTypes, requiresLabels: needsLabels,
@@ -101,7 +108,104 @@ struct ModelOptions: ParsableArguments {
           remedy: "shorten it, or cut all with --max-length \(context)")
       }
     }
+    if let trained, trained < context ?? .max, data.lengths.contains(where: { Int($0) >= trained }) {
+      notes.append("texts are cut to \(trained) tokens as in training; --max-length \(context ?? trained) reads more")
+    }
+    remark(notes + data.notes, on: communicator)
     return data
+  }
+
+  /// The files to read, and how.
+  struct Input {
+    let split: DatasetSplit
+    var task: TaskDescription
+    var notes: [String] = []
+  }
+
+  /// The task by which a file is read: what the options say, else what the student's record says, else what the names
+  /// of the columns say.
+  func input(_ file: String, label: String?, prompt: String? = nil, for model: ModelConfiguration) throws -> Input {
+    let (split, said) = try ModelOptions.split(file)
+    let given = DatasetColumns(
+      text: text.map { TextColumns(ModelOptions.names($0)) },
+      textPair: textPair.map { TextColumns(ModelOptions.names($0)) },
+      label: label, prompt: prompt)
+    let kind = model.family.reads
+    var input = Input(split: split, task: TaskDescription(kind: kind, columns: given), notes: said)
+    if let record = TaskRecord(model.json[TaskRecord.key]), record.kind == kind, kind != .features, task == nil {
+      let recorded = try record.task(
+        given, for: split, headers: columns.map(ModelOptions.names), settings: .options)
+      input.task = recorded.task
+      input.notes += recorded.notes
+    } else if let task {
+      input.task = try ModelOptions.known(task, kind: kind)
+      input.task.columns = given
+    }
+    input.task.labelNames = nil
+    input.task.settings = .options
+    input.task.headers = columns.map(ModelOptions.names)
+    if kind == .features, let names = model.json["feature_columns"]?.array?.compactMap(\.string),
+      !(names.first?.hasPrefix("features[") ?? true)
+    {
+      input.task.columns.features = names
+    }
+    if kind == .classification {
+      let opened = try input.task.open(split)
+      let found = try input.task.columns(in: opened)
+      if let partner = TaskDescription.unreadPartner(of: found, in: opened) {
+        input.notes.append(
+          "\(opened.path): the column \(quoted(partner)) is not read; --text-pair \(partner) reads it as second text")
+      }
+    }
+    return input
+  }
+
+  /// A file, or the validation or test split of a directory, which is said.
+  static func split(_ file: String) throws -> (DatasetSplit, notes: [String]) {
+    guard isDirectory(file) else { return (DatasetSplit(file), []) }
+    let files = try DatasetFiles.find(inDirectory: file)
+    guard let split = files.validation ?? files.test else {
+      throw RetortError(
+        .input, "has neither a validation nor a test split, only \(files.train?.name ?? "nothing")", at: file,
+        remedy: "name the file that is to be read")
+    }
+    return (split, ["reading \(split.name)"])
+  }
+
+  /// A list of names with commas between them.
+  static func names(_ text: String) -> [String] {
+    text.split(separator: ",", omittingEmptySubsequences: false).map {
+      String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+    }
+  }
+
+  /// A task by its name, which only models of its kind have.
+  static func known(_ name: String, kind: TaskKind = .classification) throws -> TaskDescription {
+    do { return try TaskDescription(named: name) } catch {
+      var refusal = RetortError.wrap(error)
+      refusal.location = "--task"
+      throw refusal
+    }
+  }
+
+  /// Throws `.input` for a model without classes, and for one with a single output.
+  private func requireClasses(_ model: LoadedModel) throws {
+    if model.configuration.family.isLanguageModel {
+      throw RetortError(
+        .input, "a \(model.configuration.family.rawValue) model predicts tokens, it has no classes", at: self.model,
+        remedy: "retort predict gives the likelihood of texts")
+    }
+    if model.model.classCount == 1 {
+      throw RetortError(
+        .input, "the model has one output (num_labels 1): it predicts a number, and has no classes to count",
+        at: self.model,
+        remedy: "evaluate a model with an output for each class")
+    }
+  }
+
+  private func remark(_ notes: [String], on communicator: any Communicator) {
+    guard communicator.isFirst else { return }
+    for note in notes { Terminal.write("retort: \(note)\n", toError: true) }
   }
 }
 

@@ -81,6 +81,7 @@ struct RunCommand: RankCommand {
         configuration, locator: ModelLocator(chainFile: chain, modelsRoot: modelsRoot),
         cacheDirectory: cacheDirectory, on: communicator)
     }
+    plan.remarks.forEach(console.note)
     plan.warnings.forEach(console.warning)
     try communicator.requireNoStop("before the first step; nothing has been written")
     var permissions = OutputPermissions()

@@ -74,7 +74,7 @@ final class ChainConsole: ChainObserver {
 
   func skipped(_ step: ResolvedStep, report: StepReport) {
     say(
-      "step \(step.index + 1): \(step.id) is committed already (\(report.metric) \(fixed(report.value, 4)))",
+      "step \(step.index + 1): \(step.id) is committed already (\(report.metricText) \(fixed(report.value, 4)))",
       ["event": "skipped", "report": report.json])
   }
 
@@ -84,7 +84,7 @@ final class ChainConsole: ChainObserver {
       arithmetic = ", \(fixed(rate, 1)) GFLOP/s (MFU \(fixed(100 * utilisation, 1)) %)"
     }
     say(
-      "  committed to \(step.outputDirectory): \(report.metric) \(fixed(report.value, 4)) "
+      "  committed to \(step.outputDirectory): \(report.metricText) \(fixed(report.value, 4)) "
         + "(\(report.countText)) in \(fixed(report.seconds, 1)) s, "
         + "\(report.rateText)\(arithmetic)",
       ["event": "finished", "report": report.json])
@@ -109,7 +109,8 @@ final class ChainConsole: ChainObserver {
     let seconds = max(1e-9, (now - stepStart).seconds)
     let rate = Double(done) / seconds
     let left = Double(record.totalSteps - record.step) * seconds / Double(stepsSeen)
-    let figures = "step \(record.step)/\(record.totalSteps)  loss \(fixed(record.loss, 4))  "
+    let figures =
+      "step \(record.step)/\(record.totalSteps)  loss \(fixed(record.loss, 4))  "
       + "\(fixed(rate, 0)) \(isOfDocuments ? "tokens" : "examples")/s  ETA \(duration(left))"
     if isInteractive {
       put("\r\u{1B}[2K  \(bar(record))  \(figures)")
@@ -124,8 +125,9 @@ final class ChainConsole: ChainObserver {
     var line = record.json.object ?? [:]
     line["step_id"] = .string(stepID)
     say(
-      "  epoch \(fixed(record.epoch, 2)), step \(record.step): \(record.metric.rawValue) \(fixed(record.value, 4)), "
-        + "\(record.result.isOfDocuments ? "" : "\(record.result.correct) of \(record.result.count) correct, ")"
+      "  epoch \(fixed(record.epoch, 2)), step \(record.step): \(record.result.title(of: record.metric)) "
+        + "\(fixed(record.value, 4)), "
+        + (record.metric == .accuracy ? "\(record.result.correct) of \(record.result.count) correct, " : "")
         + "loss \(fixed(record.result.loss, 4))\(mark)",
       .object(line))
   }

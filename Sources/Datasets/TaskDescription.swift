@@ -1,0 +1,185 @@
+import Platform
+
+/// What a data set is for: the kind of task, its columns and its classes, as far as they are known before a file is
+/// opened.
+public struct TaskDescription: Sendable, Equatable {
+  /// The name that the user gave, or nil for a task described by its parts.
+  public var name: String?
+  /// What the examples are made of.
+  public var kind: TaskKind
+  /// Columns that the user named; what is nil is found out from the file.
+  public var columns: DatasetColumns
+  /// The classes in the order of the model's outputs.
+  public var labelNames: [String]?
+  /// What labels are, where the user says it.
+  public var labelReading: LabelReading?
+  /// How labels were read when the model was trained: what counts where they could be names and indices.
+  public var usualReading: LabelReading?
+  /// The columns of CSV and TSV files without a header, in order.
+  public var headers: [String]?
+  /// The columns of such files if this one has no header: one that has none of these names in its first row.
+  public var usualHeaders: [String]?
+  /// How plain text is cut into documents; for language modelling.
+  public var documents = DocumentCut.automatic
+  /// By which words messages name the settings of the reader.
+  public var settings = SettingNames.chainFile
+
+  /// A task described by its parts.
+  public init(kind: TaskKind, columns: DatasetColumns = DatasetColumns(), labelNames: [String]? = nil) {
+    self.kind = kind
+    self.columns = columns
+    self.labelNames = labelNames
+  }
+
+  /// A well-known task by its name, or a kind of task by its.
+  ///
+  /// - Parameter kind: what a task is whose name is not known; nil: such a name is refused.
+  /// Throws `.configuration` for tasks that Retort cannot train, and for names that it does not know.
+  public init(named name: String, kind: TaskKind? = nil) throws {
+    if let kind = TaskKind(rawValue: name) {
+      self.init(kind: kind)
+      return
+    }
+    self.init(kind: kind ?? .classification)
+    self.name = name
+    let key = WellKnownTask.key(name)
+    if key == "stsb" {
+      throw RetortError(
+        .configuration, "the task \"\(name)\" predicts a number, which Retort does not train", at: "metadata.task",
+        remedy: "choose a task with classes: \(WellKnownTask.names.joined(separator: ", "))")
+    }
+    if WellKnownTask.all[key] == nil, kind == nil { throw TaskDescription.unknown(name) }
+    labelNames = WellKnownTask.all[key]?.labelNames
+  }
+
+  /// The names of the tasks that are known by name, and of the kinds.
+  public static var knownNames: [String] { WellKnownTask.names + TaskKind.allCases.map(\.rawValue) }
+
+  private static func unknown(_ name: String) -> RetortError {
+    let near = nearestName(to: name, among: knownNames).map { "did you mean \(quoted($0))? Known" } ?? "known"
+    return RetortError(
+      .configuration, "there is no known task \(quoted(name))", at: "metadata.task",
+      remedy: "\(near): \(knownNames.joined(separator: ", ")); "
+        + "a task of your own is a mapping: {name: …, kind: classification, text: …, label: …}")
+  }
+
+  private var known: WellKnownTask? { name.flatMap { WellKnownTask.all[WellKnownTask.key($0)] } }
+
+  /// Opens the files of a split as this task's files are written.
+  public func open(_ split: DatasetSplit) throws -> RowFile {
+    let header = headers.map(RowHeader.named) ?? (usualHeaders ?? known?.headerless).map(RowHeader.maybe) ?? .inFile
+    let file = try RowFile(
+      split, headers: header, documents: kind == .languageModeling ? documents : nil, settings: settings)
+    if headers != nil, file.format == .jsonl || file.format == .text {
+      throw RetortError(
+        .configuration, "the names of columns are for CSV and TSV files without a header, not for this one",
+        at: file.path, remedy: "leave them out; the rows name their fields themselves")
+    }
+    if documents != .automatic, file.documents == nil {
+      throw RetortError(
+        .configuration, "documents says how plain text is cut, and every row of this file is a document", at: file.path,
+        remedy: "take \(settings.documents) out, or give a .txt file")
+    }
+    return file
+  }
+
+  /// Opens one file as this task's files are written.
+  public func open(_ path: String) throws -> RowFile { try open(DatasetSplit(path)) }
+
+  /// The columns of this task in a file: those that were named, then those that the task's files are known to have,
+  /// then `text` or `sentence`, then `ids`; and `label` where the file has it. Where only the second text of a pair is
+  /// named, the first is the one under a usual name.
+  ///
+  /// Throws `.input` with the columns found where none of them are there.
+  public func columns(in file: RowFile) throws -> DatasetColumns {
+    var found = columns
+    if kind == .features {
+      found.label = found.label ?? label(in: file)
+      return found
+    }
+    if let pair = columns.textPair, columns.text == nil, columns.ids == nil {
+      found.text = try firstText(of: pair, in: file)
+    } else if let text = columns.text, columns.textPair == nil {
+      // A task of pairs is one of pairs also where only its first text is named.
+      let layout = known?.layouts.first { $0.text == text && $0.textPair != nil && $0.isIn(file.columns) }
+      found.textPair = layout?.textPair
+      found.label = found.label ?? layout?.label.flatMap { file.columns.contains($0) ? $0 : nil }
+    } else if found.text == nil && found.ids == nil {
+      let there = layouts.filter { $0.isIn(file.columns) }
+      // Files of one task circulate with the same texts under two names of the label.
+      let labelled = there.first { $0.label.map(file.columns.contains) ?? false }
+      guard let layout = labelled ?? there.first else { throw noText(file) }
+      found.text = layout.text
+      found.textPair = layout.textPair
+      found.ids = layout.ids
+      if found.label == nil, let label = layout.label, file.columns.contains(label) { found.label = label }
+    }
+    try requireInputs(columns.inputs, in: file)
+    if kind == .languageModeling {
+      found.label = nil
+      // Of JSON Lines some rows may have one and others not.
+      let hasPrompt = file.format == .jsonl || file.columns.contains("prompt")
+      found.prompt = found.prompt ?? (hasPrompt ? "prompt" : nil)
+    } else {
+      found.label = found.label ?? label(in: file)
+    }
+    return found
+  }
+
+  /// Named columns must be there.
+  private func requireInputs(_ names: [String], in file: RowFile) throws {
+    guard file.count > 0 else { return }
+    for name in names where !file.has(name) { throw file.missingColumn(name) }
+  }
+
+  /// The first text of a pair of which only the second is named.
+  private func firstText(of pair: TextColumns, in file: RowFile) throws -> TextColumns {
+    try requireInputs(pair.names, in: file)
+    if let layout = known?.layouts.first(where: { $0.textPair == pair }), layout.isIn(file.columns),
+      let text = layout.text
+    {
+      return text
+    }
+    let partner = WellKnownTask.usualPairs.first { TextColumns($0.1) == pair && file.columns.contains($0.0) }?.0
+    let usual = WellKnownTask.usualTexts.first { file.columns.contains($0) && !pair.names.contains($0) }
+    if let text = partner ?? usual { return TextColumns(text) }
+    throw RetortError(
+      .input,
+      "\(quoted(pair.text)) is the second text of a pair, and none of the columns has a usual name of the first "
+        + "(\(WellKnownTask.usualTexts.joined(separator: ", "))); found: \(quoted(list: file.columns))", at: file.path,
+      remedy: settings == .chainFile ? "name the first under task: {text: …}" : "name the first with --text")
+  }
+
+  /// The second text of a usual pair that a file has beside a text that is read alone; nil where there is none.
+  public static func unreadPartner(of columns: DatasetColumns, in file: RowFile) -> String? {
+    guard let text = columns.text, columns.textPair == nil else { return nil }
+    return WellKnownTask.usualPairs.first { TextColumns($0.0) == text && file.columns.contains($0.1) }?.1
+  }
+
+  /// The label's column where nobody named it. The first row of JSON Lines may lack what others have, so there the
+  /// rows tell by themselves.
+  private func label(in file: RowFile) -> String? {
+    ["label", "labels"].first(where: file.columns.contains) ?? (file.format == .jsonl ? "label" : nil)
+  }
+
+  private var layouts: [DatasetColumns] {
+    var layouts = known?.layouts ?? []
+    // A pair task whose second text is missing must not be read as single sentences.
+    if layouts.allSatisfy({ $0.textPair == nil }) {
+      layouts += [DatasetColumns(text: "text"), DatasetColumns(text: "sentence")]
+    }
+    return layouts + [DatasetColumns(ids: "ids")]
+  }
+
+  private func noText(_ file: RowFile) -> RetortError {
+    let wanted = layouts.map { quoted(list: $0.inputs) }
+    return RetortError(
+      .input,
+      "none of the columns \(wanted.joined(separator: " or ")) is there; found: \(quoted(list: file.columns))",
+      at: file.path, remedy: settings.columns + file.headerRemedy)
+  }
+}
+
+extension DatasetColumns {
+  func isIn(_ names: [String]) -> Bool { inputs.allSatisfy(names.contains) }
+}

@@ -1,0 +1,132 @@
+import Platform
+
+/// What a student was trained on, as its config.json keeps it: `evaluate` and `predict` read data as training did.
+///
+///     "retort_task": {"kind": "classification", "name": "mrpc", "text": "sentence1", "text_pair": "sentence2",
+///                     "label": "label", "labels_are": "index", "metric": "accuracy", "max_length": 128}
+///
+/// The classes are the configuration's own `id2label`. Programs that do not know the key leave it alone.
+public struct TaskRecord: Sendable, Equatable {
+  /// The key of config.json.
+  public static let key = "retort_task"
+
+  /// What the examples were made of.
+  public var kind: TaskKind
+  /// The name of a known task.
+  public var name: String?
+  /// The columns that were read.
+  public var columns: DatasetColumns
+  /// How labels were read.
+  public var reading: LabelReading?
+  /// The columns of a file without a header.
+  public var headers: [String]?
+  /// Which figure chose the best student.
+  public var metric: String?
+  /// Tokens of an example at most.
+  public var maxLength: Int?
+
+  /// The record of a training.
+  public init(
+    _ task: TaskDescription, columns: DatasetColumns, reading: LabelReading?, metric: String?, maxLength: Int?
+  ) {
+    kind = task.kind
+    name = task.name
+    headers = task.headers
+    self.columns = columns
+    self.reading = reading
+    self.metric = metric
+    self.maxLength = maxLength
+  }
+
+  /// Reads what `json` writes; nil where there is no record, or none that is understood.
+  public init?(_ json: JSON?) {
+    guard let json, let kind = json["kind"]?.string.flatMap(TaskKind.init(rawValue:)) else { return nil }
+    self.kind = kind
+    name = json["name"]?.string
+    columns = DatasetColumns(
+      text: TextColumns(json: json["text"]), textPair: TextColumns(json: json["text_pair"]),
+      label: json["label"]?.string, ids: json["ids"]?.string, prompt: json["prompt"]?.string)
+    reading = json["labels_are"]?.string.flatMap(LabelReading.init(rawValue:))
+    headers = json["columns"]?.array?.compactMap(\.string)
+    metric = json["metric"]?.string
+    maxLength = json["max_length"]?.int.flatMap { $0 > 0 ? $0 : nil }
+  }
+
+  /// The object that config.json keeps.
+  public var json: JSON {
+    var members: [String: JSON] = ["kind": .string(kind.rawValue)]
+    members["name"] = name.map(JSON.string)
+    members["text"] = columns.text?.json
+    members["text_pair"] = columns.textPair?.json
+    members["label"] = columns.label.map(JSON.string)
+    members["ids"] = columns.ids.map(JSON.string)
+    members["prompt"] = columns.prompt.map(JSON.string)
+    members["labels_are"] = reading.map { .string($0.rawValue) }
+    members["columns"] = headers.map { .array($0.map(JSON.string)) }
+    members["metric"] = metric.map(JSON.string)
+    members["max_length"] = maxLength.map(JSON.int)
+    return .object(members)
+  }
+
+  /// The task by which a file is read: the record's, with what the user names in its place.
+  ///
+  /// A file without the recorded columns is read by the usual names, which is said; not where that would make single
+  /// texts of what the model knows as pairs.
+  /// - Parameters:
+  ///   - given: the columns that the user names.
+  ///   - named: the columns of a file without a header.
+  /// Throws `.input` for a pair model of which only one text would be read.
+  public func task(
+    _ given: DatasetColumns, for split: DatasetSplit, headers named: [String]? = nil, settings: SettingNames
+  ) throws
+    -> (task: TaskDescription, notes: [String])
+  {
+    var task = TaskDescription(kind: kind)
+    if let name, let known = try? TaskDescription(named: name, kind: kind) { task = known }
+    task.labelNames = nil
+    task.settings = settings
+    task.headers = named
+    task.usualHeaders = headers
+    task.usualReading = reading
+    let file = try task.open(split)
+    var wanted = given
+    wanted.text = given.text ?? columns.text
+    wanted.textPair = given.textPair ?? columns.textPair
+    if given.text == nil, given.textPair == nil { wanted.ids = columns.ids }
+    if kind == .languageModeling {
+      wanted.prompt = given.prompt ?? columns.prompt.flatMap { file.columns.contains($0) ? $0 : nil }
+    }
+    let label = given.label ?? columns.label.flatMap { file.columns.contains($0) ? $0 : nil }
+    wanted.label = label
+    task.columns = wanted
+    let missing = wanted.inputs.filter { !file.has($0) }
+    if missing.isEmpty { return (task, []) }
+    if given.text != nil || given.textPair != nil {
+      let own = (given.text?.names ?? []) + (given.textPair?.names ?? [])
+      if let name = missing.first(where: own.contains) { throw file.missingColumn(name) }
+      throw pairRefusal(file, settings)
+    }
+    // Only usual names are left.
+    var usual = task
+    usual.columns = DatasetColumns(label: label)
+    let found = try usual.columns(in: file)
+    if columns.textPair != nil, found.textPair == nil, found.ids == nil {
+      guard let pair = WellKnownTask.usualPairs.first(where: { file.has($0.0) && file.has($0.1) }) else {
+        throw pairRefusal(file, settings)
+      }
+      usual.columns.text = TextColumns(pair.0)
+      usual.columns.textPair = TextColumns(pair.1)
+    }
+    let read = try usual.columns(in: file).inputs.map { quoted($0) }.joined(separator: " and ")
+    let known = columns.inputs.map { quoted($0) }.joined(separator: " and ")
+    return (usual, ["\(file.path) has not the columns of the training (\(known)): \(read) is read instead"])
+  }
+
+  private func pairRefusal(_ file: RowFile, _ settings: SettingNames) -> RetortError {
+    let pair = "\(quoted(columns.text?.text ?? "text")) and \(quoted(columns.textPair?.text ?? "text_pair"))"
+    return RetortError(
+      .input,
+      "the model was trained on pairs of texts (\(pair)), and the file has no such pair; found: "
+        + quoted(list: file.columns), at: file.path, remedy: "name both texts; \(settings.columns)")
+  }
+}

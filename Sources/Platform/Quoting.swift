@@ -1,0 +1,29 @@
+/// A user's text in quotes for a message, with line breaks and control characters escaped; of a longer text than
+/// `limit` characters its beginning, and how long it is. Takes time by `limit`, not by the text.
+public func quoted(_ text: some StringProtocol, limit: Int = 80) -> String {
+  var out = "\""
+  var kept = 0
+  for scalar in text.unicodeScalars {
+    if kept == limit { return out + "…\" (\(grouped(text.utf8.count)) bytes)" }
+    kept += 1
+    switch scalar {
+    case "\n": out += "\\n"
+    case "\r": out += "\\r"
+    case "\t": out += "\\t"
+    default:
+      if scalar.value < 0x20 || scalar.value == 0x7f {
+        out += "\\u{\(String(scalar.value, radix: 16))}"
+      } else {
+        out.unicodeScalars.append(scalar)
+      }
+    }
+  }
+  return out + "\""
+}
+
+/// Names in quotes, with commas between them; of many the first `most`, and how many there are.
+public func quoted(list names: some Collection<String>, most: Int = 30) -> String {
+  if names.isEmpty { return "none" }
+  let shown = names.prefix(most).map { quoted($0, limit: 60) }.joined(separator: ", ")
+  return names.count > most ? shown + ", … (\(names.count) in all)" : shown
+}
