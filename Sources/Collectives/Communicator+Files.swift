@@ -10,6 +10,7 @@ extension Communicator {
   /// Ranks of one node that see the same file read it once; a rank that sees another one, by a mount of its own, reads
   /// that. Compared are size and CRC32C. What no rank can read is left to the code that needs it.
   public func requireSameFiles(_ paths: [String]) throws {
+    guard size > 1 else { return }
     let node = try splitByNode()
     var fingerprints: [Fingerprint] = []
     for path in paths {

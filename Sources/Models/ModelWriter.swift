@@ -45,8 +45,8 @@ public enum ModelWriter {
     if try fileSize(weights) > maxShardBytes {
       try writeShards(of: weights, to: target, maxShardBytes)
     } else if link(weights, target) != 0 {
-      let copy = try AtomicFile(target)
-      try copy.write(MappedFile(weights).bytes)
+      let (source, copy) = (try MappedFile(weights), try AtomicFile(target))
+      try withExtendedLifetime(source) { try copy.write(source.bytes) }
       try copy.commit()
     }
   }

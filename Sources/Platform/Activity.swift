@@ -28,7 +28,8 @@ public enum Activity {
   /// What the process is doing now; callable on every thread.
   public static var now: Snapshot {
     Snapshot(
-      phase: phase.withLock { $0 }, ticks: ticks.load(ordering: .relaxed), isWaiting: waits.load(ordering: .relaxed) > 0)
+      phase: phase.withLock { $0 }, ticks: ticks.load(ordering: .relaxed),
+      isWaiting: waits.load(ordering: .relaxed) > 0)
   }
 
   /// Says that work has advanced.

@@ -26,6 +26,12 @@ struct Command {
 
   init() throws { directory = try Directory() }
 
+  /// The checkout.
+  static var root: String { Shared.packageRoot }
+
+  /// Whether there is something of this name in the test's directory.
+  func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+
   static let binary: String =
     ProcessInfo.processInfo.environment["RETORT_BINARY"] ?? Shared.packageRoot + "/.build/debug/retort"
 

@@ -43,6 +43,8 @@ public struct ChainPlan {
     let (task, files) = try communicator.agree {
       (try TaskDescription(chain.metadata.task), try locator.locateDataset(of: chain))
     }
+    // What a rank reads decides how often and with how much it calls its peers: all must read the same.
+    try communicator.requireSameFiles(files.train.paths + files.validation.paths)
     let file = try communicator.agree { try task.open(files.train) }
     let texts = try communicator.agree { try task.columns(in: file) }
     let readsIDs = texts.ids != nil
@@ -61,6 +63,7 @@ public struct ChainPlan {
     var steps = try communicator.agree {
       try StepResolver(chain: chain, locator: locator, labels: classes?.names, kind: task.kind).resolve()
     }
+    try communicator.requireEqual(steps.flatMap(\.fingerprints))
     let registry = DataRegistry(
       files, task: task, labels: classes?.set, cacheDirectory: cacheDirectory,
       cacheLimit: chain.parallel.teacherCacheLimit, on: communicator)
@@ -160,6 +163,21 @@ public struct ChainPlan {
 }
 
 extension ResolvedStep {
+  /// What all ranks must have found alike of the models of the step, before their data is read. Their weights are
+  /// compared when they are digested.
+  fileprivate var fingerprints: [Fingerprint] {
+    let models = [
+      ("teacher", teacher?.configuration, teacher?.tokenizer), ("student", student.configuration, student.tokenizer),
+    ]
+    return models.flatMap { role, configuration, tokenizer in
+      [
+        Fingerprint(
+          "the configuration of the \(role) of step \(id)", configuration.map { JSON.object($0.json).text() } ?? ""),
+        Fingerprint("the tokenizer of the \(role) of step \(id)", tokenizer?.tokenizer.digest ?? ""),
+      ]
+    }
+  }
+
   /// The step with its task, and the names of numeric columns, kept in the student's configuration.
   fileprivate func recording(_ task: TaskRecord, _ columns: FeatureColumns?) -> ResolvedStep {
     var keys = [TaskRecord.key: task.json]

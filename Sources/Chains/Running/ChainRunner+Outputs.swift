@@ -152,7 +152,7 @@ extension ChainRunner {
   /// The chain file and the files of the data.
   private func files() -> [String] {
     let data = try? plan.locator.locateDataset(of: plan.chain)
-    return [plan.chain.metadata.source.file] + (data.map { [$0.train, $0.validation] } ?? [])
+    return [plan.chain.metadata.source.file] + (data.map { $0.train.paths + $0.validation.paths } ?? [])
   }
 
   /// Why a step's directory is not written to without leave; nil where it may be.

@@ -58,6 +58,7 @@ public final class ChainRunner {
   public func run() throws -> ChainReport {
     var reports: [StepReport] = []
     for step in plan.steps {
+      try communicator.requireNoStop("before step \(step.id)")
       let known = looks.indices.contains(step.index) && looks[step.index].inputs != nil
       let look = known ? looks[step.index] : try self.look(at: step)
       if let report = look.outlook.report {

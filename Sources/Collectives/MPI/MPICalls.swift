@@ -3,8 +3,8 @@ import Platform
 
 /// The one way from MPI's return codes to Swift errors: throws `.peer` with the call's name and MPI's own words.
 ///
-/// Errors are fatal by MPI's default, which Retort keeps; this catches what an MPI that returns them would return. While
-/// the call lasts, the watchdog knows that this rank waits for its peers.
+/// Errors are fatal by MPI's default, which Retort keeps; this catches what an MPI that returns them would return.
+/// While the call lasts, the watchdog knows that this rank waits for its peers.
 func check(_ call: @autoclosure () -> Int32, _ name: StaticString) throws {
   let code = Activity.waiting(call)
   guard code != cmpi_success() else { return }

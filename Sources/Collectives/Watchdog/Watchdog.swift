@@ -51,7 +51,10 @@ public enum Watchdog {
     var own = [UInt32](repeating: 0, count: 64)
     own = Array(own.prefix(rts_addresses(&own, own.count)))
     // Rank 0's port, its addresses, and a token that tells this job's datagrams from others'.
-    var greeting = world.isFirst ? [UInt32(socket < 0 ? 0 : port)] + (0..<4).map { _ in .random(in: 0 ... .max) } + own : []
+    var greeting: [UInt32] = []
+    if world.isFirst {
+      greeting = [UInt32(socket < 0 ? 0 : port)] + (0..<4).map { _ in .random(in: 0 ... .max) } + own
+    }
     greeting = try world.broadcast(bytes: greeting.withUnsafeBytes { Array($0) }).withUnsafeBytes {
       $0.bindMemory(to: UInt32.self).map { $0 }
     }
@@ -172,9 +175,9 @@ public enum Watchdog {
       let patience = limit + 1.5 * Double(min(link.rank - 1, 8))
       if limit > 0, now - heard > patience {
         end(
-          "rank 0 gives rank \(link.rank) on \(currentHostName()) no sign of life for \(Int((now - heard).rounded())) s "
-            + "(phase here: \"\(Activity.now.phase)\"). Rank 0 was stopped, or the network between them is gone; run the "
-            + "same command again to continue")
+          "rank 0: no sign of life for \(Int((now - heard).rounded())) s, says rank \(link.rank) on "
+            + "\(currentHostName()), whose phase is \"\(Activity.now.phase)\". Rank 0 was stopped, or the network "
+            + "between them is gone; run the same command again to continue")
       }
     }
   }

@@ -160,6 +160,7 @@ final class TokenCacheBuilder {
     var writer = writer
     var row = 0
     while row < reader.file.count {
+      try communicator.requireNoStop("while the data was read; nothing has been trained")
       let chunk = row..<reader.file.chunkEnd(from: row, rows: Self.chunkRows, bytes: Self.chunkBytes)
       for words in try gather(chunk) {
         guard let current = writer else { continue }

@@ -35,9 +35,14 @@ struct ModelOptions: ParsableArguments {
 
   /// Reads the model, for what its outputs mean to the command; collective.
   func load(for use: ModelUse = .answers, on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
+    let directory = try communicator.agree { try ModelLocator(modelsRoot: modelsRoot).locate(model).path }
+    if communicator.size > 1 {
+      let files = try communicator.agree { try listDirectory(directory).map { joinPath(directory, $0) } }
+      try communicator.requireEqual(files.joined(separator: ", "), label: "the files of \(directory)")
+      try communicator.requireSameFiles(files)
+    }
     let (loaded, tokenizer) = try communicator.agree {
-      let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
-      return (try ModelLoader.load(directory: directory, for: use), try loadTokenizer(fromModelDirectory: directory))
+      (try ModelLoader.load(directory: directory, for: use), try loadTokenizer(fromModelDirectory: directory))
     }
     if communicator.isFirst { Terminal.warn(of: loaded.warnings) }
     return (loaded, tokenizer)
@@ -66,6 +71,7 @@ struct ModelOptions: ParsableArguments {
     _ tokenizer: (any Tokenizer)?, on communicator: any Communicator
   ) throws -> any ExampleSource {
     let isTable = model.configuration.family == .perceptron
+    try communicator.requireSameFiles([file])
     if needsLabels { try communicator.agree { try requireClasses(model) } }
     let input = try communicator.agree { try self.input(file, label: label, for: model.configuration) }
     var task = input.task
