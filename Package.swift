@@ -91,7 +91,7 @@ let package = Package(
       "RankTests",
       [
         "Chains", "Training", "Teachers", "Datasets", "Tokenizers", "Models", "Optimizers", "Objectives",
-        "Collectives", "Autograd", "Tensors", "Platform",
+        "Collectives", "Autograd", "Safetensors", "Tensors", "Platform",
       ]),
     tests("SafetensorsTests", ["Safetensors", "Tensors", "Platform"]),
     tests(

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,7 +53,9 @@ ssize_t rts_udp_receive(int descriptor, void *bytes, size_t capacity, int millis
                         uint16_t *port) {
   struct pollfd wanted = {.fd = descriptor, .events = POLLIN};
   const int ready = poll(&wanted, 1, milliseconds);
-  if (ready <= 0) return ready < 0 && errno != EINTR ? -1 : 0;
+  // A socket that fails must not make its reader spin.
+  if (ready < 0 && errno != EINTR) usleep((useconds_t)milliseconds * 1000);
+  if (ready <= 0) return 0;
   struct sockaddr_in source;
   socklen_t size = sizeof source;
   const ssize_t count = recvfrom(descriptor, bytes, capacity, MSG_DONTWAIT, (struct sockaddr *)&source, &size);
@@ -78,4 +81,18 @@ size_t rts_addresses(uint32_t *addresses, size_t capacity) {
   }
   freeifaddrs(list);
   return count;
+}
+
+void rts_end_launcher(pid_t launcher, unsigned seconds) {
+  if (launcher <= 1 || fork() != 0) return;
+  // A session of its own, so that it outlives the job; without the job's streams, so that no reader waits for it.
+  setsid();
+  for (int descriptor = 0; descriptor < 3; descriptor++) close(descriptor);
+  sleep(seconds);
+  for (int i = 0; i < 5 && kill(launcher, 0) == 0; i++) {
+    kill(launcher, SIGTERM);
+    sleep(1);
+  }
+  if (kill(launcher, 0) == 0) kill(launcher, SIGKILL);
+  _exit(0);
 }

@@ -2,6 +2,7 @@ import Collectives
 import Foundation
 import Models
 import Platform
+import Safetensors
 import TestSupport
 import Testing
 
@@ -27,13 +28,27 @@ extension RankTests {
           map[binding.name] = .string("shard-\(index % 3).safetensors")
         }
         for shard in 0..<3 {
-          try writeFileAtomically(folder + "/shard-\(shard).safetensors", "shard \(shard)")
+          let own = model.weightTable.enumerated().filter { $0.offset % 3 == shard }.map(\.element)
+          var writer = try SafetensorsWriter(
+            folder + "/shard-\(shard).safetensors",
+            tensors: own.map { TensorDeclaration($0.name, .float32, $0.shape.array) })
+          for binding in own {
+            try writer.append(binding.name, floats: [Float](repeating: Float(shard), count: binding.shape.count))
+          }
+          try writer.finish()
         }
         let index: JSON = ["weight_map": .object(map)]
         try writeFileAtomically(folder + "/model.safetensors.index.json", index.text())
         try writeFileAtomically(folder + "/config.json", JSON.object(configuration.json).text())
       }
       try body(folder)
+    }
+
+    /// Another last byte: the header stays right.
+    func flip(_ path: String) throws {
+      var data = try readFile(path)
+      data[data.count - 1] ^= 1
+      try writeFileAtomically(path, data)
     }
 
     func alone(_ folder: String) throws -> String {
@@ -52,7 +67,7 @@ extension RankTests {
       throws
     {
       try withModel(shared: false) { folder in
-        if world.rank == world.size - 1 { try writeFileAtomically(folder + "/shard-1.safetensors", "another") }
+        if world.rank == world.size - 1 { try flip(folder + "/shard-1.safetensors") }
         var error = #expect(throws: RetortError.self) { try ModelDigest.of(directory: folder, on: world) }
         #expect(error?.kind == .preflight && error!.isCollective && error!.what.contains("differs between ranks"))
         if world.rank == world.size - 1 { try FileManager.default.removeItem(atPath: folder + "/config.json") }

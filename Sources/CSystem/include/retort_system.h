@@ -13,10 +13,14 @@ int rts_exchange_names(const char *first, const char *second);
 int rts_udp_open(uint16_t *port);
 // Sends a datagram to an address in network order and a port in host order; bytes sent, or -1 with errno.
 ssize_t rts_udp_send(int descriptor, uint32_t address, uint16_t port, const void *bytes, size_t count);
-// Waits up to `milliseconds` for a datagram: its bytes, 0 where none came, -1 with errno.
+// Waits up to `milliseconds` for a datagram: its bytes; 0 where none came.
 ssize_t rts_udp_receive(int descriptor, void *bytes, size_t capacity, int milliseconds, uint32_t *address,
                         uint16_t *port);
 // The IPv4 addresses of the interfaces that are up, in network order, loopback last; how many, `capacity` at most.
 size_t rts_addresses(uint32_t *addresses, size_t capacity);
+
+// Starts a process that waits `seconds`, and then, while `launcher` is still there, sends it SIGTERM once a second up to
+// five times, then SIGKILL: a launcher can wait for ever for a host that is gone.
+void rts_end_launcher(pid_t launcher, unsigned seconds);
 
 #endif

@@ -9,7 +9,8 @@ struct AllowedNumbers: Sendable {
   static let positive = AllowedNumbers(text: "greater than 0, up to 1e30") { $0 >= 1e-30 && $0 <= 1e30 }
   static let bucket = AllowedNumbers(text: "from 0.001 to 65536") { $0 >= 0.001 && $0 <= 65_536 }
   static let temperature = AllowedNumbers(text: "greater than 0, from 0.001 to 1000000") { $0 >= 1e-3 && $0 <= 1e6 }
-  static let learningRate = AllowedNumbers(text: "0 or more, up to 1000") { $0 >= 0 && $0 <= 1000 }
+  // Far above any sensible rate: what matters is that single precision holds its products with moments.
+  static let learningRate = AllowedNumbers(text: "0 or more, up to 1e30") { $0 >= 0 && $0 <= 1e30 }
   static let weight = AllowedNumbers(text: "0 or more, up to 1000000") { $0 >= 0 && $0 <= 1e6 }
   static let norm = AllowedNumbers(text: "0 or more, up to 1e30") { $0 >= 0 && $0 <= 1e30 }
   static let epsilon = AllowedNumbers(text: "greater than 0, from 1e-30 to 1") { $0 >= 1e-30 && $0 <= 1 }

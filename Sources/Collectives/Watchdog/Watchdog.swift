@@ -49,7 +49,8 @@ public enum Watchdog {
     var port: UInt16 = 0
     let socket = rts_udp_open(&port)
     var own = [UInt32](repeating: 0, count: 64)
-    own = Array(own.prefix(rts_addresses(&own, own.count)))
+    let found = rts_addresses(&own, own.count)
+    own = Array(own.prefix(found))
     // Rank 0's port, its addresses, and a token that tells this job's datagrams from others'.
     var greeting: [UInt32] = []
     if world.isFirst {
@@ -108,6 +109,7 @@ public enum Watchdog {
   // MARK: rank 0
 
   private static func judge(_ link: Link, _ hosts: [String]) {
+    let parent = getppid()
     var watched = WatchedRanks(count: hosts.count, now: seconds)
     var places: [Int: Link.Place] = [:]
     var nextBeat = 0.0
@@ -124,11 +126,16 @@ public enum Watchdog {
       if now >= nextBeat {
         nextBeat = now + 1
         places.values.forEach { link.send(.beat, to: $0) }
+        if getppid() != parent {
+          for _ in 0..<3 { places.values.forEach { link.send(.verdict, to: $0) } }
+          end("rank 0 on \(hosts[0]): its launcher is gone; the job ends")
+        }
         watched.heard(0, Activity.now, now: now)
         for rank in unheard.withLock({ $0 }) { watched.ignore(rank) }
       }
       if let verdict = watched.verdict(now: now, limit: Double(limit.load(ordering: .relaxed))) {
         for _ in 0..<3 { places.values.forEach { link.send(.verdict, to: $0) } }
+        rts_end_launcher(parent, 5)
         end(text(of: verdict, host: hosts[verdict.rank]))
       }
     }

@@ -39,7 +39,8 @@ struct TextPattern: Sendable, Equatable {
     }
   }
 
-  private enum Form: Sendable, Equatable {
+  // Not private: the name of a private type has an address in its text, and the text goes into the digest.
+  enum Form: Sendable, Equatable {
     case text([UInt8])
     /// `^ +| +$`: spaces at the beginning and at the end of each line.
     case outerSpaces
