@@ -22,7 +22,7 @@ final class OutputLocks {
           directory, as: holder, breaking: breaking, ended: &ended, patience: patience, note: note)
       }
     } catch {
-      taken.values.forEach { $0.release() }
+      OutputLocks.release(taken)
       throw error
     }
     locks = taken
@@ -35,7 +35,12 @@ final class OutputLocks {
   /// Gives all directories back.
   func release() {
     pulse.stop()
-    locks.values.forEach { $0.release() }
+    OutputLocks.release(locks)
+  }
+
+  /// In the reverse order of taking: the lock that was taken first may have made a directory above the others'.
+  private static func release(_ locks: [String: OutputLock]) {
+    locks.sorted { $0.key > $1.key }.forEach { $0.value.release() }
   }
 
   deinit { pulse.stop() }
