@@ -146,7 +146,7 @@ extension RankTests {
       try Trace.start(on: world)
       let trace = Trace.stop()
       let error = #expect(throws: RetortError.self) { try trace?.write(to: directory + "/none/trace.json", on: world) }
-      #expect(error?.kind != nil && error?.isCollective == true)
+      #expect(error?.kind == .configuration && error?.isCollective == true)
       try world.barrier()
       if world.isFirst { try FileManager.default.removeItem(atPath: directory) }
     }
