@@ -19,8 +19,8 @@ ssize_t rts_udp_receive(int descriptor, void *bytes, size_t capacity, int millis
 // The IPv4 addresses of the interfaces that are up, in network order, loopback last; how many, `capacity` at most.
 size_t rts_addresses(uint32_t *addresses, size_t capacity);
 
-// Starts a process that waits `seconds`, and then, while `launcher` is still there, sends it SIGTERM once a second up to
-// five times, then SIGKILL: a launcher can wait for ever for a host that is gone.
+// Starts a process that waits `seconds` for `launcher` to end, and then sends it SIGKILL: a launcher can wait for ever
+// for a host that is gone. Not SIGTERM, at which Open MPI 4's mpirun crashes while it waits.
 void rts_end_launcher(pid_t launcher, unsigned seconds);
 
 #endif
