@@ -175,15 +175,17 @@ public func requireWritable(directory path: String) throws {
 }
 
 /// Writes a file so that a reader sees the old one or the whole new one: temporary name, fsync, rename.
-public func writeFileAtomically(_ path: String, _ data: Data) throws {
+///
+/// - Parameter flushing: false where another flushes what lies in the directory before it counts.
+public func writeFileAtomically(_ path: String, _ data: Data, flushing: Bool = true) throws {
   let file = try AtomicFile(path)
   try data.withUnsafeBytes { try file.write($0) }
-  try file.commit()
+  try file.commit(flushing: flushing)
 }
 
 /// Writes text so that a reader sees the old file or the whole new one.
-public func writeFileAtomically(_ path: String, _ text: String) throws {
-  try writeFileAtomically(path, Data(text.utf8))
+public func writeFileAtomically(_ path: String, _ text: String, flushing: Bool = true) throws {
+  try writeFileAtomically(path, Data(text.utf8), flushing: flushing)
 }
 
 /// A file under a temporary name that takes its real name at `commit`, after its bytes are on disk.
@@ -194,16 +196,30 @@ public final class AtomicFile {
   public let path: String
   private let temporary: String
   private var descriptor: Int32
+  /// Bytes appended so far.
+  private var count = 0
+  /// Whether the file was another before, and may be longer than what is appended.
+  private var isReused = false
 
   /// Makes the temporary file beside `path`; throws `.checkpoint` with the system's reason.
   ///
-  /// - Parameter permissions: of the file, less the process's mask.
-  public init(_ path: String, permissions: mode_t = 0o644) throws {
+  /// - Parameters:
+  ///   - permissions: of the file, less the process's mask.
+  ///   - spare: a file of the same file system that nobody needs any more. It becomes the temporary one, so that the
+  ///     system neither gives back its blocks and pages nor looks for new ones; a file with another name is left alone.
+  public init(_ path: String, permissions: mode_t = 0o644, reusing spare: String? = nil) throws {
     self.path = path
     // A name has at most 255 bytes, also the temporary one of a name that has nearly as many.
     let name = fileName(of: path)
     let start = name.utf8.count <= 200 ? path : joinPath(parentDirectory(of: path), String(name.prefix(40)))
     temporary = "\(start).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
+    descriptor = -1
+    if let spare, AtomicFile.isReusable(spare), rename(spare, temporary) == 0 {
+      descriptor = open(temporary, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+      isReused = descriptor >= 0
+      if isReused { return }
+      unlink(temporary)
+    }
     descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, permissions)
     if descriptor < 0 { throw RetortError.ofWriting("cannot create the file", path, errno) }
   }
@@ -212,6 +228,14 @@ public final class AtomicFile {
   public func write(_ bytes: UnsafeRawBufferPointer) throws {
     let code = writeAll(bytes, to: descriptor)
     if code != 0 { throw RetortError.ofWriting("cannot write", path, code) }
+    count += bytes.count
+  }
+
+  /// Whether a file is regular, writable and has no other name, by which its content may be wanted.
+  private static func isReusable(_ path: String) -> Bool {
+    var info = stat()
+    return lstat(path, &info) == 0 && (info.st_mode & S_IFMT) == S_IFREG && info.st_nlink == 1
+      && access(path, W_OK) == 0
   }
 
   /// Overwrites bytes at an offset, for headers that are known last.
@@ -234,6 +258,9 @@ public final class AtomicFile {
   ///
   /// - Parameter flushing: false where another flushes what lies in the directory before it counts.
   public func commit(flushing: Bool = true) throws {
+    if isReused, ftruncate(descriptor, off_t(count)) != 0 {
+      throw RetortError.ofWriting("cannot shorten", path, errno)
+    }
     guard !flushing || Activity.waiting({ fsync(descriptor) }) == 0 else {
       throw RetortError.ofWriting("cannot flush", path, errno)
     }

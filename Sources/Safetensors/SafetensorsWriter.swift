@@ -48,11 +48,12 @@ public struct SafetensorsWriter: ~Copyable {
   ///     `model.safetensors.index.json` for `model.safetensors`.
   ///   - metadata: the file's strings; `transformers` refuses files without `format`.
   ///   - maxShardBytes: the data bytes of a shard at most (a larger tensor has a shard of its own); nil: one file.
+  ///   - spare: a file that nobody needs any more, whose place the first file may take (`AtomicFile`).
   ///
   /// Throws `.checkpoint` where a file cannot be made and `.unexpected` for a name declared twice.
   public init(
     _ path: String, tensors: [TensorDeclaration], metadata: [String: String] = ["format": "pt"],
-    maxShardBytes: Int? = nil
+    maxShardBytes: Int? = nil, reusing spare: String? = nil
   ) throws {
     self.path = path
     declarations = tensors
@@ -60,7 +61,7 @@ public struct SafetensorsWriter: ~Copyable {
     let runs = SafetensorsWriter.split(tensors, maxShardBytes)
     shards = try runs.enumerated().map { number, run in
       let name = runs.count == 1 ? path : SafetensorsWriter.shardPath(path, number + 1, of: runs.count)
-      let file = try AtomicFile(name)
+      let file = try AtomicFile(name, reusing: number == 0 ? spare : nil)
       try SafetensorsWriter.header(tensors[run], metadata).withUnsafeBytes { try file.write($0) }
       return Shard(tensors: run, path: name, file: file)
     }

@@ -25,7 +25,8 @@ extension CheckpointStore {
     var failure: (any Error)?
     if communicator.isFirst {
       do {
-        var writer = try SafetensorsWriter(joinPath(folder, name), tensors: pieces.declarations)
+        var writer = try SafetensorsWriter(
+          joinPath(folder, name), tensors: pieces.declarations, reusing: joinPath(spareDirectory, name))
         while next < pieces.count {
           for (name, values) in try make() { try writer.append(name, floats: UnsafeBufferPointer(values.buffer)) }
         }

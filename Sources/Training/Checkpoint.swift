@@ -14,11 +14,13 @@ import Tensors
 ///       metrics.jsonl     a second name of the log, whose first bytes (state.json says how many) belong here
 ///     best/               the weights of the best evaluation: model.safetensors, manifest.json
 ///     plan-XXXXXXXXXXXX/  step-N of another plan, moved aside when this plan needed the name
+///     spare/              files of the checkpoint that was dropped last, which the next one is written into
 ///
 /// A checkpoint is by tensor name, not by rank, so that a run continues on any number of ranks. Rank 0 writes it; a
-/// thread of its own flushes the files and gives the directory its name while training continues. Checkpoints of other
-/// plans are never read and stay until this plan's student is committed. All methods are collective unless they say
-/// otherwise.
+/// thread of its own flushes the files and gives the directory its name while training continues. Files are written
+/// into those of the checkpoint that was dropped last: new blocks and pages cost several times the copying. Checkpoints
+/// of other plans are never read and stay until this plan's student is committed. All methods are collective unless
+/// they say otherwise.
 final class CheckpointStore {
   let directory: String
   let planDigest: String
@@ -44,56 +46,49 @@ final class CheckpointStore {
   }
 
   private var bestDirectory: String { joinPath(directory, "best") }
+  var spareDirectory: String { joinPath(directory, "spare") }
 
-  /// Writes the weights of the evaluation after `step`, the best so far.
+  /// Writes the weights of the evaluation after `step`, the best so far; they are on disk once `finishSaving` returns.
   func saveBest(_ trainer: Trainer, step: Int) throws {
-    let folder = try communicator.agree("saving the best student") {
-      communicator.isFirst ? try AtomicDirectory(bestDirectory) : nil
+    try finishSaving()
+    let folder = try communicator.agree("saving the best student") { () -> AtomicDirectory? in
+      guard communicator.isFirst else { return nil }
+      try fence?.requireHeld()
+      return try AtomicDirectory(bestDirectory)
     }
     try trainer.withWeights { bring in
       try communicator.agree("saving the best student") {
-        try write(folder?.temporary ?? "", "model.safetensors", weights(of: trainer, bring))
+        try write(folder?.temporary ?? "", CheckpointFile.model, weights(of: trainer, bring))
       }
     }
-    try communicator.agree("saving the best student") {
-      try folder?.commit(["model.safetensors"], facts: facts(step: step), fence: fence)
+    guard let folder else { return }
+    pending.start { [self] in
+      try folder.commit([CheckpointFile.model], facts: facts(step: step), fence: fence)
     }
   }
 
   /// Writes everything that is needed to continue after `state.step`, then drops the oldest checkpoints beyond the
   /// limit. The files are on disk once `finishSaving` or the next save returns.
   func save(_ state: TrainingState, of trainer: Trainer, log: MetricsLog? = nil) throws {
-    try finishSaving()
-    let path = joinPath(directory, CheckpointName(step: state.step).text)
+    // The evaluation has just written these weights: its files may still be on their way.
+    let isBestNow = state.best?.step == state.step
+    if !isBestNow { try finishSaving() }
     let folder = try communicator.agree("saving a checkpoint") { () -> AtomicDirectory? in
       guard communicator.isFirst else { return nil }
       try fence?.requireHeld()
-      AtomicDirectory.sweep(directory)
-      return try AtomicDirectory(path)
+      return try AtomicDirectory(joinPath(directory, CheckpointName(step: state.step).text))
     }
     let place = folder?.temporary ?? ""
-    var known: [String: FileManifest.Entry] = [:]
-    // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
-    let isBestNow = try communicator.agree("saving a checkpoint") { () -> Bool in
-      guard let folder, let best = state.best else { return state.best?.step == state.step }
-      let entry = try requireBest(of: best.step).files["model.safetensors"]
-      // As it was written: damage since then must not be taken for the student.
-      known["best.safetensors"] = entry
-      if best.step == state.step { known["model.safetensors"] = entry }
-      let file = joinPath(bestDirectory, "model.safetensors")
-      try linkOrCopy(file, joinPath(folder.temporary, "best.safetensors"))
-      // The evaluation has just written these weights.
-      if best.step == state.step { try linkOrCopy(file, joinPath(folder.temporary, "model.safetensors")) }
-      return best.step == state.step
-    }
     if !isBestNow {
       try trainer.withWeights { bring in
         try communicator.agree("saving a checkpoint") {
-          try write(place, "model.safetensors", weights(of: trainer, bring))
+          try write(place, CheckpointFile.model, weights(of: trainer, bring))
         }
       }
     }
-    try communicator.agree("saving a checkpoint") { try write(place, "optimizer.safetensors", moments(of: trainer)) }
+    try communicator.agree("saving a checkpoint") {
+      try write(place, CheckpointFile.optimizer, moments(of: trainer))
+    }
     try communicator.agree("saving a checkpoint") {
       guard let folder else { return }
       var members: [String: JSON] = ["plan": .string(planDigest), "state": state.json]
@@ -102,15 +97,27 @@ final class CheckpointStore {
         members["log"] = log.position.json
       }
       let text = JSON.object(members).text(indent: 2) + "\n"
-      try writeFileAtomically(joinPath(place, "state.json"), text)
-      let files = CheckpointStore.listed(hasBest: state.best != nil)
-      let (facts, known) = (facts(step: state.step), known)
-      pending.start { [self] in
-        try moveAside(path)
-        try folder.commit(files, known: known, facts: facts, fence: fence)
-        try prune(after: state.step)
+      try writeFileAtomically(joinPath(place, CheckpointFile.state), text, flushing: false)
+      let best = state.best?.step
+      pending.start { [self] in try commit(folder, step: state.step, best: best) }
+    }
+  }
+
+  /// Adds the best weights to a checkpoint and gives it its name; on the saving thread of rank 0.
+  private func commit(_ folder: AtomicDirectory, step: Int, best: Int?) throws {
+    var known: [String: FileManifest.Entry] = [:]
+    // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
+    if let best {
+      let entry = try requireBest(of: best).files[CheckpointFile.model]
+      // As it was written: damage since then must not be taken for the student.
+      for name in [CheckpointFile.best] + (best == step ? [CheckpointFile.model] : []) {
+        known[name] = entry
+        try linkOrCopy(joinPath(bestDirectory, CheckpointFile.model), joinPath(folder.temporary, name))
       }
     }
+    try moveAside(folder.path)
+    try folder.commit(CheckpointFile.all(hasBest: best != nil), known: known, facts: facts(step: step), fence: fence)
+    try prune(after: step)
   }
 
   /// Returns when the last save is on disk; throws, on all ranks, what went wrong with it.
@@ -123,10 +130,6 @@ final class CheckpointStore {
 
   /// What a manifest says of a checkpoint of this plan.
   private func facts(step: Int) -> [String: JSON] { ["format": 2, "plan": .string(planDigest), "step": .int(step)] }
-
-  private static func listed(hasBest: Bool) -> [String] {
-    ["model.safetensors", "optimizer.safetensors", "state.json"] + (hasBest ? ["best.safetensors"] : [])
-  }
 
   /// Throws `.checkpoint` where `best` does not hold this plan's weights after `step`; rank 0 only.
   @discardableResult
@@ -149,7 +152,7 @@ final class CheckpointStore {
         .checkpoint, "the best student is damaged: \(fault)", at: bestDirectory,
         remedy: "run again: training continues from the newest whole checkpoint")
     }
-    return joinPath(bestDirectory, "model.safetensors")
+    return joinPath(bestDirectory, CheckpointFile.model)
   }
 
   /// Removes the checkpoints of all plans, once the student is committed; rank 0 only does anything.
@@ -206,13 +209,13 @@ final class CheckpointStore {
       guard communicator.isFirst else { return nil }
       if let best = state.best {
         let made = try AtomicDirectory(bestDirectory)
-        try linkOrCopy(joinPath(folder, "best.safetensors"), joinPath(made.temporary, "model.safetensors"))
-        let entry = try FileManifest(readingFrom: folder).files["best.safetensors"]
+        try linkOrCopy(joinPath(folder, CheckpointFile.best), joinPath(made.temporary, CheckpointFile.model))
+        let entry = try FileManifest(readingFrom: folder).files[CheckpointFile.best]
         try made.commit(
-          ["model.safetensors"], known: entry.map { ["model.safetensors": $0] } ?? [:], facts: facts(step: best.step),
+          [CheckpointFile.model], known: entry.map { [CheckpointFile.model: $0] } ?? [:], facts: facts(step: best.step),
           fence: fence)
       }
-      return RestoredLog(folder, (try? JSON(contentsOf: joinPath(folder, "state.json")))?["log"])
+      return RestoredLog(folder, (try? JSON(contentsOf: joinPath(folder, CheckpointFile.state)))?["log"])
     }
   }
 
@@ -240,7 +243,7 @@ final class CheckpointStore {
         guard state.step == candidate.name.step else {
           throw RetortError(.checkpoint, "its state is of step \(state.step)")
         }
-        let needed = CheckpointStore.listed(hasBest: state.best != nil)
+        let needed = CheckpointFile.all(hasBest: state.best != nil)
         if let missing = needed.first(where: { manifest.files[$0] == nil }) {
           throw RetortError(.checkpoint, "its manifest does not list \(missing)")
         }
@@ -259,7 +262,7 @@ final class CheckpointStore {
   }
 
   private func readState(_ folder: String, totalSteps: Int) throws -> TrainingState {
-    let path = joinPath(folder, "state.json")
+    let path = joinPath(folder, CheckpointFile.state)
     guard let json = try? JSON(contentsOf: path), let state = json["state"] else {
       throw RetortError(.checkpoint, "its state.json cannot be read")
     }
@@ -323,7 +326,18 @@ final class CheckpointStore {
       }
     }
     damaged = []
-    for name in own.dropLast(keep) { remove(name) }
+    let doomed = own.dropLast(keep)
+    for name in doomed.dropLast() { remove(name) }
+    if let last = doomed.last { makeSpare(of: last) }
+  }
+
+  /// Keeps the large files of a checkpoint that is dropped, for the next one to be written into.
+  private func makeSpare(of name: CheckpointName) {
+    try? FileManager.default.removeItem(atPath: spareDirectory)
+    guard rename(joinPath(directory, name.text), spareDirectory) == 0 else { return remove(name) }
+    for file in (try? listDirectory(spareDirectory)) ?? [] where !CheckpointFile.reused.contains(file) {
+      unlink(joinPath(spareDirectory, file))
+    }
   }
 
   private func remove(_ name: CheckpointName) {
@@ -339,6 +353,19 @@ final class CheckpointStore {
   private func linkOrCopy(_ source: String, _ target: String) throws {
     if link(source, target) != 0 { try writeFileAtomically(target, readFile(source)) }
   }
+}
+
+/// The names of the files of a checkpoint.
+enum CheckpointFile {
+  static let model = "model.safetensors"
+  static let optimizer = "optimizer.safetensors"
+  static let best = "best.safetensors"
+  static let state = "state.json"
+  /// Those that are large, and alike in size from one checkpoint to the next.
+  static let reused = [model, optimizer]
+
+  /// Those that a manifest lists.
+  static func all(hasBest: Bool) -> [String] { [model, optimizer, state] + (hasBest ? [best] : []) }
 }
 
 /// `step-N`, or `plan-XXXXXXXXXXXX/step-N` of one that was moved aside.

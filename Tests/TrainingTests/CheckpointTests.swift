@@ -241,6 +241,7 @@ import Testing
     let (trainer, store) = (try trainer(), store(folder))
     try take(1, trainer)
     try store.saveBest(trainer, step: 1)
+    try store.finishSaving()
     try damage(folder.checkpoints + "/best/model.safetensors")
     try take(2, trainer)
     try store.save(state(2, best: 1), of: trainer)
@@ -276,6 +277,32 @@ import Testing
     #expect(store.notes == ["checkpoints of another plan are not read, and stay: step-4, step-2"])
   }
 
+  @Test func `a checkpoint is written into the files of the one dropped last, unless they have other names`() throws {
+    let folder = try Folder()
+    let (trainer, store) = (try trainer(), store(folder, keep: 1))
+    /// The number of the file that a checkpoint's moments are in.
+    func save(_ step: Int) throws -> Substring? {
+      try take(step, trainer)
+      try store.save(state(step), of: trainer)
+      try store.finishSaving()
+      let file = "\(folder.checkpoints)/step-\(step)/optimizer.safetensors"
+      return try fileIdentity(file).split(separator: " ").first
+    }
+    let numbers = [try save(1), try save(2), try save(3)]
+    #expect(numbers[2] == numbers[0] && numbers[1] != numbers[0])
+    // A name by which the content of the third one is kept.
+    let kept = "\(folder.path)/kept"
+    #expect(link("\(folder.checkpoints)/step-3/optimizer.safetensors", kept) == 0)
+    let content = try readFile(kept)
+    #expect(try save(4) == numbers[1])
+    #expect(try save(5) != numbers[2])
+    _ = try save(6)
+    #expect(try readFile(kept) == content)
+    let other = try self.trainer()
+    #expect(try self.store(folder).restore(into: other).state.step == 6)
+    #expect(try bits(other) == bits(trainer))
+  }
+
   private final class Fence: WriteFence {
     var isHeld = true
     /// How often it is held yet.
@@ -302,8 +329,14 @@ import Testing
         try store.finishSaving()
       }
     }
+    for held in 0...1 {
+      fence.left = held
+      #expect(throws: RetortError.self) {
+        try store.saveBest(trainer, step: 5)
+        try store.finishSaving()
+      }
+    }
     fence.isHeld = false
-    #expect(throws: RetortError.self) { try store.saveBest(trainer, step: 5) }
     #expect(throws: RetortError.self) { try store.removeAll() }
     #expect(try listDirectory(folder.checkpoints) == before)
   }
