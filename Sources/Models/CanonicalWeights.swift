@@ -42,6 +42,17 @@ final class CanonicalWeights: WeightSource {
     }
   }
 
+  private init(_ other: CanonicalWeights, _ names: [String], _ stored: [String: String]) {
+    (source, remarks) = (other.source, other.remarks)
+    (self.names, self.stored) = (names, stored)
+  }
+
+  /// The same tensors, one of them under a second name: the first of `originals` that is there.
+  func naming(_ name: String, as originals: [String]) -> CanonicalWeights {
+    guard let own = originals.lazy.compactMap({ self.stored[$0] }).first else { return self }
+    return CanonicalWeights(self, names + [name], stored.merging([name: own]) { _, new in new })
+  }
+
   private static func unwrapped(_ name: String) -> String {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     return parts.contains(where: wrappers.contains)

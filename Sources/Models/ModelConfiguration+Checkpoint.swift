@@ -89,6 +89,13 @@ extension ModelConfiguration {
     if head.hasSameValues(as: table) { return (self, false) }
     return (setting(["tie_word_embeddings": false]), true)
   }
+
+  /// Whether the head of this language model is its table, and the other one has a head of its own. Throws
+  /// `.configuration` for impossible values.
+  public func givesTableAsHead(to other: ModelConfiguration) throws -> Bool {
+    guard family.isLanguageModel, other.family.isLanguageModel else { return false }
+    return try LlamaConfiguration(self).isTied && !LlamaConfiguration(other).isTied
+  }
 }
 
 extension StoredTensor {

@@ -97,6 +97,15 @@ public struct ModelDirectory {
     weights = source
   }
 
+  /// The weights as a student of another configuration takes them over: a head of its own begins as the table of a
+  /// model whose head is the table. Throws `.configuration` for impossible values.
+  public func weights(for student: ModelConfiguration) throws -> any WeightSource {
+    guard let source = weights as? CanonicalWeights, try configuration.givesTableAsHead(to: student) else {
+      return weights
+    }
+    return source.naming("lm_head.weight", as: ["model.embed_tokens.weight", "embed_tokens.weight"])
+  }
+
   /// Names and shapes held against the configuration: what is initialised and what ignored. Throws `.input`.
   public func check() throws -> LoadReport { try ModelLoader.check(configuration, from: .checkpoint(weights)) }
 

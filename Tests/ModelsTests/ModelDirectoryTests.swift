@@ -229,6 +229,18 @@ struct MadeDirectory {
     #expect(try same.check().warning == nil)
   }
 
+  @Test func `a student with a head of its own takes the table of a tied model for it`() throws {
+    let made = try MadeDirectory(tinyDecoder(["tie_word_embeddings": true]))
+    defer { made.remove() }
+    let opened = try made.open(for: .student(head: .fitting))
+    let table = try opened.weights.tensor("model.embed_tokens.weight").floats()
+    let untied = try tinyDecoder(["tie_word_embeddings": false])
+    let model = try ModelLoader.load(untied, from: .layers([0], of: try opened.weights(for: untied)), seed: 1).model
+    let decoder = try #require(model as? LlamaModel)
+    #expect(decoder.head.value.array == table && decoder.head !== decoder.parameters[0])
+    #expect(!(try opened.weights(for: opened.configuration)).contains("lm_head.weight"))
+  }
+
   @Test func `tensors without a place are summed up, and harmless ones are not spoken of`() throws {
     let layer = "model.layers.1."
     let made = try MadeDirectory(

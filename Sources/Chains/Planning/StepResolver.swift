@@ -119,7 +119,23 @@ struct StepResolver {
       .layers(layers, source.place), configuration, base.tokenizer ?? source.tokenizer, like: teacher)
     student.head = head
     student.remarks = source.place == teacher?.place && head == .fitting ? [] : source.remarks
+    student.remarks += try StepResolver.headRemark(source, configuration)
     return student
+  }
+
+  /// What becomes of a language model's head in a student that ties it to its table where the source does not, or the
+  /// other way round.
+  private static func headRemark(_ source: ResolvedModel, _ student: ModelConfiguration) throws -> [String] {
+    if try source.configuration.givesTableAsHead(to: student) {
+      return ["the student's head begins as the embedding table of \(source.reference), which has no other head"]
+    }
+    if try student.givesTableAsHead(to: source.configuration) {
+      return [
+        "the head of \(source.reference) is not taken over: tie_word_embeddings is true in the student, whose head is "
+          + "its embedding table"
+      ]
+    }
+    return []
   }
 
   /// The model that a step's student takes layers from; nil where it takes none.
@@ -214,7 +230,9 @@ struct StepResolver {
     let own = try ModelLoader.build(configuration).weightTable
     let theirs = try ModelLoader.build(source.configuration).weightTable
     let shapes = Dictionary(theirs.map { ($0.name, $0.shape) }) { first, _ in first }
+    let isTableTheHead = try source.configuration.givesTableAsHead(to: configuration)
     for binding in own where head == .fitting || !binding.isHead {
+      if binding.isHead, isTableTheHead { continue }
       guard let shape = shapes[binding.name] else {
         throw RetortError(.configuration, "\(whose) has no tensor \(binding.name) to take over", at: location)
       }

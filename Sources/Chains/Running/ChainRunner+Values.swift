@@ -10,7 +10,8 @@ import Training
 extension ChainRunner {
   /// The first weights of a student, from a model by its place; without a head that is to be new.
   func weights(_ place: ModelPlace, _ student: ResolvedStudent) throws -> any WeightSource {
-    try ModelDirectory(plan.directory(of: place), for: .student(head: student.head), labels: plan.classes).weights
+    try ModelDirectory(plan.directory(of: place), for: .student(head: student.head), labels: plan.classes)
+      .weights(for: student.configuration)
   }
 
   /// The files beside the first weights that the student keeps. A student that begins at random generates as its
