@@ -1,3 +1,4 @@
+import CFaults
 import Synchronization
 
 /// What this process is doing, for a watcher on another thread: the phase, and whether it advances.
@@ -41,10 +42,14 @@ public enum Activity {
     let name = name()
     let outer = phase.withLock { current in
       defer { current = name }
+      rtk_faults_set_phase(name)
       return current
     }
     defer {
-      phase.withLock { $0 = outer }
+      phase.withLock {
+        $0 = outer
+        rtk_faults_set_phase(outer)
+      }
       tick()
     }
     return try body()

@@ -50,16 +50,31 @@ public enum OutOfMemory {
   ///   - purpose: what they are for, such as "tensors".
   ///   - remedy: what would need less.
   public static func error(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) -> RetortError {
-    var limits: [String] = []
-    if let limit = MemoryLimits.addressSpace {
-      limits.append("the address space is limited to \(grouped(limit)) bytes")
-    }
-    if let limit = MemoryLimits.controlGroup { limits.append("the job's memory to \(grouped(limit))") }
-    if let free = MemoryLimits.available { limits.append("\(grouped(free)) are available on this machine") }
-    return RetortError(
+    RetortError(
       Faults.isTraining ? .unexpected : .preflight,
-      "out of memory: \(grouped(bytes)) bytes for \(purpose) were refused"
-        + (limits.isEmpty ? "" : " (" + limits.joined(separator: ", ") + ")"), remedy: remedy)
+      "out of memory: \(grouped(bytes)) bytes for \(purpose) were refused\(limits)", remedy: remedy)
+  }
+
+  /// Throws where the limits of addresses leave less, before a library finds out that cannot say so.
+  ///
+  /// - Parameters: as those of `error`.
+  public static func require(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) throws {
+    guard let left = MemoryLimits.remainingAddresses, left < bytes else { return }
+    throw RetortError(
+      Faults.isTraining ? .unexpected : .preflight,
+      "out of memory: \(purpose) needs \(grouped(bytes)) bytes, and \(grouped(left)) are left\(limits)", remedy: remedy)
+  }
+
+  /// The limits that are known, in parentheses.
+  private static var limits: String {
+    var known: [String] = []
+    if let limit = MemoryLimits.addressSpace {
+      known.append("the address space is limited to \(grouped(limit)) bytes, ulimit -v")
+    }
+    if let limit = MemoryLimits.data { known.append("data to \(grouped(limit)), ulimit -d") }
+    if let limit = MemoryLimits.controlGroup { known.append("the job's memory to \(grouped(limit))") }
+    if let free = MemoryLimits.available { known.append("\(grouped(free)) are available on this machine") }
+    return known.isEmpty ? "" : " (" + known.joined(separator: "; ") + ")"
   }
 
   /// What mostly needs less memory.

@@ -320,6 +320,7 @@ public final class MappedFile: @unchecked Sendable {
       return
     }
     guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
+      if errno == ENOMEM { throw OutOfMemory.error(bytes: size, for: "the addresses of \(path)") }
       throw RetortError(.input, "cannot map the file into memory (\(systemErrorText()))", at: path)
     }
     bytes = UnsafeRawBufferPointer(start: address, count: size)

@@ -1,3 +1,5 @@
+import CFaults
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -5,17 +7,47 @@
 /// How much memory this process may have, as far as the system says.
 public enum MemoryLimits {
   /// Bytes of addresses that the process may have (`ulimit -v`); nil without a limit.
-  public static var addressSpace: Int? {
+  public static var addressSpace: Int? { limit(RLIMIT_AS) }
+
+  /// Bytes of private memory that the process may have (`ulimit -d`); nil without a limit.
+  public static var data: Int? { limit(RLIMIT_DATA) }
+
+  private static func limit(_ resource: __rlimit_resource) -> Int? {
     var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < UInt(Int.max) else {
+    guard getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0, limit.rlim_cur < UInt(Int.max) else {
       return nil
     }
     return Int(limit.rlim_cur)
   }
 
-  /// Bytes of addresses that the process has now; nil where the system does not say.
-  public static var usedAddressSpace: Int? {
-    firstNumber(of: "/proc/self/statm").map { $0 * sysconf(Int32(_SC_PAGESIZE)) }
+  /// Bytes of addresses that both limits leave the process; nil where neither is set, or the system does not say what
+  /// the process has.
+  public static var remainingAddresses: Int? {
+    let limits = (addressSpace, data)
+    if limits == (nil, nil) { return nil }
+    return remaining(
+      of: limits.0, and: limits.1, pages: text(of: "/proc/self/statm") ?? "", page: sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  /// What limits of addresses and of private memory leave a process; nil where neither is known to.
+  ///
+  /// - Parameters:
+  ///   - pages: the system's line: pages in all, resident, shared, of programs, 0, of data and stacks.
+  ///   - page: bytes of one.
+  static func remaining(of addresses: Int?, and data: Int?, pages: String, page: Int) -> Int? {
+    let counts = pages.split(whereSeparator: { !$0.isNumber }).map { Int($0) ?? 0 }
+    return [(addresses, 0), (data, 5)].compactMap { limit, field in
+      guard let limit, counts.indices.contains(field) else { return nil }
+      return max(0, limit - counts[field] * page)
+    }.min()
+  }
+
+  /// Below this malloc has one arena for all threads.
+  private static let fewAddresses = 4 << 30
+
+  /// Spares addresses where the process may have few; to be called at the start.
+  public static func prepare() {
+    if let left = remainingAddresses, left < fewAddresses { rtk_faults_spare_addresses() }
   }
 
   /// The least limit of the control groups that the process is in, in bytes; nil where there is none.

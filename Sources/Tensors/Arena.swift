@@ -38,8 +38,9 @@ struct Arena {
   /// - Parameter share: where the process's addresses are limited, only one in so many of those left is reserved.
   init(share: Int = 2) {
     var size = max(1 << 30, sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
-    if let limit = MemoryLimits.addressSpace {
-      let left = max(0, limit - (MemoryLimits.usedAddressSpace ?? 0)) / share
+    if let remaining = MemoryLimits.remainingAddresses {
+      let libraries = LinearAlgebraLibrary.threadBytes * ThreadTeam.size
+      let left = max(0, remaining - libraries) / share
       size = min(size, max(Arena.growth * 2, left / Arena.growth * Arena.growth))
     }
     var reserved = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)

@@ -19,6 +19,10 @@ public enum LinearAlgebraLibrary {
   /// OpenBLAS is given one: it has a pool of its own, so `matrixMultiply` cuts its products up for `ThreadTeam`.
   public static func setThreads(_ count: Int) { ThreadTeam.setSize(count) }
 
+  /// Bytes of addresses that OpenBLAS takes for each thread that multiplies: its own figure for x86 with AVX-512, the
+  /// largest of its figures.
+  public static let threadBytes = 128 << 20
+
   /// Leaves OpenBLAS one thread, at the first look.
   static let openBLASIsAlone: Void = openblas_set_num_threads(1)
 

@@ -85,9 +85,10 @@ enum Program {
   private static func onAllRanks(_ body: (any Communicator) throws -> Void) -> Int32 {
     var communicator: (any Communicator)?
     do {
+      try StartMemory.require()
       let started = try MPISession.start()
       communicator = started
-      try started.requireEqual(fingerprints)
+      try started.requireEqual(started.agree { try fingerprints })
       for note in try Watchdog.start(on: started) { Terminal.write("retort: \(note)\n", toError: true) }
       try Threads.configure(on: started)
       try body(started)
@@ -109,8 +110,19 @@ enum Program {
   }
 
   /// What must be equal on all ranks of a job, since it decides what a rank does.
+  ///
+  /// Throws where there is no memory to look.
   private static var fingerprints: [Fingerprint] {
-    let binary = (try? Checksum.ofFile("/proc/self/exe")).map { String($0.value, radix: 16) } ?? "unknown"
+    get throws {
+      var binary = "unknown"
+      do { binary = String(try Checksum.ofFile("/proc/self/exe").value, radix: 16) } catch {
+        if RetortError.wrap(error).kind == .preflight { throw error }
+      }
+      return fingerprints(ofBinary: binary)
+    }
+  }
+
+  private static func fingerprints(ofBinary binary: String) -> [Fingerprint] {
     let environment = ProcessInfo.processInfo.environment
     // Where files are may differ between hosts, and what is in them is compared when they are read; rank 0 alone shows
     // progress.
@@ -129,8 +141,11 @@ enum Program {
 
   /// An error that all ranks share is said once and ends the job in order; one that only this rank has ends the job.
   private static func end(_ error: RetortError, _ communicator: (any Communicator)?) -> Int32 {
-    let (rank, size) = (communicator?.rank ?? MPISession.launchedRank, communicator?.size ?? 1)
-    if error.isCollective || size == 1 {
+    let rank = communicator?.rank ?? MPISession.launchedRank
+    let isAlone = communicator.map { $0.size == 1 } ?? (rank == 0)
+    // Without a connection ranks cannot agree who speaks: rank 0 ends the job first where it has the same to say.
+    if communicator == nil, !error.isCollective, rank > 0 { sleep(5) }
+    if error.isCollective || isAlone {
       if rank == 0 { Terminal.write("retort: \(error.description)\n", toError: true) }
       MPISession.finish()
       return error.kind.rawValue
@@ -159,6 +174,8 @@ enum Threads {
       }
       return count
     }
-    LinearAlgebraLibrary.setThreads(wanted ?? environment ?? cores)
+    let count = wanted ?? environment ?? cores
+    try communicator.agree { try StartMemory.require(threads: count) }
+    LinearAlgebraLibrary.setThreads(count)
   }
 }

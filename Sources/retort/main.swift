@@ -3,6 +3,7 @@ import Tensors
 
 // Whatever ends this process from here on, it says a word.
 Faults.install()
+MemoryLimits.prepare()
 StandardStreams.prepare()
 
 // Before anything else: OpenBLAS chooses its kernels when it is loaded, and only a fresh start can change that.

@@ -54,6 +54,40 @@ import Testing
     #expect(result.errors.contains("big.tsv"))
   }
 
+  @Test(arguments: [1, 2]) func `whatever addresses a rank may have, the command works or says what it lacks`(ranks: Int)
+    throws
+  {
+    let command = try Command()
+    try command.makeToy(steps: 2)
+    let launch = ". \(Command.root)/launch/lib/common.sh; . \(Command.root)/launch/lib/mpi.sh; local_mpirun_flags 2; mpirun \"${mpirun_flags[@]}\""
+    var worked: [Int] = []
+    for megabytes in ranks == 1 ? [192, 288, 384, 448, 512, 640, 1024] : [288, 448, 1024] {
+      let line = "ulimit -v \(megabytes << 10); exec $RETORT run toy/toy.yaml"
+      let result = try command.shell(
+        "rm -rf toy/out cache; " + (ranks == 1 ? line : launch + " sh -c '\(line)'"), limit: 20)
+      if result.code == 0 {
+        worked.append(megabytes)
+        continue
+      }
+      let words = result.errors.split(separator: "\n").filter { $0.hasPrefix("retort: ") }
+      #expect([1, 4].contains(result.code), "\(megabytes) MB: \(result.code) \(result.said)")
+      #expect(
+        words.contains { $0.contains("out of memory") && $0.contains("ulimit -v") && $0.contains("bytes") },
+        "\(megabytes) MB: \(result.said)")
+    }
+    #expect(worked.contains(1024) && !worked.contains(288))
+  }
+
+  @Test func `a thread that is refused is a message and not a wait`() throws {
+    let command = try Command()
+    try command.makeToy(steps: 2)
+    // The limit on stacks is the size of each thread's: one that is too large for the addresses.
+    let result = try command.shell(
+      "ulimit -s 800000; ulimit -v 1000000; OPENBLAS_NUM_THREADS=2 exec $RETORT run toy/toy.yaml", limit: 20)
+    #expect([1, 4].contains(result.code), "\(result.code) \(result.said)")
+    #expect(result.errors.contains("the system refused a thread"), "\(result.said)")
+  }
+
   @Test func `numbers of options and of the environment have ranges`() throws {
     let command = try Command()
     let huge = "9223372036854775807"

@@ -14,10 +14,16 @@ void rtk_faults_identify(int rank, const char *host);
 void rtk_faults_set_training(bool training);
 bool rtk_faults_is_training(void);
 
+// What the process does, for the line; the first 63 bytes are copied.
+void rtk_faults_set_phase(const char *name);
+
 // Notes that these bytes are a mapping of a file: SIGBUS in them is said to be the file's, and ends with 3. Returns a
 // slot to release, -1 where all are taken.
 int rtk_faults_note_mapping(const void *start, size_t bytes, const char *path);
 void rtk_faults_release_mapping(int slot);
+
+// Gives malloc one arena for all threads, where the library can: each further one takes 128 MB of addresses.
+void rtk_faults_spare_addresses(void);
 
 // Bytes of the last request for memory that malloc and its kin have refused; 0 where none was.
 size_t rtk_faults_refused_bytes(void);

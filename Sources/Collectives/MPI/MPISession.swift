@@ -19,6 +19,12 @@ public enum MPISession {
   /// For messages that one rank prints for all.
   public static var launchedRank: Int { LaunchEnvironment(ProcessInfo.processInfo.environment).rank }
 
+  /// Ranks on this machine as the launcher says, known before `start`; 1 where it does not.
+  public static var launchedRanksHere: Int {
+    ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) }.map { min(max(1, $0), 4096) }
+      ?? 1
+  }
+
   /// Whether a launcher started several processes that can find each other.
   public static var isLaunchedWithPeers: Bool {
     let launch = LaunchEnvironment(ProcessInfo.processInfo.environment)
