@@ -73,6 +73,15 @@ public enum MemoryLimits {
     return least
   }
 
+  /// The control groups that the process is in, to tell those of two processes apart.
+  public static var controlGroupName: String? { text(of: "/proc/self/cgroup") }
+
+  /// Bytes of memory of the machine; nil where the system does not say.
+  public static var total: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemTotal:", in: $0) } }
+
+  /// Bytes of swap of the machine; nil where the system does not say.
+  public static var swap: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "SwapTotal:", in: $0) } }
+
   /// Bytes that the machine can give without swapping; nil where the system does not say.
   public static var available: Int? {
     text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemAvailable:", in: $0) }

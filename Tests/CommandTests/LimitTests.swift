@@ -54,12 +54,13 @@ import Testing
     #expect(result.errors.contains("big.tsv"))
   }
 
-  @Test(arguments: [1, 2]) func `whatever addresses a rank may have, the command works or says what it lacks`(ranks: Int)
-    throws
-  {
+  @Test(arguments: [1, 2])
+  func `whatever addresses a rank may have, the command works or says what it lacks`(ranks: Int) throws {
     let command = try Command()
     try command.makeToy(steps: 2)
-    let launch = ". \(Command.root)/launch/lib/common.sh; . \(Command.root)/launch/lib/mpi.sh; local_mpirun_flags 2; mpirun \"${mpirun_flags[@]}\""
+    let library = "\(Command.root)/launch/lib"
+    let launch =
+      ". \(library)/common.sh; . \(library)/mpi.sh; local_mpirun_flags 2; mpirun \"${mpirun_flags[@]}\""
     var worked: [Int] = []
     for megabytes in ranks == 1 ? [192, 288, 384, 448, 512, 640, 1024] : [288, 448, 1024] {
       let line = "ulimit -v \(megabytes << 10); exec $RETORT run toy/toy.yaml"
@@ -76,6 +77,76 @@ import Testing
         "\(megabytes) MB: \(result.said)")
     }
     #expect(worked.contains(1024) && !worked.contains(288))
+  }
+
+  @Test(arguments: ["v", "d"]) func `a plan beyond a limit is refused before training, with what would need less`(
+    kind: String
+  ) throws {
+    let command = try Command()
+    try command.makeToy(steps: 2)
+    // 100 million weights take 1.6 GB in training, and 0.4 GB of addresses to be looked at.
+    let sizes = ["num_hidden_layers=8", "hidden_size=1024", "intermediate_size=4096"]
+    let set = sizes.map { "--set steps.0.student_base.\($0)" }.joined(separator: " ")
+    for mode in ["--dry-run", ""] {
+      let result = try command.shell(
+        "ulimit -\(kind) 1200000; exec $RETORT run toy/toy.yaml \(set) \(mode)", limit: 60)
+      #expect(result.code == 4, "\(mode): \(result.code) \(result.said)")
+      // Addresses may be too few for the model to be looked at.
+      let plan = kind == "d" ? ["step first needs about", "optimizer"] : []
+      for words in plan + ["1,228,800,000", "batch_size", "weights"] {
+        #expect(result.errors.contains(words), "\(words): \(result.said)")
+      }
+      #expect(!command.exists("toy/out/first/model.safetensors"))
+    }
+  }
+
+  @Test(arguments: [
+    "hidden_size=1000000000000", "num_hidden_layers=1000000000", "max_position_embeddings=1000000000000",
+    "num_attention_heads=9223372036854775807", "intermediate_size=1e30", "vocab_size=2147483649",
+    "type_vocab_size=1e300",
+  ])
+  func `sizes that no model has are refused in the chain file, by name`(size: String) throws {
+    let command = try Command()
+    try command.makeToy(steps: 2)
+    for words in [["run"], ["plan", "--cluster", Command.root + "/cluster-configs/laptop.yaml"]] {
+      let result = try command.run(
+        words + [command.path("toy/toy.yaml"), "--set", "steps.0.student_base.\(size)"], limit: 30)
+      #expect(result.code == 2, "\(words[0]): \(result.code) \(result.said)")
+      #expect(result.errors.contains(String(size.prefix { $0 != "=" })), "\(words[0]): \(result.said)")
+    }
+  }
+
+  @Test func `sizes in a config.json are held against the tensors by every command`() throws {
+    let command = try Command()
+    try command.makeToy(steps: 2)
+    #expect(try command.run("run", command.path("toy/toy.yaml")).code == 0)
+    for (key, value) in [
+      ("hidden_size", "65536"), ("vocab_size", "2147483648"), ("num_hidden_layers", "1000000000"),
+      ("max_position_embeddings", "1000000000000"), ("intermediate_size", "1073741824"),
+      ("num_attention_heads", "1e18"),
+    ] {
+      let script = """
+        rm -rf m; cp -r toy/out/first m; sed -i 's/"\(key)": [0-9]*/"\(key)": \(value)/' m/config.json
+        ulimit -v 4000000; exec $RETORT
+        """
+      for words in ["predict m --input toy/data/validation.tsv --output p.jsonl", "inspect m"] {
+        let result = try command.shell("\(script) \(words)", limit: 30)
+        #expect(result.code == 3, "\(key) \(words): \(result.code) \(result.said)")
+        #expect(result.errors.contains(key) || result.errors.contains("\(value)"), "\(key): \(result.said)")
+      }
+    }
+  }
+
+  @Test func `a tokenizer_config's model_max_length of 1e30 means no limit`() throws {
+    let command = try Command()
+    try command.makeToy(steps: 2)
+    let before = try command.run("run", command.path("toy/toy.yaml"))
+    #expect(before.code == 0, "\(before.said)")
+    let result = try command.shell(
+      "sed -i 's/\"model_max_length\": *[0-9]*/\"model_max_length\": 1000000000000000019884624838656/' "
+        + "toy/out/first/tokenizer_config.json; grep -q 19884624838656 toy/out/first/tokenizer_config.json && "
+        + "exec $RETORT evaluate toy/out/first --data toy/data/validation.tsv", limit: 30)
+    #expect(result.code == 0, "\(result.code) \(result.said)")
   }
 
   @Test func `a thread that is refused is a message and not a wait`() throws {

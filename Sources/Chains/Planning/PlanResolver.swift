@@ -87,7 +87,7 @@ struct PlanResolver {
     if keys["vocab_size"] == nil {
       keys["vocab_size"] = try vocabularySize(own["tokenizer"]?.string).map(JSON.int) ?? teacher?.json["vocab_size"]
     }
-    return try ModelConfiguration(.object(keys), source: location)
+    return try ModelConfiguration(written: keys, at: location)
   }
 
   private func vocabularySize(_ tokenizer: String?) throws -> Int? {

@@ -25,3 +25,20 @@ func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -
       sizes: [perceptron.inputSize] + perceptron.hiddenSizes + [classes ?? perceptron.classCount])
   }
 }
+
+extension ModelConfiguration {
+  /// Sizes that the chain file writes out, for the classes of the task; throws `.configuration` for those that no model
+  /// has.
+  init(written keys: [String: JSON], at location: String, labels: LabelNames? = nil) throws {
+    do {
+      let plain = try ModelConfiguration(.object(keys), source: location)
+      self = labels.map(plain.with(labels:)) ?? plain
+      // Reads every size, and nothing is made of them.
+      _ = try layerCount
+    } catch {
+      var refusal = RetortError.wrap(error)
+      if refusal.kind == .input { refusal.kind = .configuration }
+      throw refusal
+    }
+  }
+}

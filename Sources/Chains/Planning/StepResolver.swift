@@ -201,8 +201,7 @@ struct StepResolver {
     let theirs = kind == .languageModeling ? teacher?.configuration.vocabularySize : nil
     let size = theirs ?? tokenizer?.tokenizer.vocabularySize
     if keys["vocab_size"] == nil, let size { keys["vocab_size"] = .int(size) }
-    let configuration = try ModelConfiguration(.object(keys), source: location)
-    return (labels.map(configuration.with(labels:)) ?? configuration, tokenizer)
+    return (try ModelConfiguration(written: keys, at: location, labels: labels), tokenizer)
   }
 
   /// The layers must exist in the model that they are taken from, and everything but their number must have its sizes.

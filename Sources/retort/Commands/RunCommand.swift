@@ -89,14 +89,16 @@ struct RunCommand: RankCommand {
     let runner = ChainRunner(plan, observer: console, permissions: permissions, on: communicator)
     try runner.checkOutputs()
     if dryRun {
-      try runner.checkTeachers()
       let outlook = try runner.outlook()
+      try runner.checkMemory(outlook)
+      try runner.checkTeachers()
       outlook.flatMap(\.remarks).forEach(console.warning)
       console.say(plan.text(ranks: communicator.size, outlook), plan.json(outlook))
       return
     }
     defer { runner.releaseOutputs() }
     try runner.takeOutputs(command: CommandLine.arguments.joined(separator: " "))
+    try runner.checkMemory()
     try runner.checkTeachers()
     try communicator.requireNoStop("before the first step; nothing has been trained")
     console.show(try runner.run())

@@ -1,0 +1,83 @@
+import Collectives
+import Planner
+import Platform
+import Teachers
+
+extension ChainRunner {
+  /// Holds the memory of each step that is going to be trained against the limits of every machine: all ranks of a
+  /// machine together. Collective.
+  ///
+  /// Throws `.preflight` where a step is clearly beyond a limit; warns where it is beyond what is free now.
+  ///
+  /// - Parameter outlook: of the steps; what `takeOutputs` has found where it is left out.
+  public func checkMemory(_ outlook: [StepOutlook]? = nil) throws {
+    let outlook = outlook ?? looks.map(\.outlook)
+    let machine = try communicator.splitByNode()
+    let budget = try MemoryBudget(of: machine)
+    for step in plan.steps where !outlook.indices.contains(step.index) || outlook[step.index].report == nil {
+      try check(step, budget, machine)
+    }
+  }
+
+  private func check(_ step: ResolvedStep, _ budget: MemoryBudget, _ machine: any Communicator) throws {
+    let ranks = communicator.size
+    let layout = Layout(plan.chain.parallel, step.hyperparameters, ranks: ranks)
+    let teaches =
+      step.teacher != nil && layout.placement == .dedicated && communicator.rank >= ranks - layout.teacherRanks
+    let need = try communicator.agree { try plan.need(of: step, layout, ranks: ranks, teaches: teaches) }
+    let sums = try machine.allReduce([need.certain, need.estimate - Double(ProcessMemory.peakBytes ?? 0)], .sum)
+    let verdict = budget.judge(
+      rank: need.certain, ranks: sums[0] + need.once,
+      group: budget.groupProcesses > 1 || machine.size == 1 ? sums[0] + need.once : need.certain,
+      more: sums[1] + need.once)
+    var warning = ""
+    try communicator.agree {
+      let of = machine.size == 1 ? "" : " on each of \(machine.size) ranks of a machine"
+      let what =
+        "step \(step.id) needs about \(grouped(Int(need.estimate))) bytes of memory\(of) (\(need.parts))"
+      switch verdict {
+      case .fits: break
+      case .tight(let available):
+        if machine.isFirst {
+          warning =
+            "\(what), and \(grouped(available)) are available on \(communicator.hostName): the system may end the job"
+        }
+      case .beyond(let limit, let bytes):
+        throw RetortError(
+          .preflight, "\(what), and \(grouped(bytes)) are all \(limit) on \(communicator.hostName)",
+          at: step.configuration.source.location(), remedy: remedy(step, layout, teaches, need))
+      }
+    }
+    Set(try communicator.allGather(text: warning)).filter { !$0.isEmpty }.sorted().prefix(3).forEach(observer.warning)
+  }
+
+  /// What would need less, with its bytes where the plan knows them.
+  private func remedy(_ step: ResolvedStep, _ layout: Layout, _ teaches: Bool, _ need: MemoryNeed) -> String {
+    var ways: [String] = []
+    func consider(_ words: String, _ change: (inout Layout) -> Void) {
+      var other = layout
+      change(&other)
+      guard let less = try? plan.need(of: step, other, ranks: communicator.size, teaches: teaches),
+        less.estimate < 0.95 * need.estimate
+      else { return }
+      ways.append("\(words) (\(grouped(Int(less.estimate))))")
+    }
+    consider("activation_checkpointing: true") { $0.checkpointing = true }
+    if communicator.size > 1 { consider("parallel.student.sharding: parameters") { $0.sharding = .parameters } }
+    return (["raise the limit, or use a smaller batch_size, max_length or model, fewer ranks on a machine"] + ways)
+      .joined(separator: ", ")
+  }
+}
+
+extension MemoryBudget {
+  /// The limits of this machine; collective over the ranks on it.
+  init(of machine: any Communicator) throws {
+    let groups = try machine.allGather(text: MemoryLimits.controlGroupName ?? "")
+    let swap = MemoryLimits.swap ?? 0
+    self.init(
+      process: [MemoryLimits.addressSpace, MemoryLimits.data].compactMap { $0 }.min(),
+      group: MemoryLimits.controlGroup.map { $0 + swap },
+      groupProcesses: Set(groups).count == 1 ? machine.size : 1,
+      machine: MemoryLimits.total.map { $0 + swap }, available: MemoryLimits.available)
+  }
+}
