@@ -19,7 +19,7 @@ extension Kinds {
     let kinds = files.filter { parentDirectory(of: $0.name) == newest || $0.name.contains("/best/") }.map { file in
       Kind(
         name: "training/" + file.name.split(separator: "/").suffix(2).joined(separator: "/"), seeds: [file.content],
-        slowness: 20, file: "run/" + file.name
+        memory: 512 << 20, slowness: 20, file: "run/" + file.name
       ) { path, folder in
         let run = joinPath(folder, "run")
         let damaged = try readFile(path)

@@ -45,7 +45,8 @@ struct Reader {
     // What the first use of a reader makes once counts for no input.
     for seed in kind.seeds { _ = try read(seed) }
     guard isLimited else { return }
-    let present = MemoryLimits.usedAddressSpace ?? 0
+    let pages = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ").first
+    let present = (pages.flatMap { Int($0) } ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
     var limit = rlimit(rlim_cur: rlim_t(present + kind.memory), rlim_max: rlim_t(present + kind.memory))
     setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
   }

@@ -40,7 +40,7 @@ func hunt(_ kind: Kind, _ options: Options) throws -> Int {
       ["OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"]
     ) { $1 }
     let output = joinPath(folder, "output")
-    FileManager.default.createFile(atPath: output, contents: nil)
+    _ = FileManager.default.createFile(atPath: output, contents: nil)
     let written = FileHandle(forWritingAtPath: output)
     worker.standardOutput = written
     worker.standardError = written
