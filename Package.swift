@@ -107,7 +107,10 @@ let package = Package(
     // Damaged files of every kind that is read, against their readers; launch/fuzz runs it.
     .executableTarget(
       name: "fuzz",
-      dependencies: ["Chains", "Planner", "Models", "Datasets", "Tokenizers", "Safetensors", "Collectives", "Platform"],
+      dependencies: [
+        "Chains", "Planner", "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Tokenizers",
+        "Safetensors", "Collectives", "Tensors", "Platform",
+      ],
       path: "Tests/Fuzz"),
     .target(
       name: "TestSupport", dependencies: ["Models", "Datasets", "Autograd", "Tensors", "Platform"], path: "Tests/Support"),

@@ -2,7 +2,7 @@
 ///
 /// Words are folded in with a multiplication by an odd constant and a rotation, and a finaliser spreads the last
 /// ones; the length comes first, so that a sequence and its prefix differ. It guards against accidents, not attacks.
-enum ContentHash {
+package enum ContentHash {
   private static func fold(_ state: UInt64, _ word: UInt64) -> UInt64 {
     let mixed = (state ^ word) &* 0x9e37_79b9_7f4a_7c15
     return (mixed << 29 | mixed >> 35) &* 0xbf58_476d_1ce4_e5b9
@@ -15,7 +15,7 @@ enum ContentHash {
   }
 
   /// The hash of ids and, where not all are zero, their segments.
-  static func of(tokens: UnsafeBufferPointer<Int32>, typeIDs: UnsafeBufferPointer<Int32>?) -> UInt64 {
+  package static func of(tokens: UnsafeBufferPointer<Int32>, typeIDs: UnsafeBufferPointer<Int32>?) -> UInt64 {
     var state = fold(0x2545_f491_4f6c_dd1d, UInt64(tokens.count))
     for token in tokens { state = fold(state, UInt64(UInt32(bitPattern: token))) }
     if let typeIDs {

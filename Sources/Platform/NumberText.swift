@@ -11,6 +11,9 @@ public func fixed(_ value: Double, _ decimals: Int) -> String {
   return sign + "\(whole)." + String(repeating: "0", count: decimals - digits.count) + digits
 }
 
+/// The nearest whole number as `grouped` writes it; what is none, or has more than 64 bits, as it is.
+public func grouped(_ value: Double) -> String { Int(exactly: value.rounded()).map { grouped($0) } ?? "\(value)" }
+
 /// 22713986 as "22,713,986".
 public func grouped(_ number: Int) -> String {
   var out = ""

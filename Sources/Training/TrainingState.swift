@@ -1,7 +1,7 @@
 import Platform
 
 /// Where a run stands between two optimizer steps.
-struct TrainingState: Equatable {
+package struct TrainingState: Equatable {
   /// Steps done.
   var step = 0
   var best: EvaluationRecord?
@@ -10,7 +10,7 @@ struct TrainingState: Equatable {
   var isStopped = false
 
   /// The form of `state.json`.
-  var json: JSON {
+  package var json: JSON {
     var object: [String: JSON] = [
       "step": .int(step), "evaluations_since_best": .int(evaluationsSinceBest), "stopped": .bool(isStopped),
     ]
@@ -39,7 +39,7 @@ struct TrainingState: Equatable {
   }
 
   /// The state of a checkpoint after one of `totalSteps` steps; throws `.checkpoint` for what no run can have written.
-  init(_ json: JSON, totalSteps: Int) throws {
+  package init(_ json: JSON, totalSteps: Int) throws {
     step = try TrainingState.count(json, "step", in: 0...totalSteps)
     evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...step)
     isStopped = try TrainingState.need(json["stopped"]?.bool, "stopped")

@@ -1,3 +1,4 @@
+import Platform
 import Testing
 
 @testable import Chains
@@ -12,7 +13,8 @@ import Testing
 
   @Test func `each accuracy has its interval, and each pair its own smallest difference`() {
     let text = ChainReport(
-      name: "c", steps: [step("big", "accuracy", 990, 1000), step("small", "accuracy", 500, 1000)]).text
+      name: "c", steps: [step("big", "accuracy", 990, 1000), step("small", "accuracy", 500, 1000)]
+    ).text
     #expect(text.contains("  big    0.9817 to 0.9946"), "\(text)")
     #expect(text.contains("  small  0.4691 to 0.5309"), "\(text)")
     #expect(text.contains("small - big    -49.0 of 3.2: says something"), "\(text)")
@@ -30,6 +32,18 @@ import Testing
     #expect(!report.text.contains("95 %"), "\(report.text)")
     #expect(report.steps.allSatisfy { $0.json["interval"] == .null })
     #expect(step("a", "accuracy", 8, 10).json["interval"]?.array?.count == 2)
+  }
+
+  @Test(arguments: [1e308, -1e308, 0x1p63, .infinity, .nan, 0])
+  func `a record's numbers are written whatever they are`(value: Double) throws {
+    let results: JSON = [
+      "model": "m", "parameters": .int(.max), "ratio": .double(value), "metric": "accuracy", "value": .double(value),
+      "correct": .int(.min), "count": .int(.max), "seconds": .double(value), "examples_per_s": .double(value),
+      "tokens_per_s": .double(value), "gflops": .double(value), "mfu": .double(value), "counts_tokens": true,
+    ]
+    let report = try #require(StepReport.committed(results, id: "a"))
+    #expect(!report.rateText.isEmpty && !report.countText.isEmpty && !report.json.text().isEmpty)
+    #expect(ChainReport(name: "c", steps: [report, report]).text.contains("accuracy"))
   }
 
   @Test func `many rows are compared with the one before`() {

@@ -24,18 +24,25 @@ enum Mutation {
     "-9223372036854775808", "9223372036854775808", "18446744073709551615", "1e308", "1e999", "-1e13", "0.5", "NaN",
     "Infinity", "null", "true", "\"x\"", "[]", "{}",
   ].map { Array($0.utf8) }
-  private static let bytes: [UInt8] = [0, 1, 0x0a, 0x0d, 0x22, 0x2c, 0x5b, 0x5c, 0x5d, 0x7b, 0x7d, 0x7f, 0x80, 0xc3, 0xff]
+  private static let bytes: [UInt8] = [
+    0, 1, 0x0a, 0x0d, 0x22, 0x2c, 0x5b, 0x5c, 0x5d, 0x7b, 0x7d, 0x7f, 0x80, 0xc3, 0xff,
+  ]
 
   /// One to four changes of `seed`; `other` is a file of the same kind, of which parts may be taken.
   static func mutated(_ seed: [UInt8], with other: [UInt8], _ chance: inout Chance) -> [UInt8] {
     var data = seed
-    for _ in 0...chance.below(4) { change(&data, other, &chance) }
+    // Text that is still well formed reaches further than text that is not.
+    let keepsForm = chance.below(2) == 0 && data.contains(UInt8(ascii: "\""))
+    for _ in 0...chance.below(4) {
+      if keepsForm { changeValue(&data, other, &chance) } else { change(&data, other, &chance) }
+    }
     return data
   }
 
   private static func change(_ data: inout [UInt8], _ other: [UInt8], _ chance: inout Chance) {
     guard !data.isEmpty else { return data.append(UInt8(truncatingIfNeeded: chance.next())) }
-    let at = chance.below(data.count)
+    // Half of the damage is to the first bytes, where headers stand, however long the rest is.
+    let at = chance.below(chance.below(2) == 0 ? data.count : min(data.count, 256))
     let length = min(data.count - at, 1 + chance.below(16))
     switch chance.below(11) {
     case 0: data[at] ^= 1 << UInt8(chance.below(8))
@@ -48,12 +55,63 @@ enum Mutation {
     case 7 where !other.isEmpty:
       let from = chance.below(other.count)
       data.replaceSubrange(at..<at + length, with: other[from..<min(other.count, from + 1 + chance.below(64))])
-    case 8: data.insert(contentsOf: [UInt8](repeating: data[at], count: 1 << chance.below(11)), at: at)
+    case 8:
+      // Now and then so many that a reader that calls itself for each, or looks back at all of them, is found out.
+      let count = 1 << (chance.below(50) == 0 ? 17 : chance.below(11))
+      data.insert(contentsOf: [UInt8](repeating: data[at], count: count), at: at)
     case 9: data.insert(bytes[chance.below(bytes.count)], at: at)
     default:
       let span = at..<min(data.count, at + 1 + chance.below(200))
       data.replaceSubrange(span, with: data[span].reversed())
     }
+  }
+
+  private static let strings = [
+    "", "\u{0}", "..", "/etc/hostname", "é\u{301}", "\\ud800", "\\n", "LABEL_1", "label", "-1", "1e999",
+    String(repeating: "x", count: 3000),
+  ].map { Array($0.utf8) }
+
+  /// Another value in the place of one in JSON or the like; the text stays well formed mostly.
+  private static func changeValue(_ data: inout [UInt8], _ other: [UInt8], _ chance: inout Chance) {
+    let at = chance.below(max(1, data.count))
+    switch chance.below(4) {
+    case 0: replaceNumber(&data, near: at, &chance)
+    case 1:
+      guard let place = quoted(data, from: at) else { return }
+      let borrowed = quoted(other, from: chance.below(max(1, other.count))).map { Array(other[$0]) }
+      data.replaceSubrange(place, with: chance.below(2) == 0 ? borrowed ?? [] : strings[chance.below(strings.count)])
+    case 2:
+      guard let place = quoted(data, from: at) else { return }
+      data.replaceSubrange(place.lowerBound - 1..<place.upperBound + 1, with: numbers[chance.below(numbers.count)])
+    default:
+      guard let group = bracketed(data, from: at) else { return }
+      switch chance.below(3) {
+      case 0: data.replaceSubrange(group, with: numbers[chance.below(numbers.count)])
+      case 1: data.insert(contentsOf: [UInt8(ascii: ",")] + data[group], at: group.upperBound)
+      default: data.replaceSubrange(group.dropFirst().dropLast(), with: [])
+      }
+    }
+  }
+
+  /// The text between the next two quotes, which has no escapes.
+  private static func quoted(_ data: [UInt8], from at: Int) -> Range<Int>? {
+    let quote = UInt8(ascii: "\"")
+    guard at < data.count, let start = data[at...].firstIndex(of: quote),
+      let end = data[(start + 1)...].firstIndex(of: quote)
+    else { return nil }
+    return start + 1..<end
+  }
+
+  /// The next list or object, brackets included.
+  private static func bracketed(_ data: [UInt8], from at: Int) -> Range<Int>? {
+    guard at < data.count, let start = data[at...].firstIndex(where: { $0 == 0x5b || $0 == 0x7b }) else { return nil }
+    var depth = 0
+    for index in start..<data.count {
+      if data[index] == 0x5b || data[index] == 0x7b { depth += 1 }
+      if data[index] == 0x5d || data[index] == 0x7d { depth -= 1 }
+      if depth == 0 { return start..<index + 1 }
+    }
+    return nil
   }
 
   /// Another number in the place of the next run of digits.

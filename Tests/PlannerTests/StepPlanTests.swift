@@ -11,6 +11,18 @@ import Testing
   static let work = StepWork(
     student: small, teacher: GoldenTests.llama2x7B, load: TokenLoad(sequences: 64, length: 1024), accumulation: 2)
 
+  @Test(arguments: [1e-300, 1e-9, 1e300]) func `figures beyond whole numbers of 64 bits are written as they are`(
+    scale: Double
+  ) {
+    var cluster = StepPlanTests.cluster
+    cluster.gigaflops = [.fp32: 50 * scale, .bf16: 100 * scale]
+    cluster.within = .init(bandwidth: 10e9 * scale, latency: 1 / scale)
+    cluster.between = cluster.within
+    let plan = PlanComparison(StepPlanTests.work, written: Layout(), on: cluster)
+    #expect(plan.text(title: "step").contains("step"))
+    #expect(!plan.json(id: "step").text().isEmpty)
+  }
+
   @Test func `dividing more of the state needs less memory and never less traffic`() {
     let plans = Layout.Sharding.allCases.map {
       StepPlan(StepPlanTests.work, Layout(sharding: $0), on: StepPlanTests.cluster)

@@ -49,7 +49,9 @@ import Testing
   }
 
   /// Damages to a file, by name.
-  static let damages = ["cut", "emptied", "longer", "a bit of the block", "magic", "key", "checksum"]
+  static let damages = [
+    "cut", "emptied", "longer", "a bit of the block", "magic", "size", "sign of the size", "key", "checksum",
+  ]
 
   @Test(arguments: damages) func `a file that is not whole or not ours is made anew`(damage: String) throws {
     let folder = try StoreFolder()
@@ -62,6 +64,8 @@ import Testing
     case "longer": bytes.append(contentsOf: [1, 2, 3])
     case "a bit of the block": bytes[bytes.count - 100] ^= 4
     case "magic": bytes[0] ^= 1
+    case "size": bytes[8] ^= 1
+    case "sign of the size": bytes[15] ^= 0x80
     case "checksum": bytes[16] ^= 1
     default: bytes[30] ^= 1
     }

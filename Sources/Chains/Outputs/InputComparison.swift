@@ -1,10 +1,10 @@
 import Platform
 
 /// What differs between the inputs that a committed student was trained from and those of the chain file now.
-enum InputComparison {
+package enum InputComparison {
   /// A phrase for each difference, by the chain file's names: "alpha 0.6 → 0.9", "the training data changed"; empty
   /// where the student would be the same.
-  static func reasons(_ old: JSON, _ new: JSON) -> [String] {
+  package static func reasons(_ old: JSON, _ new: JSON) -> [String] {
     var differences: [Difference] = []
     compare(StepManifest.deciding(old), StepManifest.deciding(new), "", &differences)
     let paths = Set(differences.map(\.path))

@@ -2,11 +2,13 @@ import Foundation
 import Platform
 
 /// What stands in an output directory before a run, and whose it is; looks only.
-struct OutputDirectory {
+package struct OutputDirectory {
   let path: String
 
+  package init(path: String) { self.path = path }
+
   /// Whose a directory is.
-  enum Content: Equatable {
+  package enum Content: Equatable {
     /// It is not there, or has nothing in it that a student could replace.
     case empty
     /// It has a record of Retort.
@@ -16,7 +18,7 @@ struct OutputDirectory {
   }
 
   /// Throws `.checkpoint` where the directory cannot be read.
-  func content() throws -> Content {
+  package func content() throws -> Content {
     guard fileExists(path) else { return .empty }
     let names: [String]
     do { names = try listDirectory(path) } catch {
@@ -80,7 +82,7 @@ struct OutputDirectory {
 }
 
 /// `training/owner.json`: whose an output directory is, from the first moment that something is written there.
-struct OwnerRecord: Equatable {
+package struct OwnerRecord: Equatable {
   var stepID: String
   var chain: String
   var chainFile: String
@@ -90,7 +92,7 @@ struct OwnerRecord: Equatable {
   private static func path(in directory: String) -> String { joinPath(directory, "training/owner.json") }
 
   /// nil where there is none that can be read.
-  static func read(from directory: String) -> OwnerRecord? {
+  package static func read(from directory: String) -> OwnerRecord? {
     guard let json = try? JSON(contentsOf: path(in: directory)), let step = json["step_id"]?.string,
       let chain = json["chain"]?.string, let file = json["chain_file"]?.string, let plan = json["plan"]?.string
     else { return nil }

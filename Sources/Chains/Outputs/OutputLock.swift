@@ -181,7 +181,7 @@ public final class OutputLock: WriteFence, Sendable {
   }
 
   /// The holder of a directory, for those who only look: nil where none has it or the one that had it has ended.
-  static func holder(of directory: String) -> LockHolder? {
+  package static func holder(of directory: String) -> LockHolder? {
     let folder = joinPath(directory, "training")
     var info = stat()
     guard stat(folder, &info) == 0 else { return nil }

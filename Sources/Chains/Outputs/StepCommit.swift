@@ -11,13 +11,13 @@ import Platform
 ///     training/step.json ← rename the record, last of all
 ///
 /// Only the holder of the directory's lock may.
-struct StepCommit {
+package struct StepCommit {
   let directory: String
   let fence: (any WriteFence)?
   /// The folder of the new student.
   var stage: String { joinPath(directory, "training/commit") }
 
-  init(_ directory: String, fence: (any WriteFence)?) { (self.directory, self.fence) = (directory, fence) }
+  package init(_ directory: String, fence: (any WriteFence)?) { (self.directory, self.fence) = (directory, fence) }
 
   /// The record of a complete new student that has not been put in its place yet.
   static func staged(in directory: String) -> StepManifest? {
@@ -47,7 +47,7 @@ struct StepCommit {
   /// Puts a complete new student that a killed run left in its place.
   ///
   /// - Returns: remarks; nil where there was none. One that is not whole is dropped, with a remark.
-  func recover() throws -> [String]? {
+  package func recover() throws -> [String]? {
     guard let manifest = StepCommit.staged(in: directory) else {
       try prepare()
       return nil

@@ -3,18 +3,18 @@ import Models
 import Platform
 
 /// `training/step.json`: the record that makes a step committed, put in its place after everything else.
-struct StepManifest: Sendable, Equatable {
+package struct StepManifest: Sendable, Equatable {
   /// Everything that decides the student, and the names of step and teacher.
-  var inputs: JSON
+  package var inputs: JSON
   /// What came out.
-  var results: JSON
+  package var results: JSON
   /// The student's files; nil in the record of a version that kept the digest of the weights alone.
   var files: StudentFiles?
   /// The digest of the student's weights.
   var weightsDigest: String
 
   /// A record of the student in a directory that holds nothing else.
-  init(inputs: JSON, results: JSON, studentIn directory: String) throws {
+  package init(inputs: JSON, results: JSON, studentIn directory: String) throws {
     (self.inputs, self.results) = (inputs, results)
     let files = try StudentFiles(of: directory)
     guard let weights = files.weightsDigest else {
@@ -35,7 +35,7 @@ struct StepManifest: Sendable, Equatable {
   static func plan(of inputs: JSON) -> String { Digest.of(deciding(inputs).text()) }
 
   /// The digest of this record's plan.
-  var plan: String { StepManifest.plan(of: inputs) }
+  package var plan: String { StepManifest.plan(of: inputs) }
 
   /// The step that the record is of.
   var stepID: String? { inputs["step_id"]?.string }
@@ -43,7 +43,7 @@ struct StepManifest: Sendable, Equatable {
   static func path(in directory: String) -> String { joinPath(directory, "training/step.json") }
 
   /// Writes the record to a file.
-  func write(to path: String) throws {
+  package func write(to path: String) throws {
     var object: [String: JSON] = [
       "format": 2, "inputs": inputs, "plan": .string(plan), "results": results, "weights": .string(weightsDigest),
     ]
@@ -52,7 +52,7 @@ struct StepManifest: Sendable, Equatable {
   }
 
   /// The record of an output directory, or nil where there is none that can be read.
-  static func read(from directory: String) -> StepManifest? { StepManifest(path(in: directory)) }
+  package static func read(from directory: String) -> StepManifest? { StepManifest(path(in: directory)) }
 
   /// A record in a file, or nil where it cannot be read.
   init?(_ path: String) {
@@ -76,7 +76,7 @@ struct StepManifest: Sendable, Equatable {
   /// The files of a student that are not as they were committed.
   ///
   /// - Parameter companions: what is expected besides the weights, where the record does not say.
-  func differences(in directory: String, companions: [String]) -> [StudentFiles.Difference] {
+  package func differences(in directory: String, companions: [String]) -> [StudentFiles.Difference] {
     if let files { return files.differences(in: directory) }
     var found: [StudentFiles.Difference] = []
     for name in companions.sorted() {

@@ -5,7 +5,7 @@ import Tokenizers
 
 /// The files of a committed student with what they hold: a file that is not as it was written makes the student
 /// another one.
-struct StudentFiles: Equatable, Sendable {
+package struct StudentFiles: Equatable, Sendable {
   /// What a file holds.
   struct Entry: Equatable, Sendable {
     let size: Int
@@ -23,13 +23,13 @@ struct StudentFiles: Equatable, Sendable {
   }
 
   /// A file that is not as it was committed.
-  struct Difference: Equatable, Sendable {
+  package struct Difference: Equatable, Sendable {
     enum Kind: String, Sendable { case missing = "is missing", empty = "is empty", changed = "has changed" }
     let name: String
     let kind: Kind
 
     /// "vocab.txt is missing".
-    var text: String { "\(name) \(kind.rawValue)" }
+    package var text: String { "\(name) \(kind.rawValue)" }
   }
 
   /// By name, below the student's directory.

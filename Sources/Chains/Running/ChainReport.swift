@@ -56,11 +56,11 @@ public struct StepReport: Sendable, Equatable {
   /// "213 examples/s", or of documents "5,120 tokens/s".
   public var rateText: String {
     guard countsTokens, let tokensPerSecond else { return "\(fixed(examplesPerSecond, 0)) examples/s" }
-    return "\(grouped(Int(tokensPerSecond))) tokens/s"
+    return "\(grouped(tokensPerSecond)) tokens/s"
   }
 
   /// The report of a step that an earlier run committed.
-  static func committed(_ results: JSON, id: String) -> StepReport? {
+  package static func committed(_ results: JSON, id: String) -> StepReport? {
     guard let model = results["model"]?.string, let parameters = results["parameters"]?.int,
       let ratio = results["ratio"]?.double, let metric = results["metric"]?.string,
       let value = results["value"]?.double, let count = results["count"]?.int,
@@ -81,6 +81,8 @@ public struct ChainReport: Sendable, Equatable {
   public var name: String
   /// A line for each step of the chain, in order.
   public var steps: [StepReport]
+
+  package init(name: String, steps: [StepReport]) { (self.name, self.steps) = (name, steps) }
 
   /// The table as aligned text, and what the figures allow to say.
   public var text: String {

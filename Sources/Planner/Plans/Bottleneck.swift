@@ -1,3 +1,5 @@
+import Platform
+
 /// What a step waits for most, and what would relieve it.
 public struct Bottleneck: Sendable, Equatable {
   /// The largest part of the step's time, or of the slower side where two sides work at once.
@@ -53,7 +55,7 @@ public struct Bottleneck: Sendable, Equatable {
         + "else more ranks, or a teacher of middle size"
     }
     let balanced = plan.time.teaching / max(plan.time.teaching + plan.time.training, 1e-9)
-    return "more of the ranks as teachers: \(Int((balanced * Double(cluster.ranks)).rounded())) of \(cluster.ranks) "
+    return "more of the ranks as teachers: \(grouped(balanced * Double(cluster.ranks))) of \(cluster.ranks) "
       + "would make both sides about equal; more nodes, or a teacher of middle size"
   }
 }

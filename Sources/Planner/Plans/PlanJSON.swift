@@ -65,4 +65,4 @@ extension Layout {
 private func object(_ members: [(String, JSON)]) -> JSON { .object(Dictionary(members) { first, _ in first }) }
 
 /// Bytes as a whole number.
-private func whole(_ bytes: Double) -> JSON { .int(Int(bytes.rounded())) }
+private func whole(_ bytes: Double) -> JSON { Int(exactly: bytes.rounded()).map(JSON.int) ?? .double(bytes) }

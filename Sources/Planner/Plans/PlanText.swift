@@ -3,7 +3,7 @@ import Platform
 /// A number with three digits that count.
 func figure(_ value: Double) -> String {
   let size = abs(value)
-  if size >= 100 || size == 0 { return grouped(Int(value.rounded())) }
+  if size >= 100 || size == 0 { return grouped(value) }
   if size >= 10 { return fixed(value, 1) }
   if size >= 1 { return fixed(value, 2) }
   return fixed(value, size >= 0.1 ? 3 : size >= 0.01 ? 4 : 6)
@@ -12,7 +12,7 @@ func figure(_ value: Double) -> String {
 /// Bytes in the unit that suits them.
 func bytesText(_ bytes: Double) -> String {
   let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
-  guard let unit = units.first(where: { bytes >= $0.0 }) else { return "\(Int(bytes)) B" }
+  guard let unit = units.first(where: { bytes >= $0.0 }) else { return "\(grouped(bytes)) B" }
   return "\(figure(bytes / unit.0)) \(unit.1)"
 }
 

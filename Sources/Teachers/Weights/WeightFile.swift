@@ -8,7 +8,7 @@ import Tensors
 /// A block of weights as a file that processes map: a page of header, then the block.
 ///
 ///     | magic | bytes of the block | checksum of the block | key, 64 characters | zeros to byte 4096 | block |
-enum WeightFile {
+package enum WeightFile {
   static let headerBytes = 4096
   /// Smaller blocks stay in memory.
   private static let leastLetGo = 64 << 20
@@ -48,7 +48,7 @@ enum WeightFile {
   /// The block of a file with this key and size, read-only; nil where there is none, or not a whole one.
   ///
   /// - Parameter verifying: whether the block is held against its checksum.
-  static func map(_ path: String, key: String, bytes: Int, verifying: Bool = true) -> Storage? {
+  package static func map(_ path: String, key: String, bytes: Int, verifying: Bool = true) -> Storage? {
     guard let (descriptor, actual) = try? openRegularFile(path) else { return nil }
     defer { close(descriptor) }
     let size = headerBytes + bytes
@@ -58,7 +58,7 @@ enum WeightFile {
     let mapping = Mapping(address, size, path)
     let words = address.assumingMemoryBound(to: UInt64.self)
     let name = UnsafeRawBufferPointer(start: address + 24, count: key.utf8.count)
-    guard words[0] == magic, Int(words[1]) == bytes, name.elementsEqual(key.utf8) else { return nil }
+    guard words[0] == magic, words[1] == UInt64(bytes), name.elementsEqual(key.utf8) else { return nil }
     if verifying, words[2] != checksum(address + headerBytes, bytes) { return nil }
     return mapping.finished(bytes)
   }
@@ -111,7 +111,7 @@ enum WeightFile {
   /// Makes the file under a temporary name first; whoever opens it by its name finds all of it.
   ///
   /// It is not flushed: what a power cut leaves has another checksum.
-  static func make(_ path: String, key: String, bytes: Int, _ fill: (Storage) -> Void) throws -> Storage {
+  package static func make(_ path: String, key: String, bytes: Int, _ fill: (Storage) -> Void) throws -> Storage {
     let temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
     let descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
