@@ -12,7 +12,8 @@ extension LabelSet {
   /// - Parameters:
   ///   - scans: of the files with labels.
   ///   - told: what the user says that labels are; nil: nothing.
-  ///   - usual: how labels were read when the model was trained: what counts where they could be both.
+  ///   - usual: how labels were read when the model was trained, or are written in files of this task: what counts
+  ///     where they could be read in two ways.
   public func deciding(
     _ scans: [LabelScan], told: LabelReading? = nil, usual: LabelReading? = nil
   ) throws -> (set: LabelSet, notes: [String]) {
@@ -28,6 +29,9 @@ extension LabelSet {
     }
     guard let first = labels.first else { return (self, []) }
     let path = first.scan.path
+    if usual == .indexFromOne, misfits(.indexFromOne).isEmpty {
+      return (reading(.indexFromOne), [countsFromOne(path)])
+    }
     let (unnamed, unplaced) = (misfits(.name), misfits(.index))
     if unnamed.isEmpty, unplaced.isEmpty {
       let differing = labels.first {
@@ -58,15 +62,14 @@ extension LabelSet {
       )
     }
     if misfits(.indexFromOne).isEmpty, labels.contains(where: { LabelSet.number($0.entry.label) == count }) {
-      return (
-        reading(.indexFromOne),
-        [
-          "the labels of \(path) count from 1: 1 is class 0 (\(name(of: 0))), \(count) is class \(count - 1) "
-            + "(\(name(of: count - 1)))"
-        ]
-      )
+      return (reading(.indexFromOne), [countsFromOne(path)])
     }
     throw refusal(unnamed: unnamed, unplaced: unplaced)
+  }
+
+  private func countsFromOne(_ path: String) -> String {
+    "the labels of \(path) count from 1: 1 is class 0 (\(name(of: 0))), \(count) is class \(count - 1) "
+      + "(\(name(of: count - 1)))"
   }
 
   /// Whether a name is a number, which could be meant as an index, too.

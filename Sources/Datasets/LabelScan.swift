@@ -47,6 +47,9 @@ public struct LabelScan: Sendable {
     entries = sorted.map { Entry(label: $0.key, line: $0.value.line, count: $0.value.count) }
   }
 
+  /// What labels are in this file where they can be read in two ways, as the task knows it; nil: it does not.
+  public func usualReading(of task: TaskDescription) -> LabelReading? { task.usualReading(in: file) }
+
   /// `path:line` of a label's first row.
   func location(of entry: Entry) -> String { file.location(ofLine: entry.line) }
 
@@ -105,6 +108,13 @@ public struct LabelScan: Sendable {
     case .indexFromOne: return LabelSet(count: max(2, high))
     case .boolean: return LabelSet(names: ["false", "true"])
     }
+  }
+
+  /// The refusal of a training file all of whose labels are one.
+  public func ofOneClass(_ name: String) -> RetortError {
+    RetortError(
+      .input, "every label is \(quoted(name)): a classifier needs rows of two classes", at: path,
+      remedy: "check that the label column is the right one, or \(file.settings.classes)")
   }
 
   /// Throws `.input` with the line for the first label that is outside a set.

@@ -92,6 +92,7 @@ public struct TaskDescription: Sendable, Equatable {
   ///
   /// Throws `.input` with the columns found where none of them are there.
   public func columns(in file: RowFile) throws -> DatasetColumns {
+    if file.columns.isEmpty { try file.requireRows() }
     var found = columns
     if kind == .features {
       found.label = found.label ?? label(in: file)
@@ -150,10 +151,23 @@ public struct TaskDescription: Sendable, Equatable {
       remedy: settings == .chainFile ? "name the first under task: {text: …}" : "name the first with --text")
   }
 
-  /// The second text of a usual pair that a file has beside a text that is read alone; nil where there is none.
+  /// Another text, by its usual name, that a file has beside a text that is read alone; nil where there is none.
   public static func unreadPartner(of columns: DatasetColumns, in file: RowFile) -> String? {
     guard let text = columns.text, columns.textPair == nil else { return nil }
-    return WellKnownTask.usualPairs.first { TextColumns($0.0) == text && file.columns.contains($0.1) }?.1
+    if let pair = WellKnownTask.usualPairs.first(where: { TextColumns($0.0) == text && file.columns.contains($0.1) }) {
+      return pair.1
+    }
+    let usual = Set(WellKnownTask.usualPairs.flatMap { [$0.0, $0.1] }).union(WellKnownTask.usualPartners)
+      .map { $0.lowercased() }
+    return file.columns.first {
+      usual.contains($0.lowercased()) && !text.names.contains($0) && $0 != columns.label && $0 != columns.prompt
+    }
+  }
+
+  /// What labels are in a file where they can be read in two ways: what the training says, or what is known of files
+  /// of this task that have no header.
+  func usualReading(in file: RowFile) -> LabelReading? {
+    usualReading ?? (file.hasHeader ? nil : known?.headerlessReading)
   }
 
   /// The label's column where nobody named it. The first row of JSON Lines may lack what others have, so there the
@@ -172,7 +186,8 @@ public struct TaskDescription: Sendable, Equatable {
   }
 
   private func noText(_ file: RowFile) -> RetortError {
-    let wanted = layouts.map { quoted(list: $0.inputs) }
+    var wanted: [String] = []
+    for name in layouts.map({ quoted(list: $0.inputs) }) where !wanted.contains(name) { wanted.append(name) }
     return RetortError(
       .input,
       "none of the columns \(wanted.joined(separator: " or ")) is there; found: \(quoted(list: file.columns))",

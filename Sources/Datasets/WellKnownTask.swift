@@ -7,6 +7,8 @@ struct WellKnownTask: Sendable {
   let labelNames: [String]
   /// The columns of files that come without a header.
   var headerless: [String]?
+  /// What labels are in such files, where the label of a class could be taken for that of its neighbour.
+  var headerlessReading: LabelReading?
 
   /// A task's name without case and separators: SST-2, sst2 and sst_2 are one.
   static func key(_ name: String) -> String { name.lowercased().filter { $0.isLetter || $0.isNumber } }
@@ -29,6 +31,12 @@ struct WellKnownTask: Sendable {
   static let usualPairs: [(String, String)] = [
     ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence"),
     ("text", "text_pair"), ("text1", "text2"), ("text_a", "text_b"), ("#1 String", "#2 String"),
+  ]
+
+  /// Further names under which a second text stands beside the first.
+  static let usualPartners: Set<String> = [
+    "text", "sentence", "premise", "question", "query", "context", "passage", "answer", "response", "second",
+    "document",
   ]
 
   static let all: [String: WellKnownTask] = [
@@ -54,12 +62,14 @@ struct WellKnownTask: Sendable {
     "agnews": WellKnownTask(
       layouts: [
         single("text"), single(["title", "description"]), single(["Title", "Description"], label: "Class Index"),
-      ], labelNames: ["World", "Sports", "Business", "Sci/Tech"], headerless: ["label", "title", "description"]),
+      ], labelNames: ["World", "Sports", "Business", "Sci/Tech"], headerless: ["label", "title", "description"],
+      headerlessReading: .indexFromOne),
     "imdb": WellKnownTask(
       layouts: [single("text"), single("review", label: "sentiment")], labelNames: ["negative", "positive"]),
     "rottentomatoes": WellKnownTask(layouts: [single("text")], labelNames: ["negative", "positive"]),
     "yelppolarity": WellKnownTask(
-      layouts: [single("text")], labelNames: ["negative", "positive"], headerless: ["label", "text"]),
+      layouts: [single("text")], labelNames: ["negative", "positive"], headerless: ["label", "text"],
+      headerlessReading: .indexFromOne),
     "emotion": WellKnownTask(
       layouts: [single("text")], labelNames: ["sadness", "joy", "love", "anger", "fear", "surprise"]),
   ]

@@ -109,6 +109,17 @@ public struct ModelDirectory {
   /// Names and shapes held against the configuration: what is initialised and what ignored. Throws `.input`.
   public func check() throws -> LoadReport { try ModelLoader.check(configuration, from: .checkpoint(weights)) }
 
+  /// What a person must know of the weights: the remarks, tensors that have no place in the model, and those that a
+  /// model which is to answer lacks.
+  public func warnings(_ report: LoadReport) -> [String] {
+    remarks + (report.warning.map { [$0] } ?? []) + (lacksNothing(report) ? [] : [
+      "\(path): \(report.initialized.joined(separator: ", ")) is not in the checkpoint, and takes its initial value"
+    ])
+  }
+
+  /// A student's head is spoken of where it is made anew.
+  private func lacksNothing(_ report: LoadReport) -> Bool { newHead != nil || report.initialized.isEmpty }
+
   /// The configuration of a directory that may have no weights: without them as config.json has it.
   public static func configuration(of path: String) throws -> ModelConfiguration {
     let configuration = try ModelConfiguration(directory: path)

@@ -11,14 +11,11 @@ public struct LoadedModel {
   public let configuration: ModelConfiguration
   /// Which tensors were initialised and which ignored.
   public let report: LoadReport
-  /// What is not as it should be in the files, or was decided between two that differ: a sentence each.
-  public var remarks: [String] = []
+  /// What a person must know of the weights, a sentence each.
+  public var warnings: [String] = []
 
   /// What the outputs of a classifier are.
   public var problem: ClassifierProblem { ClassifierProblem(configuration, classes: model.classCount) }
-
-  /// What a person must know of the weights: the remarks, and the tensors that have no place in the model.
-  public var warnings: [String] { remarks + (report.warning.map { [$0] } ?? []) }
 
   /// The class names, `LABEL_0`, … where the configuration has none; none for a language model.
   public var labels: LabelNames {
@@ -112,7 +109,8 @@ public enum ModelLoader {
     let opened = try ModelDirectory(directory, for: use, labels: labels)
     let loaded = try load(opened.configuration, from: .checkpoint(opened.weights), seed: seed)
     return LoadedModel(
-      model: loaded.model, configuration: loaded.configuration, report: loaded.report, remarks: opened.remarks)
+      model: loaded.model, configuration: loaded.configuration, report: loaded.report,
+      warnings: opened.warnings(loaded.report))
   }
 
   /// Builds a model and fills it from its origin.

@@ -44,6 +44,14 @@ public protocol Tokenizer: Sendable {
 
   /// The id of exactly this token of the vocabulary or of the added tokens, nil where there is none.
   func tokenID(_ token: String) -> Int32?
+
+  /// Where `transformers` would make other ids of the same files, a sentence without a full stop each.
+  var remarks: [String] { get }
+}
+
+extension Tokenizer {
+  /// None.
+  public var remarks: [String] { [] }
 }
 
 extension Tokenizer {

@@ -21,7 +21,8 @@ import Testing
     #expect(
       try refusal(["vocab_size": 1_073_741_824, "hidden_size": 6_291_456]).contains("a model of these sizes has"))
     #expect(try refusal(["hidden_act": "xielu"]).contains("xielu"))
-    #expect(try refusal(["attention_dropout": 0.1]).contains("attention_dropout"))
+    #expect(throws: RetortError.self) { try tinyDecoder(["attention_dropout": 0.1]).requireTrainable() }
+    #expect(try tinyDecoder(["attention_dropout": 0.1]).family.isLanguageModel)
     #expect(try refusal(["quantization_config": ["bits": 4]]).contains("quantization_config"))
     #expect(try refusal(["partial_rotary_factor": 0.5]).contains("partial_rotary_factor"))
     #expect(try refusal(["tie_word_embeddings": "yes"]).contains("true or false"))

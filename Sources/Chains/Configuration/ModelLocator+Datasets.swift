@@ -14,10 +14,18 @@ extension ModelLocator {
   {
     switch dataset {
     case .files(let train, let validation):
-      return LocatedDataset(
+      var located = LocatedDataset(
         train: try split(train, \.train, "training", task),
         validation: try split(validation, \.validation, "validation", task),
         source: .directory)
+      if let both = located.validation.paths.first(where: { path in
+        located.train.paths.contains { isSameFile($0, path) }
+      }) {
+        located.warnings.append(
+          "\(both) is both training and validation data: figures say nothing about new data; hold rows out with "
+            + "validation: {share: 0.1}")
+      }
+      return located
     case .share(let train, let share):
       let all = try split(train, \.train, "training", task)
       return LocatedDataset(
@@ -32,6 +40,12 @@ extension ModelLocator {
       }
       guard let found else {
         if let refusal { throw refusal }
+        if let file = directCandidates(reference).first(where: { fileExists($0) && !isDirectory($0) }) {
+          throw RetortError(
+            .input, "\(file) is a file, and this key alone names a directory with the splits", at: reference,
+            remedy: "name the files: dataset: {train: \(reference), validation: FILE}, or hold rows out: dataset: "
+              + "{train: \(reference), validation: {share: 0.1}}")
+        }
         throw RetortError(
           .input, "no data set \(quoted(reference))\(log.text)", remedy: datasetRemedy(reference, task: task))
       }

@@ -48,8 +48,10 @@ enum LabelResolution {
       var (set, notes) = try given.map { ($0, []) } ?? train.labelSet(validation: validation, told: task.labelReading)
       if given != nil {
         try set.requireDistinctNames()
-        (set, notes) = try set.deciding([train, validation], told: task.labelReading)
+        (set, notes) = try set.deciding(
+          [train, validation], told: task.labelReading, usual: train.usualReading(of: task))
       } else {
+        if let names = set.names, names.count == 1 { throw train.ofOneClass(names[0]) }
         if set.count < 2 { set = LabelSet(count: 2, reading: .index) }
         try set.requireDistinctNames()
         try validation.check(against: set)

@@ -81,11 +81,13 @@ struct StepResolver {
     if case .step(let used) = located.source { return student(earlier[used]) }
     let opened = try ModelDirectory(located.path, for: use, labels: labels)
     let report = try opened.check()
-    var remarks = opened.remarks + (report.warning.map { [$0] } ?? [])
+    var remarks = opened.warnings(report)
+    let tokenizer = try TokenizerFiles.load(fromModelDirectory: located.path)
+    remarks += tokenizer?.tokenizer.remarks ?? []
     if let reason = opened.newHead { remarks.append("\(reference) gets a new head: \(reason)") }
     return ResolvedModel(
       reference: reference, place: .directory(located.path), configuration: opened.configuration,
-      tokenizer: try TokenizerFiles.load(fromModelDirectory: located.path), remarks: remarks)
+      tokenizer: tokenizer, remarks: remarks)
   }
 
   private func student(of index: Int, _ teacher: ResolvedModel?, _ earlier: [ResolvedStep]) throws -> ResolvedStudent {
@@ -166,6 +168,7 @@ struct StepResolver {
     let configuration =
       kind == .languageModeling
       ? configuration.withTextBorders(of: tokenizer, like: teacher?.configuration) : configuration
+    try configuration.requireTrainable()
     let model = try ModelLoader.build(configuration)
     return ResolvedStudent(
       reference: reference, origin: origin, configuration: configuration, tokenizer: tokenizer,

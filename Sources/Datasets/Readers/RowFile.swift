@@ -26,6 +26,8 @@ public final class RowFile: Sendable {
     var firstLine = 0
     /// How plain text was cut into documents.
     let documents: DocumentCut?
+    /// Whether the names of the columns stand in the file.
+    var hasHeader = true
   }
 
   /// What messages call the split: its path, or the first of several.
@@ -38,6 +40,8 @@ public final class RowFile: Sendable {
   public let columns: [String]
   /// The number of rows, without headers.
   public let count: Int
+  /// Whether the names of the columns stand in the file; of a table.
+  public let hasHeader: Bool
   /// By which words messages name the settings of the reader.
   public let settings: SettingNames
   private let share: RowShare?
@@ -95,6 +99,7 @@ public final class RowFile: Sendable {
           + quoted(list: named.columns), at: part.path, remedy: "give all files of a split the same columns")
     }
     columns = named.columns
+    hasHeader = named.hasHeader
     self.documents = named.documents
     self.parts = parts
     count = rows
@@ -119,6 +124,7 @@ public final class RowFile: Sendable {
       index = list ?? RecordIndex.ofLines(bytes, from: first)
     }
     var columns: [String] = []
+    var hasHeader = true
     switch format {
     case .text: columns = ["text"]
     case .jsonl:
@@ -128,9 +134,10 @@ public final class RowFile: Sendable {
       let fields = try RowFile.fields(bytes, format, start, index.end, path, Int(index.lines[0]))
       let names = fields.map { String(RowFile.text($0).trimmed) }
       columns = try headers.names(firstRow: names, at: "\(path):\(index.lines[0])", settings)
-      if columns == names { _ = index.removeFirst() }
+      hasHeader = columns == names
+      if hasHeader { _ = index.removeFirst() }
     }
-    return Part(path: path, data: data, index: index, columns: columns, documents: cut)
+    return Part(path: path, data: data, index: index, columns: columns, documents: cut, hasHeader: hasHeader)
   }
 
   /// The parts with the rows that the split has of them.
@@ -146,7 +153,9 @@ public final class RowFile: Sendable {
       let first = before
       before += index.starts.count
       index.keep { wanted[first + $0] }
-      return Part(path: part.path, data: part.data, index: index, columns: part.columns, documents: part.documents)
+      return Part(
+        path: part.path, data: part.data, index: index, columns: part.columns, documents: part.documents,
+        hasHeader: part.hasHeader)
     }
   }
 
@@ -269,9 +278,18 @@ public final class RowFile: Sendable {
       remedy: settings.label + headerRemedy)
   }
 
-  /// What to do where the first line is no header.
+  /// What to do where the first line is no header, or is one with another separator.
   var headerRemedy: String {
-    format == .csv || format == .tsv
+    if columns.count == 1, format == .csv || format == .tsv {
+      let own = format == .csv ? "commas" : "tabs"
+      for (mark, name) in [("\t", "tabs"), (";", "semicolons"), (",", "commas")]
+      where name != own && columns[0].contains(mark) {
+        let other = format == .csv ? "tsv" : "csv"
+        return "; the first line has \(name), and the fields of a .\(format.rawValue) file are separated by \(own): "
+          + (name == "semicolons" ? "write the file with \(own)" : "give it the ending .\(other)")
+      }
+    }
+    return format == .csv || format == .tsv
       ? "; the first line was read as the header: if the file has none, name its columns: \(settings.header)" : ""
   }
 

@@ -4,7 +4,8 @@ import Platform
 public enum RowHeader: Sendable, Equatable {
   /// The first row has them.
   case inFile
-  /// Files come with and without: the first row is data where it has as many fields as these names, and none of them.
+  /// Files come with and without: the first row is data where it has as many fields as these names, and none of them
+  /// in whatever case.
   case maybe([String])
   /// The user names the columns: the first row is a header where it is exactly these names, and data otherwise.
   case named([String])
@@ -16,8 +17,14 @@ public enum RowHeader: Sendable, Equatable {
     switch self {
     case .inFile: return firstRow
     case .maybe(let names):
-      return names.count == firstRow.count && !names.contains(where: firstRow.contains) ? names : firstRow
+      let there = Set(firstRow.map { $0.lowercased() })
+      return names.count == firstRow.count && !names.contains { there.contains($0.lowercased()) } ? names : firstRow
     case .named(let names):
+      if names != firstRow, Set(names.map { $0.lowercased() }) == Set(firstRow.map { $0.lowercased() }) {
+        throw RetortError(
+          .input, "the file has a header, \(quoted(list: firstRow)), and columns are named for one without: "
+            + quoted(list: names), at: location(), remedy: "leave the names out: \(settings.header)")
+      }
       if names.count == firstRow.count { return names }
       throw RetortError(
         .input,

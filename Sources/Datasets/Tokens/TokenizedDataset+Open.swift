@@ -72,7 +72,7 @@ extension TokenizedDataset {
     if requiresLabels, labels?.reading == nil, let column = columns.label {
       let scan = try LabelScan(file, column: column, on: communicator)
       let decided = try communicator.agree {
-        try labels.map { try $0.deciding([scan], told: task.labelReading, usual: task.usualReading) }
+        try labels.map { try $0.deciding([scan], told: task.labelReading, usual: task.usualReading(in: file)) }
           ?? scan.labelSet(told: task.labelReading)
       }
       labels = decided.set

@@ -14,6 +14,27 @@ extension ModelConfiguration {
     return try ModelConfiguration.tokens(json["eos_token_id"], "eos_token_id", source)
   }
 
+  /// What generation_config.json asks for beyond the tokens that end a text, a sentence; empty where it asks for
+  /// nothing.
+  /// The way of drawing is the command's, as is how long a text may be.
+  public func unfollowed(inModelDirectory directory: String) -> [String] {
+    let path = joinPath(directory, "generation_config.json")
+    guard let json = try? JSON(contentsOf: path) else { return [] }
+    // What each key has where it asks for nothing.
+    let neutral: [(key: String, values: [JSON])] = [
+      ("suppress_tokens", [[]]), ("begin_suppress_tokens", [[]]), ("bad_words_ids", [[]]), ("forced_bos_token_id", []),
+      ("forced_eos_token_id", []), ("repetition_penalty", [1, 1.0]), ("encoder_repetition_penalty", [1, 1.0]),
+      ("no_repeat_ngram_size", [0]), ("min_length", [0]), ("min_new_tokens", [0]), ("num_beams", [1]),
+      ("num_beam_groups", [1]), ("penalty_alpha", [0, 0.0]), ("sequence_bias", []), ("stop_strings", [[]]),
+      ("exponential_decay_length_penalty", []), ("guidance_scale", [1, 1.0]),
+    ]
+    let asked = neutral.filter { entry in
+      json[entry.key].map { !$0.isNull && !entry.values.contains($0) } ?? false
+    }
+    guard !asked.isEmpty else { return [] }
+    return ["\(path): \(asked.map(\.key).joined(separator: ", ")) is not followed here"]
+  }
+
   /// The token that begins a text, `bos_token_id`; nil where the configuration has none.
   public func startToken() throws -> Int32? {
     try ModelConfiguration.tokens(json["bos_token_id"], "bos_token_id", source).min()

@@ -118,6 +118,14 @@ extension ModelConfiguration {
     return flag
   }
 
+  /// Throws where a student of this configuration would be trained with what is not built; answers need none of it.
+  public func requireTrainable() throws {
+    guard family.isLanguageModel, let dropout = json["attention_dropout"]?.double, dropout != 0 else { return }
+    throw RetortError(
+      .input, "attention_dropout is \(dropout): dropout of packed documents is not built", at: source,
+      remedy: "set it to 0, which changes nothing but training")
+  }
+
   /// Throws where a key asks for something that would make another model of these weights.
   fileprivate func refuseUnbuilt(context: Int) throws {
     if let window = json["sliding_window"]?.int ?? (family == .mistral ? 4096 : nil), usesWindow, window < context {
@@ -125,11 +133,6 @@ extension ModelConfiguration {
         .input, "sliding_window is \(window), below the context of \(context) tokens: windows are not built",
         at: source,
         remedy: "set max_position_embeddings to \(window) if no longer text is wanted: the model is the same there")
-    }
-    if let dropout = json["attention_dropout"]?.double, dropout != 0 {
-      throw RetortError(
-        .input, "attention_dropout is \(dropout): dropout of packed documents is not built", at: source,
-        remedy: "set it to 0, which changes nothing but training")
     }
     if let method = json["quantization_config"], !method.isNull {
       throw RetortError(

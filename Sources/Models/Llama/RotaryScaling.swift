@@ -45,9 +45,11 @@ public struct RotaryScaling: Sendable, Equatable {
 }
 
 extension RotaryScaling {
-  /// Reads `rope_parameters`, or `rope_theta` and `rope_scaling` of older files; throws `.input` naming file and key.
+  /// Reads `rope_scaling`, or else `rope_parameters`, as `transformers` does where a file has both; throws `.input`
+  /// naming file and key.
   init(_ configuration: ModelConfiguration) throws {
-    let key = configuration.json["rope_parameters"].map { !$0.isNull } == true ? "rope_parameters" : "rope_scaling"
+    let isScaled = configuration.json["rope_scaling"].map { !$0.isNull && $0.object?.isEmpty != true } ?? false
+    let key = isScaled ? "rope_scaling" : "rope_parameters"
     let source = configuration.source
     let given = configuration.json[key] ?? .null
     guard let table = given.isNull ? [:] : given.object else {

@@ -171,23 +171,26 @@ struct BPEModel: SubwordModel {
     switch units {
     case .bytes: for index in word where byteTokens[Int(text[index])] >= 0 { add(byteTokens[Int(text[index])]) }
     case .scalars(let byteFallback, let unknown, let fusesUnknown):
-      var isUnknown = false
+      // As the library does it, an unknown token is added when the next known character or the end comes: the bytes of
+      // characters in between stand before it.
+      var isPending = false
       var index = word.lowerBound
       while index < word.upperBound {
         let end = UTF8Text.scalar(at: index, in: text).next
         let bytes = UnsafeBufferPointer(rebasing: text[index..<end])
         index = end
         if let id = vocabulary.trie.value(of: bytes) {
+          if isPending, let unknown { add(unknown) }
+          isPending = false
           add(id)
-          isUnknown = false
         } else if byteFallback, bytes.allSatisfy({ byteTokens[Int($0)] >= 0 }) {
           for byte in bytes { add(byteTokens[Int(byte)]) }
-          isUnknown = false
         } else if let unknown {
-          if !(isUnknown && fusesUnknown) { add(unknown) }
-          isUnknown = true
+          if isPending, !fusesUnknown { add(unknown) }
+          isPending = true
         }
       }
+      if isPending, let unknown { add(unknown) }
     }
   }
 }

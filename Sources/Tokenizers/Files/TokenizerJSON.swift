@@ -39,13 +39,34 @@ struct TokenizerJSON {
       return PipelineTokenizer(
         addedTokens: own, normalizer: nil, preTokenizer: MetaspacePreTokenizer(llama: settings),
         model: try llamaModel(vocabulary), postProcessor: try postProcessor(limit: limit),
-        decoder: SteppedDecoder(llama: settings), truncatesLeft: left)
+        decoder: SteppedDecoder(llama: settings), truncatesLeft: left, splitsSpecial: settings.splitsSpecial)
     }
     let prefixSpace = settings?.className == "GPT2Tokenizer" ? settings?.prefixSpace ?? false : nil
-    return PipelineTokenizer(
+    var tokenizer = PipelineTokenizer(
       addedTokens: own, normalizer: try normalizer(settings ?? .none),
-      preTokenizer: try preTokenizer(prefixSpace: prefixSpace), model: try model(vocabulary),
-      postProcessor: try postProcessor(limit: limit), decoder: try decoder(), truncatesLeft: left)
+      preTokenizer: try preTokenizer(prefixSpace: prefixSpace), model: try model(vocabulary, settings),
+      postProcessor: try postProcessor(limit: limit, own, vocabulary, settings), decoder: try decoder(),
+      truncatesLeft: left, splitsSpecial: settings?.splitsSpecial ?? false)
+    tokenizer.remarks = settings.flatMap(classRemark).map { [$0] } ?? []
+    return tokenizer
+  }
+
+  /// The tokens around a text. By BERT's class they are those that the files beside this one name, whatever the
+  /// template says, and the usual ones where there is no template.
+  private func postProcessor(
+    limit: Int, _ added: [AddedToken], _ vocabulary: Vocabulary, _ settings: TokenizerSettings?
+  ) throws -> any PostProcessor {
+    let template = try postProcessor(limit: limit)
+    guard let settings, settings.className == "BertTokenizer", modelType == "WordPiece",
+      settings.areBordersNamed || root["post_processor"]?.members == nil
+    else { return template }
+    func id(_ token: String) -> Int32? {
+      added.first { $0.content.utf8.elementsEqual(token.utf8) }?.id ?? vocabulary.id(of: token)
+    }
+    guard let start = id(settings.classToken), let end = id(settings.separatorToken),
+      (template as? TemplatePostProcessor)?.specialTokens != [start, end]
+    else { return template }
+    return TemplatePostProcessor.bert(cls: start, sep: end)
   }
 
   private func truncatesLeft() throws -> Bool {
@@ -82,16 +103,20 @@ struct TokenizerJSON {
     return try Vocabulary(list, at: "\(path), model.vocab")
   }
 
-  private func model(_ vocabulary: Vocabulary) throws -> any SubwordModel {
+  private func model(_ vocabulary: Vocabulary, _ settings: TokenizerSettings?) throws -> any SubwordModel {
     let model = root["model"] ?? .null
-    return modelType == "BPE" ? try bytePairs(model, vocabulary) : try wordPiece(model, vocabulary)
+    if modelType == "BPE" { return try bytePairs(model, vocabulary) }
+    // BERT's class has the unknown token that is named beside this file, where the vocabulary has it.
+    let isNamed = settings.map { $0.className == "BertTokenizer" && $0.isUnknownNamed } ?? false
+    let named = isNamed ? settings?.unknownToken : nil
+    return try wordPiece(model, vocabulary, unknown: named.flatMap { vocabulary.id(of: $0) == nil ? nil : $0 })
   }
 
-  private func wordPiece(_ model: OrderedJSON, _ vocabulary: Vocabulary) throws -> WordPieceModel {
+  private func wordPiece(_ model: OrderedJSON, _ vocabulary: Vocabulary, unknown: String?) throws -> WordPieceModel {
     let length = model["max_input_chars_per_word"]?.int ?? 100
     guard length > 0 else { throw refusal("is \(length)", in: "model.max_input_chars_per_word") }
     return try WordPieceModel(
-      vocabulary: vocabulary, unknownToken: model["unk_token"]?.string ?? "[UNK]",
+      vocabulary: vocabulary, unknownToken: unknown ?? model["unk_token"]?.string ?? "[UNK]",
       continuationPrefix: model["continuing_subword_prefix"]?.string ?? "##", maximumWordLength: length,
       at: "\(path), model.unk_token")
   }

@@ -15,8 +15,12 @@ struct TokenizerSettings {
   var isLegacy = false
   /// Whether a text that is too long loses its beginning instead of its end.
   var truncatesLeft: Bool?
+  /// split_special_tokens: whether a special token that stands in a text is cut up as any other text.
+  var splitsSpecial = false
   var unknownToken = "[UNK]"
-  private var isUnknownNamed = false
+  private(set) var isUnknownNamed = false
+  /// Whether a file names the token before and that behind a text.
+  private(set) var areBordersNamed = false
   var separatorToken = "[SEP]"
   var classToken = "[CLS]"
   var paddingToken = "[PAD]"
@@ -55,6 +59,7 @@ struct TokenizerSettings {
     stripsAccents = configuration?["strip_accents"]?.bool
     separatesChinese = configuration?["tokenize_chinese_chars"]?.bool
     prefixSpace = configuration?["add_prefix_space"]?.bool
+    splitsSpecial = configuration?["split_special_tokens"]?.bool ?? false
     isLegacy = configuration?["legacy"]?.bool ?? false
     let path = joinPath(directory, "tokenizer_config.json")
     if let side = configuration?["truncation_side"] {
@@ -134,9 +139,11 @@ struct TokenizerSettings {
     let unknown = role("unk_token")
     isUnknownNamed = unknown != nil
     unknownToken = unknown ?? unknownToken
-    separatorToken = role("sep_token") ?? separatorToken
+    let (separator, start) = (role("sep_token"), role("cls_token"))
+    areBordersNamed = separator != nil || start != nil
+    separatorToken = separator ?? separatorToken
     paddingToken = role("pad_token") ?? paddingToken
-    classToken = role("cls_token") ?? classToken
+    classToken = start ?? classToken
     maskToken = role("mask_token") ?? maskToken
     generalNames = named.map(\.content)
     let roles = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { $0 + "_token" }
@@ -152,6 +159,7 @@ struct TokenizerSettings {
       named += tokens
       if list.array != nil { generalNames += tokens.map(\.content) }
     }
+    named += (configuration?["model_specific_special_tokens"]?.members ?? []).compactMap { token($0.value) }
     namedTokens = named
   }
 

@@ -35,7 +35,8 @@ struct VocabularyText {
       preTokenizer: BERTPreTokenizer(), model: model,
       postProcessor: try TemplatePostProcessor.bert(
         cls: id(settings.classToken, "cls_token"), sep: id(settings.separatorToken, "sep_token")),
-      decoder: SteppedDecoder(steps: [WordPieceDecoder()]), truncatesLeft: settings.truncatesLeft ?? false)
+      decoder: SteppedDecoder(steps: [WordPieceDecoder()]), truncatesLeft: settings.truncatesLeft ?? false,
+      splitsSpecial: settings.splitsSpecial)
   }
 
   /// As the library reads it: white space at the end of a line is no part of the token, an empty line has a number and

@@ -29,12 +29,17 @@ struct AddedTokens: Digestible {
   private let raw: AddedTokenMatcher
   private let normalized: AddedTokenMatcher
 
-  init(_ tokens: [AddedToken], normalizer: (any Normalizer)?) {
+  /// Whether special tokens are not looked for in texts, which are cut up where they hold one.
+  private let splitsSpecial: Bool
+
+  init(_ tokens: [AddedToken], normalizer: (any Normalizer)?, splitsSpecial: Bool = false) {
+    self.splitsSpecial = splitsSpecial
     self.tokens = tokens.sorted { $0.id < $1.id }
     indexByID = Dictionary(self.tokens.enumerated().map { ($1.id, $0) }) { first, _ in first }
-    raw = AddedTokenMatcher(self.tokens.filter { !$0.normalized }.map { (Array($0.content.utf8), $0) })
+    let found = self.tokens.filter { !(splitsSpecial && $0.isSpecial) }
+    raw = AddedTokenMatcher(found.filter { !$0.normalized }.map { (Array($0.content.utf8), $0) })
     normalized = AddedTokenMatcher(
-      self.tokens.filter(\.normalized).map { token in
+      found.filter(\.normalized).map { token in
         let content = Array(token.content.utf8)
         guard let normalizer else { return (content, token) }
         var pattern: [UInt8] = []
@@ -65,6 +70,7 @@ struct AddedTokens: Digestible {
       // Not whether it is special: that decides what decoding shows, never an id.
       let flags = [token.singleWord, token.stripsLeft, token.stripsRight, token.normalized]
       digest.update(flags.reduce(0) { $0 << 1 | ($1 ? 1 : 0) })
+      if splitsSpecial, token.isSpecial { digest.update("split") }
     }
   }
 }

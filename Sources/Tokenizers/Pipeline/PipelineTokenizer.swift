@@ -11,12 +11,14 @@ struct PipelineTokenizer: Tokenizer {
   /// Whether a text that is too long loses its beginning instead of its end.
   let truncatesLeft: Bool
   let digest: String
+  var remarks: [String] = []
 
   init(
     addedTokens: [AddedToken], normalizer: (any Normalizer)?, preTokenizer: (any PreTokenizer)?,
-    model: any SubwordModel, postProcessor: any PostProcessor, decoder: any TokenDecoder, truncatesLeft: Bool = false
+    model: any SubwordModel, postProcessor: any PostProcessor, decoder: any TokenDecoder, truncatesLeft: Bool = false,
+    splitsSpecial: Bool = false
   ) {
-    self.addedTokens = AddedTokens(addedTokens, normalizer: normalizer)
+    self.addedTokens = AddedTokens(addedTokens, normalizer: normalizer, splitsSpecial: splitsSpecial)
     self.normalizer = normalizer
     self.preTokenizer = preTokenizer
     self.model = model

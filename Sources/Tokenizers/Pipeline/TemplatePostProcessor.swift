@@ -35,6 +35,11 @@ struct TemplatePostProcessor: PostProcessor {
     }
   }
 
+  /// The tokens around a single text, in order.
+  var specialTokens: [Int32] {
+    single.flatMap { part in if case .special(let ids, _) = part { ids } else { [Int32]() } }
+  }
+
   var leadingToken: Int32? { if case .special(let ids, _)? = single.first { ids.last } else { nil } }
 
   func largestTypeID(isPair: Bool) -> Int32 {

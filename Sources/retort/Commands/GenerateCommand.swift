@@ -75,7 +75,9 @@ struct GenerateCommand: RankCommand {
         .input, "a \(configuration.family.rawValue) model generates no text", at: directory,
         remedy: "name a language model; classifiers answer to retort predict")
     }
-    Terminal.warn(of: opened.remarks + (frozen.report.warning.map { [$0] } ?? []))
+    Terminal.warn(
+      of: opened.warnings(frozen.report) + (tokenizer?.remarks ?? [])
+        + configuration.unfollowed(inModelDirectory: directory))
     frozen.fill(Storage(untouchedZeros: frozen.byteCount))
     let generator = Generator(
       model, contextLength: configuration.maximumPositions ?? Int.max, precision: precision)

@@ -44,8 +44,25 @@ struct ModelOptions: ParsableArguments {
     let (loaded, tokenizer) = try communicator.agree {
       (try ModelLoader.load(directory: directory, for: use), try loadTokenizer(fromModelDirectory: directory))
     }
-    if communicator.isFirst { Terminal.warn(of: loaded.warnings) }
+    if communicator.isFirst { Terminal.warn(of: loaded.warnings + (tokenizer?.remarks ?? [])) }
     return (loaded, tokenizer)
+  }
+
+  /// Throws `.configuration` for an output that would take the place of a file in the model's directory; collective.
+  func requireApart(_ output: String, on communicator: any Communicator) throws {
+    try communicator.agree {
+      guard case .file(let path) = try OutputFile.place(of: output), fileExists(path),
+        let directory = try? ModelLocator(modelsRoot: modelsRoot).locate(model).path
+      else { return }
+      let parent = parentDirectory(of: path)
+      if isSameFile(parent.isEmpty ? "." : parent, directory)
+        || ((try? listDirectory(directory)) ?? []).contains(where: { isSameFile(joinPath(directory, $0), path) })
+      {
+        throw RetortError(
+          .configuration, "is a file of the model that is read, and would be lost", at: "--output \(output)",
+          remedy: "name another file")
+      }
+    }
   }
 
   /// The logits of a batch as a function of the model, in the wanted precision; collective.
@@ -105,7 +122,6 @@ struct ModelOptions: ParsableArguments {
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
         tokenTypes: model.configuration.tokenTypes, requiresLabels: needsLabels,
         cacheDirectory: nil), on: communicator)
-    report(data.notes, on: communicator)
     if let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
       // All ranks see the same lengths.
       try communicator.agree {
@@ -158,6 +174,12 @@ struct ModelOptions: ParsableArguments {
     if kind == .classification {
       let opened = try input.task.open(split)
       let found = try input.task.columns(in: opened)
+      if let pair = found.textPair, pair == found.text, text == nil || textPair == nil {
+        let missing = text == nil ? "--text" : "--text-pair"
+        throw RetortError(
+          .input, "both texts of a pair would be the column \(quoted(pair.text))", at: opened.path,
+          remedy: "name the other one too, with \(missing)")
+      }
       if let partner = TaskDescription.unreadPartner(of: found, in: opened) {
         input.notes.append(
           "\(opened.path): the column \(quoted(partner)) is not read; --text-pair \(partner) reads it as second text")

@@ -36,6 +36,7 @@ struct PredictCommand: RankCommand {
 
   func run(on communicator: any Communicator) throws {
     try communicator.agree { if communicator.isFirst { try OutputFile.requireWritable(output) } }
+    try options.requireApart(output, on: communicator)
     let input = try StreamedInput.resolve(input, on: communicator)
     let (model, tokenizer) = try options.load(for: .outputs, on: communicator)
     let data = try options.open(
