@@ -27,6 +27,9 @@ struct Wrong: Error, CustomStringConvertible {
 }
 
 enum Kinds {
+  /// A text of half a megabyte that is one document becomes as many pieces, of some words of memory each.
+  static let ofLongTexts = 256 << 20
+
   /// All kinds, or those of these names. Seeds that Retort itself writes are made in `scratch`.
   static func all(named names: [String]?, scratch: String) throws -> [Kind] {
     var kinds = tokenizers() + models() + weights() + chains() + data()

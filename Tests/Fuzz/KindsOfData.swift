@@ -83,7 +83,9 @@ extension Kinds {
       Kind(name: file, seeds: seeds, beside: beside, file: file) { try read($0, $1, readings) }
     }
     func documents(_ name: String, _ file: String, _ seeds: [[UInt8]], _ cuts: DocumentCut...) -> Kind {
-      Kind(name: name, seeds: seeds, beside: beside, file: file) { try readDocuments($0, $1, cuts) }
+      Kind(name: name, seeds: seeds, memory: ofLongTexts, beside: beside, file: file) {
+        try readDocuments($0, $1, cuts)
+      }
     }
     func utf16(_ text: String) -> [UInt8] { Array(text.data(using: .utf16) ?? Data()) }
     let rows = #"{"text": "the river", "label": 0}"# + "\n" + #"{"text": "a\u0301b", "label": 1, "x": [1, {}]}"# + "\n"

@@ -72,6 +72,7 @@ extension Kinds {
     return [
       Kind(
         name: "text", seeds: bytes(texts.joined(separator: " "), "the river runs the river 1 2 ▁ab Ġa a b"),
+        memory: Kinds.ofLongTexts,
         beside: kinds.enumerated().map { ("\($0.offset)/tokenizer.json", Array($0.element.utf8)) }, file: "text",
         read: text),
       Kind(name: "tokenizer.json", seeds: bytes(wordPiece, bytePairs, byteLevel), file: "tokenizer.json", read: read),
