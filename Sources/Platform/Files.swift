@@ -234,7 +234,7 @@ public final class AtomicFile {
   ///
   /// - Parameter flushing: false where another flushes what lies in the directory before it counts.
   public func commit(flushing: Bool = true) throws {
-    guard !flushing || Activity.waiting({ fsync(descriptor) }) == 0 else {
+    guard !flushing || flushToDisk(descriptor) == 0 else {
       throw RetortError.ofWriting("cannot flush", path, errno)
     }
     // Named before it is closed: what is dropped without a name is removed by `deinit`.

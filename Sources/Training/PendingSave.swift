@@ -21,7 +21,8 @@ final class PendingSave: @unchecked Sendable {
 
   /// Returns when nothing is under way; throws what the work threw, once.
   func finish() throws {
-    Activity.waiting { group.wait() }
+    // The work itself says that it advances.
+    group.wait()
     defer { failure = nil }
     if let failure { throw failure }
   }
