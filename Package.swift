@@ -76,11 +76,11 @@ let package = Package(
       ]),
     tests("ArchitectureTests", []),
     tests("AutogradTests", ["Autograd", "Tensors"]),
-    tests("ChainsTests", ["Chains", "Planner", "Models", "Platform"]),
+    tests("ChainsTests", ["Chains", "Collectives", "Planner", "Models", "Platform"]),
     tests("CKernelsTests", ["CKernels"]),
     // Runs the retort binary, which the build of the tests makes too.
     tests("CommandTests", []),
-    tests("CollectivesTests", ["Collectives", "Platform"]),
+    tests("CollectivesTests", ["Collectives", "Platform", "CSystem"]),
     tests("DatasetsTests", ["Datasets", "Tokenizers", "Collectives", "Platform"]),
     tests("DemoTests", ["Demo", "Platform"]),
     tests("ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),

@@ -60,7 +60,8 @@ extension Communicator {
     }
     var error = chosen.error
     let sameEverywhere = reports.allSatisfy { $0.map { $0.error.description == error.description } ?? false }
-    if !sameEverywhere {
+    // Who was asked first is of no interest, and no fault.
+    if !sameEverywhere, error.kind != .stopped {
       let place = "rank \(lowest) on \(chosen.host)"
       error.location = error.location.map { "\($0), \(place)" } ?? place
     }
@@ -92,16 +93,20 @@ extension Communicator {
     let hosts = try allGather(text: hostName)
     var error = RetortError(
       .preflight,
-      "\(fingerprints[index].label) differs between ranks: rank 0 on \(hosts[0]) has \(quoted(expected)), "
-        + "rank \(other) on \(hosts[other]) has \(quoted(found))",
+      "\(fingerprints[index].label) differs between ranks: rank 0 on \(hosts[0]) has "
+        + "\(quoted(expected, beside: found)), rank \(other) on \(hosts[other]) has \(quoted(found, beside: expected))",
       remedy: fingerprints[index].remedy)
     error.isCollective = true
     throw error
   }
 
-  /// The text itself while a person can compare it, its start otherwise.
-  private func quoted(_ text: String) -> String {
-    text.isEmpty ? "nothing" : text.count <= 80 ? "\"\(text)\"" : "\"\(text.prefix(72))…\""
+  /// The text itself while a person can compare it, the part around the first difference otherwise.
+  private func quoted(_ text: String, beside other: String) -> String {
+    if text.isEmpty { return "nothing" }
+    if text.count <= 80 { return "\"\(text)\"" }
+    let start = max(0, zip(text, other).prefix { $0 == $1 }.count - 24)
+    let part = text.dropFirst(start).prefix(72)
+    return "\"\(start > 0 ? "…" : "")\(part)\(start + part.count < text.count ? "…" : "")\""
   }
 }
 

@@ -1,36 +1,52 @@
 import CFaults
 import Synchronization
 
-/// What this process is doing, for a watcher on another thread: the phase, and whether it advances.
+/// What this process is doing, for a watcher on another thread: the phase, whether it advances, and for whom it waits.
 ///
 /// `Trace` names the phases as the work enters and leaves them; work that takes long without a span calls `tick`.
 public enum Activity {
+  /// For whom a process waits.
+  public enum Wait: UInt8, Sendable {
+    /// Nobody: it works, or should.
+    case none
+    /// Other ranks of its job.
+    case peers
+    /// Something outside of the job, such as who types its input, who reads its output, or another job's lock.
+    case outside
+  }
+
   /// A moment's state.
   public struct Snapshot: Equatable, Sendable {
     /// The innermost phase, such as "plan and data" or "step 12".
     public var phase: String
     /// Grows whenever work advances.
     public var ticks: UInt64
-    /// Whether the process waits for its peers, or for a disk to take what was written: it cannot advance by itself.
-    public var isWaiting: Bool
+    /// For whom the process waits; while it does it cannot advance by itself.
+    public var wait: Wait
+    /// Whether the main thread is in the kernel and cannot be interrupted, as it is while it waits for a disk.
+    public var isBlocked: Bool
 
     /// A state as another process reported it.
-    public init(phase: String, ticks: UInt64, isWaiting: Bool) {
+    public init(phase: String, ticks: UInt64, wait: Wait = .none, isBlocked: Bool = false) {
       self.phase = phase
       self.ticks = ticks
-      self.isWaiting = isWaiting
+      self.wait = wait
+      self.isBlocked = isBlocked
     }
   }
 
   private static let phase = Mutex("start")
   private static let ticks = Atomic<UInt64>(0)
-  private static let waits = Atomic<Int>(0)
+  private static let peerWaits = Atomic<Int>(0)
+  private static let outsideWaits = Atomic<Int>(0)
 
   /// What the process is doing now; callable on every thread.
   public static var now: Snapshot {
-    Snapshot(
+    let outside = outsideWaits.load(ordering: .relaxed) > 0
+    let peers = peerWaits.load(ordering: .relaxed) > 0
+    return Snapshot(
       phase: phase.withLock { $0 }, ticks: ticks.load(ordering: .relaxed),
-      isWaiting: waits.load(ordering: .relaxed) > 0)
+      wait: outside ? .outside : peers ? .peers : .none)
   }
 
   /// Says that work has advanced.
@@ -55,18 +71,36 @@ public enum Activity {
     return try body()
   }
 
-  /// Says that the body waits for peers or for a disk.
+  /// Says that the body waits for other ranks of the job.
   @inlinable
-  public static func waiting<T>(_ body: () throws -> T) rethrows -> T {
-    beginWaiting()
-    defer { endWaiting() }
+  public static func waitingForPeers<T>(_ body: () throws -> T) rethrows -> T {
+    begin(.peers)
+    defer { end(.peers) }
     return try body()
   }
 
-  @usableFromInline static func beginWaiting() { _ = waits.wrappingAdd(1, ordering: .relaxed) }
+  /// Says that the body waits for something outside of the job, for as long as that takes.
+  @inlinable
+  public static func waitingOutside<T>(_ body: () throws -> T) rethrows -> T {
+    begin(.outside)
+    defer { end(.outside) }
+    return try body()
+  }
 
-  @usableFromInline static func endWaiting() {
-    _ = waits.wrappingSubtract(1, ordering: .relaxed)
+  @usableFromInline static func begin(_ wait: Wait) {
+    if wait == .peers {
+      _ = peerWaits.wrappingAdd(1, ordering: .relaxed)
+    } else {
+      _ = outsideWaits.wrappingAdd(1, ordering: .relaxed)
+    }
+  }
+
+  @usableFromInline static func end(_ wait: Wait) {
+    if wait == .peers {
+      _ = peerWaits.wrappingSubtract(1, ordering: .relaxed)
+    } else {
+      _ = outsideWaits.wrappingSubtract(1, ordering: .relaxed)
+    }
     tick()
   }
 }

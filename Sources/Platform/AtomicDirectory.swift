@@ -92,7 +92,7 @@ public final class AtomicDirectory: @unchecked Sendable {
     }
     defer { close(descriptor) }
     // Some file systems cannot flush directories, and say EINVAL.
-    if Activity.waiting({ fsync(descriptor) }) != 0, errno != EINVAL {
+    if flushToDisk(descriptor) != 0, errno != EINVAL {
       throw RetortError(
         .checkpoint, "cannot flush (\(systemErrorText()))", at: path, remedy: "check space and the disk there")
     }

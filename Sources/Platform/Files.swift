@@ -261,7 +261,7 @@ public final class AtomicFile {
     if isReused, ftruncate(descriptor, off_t(count)) != 0 {
       throw RetortError.ofWriting("cannot shorten", path, errno)
     }
-    guard !flushing || Activity.waiting({ fsync(descriptor) }) == 0 else {
+    guard !flushing || flushToDisk(descriptor) == 0 else {
       throw RetortError.ofWriting("cannot flush", path, errno)
     }
     // Named before it is closed: what is dropped without a name is removed by `deinit`.

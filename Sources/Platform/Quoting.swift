@@ -27,3 +27,16 @@ public func quoted(list names: some Collection<String>, most: Int = 30) -> Strin
   let shown = names.prefix(most).map { quoted($0, limit: 60) }.joined(separator: ", ")
   return names.count > most ? shown + ", … (\(names.count) in all)" : shown
 }
+
+/// Words as a shell would take them, so that no two lists of words look alike.
+public func shellText(_ words: some Sequence<String>) -> String {
+  let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%^")
+  return words.map { word in
+    !word.isEmpty && word.allSatisfy(plain.contains)
+      ? word
+      : "'"
+        + word.split(
+          separator: "'", omittingEmptySubsequences: false
+        ).joined(separator: "'\\''") + "'"
+  }.joined(separator: " ")
+}

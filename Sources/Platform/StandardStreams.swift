@@ -24,12 +24,12 @@ public enum StandardStreams {
 public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
   var rest = bytes
   while !rest.isEmpty {
-    let count = write(descriptor, rest.baseAddress, min(rest.count, 1 << 30))
+    let count = Activity.waitingOutside { write(descriptor, rest.baseAddress, min(rest.count, 1 << 30)) }
     if count > 0 {
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
     } else if count < 0, errno == EAGAIN {
       var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-      _ = poll(&wanted, 1, -1)
+      _ = Activity.waitingOutside { poll(&wanted, 1, -1) }
     } else if count == 0 || errno != EINTR {
       return count == 0 ? EIO : errno
     }
@@ -44,14 +44,14 @@ public func readAll(from descriptor: Int32, name: String) throws -> [UInt8] {
   var bytes: [UInt8] = []
   var piece = [UInt8](repeating: 0, count: 1 << 18)
   while true {
-    let count = read(descriptor, &piece, piece.count)
+    let count = Activity.waitingOutside { read(descriptor, &piece, piece.count) }
     if count > 0 {
       bytes += piece[..<count]
     } else if count == 0 {
       return bytes
     } else if errno == EAGAIN {
       var wanted = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      _ = poll(&wanted, 1, -1)
+      _ = Activity.waitingOutside { poll(&wanted, 1, -1) }
     } else if errno != EINTR {
       let closed = errno == EBADF ? "it is closed" : systemErrorText()
       throw RetortError(.input, "cannot read (\(closed))", at: name, remedy: "give the name of a file")

@@ -135,10 +135,11 @@ public enum Evaluator {
   /// - Parameters:
   ///   - data: with labels.
   ///   - logits: [B, classes] for some examples of it.
+  ///   - stop: what a request to stop interrupts, as for `requireNoStop`; nil: nothing, the evaluation ends first.
   ///   - idle: what a rank does instead, so that all do something equally often.
-  /// Collective; every rank gets the same result.
+  /// Collective; every rank gets the same result. Throws `.stopped` on all ranks.
   public static func evaluate(
-    _ data: any ExampleSource, classCount: Int, on communicator: any Communicator,
+    _ data: any ExampleSource, classCount: Int, stop: String? = nil, on communicator: any Communicator,
     logits: (_ samples: [Int]) throws -> Tensor, idle: () throws -> Void = {}
   ) throws -> EvaluationResult {
     let shards = Sampler.evaluationShards(
@@ -146,8 +147,13 @@ public enum Evaluator {
     var confusion = [Int](repeating: 0, count: classCount * classCount)
     var lossSum = 0.0
     let own = shards[communicator.rank]
-    for _ in own.count..<(shards.map(\.count).max() ?? 0) { try idle() }
+    let rounds = stop.map { StopRounds($0, on: communicator) }
+    for _ in own.count..<(shards.map(\.count).max() ?? 0) {
+      try rounds?.begin()
+      try idle()
+    }
     for samples in own {
+      try rounds?.begin()
       let output = try logits(samples)
       let labels = samples.map { data.label($0) }
       if let wrong = labels.first(where: { Int($0) >= classCount }) {
@@ -160,6 +166,7 @@ public enum Evaluator {
         confusion[Int(label) * classCount + largest(output.rows(row..<row + 1))] += 1
       }
     }
+    try rounds?.finish()
     confusion = try communicator.allReduce(confusion, .sum)
     lossSum = try communicator.allReduce(lossSum, .sum)
     let count = confusion.reduce(0, +)
@@ -172,17 +179,26 @@ public enum Evaluator {
   /// - Parameters:
   ///   - data: documents.
   ///   - crossEntropySum: Σ −log p(target) over the predicted tokens of some examples.
+  ///   - stop: what a request to stop interrupts, as for `requireNoStop`; nil: nothing, the evaluation ends first.
   ///   - idle: what a rank does instead, so that all do something equally often.
-  /// Collective; every rank gets the same result.
+  /// Collective; every rank gets the same result. Throws `.stopped` on all ranks.
   public static func evaluate(
-    documents data: any ExampleSource, on communicator: any Communicator,
+    documents data: any ExampleSource, stop: String? = nil, on communicator: any Communicator,
     crossEntropySum: (_ samples: [Int]) throws -> Double, idle: () throws -> Void = {}
   ) throws -> EvaluationResult {
     let shards = Sampler.evaluationShards(
       count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64,
       batchTokens: documentTokens)
-    for _ in shards[communicator.rank].count..<(shards.map(\.count).max() ?? 0) { try idle() }
-    let sum = try shards[communicator.rank].reduce(0.0) { try $0 + crossEntropySum($1) }
+    let rounds = stop.map { StopRounds($0, on: communicator) }
+    for _ in shards[communicator.rank].count..<(shards.map(\.count).max() ?? 0) {
+      try rounds?.begin()
+      try idle()
+    }
+    let sum = try shards[communicator.rank].reduce(0.0) {
+      try rounds?.begin()
+      return try $0 + crossEntropySum($1)
+    }
+    try rounds?.finish()
     let total = try communicator.allReduce(sum, .sum)
     let count = (0..<data.count).reduce(0) { $0 + data.lossRows($1) }
     return EvaluationResult(predictedTokens: count, loss: count == 0 ? 0 : total / Double(count))

@@ -22,7 +22,8 @@ final class PendingSave: @unchecked Sendable {
 
   /// Returns when all of it is done; throws what went wrong, once.
   func finish() throws {
-    Activity.waiting { group.wait() }
+    // The work itself says that it advances.
+    group.wait()
     defer { failure = nil }
     if let failure { throw failure }
   }

@@ -45,7 +45,11 @@ enum Program {
   /// Parses, runs, reports an error once, and ends the process with the documented code.
   static func run() -> Never {
     let parsed = Result { try Retort.parseAsRoot() }
-    if case .success(let command) = parsed, command is RunCommand { StopRequest.listen() }
+    if case .success(let command) = parsed, command is RunCommand {
+      StopRequest.listen()
+    } else {
+      StopRequest.release()
+    }
     // Ranks that were given different words must find out before one of them ends and the others wait for it.
     if MPISession.isLaunchedWithPeers { exit(asJob(parsed)) }
     do {
@@ -89,7 +93,9 @@ enum Program {
       let started = try MPISession.start()
       communicator = started
       try started.requireEqual(started.agree { try fingerprints })
-      for note in try Watchdog.start(on: started) { Terminal.write("retort: \(note)\n", toError: true) }
+      for note in try Watchdog.start(on: started) + libraryNotes(on: started) {
+        Terminal.write("retort: \(note)\n", toError: true)
+      }
       try Threads.configure(on: started)
       try body(started)
       MPISession.finish()
@@ -127,15 +133,34 @@ enum Program {
     // Where files are may differ between hosts, and what is in them is compared when they are read; rank 0 alone shows
     // progress.
     let own: Set = ["RETORT_CACHE", "RETORT_MODELS", "RETORT_PROGRESS", "RETORT_RESTARTED", "RETORT_BINARY"]
-    let variables = environment.filter { $0.key.hasPrefix("RETORT_") && !own.contains($0.key) }
+    let variables = environment.filter { variable in
+      if variable.key.hasPrefix("RETORT_") { return !own.contains(variable.key) }
+      // What oneDNN reads may change products; what it says of itself does not.
+      return ["ONEDNN_", "DNNL_"].contains { variable.key.hasPrefix($0) } && !variable.key.hasSuffix("_VERBOSE")
+    }
     let settings = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     return [
       Fingerprint("the program", "retort \(version), checksum \(binary), \(MPISession.libraryVersion)"),
-      Fingerprint("the command line", CommandLine.arguments.dropFirst().joined(separator: " ")),
-      Fingerprint("the environment", settings.joined(separator: " ")),
+      Fingerprint("the command line", shellText(CommandLine.arguments.dropFirst())),
+      Fingerprint("the environment", shellText(settings)),
       Fingerprint(
         "the instruction set of the kernels", KernelSet.name,
         remedy: "set RETORT_ISA on all ranks to one that every host has, such as avx2"),
+    ]
+  }
+
+  /// Kernels of libraries that differ between ranks: nothing hangs by them, and no last bit is promised any more.
+  ///
+  /// Variables that choose them (`OPENBLAS_CORETYPE`) are not compared, since Retort sets one by the CPU.
+  private static func libraryNotes(on communicator: any Communicator) throws -> [String] {
+    let names = try communicator.allGather(
+      text: "OpenBLAS \(LinearAlgebraLibrary.coreName), bf16 \(LinearAlgebraLibrary.bf16Name)")
+    let hosts = try communicator.allGather(text: communicator.hostName)
+    guard communicator.isFirst, let other = names.firstIndex(where: { $0 != names[0] }) else { return [] }
+    return [
+      "matrix products differ between ranks: rank 0 on \(hosts[0]) has \(names[0]), rank \(other) on "
+        + "\(hosts[other]) has \(names[other]). The student's last bits then depend on which rank is where; "
+        + "OPENBLAS_CORETYPE and ONEDNN_MAX_CPU_ISA choose kernels that all hosts have"
     ]
   }
 

@@ -1,3 +1,4 @@
+import Collectives
 import Foundation
 import Platform
 import Testing
@@ -69,7 +70,7 @@ struct ConfigurationParsingTests {
             max_length: null
             seed: 18446744073709551615
           defaults: {learning_rate: 3e-4, optimizer: {weight_decay: 0.01, epsilon: 1e-6}}
-          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident, cache: no, cache_limit: 1.5 GiB}, student: {sharding: parameters}}
+          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident, cache: no, cache_limit: 1.5 GiB}, student: {sharding: parameters}, watchdog: {silence: 60, progress: 900, phases: {checkpoint: 3600}}}
           steps:
             - step_id: first
               teacher: null
@@ -124,6 +125,7 @@ struct ConfigurationParsingTests {
     #expect(chain.parallel.bucketMegabytes == 12.5)
     #expect(chain.parallel.teacherPlacement == TeacherPlacementConfiguration())
     #expect(chain.parallel.studentSharding == .parameters)
+    #expect(chain.parallel.watchdog == WatchdogLimits(silence: 60, progress: 900, phases: ["checkpoint": 3600]))
     #expect(!chain.parallel.cachesTeacher && chain.parallel.teacherCacheLimit == 3 << 29)
     #expect(chain.steps.map(\.teacher) == [.none, .previous, .several(["first", "org/name"]), .one("first")])
     #expect(
@@ -343,4 +345,24 @@ struct ConfigurationParsingTests {
       ("0.5tb", 500_000_000_000), ("GB", nil), ("-1MB", nil), ("2 G", nil), ("many", nil), ("1e30GB", nil),
     ])
   func sizes(text: String, bytes: Int?) { #expect(NumberText.bytes(text) == bytes) }
+
+  @Test func `the watchdog's limit is a number of seconds, or each limit by its name`() throws {
+    func limits(_ value: String) throws -> WatchdogLimits {
+      try ChainConfiguration(
+        parsing: """
+          distillation_chain:
+            metadata: {dataset: d}
+            parallel: {watchdog: \(value)}
+            steps: [{student_base: m, output_dir: out}]
+          """
+      ).parallel.watchdog
+    }
+    #expect(try limits("null") == WatchdogLimits(silence: 120, progress: 600))
+    #expect(try limits("300") == WatchdogLimits(silence: 300, progress: 1500))
+    #expect(try limits("0").silence == 0)
+    #expect(try limits("{progress: 50}") == WatchdogLimits(silence: 120, progress: 50))
+    #expect(try limits("{silence: 30, phases: {step: 60}}") == WatchdogLimits(silence: 30, progress: 150, phases: ["step": 60]))
+    let error = #expect(throws: RetortError.self) { try limits("{phases: {stpe: 60}}") }
+    #expect(error?.description.contains("step") == true, "\(error?.description ?? "")")
+  }
 }

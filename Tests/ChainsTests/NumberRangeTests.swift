@@ -22,6 +22,7 @@ import Testing
   static let keys =
     ["metadata.max_length", "metadata.seed", "parallel.threads_per_rank", "parallel.bucket_megabytes"]
     + ["ranks", "top_k", "cache_limit"].map { "parallel.teacher.\($0)" }
+    + ["watchdog", "watchdog.silence", "watchdog.progress", "watchdog.phases.step"].map { "parallel.\($0)" }
     + hyperparameters.flatMap { ["defaults.\($0)", "steps.0.hyperparams.\($0)"] }
 
   private static let text = """

@@ -35,6 +35,11 @@ struct Command {
   static let binary: String =
     ProcessInfo.processInfo.environment["RETORT_BINARY"] ?? Shared.packageRoot + "/.build/debug/retort"
 
+  /// Whether ranks can be started here.
+  static let hasMPI: Bool = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").contains {
+    FileManager.default.isExecutableFile(atPath: "\($0)/mpirun")
+  }
+
   /// The path of a file of the test's directory.
   func path(_ name: String) -> String { directory.path + "/" + name }
 

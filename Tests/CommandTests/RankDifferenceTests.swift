@@ -1,7 +1,7 @@
 import Testing
 
 /// Ranks of one job that were started differently find out before one waits for another in vain.
-@Suite(.serialized) struct RankDifferenceTests {
+@Suite(.serialized, .enabled(if: Command.hasMPI, "mpirun is missing")) struct RankDifferenceTests {
   /// Two ranks with a command line each, as `bash` words; `$B` is the binary.
   private func two(_ command: Command, _ first: String, _ second: String, limit: Double = 60) throws -> Command.Result {
     try command.shell(
@@ -19,6 +19,9 @@ import Testing
     ("$B run toy/toy.yaml", "$B inspect toy", "the command line differs"),
     ("$B run toy/toy.yaml", "$B run toy/toy.yaml --frehs", "the command line differs"),
     ("env RETORT_ISA=baseline $B run toy/toy.yaml", "$B run toy/toy.yaml", "the environment differs"),
+    ("env ONEDNN_DEFAULT_FPMATH_MODE=BF16 $B run toy/toy.yaml", "$B run toy/toy.yaml", "the environment differs"),
+    ("$B run 'toy/toy.yaml --fresh'", "$B run toy/toy.yaml --fresh", "the command line differs"),
+    ("$B generate toy/model --prompt 'a b'", "$B generate toy/model --prompt 'a c'", "the command line differs"),
   ]) func `another command line or environment is refused at once`(first: String, second: String, said: String) throws {
     let command = try Command()
     try command.makeToy()
@@ -26,6 +29,58 @@ import Testing
     #expect(result.code == 4, "\(result.said)")
     #expect(result.errors.components(separatedBy: said).count == 2, "\(result.said)")
     #expect(!command.exists("toy/out"))
+  }
+
+  @Test func `kernels of a library that differ between ranks are remarked on`() throws {
+    let command = try Command()
+    try command.makeToy()
+    let result = try two(
+      command, "env RETORT_OPENBLAS_CORETYPE=keep OPENBLAS_CORETYPE=Prescott $B run toy/toy.yaml --dry-run",
+      "env RETORT_OPENBLAS_CORETYPE=keep OPENBLAS_CORETYPE=Core2 $B run toy/toy.yaml --dry-run")
+    // On other processors than x86 the names mean nothing.
+    #if arch(x86_64)
+      #expect(result.code == 0, "\(result.said)")
+      #expect(
+        result.errors.components(separatedBy: "matrix products differ between ranks").count == 2, "\(result.said)")
+    #endif
+  }
+
+  /// What the last rank does not have, in a directory of its own; what both do; what is said, and the exit code.
+  static let missing: [(file: String, arguments: String, said: String, code: Int32)] = [
+    ("toy/toy.yaml", "run toy/toy.yaml", "toy/toy.yaml", 2),
+    ("toy/data/train.tsv", "run toy/toy.yaml", "train", 3),
+    ("toy/data/validation.tsv", "run toy/toy.yaml", "validation", 3),
+    ("toy/tokenizer/vocab.txt", "run toy/toy.yaml", "tokenizer", 3),
+    ("toy/model/config.json", "predict toy/model --input toy/data/validation.tsv --output -", "rank 1 on", 3),
+    ("toy/model/model.safetensors", "evaluate toy/model --data toy/data/validation.tsv", "the list of files of", 4),
+    (
+      "toy/data/validation.tsv", "predict toy/model --input toy/data/validation.tsv --output -", "toy/data/validation.tsv differs",
+      4
+    ),
+    ("toy/data/validation.tsv", "evaluate toy/model --data toy/data/validation.tsv", "validation.tsv", 4),
+    ("toy/model/vocab.txt", "generate toy/model --prompt hello", "toy/model differs", 4),
+    ("toy/model/config.json", "run toy/taught.yaml", "config.json", 3),
+    ("toy/model/model.safetensors", "run toy/taught.yaml", "model", 3),
+  ]
+
+  @Test func `a file that one rank does not have is named, and no rank waits for it`() throws {
+    let command = try Command()
+    try command.makeToy()
+    let made = try command.run("run", "toy/toy.yaml")
+    #expect(made.code == 0, "\(made.said)")
+    try command.shell(
+      """
+      cp -r toy/out/first toy/model && rm -rf toy/model/training toy/out
+      sed -e 's/teacher: null/teacher: model\\n      allow_untrained_teacher: true/;/step_id: second/,$d' toy/toy.yaml >toy/taught.yaml
+      """)
+    for (file, arguments, said, code) in Self.missing {
+      try command.shell("rm -rf elsewhere && mkdir elsewhere && cp -r toy elsewhere/toy && rm elsewhere/\(file)")
+      let other = "--wdir elsewhere $B \(arguments)"
+      let result = try two(command, "$B \(arguments)", other, limit: 30)
+      #expect(result.code == code, "\(file), \(arguments): \(result.code) \(result.said)")
+      #expect(result.errors.contains(said), "\(file), \(arguments): \(result.said)")
+      #expect(result.errors.components(separatedBy: "retort: ").count == 2, "\(file), \(arguments): \(result.said)")
+    }
   }
 
   @Test func `a command without ranks speaks once, with its own code`() throws {

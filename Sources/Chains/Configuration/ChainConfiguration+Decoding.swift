@@ -1,3 +1,4 @@
+import Collectives
 import Datasets
 import Foundation
 import Platform
@@ -239,7 +240,22 @@ extension ParallelConfiguration {
     if let student = try members.present("student")?.members(known: Keys.parallelStudent) {
       if let word = student.present("sharding") { parallel.studentSharding = try word.word(StudentSharding.self) }
     }
+    if let limits = members.present("watchdog") { parallel.watchdog = try watchdog(limits) }
     return parallel
+  }
+
+  /// Seconds of silence alone, or each limit by its name.
+  private static func watchdog(_ cursor: ConfigurationCursor) throws -> WatchdogLimits {
+    if case .scalar = cursor.node.content { return WatchdogLimits(silence: try cursor.integer(.watchdog)) }
+    let members = try cursor.members(known: Keys.watchdog)
+    let silence = try members.present("silence")?.integer(.watchdog) ?? WatchdogLimits.defaultSilence
+    var limits = WatchdogLimits(silence: silence, progress: try members.present("progress")?.integer(.watchdog))
+    if let phases = try members.present("phases")?.members(known: WatchdogLimits.phaseNames) {
+      for name in WatchdogLimits.phaseNames {
+        if let limit = phases.present(name) { limits.phases[name] = try limit.integer(.watchdog) }
+      }
+    }
+    return limits
   }
 
   private mutating func decodeTeacher(_ members: ConfigurationMembers) throws {

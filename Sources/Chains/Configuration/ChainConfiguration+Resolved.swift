@@ -1,3 +1,4 @@
+import Collectives
 import Platform
 
 extension ChainConfiguration {
@@ -50,8 +51,15 @@ extension ParallelConfiguration {
         teacherPlacement.resolved.merging([
           "cache": .bool(cachesTeacher), "cache_limit": .int(teacherCacheLimit),
         ]) { first, _ in first }),
-      "student": ["sharding": .string(studentSharding.rawValue)],
+      "student": ["sharding": .string(studentSharding.rawValue)], "watchdog": watchdog.resolved,
     ])
+  }
+}
+
+extension WatchdogLimits {
+  /// Every value used, by the names of the chain file.
+  public var resolved: JSON {
+    ["silence": .int(silence), "progress": .int(progress), "phases": .object(phases.mapValues { .int($0) })]
   }
 }
 

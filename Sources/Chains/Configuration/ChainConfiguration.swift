@@ -1,3 +1,4 @@
+import Collectives
 import Datasets
 import Models
 import Platform
@@ -95,6 +96,8 @@ public struct ParallelConfiguration: Sendable, Equatable {
   public var teacherCacheLimit = 10_000_000_000
   /// What ranks share out of a student. Default: the optimizer's moments.
   public var studentSharding: StudentSharding = .optimizer
+  /// When a rank, or the job, counts as hung. Default: 120 s of silence, 600 s without progress.
+  public var watchdog = WatchdogLimits()
   /// Where the keys were written; nil where nobody wrote any.
   public var source: SourceLocations?
 }

@@ -8,11 +8,12 @@ enum Keys {
   static let task = [
     "name", "kind", "text", "text_pair", "label", "labels", "labels_are", "columns", "features", "prompt", "documents",
   ]
-  static let parallel = ["threads_per_rank", "bucket_megabytes", "cache", "teacher", "student"]
+  static let parallel = ["threads_per_rank", "bucket_megabytes", "cache", "teacher", "student", "watchdog"]
   static let parallelTeacher = [
     "placement", "ranks", "sharding", "payload", "top_k", "precision", "cache", "cache_limit",
   ]
   static let parallelStudent = ["sharding"]
+  static let watchdog = ["silence", "progress", "phases"]
   static let step = [
     "step_id", "teacher", "student_base", "student_init", "output_dir", "allow_untrained_teacher", "hyperparams",
   ]
@@ -42,6 +43,7 @@ enum Keys {
       ("distillation_chain", chain), ("metadata", metadata), ("metadata.task", task), ("steps", step),
       ("hyperparams", hyperparameters), ("hyperparams.optimizer", optimizer), ("parallel", parallel),
       ("parallel.teacher", parallelTeacher), ("parallel.student", parallelStudent),
+      ("parallel.watchdog", watchdog),
     ]
     return levels.first { $0.1.contains(key) }?.0
   }

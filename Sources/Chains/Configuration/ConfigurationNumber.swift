@@ -15,6 +15,7 @@ struct AllowedNumbers: Sendable {
   static let norm = AllowedNumbers(text: "0 or more, up to 1e30") { $0 >= 0 && $0 <= 1e30 }
   static let epsilon = AllowedNumbers(text: "greater than 0, from 1e-30 to 1") { $0 >= 1e-30 && $0 <= 1 }
   static let threads = AllowedNumbers(text: "1 or more, up to 1024") { $0 >= 1 && $0 <= 1024 }
+  static let watchdog = AllowedNumbers(text: "seconds from 0 (off) to 604800") { $0 >= 0 && $0 <= 604_800 }
   static let microBatches = AllowedNumbers(text: "1 or more, up to 65536") { $0 >= 1 && $0 <= 65_536 }
   static let machines = AllowedNumbers(text: "1 or more, up to 1000000") { $0 >= 1 && $0 <= 1_000_000 }
   static let seed = AllowedNumbers(text: "0 or more, up to 18446744073709551615") { $0 >= 0 }

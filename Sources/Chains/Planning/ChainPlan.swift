@@ -45,7 +45,10 @@ public struct ChainPlan {
     }
     // What a rank reads decides how often and with how much it calls its peers: all must read the same.
     try communicator.requireSameFiles(files.train.paths + files.validation.paths)
-    let file = try communicator.agree { try task.open(files.train) }
+    let file = try communicator.agree {
+      try StopRequest.refuse("while the data was read; nothing has been trained")
+      return try task.open(files.train)
+    }
     let texts = try communicator.agree { try task.columns(in: file) }
     let readsIDs = texts.ids != nil
     let classes =
@@ -78,6 +81,7 @@ public struct ChainPlan {
       if checksPlacement {
         try communicator.agree { try Preflight.checkPlacement(of: step, chain.parallel, ranks: communicator.size) }
       }
+      try communicator.requireNoStop("while the data was read; nothing has been trained")
       let opened = try open(step, registry, kind: task.kind)
       try communicator.agree { try Preflight.check(step, opened.student) }
       steps[index] = step.recording(

@@ -39,13 +39,14 @@ extension ChainRunner {
     -> EvaluationResult
   {
     // A teacher of several ranks answers all at once.
+    let stop = "while the teacher \(teacher.name) was evaluated"
     let idle = { if teacher.isCollective { _ = try teacher.signals(for: [], in: .validation) } }
     guard data.kind == .languageModeling else {
-      return try Evaluator.evaluate(data, classCount: teacher.classCount, on: students) {
+      return try Evaluator.evaluate(data, classCount: teacher.classCount, stop: stop, on: students) {
         try teacher.signals(for: $0, in: .validation).materialized
       } idle: { try idle() }
     }
-    return try Evaluator.evaluate(documents: data, on: students) {
+    return try Evaluator.evaluate(documents: data, stop: stop, on: students) {
       let labels = data.batch($0).targets.filter { $0 >= 0 }
       return try teacher.signals(for: $0, in: .validation).crossEntropySum(labels: labels)
     } idle: { try idle() }

@@ -117,6 +117,7 @@ public final class ChainRunner {
     if let summary = student.report.summary { observer.note("\(step.student.reference): \(summary)") }
     let planDigest = StepManifest.plan(of: inputs)
     try students.agree {
+      try StopRequest.refuse("before the first optimizer step of \(step.id)")
       if students.isFirst { try begin(step, planDigest) }
     }
     let trainer = Trainer(

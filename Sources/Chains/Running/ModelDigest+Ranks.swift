@@ -15,7 +15,12 @@ extension ModelDigest {
     let first = try communicator.allGather(text: identity).firstIndex(of: identity) ?? communicator.rank
     let group = try communicator.split(color: first, key: communicator.rank)
     let own = stride(from: group.rank, to: files.count, by: group.size)
-    let read = try communicator.agree { try own.map { try Digest.ofFile(files[$0]) } }
+    let read = try communicator.agree {
+      try own.map { index in
+        try StopRequest.refuse("while \(files[index]) was read")
+        return try Digest.ofFile(files[index])
+      }
+    }
     let digests = try group.allGather(text: read.joined(separator: " ")).map { $0.split(separator: " ") }
     let digest = of(files.indices.map { String(digests[$0 % group.size][$0 / group.size]) })
     try communicator.requireEqual(digest, label: "the model in \(directory)")

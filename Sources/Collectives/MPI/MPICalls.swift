@@ -6,7 +6,11 @@ import Platform
 /// Errors are fatal by MPI's default, which Retort keeps; this catches what an MPI that returns them would return.
 /// While the call lasts, the watchdog knows that this rank waits for its peers.
 func check(_ call: @autoclosure () -> Int32, _ name: StaticString) throws {
-  let code = Activity.waiting(call)
+  try checkCode(Activity.waitingForPeers(call), name)
+}
+
+/// Throws for the code of a call that does not wait.
+func checkCode(_ code: Int32, _ name: StaticString) throws {
   guard code != cmpi_success() else { return }
   var text = [CChar](repeating: 0, count: Int(cmpi_max_error_string()) + 1)
   var length: Int32 = 0

@@ -1,4 +1,5 @@
 import CMPI
+import Platform
 
 /// A nonblocking operation of one or several MPI requests, completed in order.
 final class MPIOperation: PendingOperation {
@@ -28,8 +29,10 @@ final class MPIOperation: PendingOperation {
   override func test() throws -> Bool {
     while next < requests.count {
       var done: Int32 = 0
-      try check(MPI_Test(&requests[next], &done, cmpi_status_ignore()), "MPI_Test")
+      // No wait, and no sign of progress: a loop that only asks does not advance.
+      try checkCode(MPI_Test(&requests[next], &done, cmpi_status_ignore()), "MPI_Test")
       if done == 0 { return false }
+      Activity.tick()
       advance()
     }
     complete()

@@ -81,7 +81,7 @@ public enum MPISession {
     guard isLive else { return }
     // Finalising with an operation in flight would wait for peers that may be gone.
     if abandonedOperations > 0 { abort(RetortError.Kind.peer.rawValue) }
-    MPI_Finalize()
+    _ = Activity.waitingForPeers { MPI_Finalize() }
     // Watched until here: a rank that hangs on its way to the end is noticed as well.
     Watchdog.stop()
   }

@@ -22,7 +22,7 @@ struct Heartbeat: Equatable {
 
   /// The datagram; the job's token comes first, so that strangers are not listened to.
   func bytes(token: [UInt8]) -> [UInt8] {
-    var bytes = token + [kind.rawValue, activity.isWaiting ? 1 : 0]
+    var bytes = token + [kind.rawValue, activity.wait.rawValue | (activity.isBlocked ? 0x80 : 0)]
     withUnsafeBytes(of: UInt32(truncatingIfNeeded: rank).littleEndian) { bytes += $0 }
     withUnsafeBytes(of: activity.ticks.littleEndian) { bytes += $0 }
     let phase = Array(activity.phase.utf8.prefix(Heartbeat.phaseCapacity))
@@ -31,7 +31,7 @@ struct Heartbeat: Equatable {
     return bytes + [UInt8](repeating: 0, count: Heartbeat.byteCount - bytes.count)
   }
 
-  init(_ kind: Kind, rank: Int, _ activity: Activity.Snapshot = Activity.now) {
+  init(_ kind: Kind, rank: Int, _ activity: Activity.Snapshot) {
     self.kind = kind
     self.rank = rank
     self.activity = activity
@@ -42,11 +42,14 @@ struct Heartbeat: Equatable {
     guard bytes.count == Heartbeat.byteCount, bytes.starts(with: token) else { return nil }
     let rest = Array(bytes.dropFirst(token.count))
     let count = Int(rest[14])
-    guard let kind = Kind(rawValue: rest[0]), count <= Heartbeat.phaseCapacity else { return nil }
+    guard let kind = Kind(rawValue: rest[0]), let wait = Activity.Wait(rawValue: rest[1] & 0x7f),
+      count <= Heartbeat.phaseCapacity
+    else { return nil }
     func number(_ range: Range<Int>) -> UInt64 { range.reversed().reduce(0) { $0 << 8 | UInt64(rest[$1]) } }
     self.kind = kind
     rank = Int(number(2..<6))
     activity = Activity.Snapshot(
-      phase: String(decoding: rest[15..<15 + count], as: UTF8.self), ticks: number(6..<14), isWaiting: rest[1] != 0)
+      phase: String(decoding: rest[15..<15 + count], as: UTF8.self), ticks: number(6..<14), wait: wait,
+      isBlocked: rest[1] & 0x80 != 0)
   }
 }

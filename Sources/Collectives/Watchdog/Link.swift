@@ -5,8 +5,13 @@ import Platform
 final class Link: @unchecked Sendable {
   // Unchecked: `zero` is set before the thread that uses it starts; the system serialises calls on the socket.
   struct Place: Hashable {
-    let address: UInt32
+    /// An IPv6 address as two words in network order; IPv4's are mapped.
+    let high, low: UInt64
     let port: UInt16
+
+    init(_ address: rts_address, port: UInt16) { (high, low, self.port) = (address.high, address.low, port) }
+
+    var address: rts_address { rts_address(high: high, low: low) }
   }
 
   let rank: Int
@@ -22,9 +27,9 @@ final class Link: @unchecked Sendable {
   }
 
   /// Looks for the address under which rank 0 answers, for 5 seconds; whether it found one.
-  func greet(_ addresses: some Collection<UInt32>, port: UInt16) -> Bool {
+  func greet(_ addresses: [rts_address], port: UInt16) -> Bool {
     for _ in 0..<50 {
-      for address in addresses { send(.hello, to: Place(address: address, port: port)) }
+      for address in addresses { send(.hello, to: Place(address, port: port)) }
       while let (message, place) = receive(milliseconds: 100) {
         guard message.rank == 0 else { continue }
         zero = place
@@ -35,20 +40,22 @@ final class Link: @unchecked Sendable {
   }
 
   /// Sends to rank 0.
-  func send(_ kind: Heartbeat.Kind) { if let zero { send(kind, to: zero) } }
+  func send(_ kind: Heartbeat.Kind, _ activity: Activity.Snapshot = Activity.now) {
+    if let zero { send(kind, activity, to: zero) }
+  }
 
   /// Sends; what the network refuses is lost, as a datagram may be.
-  func send(_ kind: Heartbeat.Kind, to place: Place) {
-    let bytes = Heartbeat(kind, rank: rank).bytes(token: token)
+  func send(_ kind: Heartbeat.Kind, _ activity: Activity.Snapshot = Activity.now, to place: Place) {
+    let bytes = Heartbeat(kind, rank: rank, activity).bytes(token: token)
     _ = rts_udp_send(socket, place.address, place.port, bytes, bytes.count)
   }
 
   /// The next datagram of this job, where one comes in time.
   func receive(milliseconds: Int32) -> (Heartbeat, Place)? {
     var bytes = [UInt8](repeating: 0, count: 512)
-    var place: (address: UInt32, port: UInt16) = (0, 0)
-    let count = rts_udp_receive(socket, &bytes, bytes.count, milliseconds, &place.address, &place.port)
+    var (address, port) = (rts_address(), UInt16(0))
+    let count = rts_udp_receive(socket, &bytes, bytes.count, milliseconds, &address, &port)
     guard count > 0, let message = Heartbeat(bytes.prefix(count), token: token) else { return nil }
-    return (message, Place(address: place.address, port: place.port))
+    return (message, Place(address, port: port))
   }
 }

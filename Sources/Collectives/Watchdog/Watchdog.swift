@@ -9,70 +9,82 @@ import Synchronization
 
 /// Notices a rank that stopped, or that no message reaches any more, and ends the whole job with exit code 7.
 ///
-/// A thread of each rank, which never calls MPI, exchanges datagrams with rank 0 once a second. Rank 0 judges: a rank
-/// that is silent for longer than the limit has stopped or is cut off; one whose work does not advance for five times
-/// that, while others wait for peers, hangs. It says so once, tells all ranks, and ends. A rank that does not hear rank
-/// 0 for longer than the limit ends itself, so that nothing is left on a node that was cut off, and so does one whose
-/// launcher is gone. Messages that are lost for less than the limit cost nothing.
+/// A thread of each rank, which never calls MPI, exchanges datagrams with rank 0 once a second. Rank 0 judges
+/// (`WatchedRanks`): a rank that is silent for longer than the limit has stopped or is cut off; one whose work does not
+/// advance (`ProgressProbe`) for the limit of progress, while others wait for peers, hangs; and so do all when all wait.
+/// It says so once, tells all ranks, and ends. A rank that does not hear rank 0 for longer than the limit ends itself, so
+/// that nothing is left on a node that was cut off, and so does one whose launcher is gone (`LauncherChain`). Messages
+/// that are lost for less than the limit cost nothing.
 public enum Watchdog {
-  /// The variable that sets the limit of silence in seconds; 0 turns the watchdog off.
+  /// The variable that sets the limit of silence in seconds, whatever the chain file says; 0 turns the watchdog off.
   public static let variable = "RETORT_WATCHDOG_SECONDS"
-  /// The limit where nothing else is said, seconds.
-  public static let defaultLimit = 120
 
-  private static let limit = Atomic<Int>(defaultLimit)
+  private static let limits = Mutex(WatchdogLimits())
+  private static let isSetByEnvironment = Atomic<Bool>(false)
   private static let hasEnded = Atomic<Bool>(false)
 
-  /// Changes the limit of silence, in seconds; 0: no silence is too long. Every rank says the same.
-  public static func setLimit(_ seconds: Int) { limit.store(seconds, ordering: .relaxed) }
-
-  /// The limit that the environment asks for; throws `.configuration` for what is no number of seconds.
-  static func limit(_ environment: [String: String]) throws -> Int? {
-    guard let text = environment[variable] else { return nil }
-    guard let seconds = Int(text), (0...86_400).contains(seconds) else {
-      throw RetortError(
-        .configuration, "is \"\(text.prefix(40))\"", at: "environment variable \(variable)",
-        remedy: "give a number of seconds from 0 (off) to 86400")
-    }
-    return seconds
+  /// Changes the limits, unless the environment has set them. Every rank says the same.
+  public static func setLimits(_ wanted: WatchdogLimits) {
+    if isSetByEnvironment.load(ordering: .relaxed) { return }
+    limits.withLock { $0 = wanted }
   }
 
-  /// Starts to watch the ranks of the whole job; collective. Throws `.configuration` for a bad limit.
+  private static var currentLimits: WatchdogLimits { limits.withLock { $0 } }
+
+  /// The limits that the environment asks for; throws `.configuration` for what is no number of seconds.
+  static func limits(_ environment: [String: String]) throws -> WatchdogLimits? {
+    guard let text = environment[variable] else { return nil }
+    guard let seconds = Int(text), WatchdogLimits.range.contains(seconds) else {
+      throw RetortError(
+        .configuration, "is \"\(text.prefix(40))\"", at: "environment variable \(variable)",
+        remedy: "give a number of seconds from 0 (off) to \(WatchdogLimits.range.upperBound)")
+    }
+    return WatchdogLimits(silence: seconds)
+  }
+
+  /// Starts to watch the ranks of the whole job, on the thread that does the work; collective. Throws `.configuration`
+  /// for a bad limit.
   ///
   /// - Returns: what the user should know, on rank 0: ranks that cannot exchange heartbeats.
   public static func start(
     on world: any Communicator, environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws -> [String] {
-    let wanted = try world.agree { try limit(environment) }
-    if let wanted { setLimit(wanted) }
-    guard world.size > 1, wanted != 0 else { return [] }
+    let wanted = try world.agree { try limits(environment) }
+    if let wanted {
+      setLimits(wanted)
+      isSetByEnvironment.store(true, ordering: .relaxed)
+    }
+    guard world.size > 1, wanted?.silence != 0 else { return [] }
     var port: UInt16 = 0
     let socket = rts_udp_open(&port)
-    var own = [UInt32](repeating: 0, count: 64)
+    var own = [rts_address](repeating: rts_address(), count: 64)
     let found = rts_addresses(&own, own.count)
-    own = Array(own.prefix(found))
-    // Rank 0's port, its addresses, and a token that tells this job's datagrams from others'.
-    var greeting: [UInt32] = []
+    // Rank 0's port, a token that tells this job's datagrams from others', and its addresses.
+    var greeting: [UInt64] = []
     if world.isFirst {
-      greeting = [UInt32(socket < 0 ? 0 : port)] + (0..<4).map { _ in .random(in: 0 ... .max) } + own
+      greeting = [UInt64(socket < 0 ? 0 : port)] + (0..<2).map { _ in .random(in: 0 ... .max) }
+      greeting += own.prefix(found).flatMap { [$0.high, $0.low] }
     }
     greeting = try world.broadcast(bytes: greeting.withUnsafeBytes { Array($0) }).withUnsafeBytes {
-      $0.bindMemory(to: UInt32.self).map { $0 }
+      $0.bindMemory(to: UInt64.self).map { $0 }
     }
-    let token = greeting[1..<5].flatMap { word in withUnsafeBytes(of: word) { Array($0) } }
+    let token = greeting[1..<3].flatMap { word in withUnsafeBytes(of: word) { Array($0) } }
     let hosts = try world.allGather(text: world.hostName)
     let link = Link(socket: socket, token: token, rank: world.rank)
+    let (chain, progress) = (LauncherChain(), ProgressProbe(of: pthread_self()))
     var answers = true
     if world.isFirst {
-      if socket >= 0 { startThread { judge(link, hosts) } }
+      if socket >= 0 { startThread { judge(link, hosts, chain, progress) } }
     } else {
       answers = socket >= 0 && greeting[0] > 0
       if answers {
         // The addresses of another host may mean this one too: loopback is tried where the host is the same.
-        let addresses = greeting[5...].filter { hosts[0] == world.hostName || $0 & 0xff != 127 }
+        let addresses = stride(from: 3, to: greeting.count - 1, by: 2)
+          .map { rts_address(high: greeting[$0], low: greeting[$0 + 1]) }
+          .filter { hosts[0] == world.hostName || rts_is_loopback($0) == 0 }
         answers = link.greet(addresses, port: UInt16(truncatingIfNeeded: greeting[0]))
       }
-      if answers { startThread { follow(link) } }
+      if answers { startThread { follow(link, chain, progress) } }
     }
     let deaf = try world.allGather([answers ? Int32(1) : 0]).enumerated().flatMap { rank, flag in
       flag == [1] ? [] : [rank]
@@ -81,8 +93,8 @@ public enum Watchdog {
     return deaf.isEmpty || !world.isFirst
       ? []
       : [
-        "ranks \(deaf.map(String.init).joined(separator: ", ")) cannot exchange heartbeats (UDP) with rank 0 on "
-          + "\(hosts[0]): one of them that stops will not be noticed"
+        "\(ranksText(deaf)) cannot exchange heartbeats (UDP) with rank 0 on \(hosts[0]): one of them that stops will "
+          + "not be noticed"
       ]
   }
 
@@ -108,8 +120,8 @@ public enum Watchdog {
 
   // MARK: rank 0
 
-  private static func judge(_ link: Link, _ hosts: [String]) {
-    let parent = getppid()
+  private static func judge(_ link: Link, _ hosts: [String], _ chain: LauncherChain, _ progress: ProgressProbe) {
+    var progress = progress
     var watched = WatchedRanks(count: hosts.count, now: seconds)
     var places: [Int: Link.Place] = [:]
     var nextBeat = 0.0
@@ -118,7 +130,7 @@ public enum Watchdog {
         places[message.rank] = place
         switch message.kind {
         case .hello: link.send(.beat, to: place)
-        case .farewell: watched.ignore(message.rank)
+        case .farewell: watched.ended(message.rank)
         case .beat, .verdict: watched.heard(message.rank, message.activity, now: seconds)
         }
       }
@@ -126,36 +138,60 @@ public enum Watchdog {
       if now >= nextBeat {
         nextBeat = now + 1
         places.values.forEach { link.send(.beat, to: $0) }
-        if getppid() != parent {
+        if chain.isBroken() {
           for _ in 0..<3 { places.values.forEach { link.send(.verdict, to: $0) } }
           end("rank 0 on \(hosts[0]): its launcher is gone; the job ends")
         }
-        watched.heard(0, Activity.now, now: now)
+        watched.heard(0, progress.look(), now: now)
         for rank in unheard.withLock({ $0 }) { watched.ignore(rank) }
       }
-      if let verdict = watched.verdict(now: now, limit: Double(limit.load(ordering: .relaxed))) {
+      if let verdict = watched.verdict(now: now, currentLimits) {
         for _ in 0..<3 { places.values.forEach { link.send(.verdict, to: $0) } }
-        rts_end_launcher(parent, 5)
-        end(text(of: verdict, host: hosts[verdict.rank]))
+        if let launcher = chain.own { rts_end_launcher(launcher, 5) }
+        end(text(of: verdict, hosts: hosts))
       }
     }
     for _ in 0..<3 { places.values.forEach { link.send(.farewell, to: $0) } }
   }
 
-  static func text(of verdict: WatchedRanks.Verdict, host: String) -> String {
+  static func text(of verdict: WatchedRanks.Verdict, hosts: [String]) -> String {
+    let host = hosts[verdict.rank]
     let place = "rank \(verdict.rank) on \(host)"
     let time = Int(verdict.seconds.rounded())
-    return verdict.isAlive
-      ? "\(place): its work has not advanced for \(time) s in the phase \"\(verdict.phase)\", and other ranks wait for "
-        + "it. Look at the disk and the file system of \(host), and run the same command again to continue"
-      : "\(place): no sign of life for \(time) s; its last phase was \"\(verdict.phase)\". The process was stopped, or "
-        + "its node or network is gone: look at \(host), and run the same command again to continue"
+    switch verdict.kind {
+    case .silent:
+      return "\(place): no sign of life for \(time) s; its last phase was \"\(verdict.phase)\". The process was "
+        + "stopped, or its node or network is gone: look at \(host), and run the same command again to continue"
+    case .stalled(let isBlocked):
+      let how = isBlocked ? " (it waits for a disk and cannot be interrupted)" : ""
+      return "\(place): its work has not advanced for \(time) s in the phase \"\(verdict.phase)\"\(how), and other "
+        + "ranks wait for it. Look at the disk and the file system of \(host), and run the same command again to "
+        + "continue"
+    case .deadlocked:
+      let shown = verdict.phases.prefix(4).map { phase in
+        "\(ranksText(phase.ranks)) (\(hosts[phase.ranks[0]])) in the phase \"\(phase.name)\""
+      }
+      let rest = verdict.phases.count > 4 ? ", and others elsewhere" : ""
+      return
+        "all ranks wait for each other, and none has advanced for \(time) s: \(shown.joined(separator: ", "))\(rest). "
+        + "Messages between them are lost, or one is held inside a call: look at the network (heartbeats pass), and "
+        + "run the same command again to continue"
+    }
+  }
+
+  /// "rank 3", "ranks 0, 2, 5", "ranks 0 to 63".
+  static func ranksText(_ ranks: [Int]) -> String {
+    guard ranks.count > 1 else { return "rank \(ranks.first ?? 0)" }
+    let isRun = ranks.count > 2 && ranks.last == ranks[0] + ranks.count - 1
+    if isRun { return "ranks \(ranks[0]) to \(ranks[ranks.count - 1])" }
+    let rest = ranks.count > 8 ? ", … (\(ranks.count) in all)" : ""
+    return "ranks \(ranks.prefix(8).map(String.init).joined(separator: ", "))\(rest)"
   }
 
   // MARK: the other ranks
 
-  private static func follow(_ link: Link) {
-    let parent = getppid()
+  private static func follow(_ link: Link, _ chain: LauncherChain, _ progress: ProgressProbe) {
+    var progress = progress
     var heard = seconds
     var lastLook = heard
     var nextBeat = 0.0
@@ -174,10 +210,10 @@ public enum Watchdog {
       }
       if now >= nextBeat {
         nextBeat = now + 1
-        link.send(.beat)
-        if getppid() != parent { end("rank \(link.rank) on \(currentHostName()): its launcher is gone; it ends") }
+        link.send(.beat, progress.look())
+        if chain.isBroken() { end("rank \(link.rank) on \(currentHostName()): its launcher is gone; it ends") }
       }
-      let limit = Double(limit.load(ordering: .relaxed))
+      let limit = Double(currentLimits.silence)
       // The ranks end one after the other: the first one's end lets the launcher end the others, in silence.
       let patience = limit + 1.5 * Double(min(link.rank - 1, 8))
       if limit > 0, now - heard > patience {

@@ -113,7 +113,7 @@ public final class KeyedFolder: @unchecked Sendable {
         throw RetortError(.checkpoint, "cannot open the lock (\(systemErrorText()))", at: file)
       }
       // A file system without locks still serves: whoever cannot lock removes nothing either.
-      _ = flock(descriptor, LOCK_SH)
+      _ = Activity.waitingOutside { flock(descriptor, LOCK_SH) }
       if isSame(descriptor, file) { return descriptor }
       close(descriptor)
     }

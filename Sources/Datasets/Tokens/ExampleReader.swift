@@ -77,6 +77,7 @@ struct ExampleReader: Sendable {
     DispatchQueue.concurrentPerform(iterations: pieces) { piece in
       var part = TokenRows()
       for row in slice(rows, part: piece, of: pieces) {
+        if row % 64 == 0 { Activity.tick() }
         do { try read(row, into: &part) } catch {
           results.failures[piece] = (row, error)
           break

@@ -70,7 +70,7 @@ public final class KeptWeights {
     let turn = open(joinPath(folder.path, "converting"), O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
     defer { if turn >= 0 { close(turn) } }
     // One converts and the others take what it made. Without locks each converts, and the last one's file stays.
-    while turn >= 0, flock(turn, LOCK_EX) != 0, errno == EINTR {}
+    Activity.waitingOutside { while turn >= 0, flock(turn, LOCK_EX) != 0, errno == EINTR {} }
     if let block = WeightFile.map(path, key: key, bytes: bytes) { return frozen.adopt(block) }
     _ = try WeightFile.make(path, key: key, bytes: bytes, frozen.fill)
   }

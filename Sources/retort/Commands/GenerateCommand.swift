@@ -52,17 +52,17 @@ struct GenerateCommand: RankCommand {
 
   /// The first rank generates; a sequence is no work for several.
   func run(on communicator: any Communicator) throws {
+    let directory = try locateModel(model, modelsRoot, on: communicator)
     let precision = try precision.resolved(on: communicator)
     var failure: RetortError?
     if communicator.isFirst {
-      do { try generate(precision) } catch { failure = RetortError.wrap(error) }
+      do { try generate(directory, precision) } catch { failure = RetortError.wrap(error) }
     }
     // No rank is to blame: the others would have failed alike.
     try communicator.share(failure)
   }
 
-  private func generate(_ precision: Precision) throws {
-    let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
+  private func generate(_ directory: String, _ precision: Precision) throws {
     let opened = try ModelDirectory(directory, for: .answers)
     let configuration = opened.configuration
     // Ids need none, not even a whole one.

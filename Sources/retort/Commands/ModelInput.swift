@@ -35,12 +35,7 @@ struct ModelOptions: ParsableArguments {
 
   /// Reads the model, for what its outputs mean to the command; collective.
   func load(for use: ModelUse = .answers, on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
-    let directory = try communicator.agree { try ModelLocator(modelsRoot: modelsRoot).locate(model).path }
-    if communicator.size > 1 {
-      let files = try communicator.agree { try listDirectory(directory).map { joinPath(directory, $0) } }
-      try communicator.requireEqual(files.joined(separator: ", "), label: "the files of \(directory)")
-      try communicator.requireSameFiles(files)
-    }
+    let directory = try locateModel(model, modelsRoot, on: communicator)
     let (loaded, tokenizer) = try communicator.agree {
       (try ModelLoader.load(directory: directory, for: use), try loadTokenizer(fromModelDirectory: directory))
     }
@@ -235,6 +230,17 @@ struct ModelOptions: ParsableArguments {
     guard communicator.isFirst else { return }
     for note in notes { Terminal.write("retort: \(note)\n", toError: true) }
   }
+}
+
+/// The directory of a model, with the same files on all ranks; collective.
+func locateModel(_ name: String, _ modelsRoot: String?, on communicator: any Communicator) throws -> String {
+  let directory = try communicator.agree { try ModelLocator(modelsRoot: modelsRoot).locate(name).path }
+  if communicator.size > 1 {
+    let files = try communicator.agree { try listDirectory(directory) }
+    try communicator.requireEqual(shellText(files), label: "the list of files of \(directory)")
+    try communicator.requireSameFiles(files.map { joinPath(directory, $0) })
+  }
+  return directory
 }
 
 /// Says on standard error what was noticed in a data file, once for all ranks.

@@ -66,6 +66,8 @@ struct RunCommand: RankCommand {
       let forced = precision.map { ["steps.*.hyperparams.precision=\($0.rawValue)"] } ?? []
       return try ChainConfiguration(contentsOf: chain, overrides: overrides + forced)
     }
+    try communicator.requireEqual(configuration.digestText, label: "the chain file")
+    Watchdog.setLimits(configuration.parallel.watchdog)
     try Threads.configure(on: communicator, wanted: configuration.parallel.threadsPerRank)
     let cacheDirectory = dryRun || !configuration.parallel.keepsCache ? nil : CacheDirectory.path()
     try communicator.agree {

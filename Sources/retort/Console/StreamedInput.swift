@@ -41,7 +41,8 @@ enum StreamedInput {
   private static func read(_ name: String) throws -> [UInt8] {
     guard let (display, known) = stream(name) else { return [] }
     if known >= 0 { return try readAll(from: known, name: display) }
-    let descriptor = open(name, O_RDONLY | O_CLOEXEC)
+    // Opening waits for who writes.
+    let descriptor = Activity.waitingOutside { open(name, O_RDONLY | O_CLOEXEC) }
     if descriptor < 0 {
       throw RetortError(
         .input, "cannot open the FIFO (\(systemErrorText()))", at: name, remedy: "check its permissions")
