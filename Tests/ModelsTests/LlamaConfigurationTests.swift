@@ -37,6 +37,15 @@ import Testing
         .contains("high_freq_factor is 4"))
   }
 
+  @Test func `rope_scaling counts where a file has rope_parameters too`() throws {
+    let plain: JSON = ["rope_type": "default", "rope_theta": 10000]
+    let scaled: JSON = ["rope_type": "linear", "factor": 4]
+    func scaling(_ keys: [String: JSON]) throws -> RotaryScaling { try RotaryScaling(tinyDecoder(keys)) }
+    let both = try scaling(["rope_parameters": plain, "rope_scaling": scaled])
+    #expect(try both == scaling(["rope_scaling": scaled]) && both != scaling(["rope_parameters": plain]))
+    #expect(try scaling(["rope_parameters": scaled, "rope_scaling": .null]) == both)
+  }
+
   @Test func `windows are refused below the context, and only where they are in force`() throws {
     let mistral: [String: JSON] = ["model_type": "mistral", "sliding_window": 16]
     func configuration(_ changes: [String: JSON]) throws -> LlamaConfiguration {

@@ -229,6 +229,26 @@ struct MadeDirectory {
     #expect(try same.check().warning == nil)
   }
 
+  @Test func `a bias that the checkpoint lacks is said, unless the head is made anew`() throws {
+    let made = try MadeDirectory(tinyConfiguration()) { $0 == "classifier.bias" ? nil : $0 }
+    defer { made.remove() }
+    let loaded = try ModelLoader.load(directory: made.path)
+    #expect(loaded.warnings.first?.contains("classifier.bias is not in the checkpoint") == true, "\(loaded.warnings)")
+    #expect(try ModelLoader.load(directory: made.path, for: .student(head: .new)).warnings.isEmpty)
+  }
+
+  @Test func `what generation_config.json asks for and is not followed is named`() throws {
+    let made = try MadeDirectory(tinyDecoder())
+    defer { made.remove() }
+    func said(_ text: String) throws -> [String] {
+      try writeFileAtomically(made.path + "/generation_config.json", text)
+      return try tinyDecoder().unfollowed(inModelDirectory: made.path)
+    }
+    #expect(try said(#"{"eos_token_id": [1, 2], "repetition_penalty": 1.0, "suppress_tokens": null}"#).isEmpty)
+    let asked = try said(#"{"repetition_penalty": 1.2, "suppress_tokens": [3]}"#)
+    #expect(asked.first?.contains("suppress_tokens, repetition_penalty is not followed") == true, "\(asked)")
+  }
+
   @Test func `a student with a head of its own takes the table of a tied model for it`() throws {
     let made = try MadeDirectory(tinyDecoder(["tie_word_embeddings": true]))
     defer { made.remove() }

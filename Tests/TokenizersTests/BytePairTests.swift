@@ -170,6 +170,16 @@ import Testing
     #expect(try ids(false) == [2, 0, 0, 3, 0])
   }
 
+  @Test func `an unknown character stands behind the bytes of those that follow it, as in the library`() throws {
+    // One byte token is missing, so that characters with it are unknown and others are not.
+    let whole = BytePairTests.metaspace([], letters: ["▁", "a"]).text()
+    let json = whole.replacingOccurrences(of: "<0xE6>", with: "<none>")
+    let tokenizer = try BytePairTests.tokenizer(try JSON(parsing: json))
+    let bytes = "é".utf8.map { Int32($0) + 2 }
+    #expect(tokenizer.plainIDs("日é日éa") == [258] + bytes + bytes + [0, 259])
+    #expect(tokenizer.plainIDs("é日") == [258] + bytes + [0])
+  }
+
   @Test func `text is cut at marks only where no merge reaches across one`() throws {
     let letters = ["▁", "a", "b"]
     let across = try BytePairTests.tokenizer(BytePairTests.metaspace([["a", "▁"], ["a▁", "b"]], letters: letters))

@@ -97,6 +97,7 @@ import Testing
     #"{"added_tokens_decoder": {"90": {"content": "[E]", "special": true}}}"#,
     #"{"additional_special_tokens": ["[E]"]}"#,
     #"{"extra_special_tokens": ["[E]"]}"#, #"{"extra_special_tokens": {"entity_token": "[E]"}}"#,
+    #"{"model_specific_special_tokens": {"entity_token": "[E]"}}"#,
     #"{"pad_token": "[E]"}"#, #"{"entity_token": "[E]"}"#, #"{"tokenizer_class": "BertTokenizer", "bos_token": "[E]"}"#,
     #"{"tokenizer_class": "PreTrainedTokenizerFast", "mask_token": {"content": "[E]"}}"#,
   ])
@@ -109,6 +110,44 @@ import Testing
     #expect(try tokenizer("{}", more).plainIDs("[E][P]") == [next, next + 1])
     let complete = try tokenizer(#"{"added_tokens_decoder": {}}"#, more)
     #expect(complete.plainIDs("[E]").count == 3 && complete.tokenID("[P]") == nil)
+  }
+
+  @Test func `special tokens in a text are cut up where the configuration asks for it`() throws {
+    let split = try tokenizer(#"{"split_special_tokens": true}"#)
+    #expect(split.encode("a [MASK]").ids.first == Fixture.id("[CLS]"))
+    #expect(!split.plainIDs("a [MASK]").contains(4))
+    #expect(try split.digest != tokenizer("{}").digest)
+  }
+
+  @Test func `BERT's class takes the tokens around a text from the configuration, and the unknown one`() throws {
+    let bert = #""tokenizer_class": "BertTokenizer""#
+    func ids(_ keys: String, file: String? = nil) throws -> [Int32] {
+      let files = ["tokenizer.json": file ?? self.file, "tokenizer_config.json": "{\(bert)\(keys)}"]
+      return try Fixture.tokenizer(files).encode("a qqq").ids
+    }
+    #expect(try ids(#", "cls_token": "[MASK]""#) == Fixture.ids("[MASK]", "a", "[UNK]", "[SEP]"))
+    #expect(try ids(#", "unk_token": "[MASK]""#) == Fixture.ids("[CLS]", "a", "[MASK]", "[SEP]"))
+    #expect(try ids(#", "cls_token": "[B]", "sep_token": "[E]""#) == [next + 1, Fixture.id("a"), 1, next])
+    var sections = Fixture.sections()
+    sections["post_processor"] = nil
+    let without = JSON.object(sections).text()
+    #expect(try ids("", file: without) == Fixture.ids("[CLS]", "a", "[UNK]", "[SEP]"))
+    let generic = #"{"tokenizer_class": "TokenizersBackend", "cls_token": "[MASK]"}"#
+    #expect(try tokenizer(generic).encode("a").ids.first == Fixture.id("[CLS]"))
+  }
+
+  @Test func `where AutoTokenizer would make other ids, that is said`() throws {
+    func remarks(_ config: String, _ changes: [String: JSON] = [:]) throws -> [String] {
+      let sections = Fixture.sections().merging(changes) { $1 }
+      let files = ["tokenizer.json": JSON.object(sections).text(), "tokenizer_config.json": config]
+      return try Fixture.tokenizer(files).remarks
+    }
+    let bert = #"{"tokenizer_class": "BertTokenizer"}"#
+    #expect(try remarks(bert).isEmpty)
+    let cut: JSON = ["type": "WhitespaceSplit"]
+    #expect(try remarks(bert, ["pre_tokenizer": cut]).first?.contains("its own pre_tokenizer is followed") == true)
+    #expect(try remarks(#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#, ["pre_tokenizer": cut]).isEmpty)
+    #expect(try remarks(#"{"tokenizer_class": "RobertaTokenizer"}"#).first?.contains("other ids") == true)
   }
 
   @Test func `flags of the configuration win over those of tokenizer.json`() throws {

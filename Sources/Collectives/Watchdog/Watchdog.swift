@@ -11,10 +11,10 @@ import Synchronization
 ///
 /// A thread of each rank, which never calls MPI, exchanges datagrams with rank 0 once a second. Rank 0 judges
 /// (`WatchedRanks`): a rank that is silent for longer than the limit has stopped or is cut off; one whose work does not
-/// advance (`ProgressProbe`) for the limit of progress, while others wait for peers, hangs; and so do all when all wait.
-/// It says so once, tells all ranks, and ends. A rank that does not hear rank 0 for longer than the limit ends itself, so
-/// that nothing is left on a node that was cut off, and so does one whose launcher is gone (`LauncherChain`). Messages
-/// that are lost for less than the limit cost nothing.
+/// advance (`ProgressProbe`) for the limit of progress, while others wait for peers, hangs; and so do all when all
+/// wait. It says so once, tells all ranks, and ends. A rank that does not hear rank 0 for longer than the limit ends
+/// itself, so that nothing is left on a node that was cut off, and so does one whose launcher is gone
+/// (`LauncherChain`). Messages that are lost for less than the limit cost nothing.
 public enum Watchdog {
   /// The variable that sets the limit of silence in seconds, whatever the chain file says; 0 turns the watchdog off.
   public static let variable = "RETORT_WATCHDOG_SECONDS"

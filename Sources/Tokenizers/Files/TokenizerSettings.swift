@@ -139,11 +139,13 @@ struct TokenizerSettings {
     let unknown = role("unk_token")
     isUnknownNamed = unknown != nil
     unknownToken = unknown ?? unknownToken
-    let (separator, start) = (role("sep_token"), role("cls_token"))
-    areBordersNamed = separator != nil || start != nil
+    // In this order tokens that the vocabulary lacks get their ids.
+    let separator = role("sep_token")
     separatorToken = separator ?? separatorToken
     paddingToken = role("pad_token") ?? paddingToken
+    let start = role("cls_token")
     classToken = start ?? classToken
+    areBordersNamed = separator != nil || start != nil
     maskToken = role("mask_token") ?? maskToken
     generalNames = named.map(\.content)
     let roles = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { $0 + "_token" }
