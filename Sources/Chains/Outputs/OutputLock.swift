@@ -44,6 +44,7 @@ public final class OutputLock: WriteFence, Sendable {
     var holder = holder
     let own = joinPath(folder, "lock.\(holder.run).new")
     defer { unlink(own) }
+    var failures = 0
     do {
       for _ in 0..<50 {
         // A run that gives back a directory in which it wrote nothing takes the directory away.
@@ -57,8 +58,10 @@ public final class OutputLock: WriteFence, Sendable {
             joinPath(folder, name), directory, own: holder, breaking: breaking, &ended, patience: patience, note)
         }
         let path = joinPath(folder, "lock.\((others.compactMap(number).max() ?? 0) + 1)")
+        // The holder removes what killed runs left unfinished, and may take this file for that.
         do { try writeFileAtomically(own, content(holder, beat: 0)) } catch {
-          if !isDirectory(folder) { continue }
+          failures += 1
+          if !isDirectory(folder) || failures < 5 { continue }
           throw error
         }
         // Over a network the answer may be lost although the name was given: the number of names tells.
