@@ -166,7 +166,7 @@ int rts_is_loopback(rts_address address) {
 
 void rts_end_launcher(pid_t launcher, unsigned seconds) {
   if (launcher <= 1) return;
-  // A shell rather than a fork: it holds none of the rank's memory, and nobody takes it for a rank.
+  // A shell rather than a fork: it holds none of the rank's memory, and is not mistaken for a rank.
   char script[512];
   snprintf(script, sizeof script,
            "n=0; while kill -0 %1$d; do [ $n -lt %2$u ] || { kill -KILL %1$d; exit; }; sleep 1; n=$((n+1)); done",

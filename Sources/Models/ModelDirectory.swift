@@ -112,13 +112,14 @@ public struct ModelDirectory {
   /// What a person must know of the weights: the remarks, tensors that have no place in the model, and those that a
   /// model which is to answer lacks.
   public func warnings(_ report: LoadReport) -> [String] {
-    remarks + (report.warning.map { [$0] } ?? []) + (lacksNothing(report) ? [] : [
-      "\(path): \(report.initialized.joined(separator: ", ")) is not in the checkpoint, and takes its initial value"
-    ])
+    var warnings = remarks + [report.warning].compactMap { $0 }
+    // A head that is made anew has its remark where that is decided.
+    if newHead == nil, !report.initialized.isEmpty {
+      warnings.append(
+        "\(path): \(report.initialized.joined(separator: ", ")) is not in the checkpoint, and takes its initial value")
+    }
+    return warnings
   }
-
-  /// A student's head is spoken of where it is made anew.
-  private func lacksNothing(_ report: LoadReport) -> Bool { newHead != nil || report.initialized.isEmpty }
 
   /// The configuration of a directory that may have no weights: without them as config.json has it.
   public static func configuration(of path: String) throws -> ModelConfiguration {

@@ -205,7 +205,7 @@ public final class AtomicFile {
   ///
   /// - Parameters:
   ///   - permissions: of the file, less the process's mask.
-  ///   - spare: a file of the same file system that nobody needs any more. It becomes the temporary one, so that the
+  ///   - spare: an unused file of the same file system. It becomes the temporary one, so that the
   ///     system neither gives back its blocks and pages nor looks for new ones; a file with another name is left alone.
   public init(_ path: String, permissions: mode_t = 0o644, reusing spare: String? = nil) throws {
     self.path = path

@@ -48,7 +48,7 @@ public struct SafetensorsWriter: ~Copyable {
   ///     `model.safetensors.index.json` for `model.safetensors`.
   ///   - metadata: the file's strings; `transformers` refuses files without `format`.
   ///   - maxShardBytes: the data bytes of a shard at most (a larger tensor has a shard of its own); nil: one file.
-  ///   - spare: a file that nobody needs any more, whose place the first file may take (`AtomicFile`).
+  ///   - spare: an unused file that may become the first one (`AtomicFile`).
   ///
   /// Throws `.checkpoint` where a file cannot be made and `.unexpected` for a name declared twice.
   public init(

@@ -11,7 +11,7 @@ struct CheckpointFiles {
 
   /// Looks up everything that the trainer needs; throws `.checkpoint` or `.input` where something is not as it must be.
   init(_ folder: String, for trainer: Trainer) throws {
-    let model = try SafetensorsFile(joinPath(folder, "model.safetensors"))
+    let model = try SafetensorsFile(joinPath(folder, CheckpointFile.model))
     weights = try trainer.student.weightTable.map { binding in
       let stored = try model.tensor(binding.name)
       guard stored.dtype == .float32, stored.shape == binding.shape.array else {
@@ -20,7 +20,7 @@ struct CheckpointFiles {
       }
       return stored
     }
-    let moments = try SafetensorsFile(joinPath(folder, "optimizer.safetensors"))
+    let moments = try SafetensorsFile(joinPath(folder, CheckpointFile.optimizer))
     func stored(_ kind: String, _ parameter: Parameter) throws -> StoredTensor {
       let stored = try moments.tensor("\(kind).\(parameter.name)")
       guard stored.dtype == .float32, stored.count == parameter.count else {

@@ -32,7 +32,7 @@ struct MemoryNeed {
       isMapped || layout.placement != .resident ? 0 : Double(work.teacher?.frozenBytes(work.teacherFormat) ?? 0)
     let largest = MemoryKind.allCases.filter { $0 != .teacher || frozen == 0 }.map { ($0, memory[$0]) }
       .sorted { $0.1 > $1.1 }.prefix(3)
-    parts = largest.map { "\($0.0.rawValue) \(grouped(Int($0.1)))" }.joined(separator: ", ")
+    parts = largest.map { "\($0.0.rawValue) \(grouped($0.1))" }.joined(separator: ", ")
   }
 
   /// One node with all ranks: only their number counts.
@@ -47,7 +47,7 @@ struct MemoryNeed {
 extension ChainPlan {
   /// The work of a step as its data really is: batches of examples of mean length, or one of the longest, which is a
   /// pass of its own, whichever needs more.
-  func works(of step: ResolvedStep, ranks: Int) throws -> [StepWork] {
+  func works(of step: ResolvedStep) throws -> [StepWork] {
     let lengths = data[step.index].student.train.lengths
     let longest = Int(lengths.max() ?? 1)
     let mean = max(1, lengths.reduce(0) { $0 + Int($1) } / max(1, lengths.count))
@@ -71,7 +71,7 @@ extension ChainPlan {
 
   /// What a rank needs in a step, in this layout.
   func need(of step: ResolvedStep, _ layout: Layout, ranks: Int, teaches: Bool) throws -> MemoryNeed {
-    let needs = try works(of: step, ranks: ranks).map {
+    let needs = try works(of: step).map {
       MemoryNeed($0, layout, ranks: ranks, teaches: teaches, isMapped: cacheDirectory != nil)
     }
     return needs.max { $0.certain < $1.certain } ?? needs[0]

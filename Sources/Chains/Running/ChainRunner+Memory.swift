@@ -34,7 +34,7 @@ extension ChainRunner {
     try communicator.agree {
       let of = machine.size == 1 ? "" : " on each of \(machine.size) ranks of a machine"
       let what =
-        "step \(step.id) needs about \(grouped(Int(need.estimate))) bytes of memory\(of) (\(need.parts))"
+        "step \(step.id) needs about \(grouped(need.estimate)) bytes of memory\(of) (\(need.parts))"
       switch verdict {
       case .fits: break
       case .tight(let available):
@@ -60,7 +60,7 @@ extension ChainRunner {
       guard let less = try? plan.need(of: step, other, ranks: communicator.size, teaches: teaches),
         less.estimate < 0.95 * need.estimate
       else { return }
-      ways.append("\(words) (\(grouped(Int(less.estimate))))")
+      ways.append("\(words) (\(grouped(less.estimate)))")
     }
     consider("activation_checkpointing: true") { $0.checkpointing = true }
     if communicator.size > 1 { consider("parallel.student.sharding: parameters") { $0.sharding = .parameters } }

@@ -1,7 +1,7 @@
 import Platform
 
 extension TokenizerJSON {
-  /// Classes of `transformers` that put together a pipeline of their own, of which a WordPiece vocabulary is no part.
+  /// Classes of `transformers` that build a pipeline of their own without WordPiece.
   private static let otherClasses: Set<String> = [
     "AlbertTokenizer", "BartTokenizer", "CamembertTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "Qwen2Tokenizer",
     "RobertaTokenizer", "T5Tokenizer", "XLMRobertaTokenizer",

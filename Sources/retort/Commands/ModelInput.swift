@@ -49,10 +49,7 @@ struct ModelOptions: ParsableArguments {
       guard case .file(let path) = try OutputFile.place(of: output), fileExists(path),
         let directory = try? ModelLocator(modelsRoot: modelsRoot).locate(model).path
       else { return }
-      let parent = parentDirectory(of: path)
-      if isSameFile(parent.isEmpty ? "." : parent, directory)
-        || ((try? listDirectory(directory)) ?? []).contains(where: { isSameFile(joinPath(directory, $0), path) })
-      {
+      if try listDirectory(directory).contains(where: { isSameFile(joinPath(directory, $0), path) }) {
         throw RetortError(
           .configuration, "is a file of the model that is read, and would be lost", at: "--output \(output)",
           remedy: "name another file")
