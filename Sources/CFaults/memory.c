@@ -85,7 +85,7 @@ _Noreturn void rtk_end_without_memory(size_t bytes, const char *asker) {
     add(&l, " to ");
     add(&l, asker);
   }
-  end_refused(&l, ". Use fewer ranks on a machine, a smaller batch_size, max_length or model, activation_checkpointing: "
+  end_refused(&l, ". Use fewer ranks per machine, a smaller batch_size, max_length or model, activation_checkpointing: "
                   "true or student.sharding: parameters; or raise the limit (ulimit -v, the job's memory).\n");
 }
 
@@ -171,7 +171,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     add(&l, asker);
   }
   add_limit(&l, RLIMIT_NPROC, "the user is limited to ", " processes and threads (ulimit -u)");
-  end_refused(&l, ". Use fewer ranks on a machine or fewer threads_per_rank; or raise the limit (ulimit -v, ulimit -u, "
+  end_refused(&l, ". Use fewer ranks per machine or fewer threads_per_rank; or raise the limit (ulimit -v, ulimit -u, "
                   "the job's memory).\n");
 }
 

@@ -1,32 +1,32 @@
 import CFaults
 import Synchronization
 
-/// What this process is doing, for a watcher on another thread: the phase, whether it advances, and for whom it waits.
+/// What this process is doing, for the watchdog's thread: the phase, whether it advances, and what it waits for.
 ///
-/// `Trace` names the phases as the work enters and leaves them; work that takes long without a span calls `tick`.
+/// `Trace` sets the phase as work enters and leaves it; long work without a span calls `tick`.
 public enum Activity {
-  /// For whom a process waits.
+  /// What a process waits for.
   public enum Wait: UInt8, Sendable {
-    /// Nobody: it works, or should.
+    /// It does not wait.
     case none
     /// Other ranks of its job.
     case peers
-    /// Something outside of the job, such as who types its input, who reads its output, or another job's lock.
+    /// Something outside the job, such as a terminal, the reader of a pipe, or another job's lock.
     case outside
   }
 
-  /// A moment's state.
+  /// The state at one moment.
   public struct Snapshot: Equatable, Sendable {
     /// The innermost phase, such as "plan and data" or "step 12".
     public var phase: String
-    /// Grows whenever work advances.
+    /// A counter that grows whenever work advances.
     public var ticks: UInt64
-    /// For whom the process waits; while it does it cannot advance by itself.
+    /// What the process waits for; a waiting process cannot advance by itself.
     public var wait: Wait
-    /// Whether the main thread is in the kernel and cannot be interrupted, as it is while it waits for a disk.
+    /// Whether the main thread is in uninterruptible sleep in the kernel, as while it waits for a disk.
     public var isBlocked: Bool
 
-    /// A state as another process reported it.
+    /// Makes a state from reported values.
     public init(phase: String, ticks: UInt64, wait: Wait = .none, isBlocked: Bool = false) {
       self.phase = phase
       self.ticks = ticks
@@ -49,10 +49,10 @@ public enum Activity {
       wait: outside ? .outside : peers ? .peers : .none)
   }
 
-  /// Says that work has advanced.
+  /// Records that work has advanced.
   public static func tick() { _ = ticks.wrappingAdd(1, ordering: .relaxed) }
 
-  /// Names what the body does; the phase before it comes back afterwards.
+  /// Sets the phase while the body runs, and restores the previous one afterwards.
   static func during<T>(_ name: @autoclosure () -> String, _ body: () throws -> T) rethrows -> T {
     tick()
     let name = name()
@@ -71,7 +71,7 @@ public enum Activity {
     return try body()
   }
 
-  /// Says that the body waits for other ranks of the job.
+  /// Marks the body as waiting for other ranks of the job.
   @inlinable
   public static func waitingForPeers<T>(_ body: () throws -> T) rethrows -> T {
     begin(.peers)
@@ -79,7 +79,7 @@ public enum Activity {
     return try body()
   }
 
-  /// Says that the body waits for something outside of the job, for as long as that takes.
+  /// Marks the body as waiting for something outside the job, for any length of time.
   @inlinable
   public static func waitingOutside<T>(_ body: () throws -> T) rethrows -> T {
     begin(.outside)

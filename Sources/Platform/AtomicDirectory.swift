@@ -5,21 +5,21 @@ import Foundation
   import Glibc
 #endif
 
-/// A directory under a temporary name that takes its real name at `commit`, whole and on disk.
+/// A directory with a temporary name that is flushed and renamed to its final name by `commit`.
 ///
-/// A reader sees the old directory or the whole new one. Dropped without `commit`, it leaves nothing behind; what a
-/// killed process leaves is found by its ending and removed by `sweep`.
+/// A reader sees the old directory or the whole new one. A directory that is dropped without `commit` is removed;
+/// `sweep` removes those that killed processes have left, which it finds by their ending.
 public final class AtomicDirectory: @unchecked Sendable {
-  // Unchecked: it is handed from the thread that fills it to the one that commits it, and used by one at a time.
+  // Unchecked: the thread that fills it passes it to the one that commits it; only one thread uses it at a time.
   /// The ending of temporary names.
   public static let ending = ".tmp"
-  /// The name that the directory takes at `commit`.
+  /// The final name, which `commit` gives the directory.
   public let path: String
-  /// Its name until then: where its files are made.
+  /// The name until then; files are created here.
   public let temporary: String
   private var isCommitted = false
 
-  /// Makes the temporary directory beside `path`, with its parents; throws `.checkpoint` with the system's reason.
+  /// Creates the temporary directory beside `path`, with its parents; throws `.checkpoint` with the system's reason.
   public init(_ path: String) throws {
     self.path = path
     temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max))\(AtomicDirectory.ending)"
@@ -28,16 +28,16 @@ public final class AtomicDirectory: @unchecked Sendable {
 
   deinit { if !isCommitted { try? FileManager.default.removeItem(atPath: temporary) } }
 
-  /// Flushes all files, writes the manifest of those that `listed` names, and gives the directory its name.
+  /// Flushes all files, writes the manifest of the `listed` ones, and renames the directory to `path`.
   ///
-  /// A directory that has the name already is exchanged for the new one in one step where the file system can do that,
-  /// and removed. Throws `.checkpoint`.
+  /// An existing directory of that name is exchanged with the new one atomically if the file system supports it, and
+  /// then removed. Throws `.checkpoint`.
   ///
   /// - Parameters:
   ///   - listed: the files of the manifest.
-  ///   - known: entries that are listed as they are given, so that damage since then is found.
-  ///   - facts: what the manifest says of the whole.
-  ///   - fence: asked before the name is taken.
+  ///   - known: entries that the manifest takes as given, so that later damage to those files is detected.
+  ///   - facts: values that the manifest stores beside the files.
+  ///   - fence: checked before the rename.
   public func commit(
     _ listed: [String], known: [String: FileManifest.Entry] = [:], facts: [String: JSON], fence: (any WriteFence)?
   ) throws {
@@ -50,14 +50,14 @@ public final class AtomicDirectory: @unchecked Sendable {
     try AtomicDirectory.flush(parentDirectory(of: path))
   }
 
-  /// Removes what killed processes left under temporary names in a directory.
+  /// Removes the temporary directories that killed processes have left in a directory.
   public static func sweep(_ directory: String) {
     for name in (try? listDirectory(directory)) ?? [] where name.hasSuffix(ending) {
       try? FileManager.default.removeItem(atPath: joinPath(directory, name))
     }
   }
 
-  /// Gives a directory the name `path`; the one that had the name is removed afterwards.
+  /// Renames a directory to `path`; the directory that had this name is removed afterwards.
   private static func replace(_ path: String, by temporary: String) throws {
     func failure() -> RetortError {
       RetortError(
@@ -72,7 +72,7 @@ public final class AtomicDirectory: @unchecked Sendable {
       try? FileManager.default.removeItem(atPath: temporary)
       return
     }
-    // NFS and others cannot exchange names: for a moment neither has the name, and the older checkpoints stand.
+    // NFS and others cannot exchange names: for a moment neither directory has the name. Older checkpoints remain.
     let old = "\(path).\(getpid()).old\(ending)"
     try? FileManager.default.removeItem(atPath: old)
     guard rename(path, old) == 0 else { throw failure() }
@@ -84,17 +84,17 @@ public final class AtomicDirectory: @unchecked Sendable {
     try? FileManager.default.removeItem(atPath: old)
   }
 
-  /// Brings a file or directory to the disk; throws `.checkpoint`.
+  /// Flushes a file or directory to the disk; throws `.checkpoint`.
   private static func flush(_ path: String) throws {
     let descriptor = open(path.isEmpty ? "." : path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw RetortError(.checkpoint, "cannot open it to flush it (\(systemErrorText()))", at: path)
     }
     defer { close(descriptor) }
-    // Some file systems cannot flush directories, and say EINVAL.
+    // Some file systems cannot flush directories and return EINVAL.
     if flushToDisk(descriptor) != 0, errno != EINVAL {
       throw RetortError(
-        .checkpoint, "cannot flush (\(systemErrorText()))", at: path, remedy: "check space and the disk there")
+        .checkpoint, "cannot flush (\(systemErrorText()))", at: path, remedy: "check the disk and its free space")
     }
   }
 }

@@ -1,24 +1,24 @@
 import CKernels
 
-/// A running CRC32C (Castagnoli) over bytes: tells a damaged file from a whole one, at about the speed of memory.
+/// A running CRC32C (Castagnoli) over bytes: detects damaged files, at about the speed of memory.
 ///
-/// It guards against accidents, not attacks; `Digest` is for identity.
+/// It detects accidents, not attacks; `Digest` identifies content.
 public struct Checksum: Equatable, Sendable {
-  /// The checksum of all bytes so far; 0 of none.
+  /// The checksum of all bytes so far; 0 before the first.
   public private(set) var value: UInt32 = 0
 
-  /// The checksum of nothing yet.
+  /// Starts with no bytes.
   public init() {}
 
   /// The checksum of these bytes.
   public init(of bytes: UnsafeRawBufferPointer) { update(bytes) }
 
-  /// Adds bytes; two calls in a row are one with the bytes joined.
+  /// Adds bytes; two calls equal one call with the bytes joined.
   public mutating func update(_ bytes: UnsafeRawBufferPointer) {
     if let start = bytes.baseAddress { value = rtk_crc32c(value, start, bytes.count) }
   }
 
-  /// The checksum of a regular file's content. Throws `.input` where it cannot be read.
+  /// The checksum of a regular file's content. Throws `.input` if the file cannot be read.
   public static func ofFile(_ path: String) throws -> Checksum {
     let file = try MappedFile(path)
     var checksum = Checksum()

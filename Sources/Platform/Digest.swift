@@ -4,7 +4,7 @@ import CCrypto
 public final class Digest {
   private let context: OpaquePointer
 
-  /// The digest of nothing yet.
+  /// Starts an empty digest.
   public init() {
     context = EVP_MD_CTX_new()
     EVP_DigestInit_ex(context, EVP_sha256(), nil)
@@ -12,7 +12,7 @@ public final class Digest {
 
   deinit { EVP_MD_CTX_free(context) }
 
-  /// Adds bytes without their number: two calls in a row are one with the bytes joined.
+  /// Adds bytes without their count: two calls equal one call with the bytes joined.
   public func update(_ bytes: UnsafeRawBufferPointer) {
     if let start = bytes.baseAddress, bytes.count > 0 { EVP_DigestUpdate(context, start, bytes.count) }
   }
@@ -31,7 +31,7 @@ public final class Digest {
     withUnsafeBytes(of: number.littleEndian) { update($0) }
   }
 
-  /// The digest in 64 hexadecimal characters. The object cannot be used afterwards.
+  /// The digest as 64 hexadecimal characters. The object cannot be used afterwards.
   public func finish() -> String {
     var out = [UInt8](repeating: 0, count: 32)
     var length: UInt32 = 0

@@ -4,13 +4,13 @@ import CFaults
   import Glibc
 #endif
 
-/// The last words of a process that a signal would end: one line on standard error, and a documented exit code.
+/// What a process reports when a signal ends it: one line on standard error, and a documented exit code.
 public enum Faults {
-  /// Handles the signals of crashes, and makes writing beyond a file size limit an error of the write; to be called
-  /// first of all.
+  /// Handles the signals of crashes, and makes a write beyond the file size limit fail with an error; call it before
+  /// anything else.
   public static func install() { rtk_faults_install() }
 
-  /// Names this process in its last words.
+  /// Sets the rank and host that these reports name.
   public static func identify(rank: Int, host: String) {
     rtk_faults_identify(Int32(clamping: rank), host)
     knownPlace = "rank \(rank) on \(host)"
@@ -19,20 +19,20 @@ public enum Faults {
   /// "rank 3 on node7" once the process knows it.
   public static var place: String? { knownPlace.isEmpty ? nil : knownPlace }
 
-  // Set once, at the start of the session, and read when the process ends.
+  // Written once, when MPI starts, and read when the process ends.
   nonisolated(unsafe) private static var knownPlace = ""
 
-  /// Whether training has begun: running out of memory ends the process with 4 before it, with 1 in it.
+  /// Whether training has begun: running out of memory ends the process with 4 before training and 1 during it.
   public static var isTraining: Bool {
     get { rtk_faults_is_training() }
     set { rtk_faults_set_training(newValue) }
   }
 
-  /// Notes that some bytes are a mapping of a file, so that a fault in them names the file; released with the object.
+  /// Registers the mapping of a file, so that a fault in it names the file; released with the object.
   public final class Mapping: Sendable {
     private let slot: Int32
 
-    /// - Parameter path: of the file, for the message.
+    /// - Parameter path: the file, for the message.
     public init(_ start: UnsafeRawPointer, bytes: Int, path: String) {
       slot = rtk_faults_note_mapping(start, bytes, path)
     }
@@ -43,21 +43,21 @@ public enum Faults {
 
 /// What happens when the system refuses memory.
 public enum OutOfMemory {
-  /// The error for a request that was refused: `.preflight` before training, `.unexpected` in it.
+  /// The error for a refused request: `.preflight` before training, `.unexpected` during it.
   ///
   /// - Parameters:
-  ///   - bytes: that were asked for.
+  ///   - bytes: the requested bytes.
   ///   - purpose: what they are for, such as "tensors".
-  ///   - remedy: what would need less.
+  ///   - remedy: what needs less memory.
   public static func error(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) -> RetortError {
     RetortError(
       Faults.isTraining ? .unexpected : .preflight,
       "out of memory: \(grouped(bytes)) bytes for \(purpose) were refused\(limits)", remedy: remedy)
   }
 
-  /// Throws where the limits of addresses leave less, before a library finds out that cannot say so.
+  /// Throws if the limits leave less address space, before a library fails without a clear message.
   ///
-  /// - Parameters: as those of `error`.
+  /// - Parameters: as for `error`.
   public static func require(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) throws {
     guard let left = MemoryLimits.remainingAddresses, left < bytes else { return }
     throw RetortError(
@@ -65,7 +65,7 @@ public enum OutOfMemory {
       "out of memory: \(purpose) needs \(grouped(bytes)) bytes, and \(grouped(left)) are left\(limits)", remedy: remedy)
   }
 
-  /// The limits that are known, in parentheses.
+  /// The known limits, in parentheses.
   private static var limits: String {
     var known: [String] = []
     if let limit = MemoryLimits.addressSpace {
@@ -77,14 +77,14 @@ public enum OutOfMemory {
     return known.isEmpty ? "" : " (" + known.joined(separator: "; ") + ")"
   }
 
-  /// What mostly needs less memory.
+  /// The settings that usually reduce memory.
   public static let remedy =
-    "use fewer ranks on a machine, a smaller batch_size or max_length, gradient_accumulation_steps, "
+    "use fewer ranks per machine, a smaller batch_size or max_length, gradient_accumulation_steps, "
     + "activation_checkpointing: true or student.sharding: parameters; or raise the limit"
 
-  /// Ends the process, and with it the job, where code that cannot throw has been refused memory.
+  /// Ends the process, and with it the job, when code that cannot throw is refused memory.
   ///
-  /// - Parameters: as those of `error`.
+  /// - Parameters: as for `error`.
   public static func end(bytes: Int, for purpose: String) -> Never {
     let error = error(bytes: bytes, for: purpose)
     let place = Faults.place.map { "\($0): " } ?? ""
@@ -93,7 +93,7 @@ public enum OutOfMemory {
     exit(error.kind.rawValue)
   }
 
-  /// Memory from the system, uninitialised; throws `error` where it is refused.
+  /// Allocates uninitialised memory; throws `error` if the system refuses it.
   public static func allocate(bytes: Int, for purpose: String, remedy: String = OutOfMemory.remedy) throws
     -> UnsafeMutableRawPointer
   {

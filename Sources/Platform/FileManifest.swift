@@ -1,9 +1,9 @@
 import Foundation
 
-/// The files of a directory with their sizes and checksums: tells a whole directory from a damaged one.
+/// The files of a directory with their sizes and checksums: detects a damaged directory.
 ///
-/// It is stored as `manifest.json` beside the files that it lists, with facts of the owner (`facts`), and guards
-/// itself: a changed digit in it is noticed as well. CRC32C tells accidents, not attacks.
+/// It is stored as `manifest.json` beside the files that it lists, with the owner's `facts` and a checksum of itself.
+/// CRC32C detects accidents, not attacks.
 public struct FileManifest: Equatable, Sendable {
   /// The name of the file that holds a manifest.
   public static let fileName = "manifest.json"
@@ -18,10 +18,10 @@ public struct FileManifest: Equatable, Sendable {
 
   /// The entries by file name.
   public private(set) var files: [String: Entry]
-  /// What the owner says of the directory, such as its plan and step.
+  /// Values that the owner stores with the directory, such as its plan and step.
   public var facts: [String: JSON]
 
-  /// The manifest of `names` in a directory, as they are now but for `known` entries. Throws `.input` where one
+  /// Lists `names` in a directory as they are now; `known` entries are taken as given. Throws `.input` if a file
   /// cannot be read.
   public init(
     of directory: String, _ names: [String], known: [String: Entry] = [:], facts: [String: JSON] = [:]
@@ -35,7 +35,7 @@ public struct FileManifest: Equatable, Sendable {
     }
   }
 
-  /// The manifest that a directory holds. Throws `.checkpoint` with what is wrong: missing, cut, or changed.
+  /// Reads the manifest of a directory. Throws `.checkpoint` if it is missing, truncated or changed.
   public init(readingFrom directory: String) throws {
     let path = joinPath(directory, FileManifest.fileName)
     guard fileExists(path) else { throw RetortError(.checkpoint, "it has no \(FileManifest.fileName)") }
@@ -69,7 +69,7 @@ public struct FileManifest: Equatable, Sendable {
     try writeFileAtomically(joinPath(directory, FileManifest.fileName), json.text(indent: 2) + "\n")
   }
 
-  /// What is wrong with the listed files of a directory, the first by name, as a phrase; nil when all are as listed.
+  /// The first fault among the listed files, by name, as a phrase; nil if all files are as listed.
   public func firstFault(in directory: String) -> String? {
     for (name, entry) in files.sorted(by: { $0.key < $1.key }) {
       let path = joinPath(directory, name)

@@ -7,23 +7,23 @@ import Foundation
 /// The text of the current `errno`.
 public func systemErrorText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
 
-/// Whether there is a file or directory of this name; links are followed.
+/// Whether a file or directory of this name exists; links are followed.
 public func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-/// Why there seems to be no file of a name: it is "not there", or a directory on the way may not be entered.
+/// Why a file seems to be missing: it is "not there", or a directory on its path may not be entered.
 public func absenceText(_ path: String) -> String {
   if access(path, F_OK) == 0 || errno == ENOENT || errno == ENOTDIR { return "not there" }
   return systemErrorText().lowercased()
 }
 
-/// Whether there is a directory of this name; links are followed.
+/// Whether a directory of this name exists; links are followed.
 public func isDirectory(_ path: String) -> Bool {
   var info = stat()
   return stat(path, &info) == 0 && (info.st_mode & S_IFMT) == S_IFDIR
 }
 
-/// Number, size and time of a file: names that have all three in common stand for one file, on whatever node they are.
-/// Throws `.input` with the system's reason.
+/// The inode, size and modification time of a file: paths for which all three are equal name the same file, also on
+/// different nodes. Throws `.input` with the system's reason.
 public func fileIdentity(_ path: String) throws -> String {
   var info = stat()
   guard stat(path, &info) == 0 else {
@@ -32,7 +32,7 @@ public func fileIdentity(_ path: String) throws -> String {
   return "\(info.st_ino) \(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec)"
 }
 
-/// Whether two names are of one file that exists; links are followed.
+/// Whether two names refer to one existing file; links are followed.
 public func isSameFile(_ a: String, _ b: String) -> Bool {
   guard let first = realpath(a, nil), let second = realpath(b, nil) else { return false }
   defer {
@@ -42,7 +42,7 @@ public func isSameFile(_ a: String, _ b: String) -> Bool {
   return strcmp(first, second) == 0
 }
 
-/// `base/name`, or `name` alone where it is absolute.
+/// `base/name`, or `name` alone if it is absolute.
 public func joinPath(_ base: String, _ name: String) -> String {
   if name.hasPrefix("/") || base.isEmpty { return name }
   return base.hasSuffix("/") ? base + name : base + "/" + name
@@ -50,7 +50,7 @@ public func joinPath(_ base: String, _ name: String) -> String {
 
 /// The path without its last name: "a" of "a/b", "/" of "/a", empty for a name alone.
 public func parentDirectory(of path: String) -> String {
-  // Foundation's own traps on a name of one character.
+  // Foundation's function traps on a name of one character.
   let path = withoutTrailingSlashes(path[...])
   guard let slash = path.lastIndex(of: "/") else { return "" }
   return String(withoutTrailingSlashes(path[...slash]))
@@ -63,14 +63,14 @@ public func fileName(of path: String) -> String {
   return String(path[path.index(after: slash)...])
 }
 
-/// At least one character is left.
+/// The path without slashes at its end; "/" stays.
 private func withoutTrailingSlashes(_ path: Substring) -> Substring {
   var path = path
   while path.count > 1, path.hasSuffix("/") { path.removeLast() }
   return path
 }
 
-/// The names in a directory, sorted; throws `.input` where it cannot be read.
+/// The names in a directory, sorted; throws `.input` if it cannot be read.
 public func listDirectory(_ path: String) throws -> [String] {
   do { return try FileManager.default.contentsOfDirectory(atPath: path).sorted() } catch {
     let code = access(path, R_OK | X_OK) != 0 ? errno : isDirectory(path) ? EIO : ENOTDIR
@@ -78,13 +78,13 @@ public func listDirectory(_ path: String) throws -> [String] {
   }
 }
 
-/// A descriptor of a regular file, open for reading; never waits.
+/// Opens a regular file for reading; never blocks.
 ///
-/// Throws `.input` with the system's reason, and for a directory, FIFO, socket or device, which could block for ever.
+/// Throws `.input` with the system's reason, and for a directory, FIFO, socket or device, which could block forever.
 public func openRegularFile(_ path: String) throws -> (descriptor: Int32, size: Int) {
   let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
   guard descriptor >= 0 else {
-    // Of a socket, and of a device without a driver.
+    // ENXIO means a socket or a device without a driver.
     let what =
       errno == ENXIO ? "is a socket or a device, a file was expected" : "cannot open the file (\(systemErrorText()))"
     throw RetortError(.input, what, at: path)
@@ -98,7 +98,7 @@ public func openRegularFile(_ path: String) throws -> (descriptor: Int32, size: 
   return (descriptor, Int(info.st_size))
 }
 
-/// What a file's mode says that it is, for messages.
+/// The kind of file that a mode describes, for messages.
 private func fileKind(_ mode: mode_t) -> String {
   switch mode & S_IFMT {
   case S_IFDIR: "a directory"
@@ -109,22 +109,22 @@ private func fileKind(_ mode: mode_t) -> String {
   }
 }
 
-/// A whole regular file in memory.
+/// Reads a whole regular file into memory.
 ///
-/// Throws `.input` with the system's reason, and for what is no regular file; the error of `OutOfMemory` for a file
-/// that has no room.
+/// Throws `.input` with the system's reason or if it is not a regular file, and the error of `OutOfMemory` if the file
+/// does not fit into memory.
 public func readFile(_ path: String) throws -> Data {
   let (descriptor, size) = try openRegularFile(path)
   defer { close(descriptor) }
   if size == 0 { return Data() }
   let memory = try OutOfMemory.allocate(
-    bytes: size, for: "the content of \(path)", remedy: "this file is far larger than its kind ever is; check it")
+    bytes: size, for: "the content of \(path)", remedy: "check this file: it is far larger than files of its kind")
   var count = 0
   while count < size {
     let got = read(descriptor, memory + count, min(size - count, 1 << 30))
     if got < 0, errno == EINTR { continue }
     if got <= 0 {
-      let reason = got < 0 ? systemErrorText() : "it has become shorter"
+      let reason = got < 0 ? systemErrorText() : "the file has become shorter"
       free(memory)
       throw RetortError(.input, "read \(count) of \(size) bytes (\(reason))", at: path)
     }
@@ -133,24 +133,22 @@ public func readFile(_ path: String) throws -> Data {
   return Data(bytesNoCopy: memory, count: size, deallocator: .free)
 }
 
-/// Makes a directory with its parents; throws `.checkpoint`, since only outputs make directories.
+/// Creates a directory with its parents; throws `.checkpoint`, since only outputs create directories.
 ///
-/// - Parameter permissions: of the directory itself where it is made; its parents get those that the process's mask
-///   leaves.
+/// - Parameter permissions: for the directory itself if it is created; its parents get 0777 less the umask.
 public func makeDirectory(_ path: String, permissions: mode_t = 0o777) throws {
   if isDirectory(path) { return }
   let parent = parentDirectory(of: path)
   if !parent.isEmpty, parent != path { try makeDirectory(parent) }
   // Another rank may have made it in the meantime.
   if mkdir(path, permissions) != 0 {
-    // The look at what is there has an error of its own.
+    // isDirectory below changes errno.
     let code = errno
     if !isDirectory(path) { throw RetortError.ofWriting("cannot make the directory", path, code) }
   }
 }
 
-/// Throws `.checkpoint` where files could not be made in a directory, or the directory itself could not; leaves nothing
-/// behind.
+/// Throws `.checkpoint` if files cannot be created in a directory, or the directory itself cannot; changes nothing.
 public func requireWritable(directory path: String) throws {
   var nearest = path
   while !fileExists(nearest) {
@@ -163,20 +161,19 @@ public func requireWritable(directory path: String) throws {
       remedy: "choose another output directory")
   }
   if access(nearest, W_OK | X_OK) != 0 { throw RetortError.ofWriting("cannot make the directory", path, errno) }
-  // Permissions do not tell all: /proc, quotas, mounts that have turned read-only. A directory that is made and removed
-  // does.
+  // Permissions alone are not enough (/proc, quotas, mounts that have turned read-only): create and remove a directory.
   let probe = joinPath(nearest, ".retort-\(getpid())-\(UInt32.random(in: 0 ... .max))")
   if mkdir(probe, 0o700) == 0 {
     rmdir(probe)
   } else if errno != ENOSPC, errno != EDQUOT {
-    // Where there is no room for a directory, what is committed already needs none.
+    // A full disk is accepted here: what is already committed needs no more room.
     throw RetortError.ofWriting("cannot make the directory", path, errno)
   }
 }
 
 /// Writes a file so that a reader sees the old one or the whole new one: temporary name, fsync, rename.
 ///
-/// - Parameter flushing: false where another flushes what lies in the directory before it counts.
+/// - Parameter flushing: false if other code flushes the directory's files before they are used.
 public func writeFileAtomically(_ path: String, _ data: Data, flushing: Bool = true) throws {
   let file = try AtomicFile(path)
   try data.withUnsafeBytes { try file.write($0) }
@@ -188,28 +185,28 @@ public func writeFileAtomically(_ path: String, _ text: String, flushing: Bool =
   try writeFileAtomically(path, Data(text.utf8), flushing: flushing)
 }
 
-/// A file under a temporary name that takes its real name at `commit`, after its bytes are on disk.
+/// A file with a temporary name that is flushed and renamed to its final name by `commit`.
 ///
-/// Dropped without `commit`, it leaves nothing behind.
+/// A file that is dropped without `commit` removes itself.
 public final class AtomicFile {
-  /// The name that the file takes at `commit`.
+  /// The final name, which `commit` gives the file.
   public let path: String
   private let temporary: String
   private var descriptor: Int32
   /// Bytes appended so far.
   private var count = 0
-  /// Whether the file was another before, and may be longer than what is appended.
+  /// Whether the file is a reused one, and may be longer than the appended bytes.
   private var isReused = false
 
-  /// Makes the temporary file beside `path`; throws `.checkpoint` with the system's reason.
+  /// Creates the temporary file beside `path`; throws `.checkpoint` with the system's reason.
   ///
   /// - Parameters:
-  ///   - permissions: of the file, less the process's mask.
-  ///   - spare: an unused file of the same file system. It becomes the temporary one, so that the
-  ///     system neither gives back its blocks and pages nor looks for new ones; a file with another name is left alone.
+  ///   - permissions: for the file, less the umask.
+  ///   - spare: an unused file on the same file system. It becomes the temporary file, so that the system neither
+  ///     frees its blocks and pages nor allocates new ones; a file with further hard links is not used.
   public init(_ path: String, permissions: mode_t = 0o644, reusing spare: String? = nil) throws {
     self.path = path
-    // A name has at most 255 bytes, also the temporary one of a name that has nearly as many.
+    // A file name has at most 255 bytes, so a long name is shortened before the suffix is added.
     let name = fileName(of: path)
     let start = name.utf8.count <= 200 ? path : joinPath(parentDirectory(of: path), String(name.prefix(40)))
     temporary = "\(start).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
@@ -231,32 +228,32 @@ public final class AtomicFile {
     count += bytes.count
   }
 
-  /// Whether a file is regular, writable and has no other name, by which its content may be wanted.
+  /// Whether a file is regular, writable and has no other hard link, through which its content may be in use.
   private static func isReusable(_ path: String) -> Bool {
     var info = stat()
     return lstat(path, &info) == 0 && (info.st_mode & S_IFMT) == S_IFREG && info.st_nlink == 1
       && access(path, W_OK) == 0
   }
 
-  /// Overwrites bytes at an offset, for headers that are known last.
+  /// Overwrites bytes at an offset, for headers that are complete only at the end.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     guard pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset)) == bytes.count else {
       throw RetortError.ofWriting("cannot write", path, errno)
     }
   }
 
-  /// Gives the file the permissions, and where that is allowed the owner, of the one that it will replace.
+  /// Gives the file the permissions and, if allowed, the owner of the file that it replaces.
   public func keepAttributes(of replaced: String) {
     var info = stat()
     if stat(replaced, &info) != 0 { return }
-    // The owner first: a change of owner takes permissions away.
+    // The owner comes first, since a change of owner clears permission bits.
     _ = fchown(descriptor, info.st_uid, info.st_gid)
     fchmod(descriptor, info.st_mode & 0o7777)
   }
 
-  /// Flushes to disk and gives the file its name.
+  /// Flushes the file and renames it to its final name.
   ///
-  /// - Parameter flushing: false where another flushes what lies in the directory before it counts.
+  /// - Parameter flushing: false if other code flushes the directory's files before they are used.
   public func commit(flushing: Bool = true) throws {
     if isReused, ftruncate(descriptor, off_t(count)) != 0 {
       throw RetortError.ofWriting("cannot shorten", path, errno)
@@ -264,7 +261,7 @@ public final class AtomicFile {
     guard !flushing || flushToDisk(descriptor) == 0 else {
       throw RetortError.ofWriting("cannot flush", path, errno)
     }
-    // Named before it is closed: what is dropped without a name is removed by `deinit`.
+    // Renamed before it is closed: `deinit` removes the temporary file while the descriptor is open.
     guard rename(temporary, path) == 0 else { throw RetortError.ofWriting("cannot rename to", path, errno) }
     close(descriptor)
     descriptor = -1
@@ -286,20 +283,20 @@ public final class AtomicFile {
   }
 }
 
-/// A file's bytes mapped read-only into memory; unmapped when the last holder lets go.
+/// A file mapped read-only into memory; unmapped with the last reference.
 public final class MappedFile: @unchecked Sendable {
   /// The path that the file was opened by.
   public let path: String
-  /// The whole content, valid while this object lives; without a base address for an empty file.
+  /// The whole content, valid while this object lives; an empty file has no base address.
   public let bytes: UnsafeRawBufferPointer
 
-  /// What came through a pipe; nil for a file.
+  /// The bytes of a pipe; nil for a file.
   private let streamed: StreamContents.Bytes?
   private let mapping: Faults.Mapping?
   private let identity: (device: UInt64, number: UInt64)
 
-  /// Maps a regular file, or gives what `StreamContents` keeps by this name; throws `.input` with the system's
-  /// reason.
+  /// Maps a regular file, or takes the bytes that `StreamContents` keeps under this name; throws `.input` with the
+  /// system's reason.
   public init(_ path: String) throws {
     self.path = path
     streamed = StreamContents.content(of: path)
@@ -327,7 +324,7 @@ public final class MappedFile: @unchecked Sendable {
     mapping = Faults.Mapping(address, bytes: size, path: path)
   }
 
-  /// Tells the file that is mapped from another of the same name.
+  /// Device and inode, which distinguish the mapped file from a later one of the same name.
   public var inode: String { "\(identity.device) \(identity.number)" }
 
   deinit {

@@ -4,9 +4,9 @@ import CSystem
   import Glibc
 #endif
 
-/// Brings what was written to an open file to its disk, as `fsync` does; 0, or −1 with `errno`.
+/// Flushes an open file to its disk, as `fsync` does; returns 0, or −1 with `errno`.
 ///
-/// A large file goes in pieces, so that a watcher sees on a slow disk that it advances.
+/// A large file is flushed in pieces, so that the watchdog sees progress on a slow disk.
 func flushToDisk(_ descriptor: Int32) -> Int32 {
   let piece = 64 << 20
   var info = stat()
@@ -18,6 +18,6 @@ func flushToDisk(_ descriptor: Int32) -> Int32 {
     }
   }
   defer { Activity.tick() }
-  // What went wrong in a piece is an error of this call too.
+  // This call also reports the errors of the pieces.
   return fsync(descriptor)
 }

@@ -10,8 +10,8 @@ public enum JSON: Equatable, Sendable {
   case array([JSON])
   case object([String: JSON])
 
-  /// Parses one JSON value from UTF-8 bytes, as Python's `json` reads them: NaN and infinities are numbers, the last of
-  /// several members of one name counts. Throws `.input` with what is wrong, its line and its column.
+  /// Parses one JSON value from UTF-8 bytes as Python's `json` does: NaN and infinities are numbers, and the last of
+  /// several members with one name counts. Throws `.input` with the fault, its line and its column.
   public init(parsing data: Data) throws { self = try data.withUnsafeBytes(JSON.parse) }
 
   private static func parse(_ bytes: UnsafeRawBufferPointer) throws -> JSON {
@@ -20,7 +20,7 @@ public enum JSON: Equatable, Sendable {
       let place = JSONParser.place(of: error.offset, in: bytes)
       throw RetortError(
         .input, "not valid JSON (\(error.what))", at: "line \(place.line), column \(place.column)",
-        remedy: "fetch the file again, or correct it there")
+        remedy: "download the file again, or correct it there")
     }
   }
 
@@ -33,8 +33,7 @@ public enum JSON: Equatable, Sendable {
     do { try self.init(parsing: data) } catch { throw RetortError.wrap(error).located(path) }
   }
 
-  /// The same value with null for NaN and infinities, which is how they are written: what is written and read again is
-  /// equal to it.
+  /// The same value with null for NaN and infinities, as `text` writes them: parsing its text gives an equal value.
   public var finite: JSON {
     switch self {
     case .double(let value) where !value.isFinite: .null
@@ -46,22 +45,22 @@ public enum JSON: Equatable, Sendable {
 }
 
 extension JSON {
-  /// The member of an object; nil where there is none of that name, and for what is no object.
+  /// The member of an object; nil if it has none of that name, and nil for any other value.
   public subscript(key: String) -> JSON? {
     if case .object(let members) = self { members[key] } else { nil }
   }
   /// The text of a string, nil for any other value.
   public var string: String? { if case .string(let value) = self { value } else { nil } }
-  /// true or false, nil for any other value: numbers are not taken for truth.
+  /// true or false, nil for any other value, numbers included.
   public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
   /// The elements of an array, nil for any other value.
   public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
   /// The members of an object, nil for any other value.
   public var object: [String: JSON]? { if case .object(let value) = self { value } else { nil } }
-  /// Whether it is `null`; a missing member is nil instead.
+  /// Whether it is `null`; a missing member is Swift's nil.
   public var isNull: Bool { self == .null }
 
-  /// An integer, also when it is written with a fraction of zero.
+  /// An integer, also if it is written with a zero fraction.
   public var int: Int? {
     switch self {
     case .int(let value): value
@@ -70,7 +69,7 @@ extension JSON {
     }
   }
 
-  /// A number, whole or not; nil for any other value.
+  /// A number, integer or not; nil for any other value.
   public var double: Double? {
     switch self {
     case .int(let value): Double(value)

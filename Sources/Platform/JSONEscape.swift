@@ -1,17 +1,17 @@
-/// The escapes of JSON strings (RFC 8259, section 7), byte by byte, for readers that keep what Foundation's merges.
+/// Decodes the escapes of JSON strings (RFC 8259, section 7) byte by byte.
 public enum JSONEscape {
-  /// An escape that JSON does not have.
+  /// An invalid escape.
   public struct Fault: Error {
     /// What is wrong, a few words.
     public let what: String
-    /// Whether it is half of a surrogate pair, four valid digits that stand for no character.
+    /// Whether it is half of a surrogate pair: four valid digits that encode no character.
     public var isLoneSurrogate = false
   }
 
   /// Decodes one escape and appends it as UTF-8.
   ///
   /// - Parameters:
-  ///   - index: the byte behind the backslash; afterwards the byte behind the escape.
+  ///   - index: the byte after the backslash; on return the byte after the escape.
   public static func decode(_ bytes: UnsafeRawBufferPointer, at index: inout Int, into out: inout [UInt8])
     throws(Fault)
   {

@@ -1,16 +1,16 @@
 /// Reads JSON as Python's `json` writes and reads it: RFC 8259, and the words NaN, Infinity and -Infinity for numbers.
 ///
-/// Files of other programs decide neither stack nor memory: nesting is bounded, and every byte is looked at once. The
-/// last of several members of one name counts, an integer beyond 64 bits becomes a floating point number, and half a
-/// surrogate pair the replacement character.
+/// Nesting is bounded and every byte is read once, so a file cannot exhaust stack or memory. The last of several
+/// members with one name counts, an integer beyond 64 bits becomes a floating-point number, and half a surrogate pair
+/// becomes the replacement character.
 struct JSONParser {
-  /// What is wrong, and at which byte.
+  /// What is wrong and the offset of the byte.
   struct Fault: Error {
     let what: String
     let offset: Int
   }
 
-  /// Deeper nesting than any configuration has is an attack on the stack.
+  /// The deepest nesting that is read; it bounds the stack, and no configuration comes near it.
   static let deepest = 256
 
   private let bytes: UnsafeRawBufferPointer
@@ -18,7 +18,7 @@ struct JSONParser {
 
   init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  /// The one value that the bytes are.
+  /// Parses the bytes as exactly one value.
   mutating func document() throws(Fault) -> JSON {
     if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
       throw fault("the text is UTF-16; JSON files are UTF-8")
@@ -33,7 +33,7 @@ struct JSONParser {
     return value
   }
 
-  /// Line and column of a byte, both counted from 1; columns count bytes.
+  /// The line and column of a byte, both from 1; columns count bytes.
   static func place(of offset: Int, in bytes: UnsafeRawBufferPointer) -> (line: Int, column: Int) {
     let before = bytes.prefix(offset)
     let line = before.reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
@@ -82,7 +82,7 @@ struct JSONParser {
       guard peek == UInt8(ascii: "\"") else { throw fault("a name in quotes was expected") }
       let name = try string()
       skipSpace()
-      guard take(":") else { throw fault("a colon was expected behind a name") }
+      guard take(":") else { throw fault("a colon was expected after a name") }
       skipSpace()
       members[name] = try value(depth: depth)
       skipSpace()
@@ -134,7 +134,7 @@ struct JSONParser {
     var isInteger = true
     if take(".") {
       isInteger = false
-      if digits() == 0 { throw fault("digits were expected behind the decimal point") }
+      if digits() == 0 { throw fault("digits were expected after the decimal point") }
     }
     if peek == UInt8(ascii: "e") || peek == UInt8(ascii: "E") {
       isInteger = false
@@ -151,7 +151,7 @@ struct JSONParser {
   private mutating func string() throws(Fault) -> String {
     at += 1
     let start = at
-    // Most strings have no escapes and are taken in one piece.
+    // Most strings have no escapes and are copied whole.
     while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\"), bytes[at] >= 0x20 {
       at += 1
     }
@@ -159,7 +159,7 @@ struct JSONParser {
     var out = [UInt8](bytes[start..<at])
     while let byte = peek {
       if take("\"") { return try text(out, from: start) }
-      if byte < 0x20 { throw fault("a control character stands in a string") }
+      if byte < 0x20 { throw fault("a string contains a control character") }
       at += 1
       if byte == UInt8(ascii: "\\") { try escape(into: &out) } else { out.append(byte) }
     }
@@ -179,7 +179,7 @@ struct JSONParser {
       try JSONEscape.decode(bytes, at: &next, into: &out)
       at = next
     } catch {
-      // Python writes half a surrogate pair where its text has one; no text of Swift can.
+      // Python writes half a surrogate pair if its text contains one; a Swift string cannot hold it.
       guard error.isLoneSurrogate, at + 5 <= bytes.count else { throw fault(error.what) }
       out.append(contentsOf: [0xef, 0xbf, 0xbd])
       at += 5

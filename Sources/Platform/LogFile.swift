@@ -2,12 +2,12 @@
   import Glibc
 #endif
 
-/// A text file that grows by whole lines, each handed to the system at once.
+/// A text file to which whole lines are appended, each with one write.
 public final class LogFile {
   private let path: String
   private let descriptor: Int32
 
-  /// Opens a file to append to, making it where there is none; throws `.checkpoint`.
+  /// Opens a file for appending and creates it if it does not exist; throws `.checkpoint`.
   public init(appendingTo path: String) throws {
     self.path = path
     descriptor = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o644)
@@ -25,7 +25,7 @@ public final class LogFile {
     if code != 0 {
       throw RetortError(
         .checkpoint, "cannot write the log (\(systemErrorText(code)))", at: path,
-        remedy: "make room there and run again")
+        remedy: "free space there and run again")
     }
   }
 }

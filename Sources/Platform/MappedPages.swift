@@ -2,11 +2,11 @@
   import Glibc
 #endif
 
-/// The memory of files that are mapped shared: it can be let go at any time, for the file keeps the bytes.
+/// The memory of shared file mappings, which can be released at any time, since the file keeps the bytes.
 public enum MappedPages {
   private static let page = sysconf(Int32(_SC_PAGESIZE))
 
-  /// The whole pages among some bytes.
+  /// The pages that lie completely inside some bytes.
   private static func whole(_ bytes: UnsafeRawBufferPointer) -> (start: UnsafeMutableRawPointer, count: Int)? {
     guard let base = bytes.baseAddress else { return nil }
     let first = (UInt(bitPattern: base) + UInt(page) - 1) / UInt(page) * UInt(page)
@@ -15,30 +15,30 @@ public enum MappedPages {
     return (start, Int(end - first))
   }
 
-  /// Takes the pages out of this process's memory; the next access brings each back from the system's cache or disk.
+  /// Releases the pages from this process's memory; the next access reads each from the page cache or the disk.
   ///
-  /// - Parameter bytes: of a shared mapping of a file, and of nothing else: private memory would lose its content.
+  /// - Parameter bytes: a part of a shared file mapping. Private memory would lose its content.
   public static func letGo(_ bytes: UnsafeRawBufferPointer) {
     if let (start, count) = whole(bytes) { madvise(start, count, MADV_DONTNEED) }
   }
 
-  /// Brings the pages into this process's memory, in one call instead of a fault for each few of them.
+  /// Maps the pages into this process's memory with one call instead of one page fault for each few of them.
   ///
-  /// Where the kernel (before Linux 5.14) cannot, nothing happens, and accesses bring them.
+  /// Kernels before Linux 5.14 ignore the call; the accesses then fault the pages in.
   public static func bring(_ bytes: UnsafeRawBufferPointer) {
     let populateForReading: Int32 = 22  // MADV_POPULATE_READ, which older headers lack
     if let (start, count) = whole(bytes) { madvise(start, count, populateForReading) }
   }
 
-  /// Asks the system to read the pages from the disk, without waiting for them.
+  /// Asks the system to read the pages from the disk and does not wait for them.
   public static func prefetch(_ bytes: UnsafeRawBufferPointer) {
     if let (start, count) = whole(bytes) { madvise(start, count, MADV_WILLNEED) }
   }
 
-  /// Whether letting pages go and bringing them back takes less than 25 µs a MiB here, tried on some of these bytes.
+  /// Whether releasing pages and mapping them again takes less than 25 µs per MiB, measured on some of these bytes.
   ///
-  /// It does where the system's cache holds the file in large pieces (2 to 9 µs on ext4 of Linux 6.18), and does not
-  /// where it holds single pages of 4 KiB (100 µs there, 170 in a tmpfs).
+  /// It does if the page cache holds the file in large folios (2 to 9 µs on ext4 of Linux 6.18), and does not if it
+  /// holds single pages of 4 KiB (100 µs there, 170 µs in a tmpfs).
   public static func areCheap(_ bytes: UnsafeRawBufferPointer) -> Bool {
     let part = UnsafeRawBufferPointer(rebasing: bytes.prefix(32 << 20))
     let clock = ContinuousClock()
@@ -47,7 +47,7 @@ public enum MappedPages {
       return clock.measure {
         letGo(part)
         bring(part)
-        // One access a page, for kernels that did not bring them.
+        // One access per page, for kernels that ignore the call.
         var sum: UInt8 = 0
         for place in stride(from: 0, to: part.count, by: page) { sum &+= part[place] }
         withExtendedLifetime(sum) {}

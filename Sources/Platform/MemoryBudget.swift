@@ -1,17 +1,17 @@
-/// What the limits of a machine give the processes of a job on it, against what a plan needs.
+/// The memory that a machine's limits allow the processes of a job, to compare with what a plan needs.
 public struct MemoryBudget: Equatable, Sendable {
-  /// Bytes that one process may have: the least of `ulimit -v` and `ulimit -d`; nil without either.
+  /// Bytes that one process may use: the smaller of `ulimit -v` and `ulimit -d`; nil without either.
   public var process: Int?
-  /// Bytes that the processes of a control group may have together, swap included; nil without a limit.
+  /// Bytes that the processes of a control group may use together, swap included; nil without a limit.
   public var group: Int?
   /// Processes of the job on this machine that share that group.
   public var groupProcesses: Int
-  /// Bytes that the machine has, swap included; nil where the system does not say.
+  /// Bytes that the machine has, swap included; nil if the system does not report it.
   public var machine: Int?
-  /// Bytes that the machine can give now; nil where the system does not say.
+  /// Bytes that are available on the machine now; nil if the system does not report it.
   public var available: Int?
 
-  /// A budget of these limits; see the properties.
+  /// Makes a budget from these limits; see the properties.
   public init(process: Int?, group: Int?, groupProcesses: Int, machine: Int?, available: Int?) {
     self.process = process
     self.group = group
@@ -20,25 +20,25 @@ public struct MemoryBudget: Equatable, Sendable {
     self.available = available
   }
 
-  /// A plan is refused only where this share of its bytes is beyond a limit: estimates are right to 15 %.
+  /// A plan is refused only if this share of its bytes exceeds a limit: estimates are accurate to 15 %.
   public static let certainShare = 0.8
 
-  /// What a limit says of a plan.
+  /// The result of comparing a plan with the limits.
   public enum Verdict: Equatable, Sendable {
     case fits
-    /// Beyond what is free now: other programs may have to go, or the system ends the job.
+    /// The plan needs more than is free now: the system may end the job unless other programs end.
     case tight(available: Int)
-    /// Beyond a limit that nothing moves: its name in words, and its bytes.
+    /// The plan exceeds a fixed limit: its name in words, and its bytes.
     case beyond(limit: String, bytes: Int)
   }
 
-  /// Holds a plan against the limits.
+  /// Compares a plan with the limits.
   ///
   /// - Parameters:
-  ///   - rank: bytes that one process needs for certain.
-  ///   - ranks: bytes that all of the job on this machine need for certain.
-  ///   - group: bytes that those in this process's control group need for certain.
-  ///   - more: bytes that all on this machine are estimated to take beyond what they have now.
+  ///   - rank: bytes that one process certainly needs.
+  ///   - ranks: bytes that the job's processes on this machine certainly need.
+  ///   - group: bytes that the processes in this process's control group certainly need.
+  ///   - more: bytes that the job's processes on this machine are estimated to need beyond what they have now.
   public func judge(rank: Double, ranks: Double, group groupNeed: Double, more: Double) -> Verdict {
     let checks = [
       (rank, process, "of the limit of one process (ulimit -v, ulimit -d)"),

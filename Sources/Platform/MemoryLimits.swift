@@ -4,12 +4,12 @@ import CFaults
   import Glibc
 #endif
 
-/// How much memory this process may have, as far as the system says.
+/// How much memory this process may use, as far as the system reports it.
 public enum MemoryLimits {
-  /// Bytes of addresses that the process may have (`ulimit -v`); nil without a limit.
+  /// Bytes of address space that the process may use (`ulimit -v`); nil without a limit.
   public static var addressSpace: Int? { limit(RLIMIT_AS) }
 
-  /// Bytes of private memory that the process may have (`ulimit -d`); nil without a limit.
+  /// Bytes of private memory that the process may use (`ulimit -d`); nil without a limit.
   public static var data: Int? { limit(RLIMIT_DATA) }
 
   private static func limit(_ resource: __rlimit_resource) -> Int? {
@@ -20,8 +20,7 @@ public enum MemoryLimits {
     return Int(limit.rlim_cur)
   }
 
-  /// Bytes of addresses that both limits leave the process; nil where neither is set, or the system does not say what
-  /// the process has.
+  /// Bytes of address space left under both limits; nil if neither is set or the system does not report current use.
   public static var remainingAddresses: Int? {
     let limits = (addressSpace, data)
     if limits == (nil, nil) { return nil }
@@ -29,11 +28,11 @@ public enum MemoryLimits {
       of: limits.0, and: limits.1, pages: text(of: "/proc/self/statm") ?? "", page: sysconf(Int32(_SC_PAGESIZE)))
   }
 
-  /// What limits of addresses and of private memory leave a process; nil where neither is known to.
+  /// Bytes left under the limits of address space and of private memory; nil if neither can be computed.
   ///
   /// - Parameters:
-  ///   - pages: the system's line: pages in all, resident, shared, of programs, 0, of data and stacks.
-  ///   - page: bytes of one.
+  ///   - pages: the content of `/proc/self/statm`, in pages: total, resident, shared, text, 0, data and stack.
+  ///   - page: bytes of a page.
   static func remaining(of addresses: Int?, and data: Int?, pages: String, page: Int) -> Int? {
     let counts = pages.split(whereSeparator: { !$0.isNumber }).map { Int($0) ?? 0 }
     return [(addresses, 0), (data, 5)].compactMap { limit, field in
@@ -42,15 +41,15 @@ public enum MemoryLimits {
     }.min()
   }
 
-  /// Below this malloc has one arena for all threads.
+  /// With fewer bytes of address space than this, malloc uses one arena for all threads.
   private static let fewAddresses = 4 << 30
 
-  /// Spares addresses where the process may have few; to be called at the start.
+  /// Reduces the use of address space if little is left; call it at the start of the process.
   public static func prepare() {
     if let left = remainingAddresses, left < fewAddresses { rtk_faults_spare_addresses() }
   }
 
-  /// The least limit of the control groups that the process is in, in bytes; nil where there is none.
+  /// The lowest memory limit among the process's control groups, in bytes; nil without a limit.
   public static var controlGroup: Int? {
     guard let own = text(of: "/proc/self/cgroup") else { return nil }
     var least: Int?
@@ -64,7 +63,7 @@ public enum MemoryLimits {
       var group = String(fields[2])
       while true {
         let path = joinPath(joinPath(root, String(group.drop { $0 == "/" })), name)
-        // Version 1 writes a number near 2⁶³ for none.
+        // Version 1 writes a number near 2⁶³ for no limit.
         if let limit = firstNumber(of: path), limit < 1 << 60 { least = min(least ?? limit, limit) }
         if group.isEmpty || group == "/" { break }
         group = parentDirectory(of: group)
@@ -73,16 +72,16 @@ public enum MemoryLimits {
     return least
   }
 
-  /// The control groups that the process is in, to tell those of two processes apart.
+  /// The process's control groups, to compare with those of another process.
   public static var controlGroupName: String? { text(of: "/proc/self/cgroup") }
 
-  /// Bytes of memory of the machine; nil where the system does not say.
+  /// Bytes of memory of the machine; nil if the system does not report it.
   public static var total: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemTotal:", in: $0) } }
 
-  /// Bytes of swap of the machine; nil where the system does not say.
+  /// Bytes of swap of the machine; nil if the system does not report it.
   public static var swap: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "SwapTotal:", in: $0) } }
 
-  /// Bytes that the machine can give without swapping; nil where the system does not say.
+  /// Bytes that the machine can allocate without swapping; nil if the system does not report it.
   public static var available: Int? {
     text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemAvailable:", in: $0) }
   }
@@ -92,7 +91,7 @@ public enum MemoryLimits {
   }
 
   private static func text(of path: String) -> String? {
-    // Files of the system have no size that could be asked for.
+    // Files in /proc and /sys report a size of 0, so the buffer has a fixed size.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }

@@ -1,7 +1,7 @@
 /// The name that a mistyped one most likely means, or nil when none is near.
 ///
-/// Near: a third of its letters changed at most (two in short names), or the one is a part of the other
-/// (`epochs` of `num_train_epochs`).
+/// A name is near if at most a third of its letters differ (two in short names), or if one name contains the other
+/// (`epochs` in `num_train_epochs`).
 public func nearestName(to name: String, among known: [String]) -> String? {
   let wanted = Array(name.lowercased().utf8)
   let measured = known.map { ($0, editDistance(wanted, Array($0.lowercased().utf8))) }
@@ -14,13 +14,13 @@ public func nearestName(to name: String, among known: [String]) -> String? {
   }
 }
 
-/// The known name of which another is a misspelling: two letters changed at most, in a name that is not short.
+/// The known name that `name` misspells: more than five letters, at most two of them changed.
 public func misspelledName(_ name: String, among known: [String]) -> String? {
   guard !known.contains(name) else { return nil }
   return known.first { $0.count > 5 && editDistance(Array(name.lowercased().utf8), Array($0.utf8)) <= 2 }
 }
 
-/// Letters inserted, removed, replaced or swapped with their neighbour to turn one name into the other.
+/// The number of letters inserted, removed, replaced or swapped with their neighbour to turn one name into the other.
 private func editDistance(_ first: [UInt8], _ second: [UInt8]) -> Int {
   var older = [Int](repeating: 0, count: second.count + 1)
   var last = Array(0...second.count)

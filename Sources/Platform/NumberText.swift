@@ -1,4 +1,4 @@
-/// A number with this many decimals, without Foundation's formatting.
+/// A number with a fixed count of decimals, without Foundation's formatting.
 public func fixed(_ value: Double, _ decimals: Int) -> String {
   guard value.isFinite, abs(value) < 1e9 else { return "\(value)" }
   var scale = 1.0
@@ -11,7 +11,7 @@ public func fixed(_ value: Double, _ decimals: Int) -> String {
   return sign + "\(whole)." + String(repeating: "0", count: decimals - digits.count) + digits
 }
 
-/// The nearest whole number as `grouped` writes it; what is none, or has more than 64 bits, as it is.
+/// The nearest integer with grouped digits; a value that is not finite or exceeds 64 bits is not grouped.
 public func grouped(_ value: Double) -> String { Int(exactly: value.rounded()).map { grouped($0) } ?? "\(value)" }
 
 /// 22713986 as "22,713,986".

@@ -4,16 +4,16 @@
 
 /// A file that the user names for a command's output.
 ///
-/// A regular file, or a name that is not taken yet, gets its content atomically: a reader sees the old file or the
-/// whole new one, with the permissions of the old one. A symbolic link stays, and its target gets the content. FIFOs,
-/// terminals and other character devices are written to and never replaced. `-` and `/dev/stdout` are standard
-/// output. Anything else is refused.
+/// A regular file, or a name that does not exist yet, is replaced atomically: a reader sees the old file or the whole
+/// new one, with the permissions of the old one. A symbolic link stays; its target is replaced. FIFOs, terminals and
+/// other character devices are written to and never replaced. `-` and `/dev/stdout` are standard output. Anything
+/// else is refused.
 public final class OutputFile {
-  /// Where a name leads.
+  /// What a name resolves to.
   public enum Place: Equatable, Sendable {
-    /// A descriptor of this process, by `-` or by a name below `/dev/fd`.
+    /// A descriptor of this process, named `-` or by a path under `/dev/fd`.
     case descriptor(Int32)
-    /// A regular file, or none yet: the path behind all links.
+    /// A regular file that may not exist yet: the path with all links resolved.
     case file(String)
     /// A FIFO or character device.
     case stream(String)
@@ -24,12 +24,12 @@ public final class OutputFile {
 
   /// The name that the user gave.
   public let name: String
-  /// Where it leads.
+  /// What the name resolves to.
   public let place: Place
   private let file: AtomicFile?
   private let descriptor: Int32
 
-  /// Opens the output; a FIFO without a reader waits for one. Throws as `place(of:)` and `requireWritable` do.
+  /// Opens the output; opening a FIFO blocks until it has a reader. Throws as `place(of:)` and `requireWritable` do.
   public init(_ name: String) throws {
     self.name = name
     place = try OutputFile.place(of: name)
@@ -63,16 +63,16 @@ public final class OutputFile {
     throw RetortError.ofWriting("cannot write", display, code)
   }
 
-  /// Gives a regular file its name once its bytes are on disk; throws `.checkpoint`.
+  /// Flushes the bytes and renames a regular file to its final name; throws `.checkpoint`.
   public func commit() throws {
     if let file { return try file.commit() }
-    // What a device refuses late. Terminals and pipes have nothing to flush.
+    // Some devices report a failed write only here. Terminals and pipes cannot be flushed and return these codes.
     if fsync(descriptor) != 0, errno != EINVAL, errno != EROFS, errno != ENOTSUP, errno != EBADF {
       throw RetortError.ofWriting("cannot flush", display, errno)
     }
   }
 
-  /// Writes text whole.
+  /// Writes a whole text and commits it.
   public static func write(_ text: String, to name: String) throws {
     let output = try OutputFile(name)
     var text = text
@@ -82,9 +82,9 @@ public final class OutputFile {
 
   private var display: String { place.isStandardOutput ? "standard output" : name }
 
-  /// Finds where a name leads; makes and opens nothing.
+  /// Resolves a name; creates and opens nothing.
   ///
-  /// Throws `.configuration` for a directory, a socket or a block device, and for links that lead nowhere.
+  /// Throws `.configuration` for a directory, a socket or a block device, and for links that form a loop.
   public static func place(of name: String) throws -> Place {
     func refusal(_ what: String) -> RetortError {
       RetortError(
@@ -99,7 +99,7 @@ public final class OutputFile {
       if lstat(path, &info) != 0 {
         if errno == ENOENT, !path.hasSuffix("/") { return .file(path) }
         if errno == ENOENT { throw refusal("is the name of a directory, a file was expected") }
-        throw RetortError.ofWriting("cannot look at it", name, errno, kind: .configuration)
+        throw RetortError.ofWriting("cannot read its attributes", name, errno, kind: .configuration)
       }
       switch info.st_mode & S_IFMT {
       case S_IFREG: return .file(path)
@@ -112,12 +112,12 @@ public final class OutputFile {
       default: throw refusal("is a block device, whose content would be lost")
       }
     }
-    throw refusal("is a link that leads to itself")
+    throw refusal("is a link that points to itself")
   }
 
-  /// Refuses an output that could not be written, before any work is done for it; makes nothing, and opens no FIFO.
+  /// Checks that an output can be written before any work is done for it; creates nothing and opens no FIFO.
   ///
-  /// Throws `.configuration` with what is in the way.
+  /// Throws `.configuration` with the reason.
   public static func requireWritable(_ name: String) throws {
     switch try place(of: name) {
     case .descriptor(let number):
@@ -133,10 +133,10 @@ public final class OutputFile {
     case .file(let path):
       if fileExists(path), access(path, W_OK) != 0 {
         throw RetortError(
-          .configuration, "the file is there and cannot be written (\(systemErrorText()))", at: name,
+          .configuration, "the file exists and cannot be written (\(systemErrorText()))", at: name,
           remedy: "change its permissions, or name another file")
       }
-      // Dropped without a commit, it leaves nothing behind.
+      // A file that is dropped without a commit removes itself.
       do { _ = try AtomicFile(path) } catch {
         var error = RetortError.wrap(error)
         error.kind = .configuration
@@ -145,7 +145,7 @@ public final class OutputFile {
     }
   }
 
-  /// n of `/dev/fd/n`, of `/proc/self/fd/n` and of `/dev/stdout` by way of its link; nil for other names.
+  /// The n of `/dev/fd/n` and `/proc/self/fd/n`; nil for other names. `/dev/stdout` links to one of them.
   private static func descriptorNumber(_ path: String) -> Int32? {
     guard let number = Int32(fileName(of: path)), number >= 0 else { return nil }
     let parent = parentDirectory(of: path)

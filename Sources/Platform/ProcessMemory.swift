@@ -2,18 +2,17 @@
   import Glibc
 #endif
 
-/// What this process takes of the machine's memory.
+/// The memory that this process uses.
 public enum ProcessMemory {
-  /// The proportional set size in bytes: private pages whole, shared ones divided by the number of processes that map
-  /// them, so that the sum over processes is what they take together; nil where the system does not say.
+  /// The proportional set size in bytes: private pages plus each shared page divided by the number of processes that
+  /// map it, so that sums over processes count shared memory once; nil if the system does not report it.
   public static var proportionalBytes: Int? { figure("Pss:", of: "/proc/self/smaps_rollup") }
 
-  /// The most bytes that this process has had in memory at one time, shared ones counted whole; nil where the system
-  /// does not say.
+  /// The peak resident memory of this process in bytes, shared pages included; nil if the system does not report it.
   public static var peakBytes: Int? { figure("VmHWM:", of: "/proc/self/status") }
 
   private static func figure(_ field: String, of path: String) -> Int? {
-    // Files of the system have no size that could be asked for.
+    // Files in /proc report a size of 0, so the buffer has a fixed size.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
@@ -22,7 +21,7 @@ public enum ProcessMemory {
     return count > 0 ? bytes(of: field, in: String(decoding: buffer[..<count], as: UTF8.self)) : nil
   }
 
-  /// The figure of a line such as "Pss:   1234 kB", in bytes.
+  /// The value of a line such as "Pss:   1234 kB", in bytes.
   static func bytes(of field: String, in text: String) -> Int? {
     let line = text.split(separator: "\n").first { $0.hasPrefix(field) }
     return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }

@@ -2,8 +2,8 @@ import Foundation
 
 /// When a process was started.
 public enum ProcessStart {
-  /// Seconds since the process was started, to a hundredth; a process that replaced itself by `exec` counts from its
-  /// first start. nil where the system does not tell.
+  /// Seconds since the process was started, to a hundredth, counted from its first start if it has replaced itself
+  /// by `exec`; nil if the system does not report it.
   public static var secondsAgo: Double? {
     var now = timespec()
     guard let ticks = ticks(of: getpid()), clock_gettime(CLOCK_BOOTTIME, &now) == 0 else { return nil }
@@ -11,10 +11,10 @@ public enum ProcessStart {
     return max(0, Double(now.tv_sec) + Double(now.tv_nsec) * 1e-9 - started)
   }
 
-  /// The clock ticks between the machine's start and that of a process: with its number they name one process for as
-  /// long as the machine runs. nil for a process that has ended, also where nobody has asked for its exit code yet.
+  /// The clock ticks from the machine's start to the process's start: process id and ticks identify one process until
+  /// the machine restarts. nil for a process that has ended, zombies included.
   public static func ticks(of process: Int32) -> UInt64? {
-    // Files of /proc do not tell their length.
+    // Files in /proc report a size of 0.
     guard let file = fopen("/proc/\(process)/stat", "rb") else { return nil }
     defer { fclose(file) }
     var bytes = [UInt8](repeating: 0, count: 4096)

@@ -1,6 +1,6 @@
-/// A refusal or failure that a person can act on: what is wrong, where, and what to do.
+/// An error that a person can act on: what is wrong, where, and what to do.
 ///
-/// The kind decides the exit code of the command. Everything that a user's file, flag or peer can cause
+/// The kind decides the exit code of the command. Everything that a user's file, a flag or a peer can cause
 /// is thrown as this type; programming errors are preconditions.
 public struct RetortError: Error, Equatable, Sendable {
   /// The documented exit codes of the command.
@@ -18,14 +18,14 @@ public struct RetortError: Error, Equatable, Sendable {
   public var kind: Kind
   /// What is wrong, one sentence without a full stop.
   public var what: String
-  /// File and line, key, tensor, rank and host: whichever are known.
+  /// File and line, key, tensor, rank and host, as far as they are known.
   public var location: String?
   /// What the reader should do.
   public var remedy: String?
-  /// Whether every rank of the job throws this same error, so that the job may end in order instead of by abort.
+  /// Whether every rank of the job throws this same error, so that the job can end without `MPI_Abort`.
   public var isCollective = false
 
-  /// An error of one rank; `what` and `remedy` are phrases without a full stop, as `description` puts them together.
+  /// Makes an error of one rank; `what` and `remedy` are phrases without a full stop, which `description` joins.
   public init(_ kind: Kind, _ what: String, at location: String? = nil, remedy: String? = nil) {
     self.kind = kind
     self.what = what
@@ -33,14 +33,14 @@ public struct RetortError: Error, Equatable, Sendable {
     self.remedy = remedy
   }
 
-  /// The same error with a location put in front of the one it has.
+  /// The same error with a location put in front of its own.
   public func located(_ outer: String) -> RetortError {
     var copy = self
     copy.location = location.map { "\(outer), \($0)" } ?? outer
     return copy
   }
 
-  /// Any error as a `RetortError`: itself, or an unexpected one that quotes it.
+  /// Any error as a `RetortError`: itself, or an `.unexpected` error that quotes it.
   public static func wrap(_ error: any Error) -> RetortError {
     (error as? RetortError) ?? RetortError(.unexpected, "\(error)")
   }
@@ -52,14 +52,14 @@ extension RetortError: CustomStringConvertible {
     let shown = RetortError.cut(what)
     var text = location.map { "\(RetortError.cut($0)): \(shown)" } ?? shown
     if let remedy = remedy.map(RetortError.cut) {
-      // A key, a path or an option keeps its spelling.
+      // A remedy that begins with a key, a path or an option keeps its spelling.
       let isWord = !remedy.prefix { $0 != " " }.contains { "_/=.$-".contains($0) }
       text += ". " + (isWord ? remedy.prefix(1).uppercased() + remedy.dropFirst() : remedy)
     }
     return text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
   }
 
-  /// No message is longer than a reader reads, whatever a user's file has put into it.
+  /// Bytes above which a part of the message is cut, since it may quote a user's file.
   private static let longest = 4_000
 
   private static func cut(_ text: String) -> String {

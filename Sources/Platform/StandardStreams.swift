@@ -4,21 +4,20 @@
 
 /// The descriptors 0, 1 and 2 of this process.
 public enum StandardStreams {
-  /// Makes lost output an error of the write, and never a signal or a damaged file; to be called before anything else.
+  /// Makes lost output an error of the write instead of a signal or a damaged file; call it before anything else.
   ///
-  /// A reader that closes its end of a pipe gives EPIPE instead of SIGPIPE. A stream that is closed at the start is
-  /// opened as `/dev/null` for the other direction: no data file gets its number, and what is written to it or read
-  /// from it fails instead of vanishing.
+  /// Writing to a pipe without a reader gives EPIPE instead of SIGPIPE. A stream that is closed at the start is opened
+  /// as `/dev/null` for the other direction: no data file gets its number, and a write to it or a read from it fails.
   public static func prepare() {
     signal(SIGPIPE, SIG_IGN)
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
-      // The lowest free number is given, and all below it are taken.
+      // open() returns the lowest free number, which is this one.
       _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
   }
 }
 
-/// Writes all bytes to a descriptor; interruptions and full buffers of non-blocking streams are waited out.
+/// Writes all bytes to a descriptor; retries after interruptions and waits while a non-blocking stream is full.
 ///
 /// - Returns: 0, or the `errno` of the write that failed.
 public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
@@ -39,7 +38,7 @@ public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> I
 
 /// Reads a descriptor to its end; throws `.input` with the system's reason.
 ///
-/// - Parameter name: of the stream, for the message.
+/// - Parameter name: the name of the stream, for the message.
 public func readAll(from descriptor: Int32, name: String) throws -> [UInt8] {
   var bytes: [UInt8] = []
   var piece = [UInt8](repeating: 0, count: 1 << 18)

@@ -4,9 +4,9 @@ import Synchronization
   import Glibc
 #endif
 
-/// A wish from outside (SIGUSR1, SIGTERM, SIGINT) that the run save and end.
+/// A request by signal (SIGUSR1, SIGTERM, SIGINT) to save and end the run.
 ///
-/// The handler only sets a flag; training asks for it between optimizer steps. A second SIGTERM or SIGINT ends the
+/// The handler only sets a flag, which training checks between optimizer steps. A second SIGTERM or SIGINT ends the
 /// process at once.
 public enum StopRequest {
   private static let flag = Atomic<Bool>(false)
@@ -16,10 +16,10 @@ public enum StopRequest {
 
   private static let signals = [SIGUSR1, SIGTERM, SIGINT]
 
-  /// Keeps the signals for later, also through a start of the program anew, until `listen` or `release`.
+  /// Blocks the signals, also across an `exec` of the program, until `listen` or `release`.
   public static func hold() { mask(SIG_BLOCK) }
 
-  /// Lets the signals act as they do without Retort.
+  /// Unblocks the signals, which then have their default effect.
   public static func release() { mask(SIG_UNBLOCK) }
 
   private static func mask(_ how: Int32) {
@@ -29,15 +29,15 @@ public enum StopRequest {
     pthread_sigmask(how, &set, nil)
   }
 
-  /// The end of a run that was asked to stop, which says when that was and what it means.
+  /// The error that ends a stopped run; `moment` says when it stopped.
   public static func error(_ moment: String) -> RetortError {
     RetortError(.stopped, "stopped on request \(moment)", remedy: "run the same command again to continue")
   }
 
-  /// Throws `.stopped` where this process was asked to stop; inside `agree`, where one rank does so for all.
+  /// Throws `.stopped` if this process was asked to stop; call it inside `agree`, so that all ranks throw.
   public static func refuse(_ moment: String) throws { if isPending { throw error(moment) } }
 
-  /// Starts to take the signals as requests, those that were held included.
+  /// Treats the signals as requests from now on, including those that were blocked.
   public static func listen() {
     // The flag must exist before a handler touches it.
     flag.store(false, ordering: .relaxed)

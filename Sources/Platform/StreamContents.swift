@@ -1,13 +1,13 @@
 import Synchronization
 
-/// What came through pipes, by the name that messages use for it.
+/// The bytes read from pipes, by the name that messages use for the pipe.
 ///
-/// A pipe can be read once and cannot be mapped. Its bytes are kept here, and `MappedFile` gives them out for the name
-/// as if it were that of a file. Process-wide, as the pipes of a process are.
+/// A pipe can be read once and cannot be mapped. Its bytes are kept here, and `MappedFile` returns them for that name
+/// as if it were a file's. The contents belong to the process, as its pipes do.
 public enum StreamContents {
   private static let contents = Mutex<[String: Bytes]>([:])
 
-  /// Memory that is never written again and lives as long as it is read.
+  /// Memory that is written once and freed with its last user.
   final class Bytes: @unchecked Sendable {
     let bytes: UnsafeRawBufferPointer
 
@@ -20,16 +20,16 @@ public enum StreamContents {
     deinit { UnsafeMutableRawPointer(mutating: bytes.baseAddress)?.deallocate() }
   }
 
-  /// Keeps bytes under a name, instead of those that it had.
+  /// Keeps bytes under a name and replaces earlier ones.
   public static func keep(_ bytes: [UInt8], as name: String) {
     let kept = Bytes(bytes)
     contents.withLock { $0[name] = kept }
   }
 
-  /// Forgets a name; whoever reads its bytes keeps them.
+  /// Removes a name; a `MappedFile` that is open keeps the bytes.
   public static func forget(_ name: String) { contents.withLock { $0[name] = nil } }
 
-  /// Whether the name is that of a stream's content.
+  /// Whether the name belongs to the content of a pipe.
   public static func has(_ name: String) -> Bool { content(of: name) != nil }
 
   static func content(of name: String) -> Bytes? { contents.withLock { $0[name] } }

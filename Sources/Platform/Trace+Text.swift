@@ -1,22 +1,22 @@
 // The file is the object form of the trace event format: chrome://tracing and https://ui.perfetto.dev read it.
 
 extension Trace {
-  /// What stands before the events of all ranks in the file.
+  /// The text before the events of all ranks in the file.
   public static let fileStart = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
-  /// What stands behind them.
+  /// The text after the events.
   public static let fileEnd = "\n]}\n"
 
-  /// Where a rank that fails alone writes its own part: for trace.json of rank 3, trace.rank3.json.
+  /// The file in which a rank that fails alone writes its own events: trace.rank3.json for trace.json of rank 3.
   public static func path(_ path: String, ofRank rank: Int) -> String {
     let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
     guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "\(path).rank\(rank)" }
     return "\(path.dropLast(name.count))\(name[..<dot]).rank\(rank)\(name[dot...])"
   }
 
-  /// The events of this rank as JSON objects with commas between them: never empty, since a process has a name.
+  /// The events of this rank as JSON objects separated by commas; never empty, since it begins with the process name.
   ///
-  /// A rank is a process, its work a thread of complete events ("X"), its transfers asynchronous events ("b", "e")
-  /// beside it. Times are microseconds on rank 0's clock.
+  /// A rank is a process. Its work is a thread of complete events ("X"), its transfers are asynchronous events
+  /// ("b", "e"). Times are microseconds on rank 0's clock.
   public func text() -> String {
     var out = metadata
     out.reserveCapacity(out.utf8.count + 120 * count)

@@ -2,21 +2,20 @@
   import Glibc
 #endif
 
-/// A timeline of what this rank does, kept in memory that is set aside at the start.
+/// A timeline of this rank's work, kept in memory that is reserved at the start.
 ///
-/// Code says what it does by `Trace.span` and `Trace.detail`, whether or not anybody looks: while nothing is traced
-/// that is a check for nil. Spans nest as calls do. Details (layers, transfers) are kept only inside the optimizer
-/// steps of the window, so that a long run has a trace of bounded size. Spans are those of one thread, the one that
-/// started the trace; what others say is left out.
+/// Code marks its work with `Trace.span` and `Trace.detail`; without a trace each costs a check for nil. Spans nest as
+/// calls do. Details (layers, transfers) are recorded only inside the optimizer steps of the window, so that a long run
+/// has a trace of bounded size. Only the thread that started the trace is recorded.
 public final class Trace {
   /// Which optimizer steps are recorded, and how much memory that may take.
   public struct Limits: Sendable, Equatable {
-    /// Optimizer steps, counted from 1 in each training of this run.
+    /// Optimizer steps, counted from 1 in each chain step of this run.
     public var steps: ClosedRange<Int>
-    /// Events that are kept, 40 bytes each; what comes after them is counted and dropped.
+    /// The most events that are kept, 40 bytes each; later ones are counted and dropped.
     public var events: Int
 
-    /// The first 100 steps of each training, and room for a quarter of a million events.
+    /// By default the first 100 optimizer steps of each chain step, and 262,144 events.
     public init(steps: ClosedRange<Int> = 1...100, events: Int = 1 << 18) {
       self.steps = steps
       self.events = events
@@ -24,15 +23,15 @@ public final class Trace {
   }
 
   struct Event {
-    /// In `names`.
+    /// Index in `names`.
     var name: Int32
     /// Part of the name (which layer), or -1.
     var number: Int32
-    /// Nanoseconds of this rank's clock.
+    /// Nanoseconds on this rank's clock.
     var start: Int64
     /// Nanoseconds.
     var duration: Int64
-    /// Step number or bytes, as `kind` says; -1 for none.
+    /// The step number or the bytes, depending on `kind`; -1 for none.
     var amount: Int64
     var kind: Kind
   }
@@ -41,13 +40,13 @@ public final class Trace {
     case span, step, transfer
   }
 
-  /// The trace of this process; nil while nothing is traced.
+  /// The trace of this process; nil if nothing is traced.
   nonisolated(unsafe) public private(set) static var current: Trace?
 
-  /// This process among those of the job.
+  /// The rank of this process.
   public let rank: Int
   let host: String
-  /// What to add to this rank's clock to get rank 0's, nanoseconds.
+  /// Rank 0's clock minus this rank's, in nanoseconds.
   let clockOffset: Int64
   /// Rank 0's clock at the beginning of the trace.
   let origin: Int64
@@ -55,7 +54,7 @@ public final class Trace {
   private let owner = pthread_self()
   private let events: UnsafeMutablePointer<Event>
   private(set) var count = 0
-  /// Events for which there was no room.
+  /// The number of events dropped for lack of room.
   public private(set) var dropped = 0
   private(set) var names: [String] = []
   private var numbers: [UInt: Int32] = [:]
@@ -70,7 +69,7 @@ public final class Trace {
     self.clockOffset = clockOffset
     self.origin = origin
     self.limits = limits
-    // Untouched memory costs nothing until events come.
+    // The system provides the pages only as events are written.
     events = .allocate(capacity: max(1, limits.events))
   }
 
@@ -79,26 +78,26 @@ public final class Trace {
   /// Begins to record on the calling thread.
   ///
   /// - Parameters:
-  ///   - clockOffset: what to add to this rank's `now` to get rank 0's.
+  ///   - clockOffset: rank 0's `now` minus this rank's.
   ///   - origin: rank 0's `now` at the beginning.
   public static func start(rank: Int, host: String, clockOffset: Int64, origin: Int64, limits: Limits = Limits()) {
     current = Trace(rank: rank, host: host, clockOffset: clockOffset, origin: origin, limits: limits)
   }
 
-  /// Ends the recording and hands out what was recorded; nil where nothing was.
+  /// Ends the recording and returns it; nil if nothing was traced.
   public static func stop() -> Trace? {
     defer { current = nil }
     return current
   }
 
-  /// Nanoseconds of a clock that only goes forward.
+  /// Nanoseconds of the monotonic clock.
   public static var now: Int64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 
-  /// Records how long the body takes under a name, inside a step only when the step is in the window.
+  /// Records the body's duration under a name; inside an optimizer step only if the step is in the window.
   public static func span<T>(_ name: StaticString, _ body: () throws -> T) rethrows -> T {
     try Activity.during("\(name)") { try recordedSpan(name, body) }
   }
@@ -108,7 +107,7 @@ public final class Trace {
     return try trace.record(name, body)
   }
 
-  /// Records how long the body takes under a name that is known only now, outside optimizer steps.
+  /// Records the body's duration under a name made at run time, outside optimizer steps only.
   public static func span<T>(named name: String, _ body: () throws -> T) rethrows -> T {
     try Activity.during(name) { try recordedSpan(named: name, body) }
   }
@@ -120,14 +119,14 @@ public final class Trace {
     return try body()
   }
 
-  /// Records how long the body takes, only inside a step of the window; `number` becomes part of the name.
+  /// Records the body's duration inside an optimizer step of the window only; `number` becomes part of the name.
   public static func detail<T>(_ name: StaticString, _ number: Int = -1, _ body: () throws -> T) rethrows -> T {
     Activity.tick()
     guard let trace = current, trace.isInWindow, trace.isHere else { return try body() }
     return try trace.record(name, number: number, body)
   }
 
-  /// Records an optimizer step when it is in the window, and lets what is inside it be recorded.
+  /// Records an optimizer step of the window, and enables the records inside it.
   public static func step<T>(_ step: Int, _ body: () throws -> T) rethrows -> T {
     try Activity.during("step \(step)") { try recordedStep(step, body) }
   }
@@ -141,7 +140,7 @@ public final class Trace {
     return trace.isInWindow ? try trace.record("step", amount: step, kind: .step, body) : try body()
   }
 
-  /// Counts the steps of the window from here.
+  /// Restarts the count of optimizer steps that the window refers to.
   public static func beginTraining() { current?.stepsSeen = 0 }
 
   private var isInStep = false
@@ -168,7 +167,7 @@ public final class Trace {
   }
 
   private func intern(_ name: StaticString) -> Int32 {
-    // The address tells literals apart faster than their letters do.
+    // Comparing addresses of literals is faster than comparing their text.
     let key = UInt(bitPattern: name.utf8Start)
     if let known = numbers[key] { return known }
     let number = intern("\(name)")
@@ -183,18 +182,18 @@ public final class Trace {
     return Int32(names.count - 1)
   }
 
-  /// What was recorded, in the order in which it ended.
+  /// The recorded events, ordered by their end.
   var recorded: UnsafeBufferPointer<Event> { UnsafeBufferPointer(start: events, count: count) }
 }
 
 // MARK: Sections and transfers
 
 extension Trace {
-  /// Whether details are recorded now, for whoever has to prepare a name first.
+  /// Whether details are recorded now, for callers that must build a name first.
   public static var wantsDetails: Bool { current.map { $0.isInWindow && $0.isHere } ?? false }
 
-  /// Ends the section that is open and begins another, unless it is of this name already; for work that comes as a
-  /// sequence, such as a backward pass.
+  /// Ends the open section and begins another, unless it already has this name; for work that is a sequence, such as a
+  /// backward pass.
   public static func enterSection(_ name: String) {
     guard let trace = current, wantsDetails else { return }
     let id = trace.intern(name)
@@ -206,14 +205,14 @@ extension Trace {
   /// Whether a section is open.
   public static var isInSection: Bool { current?.section != nil }
 
-  /// Ends the section that is open, if one is.
+  /// Ends the open section, if there is one.
   public static func endSection() {
     guard let trace = current, let section = trace.section else { return }
     trace.section = nil
     trace.add(section.name, start: section.start)
   }
 
-  /// Something that goes on while other things are done, such as a bucket of gradients on its way.
+  /// An operation that overlaps other work, such as the reduce-scatter of a bucket.
   public struct Transfer {
     fileprivate let name: Int32
     fileprivate let start: Int64
@@ -227,7 +226,7 @@ extension Trace {
     }
   }
 
-  /// Begins a transfer; nil where details are not recorded.
+  /// Begins a transfer; nil if details are not recorded.
   public static func transfer(_ name: StaticString, bytes: Int) -> Transfer? {
     guard let trace = current, wantsDetails else { return nil }
     return Transfer(name: trace.intern(name), start: now, bytes: bytes)

@@ -1,8 +1,8 @@
-/// Says whether this process may still write to an output directory.
+/// Tells whether this process may still write to an output directory.
 ///
-/// Everything that renames, replaces or removes a file of an output directory asks first, so that a process that
-/// outlived its job, or lost its lock, changes nothing of the job that came after it.
+/// All code that renames, replaces or removes a file of an output directory checks it first, so that a process that
+/// has outlived its job or lost its lock does not change the files of the next job.
 public protocol WriteFence: AnyObject {
-  /// Throws `.checkpoint` with the new holder where the directory is no longer this job's.
+  /// Throws `.checkpoint`, naming the new holder, if the directory no longer belongs to this job.
   func requireHeld() throws
 }

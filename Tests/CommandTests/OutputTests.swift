@@ -81,7 +81,7 @@ import Testing
     try command.write("file", "kept")
     for (output, reason) in [
       (".", "is a directory"), ("missing/out.jsonl", "there is no directory missing"), ("new/", "name of a directory"),
-      ("file/out.jsonl", "file is a file, not a directory"), ("/proc/out.jsonl", "does not take it"),
+      ("file/out.jsonl", "file is a file, not a directory"), ("/proc/out.jsonl", "does not accept it"),
     ] {
       let result = try command.run("predict", "no-model", "--input", "x.jsonl", "--output", output)
       #expect(result.code == 2 && result.errors.contains(reason), "\(output): \(result.said)")

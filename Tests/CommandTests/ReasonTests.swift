@@ -8,7 +8,7 @@ import Testing
     try command.write("file", "kept")
     for (path, reason) in [
       ("file", "file is a file, not a directory"), ("file/below", "file is a file, not a directory"),
-      ("/proc/new", "the file system of /proc does not take it"),
+      ("/proc/new", "the file system of /proc does not accept it"),
     ] {
       let result = try command.run("demo", path, "--train", "8", "--validation", "4")
       #expect(result.code == 6 && result.errors.contains(reason), "\(path): \(result.said)")
