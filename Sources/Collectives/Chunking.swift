@@ -1,9 +1,9 @@
 import Platform
 
-/// How a long buffer is cut into messages; every rank of a communicator must use the same.
+/// How a long buffer is cut into messages; all ranks of a communicator must use the same chunking.
 ///
 /// MPI counts are C ints (a count of 2³² + 10 reduces 10 elements and reports success), and messages of a few MiB
-/// are several times faster than one large call. So every operation goes in chunks:
+/// are several times faster than one large call. So every operation is split into chunks:
 ///
 ///     buffer   |----------------------------------------------|  count elements
 ///     chunks   |-------------|-------------|-------------|----|  at most `bytes` and `elementCap` each
@@ -12,7 +12,7 @@ public struct Chunking: Equatable, Sendable {
   public var bytes: Int
   /// The most elements in one message.
   public var elementCap: Int
-  /// The largest offset, in elements, that is handed to MPI as a displacement (a C int).
+  /// The largest offset, in elements, that is passed to MPI as a displacement (a C int).
   package var displacementCap = Int(Int32.max)
 
   /// The environment variable that sets `bytes`.
@@ -22,14 +22,14 @@ public struct Chunking: Equatable, Sendable {
   /// 2²⁸ elements.
   public static let maximumElements = 1 << 28
 
-  /// A chunking; both limits must be positive, and `elementCap` is cut down to 2²⁸.
+  /// Makes a chunking; both limits must be positive, and `elementCap` is clamped to 2²⁸.
   public init(bytes: Int = Chunking.defaultBytes, elementCap: Int = Chunking.maximumElements) {
     precondition(bytes > 0 && elementCap > 0, "a chunk of \(bytes) bytes or \(elementCap) elements holds nothing")
     self.bytes = bytes
     self.elementCap = min(elementCap, Chunking.maximumElements)
   }
 
-  /// The default, or what `RETORT_MPI_CHUNK_BYTES` says: bytes from 1,024 to 2³⁰; throws `.configuration` otherwise.
+  /// The default, or the bytes in `RETORT_MPI_CHUNK_BYTES`, from 1,024 to 2³⁰; throws `.configuration` otherwise.
   public init(environment: [String: String]) throws {
     self.init()
     guard let text = environment[Chunking.variable], !text.isEmpty else { return }
@@ -41,13 +41,13 @@ public struct Chunking: Equatable, Sendable {
     bytes = value
   }
 
-  /// How many elements of `stride` bytes fit in a message.
+  /// The number of elements of `stride` bytes that fit in a message.
   public func elements(stride: Int) -> Int { max(1, min(bytes / stride, elementCap)) }
 
-  /// How many elements of each of `ranks` blocks fit in one exchange of blocks.
+  /// The number of elements of each of `ranks` blocks that fit in one exchange of blocks.
   ///
-  /// The messages of one exchange share the budget, so that its scratch stays in cache, down to 64 KiB a message
-  /// (or the budget, where that is less): below that the start of a message costs more than its bytes.
+  /// The messages of one exchange share `bytes`, so that its scratch stays in cache, but have at least 64 KiB each
+  /// (or `bytes`, if less): below that the latency of a message exceeds its transfer time.
   public func blockElements(stride: Int, ranks: Int) -> Int {
     let share = max(bytes / max(ranks, 1), min(bytes, 64 << 10))
     return max(1, min(share / stride, elementCap))
@@ -64,14 +64,14 @@ public struct Chunking: Equatable, Sendable {
   }
 }
 
-/// The ranges 0..<width, width..<2·width, … that cover 0..<count.
+/// The ranges 0..<width, width..<2·width, …, which cover 0..<count.
 public struct ChunkSequence: RandomAccessCollection, Sendable {
-  /// Elements that the ranges cover.
+  /// The number of elements that the ranges cover.
   public let elementCount: Int
-  /// Elements of every range but the last, which may have fewer.
+  /// The elements of each range; the last may have fewer.
   public let width: Int
 
-  /// Ranges that cover 0..<count, `width` long except for the last.
+  /// Covers 0..<count with ranges of `width` elements; the last may have fewer.
   public init(count: Int, width: Int) {
     precondition(count >= 0 && width > 0, "cannot cut \(count) elements into chunks of \(width)")
     elementCount = count

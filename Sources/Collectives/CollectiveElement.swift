@@ -2,7 +2,7 @@ import CKernels
 
 /// A number that ranks can exchange and reduce: `Float`, `Double`, `Int`, `Int32`, `UInt8`.
 public protocol CollectiveElement: BitwiseCopyable, Equatable, Sendable {
-  /// Which of the wire formats this type has.
+  /// The wire format of this type.
   static var elementKind: ElementKind { get }
 
   /// out[i] = parts[0][i] + parts[1][i] + …, in that order; parts [P, count] with `stride` elements between rows.
@@ -12,12 +12,12 @@ public protocol CollectiveElement: BitwiseCopyable, Equatable, Sendable {
     parts: UnsafePointer<Self>, partCount: Int, stride: Int, into out: UnsafeMutablePointer<Self>, count: Int)
 }
 
-/// The formats that cross the wire.
+/// The wire formats.
 public enum ElementKind: String, Sendable, CaseIterable {
   case float32, float64, int64, int32, byte
 }
 
-/// How values of several ranks become one.
+/// How the values of several ranks are combined into one.
 public enum Reduction: String, Sendable, CaseIterable {
   case sum, max, min
 }

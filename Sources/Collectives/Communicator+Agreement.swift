@@ -1,15 +1,15 @@
 import Platform
 
-/// Something that all ranks must have alike, in words.
+/// A value that must be equal on all ranks, with its name in words.
 public struct Fingerprint: Sendable {
-  /// What it is, as the subject of a sentence.
+  /// The name of the value, as the subject of a sentence.
   public let label: String
-  /// Its value on this rank.
+  /// The value on this rank.
   public let value: String
-  /// What to do where it differs.
+  /// What to do if it differs.
   public let remedy: String
 
-  /// A fingerprint; by default the remedy is to start all ranks alike.
+  /// Makes a fingerprint; the default remedy is to start all ranks alike.
   public init(
     _ label: String, _ value: String,
     remedy: String = "start every rank with the same program, files, options and environment"
@@ -20,15 +20,15 @@ public struct Fingerprint: Sendable {
   }
 }
 
-// No rank fails alone: what can fail on one rank ends in a verdict that all share.
+// No rank fails alone: an error on one rank is thrown on all ranks.
 extension Communicator {
-  /// Runs `body` on every rank; where any rank throws, every rank throws the error of the lowest rank that did.
+  /// Runs `body` on every rank; if any rank throws, every rank throws the error of the lowest failing rank.
   ///
-  /// The error is marked `isCollective`. Its location names the rank and host when only some ranks failed, or when
-  /// they failed for different reasons; when all say the same, no rank is to blame. `body` must not wait for peers in
-  /// a way that a failing rank would skip. When all is well this costs one small allreduce.
+  /// The error is marked `isCollective`. Its location names the rank and host if only some ranks failed or the errors
+  /// differ; an error that is the same on all ranks names none. `body` must not contain collective calls that a failing
+  /// rank would skip. Without a failure this costs one small allreduce.
   ///
-  /// - Parameter what: put in front of the location, for errors whose origin does not know what it was part of.
+  /// - Parameter what: prefixes the location, for errors whose origin does not know the context.
   public func agree<T>(_ what: String = "", _ body: () throws -> T) throws -> T {
     var value: T?
     var failure: RetortError?
@@ -41,9 +41,9 @@ extension Communicator {
     return value!
   }
 
-  /// Throws the failure of one rank on all ranks, where it has one: for ranks that could not take part in what failed.
+  /// Throws the failure of one rank, if it has one, on all ranks: for ranks that did not take part in the failed work.
   ///
-  /// - Parameter failure: of the root; what others pass is not looked at.
+  /// - Parameter failure: the root's failure; the argument is ignored on other ranks.
   public func share(_ failure: RetortError?, of root: Int = 0) throws {
     let report = failure.map { FailureReport(error: $0, host: hostName).text } ?? ""
     guard var error = FailureReport(text: try broadcast(text: report, root: root))?.error else { return }
@@ -51,16 +51,16 @@ extension Communicator {
     throw error
   }
 
-  /// Ships every rank's failure to all and picks that of the lowest failing rank.
+  /// Gathers the failures of all ranks and returns that of the lowest failing rank.
   private func sharedVerdict(_ own: RetortError?, lowest: Int) throws -> RetortError {
     let report = own.map { FailureReport(error: $0, host: hostName).text } ?? ""
     let reports = try allGather(text: report).map(FailureReport.init(text:))
     guard let chosen = reports[lowest] else {
-      return RetortError(.unexpected, "rank \(lowest) failed without saying why")
+      return RetortError(.unexpected, "rank \(lowest) failed without a reason")
     }
     var error = chosen.error
     let sameEverywhere = reports.allSatisfy { $0.map { $0.error.description == error.description } ?? false }
-    // Who was asked first is of no interest, and no fault.
+    // A stop is not a fault, so it names no rank.
     if !sameEverywhere, error.kind != .stopped {
       let place = "rank \(lowest) on \(chosen.host)"
       error.location = error.location.map { "\($0), \(place)" } ?? place
@@ -69,14 +69,14 @@ extension Communicator {
     return error
   }
 
-  /// Throws `.preflight` on all ranks when a fingerprint differs from that of rank 0; names the first that differs.
+  /// Throws `.preflight` on all ranks if a fingerprint differs from rank 0's; names the first rank that differs.
   public func requireEqual(_ fingerprint: String, label: String) throws {
     try requireEqual([Fingerprint(label, fingerprint)])
   }
 
-  /// Throws `.preflight` on all ranks when one of several fingerprints differs from that of rank 0, in one exchange.
+  /// Throws `.preflight` on all ranks if one of several fingerprints differs from rank 0's, with one exchange.
   ///
-  /// Every rank passes the same labels in the same order. The error names the first that differs, with both values.
+  /// Every rank passes the same labels in the same order. The error names the first difference with both values.
   public func requireEqual(_ fingerprints: [Fingerprint]) throws {
     let digests = fingerprints.map { Array(Digest.of($0.value).utf8) }
     let reference = try broadcast(bytes: digests.flatMap { $0 })
@@ -84,7 +84,7 @@ extension Communicator {
     let different = digests.indices.first { index in
       !reference.dropFirst(index * 64).prefix(64).elementsEqual(digests[index])
     }
-    // The first fingerprint that differs anywhere, and the lowest rank where it does.
+    // The first fingerprint that differs on any rank, and the lowest such rank.
     let first = try allReduce(different.map { $0 * size + rank } ?? count * size, .min)
     guard first < count * size else { return }
     let (index, other) = (first / size, first % size)
@@ -100,7 +100,7 @@ extension Communicator {
     throw error
   }
 
-  /// The text itself while a person can compare it, the part around the first difference otherwise.
+  /// The text itself if it is short enough to compare, otherwise the part around the first difference.
   private func quoted(_ text: String, beside other: String) -> String {
     if text.isEmpty { return "nothing" }
     if text.count <= 80 { return "\"\(text)\"" }
@@ -110,7 +110,7 @@ extension Communicator {
   }
 }
 
-/// A rank's failure in the form that is shipped.
+/// A rank's failure as it is sent to other ranks.
 private struct FailureReport {
   var error: RetortError
   var host: String
@@ -120,7 +120,7 @@ private struct FailureReport {
     self.host = host
   }
 
-  /// Reads a shipped report; nil for the empty text of a rank that did not fail.
+  /// Parses a report; nil for the empty text of a rank that did not fail.
   init?(text: String) {
     guard !text.isEmpty, let json = try? JSON(parsing: text),
       let kind = json["kind"]?.int.flatMap({ Int32(exactly: $0) }),

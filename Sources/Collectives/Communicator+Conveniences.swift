@@ -1,4 +1,4 @@
-// Scalars, arrays and text over the buffer operations. For buffers in a hot path use the buffer forms.
+// Scalars, arrays and text on top of the buffer operations. Hot paths use the buffer forms.
 
 extension Communicator {
   /// The reduction of one value over all ranks.
@@ -20,7 +20,7 @@ extension Communicator {
   /// Whether a condition holds on every rank.
   public func all(_ condition: Bool) throws -> Bool { try allReduce(condition ? 1 : 0, .min) == 1 }
 
-  /// Whether a condition holds on some rank.
+  /// Whether a condition holds on at least one rank.
   public func any(_ condition: Bool) throws -> Bool { try allReduce(condition ? 1 : 0, .max) == 1 }
 
   /// The root's value, on every rank.
@@ -32,7 +32,7 @@ extension Communicator {
     return value
   }
 
-  /// The root's elements, on every rank; what the others pass is ignored, its length too.
+  /// The root's elements, on every rank; the arguments of other ranks and their lengths are ignored.
   public func broadcast<T: CollectiveElement>(_ values: [T], root: Int = 0) throws -> [T] {
     let count = try broadcast(values.count, root: root)
     if rank == root {
@@ -43,10 +43,10 @@ extension Communicator {
     return try fill(count, zeroed: false) { try broadcast($0, root: root) }
   }
 
-  /// The root's bytes, on every rank; what the others pass is ignored.
+  /// The root's bytes, on every rank; the arguments of other ranks are ignored.
   public func broadcast(bytes: [UInt8], root: Int = 0) throws -> [UInt8] { try broadcast(bytes, root: root) }
 
-  /// The root's text, on every rank; what the others pass is ignored.
+  /// The root's text, on every rank; the arguments of other ranks are ignored.
   public func broadcast(text: String, root: Int = 0) throws -> String {
     String(decoding: try broadcast(Array(text.utf8), root: root), as: UTF8.self)
   }
@@ -97,7 +97,7 @@ extension Communicator {
     return cut(together, counts)
   }
 
-  /// Block r of the result = block `rank` of what rank r passes.
+  /// Block r of the result = block `rank` of rank r's values.
   public func allToAll<T: CollectiveElement>(_ values: [T]) throws -> [T] {
     try fill(values.count, zeroed: false) { receive in
       try values.withUnsafeBufferPointer { try allToAll($0, into: receive) }
@@ -116,32 +116,32 @@ extension Communicator {
     try fill(count, zeroed: false) { try receive($0, from: source, tag: tag) }
   }
 
-  /// `iAllReduce` with nothing to keep.
+  /// `iAllReduce` without an owner to keep alive.
   public func iAllReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction
   ) throws -> PendingOperation { try iAllReduce(buffer, reduction, keeping: nil) }
 
-  /// `iReduceScatter` with nothing to keep.
+  /// `iReduceScatter` without an owner to keep alive.
   public func iReduceScatter<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>
   ) throws -> PendingOperation { try iReduceScatter(send, into: receive, keeping: nil) }
 
-  /// `iAllGather` with nothing to keep.
+  /// `iAllGather` without an owner to keep alive.
   public func iAllGather<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>
   ) throws -> PendingOperation { try iAllGather(buffer, keeping: nil) }
 
-  /// `iSend` with nothing to keep.
+  /// `iSend` without an owner to keep alive.
   public func iSend<T: CollectiveElement>(
     _ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int
   ) throws -> PendingOperation { try iSend(buffer, to: destination, tag: tag, keeping: nil) }
 
-  /// `iReceive` with nothing to keep.
+  /// `iReceive` without an owner to keep alive.
   public func iReceive<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int
   ) throws -> PendingOperation { try iReceive(buffer, from: source, tag: tag, keeping: nil) }
 
-  /// A new array whose elements `body` writes; all of them, unless it is zeroed first.
+  /// A new array that `body` fills; it must write all elements unless `zeroed` is true.
   private func fill<T: CollectiveElement>(
     _ count: Int, zeroed: Bool, _ body: (UnsafeMutableBufferPointer<T>) throws -> Void
   ) throws -> [T] {

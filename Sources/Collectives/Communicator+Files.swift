@@ -5,10 +5,10 @@ import Platform
 #endif
 
 extension Communicator {
-  /// Throws `.preflight` where a file is not the same on all ranks, before anything depends on its content; collective.
+  /// Throws `.preflight` if a file is not the same on all ranks, before anything depends on its content; collective.
   ///
-  /// Ranks of one node that see the same file read it once; a rank that sees another one, by a mount of its own, reads
-  /// that. Compared are size and CRC32C. What no rank can read is left to the code that needs it.
+  /// It compares size and CRC32C. Ranks of one node that see the same file read it once; a rank that sees another file,
+  /// through its own mount, reads that one. A file that no rank can read is left to the code that needs it.
   public func requireSameFiles(_ paths: [String]) throws {
     guard size > 1 else { return }
     let node = try splitByNode()
@@ -20,12 +20,12 @@ extension Communicator {
       fingerprints.append(
         Fingerprint(
           "the content of \(path)", own == shared ? first : content(of: path),
-          remedy: "give every host the same file, or use a directory that all of them share"))
+          remedy: "give every host the same file, or use a shared directory"))
     }
     try requireEqual(fingerprints)
   }
 
-  /// What tells a file from others of this machine.
+  /// Identifies a file on this machine.
   private func localIdentity(_ path: String) -> String {
     var info = stat()
     guard stat(path, &info) == 0 else { return "missing" }
@@ -35,7 +35,7 @@ extension Communicator {
   private func content(of path: String) -> String {
     var info = stat()
     guard stat(path, &info) == 0 else { return "no such file" }
-    // A stream cannot be read twice; the rank that reads it shares what comes.
+    // A pipe cannot be read twice; the rank that reads it broadcasts its content.
     guard (info.st_mode & S_IFMT) == S_IFREG else { return "no regular file" }
     guard let checksum = try? Checksum.ofFile(path) else { return "unreadable" }
     return "\(info.st_size) bytes, checksum \(String(checksum.value, radix: 16))"

@@ -1,33 +1,33 @@
 /// A group of ranks that exchange buffers.
 ///
-/// There are two twins: `MPICommunicator`, and `SoloCommunicator` for a process that was started alone.
-/// Legend: P is `size`; a buffer of "P blocks" holds block 0 … block P−1 one after the other.
+/// There are two implementations: `MPICommunicator`, and `SoloCommunicator` for a process that was started alone.
+/// Legend: P is `size`; a buffer of "P blocks" holds block 0 … block P−1 consecutively.
 ///
 /// - Every method except send and receive is collective: all ranks call it, in the same order, with the same counts,
 ///   reduction, root and chunking. Unequal counts end the job (MPI's error handler stays fatal).
-/// - Counts are `Int`; a call goes out in messages that `chunking` bounds. Empty buffers send nothing.
+/// - Counts are `Int`; a call is split into messages as `chunking` says. Empty buffers send nothing.
 /// - Sums of the same input on the same number of ranks give the same bits each time, on every rank.
-/// - Calls come from one thread at a time (the main thread in the command), so the types are not `Sendable`.
-/// - Buffers of nonblocking forms stay alive and untouched until the operation is complete; pass their owner as
-///   `keeping` to have that done. Nonblocking collectives are started in the same order on all ranks.
+/// - Only one thread calls at a time (the main thread in the command), so the types are not `Sendable`.
+/// - The buffers of a nonblocking form stay alive and untouched until the operation is complete; an owner passed as
+///   `keeping` is kept alive until then. Nonblocking collectives are started in the same order on all ranks.
 public protocol Communicator: AnyObject {
-  /// This process, 0 ..< size.
+  /// The rank of this process, 0 ..< size.
   var rank: Int { get }
-  /// How many ranks take part.
+  /// The number of ranks.
   var size: Int { get }
   /// The name of the machine that this rank runs on.
   var hostName: String { get }
-  /// How buffers are cut into messages; set it alike on all ranks, with no operation pending.
+  /// How buffers are cut into messages; set it to the same value on all ranks, with no operation pending.
   var chunking: Chunking { get set }
 
-  /// The ranks that gave the same `color` (≥ 0), ordered by `key`, then by rank.
+  /// The group of ranks that pass the same `color` (≥ 0), ordered by `key`, then by rank.
   func split(color: Int, key: Int) throws -> any Communicator
-  /// The ranks that share memory with this one.
+  /// The group of ranks that share memory with this one.
   func splitByNode() throws -> any Communicator
 
   /// Returns when every rank has called it.
   func barrier() throws
-  /// Copies the root's buffer to all.
+  /// Copies the root's buffer to all ranks.
   func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws
   /// buffer[i] = the reduction of buffer[i] over all ranks, on every rank.
   func allReduce<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction) throws
@@ -36,30 +36,30 @@ public protocol Communicator: AnyObject {
   /// `receive` may be block `rank` of `send` itself.
   func reduceScatter<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>) throws
-  /// In a buffer of P blocks, of which each rank has filled its own, fills the others.
+  /// Completes a buffer of P blocks in which each rank has filled its own block.
   func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws
-  /// receive = the `send` of rank 0, rank 1, … one after the other; counts [P] are their lengths, known to all.
+  /// receive = the `send` of rank 0, rank 1, … concatenated; counts [P] are their lengths, known to all ranks.
   func allGather<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, counts: [Int]) throws
-  /// On the root, receive = the `send` of rank 0, rank 1, …; counts [P] are their lengths.
+  /// On the root, receive = the `send` of rank 0, rank 1, … concatenated; counts [P] are their lengths.
   ///
-  /// Others pass nil for `receive`; their counts are not looked at.
+  /// Other ranks pass nil for `receive`; their counts are ignored.
   func gather<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>?, counts: [Int], root: Int) throws
   /// Block r of receive = block `rank` of rank r's send; both have P blocks and do not overlap.
   func allToAll<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>) throws
 
-  /// Sends to one rank; may return before it is received. `tag` is 0 ... 32766. Sending to the own rank never blocks.
+  /// Sends to one rank; may return before it is received. `tag` is 0 ... 32766. A send to the own rank never blocks.
   func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws
-  /// Receives what `source` sent with this tag; the counts of both sides must be equal.
+  /// Receives the buffer that `source` sent with this tag; the counts of both sides must be equal.
   func receive<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int) throws
 
   /// `allReduce`, nonblocking.
   func iAllReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction, keeping owner: AnyObject?
   ) throws -> PendingOperation
-  /// `reduceScatter`, nonblocking; each chunk is summed by the `test` or `wait` that finds it has come.
+  /// `reduceScatter`, nonblocking; each chunk is summed in the `test` or `wait` that finds it complete.
   func iReduceScatter<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
   ) throws -> PendingOperation
@@ -78,6 +78,6 @@ public protocol Communicator: AnyObject {
 }
 
 extension Communicator {
-  /// Whether this is rank 0, which speaks for all.
+  /// Whether this is rank 0, which prints and writes for all.
   public var isFirst: Bool { rank == 0 }
 }

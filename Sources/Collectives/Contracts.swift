@@ -1,4 +1,4 @@
-/// What both twins demand of their arguments; a breach is a programming error.
+/// The preconditions that both implementations check; a violation is a programming error.
 extension Communicator {
   func checkRank(_ other: Int, _ operation: StaticString) {
     precondition((0..<size).contains(other), "\(operation): there is no rank \(other) among \(size)")
@@ -33,7 +33,7 @@ extension Communicator {
   }
 }
 
-/// MPI guarantees tags up to 32767; the last is kept for gather.
+/// MPI guarantees tags up to 32767; the last is reserved for gather.
 enum Tags {
   static let last = 32766
   static let gather: Int32 = 32767

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The machine's name as the system has it.
+/// The machine's host name.
 func currentHostName() -> String {
   var name = [CChar](repeating: 0, count: 256)
   guard gethostname(&name, name.count - 1) == 0 else { return "unknown host" }

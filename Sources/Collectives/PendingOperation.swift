@@ -1,29 +1,28 @@
 import Platform
 
-/// A nonblocking operation that has been started and must be waited for.
+/// A started nonblocking operation, which the caller must complete with `test` or `wait`.
 ///
-/// MPI moves data only inside MPI calls, so a rank that computes should call `test` now and then. The operation keeps
+/// MPI moves data only inside MPI calls, so a computing rank should call `test` from time to time. The operation keeps
 /// its communicator, its scratch and the `keeping` object of the call alive until it is complete; the caller keeps
-/// the buffers alive and untouched until then. An operation that is dropped before it is complete (a failing rank
-/// unwinding) is abandoned, not waited for, since its peers may never answer; the job can then only end by
-/// `MPISession.abort`.
+/// the buffers alive and untouched until then. An operation that is dropped earlier (while a failing rank unwinds) is
+/// abandoned without waiting, since its peers may never answer; the job can then end only by `MPISession.abort`.
 public class PendingOperation {
-  /// Whether the buffers belong to the caller again.
+  /// Whether the operation is complete, and the caller may use the buffers again.
   public internal(set) var isComplete: Bool {
     didSet { if isComplete { transfer?.end() } }
   }
-  /// Its place in the trace, where one is written.
+  /// Its event in the trace, if one is recorded.
   var transfer: Trace.Transfer?
 
   init(isComplete: Bool) { self.isComplete = isComplete }
 
-  /// Gives MPI a chance to move data; returns whether the operation is complete.
+  /// Lets MPI move data; returns whether the operation is complete.
   public func test() throws -> Bool { isComplete }
 
   /// Returns when the operation is complete.
   public func wait() throws {}
 
-  /// An operation that needed no waiting.
+  /// An operation that is complete from the start.
   static func completed() -> PendingOperation { PendingOperation(isComplete: true) }
 }
 

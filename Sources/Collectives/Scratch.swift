@@ -1,14 +1,14 @@
-/// Memory for exchanges in flight, given back when the last holder lets go of the lease.
+/// Memory for exchanges in flight; a block returns to the pool with the last reference to its lease.
 ///
-/// Sizes repeat from step to step, so a steady state takes every block from the free list.
+/// Sizes repeat from step to step, so in steady state every block comes from the free list.
 final class ScratchPool {
   private var free: [UnsafeMutableRawBufferPointer] = []
-  /// How many blocks were ever allocated.
+  /// The number of blocks allocated since the start.
   private(set) var allocations = 0
 
   func lease(bytes: Int) -> Lease {
     var best: Int?
-    // A block more than twice as large stays free for the request that needs it.
+    // A block more than twice as large as requested stays free for larger requests.
     for (index, block) in free.enumerated()
     where block.count >= bytes && block.count / 2 <= max(bytes, ScratchPool.granularity) {
       if best.map({ free[$0].count > block.count }) ?? true { best = index }

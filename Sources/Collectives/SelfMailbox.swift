@@ -1,6 +1,6 @@
 import Platform
 
-/// Messages of a rank to itself, which never go through MPI: there a large one would block until it is received.
+/// Messages of a rank to itself, which bypass MPI, where a large one would block until it is received.
 ///
 /// Messages with one tag are received in the order in which they were sent.
 final class SelfMailbox {
@@ -34,7 +34,7 @@ final class SelfMailbox {
   }
 }
 
-/// A receive from the own rank; complete when the matching send has come.
+/// A receive from the own rank; complete after the matching send.
 private final class MailboxReceive: PendingOperation {
   private let buffer: UnsafeMutableRawBufferPointer
   private let tag: Int
@@ -58,7 +58,7 @@ private final class MailboxReceive: PendingOperation {
   }
 
   override func wait() throws {
-    // Nobody else could send it: waiting would never end.
+    // Only this rank could send it, so waiting would never end.
     guard isComplete else {
       throw RetortError(.unexpected, "a rank waits for a message to itself that it has not sent (tag \(tag))")
     }

@@ -1,6 +1,6 @@
-/// The communicator of a process that runs alone: what `MPICommunicator` does on one rank, without MPI.
+/// The communicator of a process that runs alone: behaves as `MPICommunicator` on one rank, without MPI.
 public final class SoloCommunicator: Communicator {
-  /// The only rank there is, in a group of one.
+  /// The only rank, in a group of one.
   public let rank = 0
   public let size = 1
   /// The name of this machine, read once.
@@ -8,7 +8,7 @@ public final class SoloCommunicator: Communicator {
   public var chunking: Chunking
   private let mailbox = SelfMailbox()
 
-  /// A group of one.
+  /// Makes a group of one rank.
   public init(chunking: Chunking = Chunking()) {
     self.chunking = chunking
     hostName = currentHostName()

@@ -1,7 +1,7 @@
 import Platform
 
 extension Trace {
-  /// Begins to record on every rank, on one clock; collective.
+  /// Starts the recording on every rank, with rank 0's clock; collective.
   public static func start(on communicator: any Communicator, limits: Limits = Limits()) throws {
     let offset = try clockOffset(on: communicator)
     let origin = try communicator.broadcast(Int(now))
@@ -9,10 +9,10 @@ extension Trace {
       rank: communicator.rank, host: communicator.hostName, clockOffset: offset, origin: Int64(origin), limits: limits)
   }
 
-  /// What to add to this rank's clock to get rank 0's, nanoseconds; collective.
+  /// Rank 0's clock minus this rank's, in nanoseconds; collective.
   ///
-  /// Rank 0 answers each rank's question with its time. The answer was given in the middle between question and
-  /// receipt, to half the time that both took; of some tries the quickest one counts.
+  /// Rank 0 answers each rank's request with its time, which is taken as the time halfway between request and answer;
+  /// the error is at most half the round trip. Of 16 tries the fastest one counts.
   private static func clockOffset(on communicator: any Communicator) throws -> Int64 {
     var (offset, quickest) = (Int64(0), Int64.max)
     for rank in 1..<max(1, communicator.size) where communicator.isFirst || communicator.rank == rank {
@@ -32,17 +32,17 @@ extension Trace {
     return offset
   }
 
-  /// Writes the events of all ranks into one file, rank after rank; collective.
+  /// Writes the events of all ranks into one file, in rank order; collective.
   ///
-  /// - Returns: what the user should know, on every rank; nil mostly.
-  /// Throws `.checkpoint`, on all ranks, when the file cannot be written.
+  /// - Returns: a warning for the user, on every rank, if events were dropped; otherwise nil.
+  /// Throws `.checkpoint`, on all ranks, if the file cannot be written.
   public func write(to path: String, on communicator: any Communicator) throws -> String? {
     let mine = Array(text().utf8)
     let counts = try communicator.allGather(mine.count)
     let dropped = try communicator.allReduce(self.dropped, .sum)
     try communicator.agree("the trace") {
       guard communicator.isFirst else { return try communicator.send(mine, to: 0) }
-      // All are received, whatever becomes of the file: a rank that sends must not wait for ever.
+      // Receive from all ranks even if the file fails: a sending rank must not wait forever.
       var failure: (any Error)?
       var file: OutputFile?
       func append(_ bytes: [UInt8]) {
@@ -60,10 +60,10 @@ extension Trace {
       try file?.commit()
     }
     if dropped == 0 { return nil }
-    return "\(path) lacks \(grouped(dropped)) events for which there was no room"
+    return "\(path) lacks \(grouped(dropped)) events, which exceeded the trace's memory"
   }
 
-  /// Writes the events of this rank alone, for one that fails while the others may not answer.
+  /// Writes only this rank's events, for a rank that fails while the others may not answer.
   public func writeAlone(to path: String) throws {
     try OutputFile.write(Trace.fileStart + text() + Trace.fileEnd, to: path)
   }

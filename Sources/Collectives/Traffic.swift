@@ -1,11 +1,11 @@
 import Synchronization
 
-/// Bytes that this rank has sent to others, by what they were for.
+/// Bytes that this rank has sent to others, by purpose.
 ///
-/// Counted where messages start, by the fewest bytes with which the operation can be done: a reduce-scatter or an
+/// They are counted at the start of an operation, as the least bytes that it must send: a reduce-scatter or an
 /// all-gather of P blocks of n bytes sends (P − 1)·n, an allreduce of n bytes 2·(P − 1)/P·n.
 public enum Traffic {
-  /// What a message is for.
+  /// The purpose of a message.
   public enum Purpose: String, Sendable, CaseIterable {
     /// Sums of a student's gradients.
     case gradients
@@ -13,7 +13,7 @@ public enum Traffic {
     case weights
     /// Rows of embedding tables and their gradients.
     case rows
-    /// Everything else: teachers, verdicts, checkpoints, evaluation.
+    /// Everything else: teachers, agreements, checkpoints, evaluation.
     case other
   }
 
@@ -23,7 +23,7 @@ public enum Traffic {
   }
   private static let state = Mutex(State())
 
-  /// Counts what `body` starts to send as sent for `purpose`.
+  /// Counts the bytes that `body` starts to send under `purpose`.
   public static func counting<T>(_ purpose: Purpose, _ body: () throws -> T) rethrows -> T {
     let outer = state.withLock { state in
       defer { state.purpose = purpose }
@@ -33,7 +33,7 @@ public enum Traffic {
     return try body()
   }
 
-  /// Bytes since the start of the process; purposes that nothing was sent for are 0.
+  /// Bytes sent since the start of the process, for every purpose.
   public static var sentBytes: [Purpose: Int] {
     let bytes = state.withLock { $0.bytes }
     return Dictionary(uniqueKeysWithValues: Purpose.allCases.map { ($0, bytes[$0] ?? 0) })

@@ -4,18 +4,18 @@ import Platform
   import Glibc
 #endif
 
-/// Blocks of one reserved range of addresses, for one thread at a time: memory is taken from the system when the range
-/// in use grows, and never otherwise.
+/// Allocates blocks from one reserved address range, for one thread at a time: it takes memory from the system only
+/// when the range in use grows.
 ///
 ///     base                    extent           committed                        capacity
 ///      | block | free | block |  not yet used  |  not readable, costs no memory  |
 ///
-/// A block comes from the smallest free part that holds it, the lowest where there are several; neighbouring free parts
-/// become one. So batches of every length share the same memory, which blocks kept by size would not.
+/// A block comes from the smallest free part that holds it, the lowest of several equal ones; neighbouring free parts
+/// are merged. So batches of all lengths share the same memory; free lists by size would keep blocks of every size.
 struct Arena {
-  /// Bytes to which blocks are rounded and at whose multiples they start: a cache line.
+  /// Block sizes and block starts are multiples of this many bytes, a cache line.
   static let unit = 64
-  /// Bytes by which the readable part grows at least: a huge page.
+  /// The least growth of the readable part in bytes: a huge page.
   private static let growth = 1 << 21
 
   private struct Free {
@@ -27,15 +27,15 @@ struct Arena {
   private let capacity: Int
   /// Free parts below `extent`, by address; no two of them touch, and none touches `extent`.
   private var free: [Free] = []
-  /// Where the last block ends.
+  /// The end of the last block.
   private var extent = 0
   private var committed = 0
   /// How often the readable part has grown.
   private(set) var growths = 0
 
-  /// Reserves addresses for as many bytes as the machine has memory.
+  /// Reserves as much address space as the machine has memory.
   ///
-  /// - Parameter share: where the process's addresses are limited, only one in so many of those left is reserved.
+  /// - Parameter share: if the process's address space is limited, 1/share of the rest is reserved.
   init(share: Int = 2) {
     var size = max(1 << 30, sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
     if let remaining = MemoryLimits.remainingAddresses {
@@ -49,7 +49,7 @@ struct Arena {
       reserved = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     }
     guard let address = reserved, address != MAP_FAILED else {
-      OutOfMemory.end(bytes: size, for: "the addresses of tensors")
+      OutOfMemory.end(bytes: size, for: "the address range of tensors")
     }
     // The range starts on a huge page; the addresses before it are not used.
     let skipped = -Int(bitPattern: address) & (Arena.growth - 1)
@@ -63,7 +63,7 @@ struct Arena {
   /// The rounded size of a block that holds this many bytes.
   static func rounded(_ bytes: Int) -> Int { (max(bytes, 1) + unit - 1) / unit * unit }
 
-  /// Memory of a rounded size, its content undefined; nil when the system gives no more.
+  /// Uninitialised memory of a rounded size; nil if the system refuses more.
   mutating func take(_ size: Int) -> UnsafeMutableRawPointer? {
     var best: Int?
     for (index, part) in free.enumerated() where part.size >= size {
@@ -83,13 +83,13 @@ struct Arena {
   private mutating func extend(_ size: Int) -> UnsafeMutableRawPointer? {
     let end = extent + size
     if end > committed {
-      // A quarter more than is asked for, since the order in which blocks come back may differ a little from step to
-      // step; it takes no memory until it is written to.
+      // A quarter more than requested, since the order in which blocks are freed differs a little between steps; the
+      // system provides the pages only when they are written.
       let whole = (end + committed / 4 + Arena.growth - 1) / Arena.growth * Arena.growth
       let wanted = min(whole, capacity)
       guard end <= wanted, mprotect(base + committed, wanted - committed, PROT_READ | PROT_WRITE) == 0
       else { return nil }
-      // Huge pages: fewer address look-ups in GEMM and in the optimizer.
+      // Huge pages reduce TLB misses in GEMM and in the optimizer.
       madvise(base + committed, wanted - committed, MADV_HUGEPAGE)
       committed = wanted
       growths += 1
@@ -98,7 +98,7 @@ struct Arena {
     return base + extent
   }
 
-  /// Takes a block back.
+  /// Frees a block.
   mutating func give(_ address: UnsafeMutableRawPointer, _ size: Int) {
     var part = Free(start: address - base, size: size)
     var index = free.partitioningIndex { $0.start > part.start }
@@ -118,7 +118,7 @@ struct Arena {
     }
   }
 
-  /// Gives the memory of all free parts back to the system; their addresses stay.
+  /// Returns the memory of all free parts to the system and keeps their addresses.
   func trim() {
     let page = sysconf(Int32(_SC_PAGESIZE))
     for part in free + [Free(start: extent, size: committed - extent)] {
@@ -129,7 +129,7 @@ struct Arena {
 }
 
 extension Array {
-  /// The first index whose element fulfils a condition that holds for all elements behind it too.
+  /// The first index whose element satisfies a condition that also holds for all later elements.
   fileprivate func partitioningIndex(where holds: (Element) -> Bool) -> Int {
     var (low, high) = (0, count)
     while low < high {

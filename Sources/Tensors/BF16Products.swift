@@ -6,9 +6,9 @@ import Synchronization
   import Glibc
 #endif
 
-/// Products of bf16 matrices on oneDNN, prepared once for a shape (0.2 ms, 0.1 MB of code) and kept.
+/// Products of bf16 matrices on oneDNN, prepared once per shape (0.2 ms, 0.1 MB of code) and kept.
 enum BF16Products {
-  /// What a prepared product is good for.
+  /// The shapes and options that a product is prepared for.
   private struct Key: Hashable {
     let (m, n, k): (Int, Int, Int)
     let (transposeA, transposeB, accumulate): (Bool, Bool, Bool)
@@ -18,7 +18,7 @@ enum BF16Products {
     let threads: Int
   }
 
-  /// A prepared product: used by one thread at a time, since it carries the addresses of its matrices.
+  /// A prepared product. Only one thread may use it at a time, since it holds the addresses of its matrices.
   private final class Product: @unchecked Sendable {
     var handle: onednn_product
     init(_ handle: onednn_product) { self.handle = handle }
@@ -32,7 +32,7 @@ enum BF16Products {
 
   private struct State {
     var idle: [Key: Idle] = [:]
-    /// Shapes that oneDNN has no fast product for on this CPU.
+    /// Shapes without a fast oneDNN product on this CPU.
     var refused: Set<Key> = []
     var clock = 0
   }
@@ -42,23 +42,23 @@ enum BF16Products {
 
     init() {
       handle = onednn_make_engine()
-      // Products are kept here; a second cache inside the library would hold on to those that were dropped.
+      // This type caches products; the library's own cache would keep those that are dropped here.
       dnnl_set_primitive_cache_capacity(0)
     }
   }
 
   private static let engine = Engine()
   private static let state = Mutex(State())
-  /// Shapes that are kept: about 50 MB at most.
+  /// The most shapes that are kept, about 50 MB.
   private static let mostShapes = 512
 
-  /// oneDNN's OpenMP keeps the number of threads for each thread that calls it. Found by name, since the OpenMP
-  /// library is oneDNN's dependency and not this program's.
+  /// OpenMP stores the number of threads per calling thread. The function is looked up by name, since OpenMP is
+  /// oneDNN's dependency and not this program's.
   private static let setOpenMPThreads = dlsym(nil, "omp_set_num_threads").map {
     unsafeBitCast($0, to: (@convention(c) (CInt) -> Void).self)
   }
 
-  /// Whether oneDNN uses the CPU's own bf16 instructions; `ONEDNN_MAX_CPU_ISA` may forbid it that.
+  /// Whether oneDNN uses the CPU's bf16 instructions; `ONEDNN_MAX_CPU_ISA` can disable them.
   static let areNative: Bool = {
     let needed = dnnl_cpu_isa_avx512_core_bf16.rawValue
     guard dnnl_get_effective_cpu_isa().rawValue & needed == needed else { return false }
@@ -66,7 +66,7 @@ enum BF16Products {
     return multiply(a, transposeA: false, b, transposeB: false, into: .zeros([32, 32]), accumulate: false)
   }()
 
-  /// oneDNN's name of an activation.
+  /// oneDNN's constant for an activation.
   private static func kind(_ activation: rtk_activation?) -> dnnl_alg_kind_t {
     switch activation {
     case RTK_GELU?: dnnl_eltwise_gelu_erf
@@ -79,7 +79,7 @@ enum BF16Products {
     }
   }
 
-  /// Whether there are products of rows with a packed weight [n, k], for few rows and for many.
+  /// Whether oneDNN has products with a packed weight [n, k], for few rows and for many.
   static func packs(n: Int, k: Int) -> Bool {
     let threads = ThreadTeam.size
     setOpenMPThreads?(CInt(threads))
@@ -93,8 +93,8 @@ enum BF16Products {
     }
   }
 
-  /// C = f(A·B + bias), or C += A·B, for matrices that fit; C is float32 or bf16. False, with C as it was, where oneDNN
-  /// has no product for them.
+  /// C = f(A·B + bias), or C += A·B, for matching shapes; C is float32 or bf16. Returns false and leaves C unchanged if
+  /// oneDNN has no product for them.
   static func multiply(
     _ a: Tensor, transposeA: Bool, _ b: Tensor, transposeB: Bool, into c: Tensor, accumulate: Bool,
     bias: Tensor? = nil, activation: rtk_activation? = nil
@@ -141,7 +141,7 @@ enum BF16Products {
       state.idle[key, default: Idle()].products.append(product)
       state.idle[key]?.lastUse = state.clock
       guard state.idle.count > mostShapes else { return }
-      // The quarter that was used longest ago goes at once, so that this happens seldom.
+      // Drop the least recently used quarter at once, so that sorting is rare.
       for old in state.idle.sorted(by: { $0.value.lastUse < $1.value.lastUse }).prefix(mostShapes / 4) {
         state.idle[old.key] = nil
       }

@@ -1,4 +1,4 @@
-/// The element types that files and tensors know.
+/// The element types of files and tensors.
 public enum DType: String, Sendable, CaseIterable {
   case float32 = "F32"
   case float64 = "F64"

@@ -6,9 +6,9 @@ import COpenBLAS
 /// - Parameters:
 ///   - a: [m, k], or [k, m] with `transposeA`; float32 or bf16.
 ///   - b: [k, n], or [n, k] with `transposeB`; of the same type.
-///   - c: [m, n], float32, overwritten, or added to with `accumulate`; or, of bf16 operands, bf16 and overwritten.
-/// Tensors of rank above 2 count as [rows, columns]. Shapes that do not fit are a precondition failure. On a CPU for
-/// which oneDNN has no bf16 product, bf16 operands are widened to float32: slower, and the same to rounding of sums.
+///   - c: [m, n], float32, overwritten, or added to with `accumulate`; for bf16 operands also bf16, overwritten.
+/// Tensors of rank above 2 count as [rows, columns]. Mismatched shapes are a precondition failure. On a CPU for
+/// which oneDNN has no bf16 product, bf16 operands are widened to float32: slower, and equal up to rounding of sums.
 public func matrixMultiply(
   _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false, into c: Tensor,
   accumulate: Bool = false
@@ -38,7 +38,7 @@ public func matrixMultiply(
     return
   }
   LinearAlgebraLibrary.openBLASIsAlone
-  // Each thread makes some rows of C, or some columns where those are more, of at least a million
+  // Each thread computes some rows of C, or some columns if C has more of them, with at least a million
   // multiplications.
   let byRows = m >= n
   let (from, by, to) = (a.floats, b.floats, c.floats)
@@ -53,7 +53,7 @@ public func matrixMultiply(
   }
 }
 
-/// Y = f(X·Wᵀ + b) for bf16 X and W, bias and f in one pass with the product.
+/// Y = f(X·Wᵀ + b) for bf16 X and W, with bias and f fused into the product.
 ///
 /// - Parameters:
 ///   - x: [m, k], bf16.
@@ -61,7 +61,7 @@ public func matrixMultiply(
 ///   - bias: [n], float32, or nil.
 ///   - activation: f, or nil for none.
 ///   - y: [m, n], float32, or bf16: rounded once, after f.
-/// Shapes that do not fit are a precondition failure.
+/// Mismatched shapes are a precondition failure.
 public func affineProduct(
   _ x: Tensor, _ w: Tensor, bias: Tensor?, activation: rtk_activation? = nil, into y: Tensor
 ) {

@@ -1,10 +1,10 @@
 import CKernels
 
-// The weights of a model that is not trained are multiplied many times and never written: it pays to bring them once
-// into the order in which oneDNN reads them. It does so in every product else, which takes 3 to 7 % of its time at 512
-// rows and more, and 12 to 25 % at 64. The results are the same bits.
+// Frozen weights are multiplied many times and never written, so they are packed once into the order that oneDNN reads.
+// Otherwise oneDNN packs them in every product, which takes 3 to 7 % of its time at 512 rows and more, and 12 to 25 %
+// at 64. The results are bit-identical.
 extension Tensor {
-  /// Whether a bf16 weight of this shape [n, k] can be packed on this CPU: whole blocks, and products for them.
+  /// Whether a bf16 weight of shape [n, k] can be packed on this CPU: it has whole blocks, and oneDNN has products.
   public static func isPackable(_ shape: Shape) -> Bool {
     guard shape.rank == 2, shape.count > 0, shape.rows % Block.rows == 0, shape.columns % (2 * Block.pairs) == 0 else {
       return false
@@ -12,15 +12,15 @@ extension Tensor {
     return BF16Products.areNative && BF16Products.packs(n: shape.rows, k: shape.columns)
   }
 
-  /// The same weight [n, k] in the order that products read: blocks of 64 rows and 32 columns, and inside a block the
-  /// rows' first pairs of neighbours, then their second ones: [n/64, k/32, 16, 64, 2].
+  /// The same weight [n, k] in the order that products read: blocks of 64 rows and 32 columns; a block holds the first
+  /// pair of neighbours of every row, then the second pair, and so on: [n/64, k/32, 16, 64, 2].
   public func packed() -> Tensor {
     let result = Tensor(storage: Storage(bytes: 2 * count), byteOffset: 0, shape: shape, dtype: dtype, layout: .packed)
     pack(into: result)
     return result
   }
 
-  /// `packed()` into memory that is there: `place` is a packed tensor of this shape.
+  /// `packed()` into existing memory: `place` is a packed tensor of this shape.
   public func pack(into place: Tensor) {
     precondition(
       layout == .rows && place.layout == .packed && place.shape == shape && place.dtype == dtype,
@@ -28,12 +28,12 @@ extension Tensor {
     Block.visit(shape, rows: pairs, packed: place.pairs) { row, packed in packed.pointee = row.pointee }
   }
 
-  /// Whether a packed weight has these rows in one piece.
+  /// Whether a range of rows consists of whole blocks of a packed weight.
   func areWholeBlocks(_ range: Range<Int>) -> Bool {
     range.lowerBound % Block.rows == 0 && range.upperBound % Block.rows == 0
   }
 
-  /// A float32 weight rounded and packed, 64 rows at a time: the rounded rows are nowhere as a whole.
+  /// Rounds and packs a float32 weight, 64 rows at a time, so that no copy of all rounded rows exists.
   func packRounded(into place: Tensor) {
     precondition(place.layout == .packed && place.shape == shape, "\(shape) packed into \(place.shape)")
     let rows = Tensor(uninitialized: [Block.rows, columns], .bfloat16)
@@ -44,7 +44,7 @@ extension Tensor {
     }
   }
 
-  /// The rows of a packed weight, in memory of its own.
+  /// The rows of a packed weight, in new memory.
   public func unpacked() -> Tensor {
     precondition(layout == .packed, "rows of \(shape) were unpacked")
     let result = Tensor(uninitialized: shape, dtype)
@@ -52,7 +52,7 @@ extension Tensor {
     return result
   }
 
-  /// The elements two by two.
+  /// The elements as pairs.
   private var pairs: UnsafeMutablePointer<UInt32> {
     precondition(dtype == .bfloat16, "a \(dtype.rawValue) tensor was used as BF16")
     return (storage.address + byteOffset).assumingMemoryBound(to: UInt32.self)
@@ -64,7 +64,7 @@ private enum Block {
   static let rows = 64
   static let pairs = 16
 
-  /// Calls `move` with the places of each pair of elements in rows and in a packed weight of this shape.
+  /// Calls `move` with the addresses of each pair of elements in row order and in a packed weight of this shape.
   @inline(__always)
   static func visit(
     _ shape: Shape, rows: UnsafeMutablePointer<UInt32>, packed: UnsafeMutablePointer<UInt32>,

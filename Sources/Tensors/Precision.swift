@@ -1,6 +1,6 @@
 import CKernels
 
-/// The number format of a pass: of the operands of matrix multiplies and of what travels between operations.
+/// The number format of a pass: of the operands of matrix multiplies and of the activations between operations.
 ///
 /// Sums, statistics, softmax, losses, weights and their gradients are float32 in both.
 public enum Precision: String, Sendable, CaseIterable {
@@ -9,6 +9,6 @@ public enum Precision: String, Sendable, CaseIterable {
   /// The upper half of float32: 8-bit significands, rounded to nearest even.
   case bf16
 
-  /// The faster one on this machine: bf16 where the CPU multiplies it natively and oneDNN makes use of that.
+  /// The faster one on this machine: bf16 if the CPU multiplies it natively and oneDNN uses those instructions.
   public static var native: Precision { rtk_has_native_bf16() && BF16Products.areNative ? .bf16 : .fp32 }
 }

@@ -4,20 +4,20 @@ import Synchronization
   import Glibc
 #endif
 
-/// Times products of 512³ with the threads that are set.
+/// Times products of 512³ with the configured threads.
 ///
-/// Large enough for the rate of larger ones, and so short (0.5 ms at 500 GFLOP/s) that on a machine that others use
-/// as well some of them run undisturbed.
+/// They are large enough to reach the rate of larger ones, and so short (0.5 ms at 500 GFLOP/s) that on a shared
+/// machine some of them run undisturbed.
 public final class ProductMeter {
-  /// What one round of products gave.
+  /// The result of one round of products.
   public struct Round: Sendable, Equatable {
     /// The rate of the best product, GFLOP/s.
     public var gigaflops: Double
-    /// CPU time of the threads that multiply over time · threads during the round: 1 where each had a core to itself,
-    /// 0.5 where two shared one or one did not run.
+    /// CPU time of the multiplying threads divided by time · threads of the round: 1 if each had a core to itself,
+    /// 0.5 if two shared one.
     public var occupancy: Double
 
-    /// A round with these figures.
+    /// Makes a round with these figures.
     public init(gigaflops: Double, occupancy: Double) {
       self.gigaflops = gigaflops
       self.occupancy = occupancy
@@ -27,7 +27,7 @@ public final class ProductMeter {
   private static let size = 512
   private let (a, b, c): (Tensor, Tensor, Tensor)
 
-  /// - Parameter precision: of the operands.
+  /// - Parameter precision: the format of the operands.
   public init(_ precision: Precision) {
     let shape: Shape = [ProductMeter.size, ProductMeter.size]
     let (a, b) = (Tensor(repeating: 0.5, shape), Tensor(repeating: 0.25, shape))
@@ -35,7 +35,7 @@ public final class ProductMeter {
     c = Tensor(uninitialized: shape)
   }
 
-  /// Two or more products, for this many seconds or longer.
+  /// Runs at least two products, for at least this many seconds.
   public func round(seconds: Double) -> Round {
     let used = ProductMeter.teamSeconds()
     let start = ProductMeter.now(CLOCK_MONOTONIC)
@@ -48,17 +48,17 @@ public final class ProductMeter {
     let took = ProductMeter.now(CLOCK_MONOTONIC) - start
     var occupancy = 0.0
     if let used, let now = ProductMeter.teamSeconds() {
-      // The wait for all to arrive is outside of the round for some and inside for others.
+      // Approximate: threads that arrive early in teamSeconds spin, which adds to their CPU time.
       occupancy = (now - used) / max(took, 1e-9) / Double(LinearAlgebraLibrary.threads)
     }
     let size = Double(ProductMeter.size)
     return Round(gigaflops: 2 * size * size * size / max(best, 1e-9) * 1e-9, occupancy: occupancy)
   }
 
-  /// CPU time of the team's threads, all together; nil where they do not all run within 20 ms.
+  /// The sum of the CPU times of the team's threads; nil if they do not all run within 20 ms.
   ///
-  /// The clock of the process would not do: it counts threads that only wait as well, such as those that OpenBLAS
-  /// starts when it is loaded.
+  /// The clock of the process is not usable: it also counts threads that only wait, such as those that OpenBLAS starts
+  /// when it is loaded.
   private static func teamSeconds() -> Double? {
     let threads = LinearAlgebraLibrary.threads
     let arrived = Atomic<Int>(0)
@@ -66,11 +66,11 @@ public final class ProductMeter {
     let deadline = now(CLOCK_MONOTONIC) + 0.02
     ThreadTeam.run(parts: threads) { _ in
       arrived.wrappingAdd(1, ordering: .relaxed)
-      // No thread takes two parts while all wait for each other.
+      // Waiting for all threads keeps one thread from taking two parts.
       while arrived.load(ordering: .relaxed) < threads, now(CLOCK_MONOTONIC) < deadline {}
       nanoseconds.wrappingAdd(Int(now(CLOCK_THREAD_CPUTIME_ID) * 1e9), ordering: .relaxed)
     }
-    // A thread that was late took its part alone, after the deadline.
+    // After the deadline a thread may have taken two parts, so the sum is not usable.
     return now(CLOCK_MONOTONIC) < deadline ? Double(nanoseconds.load(ordering: .relaxed)) * 1e-9 : nil
   }
 

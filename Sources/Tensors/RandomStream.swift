@@ -1,8 +1,8 @@
 import CKernels
 
-/// A stream of random numbers that is a pure function of its key, never of the rank or of what was drawn before.
+/// A stream of random numbers that is a pure function of its key, independent of the rank and of earlier draws.
 ///
-/// The key is (seed, purpose, a, b); typical: (42, "dropout", step, sample). The n-th number is
+/// The key is (seed, purpose, a, b), for example (42, "dropout", step, sample). The n-th number is
 /// mix(key + n · 0x9E3779B97F4A7C15), the SplitMix64 generator of Steele, Lea and Flood (2014).
 public struct RandomStream: RandomNumberGenerator, Sendable {
   private var state: UInt64
@@ -15,7 +15,7 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
     self.init(key: RandomStream.mix(seed &+ RandomStream.mix(hash &+ RandomStream.mix(a &+ RandomStream.mix(b &+ 1)))))
   }
 
-  /// The stream of a key that has been mixed already; of keys one increment apart, one is the other's tail.
+  /// The stream of an already mixed key; of two keys one increment apart, one stream is the other's tail.
   public init(key: UInt64) { state = key }
 
   /// The finaliser of SplitMix64: a bijection of 64-bit words in which every input bit reaches every output bit.
@@ -37,7 +37,7 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
   /// A uniform number in [0, 1) with 24 random bits.
   public mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
 
-  /// A standard normal number, by Box and Muller's polar-free form (two uniforms a call).
+  /// A standard normal number, by Box and Muller's basic form (two uniforms per call).
   public mutating func normal() -> Float {
     var number: Float = 0
     withUnsafeMutablePointer(to: &number) {
@@ -46,7 +46,7 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
     return number
   }
 
-  /// Fills with numbers of N(0, deviation²): what as many calls of `normal` give, times `deviation`.
+  /// Fills a buffer from N(0, deviation²): the numbers of as many calls of `normal`, times `deviation`.
   public mutating func normals(deviation: Float, into numbers: UnsafeMutableBufferPointer<Float>) {
     guard let base = numbers.baseAddress else { return }
     rtk_normal_numbers(base, state, deviation, numbers.count)

@@ -1,10 +1,10 @@
-/// The extents of a tensor, outermost first, at most four; held inline so that a shape costs no allocation.
+/// The extents of a tensor, outermost first, at most four; stored inline, so a shape costs no allocation.
 public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
   private var extents: SIMD4<Int32>
-  /// How many extents there are; 0 is a scalar.
+  /// The number of extents; 0 for a scalar.
   public let rank: Int
 
-  /// At most four extents, each in 0 ..< 2³¹; more or others are a precondition failure.
+  /// Makes a shape of at most four extents, each in 0 ..< 2³¹; anything else is a precondition failure.
   public init(_ extents: [Int]) {
     precondition(extents.count <= 4, "a shape has at most four extents, not \(extents)")
     self.extents = SIMD4(repeating: 1)

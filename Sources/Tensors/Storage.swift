@@ -5,13 +5,13 @@ import Synchronization
   import Glibc
 #endif
 
-/// A block of memory from the pool, 64-byte aligned; it goes back to the pool when the last tensor on it is gone.
+/// A block of memory from the pool, 64-byte aligned; it returns to the pool with the last tensor that uses it.
 public final class Storage: @unchecked Sendable {
-  /// The first byte; 64-byte aligned where the memory is the pool's.
+  /// The first byte; 64-byte aligned if the memory comes from the pool.
   public let address: UnsafeMutableRawPointer
   /// Usable bytes.
   public let capacity: Int
-  /// Whether it is a shared mapping of a file, whose pages `Tensor.letGo` gives back between two uses.
+  /// Whether it is a shared file mapping whose pages `Tensor.whileInMemory` releases after each use.
   public let isLetGo: Bool
   private let isPooled: Bool
   private let owner: AnyObject?
@@ -25,9 +25,9 @@ public final class Storage: @unchecked Sendable {
     owner = nil
   }
 
-  /// Memory of somebody else's (a mapped file, say), which `owner` keeps alive.
+  /// Memory from elsewhere, such as a mapped file, which `owner` keeps alive.
   ///
-  /// - Parameter isLetGo: see the property; for shared mappings of files alone.
+  /// - Parameter isLetGo: see the property; only for shared file mappings.
   public init(borrowing address: UnsafeMutableRawPointer, bytes: Int, owner: AnyObject?, isLetGo: Bool = false) {
     self.address = address
     self.isLetGo = isLetGo
@@ -36,26 +36,26 @@ public final class Storage: @unchecked Sendable {
     self.owner = owner
   }
 
-  /// Zeros that take no memory until they are written to, from the system and not from the pool: for weights, which
-  /// are made once and often only to learn their shapes.
+  /// Zeros from the system instead of the pool, which use memory only once they are written: for weights, which are
+  /// created once and often only for their shapes.
   public convenience init(untouchedZeros bytes: Int) {
     let size = max(bytes, 1)
-    // No reserve: a model that is larger than this machine may be looked at here, and most of it never read.
+    // MAP_NORESERVE: a model larger than this machine's memory may be inspected without reading most of it.
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
     let address = mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0)
     guard let address, address != MAP_FAILED else { OutOfMemory.end(bytes: bytes, for: "weights") }
     self.init(borrowing: address, bytes: size, owner: Mapping(address: address, size: size))
   }
 
-  /// Addresses without memory, for the place of something that is elsewhere: who reads or writes them ends the program.
+  /// Addresses without memory, for data that is not present: reading or writing them ends the program.
   public convenience init(absent bytes: Int) {
     let size = max(bytes, 1)
     let address = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    guard let address, address != MAP_FAILED else { OutOfMemory.end(bytes: bytes, for: "the addresses of weights") }
+    guard let address, address != MAP_FAILED else { OutOfMemory.end(bytes: bytes, for: "the address range of weights") }
     self.init(borrowing: address, bytes: size, owner: Mapping(address: address, size: size))
   }
 
-  /// Unmaps when the storage is gone.
+  /// Unmaps the memory when the storage is freed.
   private final class Mapping {
     let address: UnsafeMutableRawPointer
     let size: Int
@@ -71,15 +71,15 @@ public final class Storage: @unchecked Sendable {
   deinit { if isPooled { StoragePool.give(address, capacity) } }
 }
 
-/// Gives tensors their memory and takes it back, so that a steady training step asks the system for nothing.
+/// Allocates and reuses the memory of tensors, so that a steady training step requests nothing from the system.
 ///
-/// Small blocks have an arena of their own: one of them, long alive, would keep two large free parts from becoming one.
+/// Small blocks have their own arena: a long-lived one would keep two large free parts from merging.
 public enum StoragePool {
   private struct State: @unchecked Sendable {
-    // Where addresses are limited, tensors leave most of them to everything else.
+    // With limited address space, tensors leave most of it to everything else.
     var small = Arena(share: 16)
     var large = Arena(share: 2)
-    /// How often a block had no place in either.
+    /// The number of blocks that fit into neither arena.
     var outside = 0
     var liveBytes = 0
     var peakBytes = 0
@@ -90,19 +90,19 @@ public enum StoragePool {
   static func rounded(_ bytes: Int) -> Int { Arena.rounded(bytes) }
 
   static func take(_ size: Int) -> UnsafeMutableRawPointer {
-    // The addresses go through integers, since a lock's closure must not hand out pointers.
+    // The address is returned as an integer, since a lock's closure must not return pointers.
     let address: UInt = state.withLock { state in
       state.liveBytes += size
       state.peakBytes = max(state.peakBytes, state.liveBytes)
       let block = size < smallest ? state.small.take(size) : state.large.take(size)
       if let block { return UInt(bitPattern: block) }
-      // The range that was reserved is full, where addresses are limited; the system may have others.
+      // With limited address space the reserved range can be full; the system may have memory elsewhere.
       let extra = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
       state.outside += 1
       return extra == MAP_FAILED ? 0 : UInt(bitPattern: extra)
     }
     guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else {
-      OutOfMemory.end(bytes: size, for: "tensors, which have \(grouped(liveBytes - size)) already")
+      OutOfMemory.end(bytes: size, for: "tensors, which already use \(grouped(liveBytes - size))")
     }
     return pointer
   }
@@ -122,7 +122,7 @@ public enum StoragePool {
     }
   }
 
-  /// Gives all unused memory back to the system, as between two steps of a chain.
+  /// Returns all unused memory to the system; called between chain steps.
   public static func trim() {
     state.withLock { state in
       state.small.trim()
@@ -130,11 +130,11 @@ public enum StoragePool {
     }
   }
 
-  /// How often the pool had to ask the system for memory since the start.
+  /// The number of times the pool has requested memory from the system since the start.
   public static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths + $0.outside } }
-  /// Begins to look for the most bytes anew, from those that tensors hold now.
+  /// Resets the peak to the bytes that tensors hold now.
   public static func restartPeak() { state.withLock { $0.peakBytes = $0.liveBytes } }
-  /// The most bytes that tensors held at one time.
+  /// The most bytes that tensors have held at one time.
   public static var peakBytes: Int { state.withLock { $0.peakBytes } }
   /// The bytes that tensors hold now.
   public static var liveBytes: Int { state.withLock { $0.liveBytes } }

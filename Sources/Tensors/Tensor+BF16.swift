@@ -1,10 +1,9 @@
 import CKernels
 
-/// How many rows a matrix gets whose number of rows changes from batch to batch.
+/// Pads matrices whose number of rows changes from batch to batch.
 public enum RowPadding {
-  /// The rows rounded up, to 16, 32 or 64: a prepared product is good for one shape only, so few shapes should occur.
-  ///
-  /// On average it adds 2 % to the work of 400 rows and more.
+  /// The rows rounded up to a multiple of 16, 32 or 64: a prepared product serves one shape only, so this keeps the
+  /// number of shapes small. On average it adds 2 % of work at 400 rows and more.
   public static func padded(_ rows: Int) -> Int {
     let unit = rows <= 512 ? 16 : rows <= 2048 ? 32 : 64
     return (rows + unit - 1) / unit * unit
@@ -12,21 +11,21 @@ public enum RowPadding {
 }
 
 extension Tensor {
-  /// The elements rounded to bf16, in memory of its own.
+  /// The elements rounded to bf16, in new memory.
   public func bf16() -> Tensor {
     let result = Tensor(uninitialized: shape, .bfloat16)
     rtk_f32_to_bf16(result.bf16Words, floats, count)
     return result
   }
 
-  /// The elements rounded to bf16 in memory that is there: `place` is a bf16 tensor of this shape and of any layout.
+  /// Rounds the elements to bf16 into existing memory: `place` is a bf16 tensor of this shape and any layout.
   public func rounded(into place: Tensor) {
     precondition(place.shape == shape, "\(shape) rounded into \(place.shape)")
     if place.layout == .packed { return packRounded(into: place) }
     rtk_f32_to_bf16(place.bf16Words, floats, count)
   }
 
-  /// The elements rounded to bf16 with rows of zeros behind them: [R, C] ↦ [RowPadding.padded(R), C].
+  /// The elements rounded to bf16, padded with rows of zeros: [R, C] ↦ [RowPadding.padded(R), C].
   public func bf16WithPaddedRows() -> Tensor {
     let padded = RowPadding.padded(rows)
     let result = Tensor(uninitialized: [padded, columns], .bfloat16)
@@ -35,12 +34,12 @@ extension Tensor {
     return result
   }
 
-  /// A bf16 tensor of unset elements whose memory reaches over the padded rows too: see `withPaddedRows`.
+  /// An uninitialised bf16 tensor with memory for the padding rows too: see `withPaddedRows`.
   public static func bf16(uninitializedRows rows: Int, columns: Int) -> Tensor {
     Tensor(uninitialized: [RowPadding.padded(rows), columns], .bfloat16).rows(0..<rows)
   }
 
-  /// The same memory with the rows behind it that padding asks for, whatever is in them; a copy where there are none.
+  /// The same memory extended by the padding rows, whose content is undefined; a copy if the memory has no room.
   public func withPaddedRows() -> Tensor {
     let shape: Shape = [RowPadding.padded(rows), columns]
     if byteOffset + shape.count * dtype.size <= storage.capacity {
@@ -49,22 +48,22 @@ extension Tensor {
     return float32().bf16WithPaddedRows()
   }
 
-  /// As `withPaddedRows`, the rows behind it set to zero: for sums over the rows of a product.
+  /// `withPaddedRows` with the padding set to zero, for sums over the rows of a product.
   ///
-  /// Behind a part of a larger matrix stand that matrix's own rows, so this is not for parts.
+  /// Not for a view of a larger matrix, whose next rows it would clear.
   public func withClearedPadding() -> Tensor {
     let padded = withPaddedRows()
     (padded.bf16Words + count).update(repeating: 0, count: padded.count - count)
     return padded
   }
 
-  /// A matrix of unset elements that travels between operations: float32, or bf16 with memory for the padded rows.
+  /// An uninitialised matrix for activations: float32, or bf16 with memory for the padding rows.
   public static func matrix(uninitializedRows rows: Int, columns: Int, _ dtype: DType) -> Tensor {
     dtype == .bfloat16
       ? bf16(uninitializedRows: rows, columns: columns) : Tensor(uninitialized: [rows, columns], dtype)
   }
 
-  /// The elements as bf16 or float32; the tensor itself where it has that format.
+  /// The elements as bf16 or float32; the tensor itself if it already has that format.
   public func converted(to dtype: DType) -> Tensor {
     if self.dtype == dtype { return self }
     if dtype == .float32 { return float32() }
@@ -74,7 +73,7 @@ extension Tensor {
     return result
   }
 
-  /// The elements of a bf16 tensor as float32, exactly, in memory of its own.
+  /// The elements of a bf16 tensor as float32, exactly, in new memory.
   public func float32() -> Tensor {
     if layout == .packed { return unpacked().float32() }
     let result = Tensor(uninitialized: shape)

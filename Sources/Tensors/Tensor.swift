@@ -5,7 +5,7 @@ import Platform
   import Glibc
 #endif
 
-/// How the elements of a tensor follow each other in its memory.
+/// The order of a tensor's elements in memory.
 public enum TensorLayout: String, Sendable {
   /// Row-major, without gaps.
   case rows
@@ -13,10 +13,10 @@ public enum TensorLayout: String, Sendable {
   case packed
 }
 
-/// A dense, contiguous block of numbers with a shape; a value that shares its storage.
+/// A dense, contiguous block of numbers with a shape. Copies share the storage.
 ///
-/// Copies of a tensor see the same memory: an operation that writes into a tensor owns it or says so.
-/// The compute type is float32; other element types are storage forms.
+/// An operation that writes into a tensor owns it or documents the write. Operations compute in float32; other element
+/// types are storage formats.
 public struct Tensor: @unchecked Sendable {
   /// The memory, which other tensors may share.
   public let storage: Storage
@@ -26,7 +26,7 @@ public struct Tensor: @unchecked Sendable {
   public let shape: Shape
   /// How an element is stored.
   public let dtype: DType
-  /// The order of the elements: rows, but for weights that only products read.
+  /// The order of the elements: `rows`, except for weights that only products read.
   public let layout: TensorLayout
 
   /// Uninitialised memory of this shape.
@@ -34,7 +34,7 @@ public struct Tensor: @unchecked Sendable {
     self.init(storage: Storage(bytes: shape.count * dtype.size), byteOffset: 0, shape: shape, dtype: dtype)
   }
 
-  /// A view of memory that is there already; a precondition failure where the shape does not fit it.
+  /// A view of existing memory; a shape that does not fit is a precondition failure.
   public init(
     storage: Storage, byteOffset: Int, shape: Shape, dtype: DType = .float32, layout: TensorLayout = .rows
   ) {
@@ -54,10 +54,10 @@ public struct Tensor: @unchecked Sendable {
     fill(value)
   }
 
-  /// A float32 tensor of zeros, in memory of its own.
+  /// A float32 tensor of zeros, in new memory.
   public static func zeros(_ shape: Shape) -> Tensor { Tensor(repeating: 0, shape) }
 
-  /// A tensor with the given elements; their number must be the shape's count.
+  /// A tensor with the given elements; their number must equal the shape's count.
   public init(_ values: [Float], _ shape: Shape) {
     precondition(values.count == shape.count, "\(values.count) values for shape \(shape)")
     self.init(uninitialized: shape)
@@ -93,12 +93,12 @@ public struct Tensor: @unchecked Sendable {
   /// Sets every bit to zero, in place.
   public func clear() { memset(storage.address + byteOffset, 0, count * dtype.size) }
 
-  /// Zeros that take memory only where they are written to; for weights.
+  /// Zeros that use memory only once they are written; for weights.
   public static func untouchedZeros(_ shape: Shape) -> Tensor {
     Tensor(storage: Storage(untouchedZeros: 4 * shape.count), byteOffset: 0, shape: shape)
   }
 
-  /// A shape without elements, of something that is not in memory: who reads or writes it ends the program.
+  /// A shape without elements, for data that is not in memory: reading or writing it ends the program.
   public static func absent(_ shape: Shape) -> Tensor {
     Tensor(storage: Storage(absent: 4 * shape.count), byteOffset: 0, shape: shape)
   }
@@ -109,7 +109,7 @@ public struct Tensor: @unchecked Sendable {
     return floats[0]
   }
 
-  /// Rows of the same memory; of a packed matrix whole blocks of rows.
+  /// A view of some rows; for a packed matrix the range must be whole blocks.
   public func rows(_ range: Range<Int>) -> Tensor {
     precondition(
       range.lowerBound >= 0 && range.upperBound <= rows && (layout == .rows || areWholeBlocks(range)),
@@ -121,7 +121,7 @@ public struct Tensor: @unchecked Sendable {
       dtype: dtype, layout: layout)
   }
 
-  /// A part of the flat memory with a shape of its own.
+  /// A view of `shape` that begins at an element of the flat memory.
   public func slice(at element: Int, _ shape: Shape) -> Tensor {
     precondition(
       element >= 0 && element + shape.count <= count && layout == .rows,
@@ -134,8 +134,8 @@ public struct Tensor: @unchecked Sendable {
     UnsafeRawBufferPointer(start: storage.address + byteOffset, count: count * dtype.size)
   }
 
-  /// Runs `body` with the tensor's pages in memory, and lets them go afterwards: for the large weights of a mapped
-  /// file, of which only those in use then count as this process's memory. Other tensors are as they are.
+  /// Maps the tensor's pages, runs `body` and releases them: for large weights in a mapped file, of which only those in
+  /// use then count as this process's memory. For other tensors it only runs `body`.
   public func whileInMemory(_ body: () throws -> Void) rethrows {
     guard storage.isLetGo else { return try body() }
     MappedPages.bring(bytes)
@@ -143,16 +143,16 @@ public struct Tensor: @unchecked Sendable {
     try body()
   }
 
-  /// Sets every element, in place: all tensors on this memory see it.
+  /// Sets every element in place, for all tensors that share the memory.
   public func fill(_ value: Float) { rtk_fill(floats, value, count) }
 
-  /// Copies the other tensor's elements here; shapes must have the same count.
+  /// Copies the other tensor's elements; the shapes must have the same count.
   public func update(from other: Tensor) {
     precondition(other.count == count, "cannot copy \(other.shape) into \(shape)")
     floats.update(from: other.floats, count: count)
   }
 
-  /// Copies the other tensor's elements here, bit by bit; both have one format, and shapes the same count.
+  /// Copies the other tensor's bytes; both have the same format and count.
   public func copyBits(of other: Tensor) {
     precondition(
       other.count == count && other.dtype == dtype, "cannot copy \(other.dtype.rawValue) \(other.shape) into \(shape)")
@@ -165,7 +165,7 @@ public struct Tensor: @unchecked Sendable {
     rtk_add(floats, floats, other.floats, count)
   }
 
-  /// A tensor of its own memory with the same elements.
+  /// A float32 tensor with the same elements in new memory.
   public func copy() -> Tensor {
     let result = Tensor(uninitialized: shape)
     result.update(from: self)

@@ -5,23 +5,22 @@ import Synchronization
   import Glibc
 #endif
 
-/// The threads of this rank, for loops whose parts write to different places.
+/// The threads of this rank, for loops whose parts write to disjoint memory.
 ///
 /// oneDNN's products run on OpenMP, whose threads spin for a while after each product: threads of another pool would
-/// wait for their cores. So these loops run on the same OpenMP threads, found by name since the OpenMP library is
-/// oneDNN's dependency and not this program's; where it is another one than GNU's, Dispatch takes its place.
+/// wait for their cores. So these loops run on the same OpenMP threads. The library is looked up by name, since it is
+/// oneDNN's dependency and not this program's; without GNU OpenMP, Dispatch runs the loops.
 public enum ThreadTeam {
   private static let count = Atomic<Int>(1)
 
-  /// How many threads a loop may use, the caller's included; `LinearAlgebraLibrary.setThreads` sets it.
+  /// The most threads that a loop uses, the caller's included; `LinearAlgebraLibrary.setThreads` sets it.
   public static var size: Int { count.load(ordering: .relaxed) }
 
   static func setSize(_ threads: Int) { count.store(max(1, threads), ordering: .relaxed) }
 
-  /// Calls `body` once for each part 0 ..< parts, on as many threads at a time as there are, and returns when all are
-  /// done.
+  /// Calls `body` once for each part in 0 ..< parts on the team's threads, and returns when all are done.
   ///
-  /// Parts run in any order: none may read what another writes. A body that runs a loop of its own runs it alone.
+  /// Parts run in any order: none may read what another writes. A nested loop runs on the calling thread alone.
   public static func run(parts: Int, _ body: (_ part: Int) -> Void) {
     let threads = min(size, parts)
     if threads <= 1 {
@@ -41,14 +40,14 @@ public enum ThreadTeam {
     }
   }
 
-  /// Cuts 0 ..< count into ranges for the threads and calls `body` once for each, so that all are covered.
+  /// Splits 0 ..< count into ranges for the threads and calls `body` once for each.
   ///
   /// - Parameters:
   ///   - unit: ranges begin at multiples of it.
-  ///   - cost: numbers read and written for one element of the range. A range below some ten thousand of them is not
-  ///     worth a thread: small loops run on the caller's alone.
-  ///   - isUneven: whether elements take different times; there are more ranges than threads then.
-  /// What `body` computes for an element must not depend on its range; then any number of threads gives the same bits.
+  ///   - cost: numbers read and written for one element of the range. A range with fewer than 32,768 of them is not
+  ///     worth a thread: small loops run on the calling thread.
+  ///   - isUneven: whether elements take different times; there are then more ranges than threads.
+  /// The result for an element must not depend on its range, so that any number of threads gives the same bits.
   public static func split(
     _ count: Int, unit: Int = 1, cost: Int = 1, isUneven: Bool = false, _ body: (_ range: Range<Int>) -> Void
   ) {
@@ -61,7 +60,7 @@ public enum ThreadTeam {
     }
   }
 
-  /// Numbers read and written that take some 5 µs, a few times what waking a spinning thread costs.
+  /// The least numbers read and written by a range: about 5 µs, a few times the cost of waking a spinning thread.
   private static let leastCost = 1 << 15
 
   private typealias Fork = @convention(c) (
@@ -69,10 +68,10 @@ public enum ThreadTeam {
     _ flags: UInt32
   ) -> Void
 
-  /// What GCC's `#pragma omp parallel` calls: runs the body once on each of so many threads, the caller's among them.
+  /// The function that GCC's `#pragma omp parallel` calls: runs the body once on each thread, the caller's included.
   private static let forkOpenMP = dlsym(nil, "GOMP_parallel").map { unsafeBitCast($0, to: Fork.self) }
 
-  /// One call of `run`: threads take parts until none is left, so fewer threads than asked for do no harm.
+  /// One call of `run`: threads take parts until none is left, so fewer threads than requested also finish it.
   private final class Loop: @unchecked Sendable {
     private let next = Atomic<Int>(0)
     private let parts: Int

@@ -1,4 +1,4 @@
-/// How this process was started, as far as the environment tells; a pure function of it.
+/// How this process was started, derived from the environment alone.
 package struct LaunchEnvironment: Equatable, Sendable {
   package enum Launcher: Equatable, Sendable {
     /// Started alone: no MPI.
@@ -7,25 +7,25 @@ package struct LaunchEnvironment: Equatable, Sendable {
     case openMPI
     /// A PMIx server other than mpirun's, such as `srun --mpi=pmix`.
     case pmix
-    /// MPICH's protocol (its mpiexec, or srun with pmi2): Open MPI may or may not understand it.
+    /// MPICH's protocol (its mpiexec, or srun with pmi2), which Open MPI may not support.
     case pmi
-    /// srun started several tasks but offers no way for them to find each other.
+    /// srun started several tasks without a way for them to connect.
     case strandedTasks
   }
 
   package let launcher: Launcher
-  /// This process among those started together.
+  /// The rank of this process among those started together.
   package let rank: Int
-  /// How many were started together, where that is known.
+  /// The number of processes started together, if known.
   package let size: Int?
 
   package init(_ environment: [String: String]) {
     func number(_ name: String) -> Int? { environment[name].flatMap { Int($0) } }
     let slurmRank = number("SLURM_PROCID")
-    // The tasks of this srun. SLURM_NTASKS alone may be the whole allocation, seen from the batch script.
+    // The tasks of this srun. In a batch script SLURM_NTASKS alone counts the whole allocation.
     let stepTasks = slurmRank == nil ? nil : number("SLURM_STEP_NUM_TASKS")
 
-    // mpirun comes first: inside an allocation it starts its daemons with srun, whose variables then count daemons.
+    // mpirun's variables come first: in an allocation it starts its daemons with srun, whose variables count daemons.
     if let size = number("OMPI_COMM_WORLD_SIZE") {
       self.init(.openMPI, rank: number("OMPI_COMM_WORLD_RANK") ?? number("PMIX_RANK") ?? 0, size: size)
     } else if let rank = number("PMIX_RANK") {
@@ -35,7 +35,7 @@ package struct LaunchEnvironment: Equatable, Sendable {
     } else if let rank = slurmRank, let tasks = stepTasks, tasks > 1 {
       self.init(.strandedTasks, rank: rank, size: tasks)
     } else if let rank = slurmRank, rank > 0, let tasks = number("SLURM_NTASKS"), tasks > 1 {
-      // Only a task of a step has a rank above 0; a batch script is always 0.
+      // Only a task of a Slurm step has a rank above 0; a batch script always has rank 0.
       self.init(.strandedTasks, rank: rank, size: tasks)
     } else {
       self.init(.none, rank: 0, size: 1)

@@ -1,15 +1,15 @@
 import CMPI
 import Platform
 
-/// The one way from MPI's return codes to Swift errors: throws `.peer` with the call's name and MPI's own words.
+/// Converts MPI's return codes to Swift errors: throws `.peer` with the call's name and MPI's error text.
 ///
-/// Errors are fatal by MPI's default, which Retort keeps; this catches what an MPI that returns them would return.
-/// While the call lasts, the watchdog knows that this rank waits for its peers.
+/// Errors are fatal by MPI's default, which Retort keeps; this handles MPI libraries that return them anyway.
+/// During the call the watchdog counts this rank as waiting for its peers.
 func check(_ call: @autoclosure () -> Int32, _ name: StaticString) throws {
   try checkCode(Activity.waitingForPeers(call), name)
 }
 
-/// Throws for the code of a call that does not wait.
+/// Converts the return code of a call that does not wait.
 func checkCode(_ code: Int32, _ name: StaticString) throws {
   guard code != cmpi_success() else { return }
   var text = [CChar](repeating: 0, count: Int(cmpi_max_error_string()) + 1)
@@ -18,7 +18,7 @@ func checkCode(_ code: Int32, _ name: StaticString) throws {
   let words = String(decoding: text.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
   throw RetortError(
     .peer, "\(name) failed (\(words))", at: currentHostName(),
-    remedy: "look at the messages of the other ranks and of the network")
+    remedy: "check the messages of the other ranks and the network")
 }
 
 extension ElementKind {
@@ -43,12 +43,12 @@ extension Reduction {
   }
 }
 
-/// The MPI type of a chunk of each block: `width` elements whose successor lies `blockCount` elements further on.
+/// The MPI type of a chunk of each block: `width` elements with an extent of `blockCount` elements.
 ///
 ///     |-- width --|            |-- width --|
 ///     |------- blockCount -----|------- blockCount -----|
 ///
-/// So one collective moves the same chunk of every block without displacements, which would be C ints.
+/// With it one collective moves the same chunk of every block without displacements, which would be C ints.
 final class BlockType {
   let datatype: MPI_Datatype
 

@@ -1,6 +1,6 @@
 import CMPI
 
-// Each operation: its contract, its chunks, one MPI call a chunk.
+// Each operation checks its arguments and makes one MPI call per chunk.
 extension MPICommunicator {
   public func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws {
     checkRank(root, "broadcast")
@@ -34,7 +34,7 @@ extension MPICommunicator {
     guard let source = send.baseAddress, let target = receive.baseAddress else { return }
     Traffic.sent((size - 1) * bytes(of: receive.count, T.self))
     let chunks = chunking.blockChunks(of: receive.count, stride: MemoryLayout<T>.stride, ranks: size)
-    // Two exchanges in flight: one comes in while the other is summed. Scratch is bounded by two chunks.
+    // Two exchanges in flight: one arrives while the other is summed. Scratch is bounded by two chunks.
     var types = BlockTypes(T.self, blockCount: receive.count)
     var inFlight: MPIOperation?
     for chunk in chunks {
@@ -80,7 +80,7 @@ extension MPICommunicator {
     }
   }
 
-  /// The unequal gather of buffers so large that their places do not fit in a C int.
+  /// The unequal all-gather for buffers so large that their displacements do not fit in a C int.
   private func gatherByBroadcasts<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, _ target: UnsafeMutablePointer<T>, _ counts: [Int], _ starts: [Int]
   ) throws {
@@ -132,10 +132,10 @@ extension MPICommunicator {
     }
   }
 
-  /// Bytes of so many elements.
+  /// The bytes of `count` elements.
   func bytes<T>(of count: Int, _ type: T.Type) -> Int { count * MemoryLayout<T>.stride }
 
-  /// Where each rank's part starts.
+  /// The start of each rank's part.
   private func offsets(of counts: [Int]) -> [Int] {
     var sum = 0
     return counts.map { count in

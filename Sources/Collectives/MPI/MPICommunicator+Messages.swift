@@ -1,7 +1,7 @@
 import CMPI
 import Platform
 
-// Chunks of one buffer are messages with one tag: MPI keeps their order.
+// The chunks of one buffer are messages with the same tag; MPI keeps their order.
 extension MPICommunicator {
   public func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws {
     checkRank(destination, "send")

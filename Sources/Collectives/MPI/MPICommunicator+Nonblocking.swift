@@ -1,8 +1,8 @@
 import CMPI
 import Platform
 
-// All chunks of an operation are started at once: MPI wants nonblocking collectives in one order on all ranks, which
-// a window that moves with each rank's own progress would not keep.
+// All chunks of an operation are started at once: MPI requires the same order of nonblocking collectives on all ranks,
+// which a window that moves with each rank's progress would break.
 extension MPICommunicator {
   public func iAllReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction, keeping owner: AnyObject?
@@ -37,10 +37,10 @@ extension MPICommunicator {
     return operation
   }
 
-  /// Starts the exchange of some chunks of the blocks; each is summed in rank order when it has come.
+  /// Starts the exchange of some chunks of the blocks; each chunk is summed in rank order when it has arrived.
   ///
   /// MPI_Ireduce_scatter_block would reduce to one rank and scatter from there (Open MPI 4.1), and its order of
-  /// summation is its own. Scratch holds, for every chunk in turn, [P, width].
+  /// summation is unspecified. Scratch holds [P, width] for each chunk.
   func exchangeAndSum<T: CollectiveElement>(
     _ source: UnsafePointer<T>, _ target: UnsafeMutablePointer<T>, _ chunks: [Range<Int>], _ types: inout BlockTypes,
     keeping owner: AnyObject?

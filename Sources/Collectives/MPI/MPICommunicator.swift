@@ -1,10 +1,10 @@
 import CMPI
 
-/// A group of MPI ranks. Made by `MPISession.start` and by `split`; see `Communicator` for the contract.
+/// A group of MPI ranks, made by `MPISession.start` and by `split`; see `Communicator` for the contract.
 public final class MPICommunicator: Communicator {
-  /// This process in this group, 0 ..< size; a communicator made by `split` numbers its ranks anew.
+  /// The rank of this process in this group, 0 ..< size; `split` renumbers ranks.
   public let rank: Int
-  /// How many ranks the group has.
+  /// The number of ranks in the group.
   public let size: Int
   /// The name of this rank's machine, read once.
   public let hostName: String
@@ -12,9 +12,9 @@ public final class MPICommunicator: Communicator {
   let handle: MPI_Comm
   let scratch = ScratchPool()
   let mailbox = SelfMailbox()
-  /// How many scratch blocks were ever allocated; constant in a steady state.
+  /// The number of scratch blocks allocated since the start; constant in steady state.
   package var scratchAllocations: Int { scratch.allocations }
-  /// Whether the handle is freed with this object; the world is not.
+  /// Whether the handle is freed with this object; the world communicator is not.
   private let isOwned: Bool
 
   init(_ handle: MPI_Comm, isOwned: Bool, chunking: Chunking) throws {
@@ -38,7 +38,7 @@ public final class MPICommunicator: Communicator {
 
   public func split(color: Int, key: Int) throws -> any Communicator {
     precondition((0...Int(Int32.max)).contains(color), "split: color \(color) is negative or too large")
-    // MPI's keys are C ints; any order of Int keys is kept by their places in the sorted list.
+    // MPI's keys are C ints, so the index in the sorted list of keys replaces the key.
     let keys = try allGather(key)
     let place = Set(keys).sorted().firstIndex(of: key) ?? 0
     var made: MPI_Comm?

@@ -5,9 +5,9 @@ import Platform
 final class MPIOperation: PendingOperation {
   private var requests: [MPI_Request?] = []
   private var next = 0
-  /// What is left to do when a chunk has come; called once for each, in order.
+  /// Called once for each chunk, in order, when the chunk has arrived.
   private var finish: ((Int) -> Void)?
-  /// The communicator, scratch, datatypes and the caller's owner, until completion.
+  /// The communicator, scratch, datatypes and the caller's owner, kept until completion.
   private var kept: [AnyObject]
 
   init(_ communicator: MPICommunicator, keeping owner: AnyObject?, finish: ((Int) -> Void)? = nil) {
@@ -19,7 +19,7 @@ final class MPIOperation: PendingOperation {
 
   func keep(_ objects: [AnyObject]) { kept += objects }
 
-  /// Starts one more chunk.
+  /// Starts the next chunk.
   func start(_ call: StaticString, _ body: (UnsafeMutablePointer<MPI_Request?>) -> Int32) throws {
     var request: MPI_Request? = cmpi_request_null()
     try check(body(&request), call)
@@ -29,7 +29,7 @@ final class MPIOperation: PendingOperation {
   override func test() throws -> Bool {
     while next < requests.count {
       var done: Int32 = 0
-      // No wait, and no sign of progress: a loop that only asks does not advance.
+      // Neither a wait nor a tick: a loop that only polls makes no progress.
       try checkCode(MPI_Test(&requests[next], &done, cmpi_status_ignore()), "MPI_Test")
       if done == 0 { return false }
       Activity.tick()

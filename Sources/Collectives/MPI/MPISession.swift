@@ -2,11 +2,11 @@ import CMPI
 import Foundation
 import Platform
 
-/// The one connection of this process to its peers: started once, finished once.
+/// The connection of this process to its peers: started once, finished once.
 ///
-/// Whether MPI is live is asked of MPI itself, so that `finish` and `abort` are safe at any moment and in any order.
+/// MPI itself says whether it is live, so `finish` and `abort` are safe at any time and in any order.
 public enum MPISession {
-  /// Which thread calls MPI.
+  /// Which threads call MPI.
   public enum Threading: Sendable {
     /// The thread that starts the session, and no other (MPI_THREAD_FUNNELED).
     case oneThread
@@ -14,18 +14,18 @@ public enum MPISession {
     case oneAtATime
   }
 
-  /// The rank that the launcher gave this process, known before `start`; 0 when started alone.
+  /// The rank that the launcher gave this process, known before `start`; 0 if it was started alone.
   ///
   /// For messages that one rank prints for all.
   public static var launchedRank: Int { LaunchEnvironment(ProcessInfo.processInfo.environment).rank }
 
-  /// Ranks on this machine as the launcher says, known before `start`; 1 where it does not.
+  /// The number of ranks on this machine according to the launcher, known before `start`; 1 if it does not say.
   public static var launchedRanksHere: Int {
     ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) }.map { min(max(1, $0), 4096) }
       ?? 1
   }
 
-  /// Whether a launcher started several processes that can find each other.
+  /// Whether a launcher started several processes that can connect.
   public static var isLaunchedWithPeers: Bool {
     let launch = LaunchEnvironment(ProcessInfo.processInfo.environment)
     return launch.launcher != .none && launch.launcher != .strandedTasks && launch.size != 1
@@ -42,10 +42,10 @@ public enum MPISession {
   /// Whether MPI can be called.
   public static var isLive: Bool { cmpi_is_live() != 0 }
 
-  /// Joins the peers that the launcher started with this process, or stays alone when there was no launcher.
+  /// Connects to the peers that the launcher started with this process; without a launcher the process is alone.
   ///
-  /// Throws `.preflight` where several processes were started that cannot find each other, `.configuration` for a bad
-  /// `RETORT_MPI_CHUNK_BYTES`; both collective. To be called once.
+  /// Throws `.preflight` if several processes were started that cannot connect, and `.configuration` for a bad
+  /// `RETORT_MPI_CHUNK_BYTES`; both collective. Call it once.
   public static func start(threading: Threading = .oneThread) throws -> any Communicator {
     let environment = ProcessInfo.processInfo.environment
     let launch = LaunchEnvironment(environment)
@@ -73,16 +73,16 @@ public enum MPISession {
     return world
   }
 
-  /// Leaves the job in order; collective. Does nothing when MPI is not live.
+  /// Finalises MPI; collective. Does nothing if MPI is not live.
   ///
-  /// Print before it: the first rank that exits with a failure makes mpirun kill the others.
+  /// Print messages before it: the first rank that exits with a failure makes mpirun kill the others.
   public static func finish() {
     fflush(nil)
     guard isLive else { return }
-    // Finalising with an operation in flight would wait for peers that may be gone.
+    // MPI_Finalize with an operation in flight would wait for peers that may be gone.
     if abandonedOperations > 0 { abort(RetortError.Kind.peer.rawValue) }
     _ = Activity.waitingForPeers { MPI_Finalize() }
-    // Watched until here: a rank that hangs on its way to the end is noticed as well.
+    // The watchdog runs until here, so that it also detects a rank that hangs while it ends.
     Watchdog.stop()
   }
 
@@ -93,8 +93,8 @@ public enum MPISession {
     exit(code)
   }
 
-  /// Finalises MPI when the process exits in order without `finish` (a test bundle has no other end), and ends the
-  /// job when it exits with a failure: waiting for peers in MPI_Finalize could last for ever then.
+  /// Finalises MPI if the process exits successfully without `finish`, as a test bundle does, and aborts the job if it
+  /// exits with a failure, where MPI_Finalize could wait for peers forever.
   private static func finishAtExit() {
     on_exit(
       { status, _ in

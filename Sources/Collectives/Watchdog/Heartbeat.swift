@@ -5,11 +5,11 @@ struct Heartbeat: Equatable {
   enum Kind: UInt8 {
     /// A rank asks whether rank 0 hears it; rank 0 answers with a beat.
     case hello = 1
-    /// A sign of life.
+    /// The sender is alive, with its state.
     case beat
-    /// Rank 0 has found that the job cannot go on: every rank ends.
+    /// Rank 0 has decided that the job cannot continue: every rank ends.
     case verdict
-    /// The sender ends in order.
+    /// The sender ends normally.
     case farewell
   }
 
@@ -20,7 +20,7 @@ struct Heartbeat: Equatable {
   var rank: Int
   var activity: Activity.Snapshot
 
-  /// The datagram; the job's token comes first, so that strangers are not listened to.
+  /// The datagram; it begins with the job's token, so that datagrams of other programs are ignored.
   func bytes(token: [UInt8]) -> [UInt8] {
     var bytes = token + [kind.rawValue, activity.wait.rawValue | (activity.isBlocked ? 0x80 : 0)]
     withUnsafeBytes(of: UInt32(truncatingIfNeeded: rank).littleEndian) { bytes += $0 }
@@ -37,7 +37,7 @@ struct Heartbeat: Equatable {
     self.activity = activity
   }
 
-  /// nil for what is no datagram of this job.
+  /// Parses a datagram; nil if it does not belong to this job.
   init?(_ bytes: ArraySlice<UInt8>, token: [UInt8]) {
     guard bytes.count == Heartbeat.byteCount, bytes.starts(with: token) else { return nil }
     let rest = Array(bytes.dropFirst(token.count))

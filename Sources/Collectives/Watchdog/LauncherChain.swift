@@ -2,20 +2,20 @@
   import Glibc
 #endif
 
-/// A process as /proc/PID/stat describes it.
+/// A process, read from /proc/PID/stat.
 struct ProcessRecord: Equatable {
   let name: String
   /// R, S, D, Z, T, …
   let state: Character
   let parent: Int32
-  /// Clock ticks from the system's start to the process's: tells it from a later one with the same id.
+  /// Clock ticks from the system's start to the process's, which distinguish it from a later process with the same id.
   let start: UInt64
 
   init(name: String, state: Character = "S", parent: Int32, start: UInt64) {
     (self.name, self.state, self.parent, self.start) = (name, state, parent, start)
   }
 
-  /// Reads `pid (name) state parent …`, where the name may have blanks and parentheses; nil for other text.
+  /// Parses `pid (name) state parent …`, where the name may contain blanks and parentheses; nil for other text.
   init?(_ text: String) {
     guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")"), open < close else { return nil }
     let rest = text[text.index(after: close)...].split(separator: " ")
@@ -25,10 +25,10 @@ struct ProcessRecord: Equatable {
     self.init(name: String(text[text.index(after: open)..<close]), state: state, parent: parent, start: start)
   }
 
-  /// The record of a process that is there.
+  /// The record of a process; nil if it does not exist.
   static func of(_ process: Int32) -> ProcessRecord? { ProcessRecord(text("/proc/\(process)/stat")) }
 
-  /// A small file of /proc; empty where it cannot be read.
+  /// The text of a small file in /proc; empty if it cannot be read.
   static func text(_ path: String) -> String {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { return "" }
@@ -39,13 +39,13 @@ struct ProcessRecord: Equatable {
   }
 }
 
-/// The processes between a rank and what launched it: wrappers, shells, and mpirun or its daemon as the last one.
+/// The processes between a rank and its launcher: wrappers, shells, and finally mpirun or its daemon.
 ///
-/// Where any of them is gone the job has lost its launcher. Where none is known for one only the parent is watched.
+/// If any of them is gone, the job has lost its launcher. Without a known launcher only the parent is watched.
 struct LauncherChain: Sendable {
-  /// A process and its start, nearest to the rank first.
+  /// Each process and its start, nearest to the rank first.
   let links: [(process: Int32, start: UInt64)]
-  /// The launcher, where it is one that a rank may end: started for this job, and no daemon of the batch system.
+  /// The launcher, if a rank may end it: it was started for this job and is not a daemon of the batch system.
   let own: Int32?
   private let parent: Int32
   private let record: @Sendable (Int32) -> ProcessRecord?
@@ -56,7 +56,7 @@ struct LauncherChain: Sendable {
   ]
   private static let daemons: Set = ["slurmstepd", "srun", "jsrun", "aprun", "palsd", "pbs_mom"]
 
-  /// Climbs from the parent of this process up to the nearest launcher.
+  /// Follows the parents of this process up to the nearest launcher.
   init(parent: Int32 = getppid(), record: @escaping @Sendable (Int32) -> ProcessRecord? = { ProcessRecord.of($0) }) {
     (self.parent, self.record) = (parent, record)
     var links: [(process: Int32, start: UInt64)] = []

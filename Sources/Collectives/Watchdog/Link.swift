@@ -1,11 +1,11 @@
 import CSystem
 import Platform
 
-/// A rank's end of the exchange of heartbeats.
+/// Sends and receives the heartbeats of a rank.
 final class Link: @unchecked Sendable {
   // Unchecked: `zero` is set before the thread that uses it starts; the system serialises calls on the socket.
   struct Place: Hashable {
-    /// An IPv6 address as two words in network order; IPv4's are mapped.
+    /// An IPv6 address as two words in network order; IPv4 addresses are mapped.
     let high, low: UInt64
     let port: UInt16
 
@@ -17,7 +17,7 @@ final class Link: @unchecked Sendable {
   let rank: Int
   private let socket: Int32
   private let token: [UInt8]
-  /// Where rank 0 answers.
+  /// The address of rank 0.
   private var zero: Place?
 
   init(socket: Int32, token: [UInt8], rank: Int) {
@@ -26,7 +26,7 @@ final class Link: @unchecked Sendable {
     self.rank = rank
   }
 
-  /// Looks for the address under which rank 0 answers, for 5 seconds; whether it found one.
+  /// Tries for 5 seconds to find the address at which rank 0 answers; returns whether it has found one.
   func greet(_ addresses: [rts_address], port: UInt16) -> Bool {
     for _ in 0..<50 {
       for address in addresses { send(.hello, to: Place(address, port: port)) }
@@ -44,13 +44,13 @@ final class Link: @unchecked Sendable {
     if let zero { send(kind, activity, to: zero) }
   }
 
-  /// Sends; what the network refuses is lost, as a datagram may be.
+  /// Sends a datagram; errors are ignored, since a datagram may be lost anyway.
   func send(_ kind: Heartbeat.Kind, _ activity: Activity.Snapshot = Activity.now, to place: Place) {
     let bytes = Heartbeat(kind, rank: rank, activity).bytes(token: token)
     _ = rts_udp_send(socket, place.address, place.port, bytes, bytes.count)
   }
 
-  /// The next datagram of this job, where one comes in time.
+  /// The next datagram of this job; nil if none arrives in time.
   func receive(milliseconds: Int32) -> (Heartbeat, Place)? {
     var bytes = [UInt8](repeating: 0, count: 512)
     var (address, port) = (rts_address(), UInt16(0))

@@ -4,24 +4,24 @@ import Platform
   import Glibc
 #endif
 
-/// Finds out whether this process advances where its work says nothing of it; looked at once a second.
+/// Detects progress in phases without ticks; sampled once a second.
 ///
-/// Long phases without a tick (a large file, a model, a slow disk) are no hang while the main thread computes or bytes
-/// of files move. Arithmetic counts only while the rank does not wait: MPI waits by spinning.
+/// A long phase without a tick (a large file, a model, a slow disk) is not a hang while the main thread uses CPU time
+/// or the process reads or writes. CPU time counts only while the rank does not wait, since MPI waits by spinning.
 struct ProgressProbe {
-  /// Arithmetic of the main thread since the last look that counts as work, seconds.
+  /// Seconds of CPU time of the main thread between two samples that count as progress.
   static let leastArithmetic = 0.01
-  /// Bytes read or written since the last look that count as work: more than it takes to keep a lock file fresh.
+  /// Bytes read or written between two samples that count as progress: more than refreshing a lock file needs.
   static let leastBytes = 65_536
 
   private let clock: clockid_t?
   private var arithmetic: Double
   private var bytes: Int
-  /// What this reads itself of /proc counts as read by the process.
+  /// Bytes that the probe itself has read from /proc, which the system counts too.
   private var ownBytes = 0
   private(set) var evidence: UInt64 = 0
 
-  /// Watches a thread, the one that does the work.
+  /// Watches the thread that does the work.
   init(of thread: pthread_t) {
     var clock = clockid_t()
     self.clock = pthread_getcpuclockid(thread, &clock) == 0 ? clock : nil
@@ -30,7 +30,7 @@ struct ProgressProbe {
     bytes = movedBytes()
   }
 
-  /// What the process is doing, with ticks that also grow where it computes or reads and writes.
+  /// The state of the process, with ticks that also grow while it computes, reads or writes.
   mutating func look() -> Activity.Snapshot {
     var activity = Activity.now
     let (spent, moved) = (secondsOfArithmetic(), movedBytes())
@@ -41,7 +41,7 @@ struct ProgressProbe {
     return activity
   }
 
-  /// Whether what has happened since the last look is progress.
+  /// Whether the changes since the last sample count as progress.
   static func counts(arithmetic: Double, bytes: Int, _ wait: Activity.Wait) -> Bool {
     bytes >= leastBytes || (wait == .none && arithmetic >= leastArithmetic)
   }
@@ -52,7 +52,7 @@ struct ProgressProbe {
     return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
   }
 
-  /// Bytes that the process has read and written, those from and to disks and of messages over sockets included.
+  /// Bytes that the process has read and written, disks and sockets included.
   private mutating func movedBytes() -> Int {
     let text = read("/proc/self/io")
     let counts = text.split(separator: "\n").compactMap { line -> Int? in
@@ -63,7 +63,7 @@ struct ProgressProbe {
     return counts.reduce(0, &+) - ownBytes
   }
 
-  /// The state of the process is that of its main thread.
+  /// Whether the main thread is in uninterruptible sleep; the state of a process is that of its main thread.
   private mutating func mainThreadIsBlocked() -> Bool { ProcessRecord(read("/proc/self/stat"))?.state == "D" }
 
   private mutating func read(_ path: String) -> String {

@@ -7,23 +7,23 @@ import Synchronization
   import Glibc
 #endif
 
-/// Notices a rank that stopped, or that no message reaches any more, and ends the whole job with exit code 7.
+/// Detects a rank that has stopped, hangs or is cut off, and ends the whole job with exit code 7.
 ///
-/// A thread of each rank, which never calls MPI, exchanges datagrams with rank 0 once a second. Rank 0 judges
-/// (`WatchedRanks`): a rank that is silent for longer than the limit has stopped or is cut off; one whose work does not
-/// advance (`ProgressProbe`) for the limit of progress, while others wait for peers, hangs; and so do all when all
-/// wait. It says so once, tells all ranks, and ends. A rank that does not hear rank 0 for longer than the limit ends
-/// itself, so that nothing is left on a node that was cut off, and so does one whose launcher is gone
-/// (`LauncherChain`). Messages that are lost for less than the limit cost nothing.
+/// A thread of each rank, which never calls MPI, exchanges datagrams with rank 0 once a second. Rank 0 decides
+/// (`WatchedRanks`): a rank that is silent for longer than the limit has stopped or is cut off; a rank whose work makes
+/// no progress (`ProgressProbe`) for the progress limit while others wait for peers hangs; if all ranks wait, the job
+/// is deadlocked. Rank 0 reports it once, tells all ranks, and ends. A rank that does not hear rank 0 for longer than
+/// the limit ends itself, so that no process remains on a node that was cut off, and so does a rank whose launcher is
+/// gone (`LauncherChain`). Losing messages for less than the limit has no effect.
 public enum Watchdog {
-  /// The variable that sets the limit of silence in seconds, whatever the chain file says; 0 turns the watchdog off.
+  /// The variable that sets the silence limit in seconds and overrides the chain file; 0 turns the watchdog off.
   public static let variable = "RETORT_WATCHDOG_SECONDS"
 
   private static let limits = Mutex(WatchdogLimits())
   private static let isSetByEnvironment = Atomic<Bool>(false)
   private static let hasEnded = Atomic<Bool>(false)
 
-  /// Changes the limits, unless the environment has set them. Every rank says the same.
+  /// Sets the limits, unless the environment has set them; every rank passes the same.
   public static func setLimits(_ wanted: WatchdogLimits) {
     if isSetByEnvironment.load(ordering: .relaxed) { return }
     limits.withLock { $0 = wanted }
@@ -31,7 +31,7 @@ public enum Watchdog {
 
   private static var currentLimits: WatchdogLimits { limits.withLock { $0 } }
 
-  /// The limits that the environment asks for; throws `.configuration` for what is no number of seconds.
+  /// The limits from the environment, if it sets them; throws `.configuration` if the value is not a valid number.
   static func limits(_ environment: [String: String]) throws -> WatchdogLimits? {
     guard let text = environment[variable] else { return nil }
     guard let seconds = Int(text), WatchdogLimits.range.contains(seconds) else {
@@ -42,10 +42,10 @@ public enum Watchdog {
     return WatchdogLimits(silence: seconds)
   }
 
-  /// Starts to watch the ranks of the whole job, on the thread that does the work; collective. Throws `.configuration`
-  /// for a bad limit.
+  /// Starts to watch the ranks of the whole job; call it on the thread that does the work; collective. Throws
+  /// `.configuration` for a bad limit.
   ///
-  /// - Returns: what the user should know, on rank 0: ranks that cannot exchange heartbeats.
+  /// - Returns: on rank 0, a warning about ranks that cannot exchange heartbeats.
   public static func start(
     on world: any Communicator, environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws -> [String] {
@@ -59,7 +59,7 @@ public enum Watchdog {
     let socket = rts_udp_open(&port)
     var own = [rts_address](repeating: rts_address(), count: 64)
     let found = rts_addresses(&own, own.count)
-    // Rank 0's port, a token that tells this job's datagrams from others', and its addresses.
+    // Rank 0's port, a token that identifies this job's datagrams, and rank 0's addresses.
     var greeting: [UInt64] = []
     if world.isFirst {
       greeting = [UInt64(socket < 0 ? 0 : port)] + (0..<2).map { _ in .random(in: 0 ... .max) }
@@ -78,7 +78,7 @@ public enum Watchdog {
     } else {
       answers = socket >= 0 && greeting[0] > 0
       if answers {
-        // The addresses of another host may mean this one too: loopback is tried where the host is the same.
+        // Another host's loopback address means this host, so loopback is tried only on rank 0's host.
         let addresses = stride(from: 3, to: greeting.count - 1, by: 2)
           .map { rts_address(high: greeting[$0], low: greeting[$0 + 1]) }
           .filter { hosts[0] == world.hostName || rts_is_loopback($0) == 0 }
@@ -98,10 +98,10 @@ public enum Watchdog {
       ]
   }
 
-  /// Ranks that rank 0 does not hear from the start.
+  /// Ranks that rank 0 could not hear at the start.
   private static let unheard = Mutex<[Int]>([])
 
-  /// Says that this process ends in order.
+  /// Announces that this process ends normally.
   static func stop() {
     hasEnded.store(true, ordering: .relaxed)
     farewell.withLock { $0?() }
@@ -199,7 +199,7 @@ public enum Watchdog {
     while !hasEnded.load(ordering: .relaxed) {
       let message = link.receive(milliseconds: 250)?.0
       let now = seconds
-      // Stopped and continued itself: the time without a run says nothing of rank 0.
+      // This process itself was stopped and continued: the gap says nothing about rank 0.
       if now - lastLook > WatchedRanks.ownGap { heard = now }
       lastLook = now
       switch message?.kind {
@@ -214,7 +214,7 @@ public enum Watchdog {
         if chain.isBroken() { end("rank \(link.rank) on \(currentHostName()): its launcher is gone; it ends") }
       }
       let limit = Double(currentLimits.silence)
-      // The ranks end one after the other: the first one's end lets the launcher end the others, in silence.
+      // The ranks end at different times: the first one's end makes the launcher end the others without a message.
       let patience = limit + 1.5 * Double(min(link.rank - 1, 8))
       if limit > 0, now - heard > patience {
         end(
@@ -225,7 +225,7 @@ public enum Watchdog {
     }
   }
 
-  /// Ends this process at once: MPI is another thread's, and its peers may never answer.
+  /// Ends this process at once: MPI belongs to another thread, and its peers may never answer.
   private static func end(_ text: String?) -> Never {
     if let text {
       let line = Array("retort: \(text).\n".utf8)

@@ -1,26 +1,27 @@
 import Platform
 
-/// What rank 0 knows of all ranks from their heartbeats, and what follows from it; time is given, in seconds.
+/// The state of all ranks as rank 0 knows it from their heartbeats, and the decision to end the job; callers pass the
+/// time in seconds.
 struct WatchedRanks {
-  /// Why a job has to end.
+  /// Why the job must end.
   struct Verdict: Equatable {
     enum Kind: Equatable {
-      /// No heartbeat comes.
+      /// No heartbeat arrives.
       case silent
-      /// Heartbeats come, but the work does not advance while others wait for it.
+      /// Heartbeats arrive, but the rank makes no progress while others wait for it.
       case stalled(isBlocked: Bool)
       /// All ranks wait for each other.
       case deadlocked
     }
 
     let kind: Kind
-    /// The rank at fault; of a deadlock the first.
+    /// The rank at fault; for a deadlock the first rank.
     let rank: Int
-    /// Seconds without a sign of life, or without progress.
+    /// Seconds without a heartbeat, or without progress.
     let seconds: Double
     /// The last phase that the rank reported.
     let phase: String
-    /// Of a deadlock all phases, with the ranks that are in each, the first rank's first.
+    /// For a deadlock all phases with the ranks in each, beginning with the first rank's phase.
     var phases: [(name: String, ranks: [Int])] = []
 
     static func == (a: Verdict, b: Verdict) -> Bool {
@@ -38,7 +39,7 @@ struct WatchedRanks {
     var hasEnded = false
   }
 
-  /// A watcher that was not run for this many seconds was stopped itself, and judges nobody by that time.
+  /// If rank 0 has not run for this many seconds it was stopped itself, and does not count that time against others.
   static let ownGap = 5.0
 
   private var ranks: [Watched]
@@ -49,7 +50,7 @@ struct WatchedRanks {
     lastLook = now
   }
 
-  /// A heartbeat has come.
+  /// Records a heartbeat.
   mutating func heard(_ rank: Int, _ activity: Activity.Snapshot, now: Double) {
     guard ranks.indices.contains(rank) else { return }
     ranks[rank].heard = now
@@ -58,17 +59,17 @@ struct WatchedRanks {
     ranks[rank].activity = activity
   }
 
-  /// A rank has ended in order: nothing is concluded from its silence.
+  /// Records that a rank has ended normally: its silence is ignored.
   mutating func ended(_ rank: Int) {
     guard ranks.indices.contains(rank) else { return }
     ranks[rank].hasEnded = true
     ranks[rank].isWatched = false
   }
 
-  /// A rank cannot be heard from the start: nothing is concluded from its silence, nor from what all others do.
+  /// Records that a rank cannot be heard: its silence is ignored, and no deadlock is concluded without its state.
   mutating func ignore(_ rank: Int) { if ranks.indices.contains(rank) { ranks[rank].isWatched = false } }
 
-  /// The rank that keeps the job from going on, if one does, or that all wait.
+  /// The reason to end the job, if there is one.
   mutating func verdict(now: Double, _ limits: WatchdogLimits) -> Verdict? {
     defer { lastLook = now }
     if now - lastLook > WatchedRanks.ownGap {
@@ -87,7 +88,7 @@ struct WatchedRanks {
     return found.map { verdict(.silent, $0, now - ranks[$0].heard) }
   }
 
-  /// A rank that could work and does not, while another waits for as long as the phase of the first allows.
+  /// A rank that does not wait and makes no progress for the limit of its phase, while another rank waits as long.
   private func stalled(_ now: Double, _ limits: WatchdogLimits) -> Verdict? {
     guard let longest = ranks.filter(\.isWatched).compactMap({ $0.waitsSince }).min() else { return nil }
     let found = ranks.firstIndex { rank in
@@ -101,7 +102,7 @@ struct WatchedRanks {
     }
   }
 
-  /// All ranks wait for peers, and none has advanced for longer than the phase of any of them allows.
+  /// All ranks wait for peers, and none has made progress for longer than the limit of its phase.
   private func deadlocked(_ now: Double, _ limits: WatchdogLimits) -> Verdict? {
     let running = ranks.indices.filter { !ranks[$0].hasEnded }
     guard let first = running.first else { return nil }
