@@ -1,13 +1,13 @@
 import Platform
 
-/// A file's bytes behind reads that cannot leave them: an offset from a hostile file throws instead of trapping.
+/// A file's bytes with bounds-checked reads: a bad offset in a file throws instead of trapping.
 struct BoundedBytes {
   let bytes: UnsafeRawBufferPointer
   let file: String
 
   var count: Int { bytes.count }
 
-  /// `count` bytes from `offset`; `what` names them in the refusal.
+  /// `count` bytes from `offset`; `what` names them in the error.
   func slice(_ offset: Int, _ count: Int, _ what: String) throws -> UnsafeRawBufferPointer {
     guard offset >= 0, count >= 0, offset <= bytes.count, count <= bytes.count - offset else {
       throw RetortError(
@@ -29,7 +29,7 @@ struct BoundedBytes {
     bytes.count >= prefix.utf8.count && bytes.prefix(prefix.utf8.count).elementsEqual(prefix.utf8)
   }
 
-  /// Refuses the small text that a clone without Git LFS leaves in a weight file's place.
+  /// Refuses a Git LFS pointer, the small text file that a clone without Git LFS has instead of the weights.
   func refuseLargeFilePointer() throws {
     if starts(with: "version https://git-lfs") {
       throw RetortError(
@@ -39,9 +39,9 @@ struct BoundedBytes {
   }
 }
 
-/// Products and sums that say nil instead of trapping.
+/// The product of `first` and all values; nil on overflow.
 func checkedProduct(_ values: [Int], times first: Int = 1) -> Int? {
-  // A zero anywhere makes an empty tensor, whatever the other dimensions would overflow to.
+  // A zero extent makes an empty tensor, even if the other extents overflow.
   if values.contains(0) { return 0 }
   var product = first
   for value in values {

@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// Elements converted at a time where an aligned intermediate copy is needed: stays in the first-level cache.
+/// Elements converted at a time through an aligned copy, which stays in the first-level cache.
 private let chunk = 4096
 
 /// destination[i] = Float(source[i]) for `count` elements of `dtype`; `source` may have any alignment.
@@ -31,7 +31,7 @@ private func convertIntegers<Value: FixedWidthInteger & BitwiseCopyable>(
   for i in 0..<count { destination[i] = Float(source.loadUnaligned(fromByteOffset: i * size, as: type)) }
 }
 
-/// Runs a 16-bit kernel, by way of an aligned buffer where the file put the data at an odd address.
+/// Runs a 16-bit kernel, through an aligned buffer if the data begins at an odd address.
 private func convertHalves(
   _ destination: UnsafeMutablePointer<Float>, from source: UnsafeRawPointer, count: Int,
   by kernel: (UnsafeMutablePointer<Float>?, UnsafePointer<UInt16>?, Int) -> Void
@@ -52,13 +52,13 @@ private func convertHalves(
   }
 }
 
-/// Gives `body` the floats as bytes of `dtype` (a float type), a chunk after the other.
+/// Passes the floats to `body` as bytes of `dtype` (a float type), in consecutive chunks.
 func withConvertedFloats(
   _ values: UnsafeBufferPointer<Float>, to dtype: DType, _ body: (UnsafeRawBufferPointer) throws -> Void
 ) rethrows {
   guard let start = values.baseAddress, !values.isEmpty else { return }
   if dtype == .float32 { return try body(UnsafeRawBufferPointer(values)) }
-  // Large enough that a write call is not felt.
+  // Large enough to make the cost of a write call negligible.
   let room = min(values.count, 1 << 18)
   try withUnsafeTemporaryAllocation(byteCount: room * dtype.size, alignment: 64) { buffer in
     guard let out = buffer.baseAddress else { return }

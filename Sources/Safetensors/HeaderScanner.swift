@@ -1,7 +1,7 @@
 import Platform
 import Tensors
 
-/// What a safetensors header says of one tensor, before it is held against the file.
+/// One tensor's entry in a safetensors header, before it is checked against the file.
 struct HeaderEntry {
   var name: String
   var dtype: String
@@ -10,9 +10,9 @@ struct HeaderEntry {
   var end: Int
 }
 
-/// Reads the JSON header of a safetensors file, and nothing but such a header.
+/// Parses the JSON header of a safetensors file.
 ///
-/// A general JSON parser forgets duplicate keys and rounds large integers; here both are refused.
+/// A general JSON parser drops duplicate keys and rounds large integers; this parser refuses both.
 struct HeaderScanner {
   private let bytes: UnsafeRawBufferPointer
   private let file: String
@@ -23,13 +23,13 @@ struct HeaderScanner {
   private(set) var entries: [HeaderEntry] = []
   private(set) var metadata: [String: String] = [:]
 
-  /// Scans a whole header; throws `.input` with the file, the tensor and the byte where it is not one.
+  /// Parses a whole header; throws `.input` with the file, the tensor and the byte of the fault.
   init(_ bytes: UnsafeRawBufferPointer, file: String) throws {
     self.bytes = bytes
     self.file = file
     var seen = Set<String>()
     try object { scanner, key in
-      guard seen.insert(key).inserted else { throw scanner.error("the key \(shown(key)) stands twice in the header") }
+      guard seen.insert(key).inserted else { throw scanner.error("the key \(shown(key)) occurs twice in the header") }
       if key == "__metadata__" { try scanner.readMetadata() } else { try scanner.readEntry(key) }
     }
     skipSpace()
@@ -41,7 +41,7 @@ struct HeaderScanner {
     try object { scanner, key in
       let value = try scanner.string()
       guard scanner.metadata.updateValue(value, forKey: key) == nil else {
-        throw scanner.error("the key \(shown(key)) stands twice in __metadata__")
+        throw scanner.error("the key \(shown(key)) occurs twice in __metadata__")
       }
     }
   }
@@ -56,7 +56,7 @@ struct HeaderScanner {
       case "dtype" where dtype == nil: dtype = try scanner.string()
       case "shape" where shape == nil: shape = try scanner.integers(limit: 64, "shape")
       case "data_offsets" where offsets == nil: offsets = try scanner.integers(limit: 2, "data_offsets")
-      case "dtype", "shape", "data_offsets": throw scanner.error("the key \(shown(key)) stands twice")
+      case "dtype", "shape", "data_offsets": throw scanner.error("the key \(shown(key)) occurs twice")
       default: throw scanner.error("unknown key \(shown(key)); dtype, shape and data_offsets are expected")
       }
     }
@@ -79,7 +79,7 @@ struct HeaderScanner {
     while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) { position += 1 }
   }
 
-  /// Skips space and takes `character` if it comes next.
+  /// Skips space and consumes `character` if it is next.
   private mutating func take(_ character: Unicode.Scalar) -> Bool {
     skipSpace()
     guard position < bytes.count, bytes[position] == UInt8(ascii: character) else { return false }
@@ -110,7 +110,7 @@ struct HeaderScanner {
     try expect("}")
   }
 
-  /// `[ i, … ]` of whole numbers from 0 up.
+  /// `[ i, … ]` of integers ≥ 0.
   private mutating func integers(limit: Int, _ what: String) throws -> [Int] {
     var values: [Int] = []
     try expect("[")
@@ -163,7 +163,7 @@ struct HeaderScanner {
     return text
   }
 
-  /// The slow path: a string with backslashes, from its first byte on.
+  /// The slow path for a string with backslashes, from its first byte.
   private mutating func escapedString() throws -> String {
     var out: [UInt8] = []
     while position < bytes.count {

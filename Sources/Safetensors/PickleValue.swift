@@ -1,8 +1,8 @@
 import Platform
 import Tensors
 
-/// What a restricted pickle can hold. Containers are numbers into `PickleHeap`, so that neither depth nor cycles
-/// made up by a hostile file cost stack or leak.
+/// A value of a restricted pickle. Containers are indices into `PickleHeap`, so that deep or cyclic structures in a
+/// hostile file neither use stack nor leak.
 enum PickleValue {
   case none
   case bool(Bool)
@@ -18,9 +18,9 @@ enum PickleValue {
   case global(PickleGlobal)
   case storage(Int)
   case tensor(Int)
-  /// A tensor of a type or layout that is not read.
+  /// A tensor whose type or layout Retort does not read.
   case foreign(Int)
-  /// A value that no tensor depends on, by the name of its class.
+  /// A value on which no tensor depends, with the name of its class.
   case opaque(String)
 
   /// The kind, for messages.
@@ -43,19 +43,19 @@ enum PickleValue {
   }
 }
 
-/// The only names that a pickle may import. None of them is executed: they are the words of the format.
+/// The only names that a pickle may import. None of them is executed.
 enum PickleGlobal {
   case orderedDictionary
   case rebuildTensor
   case rebuildParameter
-  /// A tensor with attributes: what it is made by, its class, the arguments, the attributes.
+  /// A tensor with attributes: its function, class, arguments and attributes.
   case rebuildFromType
-  /// A tensor of a layout that is not read: sparse, quantised, without data.
+  /// A tensor whose layout Retort does not read: sparse, quantised, without data.
   case rebuildForeign(String)
   case storage(DType)
-  /// A storage of elements that are not read, of this many bytes each.
+  /// A storage whose element type Retort does not read, with the bytes of an element.
   case foreignStorage(String, size: Int)
-  /// A class or constant whose values are kept beside tensors, and never looked at.
+  /// A class or constant whose values are saved beside tensors; Retort ignores them.
   case opaque(String)
 
   init?(module: String, name: String) {
@@ -86,7 +86,7 @@ enum PickleGlobal {
     }
   }
 
-  /// Classes of values that state dicts carry as attributes or beside their tensors.
+  /// Classes of values that state dicts have as attributes or beside their tensors.
   private static let classes: Set<String> = [
     "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.serialization._get_layout",
     "builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset", "collections.defaultdict",
@@ -119,19 +119,19 @@ enum PickleGlobal {
   ]
 }
 
-/// The arenas that container values point into.
+/// The containers to which values refer by index.
 struct PickleHeap {
-  /// A run of elements kept outside the pickle, by its key.
+  /// A run of elements stored outside the pickle under a key.
   struct Storage {
     var key: String
     var dtype: DType
-    /// Elements of the whole storage.
+    /// The elements of the whole storage.
     var count: Int
-    /// The part that is seen: all of it but in checkpoints of the oldest torch.
+    /// The part that tensors use: the whole storage, except in checkpoints of the oldest torch.
     var view: Range<Int>
   }
 
-  /// A strided view of a storage, all of it in elements.
+  /// A strided view of a storage; all numbers count elements.
   struct Tensor {
     var storage: Int
     var offset: Int
@@ -144,9 +144,9 @@ struct PickleHeap {
   var dictionaries: [[(key: PickleValue, value: PickleValue)]] = []
   var storages: [Storage] = []
   var tensors: [Tensor] = []
-  /// Type and shape of tensors that are not read.
+  /// Type and shape of the tensors that Retort does not read.
   var foreign: [(type: String, shape: [Int])] = []
-  /// Bytes of the storages that are not read, by their keys.
+  /// Elements and bytes per element of the storages that Retort does not read, by their keys.
   var foreignStorages: [String: (count: Int, size: Int)] = [:]
 
   mutating func tuple(_ values: [PickleValue]) -> PickleValue {
@@ -182,7 +182,7 @@ struct PickleHeap {
     pairs(dictionary)?.last { if case .string(key) = $0.key { true } else { false } }?.value
   }
 
-  /// The integers of a tuple or list of at most 64, nil where it holds more or anything else.
+  /// The integers of a tuple or list of at most 64 elements; nil if it holds more elements or other values.
   func integers(_ value: PickleValue) -> [Int]? {
     guard let elements = elements(value), elements.count <= 64 else { return nil }
     var integers: [Int] = []

@@ -3,23 +3,23 @@ import Tensors
 
 /// A safetensors file, mapped into memory and checked as a whole before anything is read from it.
 ///
-///     | header length, 8 bytes | JSON header, spaces to the next multiple of 8 | data of all tensors, without holes |
+///     | header length, 8 bytes | JSON header, spaces to the next multiple of 8 | data of all tensors, without gaps |
 public final class SafetensorsFile: WeightSource, Sendable {
-  /// The largest header that is believed, in bytes; the same bound as the reference implementation's.
+  /// The largest accepted header in bytes, the same limit as the reference implementation's.
   public static let maxHeaderBytes = 100_000_000
 
   private let mapping: MappedFile
   private let tensors: [String: StoredTensor]
-  /// The tensors of types that are not read: they must not keep the others from being read.
+  /// Tensors whose type Retort does not read; the others are read all the same.
   private let foreign: [String: TensorDescription]
 
   /// The names of all tensors, in the order of their data.
   public let names: [String]
-  /// The strings of the header's `__metadata__`; empty where it has none.
+  /// The strings of the header's `__metadata__`; empty if it has none.
   public let metadata: [String: String]
   public var files: [String] { [mapping.path] }
 
-  /// Opens and checks a file; throws `.input` with file, tensor and figures where the header does not fit the bytes.
+  /// Opens and checks a file; throws `.input` with file, tensor and numbers if the header does not match the bytes.
   public init(_ path: String) throws {
     mapping = try MappedFile(path)
     let file = BoundedBytes(bytes: mapping.bytes, file: path)
@@ -71,7 +71,7 @@ public final class SafetensorsFile: WeightSource, Sendable {
     let length = try file.integer(0, as: UInt64.self, "the header's length")
     guard length <= maxHeaderBytes else {
       throw RetortError(
-        .input, "announces a header of \(length) bytes; at most \(maxHeaderBytes) are believed", at: file.file,
+        .input, "announces a header of \(length) bytes; at most \(maxHeaderBytes) are accepted", at: file.file,
         remedy: "check that this is a safetensors file")
     }
     let missing = Int(length) - (file.count - 8)
@@ -84,7 +84,7 @@ public final class SafetensorsFile: WeightSource, Sendable {
     return try file.slice(8, Int(length), "the header")
   }
 
-  /// Holds the entries against each other and the data section; returns them in the order of their data.
+  /// Checks the entries against each other and the data section; returns them in the order of their data.
   private static func check(_ entries: [HeaderEntry], dataCount: Int, file: String) throws -> [(HeaderEntry, DType?)] {
     var checked = try entries.map { ($0, try dtype(of: $0, file: file)) }
     checked.sort { ($0.0.begin, $0.0.end) < ($1.0.begin, $1.0.end) }
@@ -122,8 +122,8 @@ public final class SafetensorsFile: WeightSource, Sendable {
     return checked
   }
 
-  /// The entry's element type, once its shape and its offsets agree on a length; nil for a type that is not read, whose
-  /// length the shape does not tell.
+  /// The entry's element type, after a check that its shape and offsets give the same length; nil for a type that
+  /// Retort does not read, whose length the shape does not determine.
   private static func dtype(of entry: HeaderEntry, file: String) throws -> DType? {
     let place = "\(file), tensor \(shown(entry.name))"
     guard entry.begin <= entry.end else {

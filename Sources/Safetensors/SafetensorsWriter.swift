@@ -2,32 +2,33 @@ import Foundation
 import Platform
 import Tensors
 
-/// Name, element type and shape of a tensor that is going to be written.
+/// The name, element type and shape of a tensor to be written.
 public struct TensorDeclaration: Sendable, Equatable {
   /// The name in the file; unique there, and not `__metadata__`.
   public var name: String
-  /// The type that the data is stored in.
+  /// The element type in the file.
   public var dtype: DType
   /// The extents, outermost first, of any number; empty for a scalar.
   public var shape: [Int]
 
-  /// A declaration; `SafetensorsWriter.init` refuses one that is impossible or made twice.
+  /// Makes a declaration; `SafetensorsWriter.init` refuses impossible and duplicate ones.
   public init(_ name: String, _ dtype: DType, _ shape: [Int]) {
     self.name = name
     self.dtype = dtype
     self.shape = shape
   }
 
-  /// The bytes of the tensor's data; nil where 64 bits cannot count them.
+  /// The bytes of the tensor's data; nil on overflow.
   var byteCount: Int? { shape.contains { $0 < 0 } ? nil : checkedProduct(shape, times: dtype.size) }
 }
 
-/// Writes tensors to one safetensors file or to shards, in the order they were declared, without holding them.
+/// Writes tensors to one safetensors file or to shards, in the order of their declarations, without keeping them in
+/// memory.
 ///
-/// Readers see the old files or the whole new ones: nothing has its name before `finish`, and the index of a sharded
-/// model is written last. A writer dropped before `finish` leaves nothing behind.
+/// Readers see the old files or the whole new ones: the files get their names in `finish`, and the index of a sharded
+/// model is written last. A writer that is dropped before `finish` removes its files.
 public struct SafetensorsWriter: ~Copyable {
-  /// A run of declarations that share a file.
+  /// A range of declarations in one file.
   private struct Shard {
     let tensors: Range<Int>
     let path: String
@@ -37,20 +38,20 @@ public struct SafetensorsWriter: ~Copyable {
   private let path: String
   private let declarations: [TensorDeclaration]
   private let shards: [Shard]
-  /// The declaration whose data comes next, and the shard that it goes to.
+  /// The next declaration, and the shard that it belongs to.
   private var next = 0
   private var shard = 0
 
-  /// Starts the files for `tensors`, whose data follows by `append`.
+  /// Creates the files for `tensors`; `append` writes their data.
   ///
   /// - Parameters:
-  ///   - path: the file, ending in `.safetensors`. Shards stand beside it: `model-00001-of-00003.safetensors` and
+  ///   - path: the file, ending in `.safetensors`. Shards are created beside it: `model-00001-of-00003.safetensors` and
   ///     `model.safetensors.index.json` for `model.safetensors`.
   ///   - metadata: the file's strings; `transformers` refuses files without `format`.
-  ///   - maxShardBytes: the data bytes of a shard at most (a larger tensor has a shard of its own); nil: one file.
+  ///   - maxShardBytes: the most data bytes of a shard (a larger tensor gets its own shard); nil writes one file.
   ///   - spare: an unused file that may become the first one (`AtomicFile`).
   ///
-  /// Throws `.checkpoint` where a file cannot be made and `.unexpected` for a name declared twice.
+  /// Throws `.checkpoint` if a file cannot be created and `.unexpected` for a duplicate name.
   public init(
     _ path: String, tensors: [TensorDeclaration], metadata: [String: String] = ["format": "pt"],
     maxShardBytes: Int? = nil, reusing spare: String? = nil
@@ -67,10 +68,10 @@ public struct SafetensorsWriter: ~Copyable {
     }
   }
 
-  /// Appends the next tensor, whose `name` must be the next declared, converting the floats to its declared type
-  /// (F32, BF16, F16 or F64).
+  /// Appends the next tensor and converts its floats to the declared type (F32, BF16, F16 or F64); `name` must be the
+  /// next declared name.
   ///
-  /// Throws `.checkpoint` where the disk refuses and `.unexpected` for a tensor out of turn or of another size.
+  /// Throws `.checkpoint` if writing fails and `.unexpected` for a tensor out of order or of a different size.
   public mutating func append(_ name: String, floats: UnsafeBufferPointer<Float>) throws {
     let (declaration, file) = try take(name)
     guard [.float32, .bfloat16, .float16, .float64].contains(declaration.dtype) else {
@@ -86,7 +87,7 @@ public struct SafetensorsWriter: ~Copyable {
     try floats.withUnsafeBufferPointer { try append(name, floats: $0) }
   }
 
-  /// Appends the next tensor's data as it is: row-major, little-endian, of the declared type.
+  /// Appends the next tensor's data unconverted: row-major, little-endian, of the declared type.
   ///
   /// Throws as `append(_:floats:)` does.
   public mutating func append(_ name: String, bytes: UnsafeRawBufferPointer) throws {
@@ -95,12 +96,12 @@ public struct SafetensorsWriter: ~Copyable {
     try file.write(bytes)
   }
 
-  /// Flushes everything to disk and gives the files their names, the index last; returns the paths written.
+  /// Flushes the files and renames them to their final names, the index last; returns the paths written.
   ///
-  /// A file of the other layout (one file or shards) left under the same name by an earlier run is removed, so that a
-  /// reader cannot find the old weights. Throws `.checkpoint`, or `.unexpected` where declared tensors are missing.
+  /// Files of the other layout (one file or shards) with the same name from an earlier run are removed, so that readers
+  /// cannot find the old weights. Throws `.checkpoint`, or `.unexpected` if declared tensors are missing.
   ///
-  /// - Parameter flushing: false where the caller flushes the files before they count.
+  /// - Parameter flushing: false if the caller flushes the files before they are used.
   @discardableResult
   public consuming func finish(flushing: Bool = true) throws -> [String] {
     if next < declarations.count {
@@ -114,7 +115,7 @@ public struct SafetensorsWriter: ~Copyable {
       unlink(index)
       return [path]
     }
-    // Without its index a half-replaced set of shards is no model, and is refused instead of read as one.
+    // Remove the index first: a half-replaced set of shards is then refused instead of read as a model.
     unlink(index)
     for shard in shards { try shard.file.commit(flushing: flushing) }
     try writeFileAtomically(index, indexJSON().text(indent: 2) + "\n")
@@ -122,11 +123,11 @@ public struct SafetensorsWriter: ~Copyable {
     return [index] + shards.map(\.path)
   }
 
-  /// The declaration that comes next, once `name` is found to be its name.
+  /// The next declaration, after a check that `name` is its name.
   private mutating func take(_ name: String) throws -> (TensorDeclaration, AtomicFile) {
     guard next < declarations.count else { throw misuse("all \(next) declared tensors are written already", name) }
     let declaration = declarations[next]
-    guard declaration.name == name else { throw misuse("comes out of turn, \(shown(declaration.name)) is next", name) }
+    guard declaration.name == name else { throw misuse("is out of order, \(shown(declaration.name)) is next", name) }
     while !shards[shard].tensors.contains(next) { shard += 1 }
     next += 1
     return (declaration, shards[shard].file)
@@ -170,7 +171,7 @@ extension SafetensorsWriter {
     }
   }
 
-  /// Consecutive declarations that fit a shard together; one empty run where there are none.
+  /// The ranges of consecutive declarations that fit into a shard; one empty range without declarations.
   private static func split(_ tensors: [TensorDeclaration], _ limit: Int?) -> [Range<Int>] {
     guard let limit else { return [tensors.indices] }
     var runs: [Range<Int>] = []
@@ -197,7 +198,7 @@ extension SafetensorsWriter {
     return "\(stem)-\(digits(number))-of-\(digits(count))\(ending)"
   }
 
-  /// Length and JSON header, padded with spaces so that the data starts at a multiple of 8.
+  /// The length and the JSON header, padded with spaces so that the data starts at a multiple of 8.
   private static func header(_ tensors: ArraySlice<TensorDeclaration>, _ metadata: [String: String]) -> [UInt8] {
     var members: [String] = []
     if !metadata.isEmpty {

@@ -1,23 +1,23 @@
 import Platform
 
-/// Weights spread over several files beside an index.
+/// Weights in several files (shards) with an index.
 ///
-/// Reads `model.safetensors.index.json` and `pytorch_model.bin.index.json` alike. The shards decide what is where: a
-/// tensor that lies in another shard than the index says, or in one without the index saying so, is found, as
-/// `transformers` finds it, and a remark says that the index is wrong.
+/// Reads `model.safetensors.index.json` and `pytorch_model.bin.index.json`. The shards themselves decide where a tensor
+/// is: one in a shard other than the index says, or one that the index does not list, is found, as `transformers` finds
+/// it, and a remark reports that the index is wrong.
 public final class ShardedWeights: WeightSource {
   private let index: String
   /// Tensor name to the shard file that the index names.
   private let listed: [String: String]
-  /// Tensor name to the shard file that has it.
+  /// Tensor name to the shard file that contains it.
   private let held: [String: String]
   private let opened: [String: any WeightSource]
 
-  /// The names of all tensors, shard by shard in the order of file names, by name inside a shard.
+  /// The names of all tensors, ordered by shard file name, then by name.
   public let names: [String]
-  /// The index's `metadata`, such as `total_size`; values that are no strings as JSON text.
+  /// The index's `metadata`, such as `total_size`; values other than strings as JSON text.
   public let metadata: [String: String]
-  /// The paths of the index and then of the shards, sorted.
+  /// The path of the index, then those of the shards, sorted.
   public let files: [String]
   public let remarks: [String]
 
@@ -53,7 +53,7 @@ public final class ShardedWeights: WeightSource {
     remarks = ShardedWeights.remarks(listed, held, path)
   }
 
-  /// A shard stands beside its index: anything else could reach for files that are not the model's.
+  /// Requires that shards are in the directory of the index, so that an index cannot name files outside the model.
   private static func shards(_ map: [String: JSON], _ path: String) throws -> [String: String] {
     var listed: [String: String] = [:]
     for (name, value) in map {
@@ -76,7 +76,7 @@ public final class ShardedWeights: WeightSource {
     var remarks: [String] = []
     if !moved.isEmpty {
       remarks.append(
-        "\(path): \(moved.count) tensors are in another shard than the index says and were found there: \(some(moved))")
+        "\(path): \(moved.count) tensors are in a shard other than the index says and were read there: \(some(moved))")
     }
     if !unlisted.isEmpty {
       remarks.append("\(path): \(unlisted.count) tensors of the shards are not in the index: \(some(unlisted))")
@@ -95,7 +95,7 @@ public final class ShardedWeights: WeightSource {
     guard let shard = listed[name] else { throw noSuchTensor(name, in: index, names: names) }
     throw RetortError(
       .input,
-      "the index says that tensor \(shown(name)) is in \(shown(shard)), but it is not there, nor in another shard",
+      "the index says that tensor \(shown(name)) is in \(shown(shard)), but it is neither there nor in another shard",
       at: index, remedy: fetchAgain)
   }
 }
@@ -106,15 +106,15 @@ func directoryOf(_ path: String) -> String {
   return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
-/// Opens one weight file by its name: `.safetensors`, or a torch file otherwise.
+/// Opens one weight file: safetensors if its name ends in `.safetensors`, otherwise a torch file.
 func openWeightFile(_ path: String) throws -> any WeightSource {
   path.hasSuffix(".safetensors") ? try SafetensorsFile(path) : try TorchFile(path)
 }
 
 /// Opens the weights of a Hugging Face model directory: `model.safetensors`, `model.safetensors.index.json`,
-/// `pytorch_model.bin` or `pytorch_model.bin.index.json`, the first of these that is there.
+/// `pytorch_model.bin` or `pytorch_model.bin.index.json`, the first of these that exists.
 ///
-/// Throws `.input` that names what was looked for where none is, or what is wrong with the one that is.
+/// Throws `.input` with these names if none exists, or with the fault of the one that does.
 public func openWeights(inModelDirectory directory: String) throws -> any WeightSource {
   guard isDirectory(directory) else {
     let what = fileExists(directory) ? "is a file, a model directory was expected" : "there is no such directory"

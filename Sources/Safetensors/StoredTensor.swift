@@ -8,7 +8,7 @@ import Tensors
 public struct StoredTensor: @unchecked Sendable {
   /// The name in the file.
   public let name: String
-  /// The type that the elements are stored in.
+  /// The element type in the file.
   public let dtype: DType
   /// The extents, outermost first, of any number; empty for a scalar.
   public let shape: [Int]
@@ -18,10 +18,10 @@ public struct StoredTensor: @unchecked Sendable {
   public let file: String
   /// The number of elements: the product of `shape`, 1 for a scalar.
   public let count: Int
-  /// Keeps the memory behind `bytes`, which nobody writes to: that makes the type safe to send.
+  /// Keeps the memory of `bytes` alive. The memory is never written, so the type is safe to send.
   private let owner: AnyObject
 
-  /// A tensor over `bytes`, which `owner` keeps alive; the byte count must be the product of `shape` times the
+  /// Makes a tensor over `bytes`, which `owner` keeps alive; the byte count must be the product of `shape` times the
   /// element's size.
   package init(
     name: String, dtype: DType, shape: [Int], bytes: UnsafeRawBufferPointer, file: String, owner: AnyObject
@@ -38,7 +38,7 @@ public struct StoredTensor: @unchecked Sendable {
       "tensor \(name): shape \(shape) of \(dtype.rawValue) does not fill \(bytes.count) bytes")
   }
 
-  /// Converts the elements `range` (all of them by default) to 32-bit floats at `destination`, which has room for them.
+  /// Converts the elements in `range` (all by default) to 32-bit floats at `destination`, which has room for them.
   ///
   /// Integers and 64-bit floats are rounded to the nearest float; true is 1, false is 0.
   public func copyFloats(into destination: UnsafeMutablePointer<Float>, range: Range<Int>? = nil) {
@@ -50,7 +50,7 @@ public struct StoredTensor: @unchecked Sendable {
     convertToFloats(destination, from: start + range.lowerBound * dtype.size, dtype: dtype, count: range.count)
   }
 
-  /// Lets the bytes go from this process's memory once they are converted; the file keeps them.
+  /// Releases the pages of a mapped file from this process's memory; the next access reads them again.
   package func letGo() { if owner is MappedFile { MappedPages.letGo(bytes) } }
 
   /// All elements as 32-bit floats, row-major.
@@ -62,16 +62,16 @@ public struct StoredTensor: @unchecked Sendable {
   }
 }
 
-/// What a file says of a tensor, whether or not Retort reads its type.
+/// A file's description of a tensor, whether or not Retort reads its type.
 public struct TensorDescription: Sendable, Equatable {
-  /// The type by the file's own name, such as "F32" or "F8_E4M3".
+  /// The type as the file names it, such as "F32" or "F8_E4M3".
   public let type: String
   /// The extents, outermost first.
   public let shape: [Int]
-  /// The bytes that it has in the file.
+  /// The bytes of its data in the file.
   public let byteCount: Int
 
-  /// What a file says of a tensor.
+  /// Makes a description.
   public init(type: String, shape: [Int], byteCount: Int) {
     (self.type, self.shape, self.byteCount) = (type, shape, byteCount)
   }
@@ -79,19 +79,19 @@ public struct TensorDescription: Sendable, Equatable {
 
 /// Named tensors from one file or several.
 public protocol WeightSource: AnyObject {
-  /// The names of all tensors, in the order of the file, those included whose type Retort does not read.
+  /// The names of all tensors in the order of the file, including those whose type Retort does not read.
   var names: [String] { get }
-  /// The tensor of that name; throws `.input` where there is none, where its file is damaged and where its type is none
-  /// that Retort reads.
+  /// The tensor with this name; throws `.input` if there is none, if its file is damaged, or if Retort does not read
+  /// its type.
   func tensor(_ name: String) throws -> StoredTensor
-  /// Type, shape and size of the tensor of that name, of any type; throws `.input` where there is none.
+  /// Type, shape and size of the tensor with this name, of any type; throws `.input` if there is none.
   func describe(_ name: String) throws -> TensorDescription
-  /// What of the files is not as it should be and does no harm, a sentence without a full stop each.
+  /// Harmless faults of the files, each a sentence without a full stop.
   var remarks: [String] { get }
   func contains(_ name: String) -> Bool
   /// The paths of the files that hold the tensors, the index of a sharded model first.
   var files: [String] { get }
-  /// The free-form strings that the file carries, empty where the format has none.
+  /// The file's metadata strings; empty if the format has none.
   var metadata: [String: String] { get }
 }
 
@@ -104,21 +104,21 @@ extension WeightSource {
   public var remarks: [String] { [] }
 }
 
-/// The refusal of a tensor whose type is none of `DType`.
+/// The error for a tensor whose type is not one of `DType`.
 func unreadType(_ type: String, at place: String) -> RetortError {
   RetortError(
     .input,
     "has the unknown dtype \(shown(type)); known are \(DType.allCases.map(\.rawValue).joined(separator: ", "))",
     at: place,
-    remedy: "take the model's weights in F32, BF16 or F16")
+    remedy: "use the model's weights in F32, BF16 or F16")
 }
 
-/// A name out of a file as a message shows it: quoted, control characters escaped, long ones cut.
+/// A name from a file for a message: quoted, control characters escaped, long names cut.
 func shown(_ name: String) -> String {
   JSON.string(name.count > 120 ? name.prefix(120) + "…" : name).text()
 }
 
-/// The refusal of a name that a file does not hold; says what it does hold.
+/// The error for a name that a file does not contain, with examples of its names.
 func noSuchTensor(_ name: String, in file: String, names: [String]) -> RetortError {
   let some = names.prefix(3).map(shown).joined(separator: ", ")
   let held = names.isEmpty ? "no tensors at all" : "\(names.count) tensors: \(some)\(names.count > 3 ? ", …" : "")"

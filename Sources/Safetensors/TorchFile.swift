@@ -2,7 +2,7 @@ import Platform
 import Tensors
 
 /// A `pytorch_model.bin`: the state dict of a torch checkpoint, in the zip format of torch 1.6 and later or in the
-/// one before it. Nothing in it is ever executed; a pickle that asks for more than tensors is refused by name.
+/// older one. Nothing in it is executed; a pickle that names other functions than those of tensors is refused.
 ///
 ///     zip:    archive/data.pkl   archive/data/0   archive/data/1   …
 ///     legacy: pickle of a magic number | of the protocol | of the system | of the object | of the storage keys |
@@ -11,22 +11,22 @@ public final class TorchFile: WeightSource {
   private struct Entry {
     var view: PickleHeap.Tensor
     var storage: PickleHeap.Storage
-    /// The bytes of the part of the storage that the tensor may see.
+    /// The bytes of the part of the storage that the tensor may use.
     var bytes: UnsafeRawBufferPointer
   }
 
   private let mapping: MappedFile
   private var entries: [String: Entry] = [:]
-  /// Type and shape of the tensors that are not read.
+  /// Type and shape of the tensors whose type Retort does not read.
   private var foreign: [String: TensorDescription] = [:]
-  /// Tensors that had to be gathered into a copy; kept, since `bytes` promises to live as long as the file.
+  /// Copies of tensors that are not contiguous; kept, since `bytes` stays valid as long as the file.
   private var gathered: [String: StoredTensor] = [:]
 
   public private(set) var names: [String] = []
   public var metadata: [String: String] { [:] }
   public var files: [String] { [mapping.path] }
 
-  /// Opens and checks a checkpoint; throws `.input` with file, tensor and figures.
+  /// Opens and checks a checkpoint; throws `.input` with file, tensor and numbers.
   ///
   /// The tensors are those of the top-level dict, or of the dict under its key "state_dict", "model_state_dict",
   /// "model" or "module".
@@ -81,7 +81,7 @@ public final class TorchFile: WeightSource {
     }
     if let copy = gathered[name] { return copy }
     let size = entry.storage.dtype.size
-    // `check` has proven that neither the product nor any index overflows.
+    // `check` has verified that neither the product nor any index overflows.
     let count = entry.view.shape.contains(0) ? 0 : entry.view.shape.reduce(1, *)
     if count == 0 || entry.view.isContiguous {
       let start = count == 0 ? 0 : entry.view.offset * size
@@ -103,7 +103,7 @@ public final class TorchFile: WeightSource {
 }
 
 extension TorchFile {
-  /// What both formats come down to.
+  /// The content of either format.
   private struct Content {
     var heap: PickleHeap
     var root: PickleValue
@@ -126,7 +126,7 @@ extension TorchFile {
     return pairs
   }
 
-  /// The bytes of `storage` that its tensors may see; throws where the file holds fewer than the pickle promises.
+  /// The bytes of `storage` that its tensors may use; throws if the file holds fewer than the pickle declares.
   private static func visible(
     _ storage: PickleHeap.Storage, of whole: UnsafeRawBufferPointer, _ place: String
   ) throws -> UnsafeRawBufferPointer {
@@ -134,26 +134,26 @@ extension TorchFile {
       throw RetortError(
         .input,
         "its storage \(shown(storage.key)) should have \(storage.count) elements of "
-          + "\(storage.dtype.size) bytes, the file has \(whole.count) bytes of it", at: place, remedy: fetchAgain)
+          + "\(storage.dtype.size) bytes, but the file has \(whole.count) bytes of it", at: place, remedy: fetchAgain)
     }
     let size = storage.dtype.size
     return UnsafeRawBufferPointer(rebasing: whole[storage.view.lowerBound * size..<storage.view.upperBound * size])
   }
 
-  /// Looks that a view stays inside its storage.
+  /// Checks that a view stays inside its storage.
   private static func check(_ view: PickleHeap.Tensor, _ storage: PickleHeap.Storage, _ place: String) throws {
     let what = "the shape \(view.shape) with strides \(view.strides) from element \(view.offset)"
     let size = storage.dtype.size
     guard view.shape.count == view.strides.count, view.offset >= 0,
       view.shape.allSatisfy({ $0 >= 0 }), view.strides.allSatisfy({ $0 >= 0 }),
       let byteCount = checkedProduct(view.shape, times: size)
-    else { throw RetortError(.input, "\(what) is not a view of anything", at: place, remedy: fetchAgain) }
+    else { throw RetortError(.input, "\(what) is not a valid view", at: place, remedy: fetchAgain) }
     if byteCount == 0 { return }
     guard let last = view.lastElement, last < storage.view.count else {
       throw RetortError(
-        .input, "\(what) leaves its storage of \(storage.view.count) elements", at: place, remedy: fetchAgain)
+        .input, "\(what) exceeds its storage of \(storage.view.count) elements", at: place, remedy: fetchAgain)
     }
-    // A stride of 0 repeats elements: a small file could ask for any amount of memory.
+    // A stride of 0 repeats elements: a small file could request any amount of memory.
     guard byteCount <= max(storage.view.count * size, 1 << 30) else {
       throw RetortError(
         .input, "\(what) repeats \(storage.view.count) elements up to \(byteCount) bytes", at: place,
@@ -226,7 +226,7 @@ extension TorchFile {
 }
 
 extension PickleHeap.Tensor {
-  /// Whether the elements lie in row-major order without gaps.
+  /// Whether the elements are in row-major order without gaps.
   var isContiguous: Bool {
     var expected = 1
     for (extent, stride) in zip(shape, strides).reversed() where extent != 1 {
@@ -236,7 +236,7 @@ extension PickleHeap.Tensor {
     return true
   }
 
-  /// The largest element that a view without zero extents reads; nil where 64 bits cannot count it.
+  /// The largest index that a view without zero extents reads; nil if it overflows.
   var lastElement: Int? {
     var last = offset
     for (extent, stride) in zip(shape, strides) {
@@ -258,7 +258,7 @@ private final class GatheredBytes {
     guard let out = bytes.baseAddress, let start = source.baseAddress, let inner = view.shape.last,
       let innerStride = view.strides.last
     else { return }
-    // One row of the last dimension after the other; `index` counts through the dimensions before it.
+    // Copies the rows of the last dimension in turn; `index` counts through the dimensions before it.
     var index = [Int](repeating: 0, count: view.shape.count - 1)
     var row = view.offset
     for destination in stride(from: 0, to: count, by: inner) {

@@ -1,16 +1,16 @@
 import Platform
 import Tensors
 
-/// Reads the part of Python's pickle format that torch's state dicts need, and refuses the rest by name.
+/// Reads the part of Python's pickle format that torch's state dicts need, and names what it refuses.
 ///
-/// Pickle is a program for a stack machine and can call any function; this machine has none to call.
+/// A pickle is a program for a stack machine that can call any function; this reader calls none.
 struct Unpickler {
   private let file: BoundedBytes
-  /// The byte of the file that `position` 0 stands for: a pickle inside a zip entry starts elsewhere.
+  /// The offset in the file of `position` 0: a pickle in a zip entry does not start at 0.
   private let origin: Int
   private(set) var position = 0
   private var stack: [PickleValue] = []
-  /// The heights of the stack at which a MARK stands.
+  /// The heights of the stack at which MARKs were set.
   private var marks: [Int] = []
   private var memo: [Int: PickleValue] = [:]
   private(set) var heap = PickleHeap()
@@ -21,7 +21,7 @@ struct Unpickler {
     self.origin = origin
   }
 
-  /// Runs one pickle to its STOP and returns what it built; the next call reads the pickle after it.
+  /// Runs one pickle to its STOP and returns its value; the next call reads the following pickle.
   mutating func next() throws -> PickleValue {
     (stack, marks, memo) = ([], [], [:])
     while true {
@@ -54,7 +54,7 @@ struct Unpickler {
     Value(littleEndian: try take(MemoryLayout<Value>.size).loadUnaligned(as: Value.self))
   }
 
-  /// A length of 1, 4 or 8 bytes and as many bytes after it.
+  /// A length of 1, 4 or 8 bytes, followed by that many bytes.
   private mutating func counted<Value: FixedWidthInteger & BitwiseCopyable>(
     by type: Value.Type
   ) throws -> UnsafeRawBufferPointer {
@@ -99,7 +99,7 @@ struct Unpickler {
     return values.reversed()
   }
 
-  // MARK: operations; each group returns false for what is not its own
+  // MARK: operations; each group returns false for operations of other groups
 
   private mutating func stackOperation(_ opcode: UInt8) throws -> Bool {
     switch opcode {
@@ -137,7 +137,7 @@ struct Unpickler {
     case 0x8A: stack.append(long(try counted(by: UInt8.self)))
     case 0x8B: stack.append(long(try counted(by: Int32.self)))
     case UInt8(ascii: "G"):
-      // The only big-endian number of the format.
+      // The only big-endian number in the format.
       stack.append(.double(Double(bitPattern: UInt64(bigEndian: try take(8).loadUnaligned(as: UInt64.self)))))
     case UInt8(ascii: "X"): stack.append(.string(try text(try counted(by: UInt32.self))))
     case 0x8C: stack.append(.string(try text(try counted(by: UInt8.self))))
@@ -216,8 +216,8 @@ struct Unpickler {
       }
       stack.append(try heap.build(global, arguments, error: error))
     case UInt8(ascii: "b"):
-      // The attributes of a dict or parameter (`_metadata` of a state dict): nothing that a tensor needs; nor are the
-      // contents of values that are not looked at.
+      // Attributes of a dict or parameter (`_metadata` of a state dict), or contents of ignored values: no tensor needs
+      // them.
       _ = try pop()
       _ = try top()
     default: return false
@@ -227,14 +227,14 @@ struct Unpickler {
 
   private func global(_ module: String, _ name: String) throws -> PickleGlobal {
     guard let global = PickleGlobal(module: module, name: name) else {
-      throw error("the pickle asks for \(shown("\(module).\(name)")), which is refused: a pickle can run any code")
+      throw error("the pickle imports \(shown("\(module).\(name)")), which is refused: a pickle can run any code")
     }
     return global
   }
 }
 
 extension PickleHeap {
-  /// The storage that a persistent id `("storage", class, key, device, count[, view])` means.
+  /// The storage that a persistent id `("storage", class, key, device, count[, view])` refers to.
   ///
   /// `view` is None or, in the oldest checkpoints, `(key, offset, count)`.
   fileprivate mutating func storage(persistentID: PickleValue, error: (String) -> RetortError) throws -> PickleValue {
@@ -251,7 +251,7 @@ extension PickleHeap {
     if parts.count == 6, let numbers = elements(parts[5]) {
       guard numbers.count == 3, case .int(let offset) = numbers[1], case .int(let length) = numbers[2],
         offset >= 0, length >= 0, offset <= count, length <= count - offset
-      else { throw error("a view of storage \(shown(key)) that leaves its \(count) elements") }
+      else { throw error("a view of storage \(shown(key)) that exceeds its \(count) elements") }
       view = offset..<(offset + length)
     }
     storages.append(Storage(key: key, dtype: dtype, count: count, view: view))
@@ -263,7 +263,7 @@ extension PickleHeap {
     return .foreign(foreign.count - 1)
   }
 
-  /// What calling one of the known names gives.
+  /// The value of a call of one of the known names.
   fileprivate mutating func build(
     _ global: PickleGlobal, _ arguments: [PickleValue], error: (String) -> RetortError
   ) throws -> PickleValue {
@@ -276,13 +276,13 @@ extension PickleHeap {
       guard items.count == sequences[list].count, items.allSatisfy({ $0.count == 2 }) else {
         throw error("an OrderedDict of a list that does not hold pairs")
       }
-      // The list is spent: one that a hostile file names again and again must not be copied each time.
+      // Empty the list, so that a hostile file cannot make it be copied many times.
       sequences[list] = []
       dictionaries[dictionaries.count - 1] = items.map { ($0[0], $0[1]) }
       return made
     case .rebuildTensor:
       if arguments.count >= 4, case .opaque(let storage) = arguments[0], let shape = integers(arguments[2]) {
-        // Storages of newer types do not say what their elements are; the tensor does.
+        // Storages of newer types do not name their element type; the tensor does.
         var type = storage
         if arguments.count >= 7, case .global(.opaque(let named)) = arguments[6] { type = named }
         return unread(type, shape: shape)
@@ -301,7 +301,7 @@ extension PickleHeap {
       guard arguments.count >= 3, case .global(let inner) = arguments[0], let own = elements(arguments[2]) else {
         throw error("a tensor with attributes that is not (function, class, arguments, attributes)")
       }
-      // A function that makes another such tensor would nest as deep as a hostile file likes.
+      // Nested calls are refused, since a hostile file could nest them to any depth.
       if case .rebuildFromType = inner { throw error("a tensor with attributes inside another one") }
       return try build(inner, own, error: error)
     case .rebuildForeign(let name): return unread(name, shape: [])

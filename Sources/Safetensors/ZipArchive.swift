@@ -1,8 +1,8 @@
 import Platform
 
-/// The entries of a zip archive whose data is stored as it is, as torch writes them; zip64 too.
+/// The entries of a zip archive with uncompressed data, as torch writes it; zip64 too.
 ///
-///     | local header, name, data | … | central directory: one record an entry | [zip64 end] | end record |
+///     | local header, name, data | … | central directory: one record per entry | [zip64 end] | end record |
 struct ZipArchive {
   private struct Entry {
     var localHeader: Int
@@ -13,7 +13,7 @@ struct ZipArchive {
   private var entries: [String: Entry] = [:]
   private(set) var names: [String] = []
 
-  /// Reads the central directory; throws `.input` where it is damaged or holds compressed entries.
+  /// Reads the central directory; throws `.input` if it is damaged or has compressed entries.
   init(_ file: BoundedBytes) throws {
     self.file = file
     let directory = try ZipArchive.directory(of: file)
@@ -23,7 +23,7 @@ struct ZipArchive {
 
   func contains(_ name: String) -> Bool { entries[name] != nil }
 
-  /// The data of an entry; nil where there is none of that name.
+  /// The data of an entry; nil if none has that name.
   func data(_ name: String) throws -> UnsafeRawBufferPointer? {
     guard let entry = entries[name] else { return nil }
     let what = "the zip entry \(shown(name))"
@@ -31,7 +31,7 @@ struct ZipArchive {
       throw RetortError(
         .input, "\(what) has no local header at byte \(entry.localHeader)", at: file.file, remedy: fetchAgain)
     }
-    // Only the lengths are taken from here: sizes may be left to the central directory.
+    // Only the two lengths are read here: the sizes may be recorded in the central directory alone.
     let header = try file.slice(entry.localHeader, 30, what)
     let nameLength = Int(UInt16(littleEndian: header.loadUnaligned(fromByteOffset: 26, as: UInt16.self)))
     let extraLength = Int(UInt16(littleEndian: header.loadUnaligned(fromByteOffset: 28, as: UInt16.self)))
@@ -58,7 +58,7 @@ struct ZipArchive {
     }
     position = start + 46 + nameLength + extraLength + commentLength
 
-    // Fields that do not fit 32 bits are all ones here and stand in the zip64 field, in this order.
+    // Fields that do not fit 32 bits are all ones here; the zip64 field has their values, in this order.
     var wide = ZipArchive.zip64Fields(extra)[...]
     func resolve(_ field: UInt32) -> UInt64 { field == .max ? wide.popFirst() ?? UInt64(field) : UInt64(field) }
     let (fullSize, fullPacked, fullOffset) = (resolve(size), resolve(packed), resolve(offset))
@@ -66,12 +66,12 @@ struct ZipArchive {
       throw RetortError(
         .input,
         "the zip entry \(shown(name)) is compressed or encrypted (method \(method)); torch stores its entries "
-          + "as they are", at: file.file, remedy: "save the checkpoint again with torch.save or as safetensors")
+          + "uncompressed", at: file.file, remedy: "save the checkpoint again with torch.save or as safetensors")
     }
     guard let size = Int(exactly: fullSize), let offset = Int(exactly: fullOffset) else {
       throw RetortError(
         .input,
-        "the zip entry \(shown(name)) has the size \(fullSize) and the offset \(fullOffset), the file has "
+        "the zip entry \(shown(name)) has the size \(fullSize) and the offset \(fullOffset), but the file has "
           + "\(file.count) bytes", at: file.file, remedy: fetchAgain)
     }
     guard entries.updateValue(Entry(localHeader: offset, size: size), forKey: name) == nil else {
@@ -97,7 +97,7 @@ struct ZipArchive {
     return []
   }
 
-  /// Where the central directory lies, by the end record or its zip64 form.
+  /// The bytes of the central directory, according to the end record or its zip64 form.
   private static func directory(of file: BoundedBytes) throws -> Range<Int> {
     let end = try endRecord(of: file)
     let what = "the zip end record"
@@ -122,11 +122,11 @@ struct ZipArchive {
     return start..<(start + length)
   }
 
-  /// The place of the end record: the last one whose comment reaches exactly to the end of the file.
+  /// The offset of the end record: the last one whose comment ends exactly at the end of the file.
   private static func endRecord(of file: BoundedBytes) throws -> Int {
     var position = file.count - 22
     while position >= max(0, file.count - 22 - 0xFFFF) {
-      // "P" first: the full check of each of 64 K places would be felt.
+      // Check for "P" first: the full check at each of 65,536 offsets would be slow.
       if file.bytes[position] == UInt8(ascii: "P"),
         try file.integer(position, as: UInt32.self, "the zip end record") == 0x0605_4b50,
         try file.integer(position + 20, as: UInt16.self, "the zip end record") == file.count - position - 22

@@ -227,14 +227,14 @@ struct HostileSafetensorsTests {
     }
   }
 
-  @Test("when a name stands twice, also when one of them is escaped")
+  @Test("when a name occurs twice, also when one of them is escaped")
   func duplicates() throws {
     let entry = #"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#
-    expectRefusal(saying: #"the key "x" stands twice"#) { try open(safetensors(#"{"x":\#(entry),"x":\#(entry)}"#)) }
-    expectRefusal(saying: #"the key "x" stands twice"#) {
+    expectRefusal(saying: #"the key "x" occurs twice"#) { try open(safetensors(#"{"x":\#(entry),"x":\#(entry)}"#)) }
+    expectRefusal(saying: #"the key "x" occurs twice"#) {
       try open(safetensors(#"{"x":\#(entry),"\u0078":\#(entry)}"#))
     }
-    expectRefusal(saying: "stands twice") { try open(safetensors(#"{"__metadata__":{"a":"1","a":"2"}}"#)) }
+    expectRefusal(saying: "occurs twice") { try open(safetensors(#"{"__metadata__":{"a":"1","a":"2"}}"#)) }
   }
 
   @Test("whatever bytes are changed or cut: never a trap, always an error of kind input")

@@ -108,7 +108,7 @@ public enum MPISession {
       }, nil)
   }
 
-  /// Operations that were dropped before they were complete. One thread at a time calls MPI, and it alone counts.
+  /// The number of operations dropped before they were complete. Only the thread that calls MPI changes it.
   nonisolated(unsafe) private static var abandonedOperations = 0
 
   static func noteAbandonedOperation() { abandonedOperations += 1 }
@@ -117,7 +117,7 @@ public enum MPISession {
     let others = launch.size.map { "\($0) processes were" } ?? "Several processes were"
     var error = RetortError(
       .preflight,
-      "\(others) started together, but they cannot find each other, so that each would train alone",
+      "\(others) started together, but they cannot connect, so each would train alone",
       at: currentHostName(),
       remedy: launch.launcher == .pmi
         ? "start them with the mpirun of this MPI library, or with `srun --mpi=pmix`"
