@@ -13,10 +13,10 @@ public struct AdamWConfiguration: Sendable, Equatable {
   public var beta2: Double
   /// ε > 0, added to the root of the second moment.
   public var epsilon: Double
-  /// λ, decoupled: a step shrinks the weights of decaying segments by lr·λ.
+  /// λ, decoupled: an optimizer step shrinks the weights of decaying segments by lr·λ.
   public var weightDecay: Double
 
-  /// The constants; the defaults are those of `transformers`, without decay.
+  /// Makes the constants; the defaults are those of `transformers`, without decay.
   public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
     self.beta1 = beta1
     self.beta2 = beta2
@@ -26,7 +26,7 @@ public struct AdamWConfiguration: Sendable, Equatable {
 }
 
 extension AdamWConfiguration {
-  /// Step t, from 1, as the kernels want it.
+  /// The kernel's constants of optimizer step t, from 1.
   func constants(step: Int, learningRate: Double, gradientScale: Double, decays: Bool) -> rtk_adamw_step {
     rtk_adamw_step(
       beta1: Float(beta1), rest1: Float(1 - beta1), beta2: Float(beta2), rest2: Float(1 - beta2),
@@ -36,14 +36,14 @@ extension AdamWConfiguration {
   }
 }
 
-/// A run of elements of a flat buffer that are treated alike.
+/// A range of elements of a flat buffer with the same setting for weight decay.
 public struct ParameterSegment: Sendable, Equatable {
-  /// Elements of the flat buffer.
+  /// The elements in the flat buffer.
   public let range: Range<Int>
   /// Whether weight decay applies to them.
   public let decays: Bool
 
-  /// The elements `range`, with or without weight decay.
+  /// Makes a segment of the elements in `range`, with or without weight decay.
   public init(range: Range<Int>, decays: Bool) {
     self.range = range
     self.decays = decays
@@ -53,18 +53,18 @@ public struct ParameterSegment: Sendable, Equatable {
 /// AdamW on the part of a flat parameter buffer that this rank owns.
 ///
 /// For step t: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p − lr·λ·p − lr·(m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε).
-/// The state of the owned elements lies compactly, in the order of `segments`.
+/// The moments of the owned elements are contiguous, in the order of `segments`.
 public struct AdamW {
   /// β₁, β₂, ε and λ.
   public let configuration: AdamWConfiguration
-  /// The owned elements, in the order in which their state lies.
+  /// The owned elements, in the order of their moments.
   public let segments: [ParameterSegment]
   /// First moments of the owned elements, [owned].
   public let firstMoments: Tensor
   /// Second moments of the owned elements, [owned].
   public let secondMoments: Tensor
 
-  /// Both moments are zero; they take 8 bytes for each owned element.
+  /// Starts with zero moments, which use 8 bytes per owned element.
   public init(_ configuration: AdamWConfiguration, segments: [ParameterSegment]) {
     self.configuration = configuration
     self.segments = segments
@@ -76,11 +76,11 @@ public struct AdamW {
   /// Updates the owned parameters once.
   ///
   /// - Parameters:
-  ///   - parameters: the whole flat buffer, or the owned elements alone, in the order of the segments.
-  ///   - gradients: likewise, of which the owned elements are summed over ranks.
+  ///   - parameters: the whole flat buffer, or only the owned elements in the order of the segments.
+  ///   - gradients: likewise; the owned elements are already summed over ranks.
   ///   - step: t, from 1.
-  ///   - learningRate: of this step.
-  ///   - gradientScale: factor on the gradients, from clipping.
+  ///   - learningRate: the learning rate of this step.
+  ///   - gradientScale: the factor on the gradients, from clipping.
   public func update(
     _ parameters: Tensor, gradients: Tensor, step: Int, learningRate: Double, gradientScale: Double
   ) {
@@ -105,7 +105,7 @@ public struct AdamW {
   }
 }
 
-/// Clipping by the global norm.
+/// Gradient clipping by the global norm.
 public enum Clipping {
   /// The factor for gradients of this norm: min(1, limit / (norm + 1e-6)), as PyTorch's `clip_grad_norm_`; 1 without a
   /// limit.

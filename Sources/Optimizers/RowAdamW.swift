@@ -1,16 +1,16 @@
 import CKernels
 import Tensors
 
-/// AdamW on the rows of a table of which a step touches few; every row comes to the bits that `AdamW` gives it.
+/// AdamW on a table of which an optimizer step touches few rows; every row gets the same bits as with `AdamW`.
 ///
-/// A row without a gradient still moves, since its moments are not zero, and shrinks where there is weight decay. Such
-/// steps are taken when the row is next wanted, all at once and with the arithmetic they would have had:
+/// A row without a gradient still moves, since its moments are not zero, and shrinks under weight decay. Such steps
+/// are deferred until the row is next used, and then taken at once with the same arithmetic:
 ///
 ///     step       1 2 3 4 5 6 7        ■ a step with a gradient
 ///     row 12     ■ · · · · ■ ·        · steps 2 to 5 are taken just before step 6, on a row in registers
-///     row 13     · · · · · · ·        never touched: without decay there is nothing to do, and no memory is used
+///     row 13     · · · · · · ·        never touched: without decay it needs no work and no memory
 ///
-/// Only every `stride`-th row is this object's, so that ranks can share a table out.
+/// This object owns only every `stride`-th row, so that ranks can divide a table.
 public final class RowAdamW {
   private let configuration: AdamWConfiguration
   private let decays: Bool
@@ -18,23 +18,23 @@ public final class RowAdamW {
   private let first: Int
   private let stride: Int
   private let historyLimit: Int
-  /// The constants of the steps since all rows were last level.
+  /// The constants of the steps since all rows were last up to date.
   private var history: [rtk_adamw_step] = []
-  /// How many steps of the history each own row has had, [count].
+  /// The number of steps in the history that each owned row has taken, [count].
   private var done: [Int32]
-  /// Whether an own row has moments that are not zero, [count].
+  /// Whether an owned row has nonzero moments, [count].
   private var isTouched: [Bool]
-  /// First moments of the own rows, [count, C].
+  /// First moments of the owned rows, [count, C].
   public let firstMoments: Tensor
-  /// Second moments of the own rows, [count, C].
+  /// Second moments of the owned rows, [count, C].
   public let secondMoments: Tensor
 
-  /// Moments are zero, and take memory only for rows that get a gradient.
+  /// Starts with zero moments, which use memory only for rows that get a gradient.
   ///
   /// - Parameters:
-  ///   - table: [V, C]; rows `first`, `first` + `stride`, … are updated in place, no other row is touched.
+  ///   - table: [V, C]; only rows `first`, `first` + `stride`, … are updated, in place.
   ///   - decays: whether weight decay applies.
-  ///   - historyLimit: steps after which all own rows are brought up to date, which bounds what is remembered.
+  ///   - historyLimit: the steps after which all owned rows are brought up to date, which bounds the history.
   public init(
     _ configuration: AdamWConfiguration, table: Tensor, first: Int = 0, stride: Int = 1, decays: Bool,
     historyLimit: Int = 1 << 16
@@ -53,17 +53,17 @@ public final class RowAdamW {
     secondMoments = .untouchedZeros([count, table.columns])
   }
 
-  /// Own rows.
+  /// The number of owned rows.
   public var count: Int { done.count }
 
-  /// Takes the steps that some own rows have missed.
+  /// Takes the deferred steps of some owned rows.
   ///
-  /// - Parameter rows: numbers in the table, all of them own rows.
+  /// - Parameter rows: row numbers in the table; all must be owned.
   public func catchUp(_ rows: [Int32]) {
     for row in rows { catchUp(own: place(of: row)) }
   }
 
-  /// Takes the steps that any own row has missed; afterwards the table is what `AdamW` would have made of it.
+  /// Takes the deferred steps of all owned rows; afterwards the rows equal those of `AdamW`.
   public func catchUp() {
     if history.isEmpty { return }
     for own in 0..<count { catchUp(own: own) }
@@ -71,12 +71,12 @@ public final class RowAdamW {
     for own in 0..<count { done[own] = 0 }
   }
 
-  /// Takes one step, on some rows now and on the others when they are wanted.
+  /// Takes one step: on rows with a gradient now, on the others when they are next used.
   ///
   /// - Parameters:
-  ///   - t: from 1; one more than that of the call before.
-  ///   - rows: own rows that have a gradient, each once.
-  ///   - gradients: theirs in this order, [at least rows.count, C].
+  ///   - t: from 1; one more than in the previous call.
+  ///   - rows: the owned rows that have a gradient, each once.
+  ///   - gradients: their gradients in this order, [at least rows.count, C].
   public func step(
     _ t: Int, learningRate: Double, gradientScale: Double, rows: [Int32], gradients: Tensor
   ) {
@@ -99,13 +99,13 @@ public final class RowAdamW {
     }
   }
 
-  /// Sets the moments of an own row, as a checkpoint has them; the row is up to date afterwards.
+  /// Sets the moments of an owned row from a checkpoint; the row is then up to date.
   public func restore(row: Int32, first: UnsafePointer<Float>, second: UnsafePointer<Float>) {
     let own = place(of: row)
     let (m, v) = (firstMoments.floats + own * table.columns, secondMoments.floats + own * table.columns)
     done[own] = Int32(history.count)
     let isZero = (0..<table.columns).allSatisfy { first[$0].bitPattern == 0 && second[$0].bitPattern == 0 }
-    // Zeros that are not written take no memory.
+    // Unwritten zeros use no memory.
     if isZero && !isTouched[own] { return }
     m.update(from: first, count: table.columns)
     v.update(from: second, count: table.columns)
@@ -134,7 +134,7 @@ public final class RowAdamW {
           steps.baseAddress! + steps.count - missed, missed)
       }
     } else if decays && configuration.weightDecay != 0 {
-      // With zero moments p·keep − 0 is all there is to a step.
+      // With zero moments a step is p·keep − 0.
       for step in history.suffix(missed) { rtk_scale(weights(own), step.keep, table.columns) }
     }
   }

@@ -6,7 +6,7 @@ import Platform
 
 /// The learning rate as a function of the optimizer step.
 public struct Schedule: Sendable, Equatable {
-  /// What happens after warm-up.
+  /// The shape after warm-up.
   public enum Kind: String, Sendable, CaseIterable {
     /// lr · (steps − i + 1) / (steps − warmup)
     case linear
@@ -19,12 +19,12 @@ public struct Schedule: Sendable, Equatable {
   public let kind: Kind
   /// The rate at the end of warm-up.
   public let peak: Double
-  /// Steps of linear rise: step i has lr · i / warmup.
+  /// The optimizer steps of linear rise: step i has lr · i / warmup.
   public let warmup: Int
-  /// All steps of the run.
+  /// All optimizer steps of the run.
   public let total: Int
 
-  /// The schedule of a run of `total` steps, the first `warmup` (≥ 0) of which rise to `peak`.
+  /// Makes the schedule of `total` optimizer steps; the rate rises to `peak` during the first `warmup` (≥ 0).
   public init(_ kind: Kind, peak: Double, warmup: Int, total: Int) {
     self.kind = kind
     self.peak = peak
@@ -32,7 +32,7 @@ public struct Schedule: Sendable, Equatable {
     self.total = total
   }
 
-  /// The learning rate of a step, counted from 1.
+  /// The learning rate of an optimizer step, counted from 1.
   public func learningRate(step: Int) -> Double {
     if step <= warmup { return peak * Double(step) / Double(warmup) }
     let span = Double(max(1, total - warmup))

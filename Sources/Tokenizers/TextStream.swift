@@ -1,30 +1,30 @@
-/// Makes text of tokens as they come: what has been given out is never taken back, and no character is cut in two.
+/// Decodes tokens to text one by one: returned text never changes later, and no character is split.
 public struct TextStream {
   private let tokenizer: any Tokenizer
   private let skipsSpecialTokens: Bool
-  /// Tokens whose text is out, and behind them those whose text is not.
+  /// The tokens whose text has been returned (the first `written`), then those whose text is pending.
   private var ids: [Int32] = []
   private var written = 0
 
-  /// An empty stream; `skipsSpecialTokens` leaves out those that are no text.
+  /// Starts an empty stream; `skipsSpecialTokens` omits special tokens from the text.
   public init(_ tokenizer: any Tokenizer, skipsSpecialTokens: Bool = true) {
     self.tokenizer = tokenizer
     self.skipsSpecialTokens = skipsSpecialTokens
   }
 
-  /// The text that one more token makes certain; empty while it may be part of a character.
+  /// The text that becomes final with one more token; empty while a character is incomplete.
   public mutating func append(_ id: Int32) -> String { append([id]) }
 
-  /// The text that some more tokens make certain.
+  /// The text that becomes final with some more tokens.
   public mutating func append(_ more: [Int32]) -> String {
     ids += more
     return take(isLast: false)
   }
 
-  /// The rest of the text, the bytes of an unfinished character as U+FFFD.
+  /// The rest of the text; the bytes of an incomplete character become U+FFFD.
   public mutating func finish() -> String { take(isLast: true) }
 
-  /// Tokens that are decoded once more before the new ones, since what a token becomes can depend on those before it.
+  /// Earlier tokens that are decoded again with the new ones, since the text of a token can depend on those before it.
   private static let kept = 16
 
   private mutating func take(isLast: Bool) -> String {
@@ -32,7 +32,7 @@ public struct TextStream {
     let all = tokenizer.decode(ids, skipSpecialTokens: skipsSpecialTokens)
     if !isLast, all.unicodeScalars.last == "\u{fffd}" { return "" }
     written = ids.count
-    // From the very beginning on nothing is dropped, as long as what is dropped later is the same with and without.
+    // Later drop all but the last `kept` returned tokens; both decodings above then begin with the same tokens.
     if written > 2 * TextStream.kept {
       ids.removeFirst(written - TextStream.kept)
       written = ids.count

@@ -1,11 +1,11 @@
-/// The token ids of a text, or of a pair of texts, and the segment that each of them belongs to.
+/// The token ids of a text, or of a pair of texts, and the segment of each token.
 public struct Encoding: Equatable, Sendable {
-  /// Vocabulary ids, special tokens included where they were asked for; [tokens].
+  /// Vocabulary ids, with special tokens if requested; [tokens].
   public var ids: [Int32]
-  /// 0 for the first text, 1 for the second (as the tokenizer's template says for special tokens); [tokens].
+  /// Segments: 0 for the first text, 1 for the second; the template decides for special tokens; [tokens].
   public var typeIDs: [Int32]
 
-  /// Ids with the segment of each; lists of different length are a precondition failure.
+  /// Makes an encoding; lists of different lengths are a precondition failure.
   public init(ids: [Int32], typeIDs: [Int32]) {
     precondition(ids.count == typeIDs.count, "Encoding: \(ids.count) ids and \(typeIDs.count) type ids")
     self.ids = ids
@@ -13,12 +13,12 @@ public struct Encoding: Equatable, Sendable {
   }
 }
 
-/// Turns text into vocabulary ids and back; made by `loadTokenizer`, safe to use from several threads at once.
+/// Encodes text as vocabulary ids and decodes ids; made by `loadTokenizer`, safe to use from several threads.
 public protocol Tokenizer: Sendable {
-  /// The largest id + 1, added tokens included: an embedding table needs at least this many rows.
+  /// The largest id + 1, added tokens included: token embeddings need at least this many rows.
   var vocabularySize: Int { get }
 
-  /// SHA-256, in hexadecimal, of everything that decides which ids a text becomes.
+  /// SHA-256, in hexadecimal, of everything that affects the ids of a text.
   ///
   /// The same tokenizer read from `vocab.txt` and from `tokenizer.json` has the same digest.
   var digest: String { get }
@@ -26,26 +26,26 @@ public protocol Tokenizer: Sendable {
   /// The ids of `text`, or of `text` followed by `pair`.
   ///
   /// - Parameters:
-  ///   - pair: a second text, which makes the pair form of the template; an empty string is a second text too.
+  ///   - pair: a second text, which selects the pair form of the template; an empty string counts as a text.
   ///   - maxLength: the most ids to return, special tokens included. The longer of the two texts is cut first, at
-  ///     its end (at its beginning where the tokenizer says so), until both are equally long; then both are. Where not
+  ///     its end (or its beginning, if the tokenizer says so), until both are equally long; then both are cut. If not
   ///     even the special tokens fit, they are cut.
-  ///   - addSpecialTokens: whether the template's tokens ([CLS], [SEP]) are put around the text.
+  ///   - addSpecialTokens: whether to add the template's tokens ([CLS], [SEP]).
   func encode(_ text: String, pair: String?, maxLength: Int?, addSpecialTokens: Bool) -> Encoding
 
-  /// The text of `ids`, as readable as the tokenizer's decoder makes it; ids outside the vocabulary are left out.
+  /// The text of `ids` from the tokenizer's decoder; ids outside the vocabulary are omitted.
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String
 
-  /// The special token that the template puts before a single text; nil where it puts none.
+  /// The special token that the template puts before a single text; nil if there is none.
   var leadingToken: Int32? { get }
 
-  /// The largest segment number that one text, or a pair of texts, gets: a model needs a row more of segments.
+  /// The largest segment number of one text, or of a pair: the model's segment table needs at least one row more.
   func largestTypeID(isPair: Bool) -> Int32
 
-  /// The id of exactly this token of the vocabulary or of the added tokens, nil where there is none.
+  /// The id of exactly this token in the vocabulary or among the added tokens; nil if there is none.
   func tokenID(_ token: String) -> Int32?
 
-  /// Where `transformers` would make other ids of the same files, a sentence without a full stop each.
+  /// Cases in which `transformers` gives other ids from the same files, each a sentence without a full stop.
   var remarks: [String] { get }
 }
 
@@ -55,13 +55,13 @@ extension Tokenizer {
 }
 
 extension Tokenizer {
-  /// Whether a text brought the token with it that the template puts before it, so that it stands there twice.
+  /// Whether the text itself begins with the template's leading token, so that the encoding has it twice.
   public func repeatsLeadingToken(_ encoding: Encoding) -> Bool {
     guard let leadingToken, encoding.ids.count > 1 else { return false }
     return encoding.ids[0] == leadingToken && encoding.ids[1] == leadingToken
   }
 
-  /// The ids of one text with its special tokens, at most `maxLength` of them.
+  /// The ids of one text with special tokens, at most `maxLength`.
   public func encode(_ text: String, maxLength: Int? = nil) -> Encoding {
     encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: true)
   }

@@ -221,7 +221,7 @@ import Testing
     }
     #expect(try model("merges", ["a zz"]).contains("merge 0 joins \"a\" and \"zz\""))
     #expect(try model("merges", ["a"]).contains("model.merges[0]"))
-    #expect(try model("merges", 3).contains("is no list of merges"))
+    #expect(try model("merges", 3).contains("is not a list of merges"))
     #expect(try model("dropout", 0.1).contains("0.1"))
     #expect(try model("end_of_word_suffix", "</w>").contains("</w>"))
     #expect(try refusal { $0["pre_tokenizer"] = ["type": "UnicodeScripts"] }.contains("UnicodeScripts"))
@@ -230,7 +230,7 @@ import Testing
     let replace: JSON = ["type": "Replace", "pattern": ["Regex": "x*"], "content": ""]
     #expect(try refusal { $0["normalizer"] = replace }.contains("x*"))
     let behind: JSON = ["type": "Sequence", "pretokenizers": [["type": "ByteLevel"], ["type": "Digits"]]]
-    #expect(try refusal { $0["pre_tokenizer"] = behind }.contains("Digits behind ByteLevel"))
+    #expect(try refusal { $0["pre_tokenizer"] = behind }.contains("Digits after ByteLevel"))
   }
 
   @Test func `whatever changes ids changes the digest`() throws {

@@ -1,35 +1,35 @@
 import Platform
 
 /// Byte pair encoding (Sennrich, Haddow and Birch, 2016): a word starts as its smallest tokens, and neighbours are
-/// joined in the order in which the training of the vocabulary joined them.
+/// merged in the order of the merge list.
 struct BPEModel: SubwordModel {
-  /// What a word is cut into before any merge.
+  /// The units of a word before any merge.
   enum Units: Sendable, Equatable {
-    /// Bytes, written in the vocabulary by `ByteAlphabet`.
+    /// Bytes, written in the vocabulary with `ByteAlphabet`.
     case bytes
-    /// Unicode scalars; one that is no token becomes the tokens of its bytes, `<0x00>`…`<0xFF>`, with `byteFallback`,
-    /// and otherwise the unknown token, of which neighbours are one with `fusesUnknown`.
+    /// Unicode scalars. A scalar without a token becomes the tokens of its bytes, `<0x00>`…`<0xFF>`, with
+    /// `byteFallback`, and otherwise the unknown token; adjacent unknown tokens become one with `fusesUnknown`.
     case scalars(byteFallback: Bool, unknown: Int32?, fusesUnknown: Bool)
   }
 
   let vocabulary: Vocabulary
   let units: Units
-  /// Whether a word that is a token as a whole needs no merges.
+  /// Whether a whole word that is a token is used without merges.
   let ignoresMerges: Bool
   private let table: MergeTable
   private let mergeCount: Int
   private let mergeDigest: String
-  /// The token of each byte, -1 where there is none: of byte-level vocabularies, or of byte fallback.
+  /// The token of each byte, for byte-level vocabularies and byte fallback; -1 if there is none.
   private let byteTokens: [Int32]
-  /// Whole tokens by their bytes, for `ignoresMerges`.
+  /// Tokens by their bytes, for `ignoresMerges`.
   private let wholeWords: ByteTrie?
-  /// Whether no merge reaches across a mark that follows something else, so that text may be cut before such marks.
+  /// Whether no merged token has a mark after another character, so that text may be cut before such marks.
   private let isCutAtMarks: Bool
-  /// Words up to this length are merged in place, without memory of their own.
+  /// Words of up to this length are merged in place, without an allocation.
   private static let shortWord = 48
 
   /// - Parameter merges: pairs of tokens, the earliest first.
-  /// - Throws: `.input` naming a merge of which a part or the result is no token.
+  /// - Throws: `.input` with the merge, if one of its parts or its result is not a token.
   init(
     vocabulary: Vocabulary, merges: [(left: String, right: String)], units: Units, ignoresMerges: Bool,
     at location: String
@@ -44,8 +44,8 @@ struct BPEModel: SubwordModel {
         let token = vocabulary.id(of: left + right)
       else {
         throw RetortError(
-          .input, "merge \(rank) joins \(quoted(left)) and \(quoted(right)), and they or the result are no tokens",
-          at: location, remedy: "the file is damaged: take it from the model's source again")
+          .input, "merge \(rank) joins \(quoted(left)) and \(quoted(right)), but a part or the result is not a token",
+          at: location, remedy: "the file is damaged: download it again from the model's source")
       }
       table.insert(first, second, rank: rank, token: token)
       digest.update(UInt64(UInt32(bitPattern: first)) << 32 | UInt64(UInt32(bitPattern: second)))
@@ -70,13 +70,13 @@ struct BPEModel: SubwordModel {
     return !token.unicodeScalars.drop { $0 == mark }.contains { $0 == mark }
   }
 
-  /// How a byte is written in a vocabulary with byte fallback.
+  /// The token of a byte in a vocabulary with byte fallback.
   static func fallbackToken(_ byte: UInt8) -> String {
     let digits = String(byte, radix: 16, uppercase: true)
     return "<0x" + (digits.count < 2 ? "0" : "") + digits + ">"
   }
 
-  /// Whether any text can be written in tokens of the vocabulary, so that none is unknown.
+  /// Whether the vocabulary can encode any text, so that no character is unknown.
   static func coversAllBytes(_ vocabulary: Vocabulary, _ units: Units) -> Bool {
     switch units {
     case .bytes: ByteAlphabet.scalars.allSatisfy { vocabulary.id(of: String($0)) != nil }
@@ -119,14 +119,15 @@ struct BPEModel: SubwordModel {
     }
   }
 
-  /// The merges, and memory for a short word.
+  /// The merges, and scratch memory for a short word.
   private struct Room {
     let lookup: MergeTable.Lookup
     let tokens: UnsafeMutablePointer<Int32>
     let merges: UnsafeMutablePointer<UInt64>
   }
 
-  /// Cut before each mark that follows something else: a text without words costs no more than one with.
+  /// Encodes a word in parts, cut before each mark that follows another character, so that a text that is not split
+  /// into words costs no more than one that is.
   private func encodeParts(
     of word: Range<Int>, in text: UnsafeBufferPointer<UInt8>, _ room: Room, into ids: inout [Int32]
   ) {
@@ -165,14 +166,14 @@ struct BPEModel: SubwordModel {
     }
   }
 
-  /// Passes the tokens that a word starts as to `add`, at most one for each byte.
+  /// Passes the initial tokens of a word to `add`, at most one per byte.
   @inline(__always)
   private func start(_ text: UnsafeBufferPointer<UInt8>, _ word: Range<Int>, _ add: (Int32) -> Void) {
     switch units {
     case .bytes: for index in word where byteTokens[Int(text[index])] >= 0 { add(byteTokens[Int(text[index])]) }
     case .scalars(let byteFallback, let unknown, let fusesUnknown):
-      // As the library does it, an unknown token is added when the next known character or the end comes: the bytes of
-      // characters in between stand before it.
+      // As in the library, an unknown token is added only at the next known character or the end, after the bytes of
+      // the characters in between.
       var isPending = false
       var index = word.lowerBound
       while index < word.upperBound {

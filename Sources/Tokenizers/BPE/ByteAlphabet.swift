@@ -1,6 +1,6 @@
-/// The printable character that stands for each byte in byte-level vocabularies (Radford et al., 2019).
+/// The printable character that represents each byte in byte-level vocabularies (Radford et al., 2019).
 ///
-/// Printable Latin-1 bytes stand for themselves; the 68 others are U+0100, U+0101, … in their order: a space is "Ġ".
+/// Printable Latin-1 bytes represent themselves; the 68 others are U+0100, U+0101, … in order: a space is "Ġ".
 enum ByteAlphabet {
   /// Character by byte.
   static let scalars: [Unicode.Scalar] = {
@@ -19,7 +19,7 @@ enum ByteAlphabet {
     return table
   }()
 
-  /// The bytes that a token stands for; nil where it has a character outside the alphabet.
+  /// The bytes that a token represents; nil if it has a character outside the alphabet.
   static func bytes(of token: String) -> [UInt8]? {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(token.utf8.count)

@@ -1,12 +1,12 @@
-/// The merges of a byte pair encoding: which token two neighbouring tokens become, and how early.
+/// The merges of a byte pair encoding: the token that two neighbouring tokens become, and its rank.
 ///
-/// Open addressing in two arrays, a pair and what becomes of it side by side by index: a look-up is one multiplication
-/// and, nearly always, one cache line of each.
+/// An open-addressed table in two parallel arrays, pairs and merges: a look-up costs one multiplication and nearly
+/// always one cache line of each.
 struct MergeTable: Sendable {
-  /// No merge: later than every rank.
+  /// No merge; larger than every rank.
   static let none = UInt64.max
 
-  /// left << 32 | right; `free` where nothing is.
+  /// left << 32 | right; `free` in an empty slot.
   private var pairs: [UInt64]
   /// rank << 32 | token.
   private var merges: [UInt64]
@@ -21,7 +21,7 @@ struct MergeTable: Sendable {
     shift = 64 - bits
   }
 
-  /// Adds a merge; of two for the same pair the later one stays.
+  /// Adds a merge; a later merge of the same pair replaces an earlier one.
   mutating func insert(_ left: Int32, _ right: Int32, rank: Int, token: Int32) {
     let pair = MergeTable.pair(left, right)
     var slot = MergeTable.slot(of: pair, shift)
@@ -30,7 +30,7 @@ struct MergeTable: Sendable {
     merges[slot] = UInt64(rank) << 32 | UInt64(UInt32(bitPattern: token))
   }
 
-  /// Runs `body` with a view that looks pairs up without counting references.
+  /// Runs `body` with a view that looks up pairs without reference counting.
   @inline(__always)
   func withLookup<Result>(_ body: (Lookup) -> Result) -> Result {
     pairs.withUnsafeBufferPointer { pairs in
@@ -43,7 +43,7 @@ struct MergeTable: Sendable {
     fileprivate let merges: UnsafeBufferPointer<UInt64>
     fileprivate let shift: UInt64
 
-    /// rank << 32 | token of a pair's merge, or `none`: the smaller, the earlier.
+    /// rank << 32 | token of a pair's merge, or `none`; a smaller value is merged earlier.
     @inline(__always)
     func merge(_ left: Int32, _ right: Int32) -> UInt64 {
       let pair = MergeTable.pair(left, right)
@@ -63,17 +63,17 @@ struct MergeTable: Sendable {
 
   @inline(__always)
   private static func slot(of pair: UInt64, _ shift: UInt64) -> Int {
-    // Both halves are small numbers: mixed first, so that all of them reach the upper bits.
+    // Both halves are small numbers, so they are mixed first to reach the upper bits.
     Int(truncatingIfNeeded: ((pair ^ (pair >> 29)) &* 0x9e37_79b9_7f4a_7c15) >> shift)
   }
 }
 
 extension MergeTable.Lookup {
-  /// Joins the pair of lowest rank, the leftmost of equals, until none is left; returns how many tokens remain.
+  /// Merges the pair of lowest rank, the leftmost of equal ones, until none is left; returns the number of tokens.
   ///
   /// - Parameters:
   ///   - tokens: [count], changed in place.
-  ///   - merges: [count], for this call's use.
+  ///   - merges: [count], scratch memory.
   func mergeShort(_ tokens: UnsafeMutablePointer<Int32>, _ merges: UnsafeMutablePointer<UInt64>, count: Int) -> Int {
     var count = count
     guard count > 1 else { return count }
@@ -84,7 +84,7 @@ extension MergeTable.Lookup {
       if merges[best] == MergeTable.none { break }
       tokens[best] = Int32(truncatingIfNeeded: merges[best])
       count -= 1
-      // What stands behind the pair moves up by one.
+      // The tokens after the pair move up by one.
       for index in best + 1..<max(best + 1, count) { tokens[index] = tokens[index + 1] }
       for index in best..<max(best, count - 1) { merges[index] = merges[index + 1] }
       if best > 0 { merges[best - 1] = merge(tokens[best - 1], tokens[best]) }
@@ -93,12 +93,12 @@ extension MergeTable.Lookup {
     return count
   }
 
-  /// The same for words of any length, in n log n: a heap of pairs, and the tokens as a linked list.
+  /// The same for words of any length, in O(n log n): a heap of pairs, and the tokens as a linked list.
   func mergeLong(_ tokens: inout [Int32]) {
     let count = tokens.count
     var next = (1...max(1, count)).map { Int32($0) }
     var previous = (-1..<count - 1).map { Int32($0) }
-    // The rank of the pair that starts at each place; a heap entry that says otherwise is out of date.
+    // The rank of the pair that starts at each position; a heap entry with another rank is outdated.
     var ranks = [UInt64](repeating: MergeTable.none, count: count)
     var heap = MinimumHeap()
     func offer(_ place: Int) {
@@ -123,7 +123,7 @@ extension MergeTable.Lookup {
   }
 }
 
-/// A binary heap of numbers, the smallest on top.
+/// A binary heap of numbers with the smallest on top.
 private struct MinimumHeap {
   private var items: [UInt64] = []
 

@@ -1,12 +1,12 @@
 import Platform
 
-/// The mark that stands for a space in SentencePiece vocabularies: "▁".
+/// The mark that represents a space in SentencePiece vocabularies: "▁".
 enum MetaspaceMark {
   static let text = "▁"
   static let bytes = Array(text.utf8)
 }
 
-/// Spaces become marks, and a mark is put before the text, which some vocabularies then cut before each mark.
+/// Replaces spaces by marks, prepends a mark to the text, and for some vocabularies splits before each mark.
 struct MetaspacePreTokenizer: PreTokenizer {
   enum Prepend: Sendable { case always, first, never }
 
@@ -43,7 +43,7 @@ struct MetaspacePreTokenizer: PreTokenizer {
   }
 }
 
-/// Text as bytes, cut by a pattern or not at all; a space is put before text that has none, where the file says so.
+/// Splits text by a pattern, or not at all; if the file says so, prepends a space to text that does not begin with one.
 struct ByteLevelPreTokenizer: PreTokenizer {
   let pattern: SplitPattern?
   let prependsSpace: Bool

@@ -1,15 +1,15 @@
 import Platform
 
-/// The regular expressions by which byte-level tokenizers cut text into words, as one scanner with settings.
+/// The regular expressions with which byte-level tokenizers split text into words, as one scanner with settings.
 ///
 /// A general engine is not needed: the field uses few patterns, each a list of alternatives tried in order.
-/// Another pattern is refused by name when the file is read, never approximated.
+/// An unknown pattern is refused when the file is read, never approximated.
 struct SplitPattern: PreTokenizer, Equatable {
-  /// How many digits a word has at most.
+  /// The most digits in a word.
   enum Digits: Sendable { case any, one, three }
 
-  /// Whether `'S` counts as `'s` does, and a word may begin with any one character that is neither letter, digit nor
-  /// line end (Llama 3, Qwen 2); otherwise only with a space, which punctuation and digits may begin with too (GPT-2).
+  /// Whether contractions ignore case (`'S`), and a word may begin with any one character that is not a letter, digit
+  /// or line end (Llama 3, Qwen 2); otherwise words, punctuation and digits may begin only with a space (GPT-2).
   let isModern: Bool
   let digits: Digits
 
@@ -28,7 +28,7 @@ struct SplitPattern: PreTokenizer, Equatable {
     modern.0 + "\\p{N}+" + modern.1: SplitPattern(isModern: true, digits: .any),
   ]
 
-  /// The scanner of a regular expression, nil for one that it does not know.
+  /// The scanner for a regular expression; nil for an unknown one.
   init?(regex: String) {
     guard let pattern = SplitPattern.known[regex] else { return nil }
     self = pattern
@@ -54,7 +54,7 @@ struct SplitPattern: PreTokenizer, Equatable {
   }
 }
 
-/// What the patterns tell apart.
+/// The character classes of the patterns.
 enum CharacterKind: UInt8 {
   case letter, digit, space, lineEnd, other
 
@@ -78,7 +78,7 @@ private struct SplitScanner {
   let table: UnsafeBufferPointer<UInt8>
   let pattern: SplitPattern
 
-  /// The kind of the character at `index` and the index behind it; nil at the end.
+  /// The kind of the character at `index` and the index after it; nil at the end.
   @inline(__always)
   private func character(_ index: Int) -> (kind: CharacterKind, next: Int)? {
     guard index < text.count else { return nil }
@@ -88,7 +88,7 @@ private struct SplitScanner {
     return (CharacterKind.of(scalar), next)
   }
 
-  /// Where a run of one kind that starts at `index` ends, of at most `limit` characters.
+  /// The end of a run of one kind that starts at `index`, at most `limit` characters long.
   @inline(__always)
   private func end(of kind: CharacterKind, from index: Int, limit: Int = .max) -> Int {
     var (index, left) = (index, limit)
@@ -99,7 +99,7 @@ private struct SplitScanner {
     return index
   }
 
-  /// Where the word that starts at `start` ends; `start` is before the end of the text.
+  /// The end of the word that starts at `start`, which is before the end of the text.
   func word(at start: Int) -> Int {
     if text[start] == 0x27, let end = contraction(start) { return end }
     guard let (kind, next) = character(start) else { return start + 1 }
@@ -137,13 +137,13 @@ private struct SplitScanner {
     return index == text.count || last == start ? index : last
   }
 
-  /// The end of 's, 't, 're, 've, 'm, 'll or 'd at `start`; capital letters count in modern patterns.
+  /// The end of 's, 't, 're, 've, 'm, 'll or 'd at `start`; modern patterns ignore case.
   private func contraction(_ start: Int) -> Int? {
     func letter(_ offset: Int) -> (UInt8, Int) {
       guard start + offset < text.count else { return (0, 0) }
       let byte = text[start + offset]
       guard pattern.isModern else { return (byte, 1) }
-      // ſ is another s where case does not count.
+      // ſ matches s when case is ignored.
       if byte == 0xc5, start + offset + 1 < text.count, text[start + offset + 1] == 0xbf {
         return (UInt8(ascii: "s"), 2)
       }

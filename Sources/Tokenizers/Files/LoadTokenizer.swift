@@ -1,6 +1,6 @@
 import Platform
 
-/// Every file name that belongs to a tokenizer in a Hugging Face model directory.
+/// The names of all tokenizer files in a Hugging Face model directory.
 private let tokenizerFileNames = [
   "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
   "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.jinja",
@@ -18,14 +18,14 @@ public func tokenizerFiles(inModelDirectory directory: String) -> [String] {
   }
 }
 
-/// The tokenizer of a model directory, from `tokenizer.json` or else `vocab.txt`; nil where no tokenizer file is there.
+/// Loads the tokenizer of a model directory from `tokenizer.json` or else `vocab.txt`; nil without a tokenizer file.
 ///
-/// `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` of `tokenizer_config.json` win over what
-/// `tokenizer.json` says, as they do in `transformers`, unless `tokenizer_class` names one of its generic classes;
-/// `add_prefix_space` wins for the classes of GPT-2 and Llama, `truncation_side` for all. Special and added tokens that
-/// the files beside `tokenizer.json` know are added to its own.
+/// `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` of `tokenizer_config.json` override `tokenizer.json`,
+/// as in `transformers`, unless `tokenizer_class` names one of its generic classes; `add_prefix_space` overrides it for
+/// the classes of GPT-2 and Llama, `truncation_side` for all. Special and added tokens in the files beside
+/// `tokenizer.json` are added to its own.
 ///
-/// - Throws: `.input` with file, place and remedy for a broken file and for a kind of tokenizer that is not supported.
+/// - Throws: `.input` with file, section and remedy for a broken file and for an unsupported kind of tokenizer.
 public func loadTokenizer(fromModelDirectory directory: String) throws -> (any Tokenizer)? {
   let files = tokenizerFiles(inModelDirectory: directory)
   if files.contains("tokenizer.json") {
@@ -39,11 +39,11 @@ public func loadTokenizer(fromModelDirectory directory: String) throws -> (any T
     remedy: "save the tokenizer with transformers' save_pretrained, which writes tokenizer.json")
 }
 
-/// The tokenizer in one file: `tokenizer.json`, or `vocab.txt` with the settings that stand beside it.
+/// Loads the tokenizer in one file: `tokenizer.json`, or `vocab.txt` with the settings in the files beside it.
 ///
-/// A `tokenizer.json` is taken as it is, without looking at files beside it.
+/// For `tokenizer.json` the files beside it are ignored.
 ///
-/// - Throws: `.input` with file, place and remedy for a broken file and for a kind of tokenizer that is not supported.
+/// - Throws: `.input` with file, section and remedy for a broken file and for an unsupported kind of tokenizer.
 public func loadTokenizer(file path: String) throws -> any Tokenizer {
   if path.hasSuffix(".json") { return try TokenizerJSON(path: path).tokenizer() }
   if path.hasSuffix(".txt") {
@@ -55,19 +55,19 @@ public func loadTokenizer(file path: String) throws -> any Tokenizer {
     .input, "is neither a .json nor a .txt file", at: path, remedy: "give a tokenizer.json or a vocab.txt")
 }
 
-/// The tokens that stand before and behind a whole text; nil where a tokenizer has none.
+/// The tokens before and after a whole text; nil if a tokenizer has none.
 public struct TextBorders: Sendable, Equatable {
   /// bos_token.
   public let begin: Int32?
   /// eos_token.
   public let end: Int32?
 
-  /// Names that vocabularies have for these tokens where no file says which they are.
+  /// The usual names of these tokens, for tokenizers whose files do not name them.
   private static let usualBegins = ["<s>", "<|begin_of_text|>", "<bos>", "<|endoftext|>"]
   private static let usualEnds = ["</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>"]
 
-  /// Those of the tokenizer of a model directory: as `tokenizer_config.json` or `special_tokens_map.json` name them,
-  /// otherwise by their usual names. Throws `.input` for a broken file.
+  /// Finds the tokens of a model directory's tokenizer: those that `tokenizer_config.json` or `special_tokens_map.json`
+  /// name, otherwise those with the usual names. Throws `.input` for a broken file.
   public init(_ tokenizer: any Tokenizer, inModelDirectory directory: String) throws {
     let settings = try TokenizerSettings(directory: directory)
     func id(_ named: String?, else usual: [String]) -> Int32? {

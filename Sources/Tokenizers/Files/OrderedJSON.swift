@@ -1,9 +1,9 @@
 import Platform
 
-/// A JSON value as it stands in the file: members in order, repeated keys kept, strings compared by their bytes.
+/// A JSON value as in the file: members in order, duplicate keys kept, strings compared by their bytes.
 ///
-/// A vocabulary is an object whose keys differ in ways that a Swift dictionary does not see ("é" as one character and
-/// as two are equal `String`s), so tokenizer files are not read into `Platform.JSON`. It is also several times faster.
+/// A vocabulary is an object whose keys may be equal to a Swift dictionary ("é" as one scalar and as two are equal
+/// `String`s), so tokenizer files are not read into `Platform.JSON`. This reader is also several times faster.
 enum OrderedJSON: Sendable {
   case null
   case bool(Bool)
@@ -28,7 +28,7 @@ enum OrderedJSON: Sendable {
     }
   }
 
-  /// The member of an object, the last where a key is repeated; nil for a missing one, a null and a non-object.
+  /// The member of an object, the last of duplicate keys; nil for a missing member, a null and a non-object.
   subscript(key: String) -> OrderedJSON? {
     guard let value = members?.last(where: { $0.key.utf8.elementsEqual(key.utf8) })?.value else { return nil }
     if case .null = value { return nil }
@@ -47,7 +47,7 @@ extension OrderedJSON {
     let bytes: UnsafeBufferPointer<UInt8>
     var index = 0
 
-    /// Deeper nesting than any tokenizer has is an attack on the stack.
+    /// The deepest nesting that is read; it bounds the stack, and no tokenizer comes near it.
     private static let maximumDepth = 64
 
     init(bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
@@ -63,7 +63,7 @@ extension OrderedJSON {
       let line = 1 + bytes.prefix(index).reduce(0) { $0 + ($1 == 0x0a ? 1 : 0) }
       return RetortError(
         .input, "not valid JSON (\(what))", at: "line \(line)",
-        remedy: "take the file from the model's source again")
+        remedy: "download the file again from the model's source")
     }
 
     private mutating func skipSpace() {
@@ -72,7 +72,7 @@ extension OrderedJSON {
       }
     }
 
-    /// Goes past `byte`, with white space before it; false, staying, where something else stands there.
+    /// Skips white space and consumes `byte` if it is next; otherwise returns false.
     private mutating func take(_ byte: UInt8) -> Bool {
       skipSpace()
       guard index < bytes.count, bytes[index] == byte else { return false }
@@ -90,7 +90,7 @@ extension OrderedJSON {
       case UInt8(ascii: "t"): return try literal("true", .bool(true))
       case UInt8(ascii: "f"): return try literal("false", .bool(false))
       case UInt8(ascii: "n"): return try literal("null", .null)
-      // Python writes these for numbers that are none.
+      // Python writes these for NaN and infinities.
       case UInt8(ascii: "N"): return try literal("NaN", .double(.nan))
       case UInt8(ascii: "I"): return try literal("Infinity", .double(.infinity))
       case UInt8(ascii: "-") where index + 1 < bytes.count && bytes[index + 1] == UInt8(ascii: "I"):
@@ -157,7 +157,7 @@ extension OrderedJSON {
 }
 
 extension OrderedJSON.Parser {
-  /// A string, from its opening quote to behind its closing one.
+  /// Parses a string from its opening to its closing quote.
   fileprivate mutating func string() throws -> String {
     index += 1
     let start = index
@@ -188,7 +188,7 @@ extension OrderedJSON.Parser {
     return text
   }
 
-  /// What stands behind a backslash.
+  /// Parses the rest of an escape after the backslash.
   private mutating func escape(into content: inout [UInt8]) throws {
     let raw = UnsafeRawBufferPointer(bytes)
     do { try JSONEscape.decode(raw, at: &index, into: &content) } catch { throw fault(error.what) }

@@ -1,28 +1,28 @@
 import Platform
 
 extension TokenizerJSON {
-  /// Classes of `transformers` that build a pipeline of their own without WordPiece.
+  /// Classes of `transformers` that build their own pipeline without WordPiece.
   private static let otherClasses: Set<String> = [
     "AlbertTokenizer", "BartTokenizer", "CamembertTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "Qwen2Tokenizer",
     "RobertaTokenizer", "T5Tokenizer", "XLMRobertaTokenizer",
   ]
 
-  /// What differs where `tokenizer_class` names one that puts its pipeline together itself, instead of taking this
-  /// file's; nil where the ids are the same.
+  /// A remark if `tokenizer_class` names a class that builds its own pipeline instead of this file's and gives other
+  /// ids; otherwise nil.
   func classRemark(_ settings: TokenizerSettings) -> String? {
     guard modelType == "WordPiece", let name = settings.className else { return nil }
     if TokenizerJSON.otherClasses.contains(name) {
-      return "\(path): is WordPiece, and tokenizer_class is \(name), which is not: this file is followed, and "
-        + "AutoTokenizer of transformers 5 makes other ids"
+      return "\(path): is WordPiece, but tokenizer_class is \(name), which is not: Retort follows this file, and "
+        + "AutoTokenizer of transformers 5 gives other ids"
     }
     guard name == "BertTokenizer" else { return nil }
     let differing = bertDifferences(settings)
     if differing.isEmpty { return nil }
-    return "\(path): its own \(differing.joined(separator: ", ")) "
-      + "\(differing.count == 1 ? "is" : "are") followed; AutoTokenizer of transformers 5 takes BertTokenizer's instead"
+    return "\(path): Retort follows this file's \(differing.joined(separator: ", ")); "
+      + "AutoTokenizer of transformers 5 uses BertTokenizer's instead"
   }
 
-  /// The sections and keys that BERT's class would replace by others.
+  /// The sections and keys whose values BERT's class would replace.
   private func bertDifferences(_ settings: TokenizerSettings) -> [String] {
     var names: [String] = []
     let model = root["model"] ?? .null

@@ -1,17 +1,17 @@
 import Platform
 
-// The sections of tokenizer.json that byte-level and SentencePiece-style tokenizers have.
+// The sections of tokenizer.json for byte-level and SentencePiece-style tokenizers.
 extension TokenizerJSON {
   // MARK: Model
 
   func bytePairs(_ model: OrderedJSON, _ vocabulary: Vocabulary) throws -> BPEModel {
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
       if let affix = model[key]?.string, !affix.isEmpty {
-        throw refusal("is \(quoted(affix)): words with such marks are not supported", in: "model.\(key)")
+        throw refusal("is \(quoted(affix)): word prefixes and suffixes are not supported for BPE", in: "model.\(key)")
       }
     }
     if case .double(let dropout)? = model["dropout"], dropout != 0 {
-      throw refusal("is \(dropout): the same text would become other tokens each time", in: "model.dropout")
+      throw refusal("is \(dropout): with dropout a text gets different tokens each time", in: "model.dropout")
     }
     let unknown = model["unk_token"]?.string.flatMap { vocabulary.id(of: $0) }
     let byteFallback = model["byte_fallback"]?.bool ?? false
@@ -20,7 +20,7 @@ extension TokenizerJSON {
       ? .bytes
       : .scalars(byteFallback: byteFallback, unknown: unknown, fusesUnknown: model["fuse_unk"]?.bool ?? false)
     if let token = model["unk_token"]?.string, unknown == nil, !BPEModel.coversAllBytes(vocabulary, units) {
-      // Where each byte is a token, or can become one, the unknown token is never needed.
+      // If every byte has a token, the unknown token is never needed.
       throw refusal("\(quoted(token)) is not in the vocabulary", in: "model.unk_token")
     }
     return try BPEModel(
@@ -28,9 +28,9 @@ extension TokenizerJSON {
       at: "\(path), model.merges")
   }
 
-  /// Pairs, written as two strings or as one with a space between the parts.
+  /// The pairs, written as two strings or as one string with a space between the parts.
   private func merges(_ model: OrderedJSON) throws -> [(left: String, right: String)] {
-    guard let list = model["merges"]?.array else { throw refusal("is no list of merges", in: "model.merges") }
+    guard let list = model["merges"]?.array else { throw refusal("is not a list of merges", in: "model.merges") }
     return try list.enumerated().map { index, entry in
       var parts = entry.array?.compactMap(\.string) ?? []
       if let line = entry.string {
@@ -41,7 +41,7 @@ extension TokenizerJSON {
     }
   }
 
-  /// The model of Llama's class, which has byte fallback and no unknown token, whatever the file says.
+  /// The model of Llama's class, which always has byte fallback and no unknown token.
   func llamaModel(_ vocabulary: Vocabulary) throws -> BPEModel {
     try BPEModel(
       vocabulary: vocabulary, merges: merges(root["model"] ?? .null),
@@ -99,7 +99,7 @@ extension TokenizerJSON {
   }
 }
 
-// Llama's class builds these itself and takes only the vocabulary and the template from the file.
+// Llama's class builds these itself; only the vocabulary and the template come from the file.
 extension MetaspacePreTokenizer {
   init(llama settings: TokenizerSettings) {
     let prepend: Prepend = settings.prefixSpace ?? true ? (settings.isLegacy ? .always : .first) : .never

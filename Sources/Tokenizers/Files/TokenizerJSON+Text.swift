@@ -1,6 +1,6 @@
 import Platform
 
-// The sections of tokenizer.json that rewrite text and cut it into words.
+// The sections of tokenizer.json that rewrite text and split it into words.
 extension TokenizerJSON {
   // MARK: Normalizer
 
@@ -47,7 +47,7 @@ extension TokenizerJSON {
 
   // MARK: Pre-tokenizer
 
-  /// The pre-tokenizers of the file in order, those inside a sequence one by one.
+  /// The pre-tokenizers of the file in order, with sequences flattened.
   private func preTokenizers() throws -> [(type: String, section: OrderedJSON, place: String)] {
     typealias Part = (type: String, section: OrderedJSON, place: String)
     func parts(_ section: OrderedJSON, _ place: String) throws -> [Part] {
@@ -72,21 +72,21 @@ extension TokenizerJSON {
     return names(root["pre_tokenizer"], "pretokenizers") || names(root["decoder"], "decoders")
   }
 
-  /// - Parameter prefixSpace: what `tokenizer_config.json` says of `add_prefix_space` of a byte-level tokenizer.
+  /// - Parameter prefixSpace: `add_prefix_space` of `tokenizer_config.json`, for a byte-level tokenizer.
   func preTokenizer(prefixSpace: Bool? = nil) throws -> (any PreTokenizer)? {
     let parts = try preTokenizers()
     if let bytes = parts.firstIndex(where: { $0.type == "ByteLevel" }) {
       guard bytes == parts.count - 1 else {
-        throw refusal("has \(parts[bytes + 1].type) behind ByteLevel, which is not supported", in: parts[bytes].place)
+        throw refusal("has \(parts[bytes + 1].type) after ByteLevel, which is not supported", in: parts[bytes].place)
       }
-      // What splits here works on the text; the model's words are bytes of it, which come to the same.
+      // The library splits text that is already mapped to the byte alphabet; splitting the text itself is equivalent.
       if root["model"]?["type"]?.string == "WordPiece" {
         throw unsupported("ByteLevel", in: parts[bytes].place, known: "byte-level words for BPE alone")
       }
       let section = parts[bytes].section
       let prepends = prefixSpace ?? section["add_prefix_space"]?.bool ?? true
       let pattern: SplitPattern? = section["use_regex"]?.bool ?? true ? .gpt2 : nil
-      // A known pattern and the bytes of its words are one scan.
+      // A known pattern needs only one scan.
       if parts.count == 2, pattern == nil, !prepends, let known = knownPattern(parts[0].type, parts[0].section) {
         return ByteLevelPreTokenizer(pattern: known, prependsSpace: false)
       }

@@ -1,6 +1,6 @@
 import Platform
 
-/// The `tokenizer.json` format of Hugging Face: each section becomes one piece of the pipeline.
+/// The `tokenizer.json` format of Hugging Face: each section becomes one part of the pipeline.
 struct TokenizerJSON {
   let root: OrderedJSON
   let path: String
@@ -12,21 +12,21 @@ struct TokenizerJSON {
   }
 
   func refusal(
-    _ what: String, in section: String? = nil, remedy: String = "take the file from the model's source again"
+    _ what: String, in section: String? = nil, remedy: String = "download the file again from the model's source"
   ) -> RetortError {
     RetortError(.input, what, at: section.map { "\(path), \($0)" } ?? path, remedy: remedy)
   }
 
   func unsupported(_ type: String, in section: String, known: String) -> RetortError {
     refusal(
-      "\(quoted(type)) is not supported there", in: section,
-      remedy: "this version knows \(known); use a model with such a tokenizer, or data that is tokenised already")
+      "\(quoted(type)) is not supported here", in: section,
+      remedy: "this version supports \(known); use a model with such a tokenizer, or pre-tokenised data")
   }
 
-  /// - Parameter settings: what the files beside it say; nil for the file alone.
+  /// - Parameter settings: from the files beside it; nil for the file alone.
   func tokenizer(settings: TokenizerSettings? = nil) throws -> any Tokenizer {
-    // A padding section is left out on purpose: nothing is ever padded here. Of a truncation section the side counts,
-    // since the caller's length rules.
+    // The padding section is ignored: Retort never pads. Of the truncation section only the side counts, since the
+    // caller gives the length.
     var own = try addedTokens()
     let vocabulary = try vocabulary()
     try check(own, against: vocabulary, at: "\(path), added_tokens")
@@ -51,8 +51,8 @@ struct TokenizerJSON {
     return tokenizer
   }
 
-  /// The tokens around a text. By BERT's class they are those that the files beside this one name, whatever the
-  /// template says, and the usual ones where there is no template.
+  /// The tokens around a text. BERT's class uses those that the files beside this one name instead of the template's,
+  /// and the usual ones without a template.
   private func postProcessor(
     limit: Int, _ added: [AddedToken], _ vocabulary: Vocabulary, _ settings: TokenizerSettings?
   ) throws -> any PostProcessor {
@@ -79,14 +79,14 @@ struct TokenizerJSON {
 
   // MARK: Model
 
-  /// WordPiece or BPE; old files do not name the type, and merges are then what tells BPE.
+  /// WordPiece or BPE; old files do not name the type, and are BPE if they have merges.
   var modelType: String? {
     root["model"]?["type"]?.string ?? (root["model"]?["merges"] == nil ? "WordPiece" : "BPE")
   }
 
   private func vocabulary() throws -> Vocabulary {
     guard let model = root["model"], model.members != nil else {
-      throw refusal("has no model section", remedy: "a tokenizer.json with model, vocabulary and all is needed")
+      throw refusal("has no model section", remedy: "use a complete tokenizer.json with a model and its vocabulary")
     }
     guard let entries = model["vocab"] else { throw refusal("has no vocabulary", in: "model.vocab") }
     let type = modelType ?? ""
@@ -106,7 +106,7 @@ struct TokenizerJSON {
   private func model(_ vocabulary: Vocabulary, _ settings: TokenizerSettings?) throws -> any SubwordModel {
     let model = root["model"] ?? .null
     if modelType == "BPE" { return try bytePairs(model, vocabulary) }
-    // BERT's class has the unknown token that is named beside this file, where the vocabulary has it.
+    // BERT's class uses the unknown token that the files beside this one name, if the vocabulary contains it.
     let isNamed = settings.map { $0.className == "BertTokenizer" && $0.isUnknownNamed } ?? false
     let named = isNamed ? settings?.unknownToken : nil
     return try wordPiece(model, vocabulary, unknown: named.flatMap { vocabulary.id(of: $0) == nil ? nil : $0 })
@@ -164,7 +164,7 @@ struct TokenizerJSON {
     return try postProcessor(section, limit: limit, in: "post_processor") ?? TemplatePostProcessor.plain
   }
 
-  /// Nil for one that adds no tokens: byte-level processing concerns places in the text, which nobody asks for here.
+  /// nil for a processor that adds no tokens: byte-level processing only adjusts offsets, which Retort does not use.
   private func postProcessor(_ section: OrderedJSON, limit: Int, in place: String) throws -> (any PostProcessor)? {
     let type = try type(of: section, in: place)
     func id(_ key: String) throws -> Int32 {
@@ -226,7 +226,7 @@ struct TokenizerJSON {
     return parts
   }
 
-  /// A template that forgets a text would train on special tokens alone.
+  /// Requires each text in the template, since one without a text would train on special tokens alone.
   private func checkSequences(_ parts: [TemplatePostProcessor.Part], isPair: Bool, in place: String) throws {
     var first = 0
     var second = 0
@@ -241,7 +241,7 @@ struct TokenizerJSON {
 }
 
 extension AddedToken {
-  /// Flags from an entry of `added_tokens` or `added_tokens_decoder`; what is missing is false.
+  /// Reads the flags of an entry of `added_tokens` or `added_tokens_decoder`; missing flags are false.
   init(id: Int32, content: String, flagsFrom entry: OrderedJSON) {
     func flag(_ key: String) -> Bool { entry[key]?.bool ?? false }
     self.init(
@@ -250,7 +250,7 @@ extension AddedToken {
   }
 }
 
-/// Holds added tokens against each other and the vocabulary: an id means one token, a token has one id.
+/// Checks added tokens against each other and the vocabulary: an id has one token, a token has one id.
 func check(_ tokens: [AddedToken], against vocabulary: Vocabulary, at location: String) throws {
   var contents: [Int32: String] = [:]
   for token in tokens {
@@ -259,7 +259,7 @@ func check(_ tokens: [AddedToken], against vocabulary: Vocabulary, at location: 
     if let other, !other.utf8.elementsEqual(token.content.utf8) {
       throw RetortError(
         .input, "id \(token.id) is both \(quoted(other)) and \(quoted(token.content))", at: location,
-        remedy: "give each added token an id of its own, or the one it has in the vocabulary")
+        remedy: "give each added token its own id, or the one that it has in the vocabulary")
     }
     if let known, known != token.id {
       throw RetortError(

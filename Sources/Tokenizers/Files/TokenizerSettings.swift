@@ -1,40 +1,41 @@
 import Platform
 
-/// What `tokenizer_config.json` and its smaller companions say about a tokenizer; nil where they are silent.
+/// The settings of a tokenizer in `tokenizer_config.json` and the smaller files beside it; nil if no file sets them.
 ///
-/// The rules are those of `AutoTokenizer`: which file is read, which wins, and which class builds the tokenizer.
+/// The rules are those of `AutoTokenizer`: which file is read, which one overrides another, and which class builds the
+/// tokenizer.
 struct TokenizerSettings {
-  /// The class that builds the tokenizer, without "Fast"; nil where no file decides it.
+  /// The class that builds the tokenizer, without "Fast"; nil if no file decides it.
   var className: String?
   var lowercases: Bool?
   var stripsAccents: Bool?
   var separatesChinese: Bool?
   /// add_prefix_space.
   var prefixSpace: Bool?
-  /// Whether a Llama tokenizer puts its mark before every part of a text and not before the first alone.
+  /// Whether a Llama tokenizer puts its mark before every part of a text instead of only before the first.
   var isLegacy = false
-  /// Whether a text that is too long loses its beginning instead of its end.
+  /// Whether a text that is too long is cut at its beginning instead of its end.
   var truncatesLeft: Bool?
-  /// split_special_tokens: whether a special token that stands in a text is cut up as any other text.
+  /// split_special_tokens: whether a special token in a text is split like any other text.
   var splitsSpecial = false
   var unknownToken = "[UNK]"
   private(set) var isUnknownNamed = false
-  /// Whether a file names the token before and that behind a text.
+  /// Whether a file names the token before or after a text.
   private(set) var areBordersNamed = false
   var separatorToken = "[SEP]"
   var classToken = "[CLS]"
   var paddingToken = "[PAD]"
   var maskToken = "[MASK]"
-  /// What stands before and behind a text, where the files name it.
+  /// bos_token and eos_token, if the files name them.
   var beginToken: String?
   var endToken: String?
-  /// Tokens with flags and, where a file gives one, an id, in the order in which they are added.
+  /// Tokens with flags and ids, in the order in which they are added.
   private(set) var declaredTokens: [AddedToken] = []
-  /// Special tokens by name, which are added where no other list has them.
+  /// Special tokens by name, which are added unless another list has them.
   private(set) var namedTokens: [AddedToken] = []
-  /// Their names, without those of roles that one model alone has.
+  /// Their names, without those of model-specific roles.
   private var generalNames: [String] = []
-  /// Special tokens that a class has without being told, which are added where the vocabulary has them.
+  /// The default special tokens of a class, which are added if the vocabulary contains them.
   private var usualTokens: [String] {
     switch className {
     case "BertTokenizer": return [unknownToken, separatorToken, paddingToken, classToken, maskToken]
@@ -48,10 +49,10 @@ struct TokenizerSettings {
 
   private init() {}
 
-  /// Nothing said.
+  /// No settings.
   static let none = TokenizerSettings()
 
-  /// Reads what is there of `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json`.
+  /// Reads `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json`, if they exist.
   init(directory: String) throws {
     let configuration = try TokenizerSettings.object("tokenizer_config.json", in: directory)
     className = try TokenizerSettings.className(configuration, in: directory)
@@ -79,19 +80,19 @@ struct TokenizerSettings {
   /// Whether `tokenizer_config.json` lists the added tokens.
   private var isComplete = false
 
-  /// Whether the added tokens of tokenizer.json do not count: BERT's, GPT-2's and Llama's classes take those that the
+  /// Whether the added tokens of tokenizer.json are ignored: BERT's, GPT-2's and Llama's classes take those that the
   /// configuration lists.
   var replacesAddedTokens: Bool {
     isComplete && ["BertTokenizer", "GPT2Tokenizer", "LlamaTokenizer"].contains(className)
   }
 
-  /// Whether the class takes tokenizer.json as it stands.
+  /// Whether the class uses tokenizer.json unchanged.
   var usesFileAlone: Bool { className == TokenizerSettings.generic }
 
   private static let generic = "TokenizersBackend"
 
   private static func className(_ configuration: OrderedJSON?, in directory: String) throws -> String? {
-    // A broken config.json is the model's matter, and is refused there.
+    // A broken config.json is refused when the model is loaded.
     let model = try? object("config.json", in: directory)
     let named = configuration?["tokenizer_class"]?.string ?? model?["tokenizer_class"]?.string
     switch model?["model_type"]?.string {
@@ -116,10 +117,10 @@ struct TokenizerSettings {
   }
 
   private static func damage(_ what: String, at location: String) -> RetortError {
-    RetortError(.input, what, at: location, remedy: "take the file from the model's source again")
+    RetortError(.input, what, at: location, remedy: "download the file again from the model's source")
   }
 
-  /// The special tokens by role; the map's name goes before the configuration's.
+  /// Reads the special tokens by role; the map overrides the configuration.
   private mutating func readNames(_ configuration: OrderedJSON?, _ map: OrderedJSON?) {
     var named: [AddedToken] = []
     /// A special token is written as its text or as an object with its flags.
@@ -139,7 +140,7 @@ struct TokenizerSettings {
     let unknown = role("unk_token")
     isUnknownNamed = unknown != nil
     unknownToken = unknown ?? unknownToken
-    // In this order tokens that the vocabulary lacks get their ids.
+    // Tokens that the vocabulary lacks get their ids in this order.
     let separator = role("sep_token")
     separatorToken = separator ?? separatorToken
     paddingToken = role("pad_token") ?? paddingToken
@@ -149,7 +150,7 @@ struct TokenizerSettings {
     maskToken = role("mask_token") ?? maskToken
     generalNames = named.map(\.content)
     let roles = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { $0 + "_token" }
-    // Roles that one model alone has: "image_token" and the like.
+    // Model-specific roles, such as "image_token".
     for (key, value) in configuration?.members ?? [] where key.hasSuffix("_token") && !roles.contains(key) {
       if value.string != nil, let token = token(value) { named.append(token) }
     }
@@ -186,13 +187,13 @@ struct TokenizerSettings {
           "the token \(quoted(token)) needs an id in 0...\(Vocabulary.maximumID)",
           at: joinPath(directory, "added_tokens.json"))
       }
-      // One that is special by name is found in the text as it stands.
+      // A token that is special by name is matched in raw text.
       declare(AddedToken(id: Int32(id), content: token, normalized: !isNamed(token, inRoleOfOneModel: false)))
     }
     declaredTokens.sort { $0.id < $1.id }
   }
 
-  /// A declared token that is special by name too is special.
+  /// Adds a declared token, which is also special if it is special by name.
   private mutating func declare(_ token: AddedToken) {
     var token = token
     if isNamed(token.content) { token.isSpecial = true }
@@ -204,13 +205,13 @@ struct TokenizerSettings {
     return names.contains { $0.utf8.elementsEqual(content.utf8) }
   }
 
-  /// The added tokens of a tokenizer with this vocabulary: those of its own file, then what these settings add.
+  /// The added tokens of a tokenizer with this vocabulary: those of its own file, then those of these settings.
   func addedTokens(_ vocabulary: Vocabulary, after own: [AddedToken] = []) -> [AddedToken] {
     var list = AddedTokenList(vocabulary)
     for token in own + declaredTokens { list.add(token) }
     let known = list
     for token in namedTokens where !known.contains(token.content) { list.add(token) }
-    // A mask or padding token that no file names or gives an id is never needed here.
+    // A mask or padding token that no file names and the vocabulary lacks is never needed.
     for content in usualTokens where !list.contains(content) && vocabulary.id(of: content) != nil {
       list.add(AddedToken(id: -1, content: content, isSpecial: true))
     }
@@ -218,8 +219,8 @@ struct TokenizerSettings {
   }
 }
 
-/// Added tokens with the ids that the library gives them: a token of the vocabulary keeps its id, any other gets the
-/// next one behind the vocabulary and the tokens before it, whatever id a file has for it.
+/// Added tokens with the ids that the library gives them: a token of the vocabulary keeps its id; any other gets the
+/// next id after the vocabulary and the earlier tokens, regardless of the id in a file.
 struct AddedTokenList {
   private let vocabulary: Vocabulary
   private(set) var tokens: [AddedToken] = []
@@ -230,7 +231,7 @@ struct AddedTokenList {
 
   func contains(_ content: String) -> Bool { indices[Array(content.utf8)] != nil }
 
-  /// Adds a token; of two with one content the later one's flags count.
+  /// Adds a token; the flags of the later of two tokens with the same content count.
   mutating func add(_ token: AddedToken) {
     if token.content.isEmpty { return }
     var token = token

@@ -1,11 +1,11 @@
 import Platform
 
-/// A BERT vocabulary in the form of `vocab.txt`: a token a line, the line's number (from 0) its id.
+/// A BERT vocabulary in `vocab.txt`: one token per line; the line number, from 0, is the id.
 struct VocabularyText {
   let path: String
   let settings: TokenizerSettings
 
-  /// What the files beside it say of BERT's tokenizer, whose format it is.
+  /// Takes the settings from the files beside it; the class is always BERT's, to which this format belongs.
   init(path: String, settings: TokenizerSettings) {
     self.path = path
     var settings = settings
@@ -23,7 +23,7 @@ struct VocabularyText {
       guard let known else {
         throw RetortError(
           .input, "the token \(quoted(name)) is not in the vocabulary", at: path,
-          remedy: "add it as a line, or name the right one as \(key) in tokenizer_config.json")
+          remedy: "add it as a line, or set \(key) in tokenizer_config.json to the right token")
       }
       return known
     }
@@ -39,8 +39,8 @@ struct VocabularyText {
       splitsSpecial: settings.splitsSpecial)
   }
 
-  /// As the library reads it: white space at the end of a line is no part of the token, an empty line has a number and
-  /// counts as one token, and of a token on several lines the last one counts.
+  /// Reads lines as the library does: white space at the end of a line is not part of the token, empty lines use up an
+  /// id and count as one token, and a token on several lines has the id of the last one.
   private func entries() throws -> (entries: [(token: String, id: Int)], count: Int) {
     let data = try readFile(path)
     return try data.withUnsafeBytes { raw in
@@ -59,7 +59,7 @@ struct VocabularyText {
         guard let text = String(validating: content, as: UTF8.self) else {
           throw RetortError(
             .input, "the line is not UTF-8", at: "\(path), line \(line + 1)",
-            remedy: "take the file from the model's source again")
+            remedy: "download the file again from the model's source")
         }
         let token = VocabularyText.withoutTrailingSpace(text)
         if token.isEmpty {

@@ -1,22 +1,22 @@
 import Platform
 
-/// A token that is found in the text as it stands, before or beside the model's own cutting.
+/// A token that is searched in the text itself, before the model splits the text.
 struct AddedToken: Equatable, Sendable {
   var id: Int32
   var content: String
-  /// Left out by `decode` where special tokens are skipped.
+  /// Whether `decode` omits it when it skips special tokens.
   var isSpecial = false
-  /// Matches only where neither neighbour is part of a word.
+  /// Whether it matches only if neither neighbour is part of a word.
   var singleWord = false
-  /// Takes the white space before it with it.
+  /// Whether a match includes the white space before it.
   var stripsLeft = false
-  /// Takes the white space after it with it.
+  /// Whether a match includes the white space after it.
   var stripsRight = false
-  /// Looked for in normalised text, by its own normal form.
+  /// Whether its normal form is searched in normalised text.
   var normalized = false
 }
 
-/// A piece of text between added tokens, or one of these.
+/// A piece of text between added tokens, or an added token.
 enum Segment: Equatable {
   case text(Range<Int>)
   case token(Int32)
@@ -29,7 +29,7 @@ struct AddedTokens: Digestible {
   private let raw: AddedTokenMatcher
   private let normalized: AddedTokenMatcher
 
-  /// Whether special tokens are not looked for in texts, which are cut up where they hold one.
+  /// Whether special tokens in a text are split like any other text instead of being matched.
   private let splitsSpecial: Bool
 
   init(_ tokens: [AddedToken], normalizer: (any Normalizer)?, splitsSpecial: Bool = false) {
@@ -54,7 +54,7 @@ struct AddedTokens: Digestible {
 
   func isSpecial(_ id: Int32) -> Bool { indexByID[id].map { tokens[$0].isSpecial } ?? false }
 
-  /// By bytes: Swift's `==` takes the composed and the decomposed form of a letter for the same text.
+  /// Compares bytes, since Swift's `==` treats the composed and the decomposed form of a letter as equal.
   func id(of content: String) -> Int32? { tokens.first { $0.content.utf8.elementsEqual(content.utf8) }?.id }
 
   func splitRaw(_ text: UnsafeBufferPointer<UInt8>) -> [Segment] { raw.split(text) }
@@ -67,7 +67,7 @@ struct AddedTokens: Digestible {
     for token in tokens {
       digest.update(UInt64(token.id))
       digest.update(token.content)
-      // Not whether it is special: that decides what decoding shows, never an id.
+      // `isSpecial` is not included: it affects decoding only, never an id.
       let flags = [token.singleWord, token.stripsLeft, token.stripsRight, token.normalized]
       digest.update(flags.reduce(0) { $0 << 1 | ($1 ? 1 : 0) })
       if splitsSpecial, token.isSpecial { digest.update("split") }
@@ -75,11 +75,11 @@ struct AddedTokens: Digestible {
   }
 }
 
-/// Finds a set of tokens in text: leftmost first, of several at one place the longest, never overlapping.
+/// Finds a set of tokens in text: the leftmost first, the longest of several at one position, without overlaps.
 struct AddedTokenMatcher: Sendable {
   private let tokens: [AddedToken]
   private var trie = ByteTrie()
-  /// Whether any pattern starts with a byte: most text is passed over by this table alone.
+  /// For each byte, whether a pattern starts with it; this table alone skips most text.
   private var startsPattern = [Bool](repeating: false, count: 256)
 
   init(_ patterns: [(bytes: [UInt8], token: AddedToken)]) {
@@ -110,7 +110,7 @@ struct AddedTokenMatcher: Sendable {
       let end = token.stripsRight ? endOfSpace(after: found.upperBound, in: text) : found.upperBound
       if textStart < start { segments.append(.text(textStart..<start)) }
       segments.append(.token(token.id))
-      // The search goes on behind the match itself: a token may begin with the space that this one has taken.
+      // The search continues after the match itself: another token may begin with the space that this one includes.
       textStart = end
     }
     if textStart < text.count { segments.append(.text(textStart..<text.count)) }

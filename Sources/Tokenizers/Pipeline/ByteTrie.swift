@@ -1,16 +1,16 @@
-/// Byte strings with a value each, and the longest of them that a text starts with at some place.
+/// Maps byte strings to values, and finds the longest string that matches a text at a position.
 ///
-/// Edges stand in one open-addressed table keyed by (node, byte): a step is one multiplication and, nearly always,
-/// one cache line; building 30,000 words takes milliseconds. A node is a number, so that a search can start at an
-/// inner node, which is how WordPiece looks up "##" words without putting "##" in front of anything.
+/// Edges are stored in one open-addressed table keyed by (node, byte): following an edge costs one multiplication and
+/// nearly always one cache line; building 30,000 words takes milliseconds. A node is a number, so a search can start at
+/// an inner node; WordPiece looks up "##" words in this way without building strings with "##".
 struct ByteTrie: Sendable {
   static let root: UInt32 = 0
-  /// A node and a byte share 32 bits of a slot.
+  /// The most nodes: a node and a byte share 32 bits of a slot.
   static let maximumNodeCount = 1 << 24
 
-  /// node << 40 | byte << 32 | child; 0 is free, since no edge leads to the root.
+  /// node << 40 | byte << 32 | child; 0 is a free slot, since no edge leads to the root.
   private var slots: [UInt64]
-  /// The value at each node, -1 where no string ends.
+  /// The value at each node; -1 if no string ends there.
   private var values: [Int32] = [-1]
   private var shift: UInt64
 
@@ -21,7 +21,7 @@ struct ByteTrie: Sendable {
     shift = 64 - bits
   }
 
-  /// Adds a string; false, changing nothing, where it is there already or the trie is full.
+  /// Adds a string; returns false and changes nothing if it exists already or the trie is full.
   mutating func insert(_ bytes: UnsafeBufferPointer<UInt8>, value: Int32) -> Bool {
     var node = ByteTrie.root
     for byte in bytes {
@@ -42,7 +42,7 @@ struct ByteTrie: Sendable {
     return true
   }
 
-  /// The node at the end of `bytes`, nil where no string starts with them.
+  /// The node at the end of `bytes`; nil if no string starts with them.
   func node(of bytes: UnsafeBufferPointer<UInt8>) -> UInt32? {
     var node = ByteTrie.root
     for byte in bytes {
@@ -58,7 +58,7 @@ struct ByteTrie: Sendable {
     return values[Int(node)]
   }
 
-  /// The longest non-empty string below `node` that `text` has at `start`, not going beyond `limit`: value and end.
+  /// The longest non-empty string below `node` that matches `text` at `start` and ends by `limit`: its value and end.
   @inline(__always)
   func longestPrefix(
     of text: UnsafeBufferPointer<UInt8>, from start: Int, node: UInt32, limit: Int? = nil

@@ -1,16 +1,16 @@
-/// Turns a list of tokens into another, one of several after each other; what is left is joined.
+/// One stage of a decoder, which turns a list of tokens into another.
 protocol DecoderStep: Sendable {
   func apply(_ tokens: [String]) -> [String]
 }
 
-/// Steps one after the other, and the tokens that come out joined without anything between them.
+/// Applies its stages in order and concatenates the resulting tokens.
 struct SteppedDecoder: TokenDecoder {
   let steps: [any DecoderStep]
 
   func text(of tokens: [String]) -> String { steps.reduce(tokens) { $1.apply($0) }.joined() }
 }
 
-/// Tokens of a byte-level vocabulary become the bytes they stand for; bytes that are no UTF-8 become U+FFFD.
+/// Tokens of a byte-level vocabulary become the bytes that they represent; invalid UTF-8 becomes U+FFFD.
 struct ByteLevelDecoder: DecoderStep {
   func apply(_ tokens: [String]) -> [String] {
     var bytes: [UInt8] = []
@@ -19,7 +19,7 @@ struct ByteLevelDecoder: DecoderStep {
   }
 }
 
-/// One text in the place of another, token by token.
+/// Replaces the matches of a pattern in each token.
 struct ReplaceDecoder: DecoderStep {
   let pattern: TextPattern
   let replacement: [UInt8]
@@ -34,7 +34,7 @@ struct ReplaceDecoder: DecoderStep {
   }
 }
 
-/// A mark at the end of each word becomes a space, at the end of the text nothing.
+/// The suffix that marks the end of a word becomes a space, and is removed at the end of the text.
 struct SuffixDecoder: DecoderStep {
   let suffix: String
 
@@ -46,8 +46,8 @@ struct SuffixDecoder: DecoderStep {
   }
 }
 
-/// Runs of byte tokens (`<0xE6>`) become the characters that their bytes spell, or U+FFFD for each byte of a run that
-/// is no UTF-8.
+/// Runs of byte tokens (`<0xE6>`) become the characters that their bytes encode, or U+FFFD for each byte of a run that
+/// is not UTF-8.
 struct ByteFallbackDecoder: DecoderStep {
   func apply(_ tokens: [String]) -> [String] {
     var result: [String] = []
@@ -79,12 +79,12 @@ struct ByteFallbackDecoder: DecoderStep {
   }
 }
 
-/// All tokens become one.
+/// Concatenates all tokens into one.
 struct FuseDecoder: DecoderStep {
   func apply(_ tokens: [String]) -> [String] { [tokens.joined()] }
 }
 
-/// Takes up to `start` characters away from the beginning of each token and up to `stop` from its end.
+/// Removes up to `start` occurrences of a character from the beginning of each token and up to `stop` from its end.
 struct StripDecoder: DecoderStep {
   let content: Unicode.Scalar
   let start: Int
@@ -93,7 +93,7 @@ struct StripDecoder: DecoderStep {
   func apply(_ tokens: [String]) -> [String] {
     tokens.map { token in
       var scalars = Substring(token).unicodeScalars
-      // Until something else comes: how many a file names may be any number.
+      // Stops at the first other character, since a file may give any number.
       var (first, last) = (start, stop)
       while first > 0, scalars.first == content {
         scalars.removeFirst()
@@ -108,7 +108,7 @@ struct StripDecoder: DecoderStep {
   }
 }
 
-/// Marks become spaces; those of the first token, which were put before the text, go.
+/// Marks become spaces; those of the first token, which encoding prepends, are removed.
 struct MetaspaceDecoder: DecoderStep {
   let mark: Unicode.Scalar
   let dropsFirst: Bool

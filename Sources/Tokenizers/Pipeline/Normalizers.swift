@@ -1,7 +1,7 @@
 import Foundation
 import Platform
 
-/// Normalizers one after the other.
+/// Applies normalizers in order.
 struct NormalizerSequence: Normalizer {
   let parts: [any Normalizer]
 
@@ -23,7 +23,7 @@ struct NormalizerSequence: Normalizer {
   }
 }
 
-/// Puts bytes before a text that is not empty.
+/// Prepends bytes to a non-empty text.
 struct PrependNormalizer: Normalizer {
   let prefix: [UInt8]
 
@@ -37,7 +37,7 @@ struct PrependNormalizer: Normalizer {
   }
 }
 
-/// Puts other bytes in the place of each match of a pattern.
+/// Replaces each match of a pattern by other bytes.
 struct ReplaceNormalizer: Normalizer {
   let pattern: TextPattern
   let replacement: [UInt8]
@@ -53,7 +53,7 @@ struct ReplaceNormalizer: Normalizer {
         output.append(contentsOf: replacement)
         index = end
       } else {
-        // A match begins at a character, never inside one.
+        // Skip to the next character, since a match never begins inside one.
         repeat {
           output.append(text[index])
           index += 1
@@ -63,7 +63,7 @@ struct ReplaceNormalizer: Normalizer {
   }
 }
 
-/// Lower case, character by character, without regard to neighbours (no final sigma).
+/// Lowercases each character without regard to its neighbours (no final sigma).
 struct LowercaseNormalizer: Normalizer {
   func add(to digest: Digest) { digest.update("lowercase") }
 
@@ -84,7 +84,7 @@ struct LowercaseNormalizer: Normalizer {
   }
 }
 
-/// Takes white space away from the beginning and the end of a text.
+/// Removes white space from the beginning and the end of a text.
 struct StripNormalizer: Normalizer {
   let left: Bool
   let right: Bool
@@ -107,7 +107,7 @@ struct StripNormalizer: Normalizer {
   }
 }
 
-/// Takes combining marks away (general category M); a decomposition before it is what makes accents marks.
+/// Removes combining marks (general category M); a decomposition before it turns accents into marks.
 struct StripAccentsNormalizer: Normalizer {
   func add(to digest: Digest) { digest.update("strip accents") }
 
@@ -133,12 +133,12 @@ struct UnicodeNormalizer: Normalizer {
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     // ASCII is in every normal form.
     if text.allSatisfy({ $0 < 0x80 }) { return output.append(contentsOf: text) }
-    // Characters that the reference's older tables do not know stand between the others as they are.
+    // Characters that the reference's older tables do not know stay unchanged between the others.
     var start = 0
     var index = 0
     while index < text.count {
       let (scalar, next) = UTF8Text.scalar(at: index, in: text)
-      // Symbols of the last planes have compatibility forms, though no canonical ones.
+      // Symbols above U+1F000 have compatibility forms but no canonical ones.
       if scalar.value >= 0x1f000 || !isInertUnderDecomposition(scalar), !isKnownToDecomposition(scalar) {
         normalizeKnown(UnsafeBufferPointer(rebasing: text[start..<index]), into: &output)
         output.append(contentsOf: text[index..<next])

@@ -1,40 +1,40 @@
 import Platform
 
-// The pieces a tokenizer is put together from, in the order text passes through them. Another family of
-// tokenizers is another set of pieces; the pipeline and its callers stay as they are.
+// The parts of a tokenizer, in the order in which text passes through them. A new family of tokenizers is another set
+// of parts; the pipeline and its callers stay the same.
 //
 //   text ─► AddedTokens ─► Normalizer ─► AddedTokens ─► PreTokenizer ─► SubwordModel ─► PostProcessor ─► ids
 //   ids ─► tokens ─► TokenDecoder ─► text
 //
-// Text is UTF-8 bytes all the way: no String or Character is made per word.
+// Text stays UTF-8 bytes throughout: no String or Character is created per word.
 
-/// A part of a tokenizer that decides ids and therefore belongs to the tokenizer's digest.
+/// A part of a tokenizer that affects ids and is therefore included in the tokenizer's digest.
 protocol Digestible: Sendable {
-  /// Adds the piece's kind and every setting that can change an id.
+  /// Adds the part's kind and every setting that can change an id.
   func add(to digest: Digest)
 }
 
-/// Rewrites text before it is cut into words.
+/// Rewrites text before it is split into words.
 protocol Normalizer: Digestible {
   /// Appends the normal form of valid UTF-8 `text` to `output`.
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8])
 }
 
-/// Cuts normalised text into the words that the model handles one by one.
+/// Splits normalised text into words, which the model encodes one by one.
 protocol PreTokenizer: Digestible {
-  /// Appends the byte range of each word of `text`, in order; bytes outside every range are dropped.
+  /// Appends the byte range of each word of `text`, in order; bytes outside all ranges are dropped.
   func split(_ text: UnsafeBufferPointer<UInt8>, into words: inout [Range<Int>])
 
-  /// Whether `rewrite` can return anything.
+  /// Whether `rewrite` can return a text.
   var rewrites: Bool { get }
 
-  /// What is split and encoded in the place of a text; nil for the text itself, as most pre-tokenizers have it.
+  /// The text that is split and encoded instead of `text`; nil for `text` itself, as in most pre-tokenizers.
   ///
-  /// - Parameter isStart: whether the text is the beginning of what was given to the tokenizer.
+  /// - Parameter isStart: whether the text is the beginning of the tokenizer's input.
   func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]?
 
-  /// Appends the words of `text`: ranges of `rewritten`, which is then replaced, where the result is true, and
-  /// otherwise of `text`.
+  /// Appends the words of `text`. If the result is true they are ranges of `rewritten`, which is replaced; otherwise
+  /// they are ranges of `text`.
   func cut(
     _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, rewritten: inout [UInt8], words: inout [Range<Int>]
   ) -> Bool
@@ -58,7 +58,7 @@ extension PreTokenizer {
   }
 }
 
-/// The vocabulary and the rule that cuts a word into its entries.
+/// The vocabulary and the rule that splits a word into tokens.
 protocol SubwordModel: Digestible {
   var vocabulary: Vocabulary { get }
 
@@ -66,12 +66,12 @@ protocol SubwordModel: Digestible {
   func encode(_ text: UnsafeBufferPointer<UInt8>, words: [Range<Int>], into ids: inout [Int32])
 }
 
-/// Puts special tokens around one or two encoded texts.
+/// Adds special tokens to one or two encoded texts.
 protocol PostProcessor: Digestible {
-  /// How many special tokens one text, or a pair of texts, gets.
+  /// The number of special tokens that one text, or a pair of texts, gets.
   func specialTokenCount(isPair: Bool) -> Int
 
-  /// The special token that stands before a single text; nil where none does.
+  /// The special token before a single text; nil if there is none.
   var leadingToken: Int32? { get }
 
   func largestTypeID(isPair: Bool) -> Int32

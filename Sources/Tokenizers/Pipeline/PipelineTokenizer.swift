@@ -1,6 +1,6 @@
 import Platform
 
-/// A tokenizer made of replaceable pieces; see Pieces.swift for the order in which text passes through them.
+/// A tokenizer made of replaceable parts; Pieces.swift shows the order in which text passes through them.
 struct PipelineTokenizer: Tokenizer {
   let addedTokens: AddedTokens
   let normalizer: (any Normalizer)?
@@ -8,7 +8,7 @@ struct PipelineTokenizer: Tokenizer {
   let model: any SubwordModel
   let postProcessor: any PostProcessor
   let decoder: any TokenDecoder
-  /// Whether a text that is too long loses its beginning instead of its end.
+  /// Whether a text that is too long is cut at its beginning instead of its end.
   let truncatesLeft: Bool
   let digest: String
   var remarks: [String] = []
@@ -56,7 +56,7 @@ struct PipelineTokenizer: Tokenizer {
     }
     var encoding = postProcessor.assemble(first, second, addSpecialTokens: addSpecialTokens)
     if encoding.ids.count > limit {
-      // Only where special tokens alone are longer than the limit: positions beyond it must not exist.
+      // Happens only if the special tokens alone exceed the limit: no position may exceed it.
       encoding = Encoding(ids: Array(encoding.ids.prefix(limit)), typeIDs: Array(encoding.typeIDs.prefix(limit)))
     }
     return encoding
@@ -82,7 +82,7 @@ struct PipelineTokenizer: Tokenizer {
 }
 
 extension PipelineTokenizer {
-  /// The ids of a text without special tokens of the template.
+  /// The ids of a text without the template's special tokens.
   private func ids(of text: String) -> [Int32] {
     var text = text
     return text.withUTF8 { bytes in
@@ -109,7 +109,7 @@ extension PipelineTokenizer {
     var isStart = false
   }
 
-  /// Text between added tokens: normalised, searched for the added tokens that want normalised text, and cut up.
+  /// Normalises text between added tokens, searches it for added tokens in normalised form, and encodes the rest.
   private func encodeSegment(_ raw: UnsafeBufferPointer<UInt8>, scratch: inout Scratch, into ids: inout [Int32]) {
     guard let normalizer else { return encodeNormalized(raw, scratch: &scratch, into: &ids) }
     var normalized: [UInt8] = []
@@ -150,9 +150,9 @@ extension PipelineTokenizer {
   }
 }
 
-/// How many tokens of two texts stay so that at most `limit` do, taking from the longer one first.
+/// The numbers of tokens that two texts keep so that they have at most `limit` together; the longer one is cut first.
 ///
-/// Where both must be cut and `limit` is odd, the text that was longer keeps the odd one (the second, of two equals).
+/// If both must be cut and `limit` is odd, the longer text keeps one more (the second of two equally long ones).
 func longestFirst(_ first: Int, _ second: Int, limit: Int) -> (first: Int, second: Int) {
   if first + second <= limit { return (first, second) }
   let shorter = min(first, second)

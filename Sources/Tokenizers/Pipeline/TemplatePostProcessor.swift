@@ -1,6 +1,6 @@
 import Platform
 
-/// Special tokens and texts in the order a template gives, with a segment number for each part.
+/// Special tokens and texts in the order of a template, with a segment number for each part.
 struct TemplatePostProcessor: PostProcessor {
   enum Part: Equatable, Sendable {
     case special(ids: [Int32], typeID: Int32)
@@ -11,11 +11,11 @@ struct TemplatePostProcessor: PostProcessor {
   let single: [Part]
   let pair: [Part]
 
-  /// The texts alone, one after the other.
+  /// The texts alone, concatenated.
   static let plain = TemplatePostProcessor(
     single: [.first(typeID: 0)], pair: [.first(typeID: 0), .second(typeID: 1)])
 
-  /// `[CLS] A [SEP]`, and `[CLS] A [SEP] B [SEP]` with segment 1 for what follows the first [SEP].
+  /// `[CLS] A [SEP]`, and `[CLS] A [SEP] B [SEP]` with segment 1 after the first [SEP].
   static func bert(cls: Int32, sep: Int32) -> TemplatePostProcessor {
     let single: [Part] = [.special(ids: [cls], typeID: 0), .first(typeID: 0), .special(ids: [sep], typeID: 0)]
     return TemplatePostProcessor(

@@ -1,15 +1,15 @@
 import Platform
 
-/// The tokens of a model and their ids, both ways.
+/// The tokens of a model and their ids, in both directions.
 struct Vocabulary: Digestible {
-  /// Ids beyond this are taken for damage: the table of tokens is as long as the largest id.
+  /// Larger ids are refused as damage, since the table of tokens is as long as the largest id.
   static let maximumID = (1 << 24) - 1
 
   let trie: ByteTrie
-  /// Token by id; nil where an id belongs to no token.
+  /// Token by id; nil for an id without a token.
   private let tokens: [String?]
 
-  /// How many tokens there are, from which the library numbers added tokens.
+  /// The number of tokens, from which the library numbers added tokens.
   let count: Int
 
   /// The largest id + 1.
@@ -22,12 +22,12 @@ struct Vocabulary: Digestible {
     return token.withUTF8 { trie.value(of: $0) }
   }
 
-  /// - Parameter count: how many tokens the library counts, where it is not the number of entries.
+  /// - Parameter count: the number of tokens as the library counts them, if it differs from the number of entries.
   /// - Throws: `.input` for an id that is negative, too large or used twice, and for a token with two ids.
   init(_ entries: [(token: String, id: Int)], count: Int? = nil, at location: String) throws {
     func refusal(_ what: String) -> RetortError {
       RetortError(
-        .input, what, at: location, remedy: "the file is damaged: take it from the model's source again")
+        .input, what, at: location, remedy: "the file is damaged: download it again from the model's source")
     }
     guard !entries.isEmpty else { throw refusal("the vocabulary is empty") }
     var largest = -1
@@ -39,9 +39,9 @@ struct Vocabulary: Digestible {
       largest = max(largest, id)
       byteCount += token.utf8.count
     }
-    // The table of tokens is as long as the largest id: a few tokens with a large one would take memory for nothing.
+    // The table of tokens is as long as the largest id, so a few tokens with a large id would waste memory.
     guard largest < 65_536 + 16 * entries.count else {
-      throw refusal("the largest id is \(largest), of a vocabulary of \(entries.count) tokens")
+      throw refusal("the largest id is \(largest), but the vocabulary has only \(entries.count) tokens")
     }
     var tokens = [String?](repeating: nil, count: largest + 1)
     var trie = ByteTrie(expectedByteCount: byteCount)
@@ -64,7 +64,7 @@ struct Vocabulary: Digestible {
   func add(to digest: Digest) {
     digest.update("vocabulary")
     digest.update(UInt64(tokens.count))
-    // One buffer instead of 30,000 calls: length, then bytes; a hole is a length that no token has.
+    // One buffer instead of 30,000 calls: length, then bytes; an id without a token has an impossible length.
     var bytes: [UInt8] = []
     bytes.reserveCapacity(tokens.count * 12)
     for token in tokens {
@@ -76,7 +76,7 @@ struct Vocabulary: Digestible {
   }
 }
 
-/// A token for an error message: in quotes, and never longer than a line.
+/// A token for an error message: in quotes, cut to 40 characters.
 func quoted(_ token: String) -> String {
   let shown = token.unicodeScalars.prefix(40).map { $0.value < 32 ? "·" : String($0) }.joined()
   return "\"\(shown)\(token.unicodeScalars.count > 40 ? "…" : "")\""

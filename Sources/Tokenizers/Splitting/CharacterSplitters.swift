@@ -53,7 +53,7 @@ struct CharacterSplitter: PreTokenizer {
   }
 }
 
-/// Runs of word characters and runs of what is neither a word character nor white space (`\w+|[^\w\s]+`).
+/// Splits into runs of word characters and runs of characters that are neither word nor white space (`\w+|[^\w\s]+`).
 struct WordPunctuationSplitter: PreTokenizer {
   private enum Kind { case word, space, other }
 
@@ -113,7 +113,7 @@ struct PatternSplitter: PreTokenizer {
   }
 }
 
-/// The words of one of the known patterns of byte-level tokenizers, with any `behavior` (every word is a match).
+/// Splits with a known pattern of byte-level tokenizers and any `behavior`; every word is a match.
 struct KnownPatternSplitter: PreTokenizer {
   let pattern: SplitPattern
   let behavior: DelimiterBehavior

@@ -1,4 +1,4 @@
-/// What becomes of the places where a text is split (`behavior` in tokenizer.json).
+/// What happens to the delimiters at which a text is split (`behavior` in tokenizer.json).
 enum DelimiterBehavior: String, Sendable {
   case removed = "Removed"
   case isolated = "Isolated"
@@ -7,10 +7,10 @@ enum DelimiterBehavior: String, Sendable {
   case contiguous = "Contiguous"
 }
 
-/// Collects the words of a text from its matches in order; a match is a delimiter, what lies between two is not.
+/// Collects the words of a text from its matches in order; matches are delimiters, the text between them is not.
 struct WordCollector {
   private let behavior: DelimiterBehavior
-  /// Whether matches are words and what lies between them the delimiters.
+  /// Whether matches are words and the text between them is the delimiter.
   private let invert: Bool
   /// Adjacent pieces: range and whether the piece is a delimiter.
   private var pieces: [(range: Range<Int>, isDelimiter: Bool)] = []
@@ -22,7 +22,7 @@ struct WordCollector {
     end = start
   }
 
-  /// Adds the next match, which may be empty nowhere.
+  /// Adds the next match; an empty one adds no piece.
   mutating func add(match: Range<Int>) {
     if end < match.lowerBound { pieces.append((end..<match.lowerBound, invert)) }
     if !match.isEmpty { pieces.append((match, !invert)) }
@@ -54,7 +54,7 @@ struct WordCollector {
     }
   }
 
-  /// Joins each delimiter with the piece that comes before it in this order, of several in a row only the first.
+  /// Joins each delimiter with the piece before it in this order; of consecutive delimiters only the first.
   private func merged(_ pieces: [(range: Range<Int>, isDelimiter: Bool)]) -> [Range<Int>] {
     var result: [Range<Int>] = []
     var previousIsDelimiter = false

@@ -1,6 +1,6 @@
 import Platform
 
-/// Pre-tokenizers one after the other, each applied to every word that the one before it has made.
+/// Applies pre-tokenizers in order, each to every word of the previous one.
 struct PreTokenizerSequence: PreTokenizer {
   let parts: [any PreTokenizer]
 

@@ -1,6 +1,6 @@
-// What the reference tokenizers take for punctuation, marks and control characters. Their tables are those of
-// Unicode 8 (classes) and Unicode 9 (decompositions), ours those of the Swift in use; a character's age tells
-// which of them they know, and the few whose class was changed after Unicode 8 are listed one by one.
+// The reference tokenizers' classes of punctuation, marks and control characters. Their tables are from Unicode 8
+// (classes) and Unicode 9 (decompositions), Swift's are newer; a character's age tells whether the reference knows it,
+// and the few characters whose class changed after Unicode 8 are listed individually.
 
 /// Whether `scalar` existed in a version of Unicode.
 private func existed(_ scalar: Unicode.Scalar, inUnicode major: Int) -> Bool {
@@ -28,7 +28,7 @@ func isASCIIPunctuation(_ byte: UInt8) -> Bool {
   }
 }
 
-/// General category Mn: the accents that stripping takes away.
+/// General category Mn: the accents that are stripped.
 func isStrippedMark(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.properties.generalCategory {
   case .nonspacingMark:
@@ -41,7 +41,7 @@ func isStrippedMark(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// What cleaning removes: NUL, U+FFFD, and the categories Cc, Cf and Co, but not tab and line ends.
+/// Whether cleaning removes it: NUL, U+FFFD, and the categories Cc, Cf and Co except tab and line ends.
 func isRemovedByCleaning(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
   case 0x09, 0x0a, 0x0d: return false
@@ -54,7 +54,7 @@ func isRemovedByCleaning(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// The CJK blocks whose characters BERT takes for words of their own.
+/// The CJK blocks in which BERT treats each character as a word.
 func isChineseCharacter(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
   case 0x4e00...0x9fff, 0x3400...0x4dbf, 0xf900...0xfaff, 0x20000...0x2a6df, 0x2a700...0x2b73f, 0x2b740...0x2b81f,
@@ -64,10 +64,10 @@ func isChineseCharacter(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// Whether the reference's tables can decompose or reorder `scalar` at all.
+/// Whether the reference's tables can decompose or reorder `scalar`.
 func isKnownToDecomposition(_ scalar: Unicode.Scalar) -> Bool { existed(scalar, inUnicode: 9) }
 
-/// Ranges in which no character decomposes, combines or is a mark: the common ones of mostly English text, and CJK.
+/// Ranges in which no character decomposes, combines or is a mark: those common in English text, and CJK.
 func isInertUnderDecomposition(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
   case 0...0xbf, 0x2010...0x203f, 0x3400...0x4dbf, 0x4e00...0x9fff, 0x1f000...0x1faff: true
@@ -75,7 +75,7 @@ func isInertUnderDecomposition(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// Unicode's White_Space, which has not changed in many versions; the property's own table is slow to ask.
+/// Unicode's White_Space, which has not changed in many versions; Swift's property is slow.
 func isWhiteSpace(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
   case 0x09...0x0d, 0x20, 0x85, 0xa0, 0x1680, 0x2000...0x200a, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000: true
@@ -91,7 +91,7 @@ func isCaseless(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// A character of a word, as regular expressions mean `\w`.
+/// A word character, `\w` in regular expressions.
 func isWordCharacter(_ scalar: Unicode.Scalar) -> Bool {
   if isNewToExpressions(scalar) { return false }
   let properties = scalar.properties
@@ -101,7 +101,7 @@ func isWordCharacter(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// General category N: digits and numbers of every script, of the newest Unicode.
+/// General category N: digits and numbers of every script, in Swift's Unicode version.
 func isNumeric(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.properties.generalCategory {
   case .decimalNumber, .letterNumber, .otherNumber: true
@@ -122,9 +122,9 @@ func isCombiningMark(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// Whether a letter, digit or mark came after Unicode 16, whose tables the reference's regular expressions have.
+/// Whether a letter, digit or mark is newer than Unicode 16, whose tables the reference's regular expressions use.
 func isNewToExpressions(_ scalar: Unicode.Scalar) -> Bool {
-  // Age is slow to ask: the blocks that Unicode 17 added to are few.
+  // The age property is slow, so it is checked only in the few blocks that Unicode 17 extended.
   switch scalar.value {
   case 0x88f...0xdff, 0x1acb...0x1aff, 0xa7cd...0xa7ff, 0x10940...: !existed(scalar, inUnicode: 16)
   default: false

@@ -1,6 +1,6 @@
 /// A fixed text or one of the small regular expressions that tokenizers use: a run of one class of characters.
 ///
-/// A general engine is not needed. Any other expression is refused by name when the file is read, never approximated.
+/// A general engine is not needed. Any other expression is refused when the file is read, never approximated.
 struct TextPattern: Sendable, Equatable {
   /// The characters of a run.
   indirect enum Characters: Sendable, Equatable {
@@ -39,7 +39,7 @@ struct TextPattern: Sendable, Equatable {
     }
   }
 
-  // Not private: the name of a private type has an address in its text, and the text goes into the digest.
+  // Not private: the description of a private type contains an address, and the digest uses the description.
   enum Form: Sendable, Equatable {
     case text([UInt8])
     /// `^ +| +$`: spaces at the beginning and at the end of each line.
@@ -49,12 +49,12 @@ struct TextPattern: Sendable, Equatable {
 
   private let form: Form
 
-  /// A fixed text, which is not empty.
+  /// A non-empty fixed text.
   init(text: String) { self.init(form: .text(Array(text.utf8))) }
 
   private init(form: Form) { self.form = form }
 
-  /// The pattern of a regular expression; nil for one that is not known.
+  /// The pattern of a regular expression; nil for an unsupported one.
   init?(regex: String) {
     if regex == "^ +| +$" {
       self.init(form: .outerSpaces)
@@ -72,7 +72,7 @@ struct TextPattern: Sendable, Equatable {
   /// The fixed text; nil for an expression.
   var text: [UInt8]? { if case .text(let bytes) = form { bytes } else { nil } }
 
-  /// Where the match that starts at `index` ends; `index` where there is none.
+  /// The end of the match that starts at `index`; `index` if there is none.
   @inline(__always)
   func matchEnd(_ text: UnsafeBufferPointer<UInt8>, _ index: Int) -> Int {
     switch form {
@@ -98,7 +98,7 @@ struct TextPattern: Sendable, Equatable {
   }
 }
 
-/// Reads one class of characters and how often it is repeated: `\p{N}{1,3}`, `[0-9a-f]+`, ` {2,}`, `\n`.
+/// Parses one class of characters and its repetition: `\p{N}{1,3}`, `[0-9a-f]+`, ` {2,}`, `\n`.
 private struct RunParser {
   private let scalars: [Unicode.Scalar]
   private var index = 0
@@ -149,7 +149,7 @@ private struct RunParser {
       }
       return scalar == "p" ? characters : .not(characters)
     default:
-      // A letter or digit behind a backslash has a meaning of its own; anything else stands for itself.
+      // A letter or digit after a backslash has a special meaning; any other character represents itself.
       guard scalar.isASCII, !scalar.properties.isAlphabetic, !(0x30...0x39).contains(scalar.value) else { return nil }
       return .scalars([scalar.value...scalar.value])
     }
@@ -181,7 +181,7 @@ private struct RunParser {
     return nil
   }
 
-  /// Once, `+`, `{n}`, `{n,}` or `{n,m}`; what can match nothing is not read.
+  /// None, `+`, `{n}`, `{n,}` or `{n,m}`; repetitions that can match nothing are not supported.
   private mutating func repetition() -> (least: Int, most: Int)? {
     switch next {
     case nil: return (1, 1)

@@ -1,4 +1,4 @@
-/// Reading scalars out of UTF-8 that is known to be valid.
+/// Reads scalars from valid UTF-8.
 enum UTF8Text {
   /// The scalar that starts at `index` and the index after it.
   static func scalar(at index: Int, in text: UnsafeBufferPointer<UInt8>) -> (scalar: Unicode.Scalar, next: Int) {
@@ -11,14 +11,14 @@ enum UTF8Text {
     return (Unicode.Scalar(value) ?? "\u{fffd}", index + length)
   }
 
-  /// The scalar that ends just before `index` and the index where it starts.
+  /// The scalar that ends just before `index` and the index of its first byte.
   static func scalar(before index: Int, in text: UnsafeBufferPointer<UInt8>) -> (scalar: Unicode.Scalar, start: Int) {
     var start = index - 1
     while start > 0 && text[start] & 0xc0 == 0x80 { start -= 1 }
     return (scalar(at: start, in: text).scalar, start)
   }
 
-  /// The number of scalars in a range: the bytes that do not continue one.
+  /// The number of scalars in a range: the bytes that are not continuation bytes.
   static func scalarCount(_ text: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> Int {
     var count = 0
     for index in range where text[index] & 0xc0 != 0x80 { count += 1 }

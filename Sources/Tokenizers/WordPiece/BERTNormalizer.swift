@@ -1,19 +1,19 @@
 import Foundation
 import Platform
 
-/// BERT's text cleaning: control characters out, white space to spaces, CJK characters set apart, accents stripped,
-/// lower case.
+/// BERT's normalisation: removes control characters, turns white space into spaces, separates CJK characters, strips
+/// accents and lowercases.
 struct BERTNormalizer: Normalizer {
   let cleansText: Bool
   let separatesChinese: Bool
   let stripsAccents: Bool
   let lowercases: Bool
 
-  /// For each ASCII byte what it becomes, or `removed`.
+  /// The normal form of each ASCII byte, or `removed`.
   private let asciiForm: [UInt8]
   private static let removed: UInt8 = 0xff
 
-  /// - Parameter stripsAccents: nil means: where text is lowercased.
+  /// - Parameter stripsAccents: nil means the same as `lowercases`.
   init(cleansText: Bool = true, separatesChinese: Bool = true, stripsAccents: Bool? = nil, lowercases: Bool = true) {
     self.cleansText = cleansText
     self.separatesChinese = separatesChinese
@@ -49,10 +49,10 @@ struct BERTNormalizer: Normalizer {
     }
   }
 
-  /// Handles text from a non-ASCII scalar up to the next ASCII character that stays; returns the index of that one.
+  /// Normalises text from a non-ASCII scalar up to the next ASCII character that is kept; returns that one's index.
   ///
-  /// Decomposition looks beyond a scalar only as far as marks reach, and never across ASCII. Characters that
-  /// cleaning removes do not end a run: the marks on both sides of them come together.
+  /// Decomposition depends only on a scalar and the marks after it, and never crosses ASCII. Characters that cleaning
+  /// removes do not end a run: the marks on both sides of them become adjacent.
   private func normalizeRun(
     _ text: UnsafeBufferPointer<UInt8>, from start: Int, _ form: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]
   ) -> Int {
@@ -84,7 +84,7 @@ struct BERTNormalizer: Normalizer {
     return index
   }
 
-  /// Scalars waiting for decomposition, and whether any of them can be changed by it.
+  /// Pending scalars, and whether decomposition can change any of them.
   private struct ScalarRun {
     var scalars = String.UnicodeScalarView()
     var needsDecomposition = false
@@ -112,7 +112,7 @@ struct BERTNormalizer: Normalizer {
   }
 }
 
-/// Appends the scalar's own lower case, without regard to its neighbours (no final sigma), as the reference has it.
+/// Appends the scalar's lower case without regard to its neighbours (no final sigma), as the reference does.
 func appendLowercased(_ scalar: Unicode.Scalar, to output: inout [UInt8]) {
   if !isCaseless(scalar) && scalar.properties.changesWhenLowercased {
     output.append(contentsOf: scalar.properties.lowercaseMapping.utf8)

@@ -1,6 +1,6 @@
 import Platform
 
-/// Words between white space, each punctuation character a word of its own.
+/// Splits at white space; each punctuation character is a separate word.
 struct BERTPreTokenizer: PreTokenizer {
   private enum Class: UInt8 { case word, space, punctuation }
 

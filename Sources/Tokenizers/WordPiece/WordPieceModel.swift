@@ -1,17 +1,17 @@
 import Platform
 
-/// Cuts a word, from its start, into the longest pieces of the vocabulary; pieces after the first are written with a
-/// prefix there ("##ing").
+/// Splits a word from its start into the longest tokens of the vocabulary; tokens after the first have a prefix in the
+/// vocabulary ("##ing").
 struct WordPieceModel: SubwordModel {
   let vocabulary: Vocabulary
   let unknownID: Int32
   let continuationPrefix: String
-  /// Longer words, counted in Unicode scalars, become the unknown token without a look at the vocabulary.
+  /// Words of more Unicode scalars become the unknown token.
   let maximumWordLength: Int
-  /// Where in the vocabulary's trie the pieces after the first begin; nil when there are none.
+  /// The node in the vocabulary's trie after the prefix; nil if no token has it.
   private let continuationNode: UInt32?
 
-  /// - Throws: `.input` when `unknownToken` is not in the vocabulary.
+  /// - Throws: `.input` if `unknownToken` is not in the vocabulary.
   init(
     vocabulary: Vocabulary, unknownToken: String = "[UNK]", continuationPrefix: String = "##",
     maximumWordLength: Int = 100, at location: String
@@ -19,7 +19,7 @@ struct WordPieceModel: SubwordModel {
     guard let unknownID = vocabulary.id(of: unknownToken) else {
       throw RetortError(
         .input, "the unknown token \(quoted(unknownToken)) is not in the vocabulary", at: location,
-        remedy: "add it to the vocabulary, or name the right one as unk_token")
+        remedy: "add it to the vocabulary, or set unk_token to the right token")
     }
     self.vocabulary = vocabulary
     self.unknownID = unknownID
@@ -51,7 +51,7 @@ struct WordPieceModel: SubwordModel {
         guard let from = node,
           let piece = trie.longestPrefix(of: text, from: start, node: from, limit: word.upperBound)
         else {
-          // One part that is not in the vocabulary makes the whole word unknown.
+          // A part that is not in the vocabulary makes the whole word unknown.
           ids.removeLast(ids.count - before)
           ids.append(unknownID)
           break
