@@ -25,8 +25,12 @@ public protocol ExampleSource: Sendable {
   func lossRows(_ index: Int) -> Int
   /// Tokens of each sequence that the examples with these indices have in a batch.
   func sequenceLengths(_ samples: [Int]) -> [Int]
-  /// The class of example `index`, or -1 where the data has none.
+  /// The class of example `index`, or -1 where it has none.
   func label(_ index: Int) -> Int32
+  /// The rows of `lossRows` that have a class or a next token, and so a cross-entropy.
+  func labelledRows(_ index: Int) -> Int
+  /// The number of examples with a class; of documents all.
+  var labelledCount: Int { get }
   /// A 64-bit hash of the content of example `index` (not of its class), the same in every run and on every machine.
   func contentHash(_ index: Int) -> UInt64
   /// The examples with these indices, in this order, packed.
@@ -37,6 +41,10 @@ extension ExampleSource {
   public func length(_ index: Int) -> Int { Int(lengths[index]) }
   /// One: an example has a class.
   public func lossRows(_ index: Int) -> Int { 1 }
+  /// One for an example with a class, none for another.
+  public func labelledRows(_ index: Int) -> Int { label(index) >= 0 ? 1 : 0 }
+  /// Which of the examples have a class.
+  public var labelled: LabelCoverage { LabelCoverage(labelledCount, of: count) }
   /// An example is one sequence.
   public func sequenceLengths(_ samples: [Int]) -> [Int] { samples.map(length) }
 }

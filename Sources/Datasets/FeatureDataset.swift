@@ -20,6 +20,8 @@ public final class FeatureDataset: ExampleSource {
   /// The standard deviation of each column over all N rows, [F]; 0 for a constant column.
   public let standardDeviations: [Float]
   private let classes: [Int32]
+  /// Rows with a class.
+  public let labelledCount: Int
 
   /// F.
   public var featureCount: Int { columnNames.count }
@@ -60,6 +62,7 @@ public final class FeatureDataset: ExampleSource {
     columnNames = table.names
     values = table.values
     classes = table.classes
+    labelledCount = table.classes.count { $0 >= 0 }
     lengths = [Int32](repeating: 1, count: table.classes.count)
     (means, standardDeviations) = FeatureDataset.statistics(table.values, table.names.count)
     self.labels = labels
@@ -74,41 +77,28 @@ public final class FeatureDataset: ExampleSource {
   ///
   /// - Parameters:
   ///   - task: its `columns.features` are read in their order; nil: all columns but the label.
-  ///   - labels: the classes; nil: found in the file where labels are required, otherwise not read.
-  ///   - requiresLabels: whether a row without a label is refused; otherwise it gets -1.
+  ///   - labels: the classes; nil: found in the file where labels are read. A row without one gets -1.
   public static func open(
-    _ path: String, task: TaskDescription, labels: LabelSet? = nil, requiresLabels: Bool = true,
-    on communicator: any Communicator
+    _ path: String, task: TaskDescription, labels: LabelSet? = nil, on communicator: any Communicator
   ) throws -> FeatureDataset {
-    try open(DatasetSplit(path), task: task, labels: labels, requiresLabels: requiresLabels, on: communicator)
+    try open(DatasetSplit(path), task: task, labels: labels, on: communicator)
   }
 
   /// Reads the files of a split in the same way: the rows of all files, one file after the other.
   public static func open(
-    _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, requiresLabels: Bool = true,
-    on communicator: any Communicator
+    _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, on communicator: any Communicator
   ) throws -> FeatureDataset {
     let (file, columns) = try communicator.agree {
       let file = try task.open(split)
       try file.requireRows()
-      return (file, try task.columns(in: file))
+      return (file, try task.inputs(in: file))
     }
     let path = file.path
-    var labels = labels
-    var notes: [String] = []
-    if requiresLabels, labels?.reading == nil, let column = columns.label {
-      let scan = try LabelScan(file, column: column, on: communicator)
-      let decided = try communicator.agree {
-        try labels.map { try $0.deciding([scan], told: task.labelReading, usual: task.usualReading(in: file)) }
-          ?? scan.labelSet(told: task.labelReading)
-      }
-      labels = decided.set
-      notes = decided.notes
-    }
+    let (labels, notes) = try task.deciding(labels, in: file, on: communicator)
     try communicator.agree { try labels?.requireDistinctNames() }
     let content = file.contentDigest()
     try communicator.requireEqual(content, label: "the content of \(path)")
-    let table = try communicator.agree { try FeatureTable(file, columns, labels, requiresLabels) }
+    let table = try communicator.agree { try FeatureTable(file, columns, labels) }
     let digest = Digest()
     digest.update("retort features")
     digest.update(content)
@@ -143,14 +133,12 @@ private struct FeatureTable {
   var values: [Float] = []
   var classes: [Int32] = []
 
-  init(_ file: RowFile, _ columns: DatasetColumns, _ labels: LabelSet?, _ requiresLabels: Bool) throws {
-    let mayLack = !requiresLabels && file.format != .jsonl
-    let label = columns.label.flatMap { mayLack && !file.columns.contains($0) ? nil : $0 }
-    if requiresLabels && label == nil {
-      throw file.missingLabel()
-    }
+  init(_ file: RowFile, _ columns: DatasetColumns, _ labels: LabelSet?) throws {
+    let label = columns.label
+    // A label that is not read is no number to learn from.
+    let other = label ?? TaskDescription.usualLabel(in: file)
     let isList = columns.features == nil && file.format == .jsonl && file.columns.contains("features")
-    names = isList ? ["features"] : columns.features ?? file.columns.filter { $0 != columns.label }
+    names = isList ? ["features"] : columns.features ?? file.columns.filter { $0 != other }
     if names.isEmpty {
       throw RetortError(.input, "there is no column besides the label", at: file.path, remedy: "give numeric columns")
     }
@@ -166,7 +154,7 @@ private struct FeatureTable {
       let hasLabel = fields.count > inputs.count
       let field = hasLabel ? fields[inputs.count] : .absent
       classes.append(
-        try labels?.index(of: field, required: requiresLabels, at: file.location(of: row)) ?? -1)
+        try labels?.index(of: field, at: file.location(of: row)) ?? -1)
     }
   }
 

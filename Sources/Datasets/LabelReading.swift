@@ -42,7 +42,7 @@ extension LabelSet {
         let kind = usual == .name ? "names" : "indices"
         return (reading(usual), ["the labels of \(path) are read as class \(kind), as in training"])
       }
-      if scans.allSatisfy(\.isText) {
+      if scans.allSatisfy({ $0.isText || $0.entries.isEmpty }) {
         return (reading(.name), ["the labels of \(path) are read as class names, since they are text"])
       }
       throw ambiguous(differing.entry.label, at: differing.scan.location(of: differing.entry))

@@ -21,22 +21,37 @@ public struct LabelScan: Sendable {
   public let areIntegers: Bool
   /// Whether all labels are text of JSON, which has numbers and truth values besides.
   public let isText: Bool
+  /// Rows of the split.
+  public let rowCount: Int
+  /// Rows without a label.
+  public let unlabelledCount: Int
   /// The line of the first row without a label.
   public let firstUnlabelledLine: Int?
+  /// Fields of JSON Lines that only rows without a label have, by name.
+  private let strangers: [String]
   private let file: RowFile
 
   /// More classes than any head should have: such a column is something else.
   private static let mostClasses = 100_000
 
-  /// Reads the labels of all rows, a slice a rank. Collective; all ranks throw the same error.
-  public init(_ file: RowFile, column: String, on communicator: any Communicator) throws {
+  /// Reads the labels of all rows, a slice a rank.
+  ///
+  /// Collective; all ranks throw the same error: `.input` for a label that is none, and for rows of JSON Lines without
+  /// a label that have a field whose name looks like a slip for the column.
+  ///
+  /// - Parameter besides: other columns that are read.
+  public init(
+    _ file: RowFile, column: String, besides: [String] = [], on communicator: any Communicator
+  ) throws {
     self.file = file
     path = file.path
+    rowCount = file.count
     let own = try communicator.agree {
       try LabelScan.count(file, column, slice(0..<file.count, part: communicator.rank, of: communicator.size))
     }
-    var together = Tally()
-    for text in try communicator.allGather(text: own.json.text()) { together.add(Tally(try JSON(parsing: text))) }
+    var together = LabelTally()
+    for text in try communicator.allGather(text: own.json.text()) { together.add(LabelTally(try JSON(parsing: text))) }
+    unlabelledCount = together.unlabelledCount
     firstUnlabelledLine = together.unlabelled
     isText = file.format == .jsonl && !together.hasValues
     areIntegers = together.labels.keys.allSatisfy { LabelSet.number($0) != nil }
@@ -45,6 +60,45 @@ public struct LabelScan: Sendable {
       ? together.labels.sorted { (LabelSet.number($0.key) ?? 0, $0.key) < (LabelSet.number($1.key) ?? 0, $1.key) }
       : together.labels.sorted { $0.key < $1.key }
     entries = sorted.map { Entry(label: $0.key, line: $0.value.line, count: $0.value.count) }
+    let others = together.strangers(besides: besides)
+    strangers = others.keys.sorted()
+    let refusal = slip(for: column, in: others)
+    try communicator.agree { if let refusal { throw refusal } }
+  }
+
+  /// A file of which no label is read.
+  init(unlabelled file: RowFile) {
+    self.file = file
+    path = file.path
+    rowCount = file.count
+    unlabelledCount = file.count
+    firstUnlabelledLine = file.count > 0 ? file.line(of: 0) : nil
+    (entries, areIntegers, isText, strangers) = ([], false, false, [])
+  }
+
+  /// Which rows have a label.
+  public var labelled: LabelCoverage { LabelCoverage(rowCount - unlabelledCount, of: rowCount) }
+
+  /// "1,200 of 67,349 rows of data/train.tsv have no label", for messages; where no row has one, with the fields that
+  /// rows of JSON Lines have instead.
+  public var unlabelledText: String {
+    if unlabelledCount < rowCount {
+      return "\(grouped(unlabelledCount)) of \(grouped(rowCount)) rows of \(path) have no label"
+    }
+    let found = strangers.isEmpty ? "" : " (the rows have \(quoted(list: strangers)))"
+    return "none of the \(grouped(rowCount)) rows of \(path) has a label\(found)"
+  }
+
+  /// The refusal of rows that have no label, and a field under a name like the label's that no row with a label has.
+  private func slip(for column: String, in strangers: [String: Int]) -> RetortError? {
+    let names = strangers.keys.sorted().filter { abs($0.count - column.count) <= 2 }
+    let usual = strangers.keys.sorted().first { TaskDescription.usualLabels.contains($0.lowercased()) }
+    guard let name = nearestName(to: column, among: names) ?? usual, let line = strangers[name] else { return nil }
+    return RetortError(
+      .input, "the row has no \(quoted(column)), and has \(quoted(name)): is that its label?",
+      at: file.location(ofLine: line),
+      remedy: "give every row the same columns, or \(file.settings.label); a row without a label may say "
+        + "\(quoted(column)): null")
   }
 
   /// What labels are in this file where they can be read in two ways, as the task knows it; nil: it does not.
@@ -66,7 +120,9 @@ public struct LabelScan: Sendable {
   ) {
     if let told { return try given(told).deciding([self] + [validation].compactMap { $0 }, told: told) }
     guard let first = entries.first, let last = entries.last else {
-      throw RetortError(.input, "no row has a label", at: path, remedy: file.settings.label)
+      throw RetortError(
+        .input, "no row has a label, and neither the task nor a model of the chain says which classes there are",
+        at: path, remedy: "name the classes in order: task: {labels: […]}, or the label's column: task: {label: …}")
     }
     if entries.allSatisfy({ LabelSet.flag($0.label) != nil }) {
       return (LabelSet(names: ["false", "true"], reading: .name), [])
@@ -121,7 +177,7 @@ public struct LabelScan: Sendable {
   public func check(against set: LabelSet) throws {
     let outside = entries.filter { set.index(of: $0.label) == nil }
     guard let first = outside.min(by: { $0.line < $1.line }) else { return }
-    _ = try set.index(of: .text(first.label), required: true, at: location(of: first))
+    throw set.refusal(of: first.label, at: location(of: first))
   }
 
   private static func isNumber(_ label: String) -> Bool { Double(label)?.isFinite ?? false }
@@ -134,58 +190,15 @@ public struct LabelScan: Sendable {
     }
   }
 
-  private static func count(_ file: RowFile, _ column: String, _ rows: Range<Int>) throws -> Tally {
+  private static func count(_ file: RowFile, _ column: String, _ rows: Range<Int>) throws -> LabelTally {
     let selection = try file.select([column])
-    var tally = Tally()
+    var tally = LabelTally()
     for row in rows {
-      let field = try file.read(row, selection)[0]
-      switch field {
-      case .integer, .real, .flag: tally.hasValues = true
-      default: break
-      }
-      let label = try LabelSet.text(of: field, at: file.location(of: row))
-      tally.add(label, line: file.line(of: row), count: 1)
+      let (names, fields) = try file.fields(row, selection)
+      let (label, line) = (try LabelSet.text(of: fields[0], at: file.location(of: row)), file.line(of: row))
+      tally.add(label, fields[0], line: line)
+      if file.format == .jsonl { tally.note(names, isLabelled: label != nil, line: line, column) }
     }
     return tally
-  }
-}
-
-/// Labels counted over some rows.
-private struct Tally {
-  var labels: [String: (line: Int, count: Int)] = [:]
-  var unlabelled: Int?
-  /// Whether a label is a number or a truth value of JSON.
-  var hasValues = false
-
-  init() {}
-
-  mutating func add(_ label: String?, line: Int, count: Int) {
-    guard let label else {
-      unlabelled = min(unlabelled ?? line, line)
-      return
-    }
-    let known = labels[label] ?? (line, 0)
-    labels[label] = (min(known.line, line), known.count + count)
-  }
-
-  mutating func add(_ other: Tally) {
-    if let line = other.unlabelled { add(nil, line: line, count: 0) }
-    hasValues = hasValues || other.hasValues
-    for (label, entry) in other.labels { add(label, line: entry.line, count: entry.count) }
-  }
-
-  var json: JSON {
-    .object([
-      "unlabelled": unlabelled.map { .int($0) } ?? .null, "values": .bool(hasValues),
-      "labels": .object(labels.mapValues { .array([.int($0.line), .int($0.count)]) }),
-    ])
-  }
-
-  init(_ json: JSON) {
-    unlabelled = json["unlabelled"]?.int
-    hasValues = json["values"]?.bool ?? false
-    labels = (json["labels"]?.object ?? [:]).mapValues {
-      ($0.array?.first?.int ?? 0, $0.array?.last?.int ?? 0)
-    }
   }
 }

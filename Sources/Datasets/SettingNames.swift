@@ -9,8 +9,12 @@ public enum SettingNames: Sendable, Equatable {
       ? "name the columns under task: {text: …, label: …}" : "name the columns with --text, --text-pair and --label"
   }
 
-  /// How the label's column is named.
-  var label: String { self == .chainFile ? "name the column under task: {label: …}" : "name the column with --label" }
+  /// How the label's column is named, or left out.
+  var label: String {
+    self == .chainFile
+      ? "name the column under task: {label: …}, or say that training is without labels: task: {label: null}"
+      : "name the column with --label"
+  }
 
   /// How a table's columns are named that has no header.
   var header: String { self == .chainFile ? "task: {columns: [text, label]}" : "--columns text,label" }

@@ -11,6 +11,8 @@ public struct TaskDescription: Sendable, Equatable {
   public var columns: DatasetColumns
   /// The classes in the order of the model's outputs.
   public var labelNames: [String]?
+  /// What the files must have of labels.
+  public var labelUse = LabelUse.expected
   /// What labels are, where the user says it.
   public var labelReading: LabelReading?
   /// How labels were read when the model was trained: what counts where they could be names and indices.
@@ -95,7 +97,7 @@ public struct TaskDescription: Sendable, Equatable {
     if file.columns.isEmpty { try file.requireRows() }
     var found = columns
     if kind == .features {
-      found.label = found.label ?? label(in: file)
+      found.label = label(found, in: file)
       return found
     }
     if let pair = columns.textPair, columns.text == nil, columns.ids == nil {
@@ -104,16 +106,16 @@ public struct TaskDescription: Sendable, Equatable {
       // A task of pairs is one of pairs also where only its first text is named.
       let layout = known?.layouts.first { $0.text == text && $0.textPair != nil && $0.isIn(file.columns) }
       found.textPair = layout?.textPair
-      found.label = found.label ?? layout?.label.flatMap { file.columns.contains($0) ? $0 : nil }
+      found.label = found.label ?? layout?.label.flatMap { file.has($0) ? $0 : nil }
     } else if found.text == nil && found.ids == nil {
       let there = layouts.filter { $0.isIn(file.columns) }
       // Files of one task circulate with the same texts under two names of the label.
-      let labelled = there.first { $0.label.map(file.columns.contains) ?? false }
+      let labelled = there.first { $0.label.map(file.has) ?? false }
       guard let layout = labelled ?? there.first else { throw noText(file) }
       found.text = layout.text
       found.textPair = layout.textPair
       found.ids = layout.ids
-      if found.label == nil, let label = layout.label, file.columns.contains(label) { found.label = label }
+      if found.label == nil, let label = layout.label, file.has(label) { found.label = label }
     }
     try requireInputs(columns.inputs, in: file)
     if kind == .languageModeling {
@@ -122,7 +124,7 @@ public struct TaskDescription: Sendable, Equatable {
       let hasPrompt = file.format == .jsonl || file.columns.contains("prompt")
       found.prompt = found.prompt ?? (hasPrompt ? "prompt" : nil)
     } else {
-      found.label = found.label ?? label(in: file)
+      found.label = label(found, in: file)
     }
     return found
   }
@@ -168,12 +170,6 @@ public struct TaskDescription: Sendable, Equatable {
   /// of this task that have no header.
   func usualReading(in file: RowFile) -> LabelReading? {
     usualReading ?? (file.hasHeader ? nil : known?.headerlessReading)
-  }
-
-  /// The label's column where nobody named it. The first row of JSON Lines may lack what others have, so there the
-  /// rows tell by themselves.
-  private func label(in file: RowFile) -> String? {
-    ["label", "labels"].first(where: file.columns.contains) ?? (file.format == .jsonl ? "label" : nil)
   }
 
   private var layouts: [DatasetColumns] {

@@ -96,7 +96,7 @@ public struct TaskRecord: Sendable, Equatable {
     if kind == .languageModeling {
       wanted.prompt = given.prompt ?? columns.prompt.flatMap { file.columns.contains($0) ? $0 : nil }
     }
-    let label = given.label ?? columns.label.flatMap { file.columns.contains($0) ? $0 : nil }
+    let label = given.label ?? columns.label.flatMap { file.has($0) ? $0 : nil }
     wanted.label = label
     task.columns = wanted
     let missing = wanted.inputs.filter { !file.has($0) }

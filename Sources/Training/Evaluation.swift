@@ -41,7 +41,7 @@ public struct EvaluationResult: Sendable, Equatable {
   public let classCount: Int
   /// Mean cross-entropy.
   public let loss: Double
-  /// Examples; of documents their predicted tokens.
+  /// Examples with a label; of documents their predicted tokens. Where it is 0 there are no figures.
   public let count: Int
 
   /// The result of a classifier.
@@ -125,7 +125,7 @@ public struct EvaluationResult: Sendable, Equatable {
   public var standardError: Double { count == 0 ? 0 : (accuracy * (1 - accuracy) / Double(count)).squareRoot() }
 }
 
-/// Evaluates a model over a whole split, shared out over the ranks; every example counts exactly once.
+/// Evaluates a model over a whole split, shared out over the ranks; every example with a label counts exactly once.
 public enum Evaluator {
   /// Tokens that one evaluation batch may have: enough for full matrix multiply speed.
   static let batchTokens = 4096
@@ -133,7 +133,7 @@ public enum Evaluator {
   static let documentTokens = 2048
 
   /// - Parameters:
-  ///   - data: with labels.
+  ///   - data: examples without a label are left out.
   ///   - logits: [B, classes] for some examples of it.
   ///   - stop: what a request to stop interrupts, as for `requireNoStop`; nil: nothing, the evaluation ends first.
   ///   - idle: what a rank does instead, so that all do something equally often.
@@ -142,8 +142,7 @@ public enum Evaluator {
     _ data: any ExampleSource, classCount: Int, stop: String? = nil, on communicator: any Communicator,
     logits: (_ samples: [Int]) throws -> Tensor, idle: () throws -> Void = {}
   ) throws -> EvaluationResult {
-    let shards = Sampler.evaluationShards(
-      count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64, batchTokens: batchTokens)
+    let shards = labelledShards(of: data, ranks: communicator.size)
     var confusion = [Int](repeating: 0, count: classCount * classCount)
     var lossSum = 0.0
     let own = shards[communicator.rank]
@@ -162,7 +161,7 @@ public enum Evaluator {
           remedy: "check the labels of the data")
       }
       lossSum += crossEntropySum(output, labels)
-      for (row, label) in labels.enumerated() where label >= 0 {
+      for (row, label) in labels.enumerated() {
         confusion[Int(label) * classCount + largest(output.rows(row..<row + 1))] += 1
       }
     }
@@ -172,6 +171,17 @@ public enum Evaluator {
     let count = confusion.reduce(0, +)
     return EvaluationResult(
       confusion: confusion, classCount: classCount, loss: count == 0 ? 0 : lossSum / Double(count))
+  }
+
+  /// The labelled examples of a split in batches, by rank.
+  private static func labelledShards(of data: any ExampleSource, ranks: Int) -> [[[Int]]] {
+    func shards(_ lengths: [Int32]) -> [[[Int]]] {
+      Sampler.evaluationShards(
+        count: lengths.count, lengths: lengths, ranks: ranks, batchSize: 64, batchTokens: batchTokens)
+    }
+    if data.labelledCount == data.count { return shards(data.lengths) }
+    let rows = (0..<data.count).filter { data.label($0) >= 0 }
+    return shards(rows.map { data.lengths[$0] }).map { batches in batches.map { batch in batch.map { rows[$0] } } }
   }
 
   /// The cross-entropy of a language model, a mean over every predicted token of the data.

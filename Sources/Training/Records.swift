@@ -98,10 +98,12 @@ public struct EvaluationRecord: Sendable, Equatable {
 
   /// The line of metrics.jsonl.
   public var json: JSON {
+    // Of no labelled row there are no figures.
+    func figure(_ value: Double) -> JSON { result.count == 0 ? .null : .double(value) }
     var line: [String: JSON] = [
       "event": "evaluation", "step": .int(step), "epoch": .double(epoch), "split": "validation",
-      "metric": .string(metric.rawValue), "value": .double(value), "count": .int(result.count),
-      "loss": .double(result.loss), "best": .bool(isBest), "seconds": .double(seconds),
+      "metric": .string(metric.rawValue), "value": figure(value), "count": .int(result.count),
+      "loss": figure(result.loss), "best": .bool(isBest), "seconds": .double(seconds),
     ]
     if result.isOfDocuments {
       line["perplexity"] = .double(result.perplexity)
@@ -109,8 +111,8 @@ public struct EvaluationRecord: Sendable, Equatable {
       // Other figures than the accuracy do not count right answers.
       if metric == .accuracy { line["correct"] = .int(result.correct) }
       if metric == .f1 { line["average"] = .string(result.f1Average) }
-      line["accuracy"] = .double(result.accuracy)
-      line["standard_error"] = .double(result.standardError)
+      line["accuracy"] = figure(result.accuracy)
+      line["standard_error"] = figure(result.standardError)
     }
     return .object(line)
   }

@@ -187,7 +187,8 @@ public final class TrainingRun {
     let start = clock.now
     let result = try trainer.evaluate(validation)
     let value = result.value(configuration.metric)
-    let isBest = state.best.map { configuration.metric.isBetter(value, than: $0.value) } ?? true
+    // Without labels nothing tells which student is better: the last one is the best.
+    let isBest = result.count == 0 || state.best.map { configuration.metric.isBetter(value, than: $0.value) } ?? true
     let record = EvaluationRecord(
       step: state.step, epoch: epoch, metric: configuration.metric, result: result, isBest: isBest,
       seconds: (clock.now - start).seconds)

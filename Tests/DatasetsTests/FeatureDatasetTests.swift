@@ -9,11 +9,11 @@ import Testing
   init() throws { scratch = try Scratch() }
 
   private func open(
-    _ path: String, _ columns: DatasetColumns = DatasetColumns(), labels: LabelSet? = nil, requiresLabels: Bool = true
+    _ path: String, _ columns: DatasetColumns = DatasetColumns(), labels: LabelSet? = nil, use: LabelUse = .expected
   ) throws -> FeatureDataset {
-    try FeatureDataset.open(
-      path, task: TaskDescription(kind: .features, columns: columns), labels: labels, requiresLabels: requiresLabels,
-      on: SoloCommunicator())
+    var task = TaskDescription(kind: .features, columns: columns)
+    task.labelUse = use
+    return try FeatureDataset.open(path, task: task, labels: labels, on: SoloCommunicator())
   }
 
   @Test func `all columns but the label are read, with their means and deviations`() throws {
@@ -50,10 +50,23 @@ import Testing
     #expect(error.kind == .input && error.location == "\(path):3, column \"y\"")
   }
 
-  @Test func `labels may be absent for prediction only`() throws {
-    let path = try scratch.write("a.csv", "x\n1\n")
-    #expect(try open(path, labels: LabelSet(count: 2), requiresLabels: false).label(0) == -1)
-    #expect(refusal { _ = try open(path) }?.what.contains("no column \"label\"") == true)
+  @Test func `a row without a label is read, and a table without the column is refused`() throws {
+    let path = try scratch.write("a.csv", "x,label,y\n1,,2\n3,1,4\n5, ,6\n7,0,8\n")
+    let data = try open(path, labels: LabelSet(count: 2))
+    #expect((0..<4).map(data.label) == [-1, 1, -1, 0] && data.labelledCount == 2 && data.labelled == .some(2))
+    #expect(data.values == [1, 2, 3, 4, 5, 6, 7, 8])
+    let bare = try scratch.write("b.csv", "x\n1\n")
+    #expect(refusal { _ = try open(bare, labels: LabelSet(count: 2)) }?.what.contains("no column \"label\"") == true)
+    for use in [LabelUse.ifPresent, .unread] {
+      let data = try open(bare, labels: LabelSet(count: 2), use: use)
+      #expect(data.label(0) == -1 && data.labelled == .none)
+    }
+  }
+
+  @Test func `a label that is not read is no input either`() throws {
+    let path = try scratch.write("a.csv", "x,label,y\n1,0,2\n3,1,4\n")
+    let data = try open(path, labels: LabelSet(count: 2), use: .unread)
+    #expect(data.columnNames == ["x", "y"] && data.label(1) == -1)
   }
 
   @Test func `a label outside the set is refused with its line`() throws {

@@ -17,13 +17,14 @@ import Testing
 
   private func open(
     _ path: String, task: TaskDescription? = nil, labels: LabelSet?? = nil, tokenizer: CountingTokenizer? = nil,
-    maxLength: Int? = nil, vocabulary: Int? = nil, requiresLabels: Bool = true, cached: Bool = true, threads: Int = 1
+    maxLength: Int? = nil, vocabulary: Int? = nil, use: LabelUse = .expected, cached: Bool = true, threads: Int = 1
   ) throws -> TokenizedDataset {
-    try TokenizedDataset.open(
-      path, task: task ?? self.task, labels: labels ?? self.labels, tokenizer: tokenizer,
+    var task = task ?? self.task
+    task.labelUse = use
+    return try TokenizedDataset.open(
+      path, task: task, labels: labels ?? self.labels, tokenizer: tokenizer,
       options: .init(
-        maxLength: maxLength, vocabularySize: vocabulary, requiresLabels: requiresLabels,
-        cacheDirectory: cached ? cache : nil, threads: threads),
+        maxLength: maxLength, vocabularySize: vocabulary, cacheDirectory: cached ? cache : nil, threads: threads),
       on: SoloCommunicator())
   }
 
@@ -64,7 +65,7 @@ import Testing
       try open(path, task: body, tokenizer: CountingTokenizer()),
       try open(path, tokenizer: CountingTokenizer(), maxLength: 3),
       try open(path, labels: LabelSet(names: ["yes", "no"]), tokenizer: CountingTokenizer()),
-      try open(path, tokenizer: CountingTokenizer(), requiresLabels: false),
+      try open(path, tokenizer: CountingTokenizer(), use: .unread),
       try open(try scratch.write("b.tsv", "text\tbody\tlabel\nab\tcd\t0\n"), tokenizer: CountingTokenizer()),
     ]
     #expect(Set((others + [base]).map(\.digest)).count == others.count + 1)
@@ -133,21 +134,6 @@ import Testing
       #expect(error.location == "\(path):3")
       #expect(error.what == "the label \"maybe\" is not in the set: 0 (no), 1 (yes)")
     }
-  }
-
-  @Test func `labels may be absent for prediction only`() throws {
-    let bare = try scratch.write("a.tsv", "text\nab\n")
-    #expect(try open(bare, tokenizer: CountingTokenizer(), requiresLabels: false).label(0) == -1)
-    #expect(
-      refusal { _ = try open(bare, tokenizer: CountingTokenizer()) }?.what.contains("no column \"label\"") == true)
-    let late = try scratch.write("c.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\",\"label\":1}\n")
-    #expect(try open(late, tokenizer: CountingTokenizer(), requiresLabels: false).label(1) == 1)
-    #expect(refusal { _ = try open(late, tokenizer: CountingTokenizer()) }?.location == "\(late):1")
-    let hidden = try scratch.write(
-      "b.jsonl", "{\"text\":\"a\",\"label\":-1}\n{\"text\":\"b\"}\n{\"text\":\"c\",\"label\":1}\n")
-    let data = try open(hidden, tokenizer: CountingTokenizer(), requiresLabels: false)
-    #expect((0..<3).map(data.label) == [-1, -1, 1])
-    #expect(refusal { _ = try open(hidden, tokenizer: CountingTokenizer()) }?.location == "\(hidden):1")
   }
 
   @Test func `without a set the classes are found in the file`() throws {

@@ -8,10 +8,13 @@ extension Kinds {
   /// How a damaged data file is read.
   private struct Reading {
     var task = TaskDescription(kind: .classification)
-    var requiresLabels = true
 
     static let labelled = Reading()
-    static let unlabelled = Reading(requiresLabels: false)
+    static let unlabelled: Reading = {
+      var reading = Reading()
+      reading.task.labelUse = .unread
+      return reading
+    }()
     /// Files without a header that are taken for CoLA's.
     static let headerless: Reading = {
       var reading = Reading()
@@ -34,12 +37,12 @@ extension Kinds {
         let data = try TokenizedDataset.open(
           path, task: reading.task, tokenizer: tokenizer,
           options: TokenizedDataset.Options(
-            maxLength: 16, vocabularySize: 13, requiresLabels: reading.requiresLabels, cacheDirectory: nil),
+            maxLength: 16, vocabularySize: 13, cacheDirectory: nil),
           on: SoloCommunicator())
         let classes = Int32(data.labels?.count ?? 0)
         for row in 0..<data.count {
           if let id = data.tokens(row).first(where: { !(0..<13).contains($0) }) { throw Wrong("gave the id \(id)") }
-          if reading.requiresLabels, !(0..<classes).contains(data.label(row)) {
+          if !(-1..<(reading.task.labelUse == .unread ? 0 : classes)).contains(data.label(row)) {
             throw Wrong("gave the class \(data.label(row)) of \(classes)")
           }
         }

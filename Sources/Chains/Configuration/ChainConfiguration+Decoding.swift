@@ -183,6 +183,7 @@ extension TaskConfiguration {
     task.labelsAre = try members.present("labels_are")?.word(LabelReading.self)
     task.columns = try members.present("columns").map { try distinct($0, least: 1) }
     task.label = try members.present("label")?.string()
+    task.hasLabels = !(members["label"]?.isNull ?? false)
     task.labels = try members.present("labels").map { try distinct($0, least: 2) }
     task.features = try members.present("features").map { try distinct($0, least: 1) }
     task.prompt = try members.present("prompt")?.string()

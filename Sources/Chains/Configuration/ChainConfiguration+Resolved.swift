@@ -30,14 +30,17 @@ extension Metadata {
 extension TaskConfiguration {
   /// Every value used, by the names of the chain file.
   public var resolved: JSON {
-    .object([
+    var object: [String: JSON] = [
       "name": .optional(name), "kind": .string(kind.rawValue), "text": text?.json ?? .null,
       "text_pair": textPair?.json ?? .null, "label": .optional(label), "labels_are": .optional(labelsAre?.rawValue),
       "columns": columns.map { .array($0.map(JSON.string)) } ?? .null,
       "labels": labels.map { .array($0.map(JSON.string)) } ?? .null,
       "features": features.map { .array($0.map(JSON.string)) } ?? .null, "prompt": .optional(prompt),
       "documents": .optional(documents?.name),
-    ])
+    ]
+    // A label that is not named is found; one that is null is not read.
+    if !hasLabels { object["has_labels"] = false }
+    return .object(object)
   }
 }
 

@@ -66,6 +66,8 @@ public struct TaskConfiguration: Sendable, Equatable {
   public var textPair: TextColumns?
   /// The column of the label. Default: as the named task or the reader has it.
   public var label: String?
+  /// Whether training reads labels: false where the chain file says `label: null`. Default: true.
+  public var hasLabels = true
   /// The label names in the order of their numbers. Default: as model and data say.
   public var labels: [String]?
   /// What the labels are: names, indices, indices from 1 or truth values. Default: as the labels of all files say.

@@ -41,7 +41,7 @@ public struct StepOutlook: Sendable, Equatable {
     if let refusal { return "is refused: \(refusal)" }
     var text: String
     if let report {
-      text = "is committed (\(report.metric) \(fixed(report.value, 4)), \(report.countText)) and kept"
+      text = "is committed (\(report.metric) \(report.valueText), \(report.countText)) and kept"
       if !repairs.isEmpty { text += "; \(repairs.joined(separator: ", ")), which is written anew" }
     } else {
       let why = hasStudent && !reasons.isEmpty ? " because " + reasons.joined(separator: ", ") : ""

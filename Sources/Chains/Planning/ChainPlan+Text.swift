@@ -30,7 +30,10 @@ extension ChainPlan {
 
   /// How much data there is.
   private func text(of data: any ExampleSource) -> String {
-    guard let documents = data as? PackedDocuments else { return "\(grouped(data.count)) examples" }
+    guard let documents = data as? PackedDocuments else {
+      let unlabelled = data.count - data.labelledCount
+      return "\(grouped(data.count)) examples" + (unlabelled > 0 ? " (\(grouped(unlabelled)) without a label)" : "")
+    }
     return "\(grouped(documents.documentCount)) documents in \(grouped(data.count)) rows of at most "
       + "\(documents.rowLength) tokens (\(grouped(documents.totalTokens)) tokens, "
       + "\(grouped(documents.predictedTokens)) predicted)"

@@ -83,7 +83,10 @@ public struct ChainPlan {
       }
       try communicator.requireNoStop("while the data was read; nothing has been trained")
       let opened = try open(step, registry, kind: task.kind)
-      try communicator.agree { try Preflight.check(step, opened.student) }
+      warnings += try communicator.agree {
+        try Preflight.check(step, opened.student)
+        return try Preflight.checkLabels(of: step, opened.student)
+      }
       steps[index] = step.recording(
         TaskRecord(
           task, columns: texts, reading: classes?.set.reading,

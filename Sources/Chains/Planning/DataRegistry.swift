@@ -6,6 +6,8 @@ import Tensors
 import Tokenizers
 
 /// The two splits of a chain's data in the form that one model reads.
+///
+/// Which rows have a label: `train.labelled` and `validation.labelled`; both forms of a step's data agree in it.
 struct SplitData {
   let train: any ExampleSource
   let validation: any ExampleSource
@@ -61,13 +63,13 @@ final class DataRegistry {
   private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ model: ModelConfiguration) throws -> SplitData
   {
     let options = options(maxLength: maxLength, model)
-    func open(_ split: DatasetSplit) throws -> TokenizedDataset {
+    func open(_ split: DatasetSplit, _ task: TaskDescription) throws -> TokenizedDataset {
       let data = try TokenizedDataset.open(
         split, task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
       add(data.notes)
       return data
     }
-    return SplitData(train: try open(files.train), validation: try open(files.validation))
+    return SplitData(train: try open(files.train, task), validation: try open(files.validation, task.ofValidation))
   }
 
   /// The data as documents in rows of at most `rowLength` tokens.
@@ -102,7 +104,7 @@ final class DataRegistry {
   private func features() throws -> SplitData {
     let train = try FeatureDataset.open(files.train, task: task, labels: labels, on: communicator)
     // The validation file may have its columns in another order.
-    var task = task
+    var task = task.ofValidation
     if !train.columnNames[0].hasPrefix("features[") { task.columns.features = train.columnNames }
     let validation = try FeatureDataset.open(files.validation, task: task, labels: labels, on: communicator)
     add(train.notes + validation.notes)
@@ -129,6 +131,7 @@ extension TaskDescription {
     columns.text = configuration.text ?? columns.text
     columns.textPair = configuration.textPair ?? columns.textPair
     columns.label = configuration.label ?? columns.label
+    if !configuration.hasLabels { labelUse = .unread }
     columns.features = configuration.features ?? columns.features
     columns.prompt = configuration.prompt ?? columns.prompt
     labelReading = configuration.labelsAre

@@ -8,7 +8,7 @@ struct ResolvedClasses {
   let names: LabelNames
   /// How labels are read is decided, by the labels of both splits.
   let set: LabelSet
-  /// The rows of each class, for the user to see.
+  /// The rows of each class, and those without one, for the user to see.
   let notes: [String]
   /// What training cannot learn.
   let warnings: [String]
@@ -19,14 +19,15 @@ enum LabelResolution {
   /// The classes: the chain file's, else those of the named task, else those of the first model on disk that has a
   /// classifier, else those that occur in the training data. Collective.
   ///
-  /// Throws `.input` for a teacher with one output, and for labels of which not all are classes in one reading.
+  /// Throws `.input` for a teacher with one output, for labels of which not all are classes in one reading, and where
+  /// no row of the training data has a label and nothing else names the classes.
   static func classes(
     _ task: TaskDescription, _ chain: ChainConfiguration, _ locator: ModelLocator, _ files: LocatedDataset,
     on communicator: any Communicator
   ) throws -> ResolvedClasses {
     let own = try communicator.agree { task.labelNames == nil ? try modelLabels(chain, locator) : nil }
     let train = try scan(task, files.train, communicator)
-    let validation = try scan(task, files.validation, communicator)
+    let validation = try scan(task.ofValidation, files.validation, communicator)
     return try communicator.agree {
       var names: LabelNames?
       let given: LabelSet?
@@ -37,7 +38,7 @@ enum LabelResolution {
         names = own.names
         given = labelSet(own.names)
       } else if let own = own?.names,
-        fits(try train.labelSet(validation: validation, told: task.labelReading).set, own)
+        try train.labelled == .none || fits(train.labelSet(validation: validation, told: task.labelReading).set, own)
       {
         // A base with other classes than the data gets a new head; one with these keeps its names for them.
         names = own
@@ -60,9 +61,27 @@ enum LabelResolution {
       if names?.isGeneric ?? true, let found = set.names { names = LabelNames(found) }
       return ResolvedClasses(
         names: names ?? .generic(set.count), set: set,
-        notes: notes + [train, validation].map { "rows of each class, \(set.counts(in: $0))" },
-        warnings: set.warnings(train: train, validation: validation))
+        notes: notes
+          + [train, validation].filter { $0.labelled != .none }.map { "rows of each class, \(set.counts(in: $0))" }
+          + remarks(train: train, validation: validation),
+        warnings: train.labelled == .none ? [] : set.warnings(train: train, validation: validation))
     }
+  }
+
+  /// What becomes of rows without a label.
+  private static func remarks(train: LabelScan, validation: LabelScan) -> [String] {
+    var remarks: [String] = []
+    if train.labelled != .all {
+      remarks.append("\(train.unlabelledText): they take part in every term but cross_entropy")
+    }
+    switch validation.labelled {
+    case .all: break
+    case .some: remarks.append("\(validation.unlabelledText): figures are of the others")
+    case .none:
+      remarks.append(
+        "no row of the validation data (\(validation.path)) has a label: the student is the one after the last step")
+    }
+    return remarks
   }
 
   /// Whether the data's labels are classes of a model: names of it, or as many numbers as it has classes.
@@ -80,13 +99,12 @@ enum LabelResolution {
   private static func scan(_ task: TaskDescription, _ split: DatasetSplit, _ communicator: any Communicator) throws
     -> LabelScan
   {
-    let (file, column) = try communicator.agree {
+    let file = try communicator.agree {
       let file = try task.open(split)
       try file.requireRows()
-      guard let column = try task.columns(in: file).label else { throw file.missingLabel() }
-      return (file, column)
+      return file
     }
-    return try LabelScan(file, column: column, on: communicator)
+    return try task.labels(in: file, on: communicator)
   }
 
   /// The classes of the first teacher, or else student base, on disk that has a classifier of its own and keeps it.

@@ -11,6 +11,7 @@ public struct StepReport: Sendable, Equatable {
   /// "teacher → student" in words; nil for fine-tuning.
   public var teacher: String?
   public var metric: String
+  /// Of no meaning where `count` is 0.
   public var value: Double
   /// Examples that are right; nil where the metric does not count them.
   public var correct: Int?
@@ -18,7 +19,7 @@ public struct StepReport: Sendable, Equatable {
   public var average: String? = nil
   /// Whether `count` is one of predicted tokens.
   public var countsTokens = false
-  /// Examples, or predicted tokens, of the validation split.
+  /// Examples with a label, or predicted tokens, of the validation split.
   public var count: Int
   public var seconds: Double
   public var examplesPerSecond: Double
@@ -36,8 +37,9 @@ public struct StepReport: Sendable, Equatable {
   public var json: JSON {
     [
       "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
-      "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric), "value": .double(value),
-      "correct": correct.map(JSON.int) ?? .null, "average": average.map(JSON.string) ?? .null,
+      "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric),
+      "value": count == 0 ? .null : .double(value), "correct": correct.map(JSON.int) ?? .null,
+      "average": average.map(JSON.string) ?? .null,
       "counts_tokens": .bool(countsTokens), "count": .int(count), "seconds": .double(seconds),
       "examples_per_s": .double(examplesPerSecond), "tokens_per_s": tokensPerSecond.map(JSON.double) ?? .null,
       "gflops": gigaflops.map(JSON.double) ?? .null,
@@ -45,9 +47,13 @@ public struct StepReport: Sendable, Equatable {
     ]
   }
 
+  /// The metric's value with four decimals; a dash where no row of the validation split has a label.
+  public var valueText: String { count == 0 ? "-" : fixed(value, 4) }
+
   /// "812 of 872", where the metric counts no right answers "872 examples", or "51,200 tokens".
   public var countText: String {
-    correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) \(countsTokens ? "tokens" : "examples")"
+    if count == 0 { return "no labels" }
+    return correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) \(countsTokens ? "tokens" : "examples")"
   }
 
   /// The metric with what its name leaves open: "f1 (macro)".
@@ -63,7 +69,7 @@ public struct StepReport: Sendable, Equatable {
   package static func committed(_ results: JSON, id: String) -> StepReport? {
     guard let model = results["model"]?.string, let parameters = results["parameters"]?.int,
       let ratio = results["ratio"]?.double, let metric = results["metric"]?.string,
-      let value = results["value"]?.double, let count = results["count"]?.int,
+      let count = results["count"]?.int, let value = results["value"]?.double ?? (count == 0 ? 0 : nil),
       let seconds = results["seconds"]?.double, let rate = results["examples_per_s"]?.double
     else { return nil }
     return StepReport(
@@ -92,7 +98,7 @@ public struct ChainReport: Sendable, Equatable {
     for step in steps {
       rows.append([
         step.id, step.teacher ?? "-", step.model, grouped(step.parameters), fixed(step.ratio, 1) + "x",
-        "\(step.metricText) \(fixed(step.value, 4))", step.countText,
+        "\(step.metricText) \(step.valueText)", step.countText,
         step.wasCommitted ? "done before" : fixed(step.seconds, 1), fixed(step.examplesPerSecond, 0),
         step.utilisation.map { "\(fixed(100 * $0, 1)) %" } ?? "-",
       ])

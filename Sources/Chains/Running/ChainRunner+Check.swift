@@ -8,7 +8,7 @@ extension ChainRunner {
   /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
   public func checkTeachers() throws {
     for step in plan.steps {
-      guard let teacher = step.teacher, case .directory = teacher.place else { continue }
+      guard let teacher = step.teacher, case .directory = teacher.place, canCheck(step) else { continue }
       let digest = try self.digest(of: teacher.place)
       try Trace.span("check teacher") {
         // Ranks that only teach have no result of an evaluation, and learn of a refusal.
@@ -26,13 +26,24 @@ extension ChainRunner {
   /// Evaluates a teacher once on the validation split and refuses it at chance level; collective over the ranks that
   /// train.
   func check(_ digest: String, _ step: ResolvedStep, _ teacher: any Teacher, on students: any Communicator) throws {
-    guard let data = plan.data[step.index].teacher else { return }
+    guard let data = plan.data[step.index].teacher, canCheck(step) else { return }
     if evaluated[digest] == nil {
       let result = try evaluate(teacher, data.validation, on: students)
       evaluated[digest] = (result, teacher.classCount)
       observer.note("teacher \(teacher.name) on the validation split: \(result.text)")
     }
     if let refusal = judgement(of: digest, step) { throw refusal }
+  }
+
+  /// Whether labels of the validation split can tell what a step's teacher has learnt; says once a step where none can.
+  private func canCheck(_ step: ResolvedStep) -> Bool {
+    guard let data = plan.data[step.index].teacher, data.validation.labelled == .none else { return true }
+    if warned.insert(step.index).inserted {
+      observer.note(
+        "step \(step.id): the teacher \(step.teacher?.reference ?? "") is not checked: no row of the validation data "
+          + "has a label")
+    }
+    return false
   }
 
   private func evaluate(_ teacher: any Teacher, _ data: any ExampleSource, on students: any Communicator) throws

@@ -70,7 +70,8 @@ extension ChainRunner {
       let sent = trained.result.sentBytes.map { ($0.key.rawValue, JSON.int($0.value)) }
       results["sent_bytes"] = .object(Dictionary(uniqueKeysWithValues: sent))
       results["peak_memory"] = .int(trained.result.peakMemory)
-      results["loss"] = .double(trained.result.best.result.loss)
+      let best = trained.result.best.result
+      results["loss"] = best.count == 0 ? .null : .double(best.loss)
       results["start_seconds"] = .double(trained.startSeconds)
       results["ranks"] = .int(communicator.size)
       if let cache = trained.cache { results["teacher_cache"] = cache.json }

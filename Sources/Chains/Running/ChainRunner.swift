@@ -28,7 +28,7 @@ public final class ChainRunner {
   let communicator: any Communicator
   /// Evaluated teachers with their classes, by the digest of their files.
   var evaluated: [String: (EvaluationResult, classCount: Int)] = [:]
-  /// The steps whose teacher a warning has been given of.
+  /// The steps of whose teacher a warning has been given, or that it is not checked.
   var warned: Set<Int> = []
   /// How the teacher of the step in hand is placed, and what that cost; nil where it is resident.
   var placementReport: PlacementReport?

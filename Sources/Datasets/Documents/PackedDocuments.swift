@@ -118,6 +118,11 @@ public final class PackedDocuments: ExampleSource {
   /// None.
   public func label(_ index: Int) -> Int32 { -1 }
 
+  /// Every predicted token has the next one.
+  public func labelledRows(_ index: Int) -> Int { lossRows(index) }
+
+  public var labelledCount: Int { count }
+
   /// A 64-bit hash of the row's pieces, the same in every run and on every machine.
   public func contentHash(_ index: Int) -> UInt64 { ContentHash.of(pieces(of: index).map(hash)) }
 

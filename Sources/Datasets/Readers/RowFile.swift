@@ -217,7 +217,10 @@ public final class RowFile: Sendable {
   }
 
   /// One row's values of the selected columns; throws `.input` with the line for a row that cannot be parsed.
-  public func read(_ row: Int, _ selection: RowSelection) throws -> [FieldValue] {
+  public func read(_ row: Int, _ selection: RowSelection) throws -> [FieldValue] { try fields(row, selection).values }
+
+  /// The same, with the names of all fields that the row has.
+  func fields(_ row: Int, _ selection: RowSelection) throws -> (names: [String], values: [FieldValue]) {
     let place = parts.count == 1 ? 0 : parts.lastIndex { $0.firstRow <= row && !$0.index.starts.isEmpty } ?? 0
     let part = parts[place]
     let record = row - part.firstRow
@@ -227,9 +230,11 @@ public final class RowFile: Sendable {
       for (name, value) in found.values {
         for (place, wanted) in selection.names.enumerated() where wanted == name { values[place] = value }
       }
-      return values
+      return (found.names, values)
     }
-    if part.documents != nil { return try selection.names.map { _ in .text(try document(record, of: part)) } }
+    if part.documents != nil {
+      return (part.columns, try selection.names.map { _ in .text(try document(record, of: part)) })
+    }
     let line = Int(part.index.lines[record])
     let fields = try RowFile.fields(
       part.data.bytes, format, part.index.starts[record], part.index.end, part.path, line)
@@ -239,7 +244,7 @@ public final class RowFile: Sendable {
         "the row has \(fields.count) \(fields.count == 1 ? "field" : "fields") where the header has "
           + "\(part.columns.count)", at: "\(part.path):\(line)", remedy: fieldCountRemedy)
     }
-    return selection.places[place].map { .text(RowFile.text(fields[$0])) }
+    return (part.columns, selection.places[place].map { .text(RowFile.text(fields[$0])) })
   }
 
   /// The text of a document.
@@ -271,11 +276,12 @@ public final class RowFile: Sendable {
       remedy: near + settings.columns + headerRemedy)
   }
 
-  /// The error for a file whose label has no column that was found.
-  public func missingLabel() -> RetortError {
-    RetortError(
-      .input, "there is no column \"label\"; found: \(quoted(list: columns))", at: path,
-      remedy: settings.label + headerRemedy)
+  /// The error for a table that does not have the column of the label.
+  public func missingLabel(_ name: String = "label") -> RetortError {
+    let near = nearestName(to: name, among: columns).map { "did you mean \(quoted($0))? Otherwise " } ?? ""
+    return RetortError(
+      .input, "there is no column \(quoted(name)); found: \(quoted(list: columns))", at: path,
+      remedy: near + settings.label + headerRemedy)
   }
 
   /// What to do where the first line is no header, or is one with another separator.

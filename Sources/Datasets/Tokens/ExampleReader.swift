@@ -7,7 +7,6 @@ struct ExampleReader: Sendable {
   let file: RowFile
   let columns: DatasetColumns
   let labels: LabelSet?
-  let requiresLabels: Bool
   let tokenizer: (any Tokenizer)?
   let maxLength: Int?
   /// How rows that are documents are read; nil: they are examples by themselves.
@@ -20,18 +19,14 @@ struct ExampleReader: Sendable {
   let promptPlace: Int?
 
   /// Throws `.input` where the file lacks a column, or text comes without a tokenizer.
+  ///
+  /// - Parameter columns: without a label's where none is read.
   init(
-    _ file: RowFile, _ columns: DatasetColumns, labels: LabelSet?, requiresLabels: Bool, tokenizer: (any Tokenizer)?,
+    _ file: RowFile, _ columns: DatasetColumns, labels: LabelSet?, tokenizer: (any Tokenizer)?,
     maxLength: Int?, documents: DocumentReading? = nil
   ) throws {
     var columns = columns
     if documents == nil { columns.prompt = nil }
-    if !requiresLabels, let label = columns.label, file.format != .jsonl, !file.columns.contains(label) {
-      columns.label = nil
-    }
-    if requiresLabels && columns.label == nil {
-      throw file.missingLabel()
-    }
     if columns.ids != nil { columns.text = nil }
     guard let first = columns.ids.map({ [$0] }) ?? columns.text?.names else {
       throw RetortError(.configuration, "neither a text column nor an ids column is named", at: file.path)
@@ -46,7 +41,6 @@ struct ExampleReader: Sendable {
     self.file = file
     self.columns = columns
     self.labels = labels
-    self.requiresLabels = requiresLabels
     self.tokenizer = columns.ids == nil ? tokenizer : nil
     self.maxLength = maxLength
     self.documents = documents
@@ -92,7 +86,7 @@ struct ExampleReader: Sendable {
     let fields = try file.read(row, selection)
     if let documents { return try read(row, fields, as: documents, into: &out) }
     let label = try labelPlace.map { place in
-      try labels!.index(of: fields[place], required: requiresLabels, at: file.location(of: row))
+      try labels!.index(of: fields[place], at: file.location(of: row))
     }
     let line = file.line(of: row)
     guard let tokenizer else {

@@ -9,7 +9,7 @@ import Platform
 ///     hashes    UInt64 [N]
 ///     offsets   Int64 [N+1] where each example starts in the payload, and the payload's length
 ///     lengths   Int32 [N]
-///     labels    Int32 [N]   the class; of a document the number of its tokens that are prompt
+///     labels    Int32 [N]   the class; of a document the number of its tokens that are prompt; -1: none
 ///     pages     UInt32      CRC32C of every page of what stands between header and here; the last page may be shorter
 ///
 /// The header has the checksum of the table of pages, so that a changed bit anywhere is found.
@@ -32,6 +32,8 @@ struct TokenFileHeader: Equatable, Sendable {
   var largestLabel = -1
   var cutRows = 0
   var firstCutLine = 0
+  /// Rows whose label is -1. Files from before rows could be without one have 0 here, which is right.
+  var unlabelledRows = 0
   /// CRC32C of the table of pages.
   var pagesChecksum: UInt32 = 0
   /// The content key, 64 hexadecimal digits.
@@ -55,10 +57,11 @@ struct TokenFileHeader: Equatable, Sendable {
     key = words[10..<14].map(TokenFileHeader.digits).joined()
     (largestType, largestTypeLine, largestLabel) = (number(14), number(15), number(16))
     pagesChecksum = UInt32(truncatingIfNeeded: words[17])
+    unlabelledRows = number(18)
     // Counts that a file of this size may have, before anything is multiplied.
     let possible = 0...bytes.count
     guard possible.contains(count), possible.contains(payloadWords), possible.contains(longest),
-      fileBytes == bytes.count
+      (0...count).contains(unlabelledRows), fileBytes == bytes.count
     else { return nil }
   }
 
@@ -74,6 +77,7 @@ struct TokenFileHeader: Equatable, Sendable {
     words += key
     words += [largestType, largestTypeLine, largestLabel].map(word)
     words.append(UInt64(pagesChecksum))
+    words.append(word(unlabelledRows))
     words += [UInt64](repeating: 0, count: TokenFileHeader.words - 1 - words.count)
     words.append(TokenFileHeader.checksum(words))
     return words.withUnsafeBytes { [UInt8]($0) }

@@ -45,6 +45,7 @@ final class TokenFileWriter {
       header.largestType = Int(rows.largestType)
       header.largestTypeLine = Int(rows.largestTypeLine)
     }
+    header.unlabelledRows += rows.labels.count { $0 < 0 }
     header.largestLabel = max(header.largestLabel, Int(rows.labels.max() ?? -1))
     if header.cutRows == 0 { header.firstCutLine = Int(rows.firstCutLine) }
     header.cutRows += Int(rows.cutRows)

@@ -11,8 +11,6 @@ extension TokenizedDataset {
     public var vocabularySize: Int?
     /// Rows of the model's segment table; pairs of texts need two. nil: not checked.
     public var tokenTypes: Int?
-    /// Whether a row without a label is refused; otherwise it gets -1.
-    public var requiresLabels: Bool
     /// Where tokens are kept, in the subfolder `tokens`; nil: in memory.
     public var cacheDirectory: String?
     /// Bytes that everything in the cache directory may have together.
@@ -22,16 +20,15 @@ extension TokenizedDataset {
     /// For rows that are documents; nil: each is an example as it is.
     var documents: DocumentReading?
 
-    /// By default: whole examples, labels required, tokens in the user's cache directory, one thread.
+    /// By default: whole examples, tokens in the user's cache directory, one thread.
     public init(
-      maxLength: Int? = nil, vocabularySize: Int? = nil, tokenTypes: Int? = nil, requiresLabels: Bool = true,
+      maxLength: Int? = nil, vocabularySize: Int? = nil, tokenTypes: Int? = nil,
       cacheDirectory: String? = CacheDirectory.path(), cacheLimit: Int = CacheDirectory.defaultLimit,
       threads: Int = 1
     ) {
       self.maxLength = maxLength
       self.vocabularySize = vocabularySize
       self.tokenTypes = tokenTypes
-      self.requiresLabels = requiresLabels
       self.cacheDirectory = cacheDirectory
       self.cacheLimit = cacheLimit
       self.threads = threads
@@ -45,7 +42,7 @@ extension TokenizedDataset {
   /// and line, and for text without a tokenizer; `.preflight` where ranks see different files.
   ///
   /// - Parameters:
-  ///   - labels: the classes; nil: found in the file (`LabelScan`) where labels are required, otherwise not read.
+  ///   - labels: the classes; nil: found in the file (`LabelScan`) where labels are read. A row without one gets -1.
   ///   - tokenizer: not needed for data with ids.
   public static func open(
     _ path: String, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
@@ -60,32 +57,23 @@ extension TokenizedDataset {
     _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
     options: Options = Options(), on communicator: any Communicator
   ) throws -> TokenizedDataset {
-    let requiresLabels = options.requiresLabels && task.kind == .classification
     let (file, columns) = try communicator.agree {
       let file = try task.open(split)
       try file.requireRows()
-      return (file, try task.columns(in: file))
+      return (file, try task.inputs(in: file))
     }
     let path = file.path
-    var labels = task.kind == .classification ? labels : nil
-    var notes: [String] = []
-    if requiresLabels, labels?.reading == nil, let column = columns.label {
-      let scan = try LabelScan(file, column: column, on: communicator)
-      let decided = try communicator.agree {
-        try labels.map { try $0.deciding([scan], told: task.labelReading, usual: task.usualReading(in: file)) }
-          ?? scan.labelSet(told: task.labelReading)
-      }
-      labels = decided.set
-      notes += decided.notes
-    }
+    let decided = task.kind == .classification ? try task.deciding(labels, in: file, on: communicator) : nil
+    let labels = decided?.set
+    var notes = decided?.notes ?? []
     let reader = try communicator.agree {
       if let types = options.tokenTypes, let tokenizer, columns.ids == nil {
         try requireTypes(of: tokenizer, pair: columns.textPair?.text, below: types, path)
       }
       try labels?.requireDistinctNames()
       return try ExampleReader(
-        file, columns, labels: labels, requiresLabels: requiresLabels, tokenizer: tokenizer,
-        maxLength: options.maxLength, documents: options.documents)
+        file, columns, labels: labels, tokenizer: tokenizer, maxLength: options.maxLength,
+        documents: options.documents)
     }
     let node = try communicator.splitByNode()
     let key = try contentKey(reader, kind: task.kind, node: node, communicator)
@@ -185,7 +173,7 @@ extension TokenizedDataset {
     // Where the user names the columns the content alone does not tell which is which.
     if reader.file.format == .csv || reader.file.format == .tsv { reader.file.columns.forEach(digest.update(_:)) }
     digest.update(UInt64(reader.maxLength ?? 0))
-    digest.update(reader.requiresLabels ? "labels required" : "labels optional")
+    digest.update(columns.label != nil ? "labels required" : "labels optional")
     digest.update(UInt64(reader.labels?.count ?? 0))
     for name in reader.labels?.names ?? [] { digest.update(name) }
     digest.update(reader.labels?.reading?.rawValue ?? "undecided")

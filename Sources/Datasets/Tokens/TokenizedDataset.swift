@@ -82,6 +82,8 @@ public final class TokenizedDataset: ExampleSource {
     return file.labels[index]
   }
 
+  public var labelledCount: Int { kind == .languageModeling ? count : count - file.header.unlabelledRows }
+
   /// The ids of an example, special tokens included, [length]; valid while the data set lives.
   public func tokens(_ index: Int) -> UnsafeBufferPointer<Int32> {
     check(index)

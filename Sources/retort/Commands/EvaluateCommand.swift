@@ -43,6 +43,7 @@ struct EvaluateCommand: RankCommand {
     try documents.refuse(for: model.configuration)
     let examples = try options.open(
       data, label: label, needsLabels: true, labelsAre: labelsAre, for: model, tokenizer, on: communicator)
+    try requireLabels(examples, on: communicator)
     let logits = try options.logits(of: model.model, on: communicator)
     let result = try Evaluator.evaluate(examples, classCount: model.model.classCount, on: communicator) {
       logits(examples.batch($0))
@@ -88,6 +89,22 @@ struct EvaluateCommand: RankCommand {
       .configuration, "is for classifiers, and this is a \(model.family.rawValue) model", at: option)
     error.isCollective = true
     throw error
+  }
+
+  /// Says how many rows have no label and so do not count; throws `.input` where none has one. All ranks read the same.
+  private func requireLabels(_ examples: any ExampleSource, on communicator: any Communicator) throws {
+    switch examples.labelled {
+    case .all: return
+    case .some(let count):
+      let without = "\(grouped(examples.count - count)) of \(grouped(examples.count)) rows of \(data) have no label"
+      report(["\(without): figures are of the others"], on: communicator)
+    case .none:
+      var error = RetortError(
+        .input, "no row has a label", at: data,
+        remedy: "give labelled rows, or name the column with --label; retort predict needs no labels")
+      error.isCollective = true
+      throw error
+    }
   }
 
   /// All ranks have the same result.

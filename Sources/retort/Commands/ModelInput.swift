@@ -85,13 +85,14 @@ struct ModelOptions: ParsableArguments {
     let input = try communicator.agree { try self.input(file, label: label, for: model.configuration) }
     var task = input.task
     task.labelReading = labelsAre
+    task.labelUse = needsLabels ? .expected : .unread
     var notes = input.notes
     let names = model.labels
     var labels = names.isGeneric ? LabelSet(count: names.names.count) : LabelSet(names: names.names)
     labels.settings = .options
     if isTable {
       let data = try FeatureDataset.open(
-        input.split, task: task, labels: needsLabels ? labels : nil, requiresLabels: needsLabels, on: communicator)
+        input.split, task: task, labels: needsLabels ? labels : nil, on: communicator)
       try communicator.agree {
         let inputs = try PerceptronConfiguration(model.configuration).inputSize
         if data.featureCount != inputs {
@@ -112,8 +113,7 @@ struct ModelOptions: ParsableArguments {
       input.split, task: task, labels: needsLabels ? labels : nil, tokenizer: tokenizer,
       options: TokenizedDataset.Options(
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
-        tokenTypes: model.configuration.tokenTypes, requiresLabels: needsLabels,
-        cacheDirectory: nil), on: communicator)
+        tokenTypes: model.configuration.tokenTypes, cacheDirectory: nil), on: communicator)
     if let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
       // All ranks see the same lengths.
       try communicator.agree {

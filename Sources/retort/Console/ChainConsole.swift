@@ -74,7 +74,7 @@ final class ChainConsole: ChainObserver {
 
   func skipped(_ step: ResolvedStep, report: StepReport) {
     say(
-      "step \(step.index + 1): \(step.id) is committed already (\(report.metricText) \(fixed(report.value, 4)))",
+      "step \(step.index + 1): \(step.id) is committed already (\(report.metricText) \(report.valueText))",
       ["event": "skipped", "report": report.json])
   }
 
@@ -84,7 +84,7 @@ final class ChainConsole: ChainObserver {
       arithmetic = ", \(fixed(rate, 1)) GFLOP/s (MFU \(fixed(100 * utilisation, 1)) %)"
     }
     say(
-      "  committed to \(step.outputDirectory): \(report.metricText) \(fixed(report.value, 4)) "
+      "  committed to \(step.outputDirectory): \(report.metricText) \(report.valueText) "
         + "(\(report.countText)) in \(fixed(report.seconds, 1)) s, "
         + "\(report.rateText)\(arithmetic)",
       ["event": "finished", "report": report.json])
@@ -124,12 +124,13 @@ final class ChainConsole: ChainObserver {
     let mark = record.isBest ? " (best so far)" : ""
     var line = record.json.object ?? [:]
     line["step_id"] = .string(stepID)
-    say(
-      "  epoch \(fixed(record.epoch, 2)), step \(record.step): \(record.result.title(of: record.metric)) "
-        + "\(fixed(record.value, 4)), "
+    let figures =
+      record.result.count == 0
+      ? "no validation label to compare with"
+      : "\(record.result.title(of: record.metric)) \(fixed(record.value, 4)), "
         + (record.metric == .accuracy ? "\(record.result.correct) of \(record.result.count) correct, " : "")
-        + "loss \(fixed(record.result.loss, 4))\(mark)",
-      .object(line))
+        + "loss \(fixed(record.result.loss, 4))\(mark)"
+    say("  epoch \(fixed(record.epoch, 2)), step \(record.step): \(figures)", .object(line))
   }
 
   /// The end of the chain.
