@@ -161,7 +161,7 @@ public enum Evaluator {
           remedy: "check the labels of the data")
       }
       lossSum += crossEntropySum(output, labels)
-      for (row, label) in labels.enumerated() {
+      for (row, label) in labels.enumerated() where label >= 0 {
         confusion[Int(label) * classCount + largest(output.rows(row..<row + 1))] += 1
       }
     }
