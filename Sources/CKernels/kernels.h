@@ -27,6 +27,8 @@
 #include "decoding.h"
 #include "losses.h"
 #include "head_loss.h"
+#include "divergences.h"
+#include "row_losses.h"
 #include "optimizer.h"
 
 const rtk_table RTK_TABLE = {

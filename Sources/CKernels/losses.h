@@ -23,12 +23,12 @@ static void cross_entropy(double *value, float *gradient, const float *logits, c
 typedef struct {
   double student, teacher;  // Σ e^a, Σ e^b
   double difference;        // Σ e^b (b - a)
-} divergence_sums;
+} kl_sums;
 
 // Leaves e^a in g.
-RTK_INLINE divergence_sums sum_divergence(float *g, const float *s, const float *t, size_t C, float s_max, float t_max,
-                                          float inverse_temperature) {
-  divergence_sums sums = {0};
+RTK_INLINE kl_sums sum_kl(float *g, const float *s, const float *t, size_t C, float s_max, float t_max,
+                          float inverse_temperature) {
+  kl_sums sums = {0};
   for (size_t start = 0; start < C; start += RTK_SUM_BLOCK) {
     size_t end = rtk_least(start + RTK_SUM_BLOCK, C);
     vf student = vf_splat(0), teacher = vf_splat(0), difference = vf_splat(0);
@@ -63,7 +63,7 @@ static void forward_kl(double *value, float *gradient, const float *student, con
       continue;
     }
     float s_max = row_largest(s, C), t_max = row_largest(t, C);
-    divergence_sums sums = sum_divergence(g, s, t, C, s_max, t_max, inverse_temperature);
+    kl_sums sums = sum_kl(g, s, t, C, s_max, t_max, inverse_temperature);
     double kl = sums.difference / sums.teacher - __builtin_log(sums.teacher) + __builtin_log(sums.student);
     value[r] = (double)weight * (double)temperature * (double)temperature * kl;
 

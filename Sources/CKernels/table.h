@@ -189,6 +189,24 @@
     (float *values, int32_t *classes, float *log_rest, uint64_t *keys, const void *x, bool is_bf16, size_t R, \
      size_t C, size_t k, float temperature), \
     (values, classes, log_rest, keys, x, is_bf16, R, C, k, temperature)) \
+  K(void, divergence_sums, \
+    (rtk_divergence_row *rows, const float *student, const rtk_head_teacher *teacher, size_t R, size_t C, \
+     float temperature), \
+    (rows, student, teacher, R, C, temperature)) \
+  K(void, divergence_values, \
+    (const rtk_divergence *divergence, rtk_divergence_row *rows, const float *student, \
+     const rtk_head_teacher *teacher, size_t R, size_t C), \
+    (divergence, rows, student, teacher, R, C)) \
+  K(void, divergence_gradient, \
+    (const rtk_divergence *divergence, float *gradient, const rtk_divergence_row *rows, const float *weights, \
+     const float *student, const rtk_head_teacher *teacher, size_t R, size_t C), \
+    (divergence, gradient, rows, weights, student, teacher, R, C)) \
+  K(void, rows_squared, (double *value, float *gradient, const float *x, const float *y, size_t R, size_t C), \
+    (value, gradient, x, y, R, C)) \
+  K(void, rows_cosine, (double *value, float *gradient, const float *x, const float *y, size_t R, size_t C), \
+    (value, gradient, x, y, R, C)) \
+  K(void, rows_unit_squared, (double *value, float *gradient, const float *x, const float *y, size_t R, size_t C), \
+    (value, gradient, x, y, R, C)) \
   K(void, adamw, (float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step), \
     (p, g, m, v, N, step)) \
   K(void, adamw_idle, (float *p, float *m, float *v, size_t N, const rtk_adamw_step *steps, size_t K), \

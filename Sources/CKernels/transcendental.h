@@ -1,7 +1,17 @@
 // Vector functions with no branches and no tables. The coefficients are minimax fits made for this file; the error
 // given is that of the fit, before rounding to float.
 
-// x = n ln 2 + r with an integer n and |r| <= ln 2 / 2; e^r - 1 = r + r² P(r) (3e-9).
+// e^r - 1 - r = r² P(r) for |r| <= ln 2 / 2 (3e-9), with small relative error at 0.
+RTK_INLINE vf vf_exp_curve(vf r) {
+  vf p = vf_splat(0.0013814597623422742f);
+  p = p * r + 0.008368716575205326f;
+  p = p * r + 0.04166838899254799f;
+  p = p * r + 0.1666652113199234f;
+  p = p * r + 0.4999999403953552f;
+  return r * r * p;
+}
+
+// x = n ln 2 + r with an integer n and |r| <= ln 2 / 2.
 typedef struct {
   vf tail;   // e^r - 1
   vf power;  // 2^n for -126 <= n <= 127, 0 for n = -127
@@ -13,13 +23,8 @@ RTK_INLINE vf_exp_parts vf_exp_split(vf x) {
   vf n = shifted - to_integer;
   vf r = x - n * 0.693359375f;  // ln 2 in two parts, so that n times the first is exact
   r = r + n * 2.12194440055e-4f;
-  vf p = vf_splat(0.0013814597623422742f);
-  p = p * r + 0.008368716575205326f;
-  p = p * r + 0.04166838899254799f;
-  p = p * r + 0.1666652113199234f;
-  p = p * r + 0.4999999403953552f;
   // The shift drops all of the shifted number but n.
-  return (vf_exp_parts){r + r * r * p, (vf)(((vu)shifted << 23) + (127u << 23))};
+  return (vf_exp_parts){r + vf_exp_curve(r), (vf)(((vu)shifted << 23) + (127u << 23))};
 }
 
 // e^x to about 1 ulp; 0 below -87.7, where results would be subnormal and slow; e^88 above 88; NaN stays NaN.
@@ -28,11 +33,8 @@ RTK_INLINE vf vf_exp(vf x) {
   return e.power + e.power * e.tail;
 }
 
-// ln x for normal positive x, to about 1 ulp. x = 2^n (1 + f), 1 + f from √½ to √2,
-// ln(1 + f) = f - f²/2 + f³ P(f) (6e-9).
-RTK_INLINE vf vf_log(vf x) {
-  vi n = ((vi)x - 0x3f3504f3) >> 23;
-  vf f = (vf)((vi)x - (n << 23)) - 1.0f;
+// ln(1 + f) - f = -f²/2 + f³ P(f) for √½ <= 1 + f <= √2 (6e-9), with small relative error at 0.
+RTK_INLINE vf vf_log_curve(vf f) {
   vf p = vf_splat(-0.07859616726636887f);
   p = p * f + 0.12881650030612946f;
   p = p * f - 0.13128753006458282f;
@@ -41,8 +43,15 @@ RTK_INLINE vf vf_log(vf x) {
   p = p * f + 0.2000228613615036f;
   p = p * f - 0.25000810623168945f;
   p = p * f + 0.33333316445350647f;
+  return f * f * (f * p - 0.5f);
+}
+
+// ln x for normal positive x, to about 1 ulp. x = 2^n (1 + f) with √½ <= 1 + f <= √2.
+RTK_INLINE vf vf_log(vf x) {
+  vi n = ((vi)x - 0x3f3504f3) >> 23;
+  vf f = (vf)((vi)x - (n << 23)) - 1.0f;
   vf e = __builtin_convertvector(n, vf);
-  vf tail = f * f * (f * p - 0.5f) - e * 2.12194440055e-4f;
+  vf tail = vf_log_curve(f) - e * 2.12194440055e-4f;
   return e * 0.693359375f + (f + tail);
 }
 

@@ -275,6 +275,57 @@ void rtk_head_put(void *gradient, bool rounds, const float *values, const int32_
 void rtk_top_k(float *values, int32_t *classes, float *log_rest, uint64_t *keys, const void *x, bool is_bf16, size_t R,
                size_t C, size_t k, float temperature);
 
+// ---- divergences of a student's and a teacher's softmax ------------------------------------------------
+
+// s: the student's logits, t: the teacher's, p = softmax(t/T), q = softmax(s/T). A divergence is Σ φ over the classes.
+typedef enum {
+  RTK_FORWARD_KL,             // p (log p - log q)
+  RTK_REVERSE_KL,             // q (log q - log p), +inf where the teacher excludes a class of the student
+  RTK_JENSEN_SHANNON,         // β p (log p - log m) + (1-β) q (log q - log m), m = β p + (1-β) q
+  RTK_SKEW_FORWARD_KL,        // p (log p - log m), m = λ p + (1-λ) q
+  RTK_SKEW_REVERSE_KL,        // q (log q - log m), m = λ q + (1-λ) p
+  RTK_TOTAL_VARIATION,        // ½ |p - q|
+  RTK_LOGITS_MSE,             // (s - t)² / classes, without softmax and temperature
+  RTK_UNIFORM_CROSS_ENTROPY,  // -log q / classes, without a teacher
+} rtk_divergence_kind;
+
+typedef struct {
+  rtk_divergence_kind kind;
+  float temperature;  // T
+  float parameter;    // β of Jensen-Shannon, λ of the skewed divergences, from 0 to 1
+  size_t classes;     // of the whole row
+} rtk_divergence;
+
+// What has been seen of a row. Before the first columns the maxima are -inf and the rest 0.
+typedef struct {
+  float student_max, teacher_max;
+  double student_sum, teacher_sum;  // Σ e^((s - student_max)/T), Σ e^((t - teacher_max)/T)
+  double value, slope;              // Σ φ and Σ ∂φ/∂log q, but for terms whose sum over all classes is 0
+} rtk_divergence_row;
+
+// The columns of a row may come in blocks, in three passes over all of them. The term of a row is factor · value:
+// factor is T² for the KLs and Jensen-Shannon, T for total variation, and 1 for the last two kinds.
+// First pass: the maxima and sums of rows [R] += the columns of student [R, C] and of the teacher, which may be null.
+void rtk_divergence_sums(rtk_divergence_row *rows, const float *student, const rtk_head_teacher *teacher, size_t R,
+                         size_t C, float temperature);
+// Second pass: value and slope of rows [R] += the columns. The value is without the factor.
+void rtk_divergence_values(const rtk_divergence *divergence, rtk_divergence_row *rows, const float *student,
+                           const rtk_head_teacher *teacher, size_t R, size_t C);
+// Third pass: gradient [R, C] += weights[r] · ∂term/∂s, with the factor. weights [R], or null for 1; a row of weight 0
+// is left alone.
+void rtk_divergence_gradient(const rtk_divergence *divergence, float *gradient, const rtk_divergence_row *rows,
+                             const float *weights, const float *student, const rtk_head_teacher *teacher, size_t R,
+                             size_t C);
+
+// ---- distances of rows: value [R], gradient [R, C] = ∂value[r]/∂x, or null ------------------------------
+
+// Σ (x - y)²
+void rtk_rows_squared(double *value, float *gradient, const float *x, const float *y, size_t R, size_t C);
+// 1 - x·y / (max(|x|, 1e-8) max(|y|, 1e-8))
+void rtk_rows_cosine(double *value, float *gradient, const float *x, const float *y, size_t R, size_t C);
+// Σ (x / max(|x|, 1e-12) - y / max(|y|, 1e-12))²
+void rtk_rows_unit_squared(double *value, float *gradient, const float *x, const float *y, size_t R, size_t C);
+
 // ---- optimizer ------------------------------------------------------------------------------------
 
 // One step of AdamW (Loshchilov and Hutter, 2019): the constants as the loops need them.
