@@ -11,30 +11,30 @@ import Training
 
 /// How a work is timed.
 public struct BenchmarkOptions: Sendable, Equatable {
-  /// Examples of a step on each rank.
+  /// Examples of an optimizer step on each rank.
   public var batch = 32
-  /// Tokens of an example, or the most of them where lengths are given.
+  /// Tokens of an example; with `lengths` the most tokens.
   public var sequence = 128
-  /// Timed steps.
+  /// Timed optimizer steps.
   public var steps = 8
-  /// Steps before them.
+  /// Optimizer steps before the timed ones.
   public var warmup = 2
-  /// How often the timed steps are done, one pass after the other.
+  /// The number of times that the timed steps are repeated.
   public var epochs = 1
-  /// Of matrix multiplies, the teacher's and the student's.
+  /// The precision of teacher and student.
   public var precision = Precision.fp32
-  /// Real lengths of examples; batches then hold examples of like length, as in training.
+  /// Real lengths of examples; batches then have examples of similar lengths, as in training.
   public var lengths: [Int]?
 
-  /// The options of a run that says nothing.
+  /// Makes the default options.
   public init() {}
 }
 
-/// One timed work.
+/// A run of one timed work.
 public enum BenchmarkRun {
   /// Times teacher forward, student forward, loss, backward, exchange and AdamW; collective.
   ///
-  /// - Returns: the figures by the keys of the PyTorch program that does the same work, for one JSON line.
+  /// - Returns: the figures under the keys of the PyTorch program with the same work, for one JSON line.
   public static func time(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, version: String, on communicator: any Communicator
   ) throws -> JSON {
@@ -49,7 +49,7 @@ public enum BenchmarkRun {
     let order = plan.order(options)
     for (index, batch) in order.enumerated() {
       try communicator.barrier()
-      // Of the last pass over the steps: every shape has been met by then, unless there is one pass alone.
+      // Count growths in the last epoch: every shape has occurred by then, unless there is only one epoch.
       if index == order.count - options.steps { growths = StoragePool.systemAllocations }
       let start = clock.now
       step += 1
@@ -60,7 +60,7 @@ public enum BenchmarkRun {
         records.append(record)
       }
     }
-    // A machine that others use as well is at its own speed at one of the two times, if at any.
+    // On a shared machine the better of two measurements is closer to its real speed.
     let after = try ArithmeticLimit.measure(options.precision, on: communicator)
     let limits = zip(before.rates, after.rates).map { max($0, $1) }
     var line = figures(work, options, version, times, records, limits, communicator)
@@ -77,14 +77,15 @@ public enum BenchmarkRun {
     var lengths: [Int] = []
     var batches: [[Int]] = []
 
-    /// The warm-up, then the timed steps as often as there are epochs.
+    /// The warm-up steps, then the timed steps once per epoch.
     func order(_ options: BenchmarkOptions) -> [[Int]] {
       let timed = Array(batches.dropFirst(options.warmup))
       return batches.prefix(options.warmup) + (0..<options.epochs).flatMap { _ in timed }
     }
   }
 
-  /// Real lengths are grouped over the whole list first, so that the timed steps see batches of every length.
+  /// The batches of a run. Real lengths are grouped over the whole list first, so that the timed steps have batches of
+  /// all lengths.
   static func batches(_ options: BenchmarkOptions, ranks: Int) -> Batches {
     let (size, count) = (options.batch * ranks, options.warmup + options.steps)
     var result = Batches()
@@ -105,14 +106,14 @@ public enum BenchmarkRun {
   private static func makeTrainer(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: any ExampleSource, _ communicator: any Communicator
   ) throws -> Trainer {
-    // One copy for each node, as in training.
+    // One copy per node, as in training.
     let frozen = try FrozenModel(
       work.configuration(work.teacher), from: .random, seed: 1, precision: options.precision)
     let remark = try load(frozen, on: communicator)
     let resident = ResidentTeacher(
       name: "teacher", frozen: frozen, train: data, validation: data, precision: options.precision) { _ in remark }
-    // One epoch times the teacher in each step; with more, its signals are kept as in training, in memory alone. Those
-    // of language models are not kept there either.
+    // One epoch times the teacher in each step; with more, its signals are cached in memory, as in training. Signals of
+    // language models are never cached.
     let teacher: any Teacher =
       options.epochs == 1 || work.kind == .decoder
       ? resident
@@ -129,7 +130,8 @@ public enum BenchmarkRun {
       on: communicator)
   }
 
-  /// As training with a cache does: one rank of each node writes a file and all map it; here it has no name afterwards.
+  /// Loads as training with a cache does: one rank of each node writes a file and all map it; here the file is then
+  /// unlinked.
   private static func load(_ frozen: FrozenModel, on communicator: any Communicator) throws -> String? {
     let node = try communicator.splitByNode()
     var name = Array((NSTemporaryDirectory() + "/retort-bench-XXXXXX").utf8CString)

@@ -3,9 +3,9 @@ import Models
 import Platform
 import Tensors
 
-/// A distillation step of fixed shapes, timed on made-up data: the works by which Retort is compared with others.
+/// A distillation step of fixed shapes, timed on random data; Retort is compared with other programs on these.
 public struct BenchmarkWork: Sendable, Equatable {
-  /// What the models are.
+  /// The kind of the models.
   enum Kind: Equatable {
     /// Encoders with two classes.
     case classifier
@@ -44,12 +44,12 @@ public struct BenchmarkWork: Sendable, Equatable {
   private static let mini = Shape(layers: 4, hidden: 256, heads: 4, intermediate: 1024, vocabulary: 30522)
   private static let tiny = Shape(layers: 2, hidden: 128, heads: 2, intermediate: 512, vocabulary: 30522)
 
-  /// A model of a shape with random weights.
+  /// A model with a shape and random weights.
   func model(_ shape: Shape, seed: UInt64) throws -> any Model {
     try ModelLoader.load(configuration(shape), from: .random, seed: seed).model
   }
 
-  /// The configuration of a shape.
+  /// The configuration for a shape.
   func configuration(_ shape: Shape) throws -> ModelConfiguration {
     var keys: [String: JSON] = [
       "vocab_size": .int(shape.vocabulary), "hidden_size": .int(shape.hidden),
@@ -68,8 +68,8 @@ public struct BenchmarkWork: Sendable, Equatable {
     return try ModelConfiguration(.object(keys), source: "benchmark")
   }
 
-  /// Examples of the given lengths: random ids with random labels, or each a document of its own, of two tokens at
-  /// least, since one alone predicts nothing.
+  /// Examples of the given lengths: random ids with random labels, or for decoders one document each, with at least two
+  /// tokens, since a single token predicts nothing.
   func data(lengths: [Int], seed: UInt64) throws -> any ExampleSource {
     let examples = lengths.enumerated().map { index, length -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "benchmark", UInt64(index))

@@ -1,18 +1,18 @@
 import Foundation
 import Platform
 
-/// The embedded demo: made-up reviews, a vocabulary for them, and a chain file that trains on them.
+/// The embedded demo: generated reviews, a vocabulary for them, and a chain file that trains on them.
 public enum Demo {
   /// Writes the whole demo into a directory and returns the paths of the files, in the order of writing.
   ///
   ///     data/train.tsv, data/validation.tsv    header sentence<TAB>label; no sentence is in both
   ///     tokenizer/vocab.txt, tokenizer_config.json
-  ///     chain.yaml                             written last: a directory that has it is complete
+  ///     chain.yaml                             written last: a directory that contains it is complete
   ///
-  /// - Parameter overwrites: whether files that are there with another content are replaced.
+  /// - Parameter overwrites: whether existing files with different content are replaced.
   ///
-  /// Throws `.configuration` for counts that are not positive or larger than the grammar can fill and for files that
-  /// would be replaced, and `.checkpoint` when the directory cannot be written.
+  /// Throws `.configuration` for counts that are not positive or exceed what the grammar can generate and for files
+  /// that would be replaced, and `.checkpoint` if the directory cannot be written.
   public static func write(
     to directory: String, trainCount: Int = DemoPlan.trainCount, validationCount: Int = DemoPlan.validationCount,
     seed: UInt64 = DemoPlan.seed, overwrites: Bool = false
@@ -31,21 +31,21 @@ public enum Demo {
     return files.map(\.path)
   }
 
-  /// Throws `.configuration` where a file is there that the demo would not have written like this.
+  /// Throws `.configuration` if a file exists with content that differs from the demo's.
   private static func refuseOthers(_ files: [(path: String, text: String)]) throws {
     for file in files where fileExists(file.path) {
       if try readFile(file.path) != Data(file.text.utf8) {
         throw RetortError(
-          .configuration, "is there with another content, which would be lost", at: file.path,
-          remedy: "name another directory, or give --overwrite")
+          .configuration, "exists with different content, which would be lost", at: file.path,
+          remedy: "name another directory, or pass --overwrite")
       }
     }
   }
 
-  /// Two lists of different reviews; no sentence is in both, and none is in a list twice.
+  /// Generates two lists of distinct reviews; no sentence is in both.
   ///
-  /// Which list a sentence may stand in depends on its own text, so the lists stay apart for every seed and size.
-  /// Throws `.configuration` for counts that are not positive or larger than the grammar can fill.
+  /// A hash of its text decides the list of a sentence, so the lists are disjoint for every seed and size.
+  /// Throws `.configuration` for counts that are not positive or exceed what the grammar can generate.
   public static func reviews(
     trainCount: Int, validationCount: Int, seed: UInt64
   ) throws -> (train: [Review], validation: [Review]) {
@@ -64,7 +64,7 @@ public enum Demo {
     var train: [Review] = []
     var validation: [Review] = []
     var seen: Set<String> = []
-    // About one sentence in eight is for validation; forty draws a review is far more than distinct ones need.
+    // About one sentence in eight is for validation; forty draws per review are far more than needed.
     let draws = 40 * (trainCount + validationCount) + 4000
     for index in 0..<draws where train.count < trainCount || validation.count < validationCount {
       let review = generator.review(at: UInt64(index))
@@ -82,7 +82,7 @@ public enum Demo {
     return (train, validation)
   }
 
-  /// FNV-1a over the UTF-8 bytes: the same on every machine, unlike Swift's own hashing.
+  /// FNV-1a over the UTF-8 bytes: the same on every machine, unlike Swift's hashing.
   private static func hash(_ text: String) -> UInt64 {
     var value: UInt64 = 0xCBF2_9CE4_8422_2325
     for byte in text.utf8 { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }

@@ -1,8 +1,8 @@
-/// Every number of the demo chain: this file is the place to tune it.
+/// All settings of the demo chain.
 public enum DemoPlan {
-  /// Reviews to train on.
+  /// The number of training reviews.
   public static let trainCount = 8000
-  /// Reviews to measure on; none of them is in the training set.
+  /// The number of validation reviews; none of them is in the training set.
   public static let validationCount = 1000
   /// The seed of the reviews and of the chain.
   public static let seed: UInt64 = 7
@@ -13,13 +13,13 @@ public enum DemoPlan {
   struct Step {
     /// The name of the step and of its model's directory.
     let name: String
-    /// What the step is there for; a comment in the file.
+    /// The purpose of the step, a comment in the file.
     let purpose: String
-    /// The step whose student is the teacher, or nil for training on labels alone.
+    /// The step whose student is the teacher; nil for training on labels alone.
     let teacher: String?
     /// The student's shape, as keys of a Hugging Face configuration.
     let student: [(key: String, value: String)]
-    /// How it is trained.
+    /// The hyperparameters.
     let hyperparameters: [(key: String, value: String)]
   }
 
@@ -28,7 +28,7 @@ public enum DemoPlan {
   private static let femto =
     shape("bert_hash", layers: 2, hidden: 50, heads: 2, intermediate: 200) + [("projections", "5")]
 
-  /// The chain, in order. A distilled step and its "direct" neighbour differ in the teacher alone.
+  /// The chain in order. A distilled step and its "direct" counterpart differ only in the teacher.
   static let steps = [
     Step(
       name: "teacher", purpose: "The large model, trained on the labels.",
@@ -65,19 +65,19 @@ public enum DemoPlan {
     var values = [("learning_rate", rate), ("num_train_epochs", "\(epochs)"), ("batch_size", "32")]
     if let alpha { values.append(("alpha", alpha)) }
     if let temperature { values.append(("temperature", temperature)) }
-    // No dropout: models this small, trained for a minute, do not overfit; with it they never learn to follow a "not".
+    // No dropout: models this small, trained for a minute, do not overfit; with dropout they do not learn negation.
     return values + [("warmup_ratio", "0.1"), ("dropout", "0.0")]
   }
 }
 
 extension DemoPlan {
-  /// The text of the chain file, to be run in its own directory.
+  /// The text of the chain file, which is run in its own directory.
   public static var chainFile: String {
     var lines = [
-      "# The demo: one large model from scratch, two students distilled down from it, and beside each student the",
-      "# same model trained on the labels alone. Outputs go to this directory:",
+      "# The demo: one large model from scratch, two students distilled from it, and for each student the same model",
+      "# trained on the labels alone. Outputs go to this directory:",
       "#     mpirun -n 2 retort run chain.yaml",
-      "# Run again after an interruption, it goes on where it stopped.",
+      "# After an interruption the same command resumes the chain.",
       "distillation_chain:",
       "  metadata:",
       "    name: demo",

@@ -1,11 +1,10 @@
 import Platform
 
-/// The demo's tokenizer: WordPiece over the grammar's own words, in Hugging Face's files.
+/// The demo's tokenizer: WordPiece over the grammar's words, in Hugging Face's file formats.
 public enum DemoVocabulary {
-  /// The entries of vocab.txt; the place in the list is the token id.
+  /// The entries of vocab.txt; the index is the token id.
   ///
-  /// Words that the grammar does not know are spelled with suffixes and letters, so that any English text can be
-  /// given to the finished models.
+  /// Other words are spelled with suffixes and letters, so that the trained models accept any English text.
   public static let entries: [String] = {
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     let letters = "abcdefghijklmnopqrstuvwxyz0123456789".map(String.init)
@@ -16,10 +15,10 @@ public enum DemoVocabulary {
     return (special + punctuation + letters + ReviewGenerator.words + pieces).filter { seen.insert($0).inserted }
   }()
 
-  /// vocab.txt.
+  /// The content of vocab.txt.
   static var text: String { entries.joined(separator: "\n") + "\n" }
 
-  /// tokenizer_config.json.
+  /// The content of tokenizer_config.json.
   static var settings: String {
     let settings: JSON = [
       "tokenizer_class": "BertTokenizer", "do_lower_case": true, "model_max_length": .int(DemoPlan.maxLength),

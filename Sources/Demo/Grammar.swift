@@ -1,23 +1,23 @@
 /// The grammar's rules as a table.
 ///
-/// A rule is a line of words and slots. A slot starts with `@`; those that carry an opinion end in `=` when their
-/// polarity is the polarity of the whole, and in `!` when it is the opposite. So "not @adjective!" reads: to say
-/// something positive with a "not", put a negative adjective behind it. Every rule is valid for both labels.
+/// A rule is a line of words and slots. A slot starts with `@`; a slot with an opinion ends in `=` if it has the
+/// polarity of the whole, and in `!` if it has the opposite one. So "not @adjective!" expresses something positive with
+/// a "not" and a negative adjective. Every rule is valid for both labels.
 enum Grammar {
-  /// How a whole review is built; the weight says how often.
+  /// The rules of a whole review, with their weights.
   static let reviews: [Rule] = rules([
     // One opinion, or two that agree.
     (14, "@clause= ."),
     (12, "@clause= , and @clause= ."),
-    // Contrast: the clause that the sentence leans on wins.
+    // Contrast: the main clause decides.
     (2, "@clause! , but @clause= ."),
     (2, "although @clause! , @clause= ."),
     (1, "@clause= , although @clause! ."),
     (1, "@clause! . still , @clause= ."),
-    // Intensity: both are said, the stronger wins.
+    // Intensity: of two opinions the stronger one decides.
     (1, "the @aspect @is @soften @mild! , and the @aspect @is @boost @strong= ."),
     (1, "the @aspect @is @boost @strong= , and the @aspect @is @soften @mild! ."),
-    // Expectation and what came of it.
+    // Expectation and outcome.
     (2, "i expected the @thing to be @adjective! . it @is @adjective= ."),
     (1, "i expected the @aspect to be @adjective! , and i was wrong ."),
     (1, "i expected the @aspect to be @adjective= , and i was right ."),
@@ -28,11 +28,11 @@ enum Grammar {
     (1, "@critics said that @clause! . i disagree ."),
     (1, "@critics said that @clause= . i agree ."),
     (1, "@critics said that @clause! , but @clause= ."),
-    // Denial of a whole clause, which may itself hold a negation.
+    // Denial of a whole clause, which may itself contain a negation.
     (1, "it is not true that @clause! ."),
     (1, "i do not think that @clause! ."),
     (1, "nobody could deny that @clause= ."),
-    // What would have been.
+    // Counterfactuals.
     (1, "it would have been @adjective! if the @aspect were not so @adjective= ."),
     (1, "without the @adjective= @aspect , the @thing would have been @adjective! ."),
     // Comparison.
@@ -40,7 +40,7 @@ enum Grammar {
     (1, "our last @thing was @adjective= ; this one is no different ."),
   ])
 
-  /// How a clause is built.
+  /// The rules of a clause.
   static let clauses: [Rule] = rules([
     (14, "the @aspect @is @adjective="),
     (10, "the @aspect @is @boost @adjective="),
@@ -58,18 +58,18 @@ enum Grammar {
     (2, "the @measure="),
   ])
 
-  /// The words that "@is" stands for.
+  /// The words for "@is".
   static let copulas = ["is", "was"]
 
   /// One element of a rule.
   enum Part: Equatable, Sendable {
-    /// A word or a punctuation mark, as it is.
+    /// A word or a punctuation mark.
     case word(String)
-    /// A slot, and whether its polarity is the opposite of the whole's.
+    /// A slot, and whether it has the opposite polarity.
     case slot(Slot, opposite: Bool)
   }
 
-  /// What can stand behind `@`.
+  /// The names after `@`.
   enum Slot: String, Sendable {
     case clause, adjective, mild, strong, verb, measure, aspect, thing, critics, boost, soften, `is`
   }
@@ -91,7 +91,7 @@ enum Grammar {
     return .slot(slot, opposite: text.hasSuffix("!"))
   }
 
-  /// All words and punctuation marks that a review can hold, sorted.
+  /// All words and punctuation marks that a review can contain, sorted.
   static let words: [String] = {
     var found: Set<String> = []
     for rule in reviews + clauses {

@@ -1,8 +1,8 @@
-/// The words that the grammar's slots are filled with.
+/// The words for the grammar's slots.
 ///
-/// A word's polarity holds for the word alone; what a review says depends on the words around it.
+/// The polarity is that of the word alone; the meaning of a review depends on the words around it.
 enum Lexicon {
-  /// What is reviewed, with the parts of it that a clause can speak of.
+  /// The reviewed things, with the aspects that a clause can mention.
   static let things: [(name: String, aspects: [String])] = [
     ("film", ["plot", "acting", "ending", "music", "dialogue", "camera work", "opening"]),
     ("book", ["plot", "style", "ending", "dialogue", "translation", "cover", "opening"]),
@@ -14,22 +14,22 @@ enum Lexicon {
     ("game", ["plot", "music", "tutorial", "design", "ending", "opening", "sound"]),
   ]
 
-  /// Adjectives of little strength.
+  /// Weak adjectives.
   static let mild = Polar(
     positive: ["good", "nice", "pleasant", "decent", "charming", "clever"],
     negative: ["bad", "weak", "dull", "poor", "flat", "boring"])
 
-  /// Adjectives of great strength.
+  /// Strong adjectives.
   static let strong = Polar(
     positive: ["superb", "wonderful", "brilliant", "lovely", "excellent", "splendid"],
     negative: ["dreadful", "terrible", "awful", "horrible", "hideous", "miserable"])
 
-  /// What a thing does to us, in the form that follows "did" and "failed to".
+  /// Verbs in the form that follows "did" and "failed to".
   static let verb = Polar(
     positive: ["please", "delight", "impress"],
     negative: ["annoy", "bore", "disappoint"])
 
-  /// Adjectives that are good of one noun and bad of another: the pair decides.
+  /// Pairs of a noun and an adjective whose polarity depends on the pair.
   static let measure = Polar(
     positive: [
       ("price", "low"), ("quality", "high"), ("cost", "small"), ("value", "great"), ("queue", "short"),
@@ -40,7 +40,7 @@ enum Lexicon {
       ("guarantee", "short"), ("noise level", "high"), ("standard", "low"),
     ])
 
-  /// People whose opinion need not be the reviewer's.
+  /// People whose opinion may differ from the reviewer's.
   static let critics = [
     "critics", "my friends", "most visitors", "the papers", "my parents", "some people", "our neighbours",
   ]

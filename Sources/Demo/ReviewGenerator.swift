@@ -4,31 +4,31 @@ import Tensors
 public struct Review: Equatable, Hashable, Sendable {
   /// The sentence or sentences, with capitals and punctuation as people write them.
   public let text: String
-  /// 1 when the reviewer is content, 0 when not.
+  /// 1 if the reviewer is satisfied, otherwise 0.
   public let label: Int
 
-  /// A review as it is given.
+  /// Makes a review.
   public init(text: String, label: Int) {
     self.text = text
     self.label = label
   }
 }
 
-/// Makes short reviews whose label depends on how the words are put together, not on which words they are.
+/// Generates short reviews whose label depends on how words are combined, not on which words they are.
 ///
-/// The label is drawn first and the sentence is built to mean it, so no review is labelled wrongly. Each word list
-/// has a part for both labels, and each rule turns polarity round as often as it keeps it: counting words gets a
-/// reader half-way, following negation, contrast and reported speech gets it all.
+/// The label is drawn first and the sentence is built to express it, so every label is right. Each word list has
+/// entries for both labels, and the rules invert polarity as often as they keep it: a model that counts words is right
+/// in part; one that follows negation, contrast and reported speech is always right.
 public struct ReviewGenerator: Sendable {
-  /// Chooses the whole sequence; equal seeds give equal reviews on every machine.
+  /// Determines the whole sequence; equal seeds give equal reviews on every machine.
   public let seed: UInt64
 
-  /// A generator for one sequence of reviews.
+  /// Makes a generator for one sequence of reviews.
   public init(seed: UInt64) { self.seed = seed }
 
-  /// The review at a place of the sequence: a pure function of (seed, index).
+  /// The review at an index of the sequence: a pure function of (seed, index).
   public func review(at index: UInt64) -> Review {
-    // The index is scrambled first: streams that start one increment apart are shifted copies of each other.
+    // The index is mixed first, since streams whose keys differ by one increment are shifted copies of each other.
     let key = RandomStream.mix(seed &+ RandomStream.mix(index &+ 0x9e37_79b9_7f4a_7c15))
     var writer = Writer(random: RandomStream(key: key))
     let label = writer.random.below(2)
@@ -36,16 +36,16 @@ public struct ReviewGenerator: Sendable {
     return Review(text: writer.text, label: label)
   }
 
-  /// All words and punctuation marks that reviews are made of, in lower case, sorted.
+  /// All words and punctuation marks of the grammar, in lower case, sorted.
   public static var words: [String] { Grammar.words }
 }
 
-/// Fills one rule after another, and remembers what the review has already spoken of.
+/// Expands rules into text, and remembers what the review has already mentioned.
 struct Writer {
   var random: RandomStream
   private var tokens: [String] = []
   private let thing: String
-  /// Aspects not yet mentioned: a review never praises and blames the same one.
+  /// Aspects not yet mentioned: a review never praises and criticises the same one.
   private var aspects: [String]
   private var measures: Set<String> = []
 
@@ -56,7 +56,7 @@ struct Writer {
     aspects = subject.aspects
   }
 
-  /// One review from the table, in one of three with a neutral sentence before or after it.
+  /// Writes one review from the table; every third has a neutral sentence before or after it.
   mutating func writeReview(meaning label: Int) {
     let place = random.below(6)
     if place == 0 { writeFiller() }
@@ -64,7 +64,7 @@ struct Writer {
     if place == 1 { writeFiller() }
   }
 
-  /// Writes a rule so that it means the label.
+  /// Expands a rule so that it expresses the label.
   mutating func write(_ rule: Grammar.Rule, meaning label: Int) {
     for part in rule.parts {
       switch part {
@@ -117,7 +117,7 @@ struct Writer {
     return rules[rules.count - 1]
   }
 
-  /// The tokens as prose: no space before punctuation, a capital after a full stop, and for "i".
+  /// The tokens as prose: no space before punctuation, a capital at the start of sentences and for "i".
   var text: String {
     var out = ""
     var startsSentence = true
@@ -137,6 +137,6 @@ struct Writer {
 }
 
 extension RandomStream {
-  /// One element of a list that is not empty.
+  /// A random element of a non-empty list.
   fileprivate mutating func pick<Element>(_ list: [Element]) -> Element { list[below(list.count)] }
 }

@@ -1,6 +1,6 @@
-/// How the ranks of a job share the student and its teacher.
+/// How the ranks of a job divide the student and its teacher.
 public struct Layout: Sendable, Hashable {
-  /// What of the student's training state is divided among the ranks (ZeRO 0 to 3).
+  /// The part of the student's training state that is sharded over the ranks (ZeRO 0 to 3).
   public enum Sharding: String, Sendable, CaseIterable {
     case none, optimizer, gradients, parameters
   }
@@ -11,13 +11,13 @@ public struct Layout: Sendable, Hashable {
     case resident
     /// In parts on the ranks that train.
     case sharded
-    /// On ranks that do nothing else.
+    /// On dedicated ranks that only teach.
     case dedicated
-    /// In a file, of which each rank has two layers at a time and the head.
+    /// In a file; each rank has two layers at a time and the head in memory.
     case streamed
   }
 
-  /// How a teacher is cut into parts.
+  /// How a teacher is split into parts.
   public enum Split: String, Sendable, CaseIterable {
     /// Each layer by heads and inner units.
     case tensor
@@ -25,16 +25,16 @@ public struct Layout: Sendable, Hashable {
     case pipeline
   }
 
-  /// What moves from teacher to student for each row.
+  /// What the teacher sends to the student for each row.
   public enum Payload: Sendable, Hashable {
     /// All C logits, f32.
     case logits
-    /// The state behind the last norm, in the teacher's format; the student's side applies the head.
+    /// The state after the last norm, in the teacher's format; the student's rank applies the head.
     case hidden
     /// k logits (4 bytes), their classes (4), and the weight of the rest (4).
     case topK(Int)
 
-    /// The chain file's word.
+    /// Its name in the chain file.
     public var word: String {
       switch self {
       case .logits: "logits"
@@ -43,7 +43,7 @@ public struct Layout: Sendable, Hashable {
       }
     }
 
-    /// Whether the student learns from all that the teacher says.
+    /// Whether the student gets the teacher's complete distribution.
     public var isExact: Bool { if case .topK = self { false } else { true } }
 
     /// Bytes of a row.
@@ -56,15 +56,15 @@ public struct Layout: Sendable, Hashable {
     }
   }
 
-  /// Of the student.
+  /// The student's sharding.
   public var sharding: Sharding
-  /// Whether a layer's activations are computed again in the backward pass.
+  /// Whether the backward pass recomputes the activations of layers.
   public var checkpointing: Bool
-  /// Of the teacher.
+  /// The teacher's placement.
   public var placement: Placement
-  /// N: the ranks that hold one teacher together; 1 where each has all of it.
+  /// N: the ranks of a group that shares one teacher; 1 if each rank has all of it.
   public var teacherRanks: Int
-  /// How these N divide it.
+  /// How these N ranks divide it.
   public var split: Split
   /// What the teacher sends.
   public var payload: Payload

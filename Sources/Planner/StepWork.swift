@@ -1,27 +1,27 @@
-/// What a step of a chain has to do, whoever does it.
+/// The work of a chain step, independent of the layout.
 public struct StepWork: Sendable {
   /// The model that is trained.
   public var student: any NetworkSizes
-  /// Nil for plain fine-tuning.
+  /// The teacher; nil for plain fine-tuning.
   public var teacher: (any NetworkSizes)?
-  /// Of one optimizer step, over all ranks.
+  /// The load of one optimizer step, over all ranks.
   public var load: TokenLoad
   /// Micro-batches of a rank's part.
   public var accumulation: Int
-  /// Tokens that one forward and backward pass has at most.
+  /// The most tokens of one forward and backward pass.
   public var passTokens: Int
   /// The format of the student's passes.
   public var studentFormat: PlannedFormat
   /// The format of the teacher's passes.
   public var teacherFormat: PlannedFormat
-  /// Size at which a gradient bucket leaves.
+  /// The size at which a gradient bucket is sent.
   public var bucketBytes: Int
-  /// Optimizer steps of the run; nil where that depends on the data.
+  /// Optimizer steps of the run; nil if that depends on the data.
   public var steps: Int?
   /// k, in comparisons with top-k signals.
   public var topK: Int
 
-  /// All of it; see the properties.
+  /// Makes a work; see the properties.
   public init(
     student: any NetworkSizes, teacher: (any NetworkSizes)?, load: TokenLoad, accumulation: Int = 1,
     passTokens: Int = 2048, studentFormat: PlannedFormat = .bf16, teacherFormat: PlannedFormat = .bf16,
@@ -39,7 +39,7 @@ public struct StepWork: Sendable {
     self.topK = topK
   }
 
-  /// How a rank's part of a step is cut, with `trainers` ranks that train.
+  /// How a rank's part of an optimizer step is split into passes, with `trainers` ranks that train.
   func passes(trainers: Int) -> Passes {
     let parts = trainers * accumulation
     let ofPart = (load.sequences + parts - 1) / parts
@@ -53,8 +53,8 @@ public struct StepWork: Sendable {
 }
 
 extension StepWork {
-  /// Tokens of a pass of several ranks that hold a teacher together: those of a rank's own pass, fewer in a pipeline,
-  /// so that passes are on their way in all of its stages.
+  /// Tokens of a pass of a teacher group: those of the members' requests, fewer in a pipeline, so that all of its
+  /// stages have passes at the same time.
   func teacherPass(_ layout: Layout, _ passes: Passes, trainers: Int) -> Int {
     let asking = layout.placement == .dedicated ? trainers : layout.teacherRanks
     let requested = passes.load.tokens * asking
@@ -63,12 +63,12 @@ extension StepWork {
   }
 }
 
-/// The passes of the rank that has most.
+/// The passes of the rank that has the most.
 struct Passes {
-  /// In an optimizer step.
+  /// The number of passes in an optimizer step.
   let count: Int
-  /// Of the largest pass.
+  /// The load of the largest pass.
   let load: TokenLoad
-  /// Of the whole step.
+  /// The load of the rank in an optimizer step.
   let rank: TokenLoad
 }

@@ -2,22 +2,22 @@ import Collectives
 import Platform
 import Tensors
 
-/// Whether the limits of addresses leave room for the libraries, which wait, crash or say nothing where they get none.
+/// Checks that the limits leave address space for the libraries, which otherwise hang, crash or fail silently.
 enum StartMemory {
-  /// Tensors, models, stacks and files of the smallest run.
+  /// Bytes for tensors, models, stacks and files of the smallest run.
   private static let smallest = 64 << 20
 
-  /// Throws where there is no room for MPI and one thread of products; before MPI is touched.
+  /// Throws if there is no address space for MPI and one thread of products; called before MPI starts.
   static func require() throws {
     var bytes = smallest + LinearAlgebraLibrary.threadBytes
-    // MPI has buffers of its own and maps those of each rank on this machine.
+    // MPI has its own buffers and maps those of each rank on this machine.
     if MPISession.isLaunchedWithPeers { bytes += (48 << 20) + (8 << 20) * MPISession.launchedRanksHere }
     try OutOfMemory.require(
       bytes: bytes, for: "the start of a rank",
-      remedy: "raise the limit, or start fewer ranks on a machine where the limit is divided among them")
+      remedy: "raise the limit, or start fewer ranks per machine if they share the limit")
   }
 
-  /// Throws where there is no room for the buffers of so many threads.
+  /// Throws if there is no address space for the buffers of `threads` threads.
   static func require(threads: Int) throws {
     try OutOfMemory.require(
       bytes: smallest + LinearAlgebraLibrary.threadBytes * threads,

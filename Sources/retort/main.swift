@@ -1,13 +1,13 @@
 import Platform
 import Tensors
 
-// Whatever ends this process from here on, it says a word.
+// From here on a crash reports itself.
 Faults.install()
 MemoryLimits.prepare()
 StandardStreams.prepare()
-// A request to stop that comes before the command is known waits for it.
+// A request to stop is held until the command is known.
 StopRequest.hold()
 
-// Before anything else: OpenBLAS chooses its kernels when it is loaded, and only a fresh start can change that.
+// Before anything else: OpenBLAS chooses its kernels when it is loaded, and only a restart can change them.
 LinearAlgebraLibrary.restartWithBetterCoreTypeIfNeeded()
 Program.run()

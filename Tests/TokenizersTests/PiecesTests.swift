@@ -145,7 +145,7 @@ import Testing
     let bert = #"{"tokenizer_class": "BertTokenizer"}"#
     #expect(try remarks(bert).isEmpty)
     let cut: JSON = ["type": "WhitespaceSplit"]
-    #expect(try remarks(bert, ["pre_tokenizer": cut]).first?.contains("Retort follows this file's pre_tokenizer;") == true)
+    #expect(try remarks(bert, ["pre_tokenizer": cut]).first?.contains("follows this file's pre_tokenizer;") == true)
     #expect(try remarks(#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#, ["pre_tokenizer": cut]).isEmpty)
     #expect(try remarks(#"{"tokenizer_class": "RobertaTokenizer"}"#).first?.contains("other ids") == true)
   }

@@ -1,39 +1,39 @@
-/// The machines of a job, as a plan needs to know them: what is sustained, not what is printed on the box.
+/// The machines of a job, described for a plan: sustained rates, not peak rates from a data sheet.
 public struct Cluster: Sendable, Equatable {
-  /// A way between ranks.
+  /// A connection between ranks.
   public struct Link: Sendable, Equatable {
-    /// Bytes a second that all ranks of a node together send this way, while they receive as much.
+    /// Bytes per second that all ranks of a node together send over it, while they receive as much.
     public var bandwidth: Double
     /// Seconds of an empty message.
     public var latency: Double
 
-    /// A link of this bandwidth and latency.
+    /// Makes a link.
     public init(bandwidth: Double, latency: Double) {
       self.bandwidth = bandwidth
       self.latency = latency
     }
   }
 
-  /// In the title of a plan.
+  /// The name, for the title of a plan.
   public var name: String
-  /// Equal machines.
+  /// The number of equal machines.
   public var nodes: Int
-  /// Ranks on each.
+  /// Ranks on each node.
   public var ranksPerNode: Int
   /// Physical cores of a node.
   public var cores: Int
   /// Bytes of memory of a node.
   public var memory: Double
-  /// Bytes a second that a node reads from memory.
+  /// Bytes per second that a node reads from memory.
   public var memoryBandwidth: Double
-  /// Bytes a second that a node reads from the disk with the models.
+  /// Bytes per second that a node reads from the disk with the models.
   public var diskBandwidth: Double
-  /// 10⁹ operations a second of a core in large matrix products, f32 and bf16.
+  /// 10⁹ operations per second of a core in large matrix products, f32 and bf16.
   public var gigaflops: [PlannedFormat: Double]
-  /// Between ranks of a node, and between nodes.
+  /// The links between the ranks of a node, and between nodes.
   public var within: Link, between: Link
 
-  /// All figures; see the properties.
+  /// Makes a cluster; see the properties.
   public init(
     name: String, nodes: Int, ranksPerNode: Int, cores: Int, memory: Double, memoryBandwidth: Double,
     diskBandwidth: Double, gigaflops: [PlannedFormat: Double], within: Link, between: Link
@@ -50,33 +50,33 @@ public struct Cluster: Sendable, Equatable {
     self.between = between
   }
 
-  /// The part of a node's memory that a plan fills; the rest is the system's and the files'.
+  /// The share of a node's memory that a plan uses; the rest is left to the system and the page cache.
   public static let usableShare = 0.9
 
-  /// P, when all nodes are used.
+  /// P: the ranks on all nodes.
   public var ranks: Int { nodes * ranksPerNode }
   /// Threads of a rank.
   public var threads: Int { max(1, cores / ranksPerNode) }
-  /// Bytes that the ranks of a node may have together.
+  /// Bytes that the ranks of a node may use together.
   public var usableMemory: Double { memory * Cluster.usableShare }
-  /// Operations a second of a rank.
+  /// Operations per second of a rank.
   public func rate(_ format: PlannedFormat) -> Double {
     (gigaflops[format] ?? gigaflops[.fp32] ?? 1) * 1e9 * Double(threads)
   }
 
-  /// The cluster with `ranks` ranks, nodes filled one after the other.
+  /// The cluster with `ranks` ranks, which fill node after node.
   public func with(ranks: Int) -> Cluster {
     var copy = self
     copy.nodes = (ranks + ranksPerNode - 1) / ranksPerNode
     if copy.nodes == 1 {
-      // A rank's share of the cores grows where fewer ranks are started on a node.
+      // With fewer ranks on a node each rank has more cores.
       copy.ranksPerNode = ranks
     }
     return copy
   }
 
-  /// Seconds in which every rank of groups of consecutive ranks sends `bytes` to the others of its group in equal
-  /// shares, with so many messages one after the other.
+  /// Seconds in which every rank sends `bytes` in equal shares to the others of its group of consecutive ranks, with
+  /// `messages` consecutive messages.
   public func exchangeSeconds(_ bytes: Double, group: Int, messages: Double) -> Double {
     guard group > 1 else { return 0 }
     let outside = shareOutside(group: group)
@@ -90,6 +90,6 @@ public struct Cluster: Sendable, Equatable {
     group > ranksPerNode ? Double(group - ranksPerNode) / Double(group - 1) : 0
   }
 
-  /// Of a message in a group.
+  /// The latency of a message in a group.
   func latency(group: Int) -> Double { group > ranksPerNode ? between.latency : within.latency }
 }

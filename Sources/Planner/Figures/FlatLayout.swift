@@ -1,15 +1,15 @@
-/// The student's weights as they travel: in one buffer, the last first, cut into buckets.
+/// The flat buffer of the student's weights, in reverse order and cut into buckets, as Training's `FlatParameters` lays
+/// it out.
 ///
-/// Tensors begin at multiples of 16 elements. A bucket is closed when it reaches its size, or at the border of a block
-/// where weights are divided, and is filled up to a multiple of 16 elements for each rank: as Training's
-/// `FlatParameters` does it. Tables that are read by row are not in it.
+/// Tensors begin at multiples of 16 elements. A bucket ends when it reaches its size, or with sharded weights at the
+/// end of a block, and is padded to a multiple of 16 elements per rank. Lookup tables are not in the buffer.
 public struct FlatLayout: Sendable, Equatable {
   /// Elements of each bucket.
   public let buckets: [Int]
-  /// The bucket of each block's own weights, where weights are divided; nil for a block without any.
+  /// With sharded weights, the bucket of each block's own weights; nil for a block without weights.
   let bucketOfBlock: [Int?]
 
-  /// The buckets of a model on so many ranks.
+  /// Lays out a model's weights for a number of ranks.
   public init(_ model: any NetworkSizes, ranks: Int, bucketBytes: Int, _ sharding: Layout.Sharding = .optimizer) {
     let unit = 16
     let tensors = Array(model.tensors.filter { !$0.isLookup }.reversed())
@@ -35,7 +35,7 @@ public struct FlatLayout: Sendable, Equatable {
   /// Elements of the largest bucket.
   public var largest: Int { buckets.max() ?? 0 }
 
-  /// The buckets that each block reads: its own, and the first block's where the head is tied to it.
+  /// The buckets that each block reads: its own, and for a tied head also the first block's.
   private func bucketsRead(isTied: Bool) -> [Set<Int>] {
     bucketOfBlock.enumerated().map { block, own in
       let tied = isTied && block == bucketOfBlock.count - 1 ? bucketOfBlock[0] : nil
@@ -43,8 +43,8 @@ public struct FlatLayout: Sendable, Equatable {
     }
   }
 
-  /// Elements of weights that come in the passes of a step, and the most that are there at a time, where weights are
-  /// divided: a block's are asked for when the pass enters the one before it, and let go when it has entered the next.
+  /// With sharded weights, the elements that the passes of a step gather, and the most that are present at a time: a
+  /// block's weights are requested when the pass enters the block before it, and released when it enters the next one.
   func visits(passes: Int, isTied: Bool) -> (gathered: Int, present: Int) {
     let read = bucketsRead(isTied: isTied)
     let forward = Array(read.indices)

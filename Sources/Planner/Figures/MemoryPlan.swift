@@ -2,21 +2,21 @@ import Autograd
 import Models
 import Tensors
 
-/// The memory of a step in a layout: of a rank that trains, of a rank that only teaches, and of the fullest node.
+/// The memory of a chain step in a layout: of a training rank, of a dedicated teacher rank, and of the fullest node.
 public struct MemoryPlan: Sendable, Equatable {
-  /// Of a rank that trains.
+  /// The memory of a rank that trains.
   public let trainer: RankMemory
-  /// Of a rank that only teaches; nil where there is none.
+  /// The memory of a dedicated teacher rank; nil without such ranks.
   public let teacher: RankMemory?
   /// Bytes of a node whose ranks all train.
   public let trainingNode: Double
-  /// Bytes of a node whose ranks all teach.
+  /// Bytes of a node whose ranks are all dedicated teachers.
   public let teachingNode: Double?
 
-  /// Of the fullest node.
+  /// Bytes of the fullest node.
   public var node: Double { max(trainingNode, teachingNode ?? 0) }
 
-  /// The memory of `work` on the ranks of `cluster`.
+  /// Plans the memory of `work` on the ranks of `cluster`.
   public init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
     let trainers = layout.trainers(of: cluster.ranks)
     let passes = work.passes(trainers: trainers)
@@ -41,11 +41,11 @@ public struct MemoryPlan: Sendable, Equatable {
     teachingNode = teacher.map { onNode * $0.own }
   }
 
-  /// Signals are written to disk whenever there are so many bytes of them.
+  /// The bytes of signals after which they are written to disk.
   static let segment = Double(8 << 20)
 
-  /// Weights, gradients, optimizer and copies, with the formulas of `Formulas.stateBytes`; besides, what is divided is
-  /// there as a whole for some buckets or two blocks at a time, and rows of tables for as long as a step uses them.
+  /// Weights, gradients, optimizer state and copies, with the formulas of `Formulas.stateBytes`. Sharded data is also
+  /// present whole for a few buckets or two blocks at a time, and table rows for as long as a step uses them.
   private static func state(_ work: StepWork, _ layout: Layout, _ ranks: Int) -> RankMemory {
     let student = work.student
     let flat = FlatLayout(student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
@@ -57,19 +57,19 @@ public struct MemoryPlan: Sendable, Equatable {
     let isDivided = layout.sharding == .parameters
     rank[.weights] = 4 * (isDivided ? (dense + tables) / n + (ranks > 1 ? present : 0) + touched : dense + tables)
     let isSummed = layout.sharding == .none || layout.sharding == .optimizer
-    // One bucket is filled while two are on their way.
+    // One bucket is filled while two are in flight.
     rank[.gradients] = 4 * (isSummed ? dense : dense / n + min(dense, 3 * bucket)) + 4 * touched
     rank[.optimizer] = 8 * (layout.sharding == .none ? dense + tables / n : (dense + tables) / n)
     if work.studentFormat == .bf16 {
       let rounded = Double(student.roundedCount)
       rank[.copies] = 2 * (isDivided ? min(rounded, present) : rounded)
     }
-    // What has come from the other ranks, until it is added up.
+    // Received data until it is summed.
     rank[.buffers] = ranks > 1 ? 4 * (min(dense, isSummed ? dense : 2 * bucket) + touched) : 0
     return rank
   }
 
-  /// Activations and what is in use besides: the student's and the teacher's passes take turns.
+  /// Activations and temporary memory: the student's and the teacher's passes alternate.
   private static func addPass(
     _ work: StepWork, _ layout: Layout, _ passes: Passes, _ trainers: Int, to rank: inout RankMemory
   ) {
@@ -83,17 +83,17 @@ public struct MemoryPlan: Sendable, Equatable {
     let learning = tokens * Double(student.backwardBytes(format)) + headBytes(work, layout, passes)
     var teaching = 0.0
     if let model = work.teacher, layout.placement != .dedicated {
-      // A group makes its passes of the examples of all its ranks.
+      // A group runs its passes over the examples of all its ranks.
       let ofPass = layout.placement == .sharded ? Double(work.teacherPass(layout, passes, trainers: trainers)) : tokens
       teaching = ofPass * Double(model.inferenceBytes(work.teacherFormat))
     }
-    // Tables whose rows are divided are whole during an evaluation.
+    // Sharded lookup tables are whole during an evaluation.
     let looking = layout.sharding == .parameters ? 4 * Double(student.lookupCount) : 0
     rank[.working] = max(learning, max(teaching, looking) - rank[.activations])
   }
 
-  /// A classifier's logits are nothing; a language model's loss has some rows of logits, of the teacher's too where it
-  /// gets states, and the gradients of all states.
+  /// The memory of the loss: negligible for a classifier; for a language model a chunk of the student's logits, of the
+  /// teacher's too if it sends states, and the gradients of all states.
   private static func headBytes(_ work: StepWork, _ layout: Layout, _ passes: Passes) -> Double {
     guard work.student.isLanguageModel else { return 0 }
     let isHere = layout.placement == .resident || layout.placement == .streamed
@@ -104,17 +104,17 @@ public struct MemoryPlan: Sendable, Equatable {
     return Double(logits + 4 * passes.load.tokens * work.student.hiddenSize)
   }
 
-  /// A pass's signals, and those of the next two on their way where the teacher works ahead.
+  /// The signals of a pass, and two more in flight with a dedicated teacher, which works ahead.
   private static func signals(_ work: StepWork, _ layout: Layout, _ model: any NetworkSizes, _ passes: Passes) -> Double
   {
-    // In memory a language model hands its states on, and nothing is copied of its head.
+    // A language model in the same memory passes its states on, and its head is not copied.
     let isHere = layout.placement == .resident || layout.placement == .streamed
     let payload: Layout.Payload = isHere && model.isLanguageModel ? .hidden : layout.payload
     let row = payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
     return Double(model.rows(passes.load) * row) * (layout.placement == .dedicated ? 3 : 1)
   }
 
-  /// A rank that only teaches has its part of the weights, one pass, and what it sends.
+  /// The memory of a dedicated teacher rank: its part of the weights, one pass, and the signals that it sends.
   private static func teaching(
     _ work: StepWork, _ layout: Layout, _ model: any NetworkSizes, _ parts: TeacherParts, _ passes: Passes,
     _ trainers: Int
@@ -123,7 +123,7 @@ public struct MemoryPlan: Sendable, Equatable {
     rank[.teacher] = parts.onTeacher
     let pass = work.teacherPass(layout, passes, trainers: trainers)
     rank[.working] = Double(pass * model.inferenceBytes(work.teacherFormat))
-    // Answers to a request of each student, two of them on their way while one is made, on the ranks with a head.
+    // Answers to one request of each student rank, two in flight while one is computed, on the ranks with a head.
     let row = layout.payload.rowBytes(classes: model.classCount, hidden: model.hiddenSize, work.teacherFormat)
     let senders = layout.split == .tensor ? Double(layout.teacherRanks) : 1
     rank[.signals] = 3 * Double(trainers * model.rows(passes.load) * row) / senders
@@ -132,17 +132,17 @@ public struct MemoryPlan: Sendable, Equatable {
   }
 }
 
-/// Where a teacher's weights are in a layout, bytes.
+/// The bytes of a teacher's weights by location in a layout.
 struct TeacherParts {
   /// In the memory of a rank that trains.
   let onTrainer: Double
-  /// The part of that which is there once on a node.
+  /// The part of `onTrainer` that exists once per node.
   let sharedOnNode: Double
-  /// In the memory of a rank that only teaches.
+  /// In the memory of a dedicated teacher rank.
   let onTeacher: Double
 
-  /// Below this a mapped teacher stays in memory as a whole; above, a matrix at a time.
-  private static let letGo = Double(64 << 20)
+  /// A mapped teacher with fewer bytes stays in memory whole; of a larger one, one matrix at a time.
+  private static let releasedAbove = Double(64 << 20)
 
   init(_ model: any NetworkSizes, _ format: PlannedFormat, _ layout: Layout) {
     let whole = Double(model.frozenBytes(format))
@@ -155,7 +155,7 @@ struct TeacherParts {
     switch layout.placement {
     case .resident:
       let largest = Double(model.tensors.map { model.frozenBytes(of: $0, format) }.max() ?? 0)
-      onTrainer = whole < TeacherParts.letGo ? whole : largest
+      onTrainer = whole < TeacherParts.releasedAbove ? whole : largest
       sharedOnNode = whole
       onTeacher = 0
     case .sharded:
@@ -174,8 +174,8 @@ struct TeacherParts {
     }
   }
 
-  /// A tensor slice has 1/N, but for positions, types and head of a classifier; pipeline stages end where the fullest
-  /// has least.
+  /// The bytes of the largest part. A tensor-parallel shard has 1/N, except for a classifier's positions, types and
+  /// head, which are whole; pipeline stages are balanced so that the largest is smallest.
   private static func part(_ whole: Double, _ blocks: [Int], wholeEnds: Double, _ layout: Layout) -> Double {
     let ranks = layout.teacherRanks
     guard layout.split == .pipeline else { return wholeEnds + (whole - wholeEnds) / Double(ranks) }
@@ -192,6 +192,6 @@ struct TeacherParts {
 }
 
 extension Layout {
-  /// Ranks that train, of all ranks of the job.
+  /// The number of ranks that train, of all ranks of the job.
   public func trainers(of ranks: Int) -> Int { placement == .dedicated ? max(1, ranks - teacherRanks) : ranks }
 }

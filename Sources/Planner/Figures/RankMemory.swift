@@ -1,20 +1,20 @@
-/// What memory is for.
+/// The purpose of memory.
 public enum MemoryKind: String, Sendable, CaseIterable {
   /// The student's weights, f32.
   case weights
-  /// Of the student's loss, f32.
+  /// The student's gradients, f32.
   case gradients
   /// Two moments of each weight, f32.
   case optimizer
   /// Rounded copies of the student's matrices in a bf16 pass.
   case copies
-  /// What the student's forward pass keeps for its backward pass.
+  /// The activations that the student's forward pass keeps for its backward pass.
   case activations
-  /// What a pass has in use besides: of the student's backward pass or of the teacher's pass, whichever is more.
+  /// Temporary memory of a pass: of the student's backward pass or of the teacher's pass, whichever is more.
   case working
-  /// The teacher's weights, or the part of them that is here.
+  /// The teacher's weights, or this rank's part of them.
   case teacher
-  /// What the teacher says, on its way.
+  /// The teacher's signals in flight.
   case signals
   /// Buffers of the gradient exchange.
   case buffers
@@ -24,24 +24,24 @@ public enum MemoryKind: String, Sendable, CaseIterable {
   case program
 }
 
-/// Bytes of one rank by what they are for.
+/// Bytes of one rank by purpose.
 public struct RankMemory: Sendable, Equatable {
   private var bytes: [MemoryKind: Double] = [:]
-  /// The part that all ranks of a node have in common: there once, however many map it.
+  /// The part that the ranks of a node share: one copy, however many map it.
   public internal(set) var shared = 0.0
 
-  /// Bytes of a kind; 0 where there are none.
+  /// Bytes of a kind; 0 by default.
   public internal(set) subscript(kind: MemoryKind) -> Double {
     get { bytes[kind] ?? 0 }
     set { bytes[kind] = newValue }
   }
 
-  /// Everything that the rank has in memory, what it shares included.
+  /// All memory of the rank, shared memory included.
   public var total: Double { bytes.values.reduce(0, +) }
-  /// Without what it shares.
+  /// The memory of the rank without shared memory.
   public var own: Double { total - shared }
 
-  /// Libraries, MPI's own buffers, token data and the shapes that oneDNN has prepared: what a rank has in memory that
-  /// trains next to nothing, measured on two ranks.
+  /// Libraries, MPI's buffers, token data and oneDNN's prepared products: the memory of a rank that trains a tiny
+  /// model, measured on two ranks.
   static let program = 58e6
 }

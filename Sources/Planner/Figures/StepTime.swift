@@ -1,27 +1,27 @@
 import Foundation
 
-/// What an optimizer step's time goes into, seconds.
+/// The parts of an optimizer step's time, in seconds.
 public enum TimeKind: String, Sendable, CaseIterable {
-  /// The teacher's products, or bringing its weights from memory where that takes longer.
+  /// The teacher's products, or reading its weights from memory if that takes longer.
   case teacher
   /// Reading the weights of a streamed teacher that does not fit into the node's memory.
   case disk
-  /// What moves inside and from the teacher.
+  /// Communication inside a teacher group and from it to the student.
   case teacherTraffic = "teacher_traffic"
   /// The student's products, forward and backward.
   case student
-  /// Of the gradients' exchange, what the backward pass does not hide.
+  /// The part of the gradient exchange that the backward pass does not hide.
   case gradients
-  /// Rows of tables and updated weights, which nothing hides.
+  /// The exchange of table rows and updated weights, which nothing hides.
   case weights
-  /// AdamW, bound by memory.
+  /// AdamW, limited by memory bandwidth.
   case optimizer
 }
 
-/// The time of an optimizer step from the figures of a cluster.
+/// The time of an optimizer step on a described cluster.
 ///
-/// Whoever trains does the teacher's passes first and then his own; gradients travel while the backward pass runs.
-/// Ranks that only teach work on the next batch at the same time, so that the step takes as long as the slower side.
+/// A training rank runs the teacher's passes, then the student's; gradients are exchanged during the backward pass.
+/// Dedicated teacher ranks work on the next batch at the same time, so the step takes as long as the slower side.
 public struct StepTime: Sendable, Equatable {
   private var seconds: [TimeKind: Double] = [:]
   /// Seconds of a kind.
@@ -34,15 +34,14 @@ public struct StepTime: Sendable, Equatable {
   /// Whether teacher and student work at the same time.
   public let isOverlapped: Bool
 
-  /// What the teaching side takes, and what the training side takes; both one after the other where the ranks are the
-  /// same.
+  /// Seconds of the teacher's work.
   public var teaching: Double { self[.teacher] + self[.disk] + self[.teacherTraffic] }
-  /// See `teaching`.
+  /// Seconds of the student's work.
   public var training: Double { self[.student] + self[.gradients] + self[.weights] + self[.optimizer] }
-  /// Of the step.
+  /// Seconds of the step: the larger of the two if they overlap, otherwise their sum.
   public var total: Double { isOverlapped ? max(teaching, training) : teaching + training }
 
-  /// Of `work` in a layout on a cluster.
+  /// Estimates the time of `work` in a layout on a cluster.
   public init(_ work: StepWork, _ layout: Layout, _ memory: MemoryPlan, _ traffic: TrafficPlan, on cluster: Cluster) {
     isOverlapped = work.teacher != nil && layout.placement == .dedicated
     let trainers = layout.trainers(of: cluster.ranks)
@@ -56,7 +55,7 @@ public struct StepTime: Sendable, Equatable {
     _ work: StepWork, _ layout: Layout, _ passes: Passes, _ trainers: Int, _ cluster: Cluster
   ) {
     let forward = work.student.forwardFLOPs(work.load)
-    // A backward pass has two products for each of the forward pass, and recomputation one more.
+    // The backward pass has two products for each one of the forward pass; recomputation adds one more.
     studentFLOPs = forward * (layout.checkpointing ? 4 : 3)
     var ofRank = studentFLOPs * Double(passes.rank.sequences) / Double(max(1, work.load.sequences))
     if let teacher = work.teacher, layout.payload == .hidden, layout.placement == .dedicated || isSharded(layout) {
@@ -84,7 +83,7 @@ public struct StepTime: Sendable, Equatable {
     self[.gradients] = max(last, gradients - hidden)
     let rows = seconds(traffic[.rows])
     let weights = seconds(traffic[.weights])
-    // Blocks are fetched one ahead, while another computes.
+    // The next block is gathered while the current one computes.
     self[.weights] = rows + (layout.sharding == .parameters ? max(0, weights - self[.student] / 3) : weights)
   }
 
@@ -92,7 +91,7 @@ public struct StepTime: Sendable, Equatable {
     FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes).buckets.count
   }
 
-  /// A message to each other rank for every chunk of 4 MiB, or of 64 KiB a rank where that is more.
+  /// One message to each other rank per chunk of 4 MiB, or of 64 KiB per rank if that is more.
   private func messages(_ bytes: Double, _ ranks: Int) -> Double {
     let chunk = max(Double(4 << 20), Double(ranks) * Double(64 << 10))
     return (bytes / chunk).rounded(.up) * Double(ranks - 1)
@@ -109,7 +108,7 @@ public struct StepTime: Sendable, Equatable {
       layout.placement == .dedicated
       ? 1 : Double(passes.rank.sequences * trainers) / Double(max(1, work.load.sequences))
     var products = teacherFLOPs * imbalance / busy / cluster.rate(work.teacherFormat)
-    // Several ranks that hold a teacher together make passes of their own.
+    // A group of ranks that shares a teacher cuts requests into its own passes.
     let isWhole = layout.placement == .resident || layout.placement == .streamed
     let groups = layout.placement == .sharded ? Double(trainers) / n : 1
     let ownPasses = (Double(work.load.tokens) / groups / Double(work.teacherPass(layout, passes, trainers: trainers)))
@@ -125,7 +124,7 @@ public struct StepTime: Sendable, Equatable {
     let fromMemory = reads * sharers / cluster.memoryBandwidth
     self[.teacher] = max(products, fromMemory)
     if layout.placement == .streamed, whole > cluster.usableMemory - memory.trainingNode {
-      // Ranks of a node that are at the same layer read it once.
+      // The ranks of a node that are at the same layer read it once.
       self[.disk] = max(0, Double(passes.count) * whole / cluster.diskBandwidth - self[.teacher])
     }
     addTeacherTraffic(teacher, layout, microBatches, traffic, cluster)
@@ -150,10 +149,11 @@ public struct StepTime: Sendable, Equatable {
       layout.placement == .dedicated ? max(0, inside + outside - hidden(layout)) : inside + outside
   }
 
-  /// Signals leave and states move on while the next micro-batch is computed; sums inside a layer cannot wait.
+  /// The time that hides a pipeline's communication: the next micro-batch computes meanwhile. Sums inside a layer of a
+  /// tensor-parallel teacher are not hidden.
   private func hidden(_ layout: Layout) -> Double { layout.split == .pipeline ? self[.teacher] : 0 }
 
-  /// Between two stages that are neighbours: one in every `ranksPerNode` leaves the node.
+  /// Seconds between two neighbouring pipeline stages: one of every `ranksPerNode` boundaries leaves the node.
   private func boundarySeconds(_ bytes: Double, _ ranks: Int, _ microBatches: Double, _ cluster: Cluster) -> Double {
     let leaves = ranks > cluster.ranksPerNode
     let link = leaves ? cluster.between : cluster.within

@@ -1,20 +1,20 @@
-/// What travels between ranks.
+/// The kinds of traffic between ranks.
 public enum TrafficKind: String, Sendable, CaseIterable {
-  /// Sums of the student's gradients.
+  /// The student's gradients.
   case gradients
-  /// The student's updated weights, or, where these are divided, those of the block in use.
+  /// The student's updated weights, or with sharded weights those that the passes gather.
   case weights
-  /// Rows of embedding tables and their gradients; at most, since a batch may have a token twice.
+  /// Rows of embedding tables and their gradients; an upper bound, since a batch may contain a token twice.
   case rows
-  /// Sums inside the teacher's layers, where they are cut.
+  /// Sums inside the layers of a tensor-parallel teacher.
   case sums
-  /// States between the teacher's stages.
+  /// States between the teacher's pipeline stages.
   case boundaries
-  /// What the teacher says.
+  /// The teacher's signals.
   case signals
 }
 
-/// The bytes that a rank sends in an optimizer step, by kind: the mean over the ranks that do.
+/// The bytes that a rank sends in an optimizer step, by kind: the mean over the ranks that send.
 public struct TrafficPlan: Sendable, Equatable {
   private var bytes: [TrafficKind: Double] = [:]
   /// Bytes that a rank sends of a kind.
@@ -25,10 +25,10 @@ public struct TrafficPlan: Sendable, Equatable {
   /// Bytes of the teacher's signals for one row.
   public private(set) var rowBytes = 0
 
-  /// Everything that a rank sends.
+  /// All bytes that a rank sends.
   public var total: Double { bytes.values.reduce(0, +) }
 
-  /// The traffic of `work` on so many ranks.
+  /// Plans the traffic of `work` on a number of ranks.
   public init(_ work: StepWork, _ layout: Layout, ranks: Int) {
     let trainers = layout.trainers(of: ranks)
     let passes = work.passes(trainers: trainers)
@@ -36,8 +36,9 @@ public struct TrafficPlan: Sendable, Equatable {
     if let teacher = work.teacher { addTeacher(teacher, work, layout, trainers) }
   }
 
-  /// n = 4 bytes an element of the flat buffer. None: (N − 1)/N·n of gradients twice, there and back; optimizer: once,
-  /// and as much of weights; gradients: the first for each pass; parameters: besides, weights when a pass needs them.
+  /// With n = 4 bytes per element of the flat buffer and half = (N − 1)/N·n: `none` sends two halves of gradients;
+  /// `optimizer` one half of gradients and one of weights; `gradients` one half of gradients per pass and one of
+  /// weights; `parameters` one half of gradients per pass, and the weights that its passes gather.
   private mutating func addStudent(_ work: StepWork, _ layout: Layout, _ ranks: Int, _ passes: Passes) {
     let flat = FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
     let half = Formulas.halfBytes(4 * Double(flat.count), ranks: ranks)
@@ -62,7 +63,7 @@ public struct TrafficPlan: Sendable, Equatable {
     guard layout.placement == .sharded || layout.placement == .dedicated else { return }
     let groups = layout.placement == .sharded ? trainers / max(n, 1) : 1
     if layout.split == .tensor {
-      // Sums are taken in f32 by all members of a group.
+      // The group's members sum in f32.
       let payload = 4 * Double(teacher.summedElements(work.load)) / Double(groups)
       self[.sums] = Formulas.allReduceBytes(payload, ranks: n)
     } else {
@@ -74,14 +75,16 @@ public struct TrafficPlan: Sendable, Equatable {
     self[.signals] = signals(teacher, work, layout) / Double(groups)
   }
 
-  /// A group's answers: what the rank with the head, or each of the slices, sends to others, shared out among all.
+  /// The mean bytes that a member of a group sends as answers: the rank with the head, or each tensor-parallel shard,
+  /// sends to others.
   private func signals(_ teacher: any NetworkSizes, _ work: StepWork, _ layout: Layout) -> Double {
     let n = Double(layout.teacherRanks)
     let whole = Double(teacher.rows(work.load)) * Double(rowBytes)
-    // A slice has its own classes of a vocabulary, and of these the k best; states and few classes are in all slices.
+    // A shard has its own classes of the vocabulary, and sends the k best of them; states and the classes of a
+    // classifier are the same on all shards.
     let isAlike = layout.payload == .hidden || !teacher.isLanguageModel
     let isTopK = !layout.payload.isExact && layout.split == .tensor && !isAlike
-    // Of a group's rows a member that trains has 1/N itself; ranks that only teach send all.
+    // A training member keeps its own 1/N of the group's rows; dedicated ranks send all.
     let away = layout.placement == .sharded ? (layout.split == .tensor && isAlike ? 0 : (n - 1) / n) : 1
     return whole * (isTopK ? n : 1) * away / n
   }

@@ -6,10 +6,10 @@ public struct BERTSizes: NetworkSizes, Equatable {
   public let positions: Int, tokenTypes: Int
   /// C.
   public let classCount: Int
-  /// `bert_hash`: elements of the narrow word embedding; nil for plain BERT.
+  /// `bert_hash`: the width of its token embeddings before their projection; nil for plain BERT.
   public let projections: Int?
 
-  /// The sizes by the names above.
+  /// Makes the sizes; see the properties.
   public init(
     vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, intermediateSize: Int, positions: Int = 512,
     tokenTypes: Int = 2, classCount: Int = 2, projections: Int? = nil
@@ -32,14 +32,14 @@ public struct BERTSizes: NetworkSizes, Equatable {
   public var hasDividedHead: Bool { false }
   public var roundsStates: Bool { true }
 
-  /// In the last layer of first tokens alone.
+  /// Per layer two sums of [T, h]; in the last layer only of the first tokens.
   public func summedElements(_ load: TokenLoad) -> Int {
     let layers = max(0, layerCount - 1) * load.tokens + min(1, layerCount) * load.sequences
     return 2 * hiddenSize * layers + (projections ?? hiddenSize) * load.tokens
   }
 
-  /// (V + positions + types)·h + 2h for the embeddings, 4h² + 2·h·ff + 9h + ff a layer, h² + h for the pooler and
-  /// C·h + C for the classifier; in `bert_hash` V·p + p·h + h stands for V·h.
+  /// (V + positions + types)·h + 2h for the embeddings, 4h² + 2·h·ff + 9h + ff per layer, h² + h for the pooler and
+  /// C·h + C for the classifier; in `bert_hash` V·p + p·h + h replaces V·h.
   public var tensors: [WeightTensor] {
     let last = layerCount + 1
     var all = [WeightTensor(vocabularySize, projections ?? hiddenSize, block: 0, isLookup: true)]
@@ -60,33 +60,33 @@ public struct BERTSizes: NetworkSizes, Equatable {
     Array(repeating: WeightTensor(hiddenSize, block: block), count: 2)
   }
 
-  /// As `BERTClassifier` counts it: in the last layer, everything behind attention is done for first tokens only.
+  /// As `BERTClassifier` counts it: in the last layer, everything after attention is computed for first tokens only.
   public func forwardFLOPs(_ load: TokenLoad) -> Double {
     let (h, inner) = (Double(hiddenSize), Double(intermediateSize))
     let (tokens, length, count) = (Double(load.tokens), Double(load.length), Double(load.sequences))
     let attention = Double(layerCount) * (6 * tokens * h * h + 4 * h * length * length * count)
     let rows = Double(max(0, layerCount - 1)) * tokens + Double(min(1, layerCount)) * count
-    let widening = 2 * Double(projections ?? 0) * h * tokens
-    return attention + rows * (2 * h * h + 4 * h * inner) + headFLOPs(rows: load.sequences) + widening
+    let projection = 2 * Double(projections ?? 0) * h * tokens
+    return attention + rows * (2 * h * h + 4 * h * inner) + headFLOPs(rows: load.sequences) + projection
   }
 
   public func headFLOPs(rows: Int) -> Double {
     Double(rows) * (2 * Double(hiddenSize) * Double(hiddenSize) + 2 * Double(hiddenSize) * Double(classCount))
   }
 
-  /// Queries, keys and values, what attention gives, the two sums before the norms, GELU's input: (6·h + ff) elements;
-  /// in fp32 also what the norms and GELU give, which a bf16 pass makes again.
+  /// Queries, keys and values, attention's output, the two sums before the norms, GELU's input: (6·h + ff) elements;
+  /// in fp32 also the outputs of the norms and GELU, which a bf16 pass recomputes.
   public func keptBytes(_ format: PlannedFormat) -> Int {
     let held = format == .fp32 ? 2 * hiddenSize + intermediateSize : 0
     return (6 * hiddenSize + intermediateSize + held) * format.bytes + 4 * headCount + 16
   }
 
-  /// Behind attention there are first tokens alone.
+  /// After attention only the first tokens remain.
   public func lastKeptBytes(_ format: PlannedFormat) -> Int {
     (format == .fp32 ? 5 : 4) * hiddenSize * format.bytes + 4 * headCount
   }
 
-  /// The gradients of GELU's two sides, what it gave made again, and two of the stream.
+  /// The gradients of GELU's input and output, its recomputed output, and two gradients of the residual stream.
   public func backwardBytes(_ format: PlannedFormat) -> Int {
     (3 * intermediateSize + 2 * hiddenSize) * format.bytes
   }

@@ -1,6 +1,6 @@
 /// The sizes of a Llama-family model: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 public struct LlamaSizes: NetworkSizes, Equatable {
-  /// V, h, L, H, H_kv, d and the width ff of the feed-forward part, by their usual names.
+  /// V, h, L and H.
   public let vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int
   /// H_kv: key and value heads, a divisor of H.
   public let keyValueHeads: Int
@@ -8,13 +8,13 @@ public struct LlamaSizes: NetworkSizes, Equatable {
   public let headSize: Int
   /// ff.
   public let intermediateSize: Int
-  /// Whether the head is the embedding table.
+  /// Whether the head shares the token embeddings.
   public let isTied: Bool
-  /// Whether queries, keys and values have biases, the output of attention has, the feed-forward part has.
+  /// Whether queries, keys and values, the output of attention, and the feed-forward part have biases.
   public let hasProjectionBias: Bool, hasOutputBias: Bool, hasFeedForwardBias: Bool
   public let maximumPositions: Int?
 
-  /// The sizes by the names above; a head has h / H elements unless `headSize` says otherwise.
+  /// Makes the sizes; `headSize` is h / H by default.
   public init(
     vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, keyValueHeads: Int? = nil,
     headSize: Int? = nil, intermediateSize: Int, isTied: Bool = false, hasProjectionBias: Bool = false,
@@ -37,7 +37,7 @@ public struct LlamaSizes: NetworkSizes, Equatable {
   public var name: String { "llama L\(layerCount) H\(hiddenSize)" }
   public var classCount: Int { vocabularySize }
   public var isLanguageModel: Bool { true }
-  /// The stream of a Llama is f32 in both precisions.
+  /// false: the residual stream of a Llama is f32 in both precisions.
   public var roundsStates: Bool { false }
   public var hasDividedHead: Bool { true }
   public func summedElements(_ load: TokenLoad) -> Int { (2 * layerCount + 1) * load.tokens * hiddenSize }
@@ -46,8 +46,8 @@ public struct LlamaSizes: NetworkSizes, Equatable {
   /// Columns of queries, keys and values together: (H + 2·H_kv)·d.
   private var projected: Int { (headCount + 2 * keyValueHeads) * headSize }
 
-  /// A layer is h·(H + 2·H_kv)·d + H·d·h + 3·h·ff + 2·h, which for H·d = h is 2h² + 2·h·n_kv·d + 3·h·ff + 2h; with
-  /// V·h for the embeddings, as much again for a head of its own, and h for the last norm.
+  /// A layer has h·(H + 2·H_kv)·d + H·d·h + 3·h·ff + 2·h weights, which for H·d = h is
+  /// 2h² + 2·h·H_kv·d + 3·h·ff + 2h; the embeddings have V·h, an untied head as many, and the last norm h.
   public var tensors: [WeightTensor] {
     let head = layerCount + 1
     var all = [
@@ -71,8 +71,8 @@ public struct LlamaSizes: NetworkSizes, Equatable {
       + product(hiddenSize, intermediateSize, bias: hasFeedForwardBias)
   }
 
-  /// 2·T·(products of a layer)·L + 2·V·h·T for the head, and causal attention, 4·H·d for each of the S·(S + 1)/2 pairs
-  /// of a sequence and layer.
+  /// 2·T·(weights of a layer's products)·L, 2·V·h·T for the head, and for causal attention 4·H·d for each of the
+  /// S·(S + 1)/2 pairs of a sequence and layer.
   public func forwardFLOPs(_ load: TokenLoad) -> Double {
     let (tokens, length) = (Double(load.tokens), Double(load.length))
     let products = hiddenSize * projected + queries * hiddenSize + 3 * hiddenSize * intermediateSize
@@ -82,19 +82,19 @@ public struct LlamaSizes: NetworkSizes, Equatable {
 
   public func headFLOPs(rows: Int) -> Double { 2 * Double(rows) * Double(hiddenSize) * Double(vocabularySize) }
 
-  /// The stream before and behind attention in f32 (8·h); queries, keys and values, what attention gives, and gate
-  /// and up before SwiGLU, in the format of the pass. What norms and SwiGLU give is made again.
+  /// The residual stream before and after attention in f32 (8·h); queries, keys and values, attention's output, and the
+  /// gate and up projections in the format of the pass. The outputs of norms and SwiGLU are recomputed.
   public func keptBytes(_ format: PlannedFormat) -> Int {
     let flow = projected + queries + 2 * intermediateSize
     return 8 * hiddenSize + flow * format.bytes + 4 * headCount
   }
 
-  /// Gradients of gate, up and SwiGLU's output, what it gave made again, and two of the stream.
+  /// The gradients of gate, up and SwiGLU's output, its recomputed output, and two gradients of the residual stream.
   public func backwardBytes(_ format: PlannedFormat) -> Int {
     4 * intermediateSize * format.bytes + 2 * 4 * hiddenSize
   }
 
-  /// The stream, a normed copy, and the larger of attention's part and the feed-forward part.
+  /// The residual stream, a normalised copy, and the larger of attention and the feed-forward part.
   public func inferenceBytes(_ format: PlannedFormat) -> Int {
     8 * hiddenSize + (hiddenSize + max(projected + queries, 3 * intermediateSize)) * format.bytes
   }

@@ -1,20 +1,20 @@
-/// A model as a plan sees it: shapes and arithmetic, no weight in memory, so that 70 billion cost nothing.
+/// A model described for a plan: shapes and arithmetic without weights in memory.
 public protocol NetworkSizes: Sendable {
   /// Family and sizes in words, such as "llama L80 H8192".
   var name: String { get }
   /// Every trained tensor in the order of the forward pass.
   var tensors: [WeightTensor] { get }
-  /// L, the layers between the embeddings (block 0) and what stands behind them (block L + 1).
+  /// L, the layers between the embeddings (block 0) and the head (block L + 1).
   var layerCount: Int { get }
   /// h: elements of a token's state.
   var hiddenSize: Int { get }
-  /// Attention heads, which a tensor-parallel slice cannot cut.
+  /// Attention heads, which a tensor-parallel shard cannot divide.
   var headCount: Int { get }
   /// C: columns of the logits.
   var classCount: Int { get }
-  /// Whether each token has logits; otherwise each sequence has.
+  /// Whether each token has logits, rather than each sequence.
   var isLanguageModel: Bool { get }
-  /// Tokens of the longest sequence; nil: no limit.
+  /// Tokens of the longest sequence; nil without a limit.
   var maximumPositions: Int? { get }
   /// Operations of the products of a forward pass, as `Model.forwardFLOPs` of the family counts them.
   func forwardFLOPs(_ load: TokenLoad) -> Double
@@ -23,19 +23,19 @@ public protocol NetworkSizes: Sendable {
   /// Elements that the slices of a tensor-parallel teacher add up in a forward pass: two sums of states a layer, and
   /// those of the words, of which each slice has the rows of its tokens.
   func summedElements(_ load: TokenLoad) -> Int
-  /// Whether the head reads the embedding table.
+  /// Whether the head shares the token embeddings.
   var isTied: Bool { get }
-  /// Whether a state travels in the format of the pass; otherwise it is f32 always.
+  /// Whether states are in the format of the pass; otherwise they are always f32.
   var roundsStates: Bool { get }
-  /// Operations of what turns states into logits, a part of `forwardFLOPs`.
+  /// Operations of the head, a part of `forwardFLOPs`.
   func headFLOPs(rows: Int) -> Double
-  /// Bytes a token that a layer keeps for its backward pass.
+  /// Bytes per token that a layer keeps for its backward pass.
   func keptBytes(_ format: PlannedFormat) -> Int
-  /// Bytes a token that the last layer keeps.
+  /// Bytes per token that the last layer keeps.
   func lastKeptBytes(_ format: PlannedFormat) -> Int
-  /// Bytes a token that a layer's backward pass has in use besides.
+  /// Temporary bytes per token of a layer's backward pass.
   func backwardBytes(_ format: PlannedFormat) -> Int
-  /// Bytes a token that a layer has in use in inference.
+  /// Temporary bytes per token of a layer in inference.
   func inferenceBytes(_ format: PlannedFormat) -> Int
 }
 
@@ -45,14 +45,14 @@ public struct WeightTensor: Sendable, Equatable {
   public let rows: Int
   /// Elements of a row.
   public let columns: Int
-  /// 0: embeddings; 1 … L: layers; L + 1: behind them.
+  /// 0: embeddings; 1 … L: layers; L + 1: head.
   public let block: Int
-  /// Whether it is read by row alone, so that a step moves touched rows only.
+  /// Whether it is a lookup table, of which an optimizer step exchanges only the touched rows.
   public let isLookup: Bool
-  /// Whether products read it, which in a bf16 pass takes a rounded copy.
+  /// Whether products read it, which needs a rounded copy in a bf16 pass.
   public let isFactor: Bool
 
-  /// A tensor of one use; see the properties.
+  /// Makes a tensor; see the properties.
   public init(_ rows: Int, _ columns: Int = 1, block: Int, isLookup: Bool = false, isFactor: Bool = false) {
     self.rows = rows
     self.columns = columns
@@ -61,9 +61,9 @@ public struct WeightTensor: Sendable, Equatable {
     self.isFactor = isFactor
   }
 
-  /// Its elements.
+  /// The number of elements.
   public var count: Int { rows * columns }
-  /// Whether a bf16 pass has a rounded copy: products of less than 16 inputs or outputs stay in f32.
+  /// Whether a bf16 pass uses a rounded copy: products with fewer than 16 inputs or outputs stay in f32.
   public var isRounded: Bool { isFactor && min(rows, columns) >= 16 }
 }
 
@@ -71,18 +71,18 @@ public struct WeightTensor: Sendable, Equatable {
 public enum PlannedFormat: String, Sendable, CaseIterable {
   case fp32, bf16
 
-  /// Bytes of an element that travels between operations.
+  /// Bytes of an activation element.
   public var bytes: Int { self == .fp32 ? 4 : 2 }
 }
 
-/// Sequences of one length, which is how a plan without data sees a batch.
+/// Sequences of one length, the model of a batch in a plan without data.
 public struct TokenLoad: Sendable, Equatable {
-  /// Sequences.
+  /// The number of sequences.
   public let sequences: Int
-  /// S: tokens of each.
+  /// S: tokens of each sequence.
   public let length: Int
 
-  /// `sequences` of `length` tokens each.
+  /// Makes a load of `sequences` with `length` tokens each.
   public init(sequences: Int, length: Int) {
     self.sequences = sequences
     self.length = length
@@ -93,33 +93,33 @@ public struct TokenLoad: Sendable, Equatable {
 }
 
 extension NetworkSizes {
-  /// As any other layer.
+  /// The same as for any other layer.
   public func lastKeptBytes(_ format: PlannedFormat) -> Int { keptBytes(format) }
 
   /// Ψ: trained weights.
   public var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
-  /// Weights of tables that are read by row alone.
+  /// Weights of lookup tables.
   public var lookupCount: Int { tensors.reduce(0) { $0 + ($1.isLookup ? $1.count : 0) } }
-  /// Elements of a row of all those tables together.
+  /// The sum of the row lengths of all lookup tables.
   public var lookupColumns: Int { tensors.reduce(0) { $0 + ($1.isLookup ? $1.columns : 0) } }
-  /// The most rows that such a table has.
+  /// The rows of the largest lookup table.
   public var lookupRows: Int { tensors.reduce(0) { max($0, $1.isLookup ? $1.rows : 0) } }
-  /// Weights that a bf16 pass has a rounded copy of.
+  /// Weights with a rounded copy in a bf16 pass.
   public var roundedCount: Int { tensors.reduce(0) { $0 + ($1.isRounded ? $1.count : 0) } }
 
-  /// Weights of each block, tables that are read by row left out.
+  /// Weights of each block without lookup tables.
   public var denseBlocks: [Int] {
     var counts = [Int](repeating: 0, count: layerCount + 2)
     for tensor in tensors where !tensor.isLookup { counts[tensor.block] += tensor.count }
     return counts
   }
 
-  /// Bytes of the weights as inference holds them: factors in the format of the pass, everything else in f32.
+  /// Bytes of the weights in inference: factors in the format of the pass, everything else in f32.
   public func frozenBytes(_ format: PlannedFormat) -> Int {
     tensors.reduce(0) { $0 + frozenBytes(of: $1, format) }
   }
 
-  /// Bytes of each block as inference holds it.
+  /// Bytes of each block in inference.
   public func frozenBlocks(_ format: PlannedFormat) -> [Int] {
     var bytes = [Int](repeating: 0, count: layerCount + 2)
     for tensor in tensors { bytes[tensor.block] += frozenBytes(of: tensor, format) }
@@ -130,6 +130,6 @@ extension NetworkSizes {
     tensor.count * (tensor.isRounded ? format.bytes : 4)
   }
 
-  /// Rows of logits of a load: one for each token of a language model, one for each sequence of a classifier.
+  /// Rows of logits of a load: one per token for a language model, one per sequence for a classifier.
   public func rows(_ load: TokenLoad) -> Int { isLanguageModel ? load.tokens : load.sequences }
 }

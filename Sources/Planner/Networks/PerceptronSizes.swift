@@ -1,9 +1,9 @@
 /// The sizes of a multilayer perceptron on numeric columns.
 public struct PerceptronSizes: NetworkSizes, Equatable {
-  /// Columns, hidden layers, classes: the ends of the linear layers.
+  /// The widths of columns, hidden layers and classes.
   public let sizes: [Int]
 
-  /// From columns over hidden layers to classes, at least two numbers.
+  /// Makes the sizes from columns through hidden layers to classes; at least two numbers.
   public init(sizes: [Int]) {
     precondition(sizes.count >= 2, "a perceptron has columns and classes")
     self.sizes = sizes
@@ -19,7 +19,7 @@ public struct PerceptronSizes: NetworkSizes, Equatable {
   public var isTied: Bool { false }
   public var hasDividedHead: Bool { false }
   public var roundsStates: Bool { false }
-  /// It has no slices.
+  /// 0, since it is never tensor-parallel.
   public func summedElements(_ load: TokenLoad) -> Int { 0 }
 
   /// Σ (inputs + 1)·outputs.
@@ -29,7 +29,7 @@ public struct PerceptronSizes: NetworkSizes, Equatable {
     }
   }
 
-  /// Σ 2·inputs·outputs a row.
+  /// Σ 2·inputs·outputs per row.
   public func forwardFLOPs(_ load: TokenLoad) -> Double {
     Double(load.sequences) * zip(sizes, sizes.dropFirst()).reduce(0.0) { $0 + 2 * Double($1.0) * Double($1.1) }
   }

@@ -1,15 +1,15 @@
 import Platform
 
-/// What a step waits for most, and what would relieve it.
+/// The largest part of an optimizer step's time, and advice to reduce it.
 public struct Bottleneck: Sendable, Equatable {
-  /// The largest part of the step's time, or of the slower side where two sides work at once.
+  /// The largest part of the step's time, or of the slower side if teacher and student overlap.
   public let kind: TimeKind
-  /// Its share of that time, 0 to 1.
+  /// Its share of the step's time, 0 to 1.
   public let share: Double
   /// Advice with figures.
   public let relief: String
 
-  /// Of a plan of `work` on `cluster`.
+  /// Finds the bottleneck of a plan of `work` on `cluster`.
   public init(_ plan: StepPlan, _ work: StepWork, on cluster: Cluster) {
     let time = plan.time
     let teaching: [TimeKind] = [.teacher, .disk, .teacherTraffic]
@@ -26,42 +26,42 @@ public struct Bottleneck: Sendable, Equatable {
     switch kind {
     case .teacher: return teacherRelief(plan, work, cluster)
     case .disk:
-      return "a node with memory for the whole teacher, or more tokens a pass; sharded and dedicated read it once"
+      return "a node with memory for the whole teacher, or more tokens per pass; sharded and dedicated read it once"
     case .teacherTraffic:
       return plan.layout.split == .tensor
-        ? "sharding: pipeline sends one state a stage, tensor two sums a layer; keep a tensor group on one node"
+        ? "sharding: pipeline sends one state per stage, tensor two sums per layer; keep a tensor group on one node"
         : "payload: hidden or top_k, or a faster network"
     case .student:
-      if work.studentFormat == .fp32 { return "precision: bf16 where the CPU has it, or more ranks" }
+      if work.studentFormat == .fp32 { return "precision: bf16 if the CPU supports it, or more ranks" }
       return plan.layout.checkpointing
-        ? "more ranks, or activation_checkpointing: false (a quarter less arithmetic) where memory allows it"
+        ? "more ranks, or activation_checkpointing: false (a quarter less arithmetic) if memory allows it"
         : "more ranks or a smaller student"
     case .gradients, .weights:
       let doubled = StepPlan(work.scaled(by: 2), plan.layout, on: cluster)
       let (before, after) = (plan.time.total, doubled.time.total / 2)
       let gain = before > 0 ? 100 * (1 - after / before) : 0
-      return "a batch twice as large makes an example \(figure(gain)) % cheaper; a faster network, or fewer ranks of "
-        + "more threads"
-    case .optimizer: return "sharding: optimizer divides it by the ranks; or a larger batch, for fewer steps"
+      return "a batch twice as large makes an example \(figure(gain)) % cheaper; or a faster network, or fewer ranks "
+        + "with more threads"
+    case .optimizer: return "sharding: optimizer divides it by the number of ranks; or a larger batch, for fewer steps"
     }
   }
 
   private static func teacherRelief(_ plan: StepPlan, _ work: StepWork, _ cluster: Cluster) -> String {
     guard plan.time.isOverlapped else {
-      // States of a large vocabulary are not kept: they are larger than the weights before long.
-      if work.teacher?.isLanguageModel == true { return "more ranks, or a teacher of middle size" }
+      // Signals of language models are not cached: they soon exceed the weights in size.
+      if work.teacher?.isLanguageModel == true { return "more ranks, or an intermediate teacher" }
       let rest = plan.time.total - plan.time.teaching
-      return "signals that are kept make later epochs \(figure(plan.time.total / max(rest, 1e-9))) times as fast; "
-        + "else more ranks, or a teacher of middle size"
+      return "cached signals make later epochs \(figure(plan.time.total / max(rest, 1e-9))) times as fast; "
+        + "otherwise more ranks, or an intermediate teacher"
     }
     let balanced = plan.time.teaching / max(plan.time.teaching + plan.time.training, 1e-9)
-    return "more of the ranks as teachers: \(grouped(balanced * Double(cluster.ranks))) of \(cluster.ranks) "
-      + "would make both sides about equal; more nodes, or a teacher of middle size"
+    return "more teacher ranks: \(grouped(balanced * Double(cluster.ranks))) of \(cluster.ranks) make both sides "
+      + "about equal; or more nodes, or an intermediate teacher"
   }
 }
 
 extension StepWork {
-  /// The work of a batch so many times as large.
+  /// The work with a batch `factor` times as large.
   func scaled(by factor: Int) -> StepWork {
     var copy = self
     copy.load = TokenLoad(sequences: load.sequences * factor, length: load.length)

@@ -1,7 +1,7 @@
 import Platform
 
 extension PlanComparison {
-  /// The step as JSON: every figure of every layout.
+  /// The comparison as JSON, with all figures of all layouts.
   public func json(id: String) -> JSON {
     func model(_ sizes: any NetworkSizes, _ format: PlannedFormat) -> JSON {
       ["model": .string(sizes.name), "parameters": .int(sizes.parameterCount), "precision": .string(format.rawValue)]
@@ -44,7 +44,7 @@ extension RankMemory {
 }
 
 extension Layout {
-  /// By the names of the chain file.
+  /// The layout with the chain file's keys.
   func json(hasTeacher: Bool) -> JSON {
     var members: [String: JSON] = [
       "sharding": .string(sharding.rawValue), "activation_checkpointing": .bool(checkpointing),
@@ -64,5 +64,5 @@ extension Layout {
 
 private func object(_ members: [(String, JSON)]) -> JSON { .object(Dictionary(members) { first, _ in first }) }
 
-/// Bytes as a whole number.
+/// Bytes as an integer.
 private func whole(_ bytes: Double) -> JSON { Int(exactly: bytes.rounded()).map(JSON.int) ?? .double(bytes) }

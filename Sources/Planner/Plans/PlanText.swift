@@ -1,6 +1,6 @@
 import Platform
 
-/// A number with three digits that count.
+/// A number with three significant digits.
 func figure(_ value: Double) -> String {
   let size = abs(value)
   if size >= 100 || size == 0 { return grouped(value) }
@@ -9,14 +9,14 @@ func figure(_ value: Double) -> String {
   return fixed(value, size >= 0.1 ? 3 : size >= 0.01 ? 4 : 6)
 }
 
-/// Bytes in the unit that suits them.
+/// Bytes in a suitable unit.
 func bytesText(_ bytes: Double) -> String {
   let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
   guard let unit = units.first(where: { bytes >= $0.0 }) else { return "\(grouped(bytes)) B" }
   return "\(figure(bytes / unit.0)) \(unit.1)"
 }
 
-/// Seconds in the unit that suits them.
+/// Seconds in a suitable unit.
 func secondsText(_ seconds: Double) -> String {
   if seconds >= 7200 { return "\(figure(seconds / 3600)) h" }
   if seconds >= 300 { return "\(figure(seconds / 60)) min" }
@@ -24,7 +24,7 @@ func secondsText(_ seconds: Double) -> String {
   return seconds >= 1e-3 ? "\(figure(seconds * 1e3)) ms" : "\(figure(seconds * 1e6)) us"
 }
 
-/// Rows of cells, each column as wide as its widest cell; the first is aligned left, the others right.
+/// Rows of cells, each column as wide as its widest cell; the first column is left-aligned, the others right-aligned.
 func table(_ rows: [[String]]) -> [String] {
   let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
   return rows.map { row in
@@ -40,13 +40,13 @@ extension Layout {
   /// Sharding and checkpointing in words.
   var studentText: String { sharding.rawValue + (checkpointing ? ", checkpointing" : "") }
 
-  /// The payload in words; a teacher in the same memory sends nothing.
+  /// The payload in words; a teacher in the same memory sends no messages.
   var payloadText: String { placement == .resident || placement == .streamed ? "in memory" : payload.word }
 
   /// The layout in words.
   public var words: String { "teacher \(placementText), student sharding \(studentText)" }
 
-  /// The lines of a chain file that ask for this layout.
+  /// The chain file's keys for this layout.
   func chainText(hasTeacher: Bool) -> String {
     var parallel = ["student: {sharding: \(sharding.rawValue)}"]
     if hasTeacher {
@@ -63,12 +63,12 @@ extension Layout {
 }
 
 extension PlanComparison {
-  /// The step in words and tables.
+  /// The comparison as text with tables.
   ///
-  /// - Parameter title: what the step is called.
+  /// - Parameter title: the name of the step.
   public func text(title: String) -> String {
     var lines = [title] + header
-    lines += ["", "as the chain file has it: \(describe(written))"] + details(written)
+    lines += ["", "layout of the chain file: \(describe(written))"] + details(written)
     if work.teacher != nil {
       lines += ["", "placements, each with its best sharding and number of ranks:"]
       lines += table([columns] + placements.map(row))
@@ -77,7 +77,7 @@ extension PlanComparison {
     lines += ["", "shardings with the teacher \(work.teacher == nil ? "none" : reference.layout.placementText):"]
     lines += table(([columns] + shardings(of: reference).map(row)).map { Array($0.dropFirst(2)) })
     guard let best = recommended else { return lines.joined(separator: "\n") }
-    lines += ["", "recommended: \(describe(best)), \(secondsText(best.time.total)) a step"]
+    lines += ["", "recommended: \(describe(best)), \(secondsText(best.time.total)) per step"]
     lines.append("  " + best.layout.chainText(hasTeacher: work.teacher != nil))
     if best.layout != written.layout { lines += details(best) }
     return lines.joined(separator: "\n")
@@ -102,7 +102,7 @@ extension PlanComparison {
         + "accumulation \(work.accumulation)" + (work.steps.map { ", \(grouped($0)) steps" } ?? ""))
     lines.append(
       "  arithmetic  \(operations(work.student.forwardFLOPs(work.load) * 3)) student"
-        + (work.teacher.map { ", \(operations($0.forwardFLOPs(work.load))) teacher, a step" } ?? " a step"))
+        + (work.teacher.map { ", \(operations($0.forwardFLOPs(work.load))) teacher, per step" } ?? " per step"))
     let state = Double(work.student.parameterCount)
     lines.append("  on disk     model \(bytesText(4 * state)), a checkpoint \(bytesText(12 * state))")
     return lines
@@ -140,7 +140,7 @@ extension PlanComparison {
       lines.append("  of a teaching rank  " + parts(MemoryKind.allCases.map { ($0.rawValue, teacher[$0]) }))
     }
     lines.append(
-      "  of a node           \(bytesText(memory.node)) of \(bytesText(cluster.usableMemory)) that may be used"
+      "  of a node           \(bytesText(memory.node)) of \(bytesText(cluster.usableMemory)) usable"
         + (plan.fits ? "" : ": does not fit"))
     lines.append("  a rank sends        " + parts(TrafficKind.allCases.map { ($0.rawValue, plan.traffic[$0]) }))
     let times = TimeKind.allCases.filter { plan.time[$0] > 0 }.map { "\($0.rawValue) \(secondsText(plan.time[$0]))" }
@@ -148,7 +148,7 @@ extension PlanComparison {
       "  time of a step      \(secondsText(plan.time.total)): \(times.joined(separator: ", "))"
         + (plan.time.isOverlapped ? "; teaching and training at the same time" : ""))
     if let steps = work.steps {
-      lines.append("  of the whole step   \(secondsText(Double(steps) * plan.time.total)), evaluations left out")
+      lines.append("  of the chain step   \(secondsText(Double(steps) * plan.time.total)), without evaluations")
     }
     let bottleneck = Bottleneck(plan, work, on: cluster)
     lines.append(

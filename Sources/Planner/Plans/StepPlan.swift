@@ -1,17 +1,17 @@
-/// A step in one layout on one cluster: what it holds, sends, computes, and how long it takes.
+/// The memory, traffic and time of a chain step in one layout on one cluster.
 public struct StepPlan: Sendable {
-  /// Who has what.
+  /// The layout.
   public let layout: Layout
   /// Bytes by kind.
   public let memory: MemoryPlan
-  /// Bytes that a rank sends by kind.
+  /// Bytes that a rank sends, by kind.
   public let traffic: TrafficPlan
   /// Seconds by kind.
   public let time: StepTime
-  /// Whether the fullest node has the memory.
+  /// Whether the fullest node has enough memory.
   public let fits: Bool
 
-  /// The figures of `work`; all of them follow from the arguments.
+  /// Computes the figures of `work`.
   public init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
     self.layout = layout
     memory = MemoryPlan(work, layout, on: cluster)
@@ -20,7 +20,7 @@ public struct StepPlan: Sendable {
     fits = memory.node <= cluster.usableMemory
   }
 
-  /// How much of the machinery a layout uses: of two that are equally fast the plainer one is recommended.
+  /// The complexity of a layout: of two equally fast layouts the simpler one is recommended.
   var effort: Int {
     let placement =
       switch layout.placement {
@@ -39,18 +39,18 @@ public struct StepPlan: Sendable {
   }
 }
 
-/// A step in every layout that the cluster allows.
+/// The plans of a chain step in all layouts that the cluster allows.
 public struct PlanComparison: Sendable {
-  /// What there is to do.
+  /// The work of the step.
   public let work: StepWork
-  /// With the ranks that are used.
+  /// The cluster, with the ranks that are used.
   public let cluster: Cluster
-  /// As the chain file has it.
+  /// The plan for the chain file's layout.
   public let written: StepPlan
-  /// All layouts, the written one included.
+  /// The plans for all layouts, the written one included.
   public let all: [StepPlan]
 
-  /// Compares; `written` decides which k a top-k payload has, and whether one may be recommended at all.
+  /// Compares all layouts; `written` decides whether a top-k payload may be recommended.
   public init(_ work: StepWork, written: Layout, on cluster: Cluster) {
     self.work = work
     self.cluster = cluster
@@ -60,10 +60,10 @@ public struct PlanComparison: Sendable {
     all = layouts.map { StepPlan(work, $0, on: cluster) }
   }
 
-  /// The fastest layout that fits, a plainer one before one that gains less than a tenth, which is as far as the times
-  /// can be trusted; nil: none fits.
+  /// The fastest layout that fits; a simpler one is preferred if it is less than a tenth slower, which is the accuracy
+  /// of the times. nil if none fits.
   ///
-  /// One that gives the student less than all that the teacher says is recommended only where the chain asks for it.
+  /// A top-k payload is recommended only if the chain file asks for it.
   public var recommended: StepPlan? {
     let candidates = all.filter { $0.fits && ($0.layout.payload.isExact || !written.layout.payload.isExact) }
     guard let best = candidates.map(\.time.total).min() else { return nil }
@@ -72,10 +72,10 @@ public struct PlanComparison: Sendable {
     }
   }
 
-  /// Of two times within this ratio neither counts as the faster.
+  /// Two times within this ratio count as equal.
   static let indifference = 1.1
 
-  /// Of every placement, split and payload the fastest layout that fits, or else the smallest.
+  /// For each placement, split and payload the fastest layout that fits, or else the smallest.
   public var placements: [StepPlan] {
     var order: [String] = []
     var best: [String: StepPlan] = [:]
@@ -91,7 +91,7 @@ public struct PlanComparison: Sendable {
     return order.compactMap { best[$0] }
   }
 
-  /// The layouts that differ from `plan` in the student's sharding and checkpointing alone.
+  /// The layouts that differ from `plan` only in the student's sharding and checkpointing.
   public func shardings(of plan: StepPlan) -> [StepPlan] {
     all.filter {
       var layout = $0.layout
@@ -100,7 +100,7 @@ public struct PlanComparison: Sendable {
     }
   }
 
-  /// The layout that needs least memory.
+  /// The layout that needs the least memory.
   public var smallest: StepPlan { all.min { $0.memory.node < $1.memory.node } ?? written }
 
   private static func isBetter(_ one: StepPlan, than other: StepPlan) -> Bool {
@@ -109,7 +109,7 @@ public struct PlanComparison: Sendable {
     return (one.time.total, one.effort) < (other.time.total, other.effort)
   }
 
-  /// Everything worth comparing: a teacher of any place in parts of a node, of some nodes, of all ranks.
+  /// All layouts worth comparing: each placement with teacher groups from part of a node up to all ranks.
   static func layouts(_ work: StepWork, _ cluster: Cluster) -> [Layout] {
     var teachers = [Layout()]
     if let teacher = work.teacher {
@@ -139,7 +139,7 @@ public struct PlanComparison: Sendable {
     }
   }
 
-  /// Powers of two, whole nodes and all ranks, as far as the teacher can be cut.
+  /// The group sizes: powers of two, whole nodes and all ranks, as far as the teacher can be split.
   private static func counts(_ split: Layout.Split, _ teacher: any NetworkSizes, _ cluster: Cluster) -> [Int] {
     let most = min(cluster.ranks, split == .tensor ? teacher.headCount : teacher.layerCount)
     let powers = (1...20).map { 1 << $0 }

@@ -1,4 +1,4 @@
-/// Joins pieces to words and words with spaces, then takes back the spaces that pre-tokenising put around English
+/// Joins tokens to words and words with spaces, then removes the spaces that pre-tokenising has put around English
 /// punctuation and contractions.
 struct WordPieceDecoder: DecoderStep {
   var prefix = "##"
@@ -16,7 +16,7 @@ struct WordPieceDecoder: DecoderStep {
       if index > 0 {
         if piece.starts(with: prefix) { piece.removeFirst(prefix.count) } else { piece.insert(0x20, at: 0) }
       }
-      // Token by token: a space that belongs to the next token is never looked at together with this one.
+      // Each token is cleaned up separately: a pattern never matches across two tokens.
       if cleansUp {
         for (pattern, replacement) in WordPieceDecoder.cleanups { replace(pattern, by: replacement, in: &piece) }
       }
@@ -41,7 +41,7 @@ struct WordPieceDecoder: DecoderStep {
   }
 }
 
-/// Tokens with a space between each two, for tokenizers that name no decoder.
+/// Joins tokens with spaces, for tokenizers without a decoder.
 struct SpacedDecoder: TokenDecoder {
   func text(of tokens: [String]) -> String { tokens.joined(separator: " ") }
 }
