@@ -21,7 +21,7 @@ struct Retort: ParsableCommand {
       5 numerical failure; 6 checkpoint or output could not be written or read; 7 a peer rank failed or hangs; \
       75 stopped on request.
 
-      Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals; off: nothing is kept), \
+      Environment: RETORT_MODELS (models root), RETORT_CACHE (tokens, teacher signals; off keeps nothing), \
       RETORT_ISA (baseline, avx2, avx512, avx512bf16), RETORT_PROGRESS (bar, lines), RETORT_MPI_CHUNK_BYTES, \
       RETORT_OPENBLAS_CORETYPE (a core type, or keep).
       """,
@@ -50,7 +50,7 @@ enum Program {
     } else {
       StopRequest.release()
     }
-    // Ranks that were given different words must find out before one of them ends and the others wait for it.
+    // Ranks with different command lines must detect it before one of them ends and the others wait for it.
     if MPISession.isLaunchedWithPeers { exit(asJob(parsed)) }
     do {
       var command = try parsed.get()
@@ -61,7 +61,7 @@ enum Program {
     } catch { exit(report(error)) }
   }
 
-  /// One of several ranks. What a command without ranks says is said by rank 0.
+  /// Runs the command as one of several ranks; a command without ranks runs on rank 0 alone.
   private static func asJob(_ parsed: Result<any ParsableCommand, any Error>) -> Int32 {
     var outcome: Int32 = 0
     let code = onAllRanks { communicator in
@@ -77,7 +77,7 @@ enum Program {
     return code == 0 ? outcome : code
   }
 
-  /// Says what ended a command before it had ranks; the exit code.
+  /// Reports the error that ended a command outside of ranks; returns the exit code.
   private static func report(_ error: any Error) -> Int32 {
     let isHelp = Retort.exitCode(for: error) == .success
     let text = (error as? RetortError).map { "retort: \($0.description)" } ?? Retort.fullMessage(for: error)
@@ -105,7 +105,7 @@ enum Program {
     }
   }
 
-  /// The exit code of a command that did its work: that of an error, which is said, where its results were lost.
+  /// The exit code of a command that did its work: `code`, or that of the reported error if its output was lost.
   private static func lost(_ code: Int32) -> Int32 {
     do { try Terminal.requireWritten() } catch {
       let error = RetortError.wrap(error)
@@ -115,9 +115,9 @@ enum Program {
     return code
   }
 
-  /// What must be equal on all ranks of a job, since it decides what a rank does.
+  /// The values that must be equal on all ranks of a job, since they decide what a rank does.
   ///
-  /// Throws where there is no memory to look.
+  /// Throws if there is no memory to read the program.
   private static var fingerprints: [Fingerprint] {
     get throws {
       var binary = "unknown"
@@ -130,12 +130,12 @@ enum Program {
 
   private static func fingerprints(ofBinary binary: String) -> [Fingerprint] {
     let environment = ProcessInfo.processInfo.environment
-    // Where files are may differ between hosts, and what is in them is compared when they are read; rank 0 alone shows
+    // Paths may differ between hosts, and the content of files is compared when they are read; only rank 0 shows
     // progress.
     let own: Set = ["RETORT_CACHE", "RETORT_MODELS", "RETORT_PROGRESS", "RETORT_RESTARTED", "RETORT_BINARY"]
     let variables = environment.filter { variable in
       if variable.key.hasPrefix("RETORT_") { return !own.contains(variable.key) }
-      // What oneDNN reads may change products; what it says of itself does not.
+      // oneDNN's variables may change products, except for those that make it verbose.
       return ["ONEDNN_", "DNNL_"].contains { variable.key.hasPrefix($0) } && !variable.key.hasSuffix("_VERBOSE")
     }
     let settings = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
@@ -149,9 +149,10 @@ enum Program {
     ]
   }
 
-  /// Kernels of libraries that differ between ranks: nothing hangs by them, and no last bit is promised any more.
+  /// A warning on rank 0 if library kernels differ between ranks: such jobs run, but results are no longer reproducible
+  /// to the last bit.
   ///
-  /// Variables that choose them (`OPENBLAS_CORETYPE`) are not compared, since Retort sets one by the CPU.
+  /// Variables that choose kernels (`OPENBLAS_CORETYPE`) are not compared, since Retort sets one depending on the CPU.
   private static func libraryNotes(on communicator: any Communicator) throws -> [String] {
     let names = try communicator.allGather(
       text: "OpenBLAS \(LinearAlgebraLibrary.coreName), bf16 \(LinearAlgebraLibrary.bf16Name)")
@@ -164,11 +165,12 @@ enum Program {
     ]
   }
 
-  /// An error that all ranks share is said once and ends the job in order; one that only this rank has ends the job.
+  /// Reports an error. One that all ranks share is reported once and ends the job normally; one of this rank alone
+  /// aborts the job.
   private static func end(_ error: RetortError, _ communicator: (any Communicator)?) -> Int32 {
     let rank = communicator?.rank ?? MPISession.launchedRank
     let isAlone = communicator.map { $0.size == 1 } ?? (rank == 0)
-    // Without a connection ranks cannot agree who speaks: rank 0 ends the job first where it has the same to say.
+    // Without a connection ranks cannot agree on who reports: rank 0 goes first, in case it has the same error.
     if communicator == nil, !error.isCollective, rank > 0 { sleep(5) }
     if error.isCollective || isAlone {
       if rank == 0 { Terminal.write("retort: \(error.description)\n", toError: true) }
@@ -181,12 +183,12 @@ enum Program {
   }
 }
 
-/// Threads of the linear algebra library.
+/// The threads of a rank.
 enum Threads {
-  /// Cores of this machine divided by the ranks on it, unless `OPENBLAS_NUM_THREADS` or the chain file says otherwise.
+  /// Sets the threads: from the chain file, else `OPENBLAS_NUM_THREADS`, else the machine's cores divided by its ranks.
   static func configure(on communicator: any Communicator, wanted: Int? = nil) throws {
     let local = try communicator.splitByNode().size
-    // A launcher that binds ranks to cores has divided them already.
+    // A launcher that binds ranks to cores has already divided them.
     let cores = min(
       ProcessInfo.processInfo.activeProcessorCount, max(1, ProcessInfo.processInfo.processorCount / local))
     let environment = try ProcessInfo.processInfo.environment["OPENBLAS_NUM_THREADS"].flatMap { text -> Int? in
@@ -195,7 +197,7 @@ enum Threads {
         throw RetortError(
           .configuration, "\"\(text)\" is not a number of threads from 1 to 1024",
           at: "environment variable OPENBLAS_NUM_THREADS",
-          remedy: "unset it for the cores of this machine by its ranks")
+          remedy: "unset it to divide the cores of this machine by its ranks")
       }
       return count
     }

@@ -6,7 +6,7 @@ import Platform
 struct BenchCommand: RankCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Times distillation steps of fixed shapes on made-up data; one JSON line for each work.",
+    abstract: "Times distillation steps of fixed shapes on random data; one JSON line per work.",
     discussion: """
       Start it as you would start a run. Examples:
         mpirun -n 2 retort bench --work bert-base-mini
@@ -15,22 +15,22 @@ struct BenchCommand: RankCommand {
 
   @Option(help: "A work: \(BenchmarkWork.all.map(\.name).joined(separator: ", ")). Repeatable; default: all.")
   var work: [String] = []
-  @Option(help: "Examples of a step on each rank.") var batch = 32
-  @Option(help: "Tokens of an example, or the most of them with --lengths.") var seq = 128
-  @Option(help: "Timed steps.") var steps = 8
-  @Option(help: "Steps before them.") var warmup = 2
-  @Option(help: "How often the timed steps are done.") var epochs = 1
-  @Option(help: "fp32, bf16, or auto: bf16 where the CPU multiplies it natively.")
+  @Option(help: "Examples of an optimizer step on each rank.") var batch = 32
+  @Option(help: "Tokens of an example; with --lengths the most tokens.") var seq = 128
+  @Option(help: "Timed optimizer steps.") var steps = 8
+  @Option(help: "Optimizer steps before the timed ones.") var warmup = 2
+  @Option(help: "The number of times that the timed steps are repeated.") var epochs = 1
+  @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
-  @Option(help: "A file with one real length a line.") var lengths: String?
+  @Option(help: "A file with one real length per line.") var lengths: String?
   @OptionGroup var timeline: TraceOptions
 
   func validate() throws {
     for name in work where !BenchmarkWork.all.contains(where: { $0.name == name }) {
-      throw ValidationError("no work \"\(name)\"; there are \(BenchmarkWork.all.map(\.name).joined(separator: ", "))")
+      throw ValidationError("no work \"\(name)\"; known are \(BenchmarkWork.all.map(\.name).joined(separator: ", "))")
     }
     try requireOption("--batch", batch, 1...100_000)
-    // The positions of the works' models.
+    // The models have 512 positions.
     try requireOption("--seq", seq, 1...512)
     try requireOption("--steps", steps, 1...1_000_000)
     try requireOption("--warmup", warmup, 0...1_000_000)
@@ -59,7 +59,7 @@ struct BenchCommand: RankCommand {
     let lines = String(decoding: try readFile(path), as: UTF8.self).split(separator: "\n")
     let lengths = try lines.enumerated().map { index, line in
       guard let length = Int(line), length > 0 else {
-        throw RetortError(.input, "\"\(line)\" is no positive whole number", at: "\(path):\(index + 1)")
+        throw RetortError(.input, "\"\(line)\" is not a positive integer", at: "\(path):\(index + 1)")
       }
       return length
     }

@@ -3,14 +3,14 @@ import Datasets
 import Foundation
 import Platform
 
-/// `retort cache`: what is kept for later runs, and its removal.
+/// `retort cache`: lists and removes the files that are kept for later runs.
 struct CacheCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "cache",
-    abstract: "Lists or clears what is kept for later runs: tokens, teacher signals, teachers' weights.",
+    abstract: "Lists or clears the files kept for later runs: tokens, teacher signals, teachers' weights.",
     discussion: """
       The cache directory is RETORT_CACHE, else XDG_CACHE_HOME/retort, else ~/.cache/retort. RETORT_CACHE=off keeps \
-      nothing. Everything in it can be made again.
+      nothing. Everything in it can be recomputed.
       """,
     subcommands: [List.self, Clear.self])
 
@@ -26,7 +26,7 @@ struct CacheCommand: ParsableCommand {
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Lists what is kept: kind, key, last use, size, what it is of.")
+      abstract: "Lists the entries: kind, key, last use, size and origin.")
 
     @Flag(help: "Prints one JSON object.") var json = false
 
@@ -53,11 +53,11 @@ struct CacheCommand: ParsableCommand {
   }
 
   struct Clear: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Removes what no running job holds.")
+    static let configuration = CommandConfiguration(abstract: "Removes entries that no running job uses.")
 
-    @Option(help: "tokens, signals or teachers only. Repeatable.") var kind: [String] = []
-    @Flag(help: "Whatever its age.") var all = false
-    @Option(help: "What was not used for so many days.") var olderThan: Double?
+    @Option(help: "Removes only tokens, signals or teachers. Repeatable.") var kind: [String] = []
+    @Flag(help: "Removes entries of any age.") var all = false
+    @Option(help: "Removes entries that have not been used for this number of days.") var olderThan: Double?
     @Flag(help: "Prints one JSON object.") var json = false
 
     func validate() throws {
@@ -80,7 +80,7 @@ struct CacheCommand: ParsableCommand {
         ]
         Terminal.write(object.text() + "\n")
       } else {
-        let kept = cleared.used > 0 ? "; \(cleared.used) stay, which running jobs hold" : ""
+        let kept = cleared.used > 0 ? "; \(cleared.used) remain, which running jobs use" : ""
         Terminal.write("removed \(cleared.entries), \(grouped(cleared.bytes)) bytes\(kept)\n")
       }
       if cleared.failed > 0 {

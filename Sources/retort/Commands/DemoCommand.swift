@@ -5,16 +5,16 @@ import Platform
 struct DemoCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "demo",
-    abstract: "Writes the demo: made-up reviews, a vocabulary and a chain file.",
+    abstract: "Writes the demo: generated reviews, a vocabulary and a chain file.",
     discussion: """
       Then: cd DIR && mpirun -n 2 retort run chain.yaml
       """)
 
   @Argument(help: "The directory to write to.") var directory: String
-  @Option(help: "Training reviews.") var train = DemoPlan.trainCount
-  @Option(help: "Validation reviews.") var validation = DemoPlan.validationCount
+  @Option(help: "The number of training reviews.") var train = DemoPlan.trainCount
+  @Option(help: "The number of validation reviews.") var validation = DemoPlan.validationCount
   @Option(help: "The seed of the reviews.") var seed = DemoPlan.seed
-  @Flag(help: "Replaces files that are there with another content.") var overwrite = false
+  @Flag(help: "Replaces existing files with different content.") var overwrite = false
 
   func validate() throws {
     try requireOption("--train", train, 1...10_000_000)

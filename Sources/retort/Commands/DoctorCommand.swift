@@ -10,7 +10,7 @@ import Training
 struct DoctorCommand: RankCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Says what this machine and this MPI job offer and lack, with remedies.",
+    abstract: "Shows what this machine and this MPI job offer and what to fix.",
     discussion: """
       Start it as you would start a run: alone, or with mpirun or srun on all nodes.
       """)
@@ -24,12 +24,12 @@ struct DoctorCommand: RankCommand {
   }
 }
 
-/// What `doctor` measured.
+/// The results of `doctor`.
 struct Examination {
   private var findings: [(name: String, value: String)] = []
   private var remedies: [String] = []
 
-  /// Measures; collective.
+  /// Examines the machine and the job; collective.
   init(on communicator: any Communicator) throws {
     try describeProcessor(communicator)
     try describeJob(communicator)
@@ -43,7 +43,7 @@ struct Examination {
     findings.append(("cores", "\(cores) on this machine, \(allowed) for this rank"))
     findings.append(("kernels", KernelSet.name))
     findings.append(
-      ("OpenBLAS", "core type \(LinearAlgebraLibrary.coreName); \(LinearAlgebraLibrary.threads) threads a rank"))
+      ("OpenBLAS", "core type \(LinearAlgebraLibrary.coreName); \(LinearAlgebraLibrary.threads) threads per rank"))
     let native = try communicator.all(Precision.native == .bf16)
     findings.append(
       ("oneDNN", "\(LinearAlgebraLibrary.oneDNNVersion); precision auto is \(native ? "bf16" : "fp32") here"))
@@ -59,7 +59,7 @@ struct Examination {
       disturbance = limit.remark ?? disturbance
     }
     if let disturbance {
-      remedies.append("\(disturbance)\(Examination.loadText): stop what else runs there, and measure again")
+      remedies.append("\(disturbance)\(Examination.loadText): stop other programs there, and measure again")
     }
     if let better = LinearAlgebraLibrary.betterCoreType {
       remedies.append(
@@ -118,8 +118,8 @@ struct Examination {
     findings.append(("cache", cache.map { "\($0)\(isWritable ? "" : " (cannot be written)")" } ?? "none"))
     if try communicator.any(!isWritable) {
       remedies.append(
-        "the cache directory cannot be written on every rank: set RETORT_CACHE to one that can, or text is tokenised "
-          + "in every run")
+        "the cache directory cannot be written on every rank: set RETORT_CACHE to a writable one, otherwise text is "
+          + "tokenised in every run")
     }
     var files = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
@@ -129,11 +129,11 @@ struct Examination {
     }
   }
 
-  /// Aligned lines, then the remedies.
+  /// The findings in aligned lines, then the remedies.
   var text: String {
     let width = findings.map(\.name.count).max() ?? 0
     var lines = findings.map { $0.name + String(repeating: " ", count: width - $0.name.count + 2) + $0.value }
-    lines += remedies.isEmpty ? ["nothing to mend"] : remedies.map { "mend: \($0)" }
+    lines += remedies.isEmpty ? ["nothing to fix"] : remedies.map { "fix: \($0)" }
     return lines.joined(separator: "\n")
   }
 
@@ -146,7 +146,7 @@ struct Examination {
 
   private static var allowedCores: Int { ProcessInfo.processInfo.activeProcessorCount }
 
-  /// How many threads wanted to run in the last minute.
+  /// The load average of the last minute.
   private static var loadText: String {
     var averages = [0.0, 0.0, 0.0]
     return getloadavg(&averages, 3) > 0 ? " (load average \(fixed(averages[0], 1)))" : ""

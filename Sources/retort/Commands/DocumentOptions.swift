@@ -7,17 +7,18 @@ import Platform
 import Tensors
 import Tokenizers
 
-/// The options by which `evaluate` reads documents.
+/// The options with which `evaluate` reads documents.
 struct DocumentOptions: ParsableArguments {
   @Option(help: "Where plain text is cut: file, paragraph, line, or a separator (default: <|endoftext|>, else file).")
   var documents: String?
-  @Option(help: "The column of what stands before a text and is not predicted (default: prompt).") var prompt: String?
+  @Option(help: "The column of the prompt, which precedes a text and is not predicted (default: prompt).")
+  var prompt: String?
 
   func validate() throws {
     if documents == "" { throw ValidationError("--documents is empty") }
   }
 
-  /// Opens a file of documents as the model reads it; collective.
+  /// Opens a file of documents with the model's tokenizer; collective.
   func open(
     _ file: String, _ options: ModelOptions, _ model: ModelConfiguration, _ tokenizer: (any Tokenizer)?,
     on communicator: any Communicator
@@ -38,7 +39,7 @@ struct DocumentOptions: ParsableArguments {
     return documents
   }
 
-  /// Tokens of a row: those that were asked for, otherwise the model's context.
+  /// Tokens of a row: `--max-length`, or the model's context.
   private func rowLength(_ options: ModelOptions, _ model: ModelConfiguration) throws -> Int? {
     guard let wanted = options.maxLength, let context = model.maximumPositions, wanted > context else {
       return options.maxLength ?? model.maximumPositions
@@ -48,7 +49,7 @@ struct DocumentOptions: ParsableArguments {
       remedy: "give \(context) or less")
   }
 
-  /// Throws `.configuration` where an option is given that a classifier has no use for.
+  /// Throws `.configuration` if an option is given that does not apply to classifiers.
   func refuse(for model: ModelConfiguration) throws {
     guard let option = documents != nil ? "--documents" : prompt != nil ? "--prompt" : nil else { return }
     var error = RetortError(

@@ -11,9 +11,9 @@ struct EvaluateCommand: RankCommand {
     commandName: "evaluate",
     abstract: "Measures a classifier on labelled data, or a language model on documents.",
     discussion: """
-      A student knows its columns, pairs, length and metric. Every example counts exactly once: \
-      of documents every token but the first, each predicted from those before \
-      it in its row of --max-length tokens.
+      A student's config.json records its columns, pairs, length and metric. Every example counts exactly once. In \
+      documents every token but the first counts, predicted from the tokens before it in its row of --max-length \
+      tokens.
 
       Examples:
         retort evaluate ./artifacts/step1_mini --data sst2/dev.tsv
@@ -24,12 +24,12 @@ struct EvaluateCommand: RankCommand {
   @OptionGroup var options: ModelOptions
   @Option(
     help: """
-      The labelled file (tsv, csv, json or jsonl), a directory with one, or a file of documents (txt too); -: standard \
-      input (jsonl).
+      The labelled file (tsv, csv, json or jsonl), a directory with one, or a file of documents (also txt); - for \
+      standard input (jsonl).
       """)
   var data: String
   @Option(help: "The column of the label (default: as in training, else label).") var label: String?
-  @Option(help: "What labels are: name, index, index_from_1 or boolean (default: as all rows say).")
+  @Option(help: "How labels are read: name, index, index_from_1 or boolean (default: decided by all rows).")
   var labelsAre: LabelReading?
   @OptionGroup var documents: DocumentOptions
   @Flag(help: "Prints one JSON object.") var json = false
@@ -82,7 +82,7 @@ struct EvaluateCommand: RankCommand {
     Terminal.write((json ? object.text() : text) + "\n")
   }
 
-  /// Throws `.configuration` where a column is named that documents have no use for.
+  /// Throws `.configuration` if a column is named that does not apply to documents.
   private func refuseClassColumns(for model: ModelConfiguration) throws {
     guard let option = label != nil ? "--label" : options.textPair != nil ? "--text-pair" : nil else { return }
     var error = RetortError(
@@ -91,13 +91,13 @@ struct EvaluateCommand: RankCommand {
     throw error
   }
 
-  /// Says how many rows have no label and so do not count; throws `.input` where none has one. All ranks read the same.
+  /// Reports the rows without a label, which do not count; throws `.input` if no row has one. All ranks read the same.
   private func requireLabels(_ examples: any ExampleSource, on communicator: any Communicator) throws {
     switch examples.labelled {
     case .all: return
     case .some(let count):
       let without = "\(grouped(examples.count - count)) of \(grouped(examples.count)) rows of \(data) have no label"
-      report(["\(without): figures are of the others"], on: communicator)
+      report(["\(without): the results are those of the others"], on: communicator)
     case .none:
       var error = RetortError(
         .input, "no row has a label", at: data,
@@ -107,7 +107,7 @@ struct EvaluateCommand: RankCommand {
     }
   }
 
-  /// All ranks have the same result.
+  /// Throws `.numerical` for a loss that is not finite; all ranks have the same result.
   private func requireFinite(_ result: EvaluationResult) throws {
     if result.loss.isFinite { return }
     var error = RetortError(
@@ -129,7 +129,7 @@ struct EvaluateCommand: RankCommand {
     ]
   }
 
-  /// The figures, the student's own metric first.
+  /// The results, the student's own metric first.
   private func text(_ result: EvaluationResult, _ metric: Metric, _ labels: LabelNames) -> String {
     var figures: [(Metric, String)] = [
       (

@@ -11,29 +11,28 @@ import Tokenizers
 struct GenerateCommand: RankCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Continues a text with a language model, writing it as it comes.",
+    abstract: "Continues a text with a language model and writes each token at once.",
     discussion: """
-      The most likely token is taken unless --temperature, --top-k or --top-p asks for a draw; draws depend on --seed \
-      and on nothing else. The text ends with the model's eos_token_id, after --max-new-tokens, or where its context \
-      does.
+      Takes the most likely token, or samples with --temperature, --top-k or --top-p; samples depend only on --seed. \
+      The text ends with the model's eos_token_id, after --max-new-tokens, or at the end of its context.
 
       Example:
         retort generate ./artifacts/small --prompt "Once upon a time" --temperature 0.8 --top-p 0.9 --seed 7
       """)
 
   @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
-  @Option(help: "The text to go on from; an empty one begins with the model's first token.") var prompt: String?
-  @Option(help: "A file with the text to go on from, or - for standard input.") var promptFile: String?
-  @Option(help: "Token ids to go on from, separated by commas; ids are written then.") var ids: String?
-  @Option(help: "New tokens at most.") var maxNewTokens = 256
-  @Option(help: "Divides the logits before a draw; 0: no draw. (default: 1 with --top-k or --top-p, else 0)")
+  @Option(help: "The text to continue; an empty one begins with the model's first token.") var prompt: String?
+  @Option(help: "A file with the text to continue, or - for standard input.") var promptFile: String?
+  @Option(help: "Token ids to continue, separated by commas; the output is then ids too.") var ids: String?
+  @Option(help: "The most new tokens.") var maxNewTokens = 256
+  @Option(help: "Divides the logits before sampling; 0: no sampling. (default: 1 with --top-k or --top-p, else 0)")
   var temperature: Double?
-  @Option(help: "Draws from the K most likely tokens.") var topK: Int?
-  @Option(help: "Draws from the most likely tokens that together have this share.") var topP: Double?
-  @Option(help: "Decides the draws.") var seed: UInt64 = 0
-  @Option(help: "fp32, bf16, or auto: bf16 where the CPU multiplies it natively.")
+  @Option(help: "Samples from the K most likely tokens.") var topK: Int?
+  @Option(help: "Samples from the fewest most likely tokens with this total probability.") var topP: Double?
+  @Option(help: "The seed of sampling.") var seed: UInt64 = 0
+  @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
-  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+  @Option(help: "A directory in which hub ids are searched (default: RETORT_MODELS).") var modelsRoot: String?
 
   func validate() throws {
     if [prompt, promptFile, ids].compactMap({ $0 }).count != 1 {
@@ -50,7 +49,7 @@ struct GenerateCommand: RankCommand {
     }
   }
 
-  /// The first rank generates; a sequence is no work for several.
+  /// Only the first rank generates, since one sequence cannot use several.
   func run(on communicator: any Communicator) throws {
     let directory = try locateModel(model, modelsRoot, on: communicator)
     let precision = try precision.resolved(on: communicator)
@@ -58,14 +57,14 @@ struct GenerateCommand: RankCommand {
     if communicator.isFirst {
       do { try generate(directory, precision) } catch { failure = RetortError.wrap(error) }
     }
-    // No rank is to blame: the others would have failed alike.
+    // The error names no rank, since all would have failed in the same way.
     try communicator.share(failure)
   }
 
   private func generate(_ directory: String, _ precision: Precision) throws {
     let opened = try ModelDirectory(directory, for: .answers)
     let configuration = opened.configuration
-    // Ids need none, not even a whole one.
+    // With --ids no tokenizer is read, so a broken one does no harm.
     let tokenizer = try ids == nil ? loadTokenizer(fromModelDirectory: directory) : nil
     let start = try promptTokens(tokenizer, configuration)
     let frozen = try FrozenModel(
@@ -85,11 +84,11 @@ struct GenerateCommand: RankCommand {
     try generator.check(start)
     var output = TokenOutput(tokenizer)
     output.write(start)
-    // What was written ends with its line, also where an error follows.
+    // The output ends with a newline even if an error follows.
     let result = Result {
       try generator.generate(after: start, limit: maxNewTokens, stops: stops, sampling) {
         output.write([$0])
-        // Tokens that nobody can read are not worth their time.
+        // Stop when the output is lost.
         try Terminal.requireWritten()
       }
     }
@@ -115,7 +114,7 @@ struct GenerateCommand: RankCommand {
     if tokenizer.repeatsLeadingToken(encoding) {
       let name = tokenizer.decode([encoding.ids[0]], skipSpecialTokens: false)
       Terminal.write(
-        "retort: the prompt begins with \(name), which the tokenizer puts before each text: it stands there twice\n",
+        "retort: the prompt begins with \(name), which the tokenizer also puts before each text: it occurs twice\n",
         toError: true)
     }
     let tokens = encoding.ids
@@ -142,7 +141,7 @@ struct GenerateCommand: RankCommand {
   }
 }
 
-/// Writes tokens as text, or as ids where there is no tokenizer.
+/// Writes tokens as text, or as ids without a tokenizer.
 private struct TokenOutput {
   private var stream: TextStream?
   private var isEmpty = true

@@ -8,11 +8,11 @@ import Tokenizers
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Says what a model directory holds: family, shape, parameters, tensors, tokenizer.")
+    abstract: "Shows the content of a model directory: family, shape, parameters, tensors, tokenizer.")
 
   @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
   @Flag(help: "Lists every tensor of the files.") var tensors = false
-  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+  @Option(help: "A directory in which hub ids are searched (default: RETORT_MODELS).") var modelsRoot: String?
 
   func run() throws {
     let directory = try ModelLocator(modelsRoot: modelsRoot).locate(model).path
@@ -47,12 +47,12 @@ struct InspectCommand: ParsableCommand {
     Terminal.warn(of: opened.remarks + (report.warning.map { [$0] } ?? []))
   }
 
-  /// What the logits are of.
+  /// The line about the logits: a vocabulary or classes.
   private func outputs(_ configuration: ModelConfiguration, _ model: any Model) throws -> String {
     if configuration.family.isLanguageModel {
       let llama = try LlamaConfiguration(configuration)
       return "predicts    \(grouped(llama.vocabularySize)) tokens, context of \(grouped(llama.maximumPositions)), "
-        + (llama.isTied ? "head tied to the embeddings" : "head of its own")
+        + (llama.isTied ? "head tied to the embeddings" : "separate head")
     }
     let labels = configuration.labels ?? .generic(model.classCount)
     return "classes     \(labels.names.joined(separator: ", "))"

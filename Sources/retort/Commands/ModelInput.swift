@@ -8,7 +8,7 @@ import Platform
 import Tensors
 import Tokenizers
 
-/// The options by which `predict` and `evaluate` name a model and its columns.
+/// The options with which `predict` and `evaluate` name a model and its columns.
 struct ModelOptions: ParsableArguments {
   @Argument(help: "A model directory, or a hub id that is found locally.") var model: String
   @Option(help: "The column of the text, or several joined: a,b (default: as in training, else text or sentence).")
@@ -16,11 +16,11 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The column of the second text of a pair (default: as in training).") var textPair: String?
   @Option(help: "A known task, such as cola or ag_news, whose columns the file has.") var task: String?
   @Option(help: "The columns of a CSV or TSV file without a header, in order: a,b,c.") var columns: String?
-  @Option(help: "Tokens of an example at most (default: as in training, else the model's positions).")
+  @Option(help: "The most tokens of an example (default: as in training, else the model's positions).")
   var maxLength: Int?
-  @Option(help: "fp32, bf16, or auto: bf16 where the CPU multiplies it natively.")
+  @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
-  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+  @Option(help: "A directory in which hub ids are searched (default: RETORT_MODELS).") var modelsRoot: String?
 
   func validate() throws {
     try requireOption("--max-length", maxLength, 1...largestCount)
@@ -33,7 +33,7 @@ struct ModelOptions: ParsableArguments {
     if let task { _ = try ModelOptions.known(task) }
   }
 
-  /// Reads the model, for what its outputs mean to the command; collective.
+  /// Loads the model for a use of its outputs; collective.
   func load(for use: ModelUse = .answers, on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
     let directory = try locateModel(model, modelsRoot, on: communicator)
     let (loaded, tokenizer) = try communicator.agree {
@@ -43,7 +43,7 @@ struct ModelOptions: ParsableArguments {
     return (loaded, tokenizer)
   }
 
-  /// Throws `.configuration` for an output that would take the place of a file in the model's directory; collective.
+  /// Throws `.configuration` for an output that would replace a file in the model's directory; collective.
   func requireApart(_ output: String, on communicator: any Communicator) throws {
     try communicator.agree {
       guard case .file(let path) = try OutputFile.place(of: output), fileExists(path),
@@ -51,20 +51,20 @@ struct ModelOptions: ParsableArguments {
       else { return }
       if try listDirectory(directory).contains(where: { isSameFile(joinPath(directory, $0), path) }) {
         throw RetortError(
-          .configuration, "is a file of the model that is read, and would be lost", at: "--output \(output)",
+          .configuration, "is a file of the model itself, and would be lost", at: "--output \(output)",
           remedy: "name another file")
       }
     }
   }
 
-  /// The logits of a batch as a function of the model, in the wanted precision; collective.
+  /// A function from a batch to the model's logits, in the chosen precision; collective.
   func logits(of model: any Model, on communicator: any Communicator) throws -> (Batch) -> Tensor {
     let precision = try precision.resolved(on: communicator)
     model.freeze(for: precision)
     return { model.logits($0, precision: precision) }
   }
 
-  /// The likelihood of each sequence of a batch as a function of a language model; collective.
+  /// A function from a batch to the likelihood of each sequence under a language model; collective.
   func scores(of model: any LanguageModel, on communicator: any Communicator) throws -> (Batch) -> [SequenceScore] {
     let precision = try precision.resolved(on: communicator)
     model.freeze(for: precision)
@@ -72,9 +72,9 @@ struct ModelOptions: ParsableArguments {
     return { model.scores($0, precision: precision, weights: weights) }
   }
 
-  /// Opens a data file as the model reads it; collective.
+  /// Opens a data file with the model's tokenizer and columns; collective.
   ///
-  /// What is good to know of the file is said on standard error.
+  /// Remarks about the file go to standard error.
   func open(
     _ file: String, label: String?, needsLabels: Bool, labelsAre: LabelReading? = nil, for model: LoadedModel,
     _ tokenizer: (any Tokenizer)?, on communicator: any Communicator
@@ -97,7 +97,7 @@ struct ModelOptions: ParsableArguments {
         let inputs = try PerceptronConfiguration(model.configuration).inputSize
         if data.featureCount != inputs {
           throw RetortError(
-            .input, "the file has \(data.featureCount) numeric columns, the model reads \(inputs)", at: file,
+            .input, "the file has \(data.featureCount) numeric columns, but the model reads \(inputs)", at: file,
             remedy: "give the columns that the model was trained on")
         }
       }
@@ -107,7 +107,7 @@ struct ModelOptions: ParsableArguments {
     let context = model.configuration.maximumPositions
     let isLanguage = model.configuration.family.isLanguageModel
     let trained = isLanguage || maxLength != nil ? nil : TaskRecord(model.configuration.json[TaskRecord.key])?.maxLength
-    // A likelihood of a part of the text would look like that of the text.
+    // Texts for a language model are not cut: the likelihood of a part would look like that of the whole.
     let limits = [maxLength ?? trained, isLanguage ? nil : context].compactMap { $0 }
     let data = try TokenizedDataset.open(
       input.split, task: task, labels: needsLabels ? labels : nil, tokenizer: tokenizer,
@@ -118,7 +118,7 @@ struct ModelOptions: ParsableArguments {
       // All ranks see the same lengths.
       try communicator.agree {
         throw RetortError(
-          .input, "example \(row + 1) has \(data.lengths[row]) tokens, the model's context is \(context)", at: file,
+          .input, "example \(row + 1) has \(data.lengths[row]) tokens, but the model's context is \(context)", at: file,
           remedy: "shorten it, or cut all with --max-length \(context)")
       }
     }
@@ -129,15 +129,15 @@ struct ModelOptions: ParsableArguments {
     return data
   }
 
-  /// The files to read, and how.
+  /// The files to read, the task and remarks.
   struct Input {
     let split: DatasetSplit
     var task: TaskDescription
     var notes: [String] = []
   }
 
-  /// The task by which a file is read: what the options say, else what the student's record says, else what the names
-  /// of the columns say.
+  /// The task with which a file is read: from the options, else from the student's record, else from the names of the
+  /// columns.
   func input(_ file: String, label: String?, prompt: String? = nil, for model: ModelConfiguration) throws -> Input {
     let (split, said) = try ModelOptions.split(file)
     let given = DatasetColumns(
@@ -180,26 +180,26 @@ struct ModelOptions: ParsableArguments {
     return input
   }
 
-  /// A file, or the validation or test split of a directory, which is said.
+  /// A file, or the validation or test split of a directory with a remark that names it.
   static func split(_ file: String) throws -> (DatasetSplit, notes: [String]) {
     guard isDirectory(file) else { return (DatasetSplit(file), []) }
     let files = try DatasetFiles.find(inDirectory: file)
     guard let split = files.validation ?? files.test else {
       throw RetortError(
         .input, "has neither a validation nor a test split, only \(files.train?.name ?? "nothing")", at: file,
-        remedy: "name the file that is to be read")
+        remedy: "name the file to read")
     }
     return (split, ["reading \(split.name)"])
   }
 
-  /// A list of names with commas between them.
+  /// The names in a list separated by commas.
   static func names(_ text: String) -> [String] {
     text.split(separator: ",", omittingEmptySubsequences: false).map {
       String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
     }
   }
 
-  /// A task by its name, which only models of its kind have.
+  /// The task with a name. Throws `.configuration` for an unknown name.
   static func known(_ name: String, kind: TaskKind = .classification) throws -> TaskDescription {
     do { return try TaskDescription(named: name) } catch {
       var refusal = RetortError.wrap(error)
@@ -240,7 +240,7 @@ func locateModel(_ name: String, _ modelsRoot: String?, on communicator: any Com
   return directory
 }
 
-/// Says on standard error what was noticed in a data file, once for all ranks.
+/// Writes remarks about a data file to standard error, on rank 0 only.
 func report(_ notes: [String], on communicator: any Communicator) {
   guard communicator.isFirst else { return }
   for note in notes { Terminal.write("retort: \(note)\n", toError: true) }

@@ -12,12 +12,11 @@ struct PredictCommand: RankCommand {
     commandName: "predict",
     abstract: "Writes a model's answer for every line of a JSON Lines file, in order.",
     discussion: """
-      A line in: {"text": "…"}, {"ids": [101, …, 102]} with special tokens included, or the numeric columns of a \
-      perceptron. A line out: {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}; \
-      of a multi-label classifier {"labels": […], "logits": […], "probabilities": […]}, of a regression model \
-      {"score": 0.7, "logits": […]}, of a language model {"logits": […] behind the last token, "nll": −log p of the \
-      tokens after the first, "tokens": \
-      how many}.
+      An input line is {"text": "…"}, {"ids": [101, …, 102]} including special tokens, or the numeric columns of a \
+      perceptron. An output line is {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}; for a \
+      multi-label classifier {"labels": […], "logits": […], "probabilities": […]}; for a regression model \
+      {"score": 0.7, "logits": […]}; for a language model {"logits": […] after the last token, "nll": −log p of the \
+      tokens after the first, "tokens": their number}.
 
       Examples:
         retort predict ./artifacts/step1_mini --input reviews.jsonl --output answers.jsonl
@@ -26,7 +25,7 @@ struct PredictCommand: RankCommand {
 
   @OptionGroup var options: ModelOptions
   @Option(help: "The file to read (jsonl, tsv or csv), or - for standard input (jsonl).") var input: String
-  @Option(help: "The file to write, a JSON object a line, or - for standard output.") var output: String
+  @Option(help: "The file to write, one JSON object per line, or - for standard output.") var output: String
 
   func validate() throws {
     if case .file = try? OutputFile.place(of: output), isSameFile(input, output) {
@@ -61,7 +60,7 @@ struct PredictCommand: RankCommand {
     }
   }
 
-  /// What is written of each example of a batch; collective.
+  /// A function from a batch to the output of each example; collective.
   private func answers(of model: LoadedModel, on communicator: any Communicator) throws -> (Batch) -> [JSON] {
     if let language = model.model as? any LanguageModel {
       let scores = try options.scores(of: language, on: communicator)
@@ -74,7 +73,7 @@ struct PredictCommand: RankCommand {
     }
   }
 
-  /// Throws `.numerical` for an answer that is none.
+  /// Throws `.numerical` for an answer that is not finite.
   private func requireFinite(_ answer: JSON, _ sample: Int) throws {
     let numbers = (answer["logits"]?.array ?? []) + (answer["nll"].map { [$0] } ?? [])
     if numbers.allSatisfy({ $0.double?.isFinite == true }) { return }

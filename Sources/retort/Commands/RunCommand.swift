@@ -11,7 +11,7 @@ extension LogFormat: ExpressibleByArgument {}
 enum PrecisionOption: String, CaseIterable, ExpressibleByArgument {
   case auto, fp32, bf16
 
-  /// What it stands for: auto is bf16 where the CPU of every rank multiplies it natively. Collective.
+  /// The precision: auto is bf16 if the CPU of every rank multiplies it natively. Collective.
   func resolved(on communicator: any Communicator) throws -> Precision {
     switch self {
     case .auto: try communicator.all(Precision.native == .bf16) ? .bf16 : .fp32
@@ -24,11 +24,11 @@ enum PrecisionOption: String, CaseIterable, ExpressibleByArgument {
 struct RunCommand: RankCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
-    abstract: "Runs or continues a chain.",
+    abstract: "Runs or resumes a chain.",
     discussion: """
-      Steps that are committed already are left as they are; training goes on where it stopped. A step whose inputs \
-      have changed (values, teacher, base, data, tokenizer) runs again, and so does what comes after it; its old \
-      student stays until the new one is committed. retort status says beforehand what is done with each step.
+      Committed steps are kept, and interrupted training resumes from its checkpoint. A step whose inputs have changed \
+      (values, teacher, base, data, tokenizer) is retrained, and so are the steps that depend on it; its old student \
+      stays until the new one is committed. retort status shows beforehand what a run does with each step.
 
       Examples:
         retort run chain.yaml --dry-run
@@ -40,15 +40,15 @@ struct RunCommand: RankCommand {
     name: .customLong("set"),
     help: "Overrides a value: KEY.PATH=VALUE, such as steps.0.hyperparams.batch_size=64. Repeatable.")
   var overrides: [String] = []
-  @Flag(help: "Fails when any output exists, instead of continuing.") var fresh = false
+  @Flag(help: "Fails if any output exists, instead of resuming.") var fresh = false
   @Flag(
-    help: "Writes to an output_dir with files of others too; those that are in the way are kept in training/replaced.")
+    help: "Also writes to an output_dir with files of another origin; files in the way are kept in training/replaced.")
   var overwrite = false
-  @Flag(help: "Takes an output_dir from the run that holds it; that run then ends with exit code 6.")
+  @Flag(help: "Takes an output_dir from the run that holds its lock; that run then ends with exit code 6.")
   var breakLock = false
   @Flag(help: "Validates, resolves, runs the preflight and prints the plan; writes nothing.") var dryRun = false
-  @Option(help: "plain (for people) or json (an object a line).") var logFormat: LogFormat = .plain
-  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+  @Option(help: "plain (for people) or json (one object per line).") var logFormat: LogFormat = .plain
+  @Option(help: "A directory in which hub ids are searched (default: RETORT_MODELS).") var modelsRoot: String?
   @Option(help: "Overrides the precision of every step: auto, fp32, bf16.") var precision: PrecisionOption?
   @OptionGroup var timeline: TraceOptions
 
@@ -73,7 +73,7 @@ struct RunCommand: RankCommand {
     try communicator.agree {
       if !dryRun, cacheDirectory == nil, configuration.parallel.teacherPlacement.placement == .streamed {
         throw RetortError(
-          .configuration, "a streamed teacher is read from a file in the cache directory, and there is none",
+          .configuration, "a streamed teacher is read from a file in the cache directory, but there is none",
           at: configuration.parallel.source?.location(of: "teacher.placement"),
           remedy: "set RETORT_CACHE to a directory and parallel.cache to true, or use placement: sharded")
       }

@@ -6,10 +6,10 @@ import Platform
 struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status",
-    abstract: "Says what retort run would do with each step of a chain: kept, continued, or trained, and why.",
+    abstract: "Shows what retort run would do with each step of a chain: keep, resume or train it, and why.",
     discussion: """
       Reads the chain file, its data and its models; trains nothing, evaluates nothing, writes nothing and takes no \
-      lock. Says as well whether another run writes to a step's output directory now.
+      lock. Also shows whether another run is writing to a step's output directory.
 
       Examples:
         retort status chain.yaml
@@ -20,10 +20,10 @@ struct StatusCommand: ParsableCommand {
   @Option(
     name: .customLong("set"), help: "Overrides a value: KEY.PATH=VALUE, as in retort run. Repeatable.")
   var overrides: [String] = []
-  @Option(help: "A directory in which hub ids are looked for (default: RETORT_MODELS).") var modelsRoot: String?
+  @Option(help: "A directory in which hub ids are searched (default: RETORT_MODELS).") var modelsRoot: String?
   @Option(help: "Overrides the precision of every step, as in retort run: auto, fp32, bf16.")
   var precision: PrecisionOption?
-  @Flag(help: "One JSON object.") var json = false
+  @Flag(help: "Prints one JSON object.") var json = false
 
   func run() throws {
     let forced = precision.map { ["steps.*.hyperparams.precision=\($0.rawValue)"] } ?? []

@@ -2,15 +2,15 @@ import Chains
 import Platform
 import Training
 
-/// How a run is shown.
+/// The output format of a run.
 enum LogFormat: String, CaseIterable, Sendable {
   /// For people: a progress bar on a terminal, lines in a file.
   case plain
-  /// For programs: a JSON object a line.
+  /// For programs: one JSON object per line.
   case json
 }
 
-/// Shows a chain as it runs; only rank 0 speaks.
+/// Shows the progress of a chain; only rank 0 prints.
 final class ChainConsole: ChainObserver {
   private let format: LogFormat
   private let speaks: Bool
@@ -20,19 +20,19 @@ final class ChainConsole: ChainObserver {
   private var stepID = ""
   private var stepStart: ContinuousClock.Instant
   private var lastShown: ContinuousClock.Instant
-  /// Examples since the step began, or tokens of documents.
+  /// Examples since the chain step began; tokens for documents.
   private var done = 0
   private var isOfDocuments = false
   private var stepsSeen = 0
   private var hasOpenLine = false
-  /// Whether standard output is gone.
+  /// Whether standard output is lost.
   private var isSilent = false
-  /// A line of progress in a file at most this often.
+  /// The least time between two lines of progress in a file.
   private static let interval = Duration.seconds(5)
 
   /// - Parameters:
-  ///   - speaks: whether this rank writes.
-  ///   - isResult: whether what is said is all that the command is for, so that losing it is a failure.
+  ///   - speaks: whether this rank prints.
+  ///   - isResult: whether the output is the command's result, so that losing it is a failure.
   init(_ format: LogFormat, speaks: Bool, isResult: Bool = false) {
     self.format = format
     self.speaks = speaks
@@ -92,7 +92,7 @@ final class ChainConsole: ChainObserver {
 
   func trained(_ record: StepRecord) {
     guard speaks else { return }
-    // Rows of documents all have about as many tokens.
+    // Rows of documents have nearly equal token counts.
     isOfDocuments = record.lossRows > record.examples
     done += isOfDocuments ? record.tokens : record.examples
     stepsSeen += 1
@@ -149,8 +149,8 @@ final class ChainConsole: ChainObserver {
     put((format == .json ? json().text() : text) + "\n")
   }
 
-  /// Writes to standard output until that fails once, which is said on standard error: the results of a run are files,
-  /// so it continues without a reader.
+  /// Writes to standard output until that fails; the failure is reported once on standard error. The results of a run
+  /// are files, so it continues without a reader.
   private func put(_ text: String) {
     if isResult { return Terminal.write(text) }
     if isSilent { return }

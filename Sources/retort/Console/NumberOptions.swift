@@ -1,10 +1,10 @@
 import ArgumentParser
 
-/// Throws the usage error of an option whose number is outside its range; nil is an option that was not given.
+/// Throws a usage error if an option's number is outside its range; nil means that the option was not given.
 func requireOption(_ name: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
   guard let value, !range.contains(value) else { return }
   throw ValidationError("\(name) is \(value), \(range.lowerBound) to \(range.upperBound) was expected")
 }
 
-/// The most that counts of examples, tokens and steps may be: what a 32-bit index tells apart.
+/// The largest count of examples, tokens and steps, since indices have 32 bits.
 let largestCount = Int(Int32.max)

@@ -2,12 +2,12 @@ import Collectives
 import Foundation
 import Platform
 
-/// Inputs that are streams: standard input, FIFOs, and what a shell puts in the place of a file (`<(…)`).
+/// Inputs that are streams: standard input, FIFOs, and process substitutions of a shell (`<(…)`).
 enum StreamedInput {
   static let standardInput = "standard input"
 
-  /// The name by which an input is opened: its own for a regular file; a stream is read to its end by rank 0, the only
-  /// one that has it, and shared. Collective; throws `.input`.
+  /// The name with which an input is opened. A regular file keeps its name; a stream is read to its end by rank 0,
+  /// which alone has it, and broadcast. Collective; throws `.input`.
   static func resolve(_ name: String, on communicator: any Communicator) throws -> String {
     let known = try communicator.agree {
       communicator.isFirst ? stream(name).map { Array($0.name.utf8) } ?? [] : []
@@ -19,7 +19,7 @@ enum StreamedInput {
     return display
   }
 
-  /// The text of a file or stream on this rank; throws `.input` also for bytes that are no UTF-8.
+  /// The text of a file or stream on this rank; throws `.input`, also for bytes that are not UTF-8.
   static func text(_ name: String) throws -> String {
     let bytes = stream(name) == nil ? Array(try readFile(name)) : try read(name)
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -30,7 +30,7 @@ enum StreamedInput {
     return text
   }
 
-  /// The descriptor of a stream, or -1 for one that is opened by its path; nil for what is no stream.
+  /// The descriptor of a stream, or -1 for one that is opened by its path; nil for other files.
   private static func stream(_ name: String) -> (name: String, descriptor: Int32)? {
     if ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].contains(name) { return (standardInput, STDIN_FILENO) }
     var info = stat()
@@ -41,7 +41,7 @@ enum StreamedInput {
   private static func read(_ name: String) throws -> [UInt8] {
     guard let (display, known) = stream(name) else { return [] }
     if known >= 0 { return try readAll(from: known, name: display) }
-    // Opening waits for who writes.
+    // open() blocks until the FIFO has a writer.
     let descriptor = Activity.waitingOutside { open(name, O_RDONLY | O_CLOEXEC) }
     if descriptor < 0 {
       throw RetortError(

@@ -4,36 +4,36 @@ import Synchronization
 
 /// The process's output streams.
 ///
-/// What is written to standard output is a result unless it is called progress: where a result is lost, the command
-/// ends with an error (`requireWritten`), whatever else it has done.
+/// Text on standard output is a result unless it is written as progress: if a result is lost, the command ends with an
+/// error (`requireWritten`).
 enum Terminal {
-  /// `errno` of the first result that was lost; 0 while all were written.
+  /// The `errno` of the first lost result; 0 if all were written.
   private static let failure = Atomic<Int32>(0)
 
-  /// Writes text at once, so that lines of a job that dies are not lost.
+  /// Writes text without buffering, so that the lines of a job that dies are not lost.
   ///
-  /// Text for standard error that cannot be written is dropped: there is no place left to say so. A result that cannot
-  /// be written is noted for `requireWritten`, and later ones are not tried: half of a result must not look whole.
+  /// Text for standard error that cannot be written is dropped. A result that cannot be written is recorded for
+  /// `requireWritten`, and later ones are not written, so that a partial result does not look complete.
   static func write(_ text: String, toError: Bool = false) {
     if !toError, failure.load(ordering: .relaxed) != 0 { return }
     let code = put(text, toError ? STDERR_FILENO : STDOUT_FILENO)
     if code != 0, !toError { failure.store(code, ordering: .relaxed) }
   }
 
-  /// Writes what may be lost to standard output; the system's reason where it was.
+  /// Writes text that may be lost to standard output; returns the system's reason if it was.
   static func writeProgress(_ text: String) -> String? {
     let code = put(text, STDOUT_FILENO)
     return code == 0 ? nil : reason(code)
   }
 
-  /// Throws `.checkpoint` where a result was lost.
+  /// Throws `.checkpoint` if a result was lost.
   static func requireWritten() throws {
     let code = failure.load(ordering: .relaxed)
     if code == 0 { return }
     throw RetortError(
       .checkpoint, "the results could not be written (\(reason(code)))", at: "standard output",
       remedy: code == EPIPE
-        ? "read them to their end, or write them to a file" : "make room there, or write them to a file")
+        ? "read them to their end, or write them to a file" : "free space there, or write them to a file")
   }
 
   private static func put(_ text: String, _ descriptor: Int32) -> Int32 {
@@ -49,10 +49,10 @@ enum Terminal {
     }
   }
 
-  /// Whether a person watches the output.
+  /// Whether standard output is a terminal.
   ///
-  /// mpirun gives its ranks a terminal of their own wherever its output goes, so under a launcher only
-  /// `RETORT_PROGRESS` (bar or lines, set by launch/local) is believed.
+  /// mpirun gives its ranks their own terminal even if its output goes to a file, so under a launcher only
+  /// `RETORT_PROGRESS` (bar or lines, set by launch/local) counts.
   static var isInteractive: Bool {
     let environment = ProcessInfo.processInfo.environment
     if let wish = environment["RETORT_PROGRESS"], !wish.isEmpty { return wish == "bar" }
@@ -62,7 +62,7 @@ enum Terminal {
 }
 
 extension Terminal {
-  /// Writes what a person must know of a model's files to standard error, a line each.
+  /// Writes remarks about a model's files to standard error, one per line.
   static func warn(of remarks: [String]) {
     for remark in remarks { write("warning: \(remark)\n", toError: true) }
   }

@@ -2,12 +2,12 @@ import ArgumentParser
 import Collectives
 import Platform
 
-/// `--trace` and what belongs to it: the same for every command that trains.
+/// `--trace` and `--trace-steps`, for every command that trains.
 struct TraceOptions: ParsableArguments {
   @Option(help: "Writes a timeline of all ranks into this file, for ui.perfetto.dev or chrome://tracing.")
   var trace: String?
   @Option(
-    help: "The optimizer steps of each training that the timeline has: FIRST-LAST, counted from 1 (default: 1-100).")
+    help: "The optimizer steps of each chain step in the timeline: FIRST-LAST, counted from 1 (default: 1-100).")
   var traceSteps: String?
 
   func validate() throws {
@@ -25,7 +25,7 @@ struct TraceOptions: ParsableArguments {
     return first...last
   }
 
-  /// Refuses a file that could not be written, before anything runs; makes nothing. Collective.
+  /// Refuses a file that cannot be written before anything runs; creates nothing. Collective.
   func requireWritable(on communicator: any Communicator) throws {
     guard let trace else { return }
     try communicator.agree {
@@ -33,20 +33,20 @@ struct TraceOptions: ParsableArguments {
       do { try OutputFile.requireWritable(trace) } catch {
         var error = RetortError.wrap(error)
         error.location = "--trace \(trace)"
-        error.remedy = "name a file in a directory that can be written"
+        error.remedy = "name a file in a writable directory"
         throw error
       }
       if try OutputFile.place(of: trace).isStandardOutput {
         throw RetortError(
-          .configuration, "is standard output, which has the command's own lines", at: "--trace \(trace)",
+          .configuration, "is standard output, which the command itself uses", at: "--trace \(trace)",
           remedy: "name a file")
       }
     }
   }
 
-  /// Records what the body does, and writes it however the body ends; collective.
+  /// Records the body and writes the timeline however the body ends; collective.
   ///
-  /// - Parameter note: gets what the user should know.
+  /// - Parameter note: receives remarks for the user.
   func record(on communicator: any Communicator, note: (String) -> Void, _ body: () throws -> Void) throws {
     guard let trace else { return try body() }
     let limits = Trace.Limits(steps: traceSteps.flatMap(TraceOptions.range) ?? Trace.Limits().steps)
@@ -59,7 +59,7 @@ struct TraceOptions: ParsableArguments {
       if let remark = try recorded?.write(to: trace, on: communicator) { note(remark) }
       note("timeline of \(communicator.size) \(communicator.size == 1 ? "rank" : "ranks"): \(trace)")
     case .failure(let error):
-      // The reason why the command ends is what the user must hear, not what became of the trace.
+      // The user needs the error of the command, not one of the trace.
       if RetortError.wrap(error).isCollective || communicator.size == 1 {
         _ = try? recorded?.write(to: trace, on: communicator)
       } else {
