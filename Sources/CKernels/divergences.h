@@ -2,8 +2,8 @@
 // three passes: sums, values, gradient. Each divergence is a few lines: φ, whose sum over the classes is the value, and
 // the slope φ' = ∂φ/∂log q. One driver does the rest, with the kind as a compile-time constant.
 //
-// φ and φ' are taken in a form that is exact where p = q: terms that sum to 0 over the classes are added so that φ is
-// never negative (p log(p/q) - p + q) and φ' is small where p and q are close. Neither changes the value or the gradient.
+// φ and φ' have a form that is exact where p = q: terms that sum to 0 over the classes are added so that φ is never
+// negative (p log(p/q) - p + q) and φ' is small where p and q are close. They change neither value nor gradient.
 
 // Sums are float within a block of this many columns, and double over blocks.
 #define RTK_DIVERGENCE_BLOCK 512

@@ -29,6 +29,8 @@
 #include "head_loss.h"
 #include "divergences.h"
 #include "row_losses.h"
+#include "class_losses.h"
+#include "compare_attention.h"
 #include "optimizer.h"
 
 const rtk_table RTK_TABLE = {

@@ -63,8 +63,8 @@ RTK_INLINE void rows_unit(double *value, float *gradient, const float *x, const 
     double y_unit = y_is_short ? y_square * y_scale * y_scale : 1;
     value[r] = cosine ? 0.5 * difference + (1 - 0.5 * (x_unit + y_unit)) : difference;
     if (!gradient) continue;
-    // The gradient with respect to x̂ is f (x̂ - ŷ) or -ŷ. Of it only what is across x reaches a row that is divided by
-    // its own length: its product with x̂ is then taken off along x̂.
+    // With respect to x̂ the gradient is 2 (x̂ - ŷ), or -ŷ. Where x is divided by its own length, only the part that is
+    // orthogonal to x̂ changes the value.
     double along = 0.5 * (difference + x_unit - y_unit);  // x̂·(x̂ - ŷ)
     double factor = (cosine ? 1 : 2) * x_scale;
     float of_x = (float)(factor * x_scale * (1 - (x_is_short ? 0 : along)));

@@ -207,6 +207,19 @@
     (value, gradient, x, y, R, C)) \
   K(void, rows_unit_squared, (double *value, float *gradient, const float *x, const float *y, size_t R, size_t C), \
     (value, gradient, x, y, R, C)) \
+  K(void, decoupled_kl, \
+    (double *value, float *gradient, const float *weights, const float *student, const float *teacher, \
+     const int32_t *labels, size_t R, size_t C, float temperature, double target_weight, double rest_weight), \
+    (value, gradient, weights, student, teacher, labels, R, C, temperature, target_weight, rest_weight)) \
+  K(void, sorted_l1, \
+    (double *value, float *gradient, const float *weights, const float *student, const float *teacher, \
+     uint64_t *scratch, size_t R, size_t C, size_t Ct, float temperature), \
+    (value, gradient, weights, student, teacher, scratch, R, C, Ct, temperature)) \
+  K(void, compare_attention, \
+    (const rtk_attention_comparison *shape, double *values, float *dq, float *dk, const float *q, const float *k, \
+     const float *teacher_q, const float *teacher_k, float factor, float *scratch, size_t from, size_t to), \
+    (shape, values, dq, dk, q, k, teacher_q, teacher_k, factor, scratch, from, to)) \
+  K(size_t, compare_attention_scratch, (const rtk_attention_comparison *shape, size_t S), (shape, S)) \
   K(void, adamw, (float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step), \
     (p, g, m, v, N, step)) \
   K(void, adamw_idle, (float *p, float *m, float *v, size_t N, const rtk_adamw_step *steps, size_t K), \

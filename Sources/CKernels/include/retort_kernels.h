@@ -326,6 +326,51 @@ void rtk_rows_cosine(double *value, float *gradient, const float *x, const float
 // Σ (x / max(|x|, 1e-12) - y / max(|y|, 1e-12))²
 void rtk_rows_unit_squared(double *value, float *gradient, const float *x, const float *y, size_t R, size_t C);
 
+// ---- losses of whole rows of classes: value [R], gradient [R, C] += weights[r] · ∂value[r]/∂s ------------
+
+// weights [R], or null for 1, multiply the gradient and not the value. gradient may be null.
+// T² (target_weight KL(of label and rest) + rest_weight KL(inside the rest)) of softmax(t/T) and softmax(s/T), 0 for a
+// label below 0.
+void rtk_decoupled_kl(double *value, float *gradient, const float *weights, const float *student, const float *teacher,
+                      const int32_t *labels, size_t R, size_t C, float temperature, double target_weight,
+                      double rest_weight);
+// Σ_i |p_(i) - q_(i)| of softmax(t/T) [R, Ct] and softmax(s/T) [R, C], each sorted, the largest first; the shorter ends
+// with zeros. The slope of |0| is 0. scratch is memory for 4 (C + Ct) numbers.
+void rtk_sorted_l1(double *value, float *gradient, const float *weights, const float *student, const float *teacher,
+                   uint64_t *scratch, size_t R, size_t C, size_t Ct, float temperature);
+
+// ---- comparison of a student's attention with a teacher's ------------------------------------------------
+
+typedef enum {
+  RTK_COMPARE_SCORES,         // Σ (z - z')², z = scale q·k
+  RTK_COMPARE_PROBABILITIES,  // Σ (P - P')², P = softmax over the keys of z
+  RTK_COMPARE_KL,             // Σ over queries of KL(P'‖P)
+} rtk_comparison;
+
+// ' is the teacher's. Sequences are packed as in attention; strides are floats from one token's row to the next.
+typedef struct {
+  const int32_t *offsets;  // [B+1]
+  size_t B;
+  rtk_comparison kind;
+  bool causal;                      // query i sees the keys j <= i
+  size_t heads, key_heads, size;    // of the student: query head h has key head h / (heads / key_heads); size is D
+  size_t teacher_heads, teacher_key_heads, teacher_size;
+  size_t q_stride, k_stride, teacher_q_stride, teacher_k_stride;
+  float scale, teacher_scale;       // usually 1/sqrt(D)
+} rtk_attention_comparison;
+
+// For the pairs from ..< to of 0 ..< B·key_heads (pair b·key_heads + g is key head g of sequence b with the query heads
+// that share it): values[pair] = the sum over its heads; dq and dk += factor · ∂values/∂q, ∂k with the strides of q and
+// k. Without dq and dk there are values only. q and k may be the same memory (a relation of vectors with themselves),
+// and dq and dk too: both contributions are added. With as many heads head h is compared with the teacher's head h,
+// otherwise each with the mean over the teacher's heads of z' or P'. A pair's result depends on nothing else, to the
+// last bit. scratch has room for rtk_compare_attention_scratch floats.
+void rtk_compare_attention(const rtk_attention_comparison *shape, double *values, float *dq, float *dk, const float *q,
+                           const float *k, const float *teacher_q, const float *teacher_k, float factor, float *scratch,
+                           size_t from, size_t to);
+// The floats of scratch that a call needs for sequences of at most S tokens, with the set in use.
+size_t rtk_compare_attention_scratch(const rtk_attention_comparison *shape, size_t S);
+
 // ---- optimizer ------------------------------------------------------------------------------------
 
 // One step of AdamW (Loshchilov and Hutter, 2019): the constants as the loops need them.
