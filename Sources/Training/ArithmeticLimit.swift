@@ -6,7 +6,7 @@ import Tensors
   import Glibc
 #endif
 
-/// What the processors could do at best: the rate of plain matrix products, measured on all ranks at the same time.
+/// The arithmetic limit of the processors: the rate of plain matrix products, measured on all ranks at the same time.
 ///
 /// Model FLOP utilisation (MFU; Chowdhery et al., 2022) is the useful arithmetic of a run divided by its time and by
 /// this rate.
@@ -15,15 +15,15 @@ public enum ArithmeticLimit {
   public struct Measurement: Sendable, Equatable {
     /// The best rate of each rank, GFLOP/s.
     public var rates: [Double]
-    /// Of each rank, the share of their cores that its threads had in the best-occupied round, 0 to 1.
+    /// For each rank, the share of core time that its threads had in the least disturbed round, 0 to 1.
     public var occupancies: [Double]
     /// Whether every rank had two undisturbed rounds that agree; otherwise the rates are lower bounds.
     public var isSteady: Bool
 
-    /// All ranks together, GFLOP/s.
+    /// The rate of all ranks together, GFLOP/s.
     public var total: Double { rates.reduce(0, +) }
 
-    /// What disturbed the measurement, in a sentence without a full stop; nil where nothing did.
+    /// The disturbance of the measurement, in a sentence without a full stop; nil if there was none.
     public var remark: String? {
       if isSteady { return nil }
       let worst = occupancies.indices.min { occupancies[$0] < occupancies[$1] } ?? 0
@@ -37,9 +37,9 @@ public enum ArithmeticLimit {
     }
   }
 
-  /// A round in which threads had less of their cores than this was disturbed.
+  /// A round counts as disturbed if its threads had a smaller share of their cores.
   static let leastOccupancy = 0.85
-  /// Rounds agree that are within this share of the best.
+  /// Rounds agree if they are within this share of the best.
   static let agreement = 0.05
   /// Seconds of one round.
   private static let roundSeconds = 0.025
@@ -47,7 +47,7 @@ public enum ArithmeticLimit {
   /// Measures until it is steady; collective, 50 ms on an idle machine.
   ///
   /// - Parameters:
-  ///   - precision: of the operands.
+  ///   - precision: the format of the operands.
   ///   - budget: seconds after which an unsteady measurement ends.
   public static func measure(
     _ precision: Precision, budget: Double = 0.3, on communicator: any Communicator
@@ -55,25 +55,25 @@ public enum ArithmeticLimit {
     let meter = ProductMeter(precision)
     let clock = ContinuousClock()
     let start = clock.now
-    // Kernels are prepared and threads started before anything counts.
+    // The first round prepares kernels and starts threads; it does not count.
     _ = meter.round(seconds: 0)
     return try settle(on: communicator) {
       (clock.now - start).seconds < budget ? meter.round(seconds: roundSeconds) : nil
     } rest: {
-      // Two threads that began on one core stay there while both are awake. Asleep for a moment, they are woken on
-      // cores that are free.
+      // Two threads that start on one core stay there while both are awake. After a short sleep the system wakes them
+      // on free cores.
       usleep(5000)
     }
   }
 
-  /// Takes rounds on all ranks together until all are steady or one has no more; collective.
+  /// Runs rounds on all ranks together until all are steady or one is out of time; collective.
   ///
-  /// All ranks compute in every round, also those that are steady already: the rate of one core depends on what the
-  /// others do.
+  /// All ranks compute in every round, even those that are already steady, since the rate of a core depends on the load
+  /// of the others.
   ///
   /// - Parameters:
   ///   - round: the next round; nil when time is up.
-  ///   - rest: called after a round in which a thread had no core to itself.
+  ///   - rest: called after a round in which a thread shared its core.
   static func settle(
     on communicator: any Communicator, round: () -> ProductMeter.Round?, rest: () -> Void = {}
   ) throws -> Measurement {
@@ -83,7 +83,7 @@ public enum ArithmeticLimit {
       try communicator.barrier()
       let next = round()
       if let next { rounds.append(next) }
-      // Ranks stop together, though their clocks differ.
+      // All ranks stop together, although their clocks differ.
       if try communicator.any(next == nil) { break }
       isSteady = try communicator.all(areSteady(rounds))
       if !isSteady, let next, next.occupancy < leastOccupancy { rest() }
@@ -93,7 +93,7 @@ public enum ArithmeticLimit {
       occupancies: try communicator.allGather(min(1, rounds.map(\.occupancy).max() ?? 0)), isSteady: isSteady)
   }
 
-  /// Whether two undisturbed rounds have the best rate, or nearly.
+  /// Whether two undisturbed rounds reach the best rate within the agreement.
   static func areSteady(_ rounds: [ProductMeter.Round]) -> Bool {
     let best = rounds.map(\.gigaflops).max() ?? 0
     let good = rounds.filter { $0.occupancy >= leastOccupancy && $0.gigaflops >= (1 - agreement) * best }

@@ -5,17 +5,17 @@ import Platform
 import Safetensors
 import Tensors
 
-// What a checkpoint has is nowhere as a whole: it comes to rank 0 piece by piece, and goes into the file.
+// No rank has the whole content of a checkpoint in memory: rank 0 receives it piece by piece and writes it to the file.
 extension CheckpointStore {
-  /// The content of a file, in pieces that ranks put together one after the other.
+  /// The content of a file in pieces, which the ranks assemble one after the other.
   struct Pieces {
     let declarations: [TensorDeclaration]
     let count: Int
-    /// Some of the declared tensors, in their order; collective. Elsewhere than on rank 0 they need not be whole.
+    /// Makes the tensors of a piece, in the order of the declarations; collective. Only rank 0 needs them complete.
     let make: (Int) throws -> [(name: String, values: Tensor)]
   }
 
-  /// Writes a file on rank 0, to whose pieces all ranks contribute; throws on rank 0 alone, when all have done so.
+  /// Writes a file on rank 0 from pieces to which all ranks contribute; throws only on rank 0, after the last piece.
   func write(_ folder: String, _ name: String, _ pieces: Pieces) throws {
     var next = 0
     func make() throws -> [(name: String, values: Tensor)] {
@@ -30,18 +30,18 @@ extension CheckpointStore {
         while next < pieces.count {
           for (name, values) in try make() { try writer.append(name, floats: UnsafeBufferPointer(values.buffer)) }
         }
-        // The directory is flushed as a whole before it gets its name.
+        // All files of the directory are flushed before it is renamed into place.
         try writer.finish(flushing: false)
       } catch { failure = error }
     }
-    // The others do not know that the disk is full.
+    // After an error rank 0 still takes part in the remaining pieces, since the other ranks do not know of it.
     while next < pieces.count { _ = try make() }
     if let failure { throw failure }
   }
 
-  /// The weights by the names of the family's checkpoints.
+  /// The weights under the names of the family's checkpoints.
   ///
-  /// - Parameter bring: has a weight in memory; collective.
+  /// - Parameter bring: gathers a weight into memory; collective.
   func weights(of trainer: Trainer, _ bring: @escaping (Parameter) throws -> Void) -> Pieces {
     let table = trainer.student.weightTable
     return Pieces(
@@ -80,7 +80,7 @@ extension CheckpointStore {
     }
   }
 
-  /// A bucket of moments whose blocks lie with their owners, whole on rank 0.
+  /// A bucket of moments, gathered from its owners on rank 0.
   private func gathered(_ moments: Tensor, _ bucket: Int, _ flat: FlatParameters) throws -> Tensor {
     let range = flat.buckets[bucket]
     if moments.count == flat.count { return moments.slice(at: range.lowerBound, [range.count]) }

@@ -8,30 +8,30 @@ import Tensors
 
 /// The checkpoints of one training run, under `training/checkpoints`.
 ///
-///     step-N/             everything to continue after step N: one directory, renamed into place whole
+///     step-N/             everything to resume after step N: one directory, renamed into place when complete
 ///       model.safetensors, optimizer.safetensors, best.safetensors, state.json
 ///       manifest.json     plan, step, and size and CRC32C of each file
-///       metrics.jsonl     a second name of the log, whose first bytes (state.json says how many) belong here
+///       metrics.jsonl     a hard link of the log, whose first bytes (state.json has the count) belong here
 ///     best/               the weights of the best evaluation: model.safetensors, manifest.json
 ///     plan-XXXXXXXXXXXX/  step-N of another plan, moved aside when this plan needed the name
-///     spare/              files of the checkpoint that was dropped last, which the next one is written into
+///     spare/              files of the checkpoint that was removed last, which the next one overwrites
 ///
-/// A checkpoint is by tensor name, not by rank, so that a run continues on any number of ranks. Rank 0 writes it; a
-/// thread of its own flushes the files and gives the directory its name while training continues. Files are written
-/// into those of the checkpoint that was dropped last: new blocks and pages cost several times the copying. Checkpoints
-/// of other plans are never read and stay until this plan's student is committed. All methods are collective unless
-/// they say otherwise.
+/// Checkpoints store tensors by name, not by rank, so a run can resume on any number of ranks. Rank 0 writes them; a
+/// separate thread flushes the files and renames the directory while training continues. Files of the checkpoint that
+/// was removed last are overwritten, since allocating new blocks and pages costs several times as much as copying.
+/// Checkpoints of other plans are never read and stay until this plan's student is committed. All methods are
+/// collective unless they say otherwise.
 final class CheckpointStore {
   let directory: String
   let planDigest: String
   private let keep: Int
   private let fence: (any WriteFence)?
   let communicator: any Communicator
-  /// The save whose files are on their way to the disk; rank 0 only.
+  /// The save whose files are being flushed; rank 0 only.
   private let pending = PendingSave()
-  /// What a run should know: checkpoints that were passed over, and why. Only rank 0 has any.
+  /// Remarks about skipped checkpoints, with reasons; rank 0 only.
   private(set) var notes: [String] = []
-  /// The names that were passed over: they count as no checkpoints, and go with the next save. Rank 0 only.
+  /// The names of skipped checkpoints, which the next save removes; rank 0 only.
   private var damaged: Set<String> = []
 
   init(
@@ -48,7 +48,7 @@ final class CheckpointStore {
   private var bestDirectory: String { joinPath(directory, "best") }
   var spareDirectory: String { joinPath(directory, "spare") }
 
-  /// Writes the weights of the evaluation after `step`, the best so far; they are on disk once `finishSaving` returns.
+  /// Writes the weights of the best evaluation so far, after `step`; they are on disk when `finishSaving` returns.
   func saveBest(_ trainer: Trainer, step: Int) throws {
     try finishSaving()
     let folder = try communicator.agree("saving the best student") { () -> AtomicDirectory? in
@@ -67,10 +67,10 @@ final class CheckpointStore {
     }
   }
 
-  /// Writes everything that is needed to continue after `state.step`, then drops the oldest checkpoints beyond the
-  /// limit. The files are on disk once `finishSaving` or the next save returns.
+  /// Writes everything that is needed to resume after `state.step`, then removes the oldest checkpoints beyond the
+  /// limit. The files are on disk when `finishSaving` or the next save returns.
   func save(_ state: TrainingState, of trainer: Trainer, log: MetricsLog? = nil) throws {
-    // The evaluation has just written these weights: its files may still be on their way.
+    // If this evaluation is the best, `saveBest` has just written these weights and may still be flushing them.
     let isBestNow = state.best?.step == state.step
     if !isBestNow { try finishSaving() }
     let folder = try communicator.agree("saving a checkpoint") { () -> AtomicDirectory? in
@@ -103,13 +103,13 @@ final class CheckpointStore {
     }
   }
 
-  /// Adds the best weights to a checkpoint and gives it its name; on the saving thread of rank 0.
+  /// Adds the best weights to a checkpoint and renames it into place; on the saving thread of rank 0.
   private func commit(_ folder: AtomicDirectory, step: Int, best: Int?) throws {
     var known: [String: FileManifest.Entry] = [:]
-    // The best weights at this moment belong to the checkpoint: a later best may be of a step that is done again.
+    // A checkpoint includes the best weights at its time: a later best may come from a repeated step.
     if let best {
       let entry = try requireBest(of: best).files[CheckpointFile.model]
-      // As it was written: damage since then must not be taken for the student.
+      // Use the checksum from the time of writing, so that later damage is detected.
       for name in [CheckpointFile.best] + (best == step ? [CheckpointFile.model] : []) {
         known[name] = entry
         try linkOrCopy(joinPath(bestDirectory, CheckpointFile.model), joinPath(folder.temporary, name))
@@ -120,42 +120,42 @@ final class CheckpointStore {
     try prune(after: step)
   }
 
-  /// Returns when the last save is on disk; throws, on all ranks, what went wrong with it.
+  /// Waits until the last save is on disk; throws its error on all ranks.
   func finishSaving() throws {
     try communicator.agree("saving a checkpoint") { try pending.finish() }
   }
 
-  /// Returns when nothing is on its way to the disk any more, however it ended; each rank for itself.
+  /// Waits for the end of the last save and ignores its error; not collective.
   func awaitSaving() { try? pending.finish() }
 
-  /// What a manifest says of a checkpoint of this plan.
+  /// The facts in the manifest of a checkpoint of this plan.
   private func facts(step: Int) -> [String: JSON] { ["format": 2, "plan": .string(planDigest), "step": .int(step)] }
 
-  /// Throws `.checkpoint` where `best` does not hold this plan's weights after `step`; rank 0 only.
+  /// Throws `.checkpoint` if `best` does not contain this plan's weights after `step`; rank 0 only.
   @discardableResult
   private func requireBest(of step: Int) throws -> FileManifest {
     let manifest = try FileManifest(readingFrom: bestDirectory)
     guard manifest.facts["plan"]?.string == planDigest, manifest.facts["step"]?.int == step else {
       throw RetortError(
-        .checkpoint, "does not hold the best student of this run", at: bestDirectory,
-        remedy: "check that no other job writes there, and run again to continue from the last checkpoint")
+        .checkpoint, "does not contain the best student of this run", at: bestDirectory,
+        remedy: "check that no other job writes there, and run again to resume from the last checkpoint")
     }
     return manifest
   }
 
-  /// The file with the weights of the best evaluation, after `step`, once its checksum is found right; rank 0 only.
+  /// The file with the weights of the best evaluation, after `step`, after a check of its checksum; rank 0 only.
   ///
-  /// Throws `.checkpoint` where the file is damaged or another run's.
+  /// Throws `.checkpoint` if the file is damaged or belongs to another run.
   func verifiedBest(after step: Int) throws -> String {
     if let fault = try requireBest(of: step).firstFault(in: bestDirectory) {
       throw RetortError(
         .checkpoint, "the best student is damaged: \(fault)", at: bestDirectory,
-        remedy: "run again: training continues from the newest whole checkpoint")
+        remedy: "run again: training resumes from the newest complete checkpoint")
     }
     return joinPath(bestDirectory, CheckpointFile.model)
   }
 
-  /// Removes the checkpoints of all plans, once the student is committed; rank 0 only does anything.
+  /// Removes the checkpoints of all plans after the student is committed; acts on rank 0 only.
   func removeAll() throws {
     guard communicator.isFirst, fileExists(directory) else { return }
     try fence?.requireHeld()
@@ -164,10 +164,10 @@ final class CheckpointStore {
 
   // MARK: restoring
 
-  /// Loads the newest valid checkpoint of this plan into the trainer; the initial state when there is none.
+  /// Loads the newest valid checkpoint of this plan into the trainer; returns the initial state if there is none.
   ///
-  /// Rank 0 looks for it and chooses, so that a file system that shows it to others later cannot send ranks to
-  /// different steps. What one rank cannot read is passed over by all. `notes` says what was passed over and why.
+  /// Rank 0 chooses it, so that a file system that shows it to other ranks later cannot lead ranks to different steps.
+  /// A checkpoint that one rank cannot read is skipped by all. `notes` has the skipped ones and the reasons.
   func restore(into trainer: Trainer) throws -> (state: TrainingState, log: RestoredLog?) {
     let totalSteps = trainer.configuration.totalSteps
     var candidates = try communicator.agree("reading checkpoints") { () -> [Candidate] in
@@ -180,7 +180,7 @@ final class CheckpointStore {
       let chosen = communicator.isFirst ? nextValid(&candidates, totalSteps: totalSteps) : nil
       let name = try communicator.broadcast(text: chosen?.name.text ?? "")
       guard !name.isEmpty else {
-        if !damaged.isEmpty { notes.append("no whole checkpoint of this plan is left: training begins anew") }
+        if !damaged.isEmpty { notes.append("no complete checkpoint of this plan is left: training starts over") }
         return (TrainingState(), nil)
       }
       let folder = joinPath(directory, name)
@@ -196,14 +196,14 @@ final class CheckpointStore {
         if communicator.isFirst { notePassed(name, error.description) }
         continue
       }
-      // Every rank has found everything in place. What fails from here on ends the run: the trainer is not the initial
-      // one any more, so that beginning anew with it would come to another student.
+      // Every rank has found everything. An error from here on ends the run: the trainer is partly restored, so
+      // starting over with it would give a different student.
       files.copy(into: trainer)
       return (state, try restoreBest(state, from: folder))
     }
   }
 
-  /// Brings the best weights of a checkpoint back into `best`, and its lines of the log; rank 0 has the lines.
+  /// Restores the best weights of a checkpoint into `best`, and returns its lines of the log on rank 0.
   private func restoreBest(_ state: TrainingState, from folder: String) throws -> RestoredLog? {
     try communicator.agree("reading a checkpoint") {
       guard communicator.isFirst else { return nil }
@@ -219,12 +219,12 @@ final class CheckpointStore {
     }
   }
 
-  /// The newest checkpoint of this plan that is whole; what is passed over is noted. Rank 0 only.
+  /// The newest complete checkpoint of this plan; skipped ones are added to `notes`. Rank 0 only.
   private func nextValid(_ candidates: inout [Candidate], totalSteps: Int) -> Candidate? {
     var foreign: [String] = []
     defer {
       if !foreign.isEmpty {
-        notes.append("checkpoints of another plan are not read, and stay: \(foreign.joined(separator: ", "))")
+        notes.append("checkpoints of another plan are kept and not read: \(foreign.joined(separator: ", "))")
       }
     }
     while let candidate = candidates.popLast() {
@@ -237,11 +237,11 @@ final class CheckpointStore {
           continue
         }
         guard manifest.facts["step"]?.int == candidate.name.step else {
-          throw RetortError(.checkpoint, "its manifest is of another step")
+          throw RetortError(.checkpoint, "its manifest belongs to another step")
         }
         let state = try readState(folder, totalSteps: totalSteps)
         guard state.step == candidate.name.step else {
-          throw RetortError(.checkpoint, "its state is of step \(state.step)")
+          throw RetortError(.checkpoint, "its state belongs to step \(state.step)")
         }
         let needed = CheckpointFile.all(hasBest: state.best != nil)
         if let missing = needed.first(where: { manifest.files[$0] == nil }) {
@@ -258,7 +258,7 @@ final class CheckpointStore {
 
   private func notePassed(_ name: String, _ why: String) {
     damaged.insert(name)
-    notes.append("the checkpoint \(joinPath(directory, name)) is passed over: \(why)")
+    notes.append("the checkpoint \(joinPath(directory, name)) is skipped: \(why)")
   }
 
   private func readState(_ folder: String, totalSteps: Int) throws -> TrainingState {
@@ -267,7 +267,7 @@ final class CheckpointStore {
       throw RetortError(.checkpoint, "its state.json cannot be read")
     }
     guard json["plan"]?.string == planDigest else {
-      throw RetortError(.checkpoint, "its state.json is of another plan")
+      throw RetortError(.checkpoint, "its state.json belongs to another plan")
     }
     do { return try TrainingState(state, totalSteps: totalSteps) } catch {
       throw RetortError(.checkpoint, "its state.json is impossible: \(RetortError.wrap(error).description)")
@@ -280,7 +280,7 @@ final class CheckpointStore {
     let name: CheckpointName
   }
 
-  /// All checkpoints of whatever plan, the newest step last. Rank 0 only.
+  /// All checkpoints of all plans, the newest step last. Rank 0 only.
   private func candidates() -> [Candidate] {
     let names = (try? listDirectory(directory)) ?? []
     let aside = names.filter { $0.hasPrefix(CheckpointName.aside) }.flatMap { folder in
@@ -290,7 +290,7 @@ final class CheckpointStore {
       .sorted { ($0.name.step, $0.name.text) < ($1.name.step, $1.name.text) }
   }
 
-  /// Moves a checkpoint of another plan out of the way of one that takes its name; on the saving thread of rank 0.
+  /// Moves a checkpoint of another plan aside if it has the name of a new one; on the saving thread of rank 0.
   private func moveAside(_ path: String) throws {
     guard fileExists(path), let plan = plan(of: path), plan != planDigest else { return }
     let folder = joinPath(directory, "\(CheckpointName.aside)\(plan.prefix(12))")
@@ -305,10 +305,10 @@ final class CheckpointStore {
 
   private func plan(of path: String) -> String? { (try? FileManifest(readingFrom: path))?.facts["plan"]?.string }
 
-  /// Drops the oldest checkpoints of this plan beyond the limit, and those that are no checkpoints.
+  /// Removes the oldest checkpoints of this plan beyond the limit, and directories without a valid manifest.
   ///
-  /// - Parameter step: of the newest one. Those of later steps were passed over, and must not take the place of a
-  ///   whole one.
+  /// - Parameter step: the step of the newest checkpoint. Those of later steps were skipped, and must not count towards
+  ///   the limit.
   private func prune(after step: Int) throws {
     try fence?.requireHeld()
     var own: [CheckpointName] = []
@@ -331,7 +331,7 @@ final class CheckpointStore {
     if let last = doomed.last { makeSpare(of: last) }
   }
 
-  /// Keeps the large files of a checkpoint that is dropped, for the next one to be written into.
+  /// Keeps the large files of a removed checkpoint, which the next one overwrites.
   private func makeSpare(of name: CheckpointName) {
     try? FileManager.default.removeItem(atPath: spareDirectory)
     guard rename(joinPath(directory, name.text), spareDirectory) == 0 else { return remove(name) }
@@ -342,14 +342,14 @@ final class CheckpointStore {
 
   private func remove(_ name: CheckpointName) {
     let folder = joinPath(directory, name.text)
-    // Under a name that makes it no checkpoint, should the removal be cut short.
+    // Rename it first, so that an interrupted removal leaves no partial checkpoint.
     let doomed = joinPath(directory, "\(fileName(of: name.text)).removed\(AtomicDirectory.ending)")
     try? FileManager.default.removeItem(atPath: doomed)
     guard rename(folder, doomed) == 0 else { return }
     try? FileManager.default.removeItem(atPath: doomed)
   }
 
-  /// Makes `target` another name of the file `source`; a copy where the file system has no links.
+  /// Creates `target` as a hard link of `source`, or as a copy if the file system has no hard links.
   private func linkOrCopy(_ source: String, _ target: String) throws {
     if link(source, target) != 0 { try writeFileAtomically(target, readFile(source)) }
   }
@@ -361,14 +361,14 @@ enum CheckpointFile {
   static let optimizer = "optimizer.safetensors"
   static let best = "best.safetensors"
   static let state = "state.json"
-  /// Those that are large, and alike in size from one checkpoint to the next.
+  /// The large files, whose sizes do not change between checkpoints.
   static let reused = [model, optimizer]
 
-  /// Those that a manifest lists.
+  /// The files that a manifest lists.
   static func all(hasBest: Bool) -> [String] { [model, optimizer, state] + (hasBest ? [best] : []) }
 }
 
-/// `step-N`, or `plan-XXXXXXXXXXXX/step-N` of one that was moved aside.
+/// `step-N`, or `plan-XXXXXXXXXXXX/step-N` for one that was moved aside.
 struct CheckpointName {
   static let aside = "plan-"
   let text: String
@@ -379,7 +379,7 @@ struct CheckpointName {
     text = "step-\(step)"
   }
 
-  /// nil for what is no checkpoint's name.
+  /// Parses a name; nil if it is not a checkpoint's.
   init?(parsing text: String) {
     let name = fileName(of: text)
     guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0, name == "step-\(step)" else {

@@ -3,13 +3,13 @@ import Platform
 import Safetensors
 import Tensors
 
-/// The weights and moments of a checkpoint, every tensor found and of the right size, ready to be copied.
+/// The weights and moments of a checkpoint, all found and of the right size, ready to be copied.
 struct CheckpointFiles {
   private let weights: [StoredTensor]
   private let dense: [(first: StoredTensor, second: StoredTensor)]
   private let tables: [(first: StoredTensor, second: StoredTensor)]
 
-  /// Looks up everything that the trainer needs; throws `.checkpoint` or `.input` where something is not as it must be.
+  /// Looks up everything that the trainer needs; throws `.checkpoint` or `.input` if something is missing or wrong.
   init(_ folder: String, for trainer: Trainer) throws {
     let model = try SafetensorsFile(joinPath(folder, CheckpointFile.model))
     weights = try trainer.student.weightTable.map { binding in
@@ -36,7 +36,7 @@ struct CheckpointFiles {
     tables = try trainer.tables.map { try pair($0.parameter) }
   }
 
-  /// Copies into a trainer of the same shapes what its rank keeps.
+  /// Copies this rank's part into a trainer of the same shapes.
   func copy(into trainer: Trainer) {
     for (binding, stored) in zip(trainer.student.weightTable, weights) { trainer.restore(binding, from: stored) }
     let (flat, optimizer) = (trainer.flat, trainer.optimizer)
@@ -49,7 +49,7 @@ struct CheckpointFiles {
     }
   }
 
-  /// Copies what a rank owns of a tensor that lies at `range` of the flat buffer.
+  /// Copies the owned elements of a tensor whose range in the flat buffer is `range`.
   private func copyBlocks(of stored: StoredTensor, at range: Range<Int>, _ owned: [Range<Int>], into blocks: Tensor) {
     var offset = 0
     for block in owned {

@@ -2,40 +2,40 @@ import Autograd
 import Optimizers
 import Tensors
 
-/// All weights of a student in one buffer, all gradients in another, cut into the buckets in which they travel.
+/// All weights of a student in one buffer and all gradients in another, cut into buckets, the units of exchange.
 ///
 ///     buffer   | last layer … | …            | … embeddings |  the order in which gradients become complete
 ///     buckets  |   bucket 0   |   bucket 1   |   bucket 2   |  each a multiple of 16 elements for every rank
 ///     rank 1   |   [====]     |   [====]     |   [====]     |  of 3: its block of every bucket
-///     shards       [====]         [====]         [====]        one behind the other, where a rank keeps no more
+///     shards       [====]         [====]         [====]        contiguous, if the rank keeps only these
 public final class FlatParameters {
-  /// In the order of the buffer: the parameter used last in the forward pass stands first.
+  /// The parameters in the order of the buffer, the last one of the forward pass first.
   public let parameters: [Parameter]
-  /// Where each of them lies in the whole buffer.
+  /// The range of each parameter in the whole buffer.
   public let ranges: [Range<Int>]
   /// Consecutive parts that cover the buffer.
   public let buckets: [Range<Int>]
-  /// Ranks that share the buffer.
+  /// The number of ranks that divide the buffer.
   public let ranks: Int
-  /// This one of them.
+  /// This rank.
   public let rank: Int
-  /// What of it they share out.
+  /// What is sharded over the ranks.
   public let sharding: StudentSharding
-  /// Weights: of the whole buffer, or of this rank's blocks.
+  /// Weights: the whole buffer, or this rank's blocks.
   public let values: Tensor
-  /// Gradients: of the whole buffer, or their sums in this rank's blocks.
+  /// Gradients: the whole buffer, or the sums of this rank's blocks.
   public let gradients: Tensor
-  /// The parameters of each bucket, by their place in `parameters`.
+  /// The parameters of each bucket, as indices into `parameters`.
   let members: [[Int]]
 
-  /// Moves the parameters' values into the buffer and gives each its gradient; what ranks share out is absent.
+  /// Moves the parameters' values into the buffer and gives each parameter its gradient; sharded tensors are absent.
   ///
   /// - Parameters:
   ///   - parameters: in the order of the forward pass.
-  ///   - bucketBytes: a bucket is closed when it reaches this size.
-  ///   - blocks: of the model; where weights are shared out a bucket has the weights of a block, whatever its size, and
-  ///     those of several blocks are in the first one's, where their gradient becomes complete.
-  ///   - fill: called for each parameter before its values are taken over and its own memory goes.
+  ///   - bucketBytes: a bucket ends when it reaches this size.
+  ///   - blocks: the model's blocks. With sharded weights a bucket holds the weights of one block, whatever its size;
+  ///     a weight of several blocks belongs to the first one, where its gradient becomes complete.
+  ///   - fill: called for each parameter before its values are moved and its own memory is freed.
   public init(
     _ parameters: [Parameter], ranks: Int, rank: Int = 0, bucketBytes: Int, sharding: StudentSharding = .optimizer,
     blocks: [[Parameter]] = [], fill: (Parameter) -> Void = { _ in }
@@ -43,11 +43,11 @@ public final class FlatParameters {
     let homes = FlatParameters.homes(blocks)
     var ordered = Array(parameters.reversed())
     if sharding == .parameters {
-      // Stable, so that inside of a block the order is that of the pass.
+      // A stable sort keeps the order of the pass inside a block.
       let home = ordered.map { homes[ObjectIdentifier($0)] ?? 0 }
       ordered = ordered.indices.sorted { (-home[$0], $0) < (-home[$1], $1) }.map { ordered[$0] }
     }
-    let unit = 16  // floats in a cache line, so that every tensor and every block starts on one
+    let unit = 16  // floats in a cache line: every tensor and every block starts on a cache line
     var (ranges, buckets): ([Range<Int>], [Range<Int>]) = ([], [])
     var members: [[Int]] = [[]]
     var (position, start) = (0, 0)
@@ -94,7 +94,7 @@ public final class FlatParameters {
     return homes
   }
 
-  /// Takes the values of a parameter over.
+  /// Moves the values of a parameter into the buffer.
   private func move(_ index: Int) {
     let (parameter, range) = (parameters[index], ranges[index])
     if sharding == .parameters {
@@ -113,7 +113,7 @@ public final class FlatParameters {
       ? .absent(parameter.shape) : gradients.slice(at: range.lowerBound, parameter.shape)
   }
 
-  /// The elements of a parameter that this rank owns, and where they lie among the shards; at most one run.
+  /// The elements of a parameter that this rank owns, and their offset in the shards; at most one range.
   func ownedParts(of index: Int) -> [(elements: Range<Int>, shard: Int)] {
     let range = ranges[index]
     guard let bucket = members.firstIndex(where: { $0.contains(index) }) else { return [] }
@@ -124,7 +124,7 @@ public final class FlatParameters {
     return [(part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound, shard)]
   }
 
-  /// Elements of the whole buffer.
+  /// The number of elements of the whole buffer.
   public var count: Int { buckets.last?.upperBound ?? 0 }
 
   /// This rank's elements of a bucket.
@@ -135,7 +135,7 @@ public final class FlatParameters {
     shards.slice(at: buckets[bucket].lowerBound / ranks, [buckets[bucket].count / ranks])
   }
 
-  /// A parameter's place in a tensor that holds its bucket alone.
+  /// A view of a parameter in a tensor that holds only its bucket.
   func place(_ index: Int, ofBucket bucket: Int, in tensor: Tensor) -> Tensor {
     tensor.slice(at: ranges[index].lowerBound - buckets[bucket].lowerBound, parameters[index].shape)
   }
@@ -149,10 +149,10 @@ public final class FlatParameters {
     }
   }
 
-  /// The elements that this rank updates: its blocks, or the whole buffer where nothing is shared out.
+  /// The elements that this rank updates: its blocks, or the whole buffer without sharding.
   var updated: [Range<Int>] { sharding == .none ? buckets : ownedRanges(rank: rank) }
 
-  /// Some elements of the buffer cut where decay begins or ends; they cover the ranges without gaps.
+  /// Splits ranges of the buffer where weight decay begins or ends; the segments cover the ranges without gaps.
   func segments(of owned: [Range<Int>]) -> [ParameterSegment] {
     var segments: [ParameterSegment] = []
     func add(_ range: Range<Int>, _ decays: Bool) {

@@ -4,35 +4,35 @@ import Datasets
 import Platform
 import Tensors
 
-/// Sums gradients over ranks while the backward pass is still running, and returns the weights that they changed.
+/// Sums gradients over ranks during the backward pass, and distributes the updated weights.
 ///
-/// An allreduce in its two halves: buckets leave as nonblocking reduce-scatters, as soon as their last gradient is
-/// complete; after the optimizer has updated the owned blocks, an all-gather returns the weights (ZeRO-1), or the sums
-/// where nothing is shared out. Where gradients are shared out buckets leave in every pass, see `GradientShards`, and
-/// where weights are, at the borders of blocks, see `WeightShards`. The gradients of embedding tables leave after the
-/// last pass, and their weights come when they are needed: see `TableExchange`. The order of departure is fixed at the
-/// start: the buckets, then the tables. Sums are taken in rank order, so a run repeats bit by bit.
+/// An allreduce in two halves: a bucket is sent as a nonblocking reduce-scatter as soon as its last gradient is
+/// complete; after the optimizer has updated the owned blocks, an all-gather distributes the weights (ZeRO-1), or
+/// without sharding the sums of gradients. With sharded gradients buckets are sent in every pass (`GradientShards`),
+/// with sharded weights at the boundaries of blocks (`WeightShards`). The gradients of lookup tables are sent after the
+/// last pass, and their rows are gathered when a step needs them (`TableExchange`). The order is fixed: the buckets,
+/// then the tables. Sums are taken in rank order, so runs repeat bit for bit.
 final class GradientExchange {
   private let flat: FlatParameters
   private let tables: [TableExchange]
   private let communicator: any Communicator
-  /// What leaves as one, by parameter: buckets are counted first, then tables.
+  /// The number of the bucket or table that a parameter is sent with: buckets first, then tables.
   private let parcelOf: [ObjectIdentifier: Int]
   private let parametersIn: [Int]
   private var waitingFor: [Int] = []
   private var nextParcel = 0
   private var pending: [PendingOperation] = []
-  /// Where gradients are shared out.
+  /// With sharded gradients.
   let shards: GradientShards?
-  /// Where weights are shared out.
+  /// With sharded weights.
   let residency: WeightShards?
-  /// The time of this step.
+  /// The time that this step spends on communication.
   private(set) var seconds = ExchangeSeconds()
   private let clock = ContinuousClock()
 
   /// - Parameters:
-  ///   - blocks: of the model, which weights come and go with where they are shared out.
-  ///   - copies: bf16 forms of the weights.
+  ///   - blocks: the model's blocks, which determine when sharded weights are gathered and released.
+  ///   - copies: bf16 copies of the weights.
   init(
     _ flat: FlatParameters, _ tables: [TableExchange], blocks: [[Parameter]], copies: BF16Weights,
     _ communicator: any Communicator
@@ -58,7 +58,7 @@ final class GradientExchange {
     self.parametersIn = parametersIn
   }
 
-  /// Starts a step on a global batch: gradients are zero, nothing has left, the rows of tables are on their way.
+  /// Begins a step on a global batch: clears the gradients and starts to gather the rows of tables.
   func begin(_ batch: Batch) throws {
     seconds = ExchangeSeconds()
     residency?.seconds = 0
@@ -70,7 +70,7 @@ final class GradientExchange {
     residency?.begin(trains: true)
   }
 
-  /// Starts a pass behind the first; where gradients are shared out all ranks have as many passes in a step.
+  /// Begins a pass after the first; with sharded gradients all ranks have equally many passes in a step.
   func beginPass() {
     if shards == nil { return }
     waitingFor = parametersIn
@@ -78,7 +78,7 @@ final class GradientExchange {
     residency?.begin(trains: true)
   }
 
-  /// Ends a pass: where gradients are shared out, sends what is left of it.
+  /// Ends a pass: with sharded gradients, sends the remaining buckets.
   func endPass() throws {
     if let residency {
       try residency.end()
@@ -87,27 +87,27 @@ final class GradientExchange {
     }
   }
 
-  /// Waits for the weights that a forward pass needs; to be called once, before the first one.
+  /// Waits for the table rows that a forward pass needs; called once, before the first pass.
   func receiveRows() throws {
     try timed(\.rows) { for table in tables { try table.arrive() } }
   }
 
-  /// Counts the time of `body` at a place of the exchange.
+  /// Adds the duration of `body` to one of the step's times.
   func timed<T>(_ place: WritableKeyPath<ExchangeSeconds, Double>, _ body: () throws -> T) rethrows -> T {
     let start = clock.now
     defer { seconds[keyPath: place] += (clock.now - start).seconds }
     return try body()
   }
 
-  /// Tells that an operation is about to add to a parameter's gradient.
+  /// Called before an operation adds to a parameter's gradient.
   func need(_ parameter: Parameter) { shards?.need(parameter) }
 
-  /// Tells that a parameter's gradient is complete for this pass of this rank; sends what can be sent.
+  /// Called when a parameter's gradient is complete for this pass of this rank; sends the buckets that are complete.
   func complete(_ parameter: Parameter, isLastPass: Bool) throws {
     guard residency == nil, isLastPass || shards != nil else { return }
     guard communicator.size > 1 || shards != nil, let parcel = parcelOf[ObjectIdentifier(parameter)] else { return }
     waitingFor[parcel] -= 1
-    // Tables have room for the sum of all passes: they leave after the last one.
+    // Table gradients accumulate over all passes and are sent after the last one.
     let end = shards == nil ? parametersIn.count : flat.buckets.count
     guard nextParcel < end, waitingFor[nextParcel] <= 0 else { return }
     try timed(\.progress) {
@@ -115,7 +115,7 @@ final class GradientExchange {
     }
   }
 
-  /// Lets MPI move data; it makes no progress by itself.
+  /// Lets MPI move data, which it does only inside MPI calls.
   func poll() throws {
     if let shards {
       try timed(\.progress) {
@@ -127,10 +127,10 @@ final class GradientExchange {
     try timed(\.progress) { _ = try pending.testAll() }
   }
 
-  /// Sends what is left (weights that no gradient reached, a rank without examples) and waits for all.
+  /// Sends the rest (weights without a gradient, a rank without examples) and waits for all transfers.
   ///
-  /// - Returns: Σ gradient² of what this rank owns; the sums over ranks lie in its blocks of the flat buffer (in all of
-  ///   it where nothing is shared out) and in its slots of the tables.
+  /// - Returns: Σ gradient² of this rank's elements. The sums over ranks are in its blocks of the flat buffer (without
+  ///   sharding in the whole buffer) and in its slots of the tables.
   func finish() throws -> Double {
     try timed(\.gradients) {
       if let shards {
@@ -149,7 +149,7 @@ final class GradientExchange {
     return tables.reduce(dense) { $0 + $1.sumOfSquares }
   }
 
-  /// Returns the updated blocks of all ranks to all ranks, where they have the weights of all.
+  /// Gathers the updated blocks of all ranks, unless weights are sharded.
   func gatherValues() throws {
     if let residency {
       residency.letGo()
@@ -159,7 +159,7 @@ final class GradientExchange {
     }
   }
 
-  /// Fills the blocks of all other ranks in a whole buffer.
+  /// Gathers the blocks of all other ranks in a whole buffer.
   private func gather(_ buffer: Tensor, for purpose: Traffic.Purpose) throws {
     guard communicator.size > 1 else { return }
     let operations = try flat.buckets.map { bucket in

@@ -2,28 +2,28 @@ import Autograd
 import Collectives
 import Tensors
 
-/// Gradients of which each rank keeps the sums of its blocks (ZeRO-2): a bucket's own gradient lives from the first
-/// operation of a pass that adds to it until it has been summed over ranks.
+/// Sharded gradients (ZeRO-2): each rank keeps the sums of its blocks; a bucket has memory from the first operation of
+/// a pass that adds to it until it has been summed over ranks.
 ///
-///     need      the first weight of a bucket gets a gradient: the bucket gets memory, zeros
-///     send      a reduce-scatter leaves with the bucket; its weights have no gradient any more
-///     arrival   this rank's block is added to its shard, in the order of departure; the memory goes
+///     need      the first weight of a bucket gets a gradient: the bucket gets zeroed memory
+///     send      starts the bucket's reduce-scatter; its weights then have no gradient
+///     arrive    adds this rank's block to its shard, in the order of sending, and frees the memory
 ///
-/// Every rank sends every bucket in every pass, in the same order; who has nothing to add sends zeros.
+/// Every rank sends every bucket in every pass, in the same order; a rank without gradients sends zeros.
 final class GradientShards {
   private let flat: FlatParameters
   private let communicator: any Communicator
   private let places: [ObjectIdentifier: (index: Int, bucket: Int)]
   private let absent: [Tensor]
-  /// What the pass has added so far, by bucket.
+  /// The gradients of the pass so far, by bucket.
   private var buffers: [Tensor?]
-  /// On their way, the oldest first.
-  private var travelling: [(operation: PendingOperation, bucket: Int, buffer: Tensor)] = []
-  /// Whether a bucket's shard has the sum of a pass of this step.
+  /// The reduce-scatters in flight, the oldest first.
+  private var inFlight: [(operation: PendingOperation, bucket: Int, buffer: Tensor)] = []
+  /// Whether a bucket's shard already has the sum of a pass of this step.
   private var isBegun: [Bool]
-  /// The most bytes of buckets that were in memory at one time.
+  /// The most bytes of buckets that have been in memory at one time.
   private(set) var peakBytes = 0
-  /// Buckets that may be on their way at a time: more would be memory without use, since they go one after the other.
+  /// The most buckets in flight: more would only use memory, since transfers complete one after the other.
   private static let limit = 2
 
   init(_ flat: FlatParameters, _ communicator: any Communicator) {
@@ -39,13 +39,13 @@ final class GradientShards {
     isBegun = Array(repeating: false, count: flat.buckets.count)
   }
 
-  /// Whether something is on its way.
-  var isTravelling: Bool { !travelling.isEmpty }
+  /// Whether a reduce-scatter is in flight.
+  var hasInFlight: Bool { !inFlight.isEmpty }
 
-  /// Starts a step: no shard has anything.
+  /// Begins a step: the shards are empty.
   func begin() { isBegun = Array(repeating: false, count: flat.buckets.count) }
 
-  /// Gives a weight's bucket memory, unless it has it.
+  /// Allocates the bucket of a weight, if it has no memory yet.
   func need(_ parameter: Parameter) {
     guard let place = places[ObjectIdentifier(parameter)], buffers[place.bucket] == nil else { return }
     let buffer = Tensor.zeros([flat.buckets[place.bucket].count])
@@ -61,22 +61,22 @@ final class GradientShards {
     let buffer = buffers[bucket] ?? .zeros([flat.buckets[bucket].count])
     buffers[bucket] = nil
     for index in flat.members[bucket] { flat.parameters[index].gradient = absent[index] }
-    while travelling.count >= GradientShards.limit { try arrive() }
+    while inFlight.count >= GradientShards.limit { try arrive() }
     let block = ownBlock(of: buffer)
     let operation = try communicator.iReduceScatter(
       UnsafeBufferPointer(buffer.buffer), into: block.buffer, keeping: buffer.storage)
-    travelling.append((operation, bucket, buffer))
+    inFlight.append((operation, bucket, buffer))
     notePeak()
   }
 
-  /// Takes what has come; lets MPI move the rest.
+  /// Adds completed buckets to the shards, and lets MPI move data.
   func poll() throws {
-    while let first = travelling.first, try first.operation.test() { try arrive() }
+    while let first = inFlight.first, try first.operation.test() { try arrive() }
   }
 
-  /// Takes all that is on its way; the shards have the sums of the step's passes then.
+  /// Waits for all buckets in flight; the shards then have the sums of the step's passes.
   func finish() throws {
-    while isTravelling { try arrive() }
+    while hasInFlight { try arrive() }
     for bucket in flat.buckets.indices where !isBegun[bucket] { flat.shard(bucket, of: flat.gradients).fill(0) }
   }
 
@@ -85,9 +85,9 @@ final class GradientShards {
     return buffer.slice(at: flat.rank * count, [count])
   }
 
-  /// Adds the oldest bucket on its way to its shard.
+  /// Waits for the oldest bucket in flight and adds it to its shard.
   private func arrive() throws {
-    let (operation, bucket, buffer) = travelling.removeFirst()
+    let (operation, bucket, buffer) = inFlight.removeFirst()
     try operation.wait()
     let (shard, block) = (flat.shard(bucket, of: flat.gradients), ownBlock(of: buffer))
     if isBegun[bucket] { shard.add(block) } else { shard.update(from: block) }
@@ -95,7 +95,7 @@ final class GradientShards {
   }
 
   private func notePeak() {
-    let held = buffers.reduce(0) { $0 + ($1?.count ?? 0) } + travelling.reduce(0) { $0 + $1.buffer.count }
+    let held = buffers.reduce(0) { $0 + ($1?.count ?? 0) } + inFlight.reduce(0) { $0 + $1.buffer.count }
     peakBytes = max(peakBytes, 4 * held)
   }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import Platform
 
-/// How much of a log belongs to a checkpoint: its first bytes, and their checksum.
+/// The part of a log that belongs to a checkpoint: the count of its first bytes, and their checksum.
 struct LogPosition: Equatable {
   var bytes = 0
   var checksum = Checksum()
@@ -10,11 +10,12 @@ struct LogPosition: Equatable {
   var json: JSON { ["bytes": .int(bytes), "crc32c": .int(Int(checksum.value))] }
 }
 
-/// The lines of a log that belong to the checkpoint that a run continues from; nil where they are not there any more.
+/// The lines of a log that belong to the checkpoint from which a run resumes.
 struct RestoredLog {
   let lines: Data
 
-  /// Reads them through the checkpoint's own name of the log file, which no later run writes to.
+  /// Reads the lines through the checkpoint's hard link of the log file, to which no later run writes; nil if they are
+  /// lost.
   init?(_ folder: String, _ json: JSON?) {
     guard let bytes = json?["bytes"]?.int, let expected = json?["crc32c"]?.int, bytes >= 0,
       let all = try? readFile(joinPath(folder, "metrics.jsonl")), all.count >= bytes
@@ -24,10 +25,10 @@ struct RestoredLog {
   }
 }
 
-/// metrics.jsonl: a line for every step and evaluation, handed to the system as it is written; only rank 0 has one.
+/// metrics.jsonl: one line per logged optimizer step and evaluation, written without buffering, on rank 0 only.
 ///
-/// A run that continues begins with the lines of its checkpoint. One that begins anew starts an empty file; the lines
-/// of a committed student stay in `metrics.previous.jsonl` until its successor is committed.
+/// A resumed run begins with the lines of its checkpoint. A new run starts an empty file; the lines of a committed
+/// student stay in `metrics.previous.jsonl` until its successor is committed.
 public final class MetricsLog {
   let path: String
   private let file: LogFile
@@ -36,9 +37,9 @@ public final class MetricsLog {
   /// Starts the log of a training directory.
   ///
   /// - Parameters:
-  ///   - continuing: whether a checkpoint is continued.
-  ///   - lines: the checkpoint's lines; nil where they are lost.
-  ///   - fence: asked before anything is renamed or replaced.
+  ///   - continuing: whether the run resumes from a checkpoint.
+  ///   - lines: the checkpoint's lines; nil if they are lost.
+  ///   - fence: checked before anything is renamed or replaced.
   init(inDirectory directory: String, continuing: Bool, lines: RestoredLog?, fence: (any WriteFence)? = nil) throws {
     path = joinPath(directory, "metrics.jsonl")
     try fence?.requireHeld()
@@ -48,7 +49,7 @@ public final class MetricsLog {
         throw RetortError(.checkpoint, "cannot rename \(path) to it (\(systemErrorText()))", at: previous)
       }
     }
-    // A new file and not the old one cut short: checkpoints have names of their own of the old one.
+    // Write a new file instead of truncating the old one, to which checkpoints have hard links.
     let kept = lines?.lines ?? Data()
     try writeFileAtomically(path, kept)
     file = try LogFile(appendingTo: path)
@@ -57,10 +58,10 @@ public final class MetricsLog {
 
   private static func previous(_ directory: String) -> String { joinPath(directory, "metrics.previous.jsonl") }
 
-  /// Removes the lines of the student before, once its successor is committed.
+  /// Removes the lines of the previous student after its successor is committed.
   static func removePrevious(inDirectory directory: String) { unlink(previous(directory)) }
 
-  /// Appends one line; throws `.checkpoint` when the disk is full or gone.
+  /// Appends one line; throws `.checkpoint` if the disk is full or gone.
   public func write(_ line: JSON) throws {
     let text = line.text()
     try file.writeLine(text)

@@ -1,18 +1,18 @@
 import Dispatch
 import Platform
 
-/// Work on files beside training: in the order it was started, on a thread of its own.
+/// File work beside training: runs in order on a separate thread.
 ///
-/// Training waits for it only before the next checkpoint, a stop and the end; what went wrong is thrown then.
+/// Training waits for it only before the next checkpoint, a stop and the end, where its errors are thrown.
 final class PendingSave: @unchecked Sendable {
-  // Unchecked: `failure` is touched on the queue, and elsewhere only after the group was waited for.
+  // Unchecked: `failure` is used on the queue, and elsewhere only after waiting for the group.
   private let queue = DispatchQueue(label: "retort.checkpoint", qos: .utility)
   private let group = DispatchGroup()
   private var failure: (any Error)?
 
-  /// Starts work behind what was started before; it is left out where that failed.
+  /// Queues work; it is skipped if earlier work has failed.
   func start(_ work: @escaping () throws -> Void) {
-    // The caller waits for the end before it touches again what the work uses.
+    // The caller calls `finish` before it uses the captured objects again.
     let work = Unchecked(work)
     queue.async(group: group) { [self] in
       if failure != nil { return }
@@ -20,9 +20,9 @@ final class PendingSave: @unchecked Sendable {
     }
   }
 
-  /// Returns when all of it is done; throws what went wrong, once.
+  /// Waits for all queued work; throws the first error, once.
   func finish() throws {
-    // The work itself says that it advances.
+    // The work itself ticks for the watchdog.
     group.wait()
     defer { failure = nil }
     if let failure { throw failure }

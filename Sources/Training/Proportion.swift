@@ -1,25 +1,25 @@
 import Platform
 
-/// A share of right answers, and what its count allows to say: k of n.
+/// A share of correct answers, k of n, and its uncertainty.
 public struct Proportion: Sendable, Equatable {
-  /// k, the right answers.
+  /// k, the correct answers.
   public let correct: Int
   /// n, all answers.
   public let count: Int
 
-  /// k of n; n is at least 1.
+  /// Makes the proportion k of n; n is at least 1.
   public init(_ correct: Int, of count: Int) {
     self.correct = correct
     self.count = count
   }
 
-  /// The quantile of the normal distribution that leaves 95 % between −z and z.
+  /// The quantile of the normal distribution with 95 % between −z and z.
   static let z = 1.959963984540054
 
   /// k / n.
   public var value: Double { Double(correct) / Double(max(1, count)) }
 
-  /// The 95 % interval of the share by Wilson's score (1927), which is right for small n and near 0 and 1 too:
+  /// The 95 % interval of the share by Wilson's score (1927), which is also accurate for small n and near 0 and 1:
   /// (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
   public var interval: ClosedRange<Double> {
     if count <= 0 { return 0...1 }
@@ -35,11 +35,11 @@ public struct Proportion: Sendable, Equatable {
   /// [low, high] of the interval.
   public var intervalJSON: JSON { [.double(interval.lowerBound), .double(interval.upperBound)] }
 
-  /// The smallest difference from another share that 95 % of repetitions would not show by chance, for answers to
-  /// independent samples: z √(p₁(1−p₁)/(n₁+2) + p₂(1−p₂)/(n₂+2)) with p = (k+1)/(n+2) (Agresti and Caffo, 2000), which
-  /// is above 0 also where all answers are right.
+  /// The smallest significant difference from another share (95 %), for independent samples:
+  /// z √(p₁(1−p₁)/(n₁+2) + p₂(1−p₂)/(n₂+2)) with p = (k+1)/(n+2) (Agresti and Caffo, 2000), which is above 0 even if
+  /// all answers are correct.
   ///
-  /// Two models that answer the same examples mostly agree, so a paired test of their answers can tell smaller
+  /// Two models that answer the same examples mostly agree, so a paired test of their answers detects smaller
   /// differences.
   public func smallestDifference(to other: Proportion) -> Double {
     func variance(_ share: Proportion) -> Double {

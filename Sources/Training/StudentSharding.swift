@@ -1,38 +1,38 @@
-/// What ranks share out of a student's weights, gradients and moments (Rajbhandari et al., 2020).
+/// The part of a student's weights, gradients and moments that is sharded over ranks (Rajbhandari et al., 2020).
 public enum StudentSharding: String, Sendable, CaseIterable {
-  /// Nothing: every rank has all and takes the whole step.
+  /// Nothing: every rank has everything and takes the whole optimizer step.
   case none
   /// The optimizer's moments and its work (ZeRO-1).
   case optimizer
-  /// Gradients too: a rank keeps the sums of its blocks (ZeRO-2).
+  /// Also gradients: a rank keeps the sums of its blocks (ZeRO-2).
   case gradients
-  /// Weights too: a rank keeps its blocks and gets a layer's weights while it is inside the layer (ZeRO-3).
+  /// Also weights: a rank keeps its blocks and gathers a layer's weights while a pass is in the layer (ZeRO-3).
   case parameters
 
-  /// Whether the sums of gradients are kept by their owners alone, and leave after every pass.
+  /// Whether only their owners keep the sums of gradients, which are then sent after every pass.
   var sharesGradients: Bool { self == .gradients || self == .parameters }
 }
 
-/// Bytes of a student on one rank, all float32; activations and what lives for a part of a step only are not in it.
+/// Bytes of a student on one rank, all float32, without activations and temporary memory.
 public struct StudentMemory: Sendable, Equatable {
   /// The weights that are kept between steps.
   public var weights: Int
-  /// The gradients that are kept over the passes of a step; those of embedding tables have room for touched rows only
-  /// and do not count.
+  /// The gradients that are kept over the passes of a step, without those of lookup tables, which cover touched rows
+  /// only.
   public var gradients: Int
-  /// First and second moments; those of rows that no step has touched take no memory, and count all the same.
+  /// First and second moments, including those of rows that no step has touched, which use no memory yet.
   public var moments: Int
 
   /// weights + gradients + moments.
   public var total: Int { weights + gradients + moments }
 
-  /// What N ranks keep of Ψ weights: 16Ψ, 8Ψ + 8Ψ/N, 4Ψ + 12Ψ/N or 16Ψ/N bytes; of T weights in tables that are read by
-  /// row 4T + 8T/N, or 12T/N where weights are shared out.
+  /// The bytes that each of N ranks keeps: 16Ψ, 8Ψ + 8Ψ/N, 4Ψ + 12Ψ/N or 16Ψ/N for Ψ dense weights; 4T + 8T/N for T
+  /// weights in lookup tables, or 12T/N with sharded weights.
   ///
-  /// Blocks are rounded up to cache lines, which is not counted.
+  /// The rounding of blocks up to cache lines is not counted.
   /// - Parameters:
-  ///   - dense: Ψ, the weights outside such tables.
-  ///   - tables: T.
+  ///   - dense: Ψ, the weights outside lookup tables.
+  ///   - tables: T, the weights in lookup tables.
   public init(dense: Int, tables: Int, sharding: StudentSharding, ranks: Int) {
     func share(_ count: Int, _ isShared: Bool) -> Int { isShared ? (count + ranks - 1) / ranks : count }
     let sharesWeights = sharding == .parameters

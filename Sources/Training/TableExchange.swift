@@ -7,21 +7,21 @@ import Optimizers
 import Safetensors
 import Tensors
 
-/// Trains one embedding table by the rows that a step touches; the rest of its gradient would be zeros.
+/// Trains one lookup table through the rows that a step touches; the gradient of all other rows is zero.
 ///
-/// Every rank knows the whole global batch and so, without asking, which rows a step touches. Row i belongs to rank
-/// i mod P, which alone has its moments and, between steps, its newest weights:
+/// Every rank knows the whole global batch, and therefore the rows that a step touches. Row i belongs to rank i mod P,
+/// which alone has its moments and, between steps, its current weights:
 ///
-///     begin     owners take the steps that the touched rows have missed; the rows go to all     (all-gather)
-///     arrive    they are in the table, where the forward pass reads them
-///     backward  adds into a gradient that has room for these rows only
+///     begin     owners take the deferred steps of the touched rows and send the rows to all     (all-gather)
+///     arrive    the rows are in the table, where the forward pass reads them
+///     backward  adds into a gradient that has memory for these rows only
 ///     send      the gradient goes to the owners, each of which sums its part                    (reduce-scatter)
-///     update    owners update their rows; nothing is returned, since the next step will ask
-///     settle    every row is up to date on every rank, for whoever looks from outside
+///     update    owners update their rows; the next step that touches a row sends it
+///     settle    brings every row up to date on every rank, for evaluations and checkpoints
 ///
-/// What a step moves, for P = 2 and the rows 3, 4, 8 and 20:
+/// The slots of a step, for P = 2 and the rows 3, 4, 8 and 20:
 ///
-///     slots     | 4   8   20 | 3   ·   · |   the rows of rank 0, then those of rank 1, as many places for each
+///     slots     | 4   8   20 | 3   ·   · |   the rows of rank 0, then those of rank 1, equally many slots for each
 final class TableExchange {
   let parameter: Parameter
   let optimizer: RowAdamW
@@ -29,20 +29,20 @@ final class TableExchange {
   private let communicator: any Communicator
   /// The touched rows of each rank, in ascending order.
   private var touched: [[Int32]]
-  /// Places of each rank among the slots.
+  /// The number of slots per rank.
   private var places = 0
-  /// Weights on their way, then gradients: [P · places, C].
+  /// Weights in flight, then gradients: [P · places, C].
   private var slots: Tensor
   private var arriving: PendingOperation?
-  /// Where weights are shared out: the rows of this rank, [V/P, C], and the table is absent; nil where it is here.
+  /// With sharded weights this rank's rows, [V/P, C], while the table is absent; otherwise nil.
   private let shard: Tensor?
   private let absent: Tensor
-  /// Whether ranks may differ in what they have of the table.
+  /// Whether the copies of the table may differ between ranks.
   private var isScattered = false
 
   /// - Parameters:
-  ///   - sharesRows: whether a rank keeps its own rows of the table only.
-  ///   - fill: called for the table first of all.
+  ///   - sharesRows: whether a rank keeps only its own rows of the table.
+  ///   - fill: called for the table before anything else.
   init(
     _ lookup: LookupTable, _ configuration: AdamWConfiguration, sharesRows: Bool = false,
     fill: (Parameter) -> Void = { _ in }, _ communicator: any Communicator
@@ -72,13 +72,13 @@ final class TableExchange {
   private var holdsShardOnly: Bool { shard != nil && parameter.value.storage === absent.storage }
   private var columns: Int { parameter.value.columns }
   private var ownRows: [Int32] { touched[communicator.rank] }
-  /// The numbers that the optimizer, and a shard, know rows of this rank by.
+  /// The row numbers that the optimizer and the shard use for rows of this rank.
   private func kept(_ rows: [Int32]) -> [Int32] {
     shard == nil ? rows : rows.map { $0 / Int32(communicator.size) }
   }
   private var ownSlots: Tensor { slots.rows(communicator.rank * places..<(communicator.rank + 1) * places) }
 
-  /// Starts a step on a global batch: the rows that it touches are brought up to date and sent to all.
+  /// Begins a step on a global batch: brings the rows that it touches up to date and sends them to all ranks.
   func begin(_ batch: Batch) throws {
     share(out: batch[keyPath: ids])
     slots = Tensor(uninitialized: [communicator.size * places, columns])
@@ -90,7 +90,7 @@ final class TableExchange {
     arriving = try Traffic.counting(.rows) { try communicator.iAllGather(slots.buffer, keeping: slots.storage) }
   }
 
-  /// Waits for the rows; from here on the table can be read and gradients be added.
+  /// Waits for the rows; afterwards the table can be read and gradients can be added.
   func arrive() throws {
     try arriving?.wait()
     if shard != nil {
@@ -104,24 +104,24 @@ final class TableExchange {
     slots.fill(0)
   }
 
-  /// Starts the sum over ranks; each keeps that of its rows, in its part of the slots.
+  /// Starts the sum over ranks; each rank receives the sums of its rows, in its part of the slots.
   func send() throws -> PendingOperation {
     try communicator.iReduceScatter(
       UnsafeBufferPointer(slots.buffer), into: ownSlots.buffer, keeping: slots.storage)
   }
 
-  /// Σ gradient² of this rank's rows, once what `send` started is complete.
+  /// Σ gradient² of this rank's rows, after the operation of `send` is complete.
   var sumOfSquares: Double { ownSlots.sumOfSquares }
 
   /// Updates this rank's touched rows.
   func update(step: Int, learningRate: Double, gradientScale: Double) {
     optimizer.step(
       step, learningRate: learningRate, gradientScale: gradientScale, rows: kept(ownRows), gradients: ownSlots)
-    // Those were the weights of before.
+    // The gathered rows are outdated now.
     if shard != nil { parameter.valueRows = nil }
   }
 
-  /// Brings every row up to date: on every rank, or where rows are shared out with its owner; collective.
+  /// Brings every row up to date on every rank, or with sharded rows on its owner; collective.
   func settle() throws {
     guard isScattered else { return }
     optimizer.catchUp()
@@ -129,7 +129,7 @@ final class TableExchange {
     if shard == nil { try gatherRows() }
   }
 
-  /// Where rows are shared out, has the whole table in memory, up to date, until `letGo`; collective.
+  /// With sharded rows, gathers the whole table, up to date, until `letGo`; collective.
   func hold() throws {
     try settle()
     guard let shard, parameter.value.storage === absent.storage else { return }
@@ -147,10 +147,10 @@ final class TableExchange {
   /// The elements of the table that this rank keeps between steps.
   var keptElements: Int { shard?.count ?? parameter.count }
 
-  /// Ends `hold`.
+  /// Releases the table that `hold` has gathered.
   func letGo() { if shard != nil { parameter.value = absent } }
 
-  /// Returns the rows of all ranks to all ranks.
+  /// Gathers the rows of all ranks.
   private func gatherRows() throws {
     guard communicator.size > 1 else { return }
     for rows in portions() {
@@ -162,7 +162,7 @@ final class TableExchange {
     }
   }
 
-  /// Moments of the whole table, [V, C], on rank 0; nil elsewhere. Collective.
+  /// The moments of the whole table, [V, C], on rank 0; nil on other ranks. Collective.
   ///
   /// - Parameter own: the moments of this rank's rows, up to date.
   func gathered(_ own: Tensor) throws -> Tensor? {
@@ -183,7 +183,7 @@ final class TableExchange {
     return whole
   }
 
-  /// Takes weights from those of the whole table.
+  /// Restores this rank's weights from those of the whole table.
   func restore(weights: StoredTensor) {
     guard let shard else { return weights.copyFloats(into: parameter.value.floats) }
     for row in 0..<shard.rows {
@@ -192,7 +192,7 @@ final class TableExchange {
     }
   }
 
-  /// Takes this rank's moments from those of the whole table; the weights are there already, and up to date.
+  /// Restores this rank's moments from those of the whole table; the weights are already restored and up to date.
   func restore(first: StoredTensor, second: StoredTensor) {
     let row = Tensor(uninitialized: [2, columns])
     for index in stride(from: communicator.rank, to: parameter.value.rows, by: communicator.size) {
@@ -203,7 +203,7 @@ final class TableExchange {
     }
   }
 
-  /// The rows of the whole table by owner, in portions of about a MiB for each; the first rank has the most of each.
+  /// The rows of the whole table by owner, in portions of about 1 MiB per owner; the first rank has the most of each.
   private func portions() -> [[[Int32]]] {
     let (ranks, rows) = (communicator.size, parameter.value.rows)
     let width = max(1, (1 << 18) / max(columns, 1)) * ranks
@@ -214,7 +214,7 @@ final class TableExchange {
     }
   }
 
-  /// Sorts the rows of a step by owner and gives each its place among the slots.
+  /// Sorts the rows of a step by owner and assigns each a slot.
   private func share(out ids: [Int32]) {
     for rows in touched { for row in rows { parameter.gradientRows![Int(row)] = -1 } }
     touched = Array(repeating: [], count: communicator.size)
@@ -225,14 +225,14 @@ final class TableExchange {
     }
   }
 
-  /// Copies rows of the table into a buffer, one after the other.
+  /// Copies rows of the table into consecutive rows of a buffer.
   private func take(_ rows: [Int32], into buffer: Tensor) {
     precondition(rows.count <= buffer.rows, "\(rows.count) rows into \(buffer.shape)")
     let source = holdsShardOnly ? shard! : parameter.value
     rtk_gather_rows(buffer.floats, source.floats, holdsShardOnly ? kept(rows) : rows, rows.count, columns)
   }
 
-  /// Copies the rows of the other ranks into the table, from a buffer with as many places for each rank.
+  /// Copies the rows of the other ranks into the table, from a buffer with equally many slots for each rank.
   private func put(_ rows: [[Int32]], from buffer: Tensor, places: Int) {
     let (table, from) = (parameter.value.floats, buffer.floats)
     for (rank, rows) in rows.enumerated() where rank != communicator.rank {

@@ -4,33 +4,33 @@ import Models
 import Platform
 import Teachers
 
-/// What a finished training run reports.
+/// The result of a finished training run.
 public struct TrainingResult: Sendable, Equatable {
-  /// The best evaluation, whose weights the student's directory holds.
+  /// The best evaluation, whose weights become the student.
   public let best: EvaluationRecord
-  /// Optimizer steps done, those before a continuation included.
+  /// All optimizer steps, including those before a resume.
   public let steps: Int
   /// Seconds of this process, evaluations included.
   public let seconds: Double
-  /// Examples per second of the optimizer steps of this process, all ranks together.
+  /// Examples per second during the optimizer steps of this process, on all ranks together.
   public let examplesPerSecond: Double
-  /// Tokens per second of the same; of rows of numbers their rows.
+  /// Tokens per second likewise; for rows of numbers, rows per second.
   public let tokensPerSecond: Double
-  /// Useful arithmetic of the optimizer steps of this process, all ranks together, 10⁹ operations a second.
+  /// Useful arithmetic during the optimizer steps of this process, on all ranks together, 10⁹ operations per second.
   public let gigaflops: Double
-  /// The step that training continued from; 0 for a whole run.
+  /// The step from which training resumed; 0 for a run from the start.
   public let continuedFrom: Int
-  /// What rank 0 sent in an optimizer step, in bytes: the mean of the steps of this process.
+  /// Bytes that rank 0 sent per optimizer step, the mean over the steps of this process.
   public let sentBytes: [Traffic.Purpose: Int]
-  /// The most bytes that a rank has had in memory at one time since it started; 0 where the system does not say.
+  /// The largest peak memory of a rank in bytes; 0 if the system does not report it.
   public let peakMemory: Int
 }
 
-/// The loop over epochs and steps: logs, evaluates, keeps the best student, saves, stops early, continues.
+/// The loop over epochs and optimizer steps: logs, evaluates, keeps the best student, saves, stops early, resumes.
 ///
-///     output/training/metrics.jsonl            a line for every step and evaluation
+///     output/training/metrics.jsonl            one line per logged step and evaluation
 ///     output/training/checkpoints/best/        weights of the best evaluation so far
-///     output/training/checkpoints/step-N/      everything to continue after step N, renamed into place whole
+///     output/training/checkpoints/step-N/      everything to resume after step N, renamed into place when complete
 public final class TrainingRun {
   private let trainer: Trainer
   private let validation: any ExampleSource
@@ -43,12 +43,12 @@ public final class TrainingRun {
   private let directory: String
   private var configuration: TrainingConfiguration { trainer.configuration }
 
-  /// Takes up the newest valid checkpoint of the same plan, if there is one; collective.
+  /// Loads the newest valid checkpoint of the same plan, if there is one; collective.
   ///
   /// - Parameters:
-  ///   - planDigest: of everything that decides the result; a checkpoint of another plan is not continued.
-  ///   - directory: the step's output directory.
-  ///   - fence: asked before anything there is renamed, replaced or removed.
+  ///   - planDigest: the digest of everything that determines the result; checkpoints of other plans are not resumed.
+  ///   - directory: the chain step's output directory.
+  ///   - fence: checked before anything there is renamed, replaced or removed.
   public init(
     _ trainer: Trainer, train: any ExampleSource, validation: any ExampleSource, planDigest: String,
     directory: String, fence: (any WriteFence)? = nil, observer: any TrainingObserver,
@@ -81,10 +81,10 @@ public final class TrainingRun {
     if state.step > 0 { observer.note("continuing after step \(state.step) of \(configuration.totalSteps)") }
   }
 
-  /// Trains to the end; the best weights are in `verifiedBestWeights` afterwards.
+  /// Trains to the end; afterwards `verifiedBestWeights` has the best weights.
   public func run() throws -> TrainingResult {
     Trace.beginTraining()
-    // What ends training early must not cut off a save that is under way.
+    // If training ends early, wait for a save in progress.
     defer { store.awaitSaving() }
     Faults.isTraining = true
     let clock = ContinuousClock()
@@ -135,33 +135,33 @@ public final class TrainingRun {
       peakMemory: try communicator.allReduce(ProcessMemory.peakBytes ?? 0, .max))
   }
 
-  /// The batch behind one of an epoch, for a teacher that works ahead; nil behind the last step.
+  /// The batch after `place`, for a teacher that works ahead; nil after the last step.
   private func batch(behind place: Int, of batches: [[Int]], epoch: Int) -> [Int]? {
     guard trainer.teacherWorksAhead, state.step + 1 < configuration.totalSteps else { return nil }
     return place + 1 < batches.count ? batches[place + 1] : sampler.batches(epoch: epoch + 1).first
   }
 
-  /// The file with the weights of the best evaluation, once its checksum is found right; for rank 0.
+  /// The file with the weights of the best evaluation, after a check of its checksum; rank 0 only.
   ///
-  /// Throws `.checkpoint` where it is damaged, or is another run's.
+  /// Throws `.checkpoint` if it is damaged or belongs to another run.
   public func verifiedBestWeights() throws -> String {
     guard let best = state.best else { throw RetortError(.unexpected, "no evaluation has been made") }
     return try store.verifiedBest(after: best.step)
   }
 
-  /// Removes the checkpoints of all plans, once the student is committed; rank 0 only does anything.
+  /// Removes the checkpoints of all plans after the student is committed; acts on rank 0 only.
   ///
-  /// Throws `.checkpoint` where the directory has another holder by now.
+  /// Throws `.checkpoint` if another job holds the directory now.
   public func removeCheckpoints() throws {
     try store.removeAll()
     if communicator.isFirst { MetricsLog.removePrevious(inDirectory: directory) }
   }
 
-  /// The end of a run that was asked to stop; all ranks throw it after the same step.
+  /// The error that ends a run on request; all ranks throw it after the same step.
   private func stopped() -> RetortError {
     var error = RetortError(
       .stopped, "stopped on request after step \(state.step) of \(configuration.totalSteps), which is saved",
-      remedy: "run the same command again to go on")
+      remedy: "run the same command again to resume")
     error.isCollective = true
     return error
   }
@@ -207,7 +207,8 @@ public final class TrainingRun {
     observer.evaluated(record)
   }
 
-  /// Rank 0's log line; a full disk there ends the job by abort, since asking all ranks each step would cost them.
+  /// Writes rank 0's log line; a full disk there aborts the job, since an agreement of all ranks in each step would
+  /// cost time.
   private func writeLine(_ line: JSON?) throws {
     if let line { try log?.write(line) }
   }

@@ -1,8 +1,8 @@
 import Platform
 
-/// Where a run stands between two optimizer steps.
+/// The progress of a run between two optimizer steps.
 package struct TrainingState: Equatable {
-  /// Steps done.
+  /// The number of completed optimizer steps.
   var step = 0
   var best: EvaluationRecord?
   var evaluationsSinceBest = 0
@@ -26,7 +26,7 @@ package struct TrainingState: Equatable {
 
   init() {}
 
-  /// JSON has no numbers for a loss that overflowed.
+  /// JSON has no NaN and no infinities, so such a loss is a string.
   private static func json(ofLoss loss: Double) -> JSON { loss.isFinite ? .double(loss) : .string("\(loss)") }
 
   private static func loss(_ json: JSON?) -> Double? {
@@ -38,13 +38,13 @@ package struct TrainingState: Equatable {
     }
   }
 
-  /// The state of a checkpoint after one of `totalSteps` steps; throws `.checkpoint` for what no run can have written.
+  /// Parses the state of a checkpoint of a run with `totalSteps` steps; throws `.checkpoint` for impossible values.
   package init(_ json: JSON, totalSteps: Int) throws {
     step = try TrainingState.count(json, "step", in: 0...totalSteps)
     evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...step)
     isStopped = try TrainingState.need(json["stopped"]?.bool, "stopped")
     guard let best = json["best"] else {
-      // All three come with an evaluation, and the first one is the best.
+      // Each of the three implies an evaluation, and the first evaluation sets `best`.
       if isStopped || evaluationsSinceBest > 0 || step == totalSteps {
         throw RetortError(.checkpoint, "best is missing after an evaluation")
       }
@@ -66,7 +66,7 @@ package struct TrainingState: Equatable {
 
   private static func result(_ json: JSON) throws -> EvaluationResult {
     let loss = try need(loss(json["loss"]), "loss")
-    // A confusion matrix of more classes would not fit into any memory.
+    // A confusion matrix of more classes would not fit into memory.
     let classes = try count(json, "classes", in: 0...65_536)
     let cells = try need(json["confusion"]?.array, "confusion")
     guard cells.count == classes * classes else {
@@ -76,9 +76,9 @@ package struct TrainingState: Equatable {
     if classes == 0 { return EvaluationResult(predictedTokens: count, loss: loss) }
     var (sum, confusion) = (0, [Int]())
     for cell in cells {
-      // Each is at most what the split has, so the sum stays far below what overflows.
+      // Each cell is at most `count`, so the sum cannot overflow.
       guard let value = cell.int, (0...count).contains(value), sum <= count else {
-        throw RetortError(.checkpoint, "confusion has a cell that is no count of \(count) examples")
+        throw RetortError(.checkpoint, "confusion has a cell that is not a count of \(count) examples")
       }
       sum += value
       confusion.append(value)
@@ -95,7 +95,7 @@ package struct TrainingState: Equatable {
   private static func count(_ json: JSON, _ key: String, in range: ClosedRange<Int>) throws -> Int {
     let value = try need(json[key]?.int, key)
     guard range.contains(value) else {
-      throw RetortError(.checkpoint, "\(key) is \(value), possible are \(range.lowerBound) to \(range.upperBound)")
+      throw RetortError(.checkpoint, "\(key) is \(value), not in \(range.lowerBound) to \(range.upperBound)")
     }
     return value
   }

@@ -3,40 +3,40 @@ import Collectives
 import Platform
 import Tensors
 
-/// Weights of which each rank keeps its blocks (ZeRO-3): the weights of a layer are there while a pass is in the layer.
+/// Sharded weights (ZeRO-3): each rank keeps its blocks; the weights of a layer are present while a pass is in it.
 ///
-///     forward    | 0 | 1 | … | B−1 |              entering a block waits for its weights, lets go what neither it nor
-///     backward                     | B−1 | … | 0 |   the next one reads, and asks for those of the next one
+///     forward    | 0 | 1 | … | B−1 |              entering a block waits for its weights, releases those that neither
+///     backward                     | B−1 | … | 0 |   it nor the next one reads, and requests those of the next one
 ///
-/// Whatever the blocks that a pass really enters, ranks ask for weights and send gradients in the order of this route:
-/// a rank that has no examples goes along it without computing anything.
+/// All ranks request weights and send gradients in the order of this route, whichever blocks a pass enters: a rank
+/// without examples follows the route without computing.
 final class WeightShards: BlockResidency {
   private let flat: FlatParameters
   private let gradients: GradientShards
   private let copies: BF16Weights
   private let communicator: any Communicator
-  /// The buckets that a block reads: its own first, then those of weights that it shares with an earlier block.
+  /// The buckets that a block reads: its own, then those of weights that it shares with an earlier block.
   private let bucketsOf: [[Int]]
   /// The buckets whose gradient is complete when the backward pass leaves the block.
   private let completeIn: [[Int]]
   private let bucketOf: [ObjectIdentifier: Int]
   private let absent: [Tensor]
-  /// Weights that are here, or on their way.
+  /// The weights that are in memory or in flight.
   private var present: [Int: (buffer: Tensor, arriving: PendingOperation?)] = [:]
-  /// The blocks of the pass in order; those from `turn` on are its backward pass.
+  /// The blocks of the pass in order; its backward pass begins at `turn`.
   private var route: [Int] = []
   private var turn = 0
   private var position = -1
   private var failure: (any Error)?
-  /// Seconds that were spent on getting weights since somebody set it to zero.
+  /// Seconds spent on gathering weights since the last reset to 0.
   var seconds = 0.0
-  /// The most bytes of whole buckets of weights that were in memory at one time.
+  /// The most bytes of gathered buckets that have been in memory at one time.
   private(set) var peakBytes = 0
   private let clock = ContinuousClock()
 
   /// - Parameters:
-  ///   - blocks: of the model; weights that are not in the buffer do not matter.
-  ///   - copies: bf16 forms of the weights, which go with them.
+  ///   - blocks: the model's blocks; weights outside the flat buffer are ignored.
+  ///   - copies: bf16 copies of the weights, which are released with them.
   init(
     _ flat: FlatParameters, blocks: [[Parameter]], gradients: GradientShards, copies: BF16Weights,
     _ communicator: any Communicator
@@ -50,7 +50,7 @@ final class WeightShards: BlockResidency {
       for index in members { bucketOf[ObjectIdentifier(flat.parameters[index])] = bucket }
     }
     self.bucketOf = bucketOf
-    // Later blocks have lower buckets.
+    // Later blocks have lower bucket numbers.
     let known = bucketOf
     bucketsOf = blocks.map { Set($0.compactMap { known[ObjectIdentifier($0)] }).sorted() }
     var seen = Set<Int>()
@@ -58,10 +58,10 @@ final class WeightShards: BlockResidency {
     absent = flat.parameters.map(\.value)
   }
 
-  /// Asks for the first block's weights, which a pass will want soon.
+  /// Requests the first block's weights before a pass begins.
   func prefetch() { keepingFailure { try start(bucketsOf.first ?? []) } }
 
-  /// Starts a pass through all blocks, and back again where it trains.
+  /// Begins a pass through all blocks, and back if it trains.
   func begin(trains: Bool) {
     let blocks = Array(bucketsOf.indices)
     route = trains ? blocks + blocks.reversed() : blocks
@@ -75,10 +75,10 @@ final class WeightShards: BlockResidency {
     keepingFailure { try advance(to: target) }
   }
 
-  /// Nothing: the weights are let go when the pass enters another block, and may be wanted there too.
+  /// Does nothing: weights are released when the pass enters another block, which may read them too.
   func leave(_ block: Int, _ direction: PassDirection) {}
 
-  /// Ends a pass: goes the rest of the route, and throws what went wrong on it.
+  /// Ends a pass: follows the rest of the route, and throws the first error of the pass.
   func end() throws {
     keepingFailure {
       try advance(to: route.count - 1)
@@ -87,10 +87,10 @@ final class WeightShards: BlockResidency {
     if let failure { throw failure }
   }
 
-  /// Lets all weights go, since the shards have others now or nobody reads them for a while.
+  /// Releases all gathered weights, since the shards have new values or the weights are not needed for a while.
   func letGo() { for bucket in present.keys.sorted() { letGo(bucket) } }
 
-  /// Has the weights of a parameter's bucket in memory and no others; collective. One of a table lets all go.
+  /// Gathers the weights of a parameter's bucket and releases all others; collective. A lookup table releases all.
   func hold(_ parameter: Parameter) throws {
     guard let bucket = bucketOf[ObjectIdentifier(parameter)] else { return letGo() }
     for other in present.keys.sorted() where other != bucket { letGo(other) }
@@ -98,13 +98,13 @@ final class WeightShards: BlockResidency {
     try wait(bucket)
   }
 
-  /// Has all weights in memory; collective.
+  /// Gathers all weights; collective.
   func holdAll() throws {
     try start(Array(flat.buckets.indices))
     for bucket in flat.buckets.indices { try wait(bucket) }
   }
 
-  /// Lets MPI move what is on its way.
+  /// Lets MPI move data in flight.
   func poll() throws {
     for case (_, let arriving?) in present.values where !arriving.isComplete { _ = try arriving.test() }
   }
@@ -135,7 +135,7 @@ final class WeightShards: BlockResidency {
   private func start(_ buckets: [Int]) throws {
     for bucket in buckets where present[bucket] == nil {
       let shard = flat.shard(bucket, of: flat.values)
-      // Alone, a rank has all of the bucket.
+      // A single rank has the whole bucket.
       let buffer = flat.ranks == 1 ? shard : Tensor(uninitialized: [flat.buckets[bucket].count])
       if flat.ranks > 1 { buffer.slice(at: flat.rank * shard.count, [shard.count]).update(from: shard) }
       present[bucket] = (
@@ -155,7 +155,7 @@ final class WeightShards: BlockResidency {
   }
 
   private func letGo(_ bucket: Int) {
-    // Memory that is still written to has an owner of its own; a rank that goes on must have what it asked for, though.
+    // Complete the gather first, so that all ranks have the same operations pending.
     keepingFailure { try wait(bucket) }
     present[bucket] = nil
     for index in flat.members[bucket] { flat.parameters[index].value = absent[index] }

@@ -71,13 +71,13 @@ import Testing
     let run = try command.run("run", "toy/toy.yaml")
     #expect(run.code == 0, "\(run.said)")
     #expect(said(run, "16 of 32 rows of", "train.tsv have no label: they take part in every term but cross_entropy"))
-    #expect(said(run, "8 of 16 rows of", "validation.tsv have no label: figures are of the others"))
+    #expect(said(run, "8 of 16 rows of", "validation.tsv have no label: the figures cover only the others"))
     for step in ["first", "second"] {
       #expect(try evaluations(command, "toy/out/\(step)").allSatisfy { $0["count"] as? Int == 8 })
     }
     let result = try command.run("evaluate", "toy/out/second", "--data", "toy/data/validation.tsv", "--json")
     #expect(result.code == 0 && result.output.contains("\"count\": 8"), "\(result.said)")
-    #expect(result.errors.contains("8 of 16 rows of toy/data/validation.tsv have no label: figures are of the others"))
+    #expect(result.errors.contains("8 of 16 rows of toy/data/validation.tsv have no label: the figures cover only the others"))
     let again = try command.run("run", "toy/toy.yaml")
     #expect(again.code == 0 && again.output.contains("is committed already"), "\(again.said)")
   }

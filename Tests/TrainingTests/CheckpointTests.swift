@@ -144,7 +144,7 @@ import Testing
     let (trainer, store) = (try trainer(), store(folder))
     #expect(try store.restore(into: trainer).state == TrainingState())
     #expect(try self.bits(trainer) == bits[0])
-    #expect(store.notes.count == 3 && store.notes[2].contains("begins anew"))
+    #expect(store.notes.count == 3 && store.notes[2].contains("starts over"))
   }
 
   @Test func `a state that is impossible is passed over even when its checksums are right`() throws {
@@ -158,7 +158,7 @@ import Testing
       try FileManifest(of: step, Array(old.files.keys), facts: old.facts).write(to: step)
       let store = store(folder)
       #expect(try store.restore(into: trainer()).state.step == 2)
-      #expect(store.notes.contains { $0.contains("impossible") || $0.contains("is of step") }, "\(store.notes)")
+      #expect(store.notes.contains { $0.contains("impossible") || $0.contains("belongs to step") }, "\(store.notes)")
       try writeFileAtomically(step + "/state.json", text)
     }
   }
@@ -249,7 +249,7 @@ import Testing
     let (other, again) = (try self.trainer(), self.store(folder))
     #expect(try again.restore(into: other).state == TrainingState())
     #expect(again.notes.contains { $0.contains("best.safetensors") }, "\(again.notes)")
-    #expect(again.notes.last?.contains("begins anew") == true)
+    #expect(again.notes.last?.contains("starts over") == true)
     #expect(throws: RetortError.self) { try store.verifiedBest(after: 1) }
   }
 
@@ -274,7 +274,7 @@ import Testing
     _ = try saved(folder)
     let store = store(folder, plan: "plan b")
     #expect(try store.restore(into: trainer()).state == TrainingState())
-    #expect(store.notes == ["checkpoints of another plan are not read, and stay: step-4, step-2"])
+    #expect(store.notes == ["checkpoints of another plan are kept and not read: step-4, step-2"])
   }
 
   @Test func `a checkpoint is written into the files of the one dropped last, unless they have other names`() throws {

@@ -76,7 +76,7 @@ enum LabelResolution {
     }
     switch validation.labelled {
     case .all: break
-    case .some: remarks.append("\(validation.unlabelledText): figures are of the others")
+    case .some: remarks.append("\(validation.unlabelledText): the figures cover only the others")
     case .none:
       remarks.append(
         "no row of the validation data (\(validation.path)) has a label: the student is the one after the last step")

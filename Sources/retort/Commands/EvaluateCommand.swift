@@ -97,7 +97,7 @@ struct EvaluateCommand: RankCommand {
     case .all: return
     case .some(let count):
       let without = "\(grouped(examples.count - count)) of \(grouped(examples.count)) rows of \(data) have no label"
-      report(["\(without): the results are those of the others"], on: communicator)
+      report(["\(without): the figures cover only the others"], on: communicator)
     case .none:
       var error = RetortError(
         .input, "no row has a label", at: data,
