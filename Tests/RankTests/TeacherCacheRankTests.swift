@@ -137,7 +137,7 @@ extension RankTests {
         let samples = Array(0..<Self.count)
         let plain = try resident.signals(for: samples, in: .train).materialized.array
         for _ in 0..<2 { #expect(try cached.signals(for: samples, in: .train).materialized.array == plain) }
-        #expect(cached.statistics.misses == Self.count && cached.takeRemark()?.contains("not kept on disk") == true)
+        #expect(cached.statistics.misses == Self.count && cached.takeRemark()?.contains("no longer kept on disk") == true)
       }
     }
 

@@ -3,23 +3,23 @@ import Objectives
 import Platform
 import Tensors
 
-/// A teacher that is asked once for each example; what it said is read from a store afterwards.
+/// A teacher that computes the signal of each example once and afterwards reads it from a store.
 ///
-/// A frozen teacher in inference says the same of an example in each epoch, on each rank and in each batch, to the
-/// last bit (`ResidentTeacher` sees to that), so training is the same with and without this.
+/// A frozen teacher gives the same signal for an example in each epoch, on each rank and in each batch, to the last bit
+/// (`ResidentTeacher` ensures this), so training is the same with and without the cache.
 public final class CachedTeacher: Teacher {
-  /// What the cache did, in examples and bytes of this rank.
+  /// The counts of the cache on this rank, in examples and bytes.
   public struct Statistics: Sendable, Equatable {
-    /// Examples that were read.
+    /// Examples read from the store.
     public var hits: Int
-    /// Examples that the teacher was asked for.
+    /// Examples computed by the teacher.
     public var misses: Int
-    /// Bytes of the values that were read.
+    /// Bytes of values read from the store.
     public var bytesRead: Int
-    /// Bytes of segments that were written.
+    /// Bytes of segments written.
     public var bytesWritten: Int
 
-    /// Counts from 0, unless said otherwise.
+    /// Makes counts, 0 by default.
     public init(hits: Int = 0, misses: Int = 0, bytesRead: Int = 0, bytesWritten: Int = 0) {
       self.hits = hits
       self.misses = misses
@@ -35,10 +35,10 @@ public final class CachedTeacher: Teacher {
   private var counts = Statistics()
 
   /// - Parameters:
-  ///   - teacher: whose answer to an example is the same in any batch.
-  ///   - train: the examples as the teacher reads them, in the order of the student's.
+  ///   - teacher: a teacher whose signal for an example is the same in any batch.
+  ///   - train: the examples in the teacher's tokens, in the order of the student's.
   ///   - validation: likewise.
-  ///   - store: of this teacher, with entries of as many floats as it has classes.
+  ///   - store: the store of this teacher; its entries have one float per class.
   public init(
     _ teacher: any Teacher, train: any ExampleSource, validation: any ExampleSource, store: SignalStore
   ) {
@@ -54,7 +54,7 @@ public final class CachedTeacher: Teacher {
   public var parameterCount: Int { teacher.parameterCount }
   public var computedFLOPs: Double { teacher.computedFLOPs }
 
-  /// What the cache did since it was made.
+  /// The counts since the cache was created.
   public var statistics: Statistics {
     var result = counts
     result.bytesWritten = store.publishedBytes
@@ -95,10 +95,10 @@ public final class CachedTeacher: Teacher {
   }
 }
 
-/// Examples with two independent hashes of their content each.
+/// Examples with two independent hashes of their content.
 private struct CheckedExamples {
   private let source: any ExampleSource
-  /// The second hash of each example once it was needed, [N]; 0 before.
+  /// The second hash of each example, [N], computed on first use; 0 before.
   private var checks: [UInt64]
 
   init(_ source: any ExampleSource) {
@@ -111,7 +111,7 @@ private struct CheckedExamples {
     return (source.contentHash(sample), checks[sample])
   }
 
-  /// A hash of ids, segments and numbers, never 0; other constants than those of `contentHash`.
+  /// A hash of ids, segments and numbers, never 0, with other constants than `contentHash`.
   private static func check(_ example: Batch) -> UInt64 {
     var state = SignalFormat.fold(0x5369_676e_616c, UInt64(example.tokenCount))
     for (token, type) in zip(example.tokens, example.typeIDs) {

@@ -4,7 +4,7 @@ import Platform
 extension KeyedFolder {
   private static let suffix = ".sig"
 
-  /// A name that no other writer uses.
+  /// A random name for a new segment.
   static func segmentName() -> String {
     String(UInt64.random(in: 0 ... .max), radix: 36) + String(UInt64.random(in: 0 ... .max), radix: 36) + suffix
   }

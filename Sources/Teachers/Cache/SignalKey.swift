@@ -1,19 +1,19 @@
 import Platform
 import Tensors
 
-/// The names of stores: digests of everything that decides a teacher's answer besides the example.
+/// The keys of signal stores: digests of everything that determines a teacher's signals besides the example.
 ///
-/// The example itself is the ids (or numbers) that the teacher reads, so its tokenizer and the maximum length are in
-/// the hash of each entry. Bits depend on the program, whose kernels compute the answer, on the instruction set that
-/// they run on, and in bf16 on the matrix library; not on the number of threads, as `rowProduct` explains.
+/// An example is identified by the ids (or numbers) that the teacher reads, so the hash of each entry covers tokenizer
+/// and maximum length. The bits of a signal depend on the program with its kernels, on the instruction set, and in bf16
+/// on the matrix library; they do not depend on the number of threads (see `rowProduct`).
 public enum SignalKey {
   /// The key of a teacher, 64 hexadecimal digits.
   ///
   /// - Parameters:
-  ///   - teacher: digest of its configuration and weights.
+  ///   - teacher: the digest of its configuration and weights.
   ///   - labels: the classes in the order of its logits.
-  ///   - precision: of its passes.
-  ///   - program: what computes them.
+  ///   - precision: the precision of its passes.
+  ///   - program: the digest of the program.
   public static func of(
     teacher: String, labels: [String], precision: Precision, program: String
   ) -> String {
@@ -28,6 +28,6 @@ public enum SignalKey {
     return digest.finish()
   }
 
-  /// Digest of the running program.
+  /// The digest of the running program.
   public static let program: String = (try? Digest.ofFile("/proc/self/exe")) ?? "unknown"
 }

@@ -2,26 +2,25 @@ import Datasets
 import Foundation
 import Platform
 
-/// Teacher signals of one key, on disk and in memory: a table from the content of an example to its values.
+/// The teacher signals of one key, on disk and in memory: maps the content of an example to its values.
 ///
-/// Each writer collects what it adds in memory and publishes it as a file of its own, whole or not at all; published
-/// files are never changed. Readers map the files that are there when they are asked to `collect`. So any number of
-/// ranks and runs share a store without waiting for each other. What is wrong with a file, an entry or the disk makes
-/// entries missing, never wrong, and never ends a run.
+/// Each writer collects new entries in memory and publishes them as a separate file, atomically; published files never
+/// change. Readers map the published files in `collect`. So any number of ranks and runs share a store without waiting
+/// for each other. A damaged file, entry or disk makes entries missing, never wrong, and never ends a run.
 public final class SignalStore {
-  /// How a segment gets to disk; tests put a failing one in its place.
+  /// Writes a segment to disk; tests pass one that fails.
   public typealias Writer = (_ path: String, _ header: [UInt8], _ records: UnsafeRawBufferPointer) throws -> Void
 
-  /// What a store may take.
+  /// The limits of a store.
   public struct Limits: Sendable, Equatable {
-    /// Bytes of all keys under the root together.
+    /// The most bytes of all keys under the root together.
     public var bytes: Int
-    /// How many stores of this run add to it at the same time.
+    /// The number of stores of this run that add entries at the same time.
     public var writers: Int
-    /// Bytes that a writer collects before it publishes them without being asked.
+    /// The bytes after which a writer publishes its entries by itself.
     public var segmentBytes: Int
 
-    /// Limits of 10 GB, one writer and segments of 8 MiB, unless said otherwise.
+    /// Makes limits; the defaults are 10 GB, one writer and segments of 8 MiB.
     public init(bytes: Int = 10_000_000_000, writers: Int = 1, segmentBytes: Int = 8 << 20) {
       self.bytes = bytes
       self.writers = writers
@@ -29,40 +28,40 @@ public final class SignalStore {
     }
   }
 
-  /// Floats of an entry.
+  /// The floats of an entry.
   public var width: Int { format.width }
-  /// Entries that can be read now.
+  /// The number of readable entries.
   public var count: Int { index.count }
-  /// Bytes that this store has published.
+  /// The bytes that this store has published.
   public private(set) var publishedBytes = 0
 
   private let format: SignalFormat
   private let limits: Limits
   private let write: Writer
-  /// nil where nothing can be kept on disk.
+  /// nil if entries cannot be kept on disk.
   private var directory: KeyedFolder?
   private var segments: [SignalSegment] = []
   private var seen: Set<String> = []
-  /// Where an entry is: its segment · 2³² + its record.
+  /// The location of each entry: segment · 2³² + record.
   private var index: [UInt64: UInt64] = [:]
-  /// Records that are not published yet; they are part of the index, as the segment after the last.
+  /// Unpublished records; the index lists them as the segment after the last.
   private var pending: UnsafeMutableRawPointer?
   private var pendingCount = 0
   private let pendingCapacity: Int
-  /// Bytes that may still be added.
+  /// The bytes that may still be added.
   private var allowance = 0
-  /// Bytes that a store without a place on disk keeps in memory.
+  /// The most bytes that a store without a folder keeps in memory.
   private var memoryLimit: Int { min(limits.bytes, 1 << 30) / max(1, limits.writers) }
   private var remark: String?
   private var hasRemarked = false
 
-  /// Opens the store of a key, making room for it by removing others that nobody uses, least recently used first.
+  /// Opens the store of a key, and removes unused stores, least recently used first, to make room for it.
   ///
   /// - Parameters:
-  ///   - root: the folder of all keys; nil or one that cannot be used keeps what this store adds in memory alone.
-  ///   - key: 64 hexadecimal digits, a digest of everything that decides the values besides the example.
-  ///   - width: floats of an entry, at least 1.
-  ///   - expected: entries that there will be, as far as is known.
+  ///   - root: the folder of all keys; without a usable one, new entries stay in memory only.
+  ///   - key: 64 hexadecimal digits, a digest of everything that determines the values besides the example.
+  ///   - width: the floats of an entry, at least 1.
+  ///   - expected: the expected number of entries.
   ///   - about: the teacher's name, for people.
   public init(
     root: String?, key: String, width: Int, expected: Int = 0, limits: Limits = Limits(), about: String? = nil,
@@ -90,11 +89,11 @@ public final class SignalStore {
     pending?.deallocate()
   }
 
-  /// Copies the values [width] of an example to `values`; false where they are not there.
+  /// Copies the values [width] of an example to `values`; returns false if there is no entry.
   ///
   /// - Parameters:
-  ///   - hash: of the example's content.
-  ///   - check: an independent hash of the same; entries with another one are of another example.
+  ///   - hash: the hash of the example's content.
+  ///   - check: an independent hash of the content; an entry with a different one belongs to another example.
   public func read(hash: UInt64, check: UInt64, into values: UnsafeMutablePointer<Float>) -> Bool {
     guard let place = index[hash] else { return false }
     let record = address(place)
@@ -103,11 +102,11 @@ public final class SignalStore {
     return true
   }
 
-  /// Adds the values [width] of an example, unless an entry of its hash is there or the limit is reached.
+  /// Adds the values [width] of an example, unless its hash has an entry or the limit is reached.
   public func add(hash: UInt64, check: UInt64, values: UnsafePointer<Float>) {
     guard index[hash] == nil else { return }
     guard allowance >= format.recordBytes else {
-      return say("the limit of \(limits.bytes) bytes is reached, further ones are computed each time")
+      return say("the limit of \(limits.bytes) bytes is reached, further signals are recomputed each time")
     }
     let memory = pending ?? .allocate(byteCount: pendingCapacity * format.recordBytes, alignment: 64)
     pending = memory
@@ -118,9 +117,9 @@ public final class SignalStore {
     if pendingCount == pendingCapacity { publish() }
   }
 
-  /// Makes what was added readable for other stores of this key.
+  /// Publishes new entries for other stores of this key.
   ///
-  /// Where it cannot be written it stays readable here, and the reason becomes the store's remark.
+  /// If they cannot be written they stay readable here, and the store's remark gives the reason.
   public func publish() {
     guard pendingCount > 0, let memory = pending else { return }
     let bytes = UnsafeRawBufferPointer(start: memory, count: pendingCount * format.recordBytes)
@@ -131,24 +130,24 @@ public final class SignalStore {
         seen.insert(name)
         publishedBytes += SignalFormat.headerBytes + bytes.count
       } catch {
-        // Entries that are here are still right; only others cannot see them.
+        // The entries stay valid here; only other stores cannot read them.
         directory = nil
         allowance = min(allowance, memoryLimit)
         say(RetortError.wrap(error).description)
       }
     }
-    // The index knows the pending records as this segment already.
+    // The index already refers to the pending records as this segment.
     segments.append(SignalSegment(memory: memory, count: pendingCount))
     pending = nil
     pendingCount = 0
   }
 
-  /// Takes up the segments that others have published since it was last called, and learns how much room is left.
+  /// Maps the segments that other stores have published since the last call, and updates the remaining room.
   public func collect() {
     guard let directory else { return }
     publish()
     for name in directory.segments() where !seen.contains(name) {
-      // A file that cannot be read now may be readable later; one that is no segment is not looked at again.
+      // A file that is not readable now is tried again later; an invalid segment is not.
       guard fileExists(joinPath(directory.path, name)) else { continue }
       seen.insert(name)
       if let segment = SignalSegment(mapping: joinPath(directory.path, name), format) { take(segment) }
@@ -156,13 +155,13 @@ public final class SignalStore {
     allowance = max(0, limits.bytes - directory.totalBytes()) / max(1, limits.writers)
   }
 
-  /// What the user should know, once.
+  /// The remark for the user, returned once.
   public func takeRemark() -> String? {
     defer { remark = nil }
     return remark
   }
 
-  /// Puts a segment on disk under a temporary name, flushes it and gives it its name.
+  /// Writes a segment under a temporary name, flushes it and renames it.
   public static func publishFile(_ path: String, _ header: [UInt8], _ records: UnsafeRawBufferPointer) throws {
     let file = try AtomicFile(path, permissions: 0o600)
     try header.withUnsafeBytes { try file.write($0) }
@@ -194,6 +193,6 @@ public final class SignalStore {
   private func say(_ what: String) {
     if hasRemarked { return }
     hasRemarked = true
-    remark = "teacher signals are not kept on disk from here on: \(what)"
+    remark = "teacher signals are no longer kept on disk: \(what)"
   }
 }

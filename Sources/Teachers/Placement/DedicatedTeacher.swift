@@ -5,7 +5,7 @@ import Objectives
 import Platform
 import Tensors
 
-/// Which ranks train and which only teach.
+/// Which ranks train (students) and which only teach.
 ///
 ///     rank    0 1 2 … S−1    S … S+N−1
 ///             train          teach
@@ -15,7 +15,7 @@ public struct TeachingRoles: Sendable, Equatable {
   /// N.
   public let teachers: Int
 
-  /// The last N of the ranks teach; at least one rank is left to train.
+  /// Makes the last N ranks teachers; at least one rank must remain to train.
   public init(ranks: Int, teachers: Int) {
     precondition((1..<ranks).contains(teachers), "\(teachers) of \(ranks) ranks teach")
     self.teachers = teachers
@@ -25,25 +25,25 @@ public struct TeachingRoles: Sendable, Equatable {
   /// Whether a rank only teaches.
   public func teaches(_ rank: Int) -> Bool { rank >= students }
 
-  /// What the two sides say to each other.
+  /// The tags and kinds of messages between the two sides.
   enum Message {
     static let head = 21
     static let body = 22
-    /// What a head begins with.
+    /// The kinds, with which a head begins.
     static let request = 1
     static let end = 0
   }
 }
 
-/// A teacher on ranks of its own, as the ranks that train see it.
+/// The training ranks' side of a teacher on dedicated ranks.
 ///
-///     students    ask 1, ask 2 │ train 1, ask 3 │ train 2, ask 4 │ …
-///     teacher     teach 1      │ teach 2        │ teach 3        │ …
+///     students    request 1, 2 │ train 1, request 3 │ train 2, request 4 │ …
+///     teacher     teach 1      │ teach 2            │ teach 3            │ …
 ///
-/// Whoever announces a batch before it trains the one before keeps the teacher busy meanwhile. Room for the answers to
-/// two requests is given ahead, so that they come without being waited for.
+/// Announcing a batch before training the previous one keeps the teacher busy meanwhile. Receives for the next two
+/// requests are posted in advance, so that answers arrive without a wait.
 public final class DedicatedTeacher: Teacher {
-  /// What messages call it.
+  /// Its name in messages.
   public let name: String
   public let classCount: Int
   public let parameterCount: Int
@@ -55,14 +55,14 @@ public final class DedicatedTeacher: Teacher {
   private var queue: [(samples: [Int], split: Split, answer: SignalAsker.Answer?)] = []
   private var sending: [PendingOperation] = []
   private var counts = TeacherTraffic()
-  /// Answers that may be on their way.
+  /// The most answers in flight.
   private static let ahead = 2
 
   /// - Parameters:
-  ///   - whole: the whole model, whose weights are not looked at.
-  ///   - head: what turns states into logits, for the payload `hidden`.
-  ///   - communicator: of students and teachers.
-  /// Collective, with `TeacherService.init` on the ranks that teach.
+  ///   - whole: the whole model, whose weights are not read.
+  ///   - head: the teacher's head, for the payload `hidden`.
+  ///   - communicator: all student and teacher ranks.
+  /// Collective, with `TeacherService.init` on the teacher ranks.
   public init(
     name: String, whole: any StagedModel, head: TeacherHead?, payload: SignalPayload, precision: Precision,
     train: any ExampleSource, validation: any ExampleSource, roles: TeachingRoles, on communicator: any Communicator
@@ -91,14 +91,14 @@ public final class DedicatedTeacher: Teacher {
   public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
     if queue.isEmpty { try announce([samples], in: split) }
     let next = queue.removeFirst()
-    precondition(next.samples == samples && next.split == split, "a teacher was asked for what was not announced")
+    precondition(next.samples == samples && next.split == split, "the requested signals were not announced")
     computedFLOPs += asker.arithmetic(of: samples, in: split)
     return try asker.targets(of: received(next))
   }
 
-  /// Takes what was announced and not asked for, and lets the teacher end; collective over the students.
+  /// Receives announced answers that were not requested, and ends the teacher; collective over the students.
   ///
-  /// - Returns: what the ranks that teach have to say of their work.
+  /// - Returns: the traffic of the teacher ranks.
   public func end() throws -> TeacherTraffic {
     while !queue.isEmpty { _ = try received(queue.removeFirst()) }
     try say([TeachingRoles.Message.end, 0, 0, 0], [])
@@ -131,12 +131,12 @@ public final class DedicatedTeacher: Teacher {
   }
 
   private func expect(_ samples: [Int], in split: Split) throws -> SignalAsker.Answer {
-    // For no examples nobody sends anything.
+    // Without examples there is no message.
     let producers = samples.isEmpty ? [] : directory.producers(for: communicator.rank)
     return try asker.receive(samples, in: split, from: producers, at: { roles.students + $0 }, on: communicator)
   }
 
-  /// To the first of the ranks that teach, which tells the others.
+  /// Sends to the first teacher rank, which broadcasts to the others.
   private func say(_ head: [Int], _ body: [Int]) throws {
     for (words, tag) in [(head, TeachingRoles.Message.head), (body, TeachingRoles.Message.body)] where !words.isEmpty {
       let kept = KeptWords(words)
@@ -146,7 +146,7 @@ public final class DedicatedTeacher: Teacher {
   }
 }
 
-/// Words of a message until it has left.
+/// The words of a message, kept alive until it is sent.
 private final class KeptWords {
   let words: UnsafeMutableBufferPointer<Int>
 
@@ -158,9 +158,9 @@ private final class KeptWords {
   deinit { words.deallocate() }
 }
 
-/// Which rank of a teacher has what of its answers.
+/// Which ranks of a teacher have which part of its signals.
 struct TeacherDirectory {
-  /// The classes that the head of each rank has; none where it has no head.
+  /// The head's classes on each rank; empty for a rank without a head.
   let classes: [Range<Int>]
   private let payload: SignalPayload
 
@@ -175,10 +175,10 @@ struct TeacherDirectory {
 
   var bounds: [Int] { classes.flatMap { [$0.lowerBound, $0.upperBound] } }
 
-  /// The ranks whose messages make up an answer; `asker` is the rank that asks, for a choice among equals.
+  /// The ranks whose messages form an answer; `asker`, the requesting rank, selects one of several equal ranks.
   func producers(for asker: Int) -> [Int] {
     let heads = classes.indices.filter { !classes[$0].isEmpty }
-    // States, and the logits of a head that is whole in each slice, are the same on all ranks that have them.
+    // States, and the logits of a head that is whole on each shard, are the same on all ranks that have them.
     let areAlike = payload == .hidden || heads.allSatisfy { classes[$0] == classes[heads[0]] }
     return areAlike ? [heads[asker % heads.count]] : heads
   }

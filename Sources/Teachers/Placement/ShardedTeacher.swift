@@ -6,12 +6,12 @@ import Objectives
 import Platform
 import Tensors
 
-/// A teacher that the ranks of a group hold together, beside the students that they train.
+/// A teacher in parts on the ranks of a group, which also train.
 ///
-/// The ranks of a group make their passes over the examples of all of them, and each gets the rows of its own. So all
-/// of them call `signals` equally often, also those that have no examples any more.
+/// The ranks of a group run their passes over the examples of all of them, and each receives the rows of its own. So
+/// all of them call `signals` equally often, even without examples.
 public final class ShardedTeacher: Teacher {
-  /// What messages call it.
+  /// Its name in messages.
   public let name: String
   public let classCount: Int
   public let parameterCount: Int
@@ -21,11 +21,11 @@ public final class ShardedTeacher: Teacher {
   private var counts = TeacherTraffic()
 
   /// - Parameters:
-  ///   - whole: the whole model, whose weights are not looked at.
-  ///   - part: this rank's part of it, its weights filled.
-  ///   - head: what turns states into logits, for the payload `hidden`.
-  ///   - residency: brings the weights of blocks and lets them go, for one that is not held at all.
-  ///   - communicator: the ranks that hold the teacher, in the order of its parts.
+  ///   - whole: the whole model, whose weights are not read.
+  ///   - part: this rank's part of it, with its weights.
+  ///   - head: the teacher's head, for the payload `hidden`.
+  ///   - residency: loads and releases the weights of blocks, for a streamed teacher.
+  ///   - communicator: the ranks of the group, in the order of the teacher's parts.
   /// Collective.
   public init(
     name: String, whole: any Model, part: any StagedModel, head: TeacherHead?, sharding: TeacherSharding,
@@ -43,7 +43,7 @@ public final class ShardedTeacher: Teacher {
       forms, classes: group.directory.classes, head: head, whole, train: train, validation: validation)
   }
 
-  /// Where it is held by several ranks.
+  /// true if the group has several ranks.
   public var isCollective: Bool { group.communicator.size > 1 }
 
   public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {

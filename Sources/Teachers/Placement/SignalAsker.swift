@@ -4,7 +4,7 @@ import Models
 import Objectives
 import Tensors
 
-/// The side of whoever asks: takes the messages of the ranks that hold the teacher, and makes soft targets of them.
+/// The requesting side: receives the messages of the teacher's ranks and decodes them to soft targets.
 final class SignalAsker {
   private static let tag = 12
   private let forms: SignalForms
@@ -13,7 +13,7 @@ final class SignalAsker {
   private let whole: any Model
   private let data: (train: any ExampleSource, validation: any ExampleSource)
 
-  /// - Parameter classes: of the head of each rank that holds a part of the teacher.
+  /// - Parameter classes: the head's classes on each of the teacher's ranks.
   init(
     _ forms: SignalForms, classes: [Range<Int>], head: TeacherHead?, _ whole: any Model, train: any ExampleSource,
     validation: any ExampleSource
@@ -25,12 +25,12 @@ final class SignalAsker {
     data = (train, validation)
   }
 
-  /// An answer that is on its way.
+  /// An answer in flight.
   final class Answer {
     let samples: [Int]
     let split: Split
     let rows: Int
-    /// By the place of their sender among the teacher's ranks.
+    /// The messages by their sender's index among the teacher's ranks.
     var messages: [Int: Tensor] = [:]
     fileprivate var receiving: [PendingOperation] = []
 
@@ -50,16 +50,16 @@ final class SignalAsker {
     (split == .train ? data.train : data.validation).batch(samples)
   }
 
-  /// What a whole teacher would compute for these examples.
+  /// The operations of a whole teacher for these examples.
   func arithmetic(of samples: [Int], in split: Split) -> Double {
     samples.isEmpty ? 0 : whole.forwardFLOPs(lengths: batch(samples, in: split).lengths)
   }
 
-  /// Gets ready for the messages of an answer.
+  /// Starts to receive the messages of an answer.
   ///
   /// - Parameters:
-  ///   - producers: who sends, by their places among the teacher's ranks.
-  ///   - rank: of a place in the communicator.
+  ///   - producers: the senders, as indices among the teacher's ranks.
+  ///   - rank: maps such an index to a rank of the communicator.
   func receive(
     _ samples: [Int], in split: Split, from producers: [Int], at rank: (Int) -> Int, on communicator: any Communicator
   ) throws -> Answer {
@@ -81,7 +81,7 @@ final class SignalAsker {
     try communicator.iSend(UnsafeBufferPointer(message.buffer), to: rank, tag: tag, keeping: message.storage)
   }
 
-  /// The soft targets of an answer that has come.
+  /// The soft targets of a received answer.
   func targets(of answer: Answer) -> TeacherSignals {
     let (form, all) = (forms[answer.split], 0..<whole.classCount)
     let senders = answer.messages.keys.sorted()

@@ -4,17 +4,17 @@ import Models
 import Objectives
 import Tensors
 
-/// What of a teacher's answer moves to the rank that asked.
+/// The form of a teacher's signals on their way to the rank that requested them.
 public enum SignalPayload: Sendable, Equatable {
-  /// The logits, C floats a row.
+  /// The logits, C floats per row.
   case logits
-  /// What the head reads, one state a row: whoever asked applies the head. The same logits, for far fewer bytes where
-  /// there are many classes.
+  /// The head's input, one state per row; the requesting rank applies the head. It gives the same logits with far fewer
+  /// bytes if there are many classes.
   case hidden
-  /// The k largest logits, their classes and what all others weigh at this temperature.
+  /// The k largest logits, their classes, and the weight of all other classes at this temperature.
   case topK(Int, temperature: Float)
 
-  /// How a chain file calls it.
+  /// Its name in a chain file.
   public var name: String {
     switch self {
     case .logits: "logits"
@@ -25,22 +25,22 @@ public enum SignalPayload: Sendable, Equatable {
 }
 
 extension SignalPayload {
-  /// Bytes that a row of an answer has on its way from one rank that has all classes.
+  /// The bytes of a row in a message from a rank with all classes.
   public func rowBytes(of model: any StagedModel, precision: Precision) -> Int {
     4 * SignalForm(self, hidden: model.hiddenSize, precision: precision).width(classes: model.classCount)
   }
 }
 
-/// How answers lie in messages: float32 words, a fixed number of them for each row.
+/// The layout of signals in messages: float32 words, a fixed number per row.
 ///
 ///     logits   | z_0 … z_(C−1) |
 ///     hidden   | state, float32, or two bf16 in a word |
 ///     top_k    | k logits, largest first | their classes as integers | log of the rest |
 struct SignalForm {
   let payload: SignalPayload
-  /// Elements of a state.
+  /// The elements of a state.
   let hidden: Int
-  /// Whether states travel as they are in a bf16 pass.
+  /// Whether states are sent as bf16.
   let isRounded: Bool
 
   init(_ payload: SignalPayload, hidden: Int, precision: Precision) {
@@ -49,10 +49,10 @@ struct SignalForm {
     isRounded = precision == .bf16 && hidden % 2 == 0
   }
 
-  /// The k of a part of the classes: all of them where there are fewer.
+  /// The k for a part of the classes, at most their number.
   private func kept(of classes: Int, _ count: Int) -> Int { min(count, classes) }
 
-  /// Words of a row from a rank that has this many classes of the head.
+  /// The words of a row from a rank with this number of the head's classes.
   func width(classes: Int) -> Int {
     switch payload {
     case .logits: classes
@@ -61,13 +61,13 @@ struct SignalForm {
     }
   }
 
-  /// The message of some rows.
+  /// Encodes the signals of some rows as a message.
   ///
   /// - Parameters:
-  ///   - states: [R, hidden], what the head reads.
-  ///   - classes: the part of all classes that `logits` makes.
-  ///   - logits: of some of the states, float32.
-  /// - Returns: [R, width] words, in memory of its own or that of the logits.
+  ///   - states: [R, hidden], the head's input.
+  ///   - classes: the classes that `logits` computes.
+  ///   - logits: computes the logits of states, float32.
+  /// - Returns: [R, width] words, in new memory or in that of the logits.
   func encode(_ states: Tensor, classes: Range<Int>, logits: (Tensor) -> Tensor) -> Tensor {
     switch payload {
     case .logits: return logits(states)
@@ -75,7 +75,7 @@ struct SignalForm {
     case .topK(let count, let temperature):
       let kept = kept(of: classes.count, count)
       let message = Tensor(uninitialized: [states.rows, width(classes: classes.count)])
-      // Some rows at a time: all logits of a large vocabulary are nowhere at once.
+      // A chunk of rows at a time, so that the logits of a large vocabulary are never all in memory.
       let step = max(1, (1 << 22) / max(1, classes.count))
       for start in stride(from: 0, to: states.rows, by: step) {
         let rows = start..<min(start + step, states.rows)
@@ -88,14 +88,14 @@ struct SignalForm {
     }
   }
 
-  /// The answer in the messages of all ranks that have a part of the classes, in the order of the classes.
+  /// Decodes the messages of all ranks that have a part of the classes, in the order of the classes.
   ///
-  /// - Parameter head: what turns states into logits, for hidden states.
+  /// - Parameter head: the teacher's head, for hidden states.
   func decode(_ parts: [(classes: Range<Int>, message: Tensor)], head: TeacherHead?) -> SoftTargets {
     switch payload {
     case .logits: return .logits(joined(parts))
     case .hidden:
-      guard let head else { preconditionFailure("hidden states came where there is no head") }
+      guard let head else { preconditionFailure("hidden states were received without a head") }
       return head.targets(states(in: parts[0].message))
     case .topK(let count, let temperature):
       let rows = parts[0].message.rows
@@ -143,7 +143,7 @@ struct SignalForm {
   }
 }
 
-/// The forms of the two splits: a teacher is checked on all its logits where the k largest are what it teaches.
+/// The forms of the two splits: with top-k training signals, validation uses all logits.
 struct SignalForms {
   private let train: SignalForm
   private let validation: SignalForm
@@ -161,7 +161,7 @@ struct SignalForms {
 }
 
 extension TopKTargets {
-  /// k logits, k classes (counted from `firstClass`), the log of the rest.
+  /// Writes k logits, k classes (offset by `firstClass`), and the log of the rest.
   fileprivate func write(row: Int, firstClass: Int, to words: Tensor) {
     let k = logits.columns
     for place in 0..<k {
@@ -176,7 +176,7 @@ extension TopKTargets {
 private struct LargestLogits {
   private(set) var entries: [(logit: Float, index: Int32)] = []
   private let limit: Int
-  /// Σ exp((z − reference) / T) over what is not among the entries, and its reference.
+  /// Σ exp((z − maximum) / T) over all other classes, and that maximum over T.
   private var restSum = 0.0
   private var restMaximum = -Float.infinity
 
@@ -185,10 +185,10 @@ private struct LargestLogits {
     entries.reserveCapacity(limit + 1)
   }
 
-  /// log Σ exp(z / T) of the others; −∞ where there are none.
+  /// log Σ exp(z / T) of all other classes; −∞ if there are none.
   var logRest: Float { restSum > 0 ? Float(Double(restMaximum) + log(restSum)) : -.infinity }
 
-  /// Takes up what a rank has selected of its classes, which are behind all that came before.
+  /// Merges the selection of a rank, whose classes come after all earlier ones.
   mutating func merge(_ message: UnsafeMutableBufferPointer<Float>, _ count: Int, _ temperature: Float) {
     for place in 0..<count {
       let index = Int32(bitPattern: message[count + place].bitPattern)
@@ -197,7 +197,7 @@ private struct LargestLogits {
     addToRest(message[2 * count])
   }
 
-  /// Puts a logit among the largest; returns the one that has no place there (any more).
+  /// Inserts a logit if it is among the largest; returns the logit that is not (any more) among them.
   @discardableResult
   private mutating func offer(_ logit: Float, _ index: Int32) -> Float? {
     if entries.count == limit, let last = entries.last, logit <= last.logit { return logit }

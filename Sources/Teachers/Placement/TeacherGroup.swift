@@ -6,14 +6,14 @@ import Models
 import Platform
 import Tensors
 
-/// How the ranks of a group cut a teacher up.
+/// How the ranks of a group split a teacher.
 public enum TeacherSharding: String, Sendable, CaseIterable {
-  /// Each rank has a slice of every layer: two sums over the ranks a layer.
+  /// Each rank has a tensor-parallel shard of every layer: two sums over the ranks per layer.
   case tensor
-  /// Each rank has some of the layers: states go from rank to rank.
+  /// Each rank has a pipeline stage of some layers: states are sent from rank to rank.
   case pipeline
 
-  /// The part of rank `rank` of `count`; stages are cut so that the largest one has as few weights as it can.
+  /// The part of rank `rank` of `count`; pipeline stages are balanced so that the largest has the fewest weights.
   public func part(rank: Int, of count: Int, of model: any Model) -> ModelPart {
     switch self {
     case .tensor: return ModelPart(stage: 0, of: 1, slice: rank, of: count)
@@ -25,16 +25,16 @@ public enum TeacherSharding: String, Sendable, CaseIterable {
   }
 }
 
-/// A part of a teacher on this rank, the ranks that have the other parts, and the passes that they make together.
+/// This rank's part of a teacher, the ranks with the other parts, and their common passes.
 ///
 ///     requests of the students   | a a a | b b | c c c c |
-///     passes of the group        | a a a b | b c c | c c |     by tokens, over the borders of requests
+///     passes of the group        | a a a b | b c c | c c |     by tokens, across the boundaries of requests
 ///     answers                    | a a a | b b | c c c c |     delivered request by request
 ///
-/// Rows of an answer do not depend on the other rows of their pass, so how requests are cut changes nothing but, for
-/// language models, last bits.
+/// Rows of an answer do not depend on the other rows of their pass, so the split into passes changes nothing, except
+/// for last bits of language models.
 final class TeacherGroup {
-  /// The ranks that hold the teacher, in the order of its parts.
+  /// The ranks of the group, in the order of the teacher's parts.
   let communicator: any Communicator
   let sharding: TeacherSharding
   private let forms: SignalForms
@@ -43,9 +43,9 @@ final class TeacherGroup {
   private let precision: Precision
   private let data: (train: any ExampleSource, validation: any ExampleSource)
   private let weights = BF16Weights()
-  /// Seconds that this rank has waited for others of its group.
+  /// Seconds that this rank has waited for other ranks of its group.
   private(set) var waited = 0.0
-  /// Bytes that this rank has sent inside the group: states from stage to stage, or the sums of slices.
+  /// Bytes that this rank has sent inside the group: states between pipeline stages, or sums over tensor shards.
   private(set) var sentBytes = 0
   private var failure: (any Error)?
   private let blocks: GroupBlocks
@@ -53,7 +53,7 @@ final class TeacherGroup {
   /// - Parameters:
   ///   - model: this rank's part.
   ///   - train: the training examples in the teacher's own tokens.
-  ///   - residency: brings the weights of blocks and lets them go.
+  ///   - residency: loads and releases the weights of blocks.
   /// Collective.
   init(
     _ model: any StagedModel, _ sharding: TeacherSharding, _ payload: SignalPayload, precision: Precision,
@@ -74,13 +74,13 @@ final class TeacherGroup {
 
   private func source(_ split: Split) -> any ExampleSource { split == .train ? data.train : data.validation }
 
-  /// Has `progress` called at the borders of blocks, to keep messages moving.
+  /// Sets a closure that is called at the boundaries of blocks, to let MPI move messages.
   func poll(_ progress: @escaping () throws -> Void) { blocks.progress = progress }
 
-  /// Answers requests; collective over the group, all ranks with the same requests.
+  /// Answers requests; collective over the group, with the same requests on all ranks.
   ///
-  /// - Parameter deliver: called on each rank that has a head, in the order of the requests, with the message for one;
-  ///   not called for requests without examples.
+  /// - Parameter deliver: called on each rank with a head, in the order of the requests, with the message for a
+  ///   request; not called for requests without examples.
   func answer(_ requests: [[Int]], in split: Split, deliver: (_ request: Int, _ message: Tensor) throws -> Void) throws
   {
     let passes = cut(requests, in: split)
@@ -96,22 +96,22 @@ final class TeacherGroup {
 
   // MARK: passes
 
-  /// A pass of the group: examples, and which rows of it belong to which request.
+  /// A pass of the group: its examples and the requests that they belong to.
   struct Pass {
     var samples: [Int] = []
     /// Requests with the number of their examples in this pass, in order.
     var shares: [(request: Int, examples: Int)] = []
   }
 
-  /// Tokens of a pass of one rank's training.
+  /// The most tokens of a pass.
   private static let passTokens = 2048
-  /// Fewer than this are not worth a pass of their own.
+  /// The least tokens of a pass that is split off for a pipeline.
   private static let leastTokens = 256
 
   private func cut(_ requests: [[Int]], in split: Split) -> [Pass] {
     let source = source(split)
     let tokens = requests.joined().reduce(0) { $0 + source.length($1) }
-    // A pipeline is full while passes are on their way in all its stages.
+    // A pipeline needs several passes, so that all of its stages work at the same time.
     let stages = sharding == .pipeline ? communicator.size : 1
     let wanted = stages == 1 ? TeacherGroup.passTokens : tokens / (3 * stages)
     let bound = min(TeacherGroup.passTokens, max(TeacherGroup.leastTokens, wanted))
@@ -136,13 +136,13 @@ final class TeacherGroup {
   }
 
   private func context() -> ForwardContext {
-    // Nothing is kept of what a language model says, so its products may be the fastest.
+    // Signals of language models are not cached, so their rows need not be independent and products may be faster.
     .inference(
       precision: precision, weights: weights, independentRows: !(model is any LanguageModel), residency: blocks,
       sumOverSlices: communicator.size > 1 && sharding == .tensor ? { [unowned self] in sum($0) } : nil)
   }
 
-  /// Adds up a tensor over the slices, in place. A model's pass cannot throw; what fails is kept and thrown behind it.
+  /// Sums a tensor over the tensor-parallel shards, in place. A pass cannot throw, so an error is thrown after it.
   private func sum(_ x: Tensor) {
     guard failure == nil else { return }
     sentBytes += 4 * x.count
@@ -156,7 +156,7 @@ final class TeacherGroup {
     return try body()
   }
 
-  /// The messages of a pass, of a rank that has a slice of all layers.
+  /// Runs a pass on a rank with a tensor-parallel shard of all layers; returns its messages.
   private func messages(of pass: Pass, in split: Split) throws -> [Tensor] {
     let batch = source(split).batch(pass.samples)
     try batch.requireWithin(model.bounds.ofInputs)
@@ -167,7 +167,7 @@ final class TeacherGroup {
     return messages
   }
 
-  /// The messages of the requests that have examples in a pass.
+  /// The messages for the requests that have examples in a pass.
   private func finish(_ x: Variable, _ batch: Batch, _ pass: Pass, in split: Split, _ context: ForwardContext)
     -> [Tensor]
   {
@@ -195,10 +195,10 @@ final class TeacherGroup {
   // MARK: pipeline
 
   private static let stateTag = 11
-  /// Passes that a stage may be ahead of the next one.
+  /// The most passes that a pipeline stage may be ahead of the next one.
   private static let ahead = 4
 
-  /// Takes the passes through this rank's layers, one behind the other; the last stage has the messages.
+  /// Runs the passes through this rank's layers, one after the other; the last pipeline stage has the messages.
   private func flow(_ passes: [Pass], in split: Split, _ finished: ([Tensor], Pass) throws -> Void) throws {
     let stage = communicator.rank
     var sending: [PendingOperation] = []
@@ -238,7 +238,7 @@ final class TeacherGroup {
   }
 }
 
-/// Tells of the borders of blocks: whoever brings their weights, and messages, which move inside MPI calls alone.
+/// Calls a block residency at the boundaries of blocks, and lets MPI move messages there.
 private final class GroupBlocks: BlockResidency {
   private let residency: (any BlockResidency)?
   var progress: () throws -> Void = {}
@@ -254,16 +254,16 @@ private final class GroupBlocks: BlockResidency {
   func leave(_ block: Int, _ direction: PassDirection) { residency?.leave(block, direction) }
 }
 
-/// Answers that are put together from passes; a request may have rows in several of them.
+/// Assembles answers from passes; a request may have rows in several passes.
 private struct OpenAnswers {
   private let examples: [Int]
   private var pieces: [Tensor] = []
-  /// Examples of the request in hand that have their rows.
+  /// The examples of the current request that are complete.
   private var done = 0
 
   init(_ requests: [[Int]]) { examples = requests.map(\.count) }
 
-  /// Takes up the messages of a pass, and delivers each request that is complete with them.
+  /// Adds the messages of a pass, and delivers each request that they complete.
   mutating func add(_ messages: [Tensor], _ pass: TeacherGroup.Pass, _ deliver: (Int, Tensor) throws -> Void) throws {
     for (share, message) in zip(pass.shares, messages) {
       pieces.append(message)

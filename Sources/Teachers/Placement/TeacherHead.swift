@@ -2,13 +2,13 @@ import Autograd
 import Models
 import Tensors
 
-/// What turns a teacher's last states into its logits, on a rank that gets states: z = W·s + b.
+/// A teacher's head on a rank that receives the teacher's last states: z = W·s + b.
 public struct TeacherHead {
   /// [C, h], or [C, h + 1] with the bias as its last column.
   let matrix: Tensor
   private let hasBias: Bool
 
-  /// The head of a model that is in memory.
+  /// Takes the head of a model in memory.
   public init(_ model: any StagedModel) {
     let (matrix, bias) = model.headWeights
     self.init(matrix: matrix.value, bias: bias?.value)
@@ -23,7 +23,7 @@ public struct TeacherHead {
       self.matrix = matrix
       return
     }
-    // A column more, against states that end in 1: heads with a bias are those of few classes.
+    // The bias becomes a column, and states get a 1; only heads with few classes have a bias.
     let (classes, width) = (matrix.rows, matrix.columns)
     let wide = Tensor(uninitialized: [classes, width + 1])
     let rows = matrix.converted(to: .float32)
@@ -35,7 +35,7 @@ public struct TeacherHead {
     self.matrix = wide
   }
 
-  /// The soft targets of some states, [R, h].
+  /// The soft targets for states [R, h].
   func targets(_ states: Tensor) -> SoftTargets {
     guard hasBias else { return .hidden(states, head: matrix) }
     let (rows, width) = (states.rows, states.columns)

@@ -4,21 +4,21 @@ import Models
 import Platform
 import Tensors
 
-/// The ranks that only teach: they answer the announced requests of the students, in order, until they are told to end.
+/// A dedicated teacher rank: answers the announced requests of the student ranks, in order, until they end it.
 public final class TeacherService {
   private let group: TeacherGroup
   private let roles: TeachingRoles
   private let link: any Communicator
-  /// Messages on their way, by rounds, the oldest first.
+  /// Messages in flight, by rounds, the oldest first.
   private var sending: [[PendingOperation]] = []
   private var counts = TeacherTraffic()
-  /// Rounds of answers that may be on their way while the next one is made.
+  /// The most rounds of answers in flight while the next one is computed.
   private static let ahead = 2
 
   /// - Parameters:
-  ///   - part: this rank's part of the teacher, its weights filled.
-  ///   - link: students and teachers.
-  ///   - communicator: the ranks that teach, in the order of the teacher's parts.
+  ///   - part: this rank's part of the teacher, with its weights.
+  ///   - link: all student and teacher ranks.
+  ///   - communicator: the teacher ranks, in the order of the teacher's parts.
   /// Collective, with `DedicatedTeacher.init` on the ranks that train.
   public init(
     _ part: any StagedModel, _ sharding: TeacherSharding, payload: SignalPayload, precision: Precision,
@@ -33,7 +33,7 @@ public final class TeacherService {
     group.poll { [unowned self] in for round in sending { _ = try round.testAll() } }
   }
 
-  /// Answers until all students have said the end; collective over the ranks that teach.
+  /// Answers requests until all students have ended; collective over the teacher ranks.
   public func serve() throws {
     while let (requests, split) = try nextRequests() {
       let rounds = requests.map(\.count).max() ?? 0
@@ -62,17 +62,17 @@ public final class TeacherService {
     sending.append(round)
   }
 
-  /// The lists that each student asks for next, the same on all ranks that teach; nil at the end.
+  /// The next requests of each student, the same on all teacher ranks; nil at the end.
   private func nextRequests() throws -> (requests: [[[Int]]], split: Split)? {
     let communicator = group.communicator
-    // The kind, then for each student what it says.
+    // The kind and split, then the request of each student.
     var words: [Int] = []
     if communicator.isFirst {
       for student in 0..<roles.students {
         let (head, body) = try timed { try hear(student) }
         if words.isEmpty { words = Array(head.prefix(2)) }
         guard words[0] == head[0], words[1] == head[1] else {
-          throw RetortError(.unexpected, "student \(student) asks for something else than student 0")
+          throw RetortError(.unexpected, "the request of student \(student) differs in kind from that of student 0")
         }
         words += [head[2]] + body
       }

@@ -1,25 +1,25 @@
 import Collectives
 
-/// What the signals of a teacher that is spread over ranks have cost.
+/// The communication cost of the signals of a teacher on several ranks.
 public struct TeacherTraffic: Sendable, Equatable {
-  /// Rows of answers that were asked for.
+  /// Rows of signals received.
   public var rows = 0
-  /// Bytes of answers that were sent to other ranks.
+  /// Bytes of signals sent to other ranks.
   public var sentBytes = 0
-  /// Bytes of states or sums that were sent between the ranks of the teacher.
+  /// Bytes of states or sums sent between the ranks of the teacher.
   public var innerBytes = 0
-  /// Seconds of waiting for other ranks.
+  /// Seconds spent waiting for other ranks.
   public var waitedSeconds = 0.0
 
-  /// Nothing yet.
+  /// Starts with zero.
   public init() {}
 
-  /// The figures in a row, as they travel.
+  /// The figures as an array, for messages.
   var values: [Double] { [Double(rows), Double(sentBytes), Double(innerBytes), waitedSeconds] }
-  /// How many there are.
+  /// The number of figures.
   static let figures = 4
 
-  /// What all ranks have counted together; collective.
+  /// The sum over all ranks; collective.
   public static func sum(_ own: TeacherTraffic, on communicator: any Communicator) throws -> TeacherTraffic {
     TeacherTraffic(try communicator.allReduce(own.values, .sum))
   }

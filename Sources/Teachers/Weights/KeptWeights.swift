@@ -7,35 +7,35 @@ import Tensors
   import Glibc
 #endif
 
-/// The weights of frozen teachers in files that all ranks and runs of a machine share: converted once, mapped by each.
+/// The weights of frozen teachers in files that all ranks and runs of a machine share: converted once, mapped by all.
 ///
-/// Nobody waits for a peer here, but only for a lock on a file, which the system takes from a process that dies. So a
-/// rank may come for the weights when it needs them, and another one never.
+/// Not collective: a rank waits only for a file lock, which the system releases if its holder dies. So a rank may load
+/// the weights when it needs them, or never.
 public final class KeptWeights {
   private let folder: KeyedFolder
   private let key: String
   private let limit: Int
 
-  /// Holds the folder of a key among those of all teachers' files.
+  /// Opens the folder of a key among the folders of all teachers' files.
   ///
   /// - Parameters:
   ///   - root: the folder of all keys.
   ///   - key: see `key(teacher:labels:form:)`.
-  ///   - limit: bytes of all keys under the root.
+  ///   - limit: the most bytes of all keys under the root.
   ///   - about: the teacher's name, for people.
-  /// Throws `.checkpoint` with the system's reason where there can be no such folder.
+  /// Throws `.checkpoint` with the system's reason if the folder cannot be created.
   public init(root: String, key: String, limit: Int, about: String? = nil) throws {
     folder = try KeyedFolder(root: root, key: key, about: about)
     self.key = key
     self.limit = limit
   }
 
-  /// The key of a block of weights, 64 hexadecimal digits: all that decides its bytes.
+  /// The key of a block of weights, 64 hexadecimal digits: a digest of everything that determines its bytes.
   ///
   /// - Parameters:
-  ///   - teacher: digest of its configuration and weights.
+  ///   - teacher: the digest of its configuration and weights.
   ///   - labels: the classes in the order of its logits.
-  ///   - form: that of its `FrozenModel`, which precision and CPU enter.
+  ///   - form: the `form` of its `FrozenModel`, which depends on precision and CPU.
   public static func key(teacher: String, labels: [String], form: String) -> String {
     let digest = Digest()
     for part in ["retort teacher weights", teacher, form] { digest.update(part) }
@@ -44,17 +44,17 @@ public final class KeptWeights {
     return digest.finish()
   }
 
-  /// Maps the weights, converting them first where that has not been done; where they cannot be kept, they come into
-  /// memory of this process.
+  /// Maps the weights, after converting them if no process has done so; if they cannot be kept in a file, fills memory
+  /// of this process.
   ///
-  /// - Returns: why they could not be kept; nil for weights that are.
+  /// - Returns: why they cannot be kept; nil if they are.
   public func load(_ frozen: FrozenModel) -> String? {
     do {
       try loadShared(frozen)
       return nil
     } catch {
       frozen.fill(Storage(untouchedZeros: frozen.byteCount))
-      return "each rank holds the teacher's weights in memory of its own: \(RetortError.wrap(error).description)"
+      return "each rank holds its own copy of the teacher's weights: \(RetortError.wrap(error).description)"
     }
   }
 
@@ -69,7 +69,7 @@ public final class KeptWeights {
     folder.makeRoom(for: bytes + WeightFile.headerBytes, limit: limit)
     let turn = open(joinPath(folder.path, "converting"), O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
     defer { if turn >= 0 { close(turn) } }
-    // One converts and the others take what it made. Without locks each converts, and the last one's file stays.
+    // One rank converts and the others map its file. Without locks each converts, and the last file stays.
     Activity.waitingOutside { while turn >= 0, flock(turn, LOCK_EX) != 0, errno == EINTR {} }
     if let block = WeightFile.map(path, key: key, bytes: bytes) { return frozen.adopt(block) }
     _ = try WeightFile.make(path, key: key, bytes: bytes, frozen.fill)

@@ -3,33 +3,33 @@ import Models
 import Platform
 import Tensors
 
-/// Lets a rank have two layers and the head of a teacher in memory, and no more: the rest is in a mapped file.
+/// Streams a teacher's layers from a mapped file, so that a rank has two layers and the head in memory.
 ///
-///     block     embeddings    0          1          2        …    head
-///     read      rows          all        all        all           all
-///     asked for                          1 ahead    1 ahead
-///     let go    behind it     behind it  behind it  behind it     never
+///     block        embeddings    0          1          2        …    head
+///     read         rows          all        all        all           all
+///     prefetched                            1 ahead    1 ahead
+///     released     after it      after it   after it   after it      never
 ///
-/// When a pass enters a layer, the system is asked to read the next one from the disk; so there are two in memory, one
-/// in use and one on its way.
+/// When a pass enters a layer, it asks the system to read the next one from the disk; so two layers are in memory, one
+/// in use and one being read.
 public final class LayerStream: BlockResidency {
   private let blocks: [[UnsafeRawBufferPointer]]
-  /// Keeps the mapping, which all blocks are in.
+  /// Keeps the mapping of all blocks alive.
   private let owner: Storage?
 
-  /// - Parameter model: whose weights lie in a shared mapping of a file, and nowhere else.
+  /// - Parameter model: a model whose weights are in a shared file mapping.
   public init(_ model: any Model) {
     let weights = model.blocks
     let kept = Set((weights.last ?? []).map(ObjectIdentifier.init))
     blocks = weights.enumerated().map { index, parameters in
-      // What the head reads stays, a table among it that is tied to it.
+      // The head's weights stay in memory, including a table that is tied to it.
       index == weights.count - 1
         ? [] : LayerStream.joined(parameters.filter { !kept.contains(ObjectIdentifier($0)) }.map(\.value.bytes))
     }
     owner = model.parameters.first?.value.storage
   }
 
-  /// Neighbours in memory as one piece: pages go as a whole, and at each border one would stay.
+  /// Joins adjacent pieces, since only whole pages are released and a page at each boundary would stay.
   private static func joined(_ pieces: [UnsafeRawBufferPointer]) -> [UnsafeRawBufferPointer] {
     let sorted = pieces.compactMap { piece in piece.baseAddress.map { ($0, piece.count) } }.sorted { $0.0 < $1.0 }
     var result: [(start: UnsafeRawPointer, count: Int)] = []
@@ -44,7 +44,7 @@ public final class LayerStream: BlockResidency {
     return result.map { UnsafeRawBufferPointer(start: $0.start, count: $0.count) }
   }
 
-  /// The most bytes that are in memory at one time: of two layers, or of one behind the embeddings, and of the head.
+  /// The most bytes in memory at one time: two consecutive layers (or one, if there is only one) and the head.
   public static func largestBytes(of model: any Model) -> Int {
     let bytes = model.blocks.map { $0.reduce(0) { $0 + $1.value.bytes.count } }
     let layers = bytes.dropFirst().dropLast()
@@ -53,7 +53,7 @@ public final class LayerStream: BlockResidency {
   }
 
   public func enter(_ block: Int, _ direction: PassDirection) {
-    // Of the embeddings only some rows are read.
+    // A pass reads only some rows of the embeddings.
     if block > 0 { blocks[block].forEach(MappedPages.bring) }
     if block + 1 < blocks.count { blocks[block + 1].forEach(MappedPages.prefetch) }
   }

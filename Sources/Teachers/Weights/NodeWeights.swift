@@ -7,14 +7,14 @@ import Tensors
   import Glibc
 #endif
 
-/// The weights of a frozen teacher in memory that the ranks of a node share, and that is gone with them.
+/// The weights of a frozen teacher in anonymous memory that the ranks of a node share.
 ///
-/// One rank of the node fills memory without a name; the others map it through that rank's open file. Nothing is left
-/// behind however the ranks end.
+/// One rank of the node fills a memfd; the others map it through that rank's descriptor. The system frees it however
+/// the ranks end.
 public enum NodeWeights {
   /// Fills the model on every rank; collective.
   ///
-  /// - Returns: why this rank holds the weights in memory of its own, where it had to; nil mostly.
+  /// - Returns: why this rank holds its own copy of the weights; nil if it shares them or is alone on its node.
   public static func load(_ frozen: FrozenModel, on communicator: any Communicator) throws -> String? {
     let node = try communicator.splitByNode()
     var memory = Anonymous()
@@ -28,18 +28,18 @@ public enum NodeWeights {
       frozen.adopt(block)
       isThere = true
     }
-    // The file of the first rank stays open until all have mapped it.
+    // The first rank's descriptor stays open until all ranks have mapped it.
     try node.barrier()
     memory.close()
     if isThere { return nil }
     frozen.fill(Storage(untouchedZeros: frozen.byteCount))
     return node.size == 1
       ? nil
-      : "each rank on \(communicator.hostName) holds the teacher's weights in memory of its own: the system gave none "
-        + "that they could share"
+      : "each rank on \(communicator.hostName) holds its own copy of the teacher's weights: the system provides no "
+        + "memory that they can share"
   }
 
-  /// Memory that has no name but that of its descriptor.
+  /// Memory that is accessible only through a descriptor.
   private struct Anonymous {
     private var descriptor: Int32 = -1
     private(set) var isFilled = false
@@ -55,13 +55,13 @@ public enum NodeWeights {
       isFilled = made != nil
     }
 
-    /// How other processes of the node open it; empty where there is nothing to open.
+    /// The path through which other processes of the node open it; empty without memory.
     var path: String { isFilled ? "/proc/\(getpid())/fd/\(descriptor)" : "" }
 
     func close() { if descriptor >= 0 { Glibc.close(descriptor) } }
   }
 
-  /// `memfd_create`, found by name: the header declares it for GNU programs alone.
+  /// `memfd_create`, looked up by name, since the header declares it only for GNU programs.
   private static let createMemory = dlsym(nil, "memfd_create").map {
     unsafeBitCast($0, to: (@convention(c) (UnsafePointer<CChar>, UInt32) -> Int32).self)
   }

@@ -5,16 +5,16 @@ import Tensors
   import Glibc
 #endif
 
-/// A block of weights as a file that processes map: a page of header, then the block.
+/// A file with a block of weights that processes map: a header page, then the block.
 ///
 ///     | magic | bytes of the block | checksum of the block | key, 64 characters | zeros to byte 4096 | block |
 package enum WeightFile {
   static let headerBytes = 4096
-  /// Smaller blocks stay in memory.
-  private static let leastLetGo = 64 << 20
+  /// Blocks smaller than this stay in memory.
+  private static let leastReleased = 64 << 20
   private static let magic: UInt64 = 0x3130_7367_7774_7472  // "rttwgs01"
 
-  /// Unmaps a file when the last tensor in it is gone.
+  /// Unmaps the file with the last tensor in it.
   private final class Mapping {
     let address: UnsafeMutableRawPointer
     let size: Int
@@ -28,26 +28,26 @@ package enum WeightFile {
 
     deinit { munmap(address, size) }
 
-    /// The memory behind the header.
+    /// The memory after the header.
     ///
-    /// - Parameter isLetGo: whether its pages leave this process's memory between two uses.
+    /// - Parameter isLetGo: whether its pages are released from this process's memory after each use.
     func block(_ bytes: Int, isLetGo: Bool) -> Storage {
       Storage(borrowing: address + headerBytes, bytes: bytes, owner: self, isLetGo: isLetGo)
     }
 
-    /// The memory for reading; batch systems add up what the ranks have in memory, shared or not, so pages that are not
-    /// in use are let go where that costs next to nothing.
+    /// The memory for reading. Batch systems sum the memory of the ranks, shared pages included, so unused pages are
+    /// released if that is cheap.
     func finished(_ bytes: Int) -> Storage {
       let all = UnsafeRawBufferPointer(start: address, count: size)
-      let isLetGo = bytes >= leastLetGo && MappedPages.areCheap(all)
+      let isLetGo = bytes >= leastReleased && MappedPages.areCheap(all)
       MappedPages.letGo(all)
       return block(bytes, isLetGo: isLetGo)
     }
   }
 
-  /// The block of a file with this key and size, read-only; nil where there is none, or not a whole one.
+  /// Maps the block of a file with this key and size, read-only; nil if there is none or it is incomplete.
   ///
-  /// - Parameter verifying: whether the block is held against its checksum.
+  /// - Parameter verifying: whether to verify the block's checksum.
   package static func map(_ path: String, key: String, bytes: Int, verifying: Bool = true) -> Storage? {
     guard let (descriptor, actual) = try? openRegularFile(path) else { return nil }
     defer { close(descriptor) }
@@ -63,11 +63,11 @@ package enum WeightFile {
     return mapping.finished(bytes)
   }
 
-  /// Fills a file of this key and returns its block, read-only from then on.
+  /// Fills a file with this key and returns its block, which is then read-only.
   ///
   /// - Parameters:
-  ///   - descriptor: of an empty file, open for reading and writing.
-  ///   - reserving: whether its room is asked for first: writing to mapped memory is no place to learn of a full disk.
+  ///   - descriptor: an empty file, open for reading and writing.
+  ///   - reserving: whether to allocate the file's space first, since a full disk would crash a write to the mapping.
   /// Throws `.checkpoint` with the system's reason.
   static func make(
     _ descriptor: Int32, key: String, bytes: Int, reserving: Bool, at path: String, _ fill: (Storage) -> Void
@@ -80,7 +80,7 @@ package enum WeightFile {
       throw RetortError(.checkpoint, "cannot map the file into memory (\(systemErrorText()))", at: path)
     }
     let mapping = Mapping(address, size, path)
-    // Where the system has huge pages for shared memory at all, products take fewer address look-ups.
+    // Huge pages for shared memory, if the system has them, reduce TLB misses in products.
     if !reserving { madvise(address, size, MADV_HUGEPAGE) }
     fill(mapping.block(bytes, isLetGo: true))
     let words = address.assumingMemoryBound(to: UInt64.self)
@@ -91,9 +91,9 @@ package enum WeightFile {
     return mapping.finished(bytes)
   }
 
-  /// Writes zeros, from the first byte to the last: so the room is there before the mapping is written to, and the
-  /// system's cache holds the file in large pieces, which are mapped thirty times faster than the single pages that
-  /// first writes to a mapping leave.
+  /// Writes zeros from the first byte to the last: this allocates the space before the mapping is written, and makes
+  /// the page cache hold the file in large folios, which are mapped thirty times faster than the single pages that
+  /// first writes to a mapping create.
   private static func reserve(_ descriptor: Int32, _ size: Int) -> Bool {
     let zeros = [UInt8](repeating: 0, count: 4 << 20)
     var written = 0
@@ -108,9 +108,9 @@ package enum WeightFile {
     return true
   }
 
-  /// Makes the file under a temporary name first; whoever opens it by its name finds all of it.
+  /// Creates the file under a temporary name and renames it, so that readers find a complete file.
   ///
-  /// It is not flushed: what a power cut leaves has another checksum.
+  /// It is not flushed: after a power cut a damaged file has a wrong checksum.
   package static func make(_ path: String, key: String, bytes: Int, _ fill: (Storage) -> Void) throws -> Storage {
     let temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).tmp"
     let descriptor = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o600)
@@ -130,7 +130,7 @@ package enum WeightFile {
     }
   }
 
-  /// A 64-bit sum that every bit and every place of the block enters: eight lanes, which a CPU computes side by side.
+  /// A 64-bit checksum over every bit and position of the block, in eight independent lanes for speed.
   private static func checksum(_ start: UnsafeMutableRawPointer, _ bytes: Int) -> UInt64 {
     let prime: UInt64 = 0x9e37_79b9_7f4a_7c15
     let words = start.assumingMemoryBound(to: UInt64.self)
