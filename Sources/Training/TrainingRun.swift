@@ -78,7 +78,7 @@ public final class TrainingRun {
     if state.step > 0, lines == nil, communicator.isFirst {
       observer.note("metrics.jsonl begins after step \(state.step): its earlier lines are lost")
     }
-    if state.step > 0 { observer.note("continuing after step \(state.step) of \(configuration.totalSteps)") }
+    if state.step > 0 { observer.note("resuming after step \(state.step) of \(configuration.totalSteps)") }
   }
 
   /// Trains to the end; afterwards `verifiedBestWeights` has the best weights.

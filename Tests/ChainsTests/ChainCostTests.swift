@@ -96,7 +96,7 @@ import Testing
     let step = "    - {teacher: bert, student_base: bert, output_dir: a}"
     let error = try #require(throws: RetortError.self) { try cost(step, on: tiny).requireFit() }
     #expect(error.kind == .preflight && error.what.contains("fits in no layout"))
-    #expect(error.what.contains("of which 0.1 GB may be used") && error.remedy?.contains("nodes of") == true)
+    #expect(error.what.contains("of which 0.1 GB are usable") && error.remedy?.contains("nodes of") == true)
     try cost(step).requireFit()
   }
 

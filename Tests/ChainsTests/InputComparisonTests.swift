@@ -45,8 +45,8 @@ import Testing
   @Test func `files are named by what they are, without what follows from others`() {
     #expect(reasons { $0["train"] = "x" } == ["the training data changed"])
     #expect(reasons { $0["teacher"] = "x" } == ["the teacher (its files) changed"])
-    #expect(reasons { $0["teacher"] = nil } == ["the step has no teacher any more"])
-    #expect(reasons { $0["student_base"] = "x" } == ["the student begins from other weights"])
+    #expect(reasons { $0["teacher"] = nil } == ["the step no longer has a teacher"])
+    #expect(reasons { $0["student_base"] = "x" } == ["the student starts from other weights"])
     #expect(reasons { $0["student_tokenizer"] = "x"; $0["train"] = "y"; $0["validation"] = "z" } == [
       "the student's tokenizer changed"
     ])

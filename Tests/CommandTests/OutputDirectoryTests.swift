@@ -173,7 +173,7 @@ import Testing
     for spoil in ["rm toy/out/second/vocab.txt", ": >toy/out/second/config.json", "echo >>toy/out/second/vocab.txt"] {
       try command.shell(spoil)
       let told = try command.run("status", chain)
-      #expect(told.output.contains("which is written anew"), "\(told.said)")
+      #expect(told.output.contains("which is rewritten"), "\(told.said)")
       let result = try command.run("run", chain)
       #expect(result.code == 0 && result.output.contains("is written anew"), "\(spoil): \(result.said)")
       #expect(try digests(command, "toy/out/second") == before, "\(spoil)")

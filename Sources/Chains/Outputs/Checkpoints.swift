@@ -1,12 +1,12 @@
 import Platform
 
-/// The checkpoints in an output directory, for those who only look: `step-N`, also below `plan-…`.
+/// The checkpoints in an output directory, for commands that only read: `step-N`, also below `plan-…`.
 package enum Checkpoints {
   /// The optimizer steps that have a checkpoint of any plan, in order.
   static func all(in directory: String) -> [Int] { steps(in: directory).map(\.step) }
 
-  /// The last optimizer step that has a checkpoint of this plan, judged by its manifest alone: its files are read when
-  /// it is continued from. nil where none has.
+  /// The last optimizer step with a checkpoint of this plan; nil if there is none. Only its manifest is checked; its
+  /// files are read when a run resumes from it.
   package static func newest(in directory: String, plan: String) -> Int? {
     steps(in: directory).last { $0.plan == plan }?.step
   }

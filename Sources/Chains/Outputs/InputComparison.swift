@@ -1,9 +1,9 @@
 import Platform
 
-/// What differs between the inputs that a committed student was trained from and those of the chain file now.
+/// The differences between the inputs of a committed student and the current ones.
 package enum InputComparison {
-  /// A phrase for each difference, by the chain file's names: "alpha 0.6 → 0.9", "the training data changed"; empty
-  /// where the student would be the same.
+  /// A phrase for each difference, with the chain file's names: "alpha 0.6 → 0.9", "the training data changed"; empty
+  /// if the student would be the same.
   package static func reasons(_ old: JSON, _ new: JSON) -> [String] {
     var differences: [Difference] = []
     compare(StepManifest.deciding(old), StepManifest.deciding(new), "", &differences)
@@ -14,7 +14,7 @@ package enum InputComparison {
       differences.removeAll { ["values.ce_weight", "values.kd_weight"].contains($0.path) }
     }
     for difference in differences {
-      // The data is compared as the models read it, and so changes with these.
+      // The data is compared in tokenised form, so it changes with these.
       let isConsequence =
         ["train", "validation"].contains(difference.path)
         && !paths.isDisjoint(with: ["student_tokenizer", "max_length"])
@@ -33,7 +33,7 @@ package enum InputComparison {
   private static func compare(_ old: JSON?, _ new: JSON?, _ path: String, _ found: inout [Difference]) {
     if old == new { return }
     guard let before = old?.object, let after = new?.object else {
-      // Numbers are equal whichever way they are written.
+      // Compare numbers by value: 1 equals 1.0.
       if let a = old?.double, let b = new?.double, a == b { return }
       found.append(Difference(path: path, old: old, new: new))
       return
@@ -43,7 +43,7 @@ package enum InputComparison {
     }
   }
 
-  /// The shares of the task's loss, where both losses' weights changed and are 1 together.
+  /// The old and new alpha, if the weights changed and sum to 1 in both.
   private static func alphas(_ old: JSON, _ new: JSON) -> (old: String, new: String)? {
     func weights(_ inputs: JSON) -> (ce: Double, kd: Double)? {
       guard let ce = inputs["values"]?["ce_weight"]?.double, let kd = inputs["values"]?["kd_weight"]?.double,
@@ -64,13 +64,13 @@ package enum InputComparison {
       "teacher_tokenizer": "the teacher's tokenizer",
     ]
     switch path {
-    case "teacher" where old == nil: return "the step has a teacher now"
-    case "teacher" where new == nil: return "the step has no teacher any more"
+    case "teacher" where old == nil: return "the step now has a teacher"
+    case "teacher" where new == nil: return "the step no longer has a teacher"
     case "student_tokenizer" where old?.isNull != false, "teacher_tokenizer" where old?.isNull != false:
-      return "\(digests[path]!) is there now"
-    case "student_base" where old == "random" || new == "random": return "the student begins from other weights"
+      return "\(digests[path]!) was added"
+    case "student_base" where old == "random" || new == "random": return "the student starts from other weights"
     case "student_base" where old?.object != nil || new?.object != nil:
-      return "the student begins from other weights"
+      return "the student starts from other weights"
     case "student_base.teacher_layers": return change("student_init.layers")
     case "labels": return change("the classes")
     case "teacher_top_k": return change("the teacher's top_k")
@@ -86,7 +86,7 @@ package enum InputComparison {
     return change(path)
   }
 
-  /// A value in the shortest form that a person can compare.
+  /// A value in a short form for comparison.
   private static func text(_ value: JSON?) -> String {
     guard let value else { return "nothing" }
     var text = value.string ?? value.text()

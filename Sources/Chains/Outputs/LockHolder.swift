@@ -1,31 +1,31 @@
 import Foundation
 import Platform
 
-/// The run that holds an output directory, as its lock file says.
+/// The run that holds an output directory, as recorded in its lock file.
 public struct LockHolder: Sendable, Equatable {
   /// A random name of the run.
   public var run: String
   /// The machine of the run's rank 0.
   public var host: String
-  /// Process number of rank 0 there.
+  /// The process id of rank 0 there.
   public var process: Int32
-  /// When rank 0 began, in words.
+  /// The start time of rank 0, in words.
   public var since: String
   /// The command line.
   public var command: String
   /// `ProcessStart.ticks` of the process.
   var ticks: UInt64
-  /// Names one start of one machine; empty where the system does not tell.
+  /// The boot id of the machine; empty if the system does not report it.
   var boot: String
-  /// Names the space that process numbers count in: containers on one machine have their own.
+  /// The PID namespace, which differs between containers on one machine.
   var processSpace: String
-  /// Number of the directory that the lock was made in: a copy of a directory has a copy of its lock.
+  /// The inode of the directory of the lock, since a copy of a directory contains a copy of its lock.
   var directory: UInt64
 
-  /// Whether a holder still runs, as far as this machine can tell.
+  /// Whether a holder still runs, as far as this machine can determine.
   enum Life { case runs, hasEnded, unknown }
 
-  /// What this process writes into its locks.
+  /// Describes this process.
   init(command: String) {
     run = (0..<4).map { _ in String(format: "%04x", UInt16.random(in: 0 ... .max)) }.joined()
     host = ProcessInfo.processInfo.hostNameOfSystem
@@ -44,7 +44,7 @@ public struct LockHolder: Sendable, Equatable {
     directory = 0
   }
 
-  /// nil for a text that no run of Retort wrote whole.
+  /// Parses a lock file; nil for text that is not a complete lock.
   init?(_ text: String) {
     guard let line = text.split(separator: "\n").first, let json = try? JSON(parsing: String(line)),
       let run = json["run"]?.string, let host = json["host"]?.string,
@@ -78,8 +78,8 @@ public struct LockHolder: Sendable, Equatable {
     ]
   }
 
-  /// Whether the holder runs, asked by a process of this identity: certain where both count processes in one space of
-  /// one machine, otherwise only signs of life can tell.
+  /// Whether the holder runs, as seen by another process: certain if both are in one PID namespace of one machine;
+  /// otherwise only heartbeats can tell.
   func life(seenBy own: LockHolder, in directory: UInt64) -> Life {
     if self.directory != directory { return .hasEnded }
     guard !boot.isEmpty, boot == own.boot, !processSpace.isEmpty, processSpace == own.processSpace, ticks != 0 else {
@@ -98,7 +98,7 @@ public struct LockHolder: Sendable, Equatable {
 }
 
 extension ProcessInfo {
-  /// The machine's name as the system has it, without asking a name server.
+  /// The machine's host name, without a query to a name server.
   fileprivate var hostNameOfSystem: String {
     var name = [CChar](repeating: 0, count: 256)
     guard gethostname(&name, name.count - 1) == 0 else { return "unknown host" }

@@ -1,23 +1,23 @@
 import Foundation
 import Platform
 
-/// What stands in an output directory before a run, and whose it is; looks only.
+/// The content of an output directory before a run, and whether it is Retort's.
 package struct OutputDirectory {
   let path: String
 
   package init(path: String) { self.path = path }
 
-  /// Whose a directory is.
+  /// Whether a directory is Retort's.
   package enum Content: Equatable {
-    /// It is not there, or has nothing in it that a student could replace.
+    /// It does not exist, or contains nothing that a student could replace.
     case empty
-    /// It has a record of Retort.
+    /// It contains a record of Retort.
     case ours
-    /// It has files, these among them, and no record of Retort.
+    /// It contains these files and no record of Retort.
     case foreign([String])
   }
 
-  /// Throws `.checkpoint` where the directory cannot be read.
+  /// Classifies the directory. Throws `.checkpoint` if it cannot be read.
   package func content() throws -> Content {
     guard fileExists(path) else { return .empty }
     let names: [String]
@@ -27,7 +27,7 @@ package struct OutputDirectory {
       throw failure
     }
     if hasRecord { return .ours }
-    // A student has no file whose name begins with a dot, and a fresh volume has lost+found.
+    // A student has no file whose name begins with a dot; a fresh volume contains lost+found.
     let others = names.filter { name in
       !name.hasPrefix(".") && name != "lost+found" && !OutputDirectory.isTemporary(name)
         && !(name == "training" && hasOnlyLocks)
@@ -35,13 +35,13 @@ package struct OutputDirectory {
     return others.isEmpty ? .empty : .foreign(others)
   }
 
-  /// Whether anything at all was written here, locks left out.
+  /// Whether the directory contains anything except locks.
   var hasOutput: Bool {
     let names = (try? listDirectory(path)) ?? []
     return names.contains { $0 != "training" || !hasOnlyLocks }
   }
 
-  /// Any of the records that a run leaves, also those of versions that wrote no `owner.json`.
+  /// Whether there is any record of a run, also of versions without `owner.json`.
   private var hasRecord: Bool {
     let training = joinPath(path, "training")
     if OwnerRecord.read(from: path) != nil || StepManifest.read(from: path) != nil { return true }
@@ -58,14 +58,14 @@ package struct OutputDirectory {
     }
   }
 
-  /// Whether a file is what a killed run left of one that it had not finished: NAME.PID.NUMBER.tmp.
+  /// Whether a name is that of an unfinished file of a killed run: NAME.PID.NUMBER.tmp.
   static func isTemporary(_ name: String) -> Bool {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count >= 4, parts.last == "tmp" else { return false }
     return parts.suffix(3).dropLast().allSatisfy { !$0.isEmpty && $0.allSatisfy { $0.isASCII && $0.isNumber } }
   }
 
-  /// Removes what killed runs left of unfinished files. Only the holder of the lock may.
+  /// Removes unfinished files of killed runs. Only the holder of the lock may call it.
   func removeTemporaries() {
     for folder in [path, joinPath(path, "training")] {
       for name in (try? listDirectory(folder)) ?? [] where OutputDirectory.isTemporary(name) {
@@ -81,17 +81,17 @@ package struct OutputDirectory {
   }
 }
 
-/// `training/owner.json`: whose an output directory is, from the first moment that something is written there.
+/// `training/owner.json`: the chain step that owns an output directory, written before anything else there.
 package struct OwnerRecord: Equatable {
   var stepID: String
   var chain: String
   var chainFile: String
-  /// The digest of the plan whose lines `training/metrics.jsonl` has.
+  /// The digest of the plan to which `training/metrics.jsonl` belongs.
   var plan: String
 
   private static func path(in directory: String) -> String { joinPath(directory, "training/owner.json") }
 
-  /// nil where there is none that can be read.
+  /// The record of a directory; nil if there is none or it cannot be read.
   package static func read(from directory: String) -> OwnerRecord? {
     guard let json = try? JSON(contentsOf: path(in: directory)), let step = json["step_id"]?.string,
       let chain = json["chain"]?.string, let file = json["chain_file"]?.string, let plan = json["plan"]?.string
@@ -107,10 +107,10 @@ package struct OwnerRecord: Equatable {
     try writeFileAtomically(OwnerRecord.path(in: directory), json.text(indent: 2) + "\n")
   }
 
-  /// Makes this the record of a directory, and has `metrics.jsonl` hold the lines of its plan: those of another plan
-  /// are put by under a name of their own, and come back with it.
+  /// Writes this record to a directory and switches `metrics.jsonl` to the lines of its plan: those of another plan are
+  /// renamed, and restored when that plan runs again.
   ///
-  /// - Parameter committed: the plan of the student that is there, whose lines they are where no record says so.
+  /// - Parameter committed: the plan of the existing student, to which the lines belong if there is no record.
   func take(_ directory: String, committed: String?, fence: (any WriteFence)?) throws {
     let before = OwnerRecord.read(from: directory)
     let training = joinPath(directory, "training")
@@ -118,7 +118,7 @@ package struct OwnerRecord: Equatable {
     func byName(_ plan: String) -> String { joinPath(training, "metrics.\(plan.prefix(16)).jsonl") }
     if let last = before?.plan ?? committed, last != plan {
       try fence?.requireHeld()
-      // Killed between the two, the lines lie under their own name and are found by it.
+      // After a kill between the two renames the lines have their plan's name and are found by it.
       if fileExists(lines) { rename(lines, byName(last)) }
     }
     if self != before {
@@ -131,7 +131,7 @@ package struct OwnerRecord: Equatable {
     }
   }
 
-  /// Removes the lines of plans that a committed student has replaced.
+  /// Removes the lines of plans whose students have been replaced.
   static func dropOtherMetrics(in directory: String) {
     let training = joinPath(directory, "training")
     for name in (try? listDirectory(training)) ?? []

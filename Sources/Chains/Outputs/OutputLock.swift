@@ -1,17 +1,17 @@
 import Foundation
 import Platform
 
-/// The right of one run to write to an output directory: a file `training/lock.N` that names the run.
+/// The lock of one run on an output directory: a file `training/lock.N` that names the run.
 ///
-/// A run makes a file of its own, whole, and gives it the next free number by `link`, which one of two runs can do
-/// only, on a network file system too. Then it looks again: it holds the directory if no other lock is there but
-/// those of runs that have ended, which it removes. Of two runs that come at the same time under different numbers the
-/// later one sees the other, so that never both hold the directory; where each sees the other, both step back and try
-/// again after a while of random length.
+/// A run writes a complete file and gives it the next free number with `link`, which succeeds for only one of two runs,
+/// also on a network file system. Then it lists the locks again: it holds the directory if the only other locks are
+/// those of ended runs, which it removes. Of two runs that take different numbers at the same time at least the later
+/// one sees the other, so they never both hold the directory; if each sees the other, both retreat and try again after
+/// a random delay.
 ///
-/// A run on the same machine has ended when its process is gone. Of any other its lock tells: a holder changes the
-/// file every two seconds, and one that has not changed while it was watched for a minute is of a run that ended. No
-/// clocks of two machines are compared.
+/// A run on the same machine has ended if its process is gone. On other machines the lock file decides: a holder
+/// changes the file every two seconds, and the run of a file that does not change during a minute of watching has
+/// ended. Clocks of different machines are never compared.
 public final class OutputLock: WriteFence, Sendable {
   /// The output directory.
   let directory: String
@@ -19,22 +19,22 @@ public final class OutputLock: WriteFence, Sendable {
   private let path: String
   private let made: [String]
 
-  /// Seconds between two signs of life.
+  /// Seconds between two heartbeats.
   static let beat = 2.0
-  /// Seconds without a sign of life after which a run on another machine counts as ended.
+  /// Seconds without a heartbeat after which a run on another machine counts as ended.
   static let patience = 60.0
 
   private init(_ directory: String, _ path: String, _ holder: LockHolder, made: [String]) {
     (self.directory, self.path, self.holder, self.made) = (directory, path, holder, made)
   }
 
-  /// Takes the lock of a directory, making the directory where it is not there.
+  /// Takes the lock of a directory, and creates the directory if it does not exist.
   ///
   /// - Parameters:
-  ///   - breaking: takes it from a run that holds it; that run notices when it next renames a file.
-  ///   - ended: names of runs that are known to have ended; those found out are added.
-  ///   - note: gets what a person should know: that a run is waited for, or was found to have ended.
-  /// Throws `.preflight` with the holder where another run has the directory.
+  ///   - breaking: whether to take it from a run that holds it; that run notices at its next rename of a file.
+  ///   - ended: the names of runs known to have ended; newly found ones are added.
+  ///   - note: receives remarks, such as that the lock of an ended run was found.
+  /// Throws `.preflight` with the holder if another run has the directory.
   static func take(
     _ directory: String, as holder: LockHolder, breaking: Bool = false, ended: inout Set<String>,
     patience: Double = OutputLock.patience, note: (String) -> Void = { _ in }
@@ -47,7 +47,7 @@ public final class OutputLock: WriteFence, Sendable {
     var failures = 0
     do {
       for _ in 0..<50 {
-        // A run that gives back a directory in which it wrote nothing takes the directory away.
+        // A run that has written nothing removes the directory when it releases the lock.
         made += missing(folder).filter { !made.contains($0) }
         try makeDirectory(folder)
         var info = stat()
@@ -58,19 +58,19 @@ public final class OutputLock: WriteFence, Sendable {
             joinPath(folder, name), directory, own: holder, breaking: breaking, &ended, patience: patience, note)
         }
         let path = joinPath(folder, "lock.\((others.compactMap(number).max() ?? 0) + 1)")
-        // The holder removes what killed runs left unfinished, and may take this file for that.
+        // The holder removes unfinished files of killed runs, and may mistake this file for one.
         do { try writeFileAtomically(own, content(holder, beat: 0)) } catch {
           failures += 1
           if !isDirectory(folder) || failures < 5 { continue }
           throw error
         }
-        // Over a network the answer may be lost although the name was given: the number of names tells.
+        // On a network file system the reply of link() may be lost although it succeeded: the link count tells.
         guard link(own, path) == 0 || names(of: own) == 2 else {
           if errno == EEXIST || errno == ENOENT { continue }
-          // A file system without links: exclusive creation is what is left.
+          // Without hard links use exclusive creation.
           guard errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK else {
             throw RetortError(
-              .checkpoint, "cannot make the lock (\(systemErrorText()))", at: path,
+              .checkpoint, "cannot create the lock (\(systemErrorText()))", at: path,
               remedy: "check space and permissions there")
           }
           guard try create(path, content(holder, beat: 0)) else { continue }
@@ -81,7 +81,7 @@ public final class OutputLock: WriteFence, Sendable {
         if let lock = settle(directory, folder, path, others, holder, made) { return lock }
       }
       throw RetortError(
-        .preflight, "too many runs ask for the directory at the same time", at: directory, remedy: "try again")
+        .preflight, "too many runs compete for the directory", at: directory, remedy: "try again")
     } catch {
       unlink(own)
       made.reversed().forEach { rmdir($0) }
@@ -89,7 +89,7 @@ public final class OutputLock: WriteFence, Sendable {
     }
   }
 
-  /// The second look: nil where another run came at the same time, after stepping back.
+  /// Lists the locks again; returns nil, after removing the own lock, if another run has taken one meanwhile.
   private static func settle(
     _ directory: String, _ folder: String, _ path: String, _ judged: [String], _ holder: LockHolder, _ made: [String]
   ) -> OutputLock? {
@@ -103,7 +103,7 @@ public final class OutputLock: WriteFence, Sendable {
     return OutputLock(directory, path, holder, made: made)
   }
 
-  /// Throws unless the holder of a lock has ended, or is to lose it.
+  /// Throws unless the holder of a lock has ended or loses it to this run.
   private static func judge(
     _ path: String, _ directory: String, own: LockHolder, breaking: Bool, _ ended: inout Set<String>,
     patience: Double, _ note: (String) -> Void
@@ -116,7 +116,7 @@ public final class OutputLock: WriteFence, Sendable {
     if breaking {
       if life != .hasEnded {
         note("the lock of \(directory) is taken from \(name)")
-        // Time for what that run may be about to rename.
+        // Leave time for a rename that the other run may be about to make.
         usleep(UInt32(1_000_000 * min(patience, beat)))
       }
       return
@@ -129,7 +129,7 @@ public final class OutputLock: WriteFence, Sendable {
     switch life {
     case .runs: throw refusal()
     case .hasEnded:
-      if holder?.directory == own.directory { note("a run that ended without a word left its lock: \(name)") }
+      if holder?.directory == own.directory { note("a run that ended abruptly left its lock: \(name)") }
     case .unknown:
       let start = ContinuousClock.now
       var hasSaid = false
@@ -140,30 +140,30 @@ public final class OutputLock: WriteFence, Sendable {
         text = now
         if !hasSaid, (ContinuousClock.now - start).seconds > 2 * beat {
           hasSaid = true
-          note("no sign of life of \(name), which has \(directory); waiting for one for \(Int(patience)) s")
+          note("no heartbeat of \(name), which holds \(directory); waiting for one for \(Int(patience)) s")
         }
       }
-      note("a run that gives no sign of life left its lock: \(name)")
+      note("a run without a heartbeat left its lock: \(name)")
     }
     if let holder { ended.insert(holder.run) }
   }
 
-  /// Throws `.checkpoint` with the new holder where the lock has been taken away.
+  /// Throws `.checkpoint` with the new holder if the lock has been taken away.
   public func requireHeld() throws {
     if isHeld { return }
     let others = OutputLock.claims(in: joinPath(directory, "training")).compactMap {
       OutputLock.read(joinPath(directory, "training/\($0)")).flatMap { LockHolder($0) }
     }
-    let now = others.last.map { "; it belongs to \($0.text) now" } ?? ""
+    let now = others.last.map { "; it now belongs to \($0.text)" } ?? ""
     throw RetortError(
       .checkpoint, "this run has lost the lock of the directory\(now)", at: directory,
-      remedy: "nothing more is written there by this run; start it again when the other one has ended")
+      remedy: "this run writes nothing more there; start it again when the other one has ended")
   }
 
   /// Whether the lock file is still this run's.
   var isHeld: Bool { OutputLock.read(path).flatMap { LockHolder($0) }?.run == holder.run }
 
-  /// Gives a sign of life: changes the file's second line in place.
+  /// Writes a heartbeat: changes the file's second line in place.
   func giveSign(_ count: Int) {
     let descriptor = open(path, O_RDWR | O_CLOEXEC)
     guard descriptor >= 0 else { return }
@@ -173,17 +173,17 @@ public final class OutputLock: WriteFence, Sendable {
     let text = String(decoding: bytes.prefix(max(0, length)), as: UTF8.self)
     guard LockHolder(text)?.run == holder.run else { return }
     let line = Array(OutputLock.beatLine(count).utf8)
-    // The line has one length whatever the count.
+    // The line has the same length for every count.
     _ = pwrite(descriptor, line, line.count, off_t(length - line.count))
   }
 
-  /// Gives the directory back; what was made for the lock alone goes with it.
+  /// Releases the lock, and removes directories that were created only for it.
   func release() {
     if isHeld { unlink(path) }
     made.reversed().forEach { rmdir($0) }
   }
 
-  /// The holder of a directory, for those who only look: nil where none has it or the one that had it has ended.
+  /// The holder of a directory, for commands that only read: nil if there is none or it has ended.
   package static func holder(of directory: String) -> LockHolder? {
     let folder = joinPath(directory, "training")
     var info = stat()
@@ -216,9 +216,9 @@ public final class OutputLock: WriteFence, Sendable {
     return "beat " + String(repeating: "0", count: max(0, 12 - digits.count)) + digits + "\n"
   }
 
-  /// nil where the file is not there.
+  /// The content of a lock; nil if the file does not exist.
   private static func read(_ path: String) -> String? {
-    // Opened anew each time: that makes a network file system ask its server.
+    // Opening the file each time makes a network file system ask its server.
     (try? readFile(path)).map { String(decoding: $0, as: UTF8.self) }
   }
 
@@ -227,19 +227,19 @@ public final class OutputLock: WriteFence, Sendable {
     return stat(path, &info) == 0 ? Int(info.st_nlink) : 0
   }
 
-  /// Makes a file that must not exist; false where it does.
+  /// Creates a file exclusively; returns false if it exists.
   private static func create(_ path: String, _ text: String) throws -> Bool {
     let descriptor = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
       if errno == EEXIST { return false }
-      throw RetortError(.checkpoint, "cannot make the lock (\(systemErrorText()))", at: path)
+      throw RetortError(.checkpoint, "cannot create the lock (\(systemErrorText()))", at: path)
     }
     defer { close(descriptor) }
     let bytes = Array(text.utf8)
     return write(descriptor, bytes, bytes.count) == bytes.count
   }
 
-  /// The directories that `makeDirectory` is going to make, outermost first.
+  /// The directories that `makeDirectory` will create, outermost first.
   private static func missing(_ path: String) -> [String] {
     var (missing, next) = ([String](), path)
     while !next.isEmpty, !fileExists(next) {

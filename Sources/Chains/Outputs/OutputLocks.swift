@@ -1,15 +1,14 @@
 import Foundation
 import Platform
 
-/// The locks of all output directories of a chain, with the thread that gives signs of life for them.
+/// The locks of all output directories of a chain, with the thread that writes their heartbeats.
 ///
-/// All are taken at once or none: a run that finds one taken gives the others back and ends, so that no two runs wait
-/// for each other.
+/// A run takes all or none: if one is taken it releases the others and ends, so that no two runs wait for each other.
 final class OutputLocks {
   private let locks: [String: OutputLock]
   private let pulse: Pulse
 
-  /// Takes the locks of these directories; throws what `OutputLock.take` throws, with none taken.
+  /// Takes the locks of these directories; throws as `OutputLock.take` does, and then holds none.
   init(
     _ directories: [String], as holder: LockHolder, breaking: Bool, patience: Double = OutputLock.patience,
     note: (String) -> Void
@@ -29,23 +28,23 @@ final class OutputLocks {
     pulse = Pulse(Array(taken.values))
   }
 
-  /// What a writer of this directory asks before it renames.
+  /// The fence that a writer of this directory checks before renames.
   func fence(of directory: String) -> (any WriteFence)? { locks[directory] }
 
-  /// Gives all directories back.
+  /// Releases all locks.
   func release() {
     pulse.stop()
     OutputLocks.release(locks)
   }
 
-  /// In the reverse order of taking: the lock that was taken first may have made a directory above the others'.
+  /// Releases in reverse order, since an earlier lock may have created a directory above later ones.
   private static func release(_ locks: [String: OutputLock]) {
     locks.sorted { $0.key > $1.key }.forEach { $0.value.release() }
   }
 
   deinit { pulse.stop() }
 
-  /// Gives a sign of life for each lock at every beat, whatever the rank is computing or waiting for.
+  /// Writes the heartbeats of all locks, independently of the rank's work.
   private final class Pulse: @unchecked Sendable {
     private let condition = NSCondition()
     private var isStopped = false
@@ -59,7 +58,7 @@ final class OutputLocks {
     }
 
     private func run() {
-      // Signals that ask the run to stop are the main thread's.
+      // The main thread handles the signals that request a stop.
       var all = sigset_t()
       sigfillset(&all)
       pthread_sigmask(SIG_BLOCK, &all, nil)

@@ -2,29 +2,29 @@ import Foundation
 import Models
 import Platform
 
-/// Puts a finished student in the place of the one before, so that a kill at any moment leaves the old one whole, the
-/// new one whole, or a new one that the next run puts in its place before it does anything else.
+/// Replaces the previous student by a finished one, so that a kill at any moment leaves the old student complete, the
+/// new student complete, or a staged new student that the next run first moves into place.
 ///
-///     training/commit/            the new student, all its files; step.json, written last, makes it complete
-///     OUTPUT/NAME ← rename        each of its files; what is in the way and not the old student's goes to
+///     training/commit/            all files of the new student; step.json, written last, makes it complete
+///     OUTPUT/NAME ← rename        each of its files; a file in the way that is not the old student's moves to
 ///     training/replaced/TIME/     and is kept there
-///     training/step.json ← rename the record, last of all
+///     training/step.json ← rename the record, last
 ///
-/// Only the holder of the directory's lock may.
+/// Only the holder of the directory's lock may use it.
 package struct StepCommit {
   let directory: String
   let fence: (any WriteFence)?
-  /// The folder of the new student.
+  /// The staging folder of the new student.
   var stage: String { joinPath(directory, "training/commit") }
 
   package init(_ directory: String, fence: (any WriteFence)?) { (self.directory, self.fence) = (directory, fence) }
 
-  /// The record of a complete new student that has not been put in its place yet.
+  /// The record of a complete staged student.
   static func staged(in directory: String) -> StepManifest? {
     StepManifest(joinPath(directory, "training/commit/step.json"))
   }
 
-  /// Removes what is left of a new student that was never complete, and gives room for another.
+  /// Removes an incomplete staged student.
   func prepare() throws {
     try fence?.requireHeld()
     if fileExists(stage) {
@@ -34,9 +34,9 @@ package struct StepCommit {
     }
   }
 
-  /// Makes the student in the stage complete, and puts it in its place.
+  /// Completes the staged student and moves it into place.
   ///
-  /// - Returns: remarks on what was in the way and is kept.
+  /// - Returns: remarks on files in the way that are kept.
   func finish(inputs: JSON, results: JSON) throws -> [String] {
     let manifest = try StepManifest(inputs: inputs, results: results, studentIn: stage)
     try fence?.requireHeld()
@@ -44,9 +44,9 @@ package struct StepCommit {
     return try apply(manifest)
   }
 
-  /// Puts a complete new student that a killed run left in its place.
+  /// Moves a complete staged student of a killed run into place. A damaged one is removed with a remark.
   ///
-  /// - Returns: remarks; nil where there was none. One that is not whole is dropped, with a remark.
+  /// - Returns: remarks; nil if there was none.
   package func recover() throws -> [String]? {
     guard let manifest = StepCommit.staged(in: directory) else {
       try prepare()
@@ -58,10 +58,10 @@ package struct StepCommit {
     }
     guard let bad else {
       let remarks = try apply(manifest)
-      return ["the student of \(directory), which an earlier run had finished, is put in its place"] + remarks
+      return ["the student of \(directory), which an earlier run had finished, is moved into place"] + remarks
     }
     try prepare()
-    return ["a finished student in \(stage) is dropped: \(bad) is not as it was written"]
+    return ["a finished student in \(stage) is removed: \(bad) has changed since it was written"]
   }
 
   private func apply(_ manifest: StepManifest) throws -> [String] {
@@ -70,7 +70,7 @@ package struct StepCommit {
     for name in try listDirectory(directory) {
       let path = joinPath(directory, name)
       if new[name] != nil {
-        // Moved already, before a kill.
+        // Moved before a kill.
         if !fileExists(joinPath(stage, name)) { continue }
       } else if !StudentFiles.isModelFile(name) && old?.files?.entries[name] == nil {
         continue
@@ -94,7 +94,7 @@ package struct StepCommit {
     return replaced.remarks
   }
 
-  /// Whether a file is of a student whose record names its weights alone: whatever such a version wrote is its own.
+  /// Whether a file belongs to a student whose record has only the digest of its weights.
   private func isOfOldVersion(_ old: StepManifest, _ name: String) -> Bool {
     guard old.files == nil else { return false }
     if !name.hasSuffix(".safetensors") { return true }
@@ -106,7 +106,7 @@ package struct StepCommit {
     guard rename(source, target) == 0 else {
       throw RetortError(
         .checkpoint, "cannot move \(source) here (\(systemErrorText()))", at: target,
-        remedy: "check space and permissions there and run again; the student is finished and kept")
+        remedy: "check space and permissions there and run again; the finished student is kept")
     }
   }
 
@@ -117,7 +117,7 @@ package struct StepCommit {
     close(descriptor)
   }
 
-  /// Keeps files that are not the old student's: a person's own, or a foreign model's.
+  /// Moves files aside that are not the old student's, such as a user's own files or another model.
   final class Aside {
     private let directory: String
     private let fence: (any WriteFence)?
@@ -133,7 +133,7 @@ package struct StepCommit {
       folder = joinPath(directory, "training/replaced/" + format.string(from: Date()))
     }
 
-    /// Moves a file of the directory away.
+    /// Moves a file of the directory aside.
     func take(_ name: String) throws {
       try fence?.requireHeld()
       try makeDirectory(folder)
@@ -144,15 +144,15 @@ package struct StepCommit {
       }
       guard rename(joinPath(directory, name), target) == 0 else {
         throw RetortError(
-          .checkpoint, "cannot move the file out of the way (\(systemErrorText()))", at: joinPath(directory, name))
+          .checkpoint, "cannot move the file aside (\(systemErrorText()))", at: joinPath(directory, name))
       }
       names.append(name)
     }
 
-    /// What was moved, in words.
+    /// Remarks on the moved files.
     var remarks: [String] {
       names.isEmpty
-        ? [] : ["\(OutputDirectory.list(names)) of \(directory), not as Retort wrote it, is kept in \(folder)"]
+        ? [] : ["\(OutputDirectory.list(names)) of \(directory), which Retort did not write so, is kept in \(folder)"]
     }
   }
 }

@@ -2,18 +2,18 @@ import Foundation
 import Models
 import Platform
 
-/// `training/step.json`: the record that makes a step committed, put in its place after everything else.
+/// `training/step.json`: the record that commits a chain step, renamed into place after everything else.
 package struct StepManifest: Sendable, Equatable {
-  /// Everything that decides the student, and the names of step and teacher.
+  /// Everything that determines the student, and the names of step and teacher.
   package var inputs: JSON
-  /// What came out.
+  /// The results of training.
   package var results: JSON
-  /// The student's files; nil in the record of a version that kept the digest of the weights alone.
+  /// The student's files; nil in records of versions that stored only the digest of the weights.
   var files: StudentFiles?
   /// The digest of the student's weights.
   var weightsDigest: String
 
-  /// A record of the student in a directory that holds nothing else.
+  /// Makes the record of the student in a directory that contains nothing else.
   package init(inputs: JSON, results: JSON, studentIn directory: String) throws {
     (self.inputs, self.results) = (inputs, results)
     let files = try StudentFiles(of: directory)
@@ -23,21 +23,20 @@ package struct StepManifest: Sendable, Equatable {
     (self.files, weightsDigest) = (files, weights)
   }
 
-  /// What the inputs decide by: a step that has another name, or calls its teacher by another one, makes the same
-  /// student.
+  /// The inputs without the names of step and teacher, which do not affect the student.
   static func deciding(_ inputs: JSON) -> JSON {
     var object = inputs.object ?? [:]
     for name in ["step_id", "teacher_name"] { object[name] = nil }
     return .object(object)
   }
 
-  /// The digest of what decides the student: checkpoints of another plan are not continued.
+  /// The plan digest: the digest of the inputs that determine the student. A run resumes only checkpoints of its plan.
   static func plan(of inputs: JSON) -> String { Digest.of(deciding(inputs).text()) }
 
   /// The digest of this record's plan.
   package var plan: String { StepManifest.plan(of: inputs) }
 
-  /// The step that the record is of.
+  /// The `step_id` of the record.
   var stepID: String? { inputs["step_id"]?.string }
 
   static func path(in directory: String) -> String { joinPath(directory, "training/step.json") }
@@ -51,10 +50,10 @@ package struct StepManifest: Sendable, Equatable {
     try writeFileAtomically(path, JSON.object(object).text(indent: 2) + "\n")
   }
 
-  /// The record of an output directory, or nil where there is none that can be read.
+  /// The record of an output directory; nil if there is none or it cannot be read.
   package static func read(from directory: String) -> StepManifest? { StepManifest(path(in: directory)) }
 
-  /// A record in a file, or nil where it cannot be read.
+  /// Reads a record from a file; nil if it cannot be read.
   init?(_ path: String) {
     guard let json = try? JSON(contentsOf: path), let inputs = json["inputs"], let results = json["results"],
       let weights = json["weights"]?.string
@@ -67,15 +66,15 @@ package struct StepManifest: Sendable, Equatable {
     (self.inputs, self.results, self.files, weightsDigest) = (inputs, results, files, weights)
   }
 
-  /// Whether a file of this content is what was committed under a name; where the record does not say, it is.
+  /// Whether a file with this content was committed under a name; true if the record has no files.
   func wrote(_ content: Data, as name: String) -> Bool {
     guard let files else { return true }
     return files.entries[name] == StudentFiles.Entry(content)
   }
 
-  /// The files of a student that are not as they were committed.
+  /// The files of a student that differ from the committed ones.
   ///
-  /// - Parameter companions: what is expected besides the weights, where the record does not say.
+  /// - Parameter companions: the files expected besides the weights, for a record without files.
   package func differences(in directory: String, companions: [String]) -> [StudentFiles.Difference] {
     if let files { return files.differences(in: directory) }
     var found: [StudentFiles.Difference] = []

@@ -1,28 +1,28 @@
 import Platform
 
-/// What a run does with a step, said before it does it.
+/// What a run will do with a chain step.
 public struct StepOutlook: Sendable, Equatable {
   /// The step's `step_id`.
   public let id: String
   /// Its output directory, absolute.
   public let directory: String
-  /// Of the student that is there and is left as it is; nil for a step that is trained.
+  /// The report of a committed student that is kept; nil for a step that is trained.
   public var report: StepReport?
-  /// Why a student that is there is not kept.
+  /// Why an existing student is not kept.
   public var reasons: [String] = []
-  /// Whether a committed student is there, which stays until its successor is committed.
+  /// Whether there is a committed student, which stays until its successor is committed.
   public var hasStudent = false
-  /// The optimizer step of the checkpoint that training continues from; nil: it begins anew.
+  /// The optimizer step of the checkpoint from which training resumes; nil if it starts from the beginning.
   public var continuesAfter: Int?
-  /// Optimizer steps of the whole training.
+  /// The optimizer steps of the whole training.
   public var totalSteps = 0
-  /// Files of a kept student that are written anew, with what was wrong with each.
+  /// Files of a kept student that are rewritten, each with its fault.
   public var repairs: [String] = []
-  /// What a person should know besides.
+  /// Further remarks.
   public var remarks: [String] = []
-  /// The run that has the directory now; nil where none has.
+  /// The run that holds the directory now; nil if none does.
   public var holder: LockHolder?
-  /// Why a run refuses the directory; nil where it does not.
+  /// Why a run refuses the directory; nil if it does not.
   public var refusal: String?
 
   init(_ step: ResolvedStep) { (id, directory) = (step.id, step.outputDirectory) }
@@ -42,16 +42,16 @@ public struct StepOutlook: Sendable, Equatable {
     var text: String
     if let report {
       text = "is committed (\(report.metric) \(report.valueText), \(report.countText)) and kept"
-      if !repairs.isEmpty { text += "; \(repairs.joined(separator: ", ")), which is written anew" }
+      if !repairs.isEmpty { text += "; \(repairs.joined(separator: ", ")), which is rewritten" }
     } else {
       let why = hasStudent && !reasons.isEmpty ? " because " + reasons.joined(separator: ", ") : ""
       if let continuesAfter {
-        text = "continues after step \(continuesAfter) of \(totalSteps)"
+        text = "resumes after step \(continuesAfter) of \(totalSteps)"
         if hasStudent { text += "; it is retrained\(why)" }
       } else {
-        text = hasStudent ? "is retrained\(why)" : "has not begun, is trained for \(totalSteps) steps"
+        text = hasStudent ? "is retrained\(why)" : "has not begun and is trained for \(totalSteps) steps"
       }
-      if hasStudent { text += "; the student that is there stays until the new one is committed" }
+      if hasStudent { text += "; the existing student stays until the new one is committed" }
     }
     if let holder { text += "; another run writes to it: \(holder.text)" }
     return text

@@ -3,10 +3,9 @@ import Models
 import Platform
 import Tokenizers
 
-/// The files of a committed student with what they hold: a file that is not as it was written makes the student
-/// another one.
+/// The files of a committed student with their sizes and digests: a changed file makes it a different student.
 package struct StudentFiles: Equatable, Sendable {
-  /// What a file holds.
+  /// Size and digest of a file.
   struct Entry: Equatable, Sendable {
     let size: Int
     /// SHA-256 of the content.
@@ -14,7 +13,7 @@ package struct StudentFiles: Equatable, Sendable {
 
     init(size: Int, digest: String) { (self.size, self.digest) = (size, digest) }
 
-    /// Of a file with this content.
+    /// The entry of a file with this content.
     init(_ content: Data) {
       let running = Digest()
       content.withUnsafeBytes { running.update($0) }
@@ -22,7 +21,7 @@ package struct StudentFiles: Equatable, Sendable {
     }
   }
 
-  /// A file that is not as it was committed.
+  /// A file that differs from the committed one.
   package struct Difference: Equatable, Sendable {
     enum Kind: String, Sendable { case missing = "is missing", empty = "is empty", changed = "has changed" }
     let name: String
@@ -32,12 +31,12 @@ package struct StudentFiles: Equatable, Sendable {
     package var text: String { "\(name) \(kind.rawValue)" }
   }
 
-  /// By name, below the student's directory.
+  /// The entries by file name in the student's directory.
   let entries: [String: Entry]
 
   init(_ entries: [String: Entry]) { self.entries = entries }
 
-  /// Every file directly in a directory; reads each.
+  /// Reads every file directly in a directory.
   init(of directory: String) throws {
     var entries: [String: Entry] = [:]
     for name in try listDirectory(directory) where !isDirectory(joinPath(directory, name)) {
@@ -46,12 +45,12 @@ package struct StudentFiles: Equatable, Sendable {
     self.entries = entries
   }
 
-  /// nil where the JSON is not what `json` gives.
+  /// Parses the form of `json`; nil if it is invalid.
   init?(_ json: JSON) {
     guard let object = json.object, !object.isEmpty else { return nil }
     var entries: [String: Entry] = [:]
     for (name, entry) in object {
-      // A name that leads elsewhere is none of ours.
+      // A name must not lead out of the directory.
       guard !name.isEmpty, !name.contains("/"), name != "..", let size = entry["size"]?.int,
         let digest = entry["sha256"]?.string
       else { return nil }
@@ -64,18 +63,18 @@ package struct StudentFiles: Equatable, Sendable {
     .object(entries.mapValues { ["size": .int($0.size), "sha256": .string($0.digest)] })
   }
 
-  /// Size and digest of a file; throws `.input` where it cannot be read.
+  /// Size and digest of a file; throws `.input` if it cannot be read.
   static func entry(_ path: String) throws -> Entry {
     Entry(size: size(path) ?? 0, digest: try Digest.ofFile(path))
   }
 
-  /// Whether a directory has the file as it was committed.
+  /// Whether a directory contains the file unchanged.
   func holds(_ name: String, in directory: String) -> Bool {
     guard let entry = entries[name] else { return false }
     return difference(name, entry, in: directory) == nil
   }
 
-  /// What is not as it was committed, by name; reads every file whose size is right.
+  /// The files that differ from the committed ones, by name; reads every file whose size is right.
   func differences(in directory: String) -> [Difference] {
     entries.sorted { $0.key < $1.key }.compactMap { difference($0.key, $0.value, in: directory) }
   }
@@ -88,14 +87,14 @@ package struct StudentFiles: Equatable, Sendable {
     return Difference(name: name, kind: .changed)
   }
 
-  /// The digest that `ModelDigest.ofWeights` gives for these files; nil where no weights are among them.
+  /// The digest that `ModelDigest.ofWeights` gives for these files; nil without weights.
   var weightsDigest: String? {
     let weights = entries.filter { StudentFiles.isModelFile($0.key) && $0.key.hasSuffix(".safetensors") }
     if weights.count == 1 { return weights.first?.value.digest }
     return weights.isEmpty ? nil : ModelDigest.of(weights.sorted { $0.key < $1.key }.map(\.value.digest))
   }
 
-  /// Whether a loader would take a file of this name for a part of the model that a directory holds.
+  /// Whether a loader would treat a file of this name as part of the model in a directory.
   static func isModelFile(_ name: String) -> Bool {
     let single = [
       "config.json", "generation_config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",

@@ -3,35 +3,35 @@ import Models
 import Planner
 import Platform
 
-/// What a chain needs and how long it takes on a cluster, from the chain file and the models' config.json alone: no
-/// data, no weights, no other rank.
+/// The memory, traffic and time of a chain on a cluster, from the chain file and the models' config.json alone: without
+/// data, weights or other ranks.
 public struct ChainCost: Sendable {
-  /// What a plan takes as given where the chain file does not say it.
+  /// Values that the chain file does not contain.
   public struct Assumptions: Sendable {
-    /// Mean tokens of an example; nil: `max_length`, or what the models take at most.
+    /// Mean tokens of an example; nil uses `max_length`, or the models' positions.
     public var length: Int?
-    /// Training examples; nil: unknown, so that only runs of `max_steps` have a whole time.
+    /// Training examples; nil if unknown, in which case only runs with `max_steps` have a total time.
     public var examples: Int?
 
-    /// Nothing is known beyond the chain file unless given here.
+    /// Makes assumptions; by default none.
     public init(length: Int? = nil, examples: Int? = nil) {
       self.length = length
       self.examples = examples
     }
   }
 
-  /// The chain file as it was read.
+  /// The chain file.
   public let chain: ChainConfiguration
-  /// With the ranks that are used.
+  /// The cluster, with the ranks that are used.
   public let cluster: Cluster
-  /// Each step of the chain in all layouts.
+  /// Each chain step in all layouts.
   public let steps: [PlanComparison]
-  /// What differs from a run, with figure and remedy.
+  /// Warnings, with figure and remedy.
   public let warnings: [String]
 
-  /// Plans every step.
+  /// Plans every chain step.
   ///
-  /// Throws `.configuration` or `.input` for what a run would refuse, as far as sizes tell.
+  /// Throws `.configuration` or `.input` for chains that a run would refuse, as far as sizes tell.
   public init(
     _ chain: ChainConfiguration, on cluster: Cluster, locator: ModelLocator, assuming assumptions: Assumptions
   ) throws {
@@ -56,8 +56,8 @@ public struct ChainCost: Sendable {
     self.warnings = warnings
   }
 
-  /// What a run would refuse for its sizes: a teacher that cannot be spread so, rows longer than a model's context,
-  /// logits that cannot be compared.
+  /// Refuses what a run would refuse for its sizes: a teacher that cannot be divided as configured, rows longer than a
+  /// model's context, logits that cannot be compared.
   private static func check(
     _ models: PlannedModels, _ step: StepConfiguration, _ chain: ChainConfiguration, ranks: Int
   ) throws {
@@ -80,8 +80,9 @@ public struct ChainCost: Sendable {
     let most = isTensor ? teacher.headCount : teacher.layerCount
     if size > most {
       throw Preflight.refusal(
-        chain.parallel, "\(size) ranks would share \(most) \(isTensor ? "heads" : "layers") of the \(teacher.name)",
-        "ranks", "use at most \(most), or sharding: \(isTensor ? "pipeline" : "tensor")")
+        chain.parallel,
+        "\(size) ranks cannot divide the \(most) \(isTensor ? "heads" : "layers") of the \(teacher.name)", "ranks",
+        "use at most \(most), or sharding: \(isTensor ? "pipeline" : "tensor")")
     }
   }
 
@@ -123,11 +124,11 @@ public struct ChainCost: Sendable {
     guard ratio > Preflight.largestRatio else { return [] }
     return [
       "step \(step.id): the teacher has \(fixed(ratio, 1)) times the student's parameters (more than "
-        + "\(fixed(Preflight.largestRatio, 0))); put a model of middle size between them"
+        + "\(fixed(Preflight.largestRatio, 0))); put an intermediate model between them"
     ]
   }
 
-  /// Throws `.preflight` where a step fits into no layout, naming the smallest.
+  /// Throws `.preflight` if no layout of a step fits, naming the smallest.
   public func requireFit() throws {
     for (step, comparison) in zip(chain.steps, steps) where comparison.recommended == nil {
       let least = comparison.smallest
@@ -135,16 +136,16 @@ public struct ChainCost: Sendable {
       throw RetortError(
         .preflight,
         "step \(step.id) fits in no layout: the smallest needs \(gigabytes(least.memory.node)) GB of a node, of which "
-          + "\(gigabytes(cluster.usableMemory)) GB may be used",
+          + "\(gigabytes(cluster.usableMemory)) GB are usable",
         at: step.source.location(),
-        remedy: "nodes of \(gigabytes(needed)) GB or more of them, fewer ranks of more threads on a node, or smaller "
-          + "models; that layout is: \(least.layout.words)")
+        remedy: "use nodes of \(gigabytes(needed)) GB or more nodes, fewer ranks per node with more threads, or "
+          + "smaller models; the smallest layout is: \(least.layout.words)")
     }
   }
 
   private func gigabytes(_ bytes: Double) -> String { fixed(bytes / 1e9, 1) }
 
-  /// The plan in words and tables.
+  /// The plan as text with tables.
   public var text: String {
     func count(_ number: Int, _ unit: String) -> String { "\(number) \(unit)\(number == 1 ? "" : "s")" }
     let title =
@@ -165,7 +166,7 @@ public struct ChainCost: Sendable {
 }
 
 extension Layout {
-  /// As a chain file has it.
+  /// The layout of a chain file.
   init(_ parallel: ParallelConfiguration, _ values: Hyperparameters, ranks: Int) {
     let teacher = parallel.teacherPlacement
     self.init(checkpointing: values.activationCheckpointing, teacherRanks: teacher.groupSize(of: ranks))
@@ -176,7 +177,7 @@ extension Layout {
       case .dedicated: .dedicated
       case .streamed: .streamed
       }
-    // A teacher in the same memory moves nothing.
+    // A teacher in the same memory sends nothing.
     if placement == .sharded || placement == .dedicated {
       split = teacher.sharding == .tensor ? .tensor : .pipeline
       payload =

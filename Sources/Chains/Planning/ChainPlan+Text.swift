@@ -3,9 +3,9 @@ import Models
 import Platform
 
 extension ChainPlan {
-  /// The plan in words, for `--dry-run`.
+  /// The plan as text, for `--dry-run`.
   ///
-  /// - Parameter outlook: of each step, in order.
+  /// - Parameter outlook: the outlook of each step, in order.
   public func text(ranks: Int, _ outlook: [StepOutlook]) -> String {
     var lines = ["plan of chain \(chain.metadata.name) on \(ranks) \(ranks == 1 ? "rank" : "ranks")"]
     if !labels.names.isEmpty { lines.append("classes: \(labels.names.joined(separator: ", "))") }
@@ -28,7 +28,7 @@ extension ChainPlan {
     return lines.joined(separator: "\n")
   }
 
-  /// How much data there is.
+  /// The amount of data.
   private func text(of data: any ExampleSource) -> String {
     guard let documents = data as? PackedDocuments else {
       let unlabelled = data.count - data.labelledCount
@@ -39,7 +39,7 @@ extension ChainPlan {
       + "\(grouped(documents.predictedTokens)) predicted)"
   }
 
-  /// What an optimizer step takes, and how many of them there are.
+  /// The size of a batch and the number of optimizer steps.
   private func batchText(of step: ResolvedStep) -> String {
     let steps = "\(grouped(values(of: step).totalSteps)) optimizer steps"
     switch step.hyperparameters.batchSize {

@@ -7,34 +7,34 @@ import Safetensors
 import Teachers
 import Tensors
 
-/// A chain that has been checked as far as that is possible before anything runs.
+/// A chain that has been checked as far as possible before anything runs.
 public struct ChainPlan {
-  /// The chain file as it was read, overrides included.
+  /// The chain file with overrides.
   public let chain: ChainConfiguration
-  /// The steps in the order in which they run.
+  /// The chain steps in the order in which they run.
   public let steps: [ResolvedStep]
-  /// The classes of the data, in the order that every model's logits have; none for language modelling.
+  /// The classes of the data, in the order of every model's logits; empty for language modelling.
   public let labels: LabelNames
   /// Warnings, with figure and remedy.
   public let warnings: [String]
-  /// What is good to know: the rows of each class, how labels are read.
+  /// Remarks, such as the rows of each class and how labels are read.
   public let remarks: [String]
-  /// What `precision: auto` means here: bf16 where the CPU of every rank multiplies it natively, else fp32.
+  /// The value of `precision: auto`: bf16 if the CPU of every rank multiplies it natively, otherwise fp32.
   public let automaticPrecision: Precision
   let locator: ModelLocator
-  /// Where tokens and teacher signals are kept; nil: nowhere.
+  /// The directory for tokens and teacher signals; nil keeps them in memory only.
   let cacheDirectory: String?
   let registry: DataRegistry
-  /// The data of each step in the student's form, and in the teacher's.
+  /// The data of each step in the student's tokens, and in the teacher's.
   let data: [(student: SplitData, teacher: SplitData?)]
 
   /// Checks a chain: references, models, labels, tokenizers, every row of the data. Collective.
   ///
   /// - Parameters:
-  ///   - chain: the same on all ranks; otherwise `.preflight` is thrown.
+  ///   - chain: must be the same on all ranks; otherwise throws `.preflight`.
   ///   - cacheDirectory: for tokens and teacher signals; nil keeps them in memory.
-  ///   - checksPlacement: false for those who do not train, and so need no ranks for teachers.
-  /// Throws what the first bad thing is, on all ranks alike; nothing has been written then.
+  ///   - checksPlacement: false for commands that do not train, and so need no ranks for teachers.
+  /// Throws the first error, on all ranks, before anything is written.
   public static func make(
     _ chain: ChainConfiguration, locator: ModelLocator, cacheDirectory: String?, checksPlacement: Bool = true,
     on communicator: any Communicator
@@ -43,7 +43,7 @@ public struct ChainPlan {
     let (task, files) = try communicator.agree {
       (try TaskDescription(chain.metadata.task), try locator.locateDataset(of: chain))
     }
-    // What a rank reads decides how often and with how much it calls its peers: all must read the same.
+    // The data determines the collective calls of a rank, so all ranks must read the same.
     try communicator.requireSameFiles(files.train.paths + files.validation.paths)
     let file = try communicator.agree {
       try StopRequest.refuse("while the data was read; nothing has been trained")
@@ -95,7 +95,7 @@ public struct ChainPlan {
       data.append(opened)
     }
     warnings += registry.notes
-    // A model that several steps use is spoken of once.
+    // Warnings about a model that several steps use appear once.
     var said: Set<String> = []
     warnings = warnings.filter { said.insert($0).inserted }
     return ChainPlan(
@@ -103,8 +103,8 @@ public struct ChainPlan {
       locator: locator, cacheDirectory: cacheDirectory, registry: registry, data: data)
   }
 
-  /// The data in the student's form and in the teacher's, which for documents is one: models are compared token by
-  /// token.
+  /// The data in the student's and in the teacher's tokens, which are the same for documents, since language models are
+  /// compared token by token.
   private static func open(_ step: ResolvedStep, _ registry: DataRegistry, kind: TaskKind) throws
     -> (student: SplitData, teacher: SplitData?)
   {
@@ -123,7 +123,7 @@ public struct ChainPlan {
     return (student, try step.teacher.map { try data($0.tokenizer, $0.configuration) })
   }
 
-  /// The precision of a step's matrix multiplies, its teacher's included.
+  /// The precision of a chain step, and by default of its teacher.
   func precision(of step: ResolvedStep) -> Precision {
     switch step.hyperparameters.precision {
     case .auto: automaticPrecision
@@ -141,7 +141,7 @@ public struct ChainPlan {
     }
   }
 
-  /// What moves of a teacher's answers.
+  /// The payload of a step's teacher.
   func payload(of step: ResolvedStep) -> SignalPayload {
     chain.parallel.teacherPlacement.signalPayload(temperature: step.hyperparameters.temperature)
   }
@@ -149,10 +149,10 @@ public struct ChainPlan {
   /// The classes of the data; nil for language modelling.
   var classes: LabelNames? { labels.names.isEmpty ? nil : labels }
 
-  /// Whether what a teacher says of an example is little enough to be kept.
+  /// Whether teacher signals are small enough to be cached.
   var keepsSignals: Bool { chain.metadata.task.kind != .languageModeling }
 
-  /// The directory of a model: its own, or the output of the step that makes it.
+  /// The directory of a model: its own, or the output of the step that trains it.
   func directory(of place: ModelPlace) -> String {
     switch place {
     case .directory(let path): path
@@ -160,8 +160,8 @@ public struct ChainPlan {
     }
   }
 
-  /// The parameters of the first teacher in the chain, to which ratios refer: of the first step's student where no
-  /// step has a teacher from outside.
+  /// The parameters of the first teacher from outside the chain, to which ratios refer; without one, those of the first
+  /// step's student.
   var firstTeacherParameters: Int {
     let outside = steps.lazy.compactMap(\.teacher).first { if case .directory = $0.place { true } else { false } }
     let model = outside.flatMap { try? ModelLoader.build($0.configuration) }
@@ -170,8 +170,8 @@ public struct ChainPlan {
 }
 
 extension ResolvedStep {
-  /// What all ranks must have found alike of the models of the step, before their data is read. Their weights are
-  /// compared when they are digested.
+  /// The values of the step's models that must be equal on all ranks before the data is read. Weights are compared when
+  /// they are digested.
   fileprivate var fingerprints: [Fingerprint] {
     let models = [
       ("teacher", teacher?.configuration, teacher?.tokenizer), ("student", student.configuration, student.tokenizer),
@@ -185,7 +185,7 @@ extension ResolvedStep {
     }
   }
 
-  /// The step with its task, and the names of numeric columns, kept in the student's configuration.
+  /// The step with its task and the names of numeric columns recorded in the student's configuration.
   fileprivate func recording(_ task: TaskRecord, _ columns: FeatureColumns?) -> ResolvedStep {
     var keys = [TaskRecord.key: task.json]
     if let columns { keys["feature_columns"] = .array(columns.names.map(JSON.string)) }

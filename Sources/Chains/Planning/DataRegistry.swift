@@ -5,7 +5,7 @@ import Platform
 import Tensors
 import Tokenizers
 
-/// The two splits of a chain's data in the form that one model reads.
+/// The two splits of a chain's data in the tokens of one model.
 ///
 /// Which rows have a label: `train.labelled` and `validation.labelled`; both forms of a step's data agree in it.
 struct SplitData {
@@ -15,20 +15,20 @@ struct SplitData {
   var columns: FeatureColumns?
 }
 
-/// What a model that is made for numeric columns takes over from them.
+/// The statistics of numeric columns that a new model is initialised with.
 struct FeatureColumns {
   let names: [String]
   let means: [Double]
   let deviations: [Double]
 }
 
-/// Opens a chain's data once for every tokenizer and length that its models need.
+/// Opens a chain's data once per tokenizer and length.
 ///
 /// All methods are collective.
 final class DataRegistry {
   private let files: LocatedDataset
   private let task: TaskDescription
-  /// nil where the task has no classes.
+  /// nil if the task has no classes.
   private let labels: LabelSet?
   private let cacheDirectory: String?
   private let cacheLimit: Int
@@ -48,10 +48,10 @@ final class DataRegistry {
     self.communicator = communicator
   }
 
-  /// The data as a model with this tokenizer reads it.
+  /// The data in the tokens of a tokenizer.
   ///
   /// - Parameters:
-  ///   - model: an id beyond its embedding table is refused with its line, and so are pairs that it cannot tell apart.
+  ///   - model: an id beyond its token embeddings is refused with its line, and so are pairs if it has one segment.
   func data(for tokenizer: (any Tokenizer)?, maxLength: Int?, model: ModelConfiguration) throws -> SplitData {
     let key = "\(tokenizer?.digest ?? "none") \(maxLength ?? 0) \(model.vocabularySize ?? 0) \(model.tokenTypes ?? 0)"
     if let found = opened[key] { return found }
@@ -75,8 +75,8 @@ final class DataRegistry {
   /// The data as documents in rows of at most `rowLength` tokens.
   ///
   /// - Parameters:
-  ///   - endOfText: the token behind each text; nil: none.
-  ///   - model: an id beyond its embedding table is refused with its line.
+  ///   - endOfText: the token after each text; nil for none.
+  ///   - model: an id beyond its token embeddings is refused with its line.
   func documents(
     for tokenizer: (any Tokenizer)?, endOfText: Int32?, rowLength: Int?, model: ModelConfiguration
   ) throws -> SplitData {
@@ -103,7 +103,7 @@ final class DataRegistry {
 
   private func features() throws -> SplitData {
     let train = try FeatureDataset.open(files.train, task: task, labels: labels, on: communicator)
-    // The validation file may have its columns in another order.
+    // The validation file may have its columns in a different order.
     var task = task.ofValidation
     if !train.columnNames[0].hasPrefix("features[") { task.columns.features = train.columnNames }
     let validation = try FeatureDataset.open(files.validation, task: task, labels: labels, on: communicator)
@@ -120,7 +120,7 @@ final class DataRegistry {
 }
 
 extension TaskDescription {
-  /// The task of a chain file: a named one, with what the file says besides.
+  /// The task of a chain file: a named one, with the file's other settings.
   init(_ configuration: TaskConfiguration) throws {
     if let name = configuration.name {
       try self.init(named: name, kind: configuration.kind)

@@ -3,24 +3,24 @@ import Datasets
 import Models
 import Platform
 
-/// The classes that a chain is about, with what its data has of them.
+/// The classes of a chain and their counts in the data.
 struct ResolvedClasses {
   let names: LabelNames
-  /// How labels are read is decided, by the labels of both splits.
+  /// The labels, with the reading that both splits determine.
   let set: LabelSet
   /// The rows of each class, and those without one, for the user to see.
   let notes: [String]
-  /// What training cannot learn.
+  /// Warnings about classes that training cannot learn.
   let warnings: [String]
 }
 
-/// Finds out which classes a chain is about, and holds every model to them.
+/// Determines the classes of a chain and checks every model against them.
 enum LabelResolution {
-  /// The classes: the chain file's, else those of the named task, else those of the first model on disk that has a
-  /// classifier, else those that occur in the training data. Collective.
+  /// The classes: the chain file's, else those of the named task, else those of the first model on disk with a
+  /// classifier, else those in the training data. Collective.
   ///
-  /// Throws `.input` for a teacher with one output, for labels of which not all are classes in one reading, and where
-  /// no row of the training data has a label and nothing else names the classes.
+  /// Throws `.input` for a teacher with one output, for labels that are not all classes in one reading, and if no row
+  /// of the training data has a label and nothing else names the classes.
   static func classes(
     _ task: TaskDescription, _ chain: ChainConfiguration, _ locator: ModelLocator, _ files: LocatedDataset,
     on communicator: any Communicator
@@ -40,7 +40,7 @@ enum LabelResolution {
       } else if let own = own?.names,
         try train.labelled == .none || fits(train.labelSet(validation: validation, told: task.labelReading).set, own)
       {
-        // A base with other classes than the data gets a new head; one with these keeps its names for them.
+        // A base whose classes differ from the data's gets a new head; otherwise it keeps its names.
         names = own
         given = labelSet(own)
       } else {
@@ -57,7 +57,7 @@ enum LabelResolution {
         try set.requireDistinctNames()
         try validation.check(against: set)
       }
-      // Names that only the data has are the student's.
+      // If only the data has names, the student takes them.
       if names?.isGeneric ?? true, let found = set.names { names = LabelNames(found) }
       return ResolvedClasses(
         names: names ?? .generic(set.count), set: set,
@@ -68,7 +68,7 @@ enum LabelResolution {
     }
   }
 
-  /// What becomes of rows without a label.
+  /// Remarks about rows without a label.
   private static func remarks(train: LabelScan, validation: LabelScan) -> [String] {
     var remarks: [String] = []
     if train.labelled != .all {
@@ -84,14 +84,14 @@ enum LabelResolution {
     return remarks
   }
 
-  /// Whether the data's labels are classes of a model: names of it, or as many numbers as it has classes.
+  /// Whether the data's labels are classes of a model: its names, or as many numbers as it has classes.
   private static func fits(_ data: LabelSet, _ model: LabelNames) -> Bool {
     guard let names = data.names else { return data.count == model.names.count }
     let known = Set(model.names.map { $0.lowercased() })
     return names.allSatisfy { known.contains($0.lowercased()) }
   }
 
-  /// The classes of a model, by name where it has names.
+  /// The classes of a model, by name if it has names.
   private static func labelSet(_ names: LabelNames) -> LabelSet {
     names.isGeneric ? LabelSet(count: names.names.count) : LabelSet(names: names.names)
   }
@@ -107,7 +107,7 @@ enum LabelResolution {
     return try task.labels(in: file, on: communicator)
   }
 
-  /// The classes of the first teacher, or else student base, on disk that has a classifier of its own and keeps it.
+  /// The classes of the first teacher, or else student base, on disk whose classifier is kept.
   private static func modelLabels(_ chain: ChainConfiguration, _ locator: ModelLocator) throws
     -> (names: LabelNames, isTeacher: Bool)?
   {
@@ -138,12 +138,12 @@ enum LabelResolution {
 
   private static func oneOutput(_ reference: String, at location: String) -> RetortError {
     RetortError(
-      .input, "\(reference) has one output (num_labels 1): it predicts a number, and this task has classes",
+      .input, "\(reference) has one output (num_labels 1): it predicts a number, but this task has classes",
       at: location,
-      remedy: "use a teacher with an output for each class")
+      remedy: "use a teacher with one output per class")
   }
 
-  /// Refuses a model whose classes differ from the data's in number or order; names that merely differ are a warning.
+  /// Refuses a model whose classes differ from the data's in number or order; returns a warning if only names differ.
   static func check(_ model: LabelNames, of reference: String, against data: LabelNames, at location: String) throws
     -> String?
   {
@@ -151,7 +151,7 @@ enum LabelResolution {
     if model.names.count != data.names.count {
       throw RetortError(
         .preflight,
-        "\(reference) has \(model.names.count) classes, the data has \(data.names.count) "
+        "\(reference) has \(model.names.count) classes, but the data has \(data.names.count) "
           + "(\(data.names.joined(separator: ", ")))", at: location,
         remedy: "use a model for these classes, or name the classes under task: {labels: […]}")
     }
@@ -161,7 +161,7 @@ enum LabelResolution {
     if Set(ours) == Set(theirs) {
       throw RetortError(
         .preflight,
-        "\(reference) has its classes in the order \(model.names.joined(separator: ", ")), the data in "
+        "\(reference) has its classes in the order \(model.names.joined(separator: ", ")), but the data in "
           + "the order \(data.names.joined(separator: ", "))", at: location,
         remedy: "name the data's classes in the model's order: "
           + "task: {labels: [\(model.names.joined(separator: ", "))]}")

@@ -5,18 +5,18 @@ import Platform
 import Tensors
 import Training
 
-/// What one rank needs of its machine's memory in a step.
+/// The memory that one rank needs in a chain step.
 struct MemoryNeed {
-  /// Bytes as the plan has them, without weights that are mapped from a file: those are page cache.
+  /// The plan's bytes, without weights that are mapped from a file, which are page cache.
   let estimate: Double
-  /// The same without what a short run may never touch.
+  /// The estimate without memory that a short run may never touch.
   let certain: Double
-  /// Bytes of a teacher that all ranks of a machine have once, where no file can hold it.
+  /// Bytes of a teacher that the ranks of a machine share in memory, if it is not in a file.
   let once: Double
   /// The largest parts, in words.
   let parts: String
 
-  /// The need of a rank.
+  /// Computes the need of a rank.
   ///
   /// - Parameters:
   ///   - teaches: whether the rank only teaches.
@@ -35,7 +35,7 @@ struct MemoryNeed {
     parts = largest.map { "\($0.0.rawValue) \(grouped($0.1))" }.joined(separator: ", ")
   }
 
-  /// One node with all ranks: only their number counts.
+  /// A cluster of one node with all ranks; only their number matters.
   private static func cluster(_ ranks: Int) -> Cluster {
     let link = Cluster.Link(bandwidth: 1e9, latency: 1e-6)
     return Cluster(
@@ -45,8 +45,8 @@ struct MemoryNeed {
 }
 
 extension ChainPlan {
-  /// The work of a step as its data really is: batches of examples of mean length, or one of the longest, which is a
-  /// pass of its own, whichever needs more.
+  /// The work of a step for its actual data: batches of examples of mean length, and a single longest example, which is
+  /// a pass by itself.
   func works(of step: ResolvedStep) throws -> [StepWork] {
     let lengths = data[step.index].student.train.lengths
     let longest = Int(lengths.max() ?? 1)
@@ -69,7 +69,7 @@ extension ChainPlan {
     }
   }
 
-  /// What a rank needs in a step, in this layout.
+  /// The memory that a rank needs in a step with this layout.
   func need(of step: ResolvedStep, _ layout: Layout, ranks: Int, teaches: Bool) throws -> MemoryNeed {
     let needs = try works(of: step).map {
       MemoryNeed($0, layout, ranks: ranks, teaches: teaches, isMapped: cacheDirectory != nil)

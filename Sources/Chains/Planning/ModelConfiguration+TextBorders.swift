@@ -3,7 +3,7 @@ import Platform
 import Tokenizers
 
 extension ModelConfiguration {
-  /// The token that ends a text, `eos_token_id`: of several the first.
+  /// The token that ends a text, `eos_token_id`; the first of several.
   public var endOfText: Int32? {
     let value = json["eos_token_id"]
     return (value?.int ?? value?.array?.first?.int).flatMap { Int32(exactly: $0) }.flatMap { $0 < 0 ? nil : $0 }
@@ -14,8 +14,8 @@ extension ModelConfiguration {
     try endOfText ?? tokenizer.flatMap { try TextBorders($0, inModelDirectory: directory).end }
   }
 
-  /// The configuration with the ids of the tokens before and behind a text, where it does not have them: a teacher's,
-  /// otherwise those of the tokenizer.
+  /// The configuration with the ids of the tokens before and after a text; missing ones come from the teacher,
+  /// otherwise from the tokenizer.
   func withTextBorders(of tokenizer: TokenizerFiles?, like teacher: ModelConfiguration?) -> ModelConfiguration {
     func id(_ key: String, _ own: Int32?) -> [String: JSON] {
       if let value = json[key], !value.isNull { return [:] }

@@ -10,12 +10,12 @@ struct PlannedModels {
   let teacher: (any NetworkSizes)?
 }
 
-/// Follows the references of a chain file to the sizes of its models: config.json is all that a directory must have.
+/// Resolves the sizes of the models that a chain file refers to, from their config.json alone.
 struct PlanResolver {
   private let chain: ChainConfiguration
   private let locator: ModelLocator
   private let classes: Int?
-  /// The students of the steps before.
+  /// The students of the earlier steps.
   private var students: [ModelConfiguration] = []
 
   init(chain: ChainConfiguration, locator: ModelLocator) throws {
@@ -25,7 +25,7 @@ struct PlanResolver {
       chain.metadata.task.kind == .languageModeling ? nil : try TaskDescription(chain.metadata.task).labelNames?.count
   }
 
-  /// The models of the next step; to be asked step by step.
+  /// The models of the next step; call it for each step in order.
   mutating func models(of index: Int) throws -> PlannedModels {
     let step = chain.steps[index]
     let teacher = try teacher(of: index)
@@ -72,8 +72,8 @@ struct PlanResolver {
     return configuration.keeping(layers: layers, of: source)
   }
 
-  /// Sizes written in the chain file; with student_init those left out are its source's, and the vocabulary is, too,
-  /// where no tokenizer is named.
+  /// Sizes written in the chain file; with student_init omitted sizes are those of its source. Without a tokenizer the
+  /// vocabulary is that of the source or teacher.
   private func configuration(
     _ own: [String: JSON], of step: StepConfiguration, _ source: ModelConfiguration?, _ teacher: ModelConfiguration?
   ) throws -> ModelConfiguration {

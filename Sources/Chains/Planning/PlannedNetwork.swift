@@ -2,7 +2,7 @@ import Models
 import Planner
 import Platform
 
-/// A model's sizes as a plan wants them, from its configuration alone; throws `.input` naming file and key.
+/// A model's sizes for a plan, from its configuration alone; throws `.input` with file and key.
 func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -> any NetworkSizes {
   switch configuration.family {
   case .bert, .bertHash:
@@ -27,13 +27,13 @@ func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -
 }
 
 extension ModelConfiguration {
-  /// Sizes that the chain file writes out, for the classes of the task; throws `.configuration` for those that no model
-  /// has.
+  /// Makes a configuration from sizes in the chain file, for the classes of the task; throws `.configuration` for
+  /// impossible sizes.
   init(written keys: [String: JSON], at location: String, labels: LabelNames? = nil) throws {
     do {
       let plain = try ModelConfiguration(.object(keys), source: location)
       self = labels.map(plain.with(labels:)) ?? plain
-      // Reads every size, and nothing is made of them.
+      // Reads and checks every size without building a model.
       _ = try layerCount
     } catch {
       var refusal = RetortError.wrap(error)

@@ -3,7 +3,7 @@ import Platform
 import Teachers
 
 extension Preflight {
-  /// Refuses a place of the step's teacher that the job's ranks or the teacher's sizes do not allow.
+  /// Refuses a placement of the step's teacher that the job's ranks or the teacher's sizes do not allow.
   static func checkPlacement(of step: ResolvedStep, _ parallel: ParallelConfiguration, ranks: Int) throws {
     guard let teacher = step.teacher else { return }
     let model = try ModelLoader.build(teacher.configuration)
@@ -15,17 +15,17 @@ extension Preflight {
     } catch {
       let failure = RetortError.wrap(error)
       throw refusal(
-        parallel, "the teacher \(teacher.reference) cannot be spread so: \(failure.what)", "ranks",
+        parallel, "the teacher \(teacher.reference) cannot be divided like this: \(failure.what)", "ranks",
         failure.remedy ?? "use placement: resident")
     }
   }
 
-  /// What the numbers alone tell: throws where there are too few ranks for the teacher, or too few classes for k.
+  /// Checks the numbers alone: throws if there are too few ranks for the teacher, or too few classes for k.
   static func checkCounts(of teacher: String, classes: Int, _ parallel: ParallelConfiguration, ranks: Int) throws {
     let wanted = parallel.teacherPlacement
     if wanted.payload == .topK, wanted.topK > classes {
       throw refusal(
-        parallel, "is \(wanted.topK), and the teacher \(teacher) has \(classes) classes", "top_k",
+        parallel, "is \(wanted.topK), but the teacher \(teacher) has \(classes) classes", "top_k",
         "keep at most \(classes), or use payload: logits")
     }
     let size = wanted.groupSize(of: ranks)
@@ -35,22 +35,23 @@ extension Preflight {
     case .streamed:
       if !parallel.cachesTeacher {
         throw refusal(
-          parallel, "is false, and a streamed teacher is read from a file in the cache directory", "cache",
-          "leave it out, or use placement: sharded")
+          parallel, "is false, but a streamed teacher is read from a file in the cache directory", "cache",
+          "omit it, or use placement: sharded")
       }
     case .sharded:
       if size > ranks {
         throw refusal(
-          parallel, "is \(size), and \(job)", "ranks", "start more ranks, or spread the teacher over \(ranks)")
+          parallel, "is \(size), but \(job)", "ranks", "start more ranks, or divide the teacher over \(ranks)")
       }
       if ranks % size != 0 {
         throw refusal(
-          parallel, "is \(size), and \(job), which are not groups of \(size)", "ranks", "use a divisor of \(ranks)")
+          parallel, "is \(size), but \(job), which do not form groups of \(size)", "ranks",
+          "use a divisor of \(ranks)")
       }
     case .dedicated:
       if size >= ranks {
         throw refusal(
-          parallel, "\(size) of them would only teach, and \(job): at least one must train", "ranks",
+          parallel, "\(size) ranks would only teach, but \(job): at least one must train", "ranks",
           "start more than \(size) ranks, or use placement: sharded")
       }
     }

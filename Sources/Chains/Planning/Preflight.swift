@@ -5,17 +5,17 @@ import Tensors
 import Training
 
 extension ModelFamily {
-  /// The data that its models are trained on.
+  /// The kind of data that its models are trained on.
   public var reads: TaskKind { self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification }
 }
 
 /// The checks and the advice before a chain runs.
 enum Preflight {
-  /// Parameters that a student may have fewer than its teacher before a warning: larger jumps distil badly
+  /// The ratio of teacher to student parameters above which a warning is given: larger ratios distil badly
   /// (Mirzadeh et al., 2020, on teacher assistants).
   static let largestRatio = 10.0
 
-  /// The advice on one step, with figure and remedy; throws `.preflight` or `.input` for what cannot work.
+  /// Warnings about one step, with figure and remedy; throws `.preflight` or `.input` for a step that cannot work.
   static func check(
     _ step: ResolvedStep, _ chain: ChainConfiguration, labels: LabelNames, kind: TaskKind, readsIDs: Bool,
     native: Precision
@@ -24,15 +24,15 @@ enum Preflight {
     var warnings: [String] = []
     if step.hyperparameters.precision == .bf16, native == .fp32 {
       warnings.append(
-        "\(source.location(of: "hyperparams.precision")): bf16 is not native to the CPU of every rank and slower there "
-          + "than fp32; use auto or fp32")
+        "\(source.location(of: "hyperparams.precision")): the CPUs of some ranks do not multiply bf16 natively and are "
+          + "slower with it than with fp32; use auto or fp32")
     }
     warnings += (step.teacher?.remarks ?? []) + step.student.remarks
     for (configuration, reference, key) in models(of: step) {
       let location = source.location(of: key)
       if configuration.family.reads != kind {
         throw RetortError(
-          .input, "\(reference) is a \(configuration.family.rawValue) model, the task has \(kind.rawValue) data",
+          .input, "\(reference) is a \(configuration.family.rawValue) model, but the task has \(kind.rawValue) data",
           at: location, remedy: remedy(for: kind))
       }
       if kind == .languageModeling { continue }
@@ -45,9 +45,9 @@ enum Preflight {
       if let dropout = step.hyperparameters.dropout, dropout > 0 {
         let family = step.student.configuration.family.rawValue
         throw RetortError(
-          .configuration, "is \(dropout), and \(family) models have no dropout here",
+          .configuration, "is \(dropout), but \(family) models have no dropout here",
           at: source.location(of: "hyperparams.dropout"),
-          remedy: "leave it out; weight_decay and early stopping remain")
+          remedy: "omit it; weight_decay and early stopping remain")
       }
       try checkVocabularies(step)
     } else {
@@ -66,7 +66,7 @@ enum Preflight {
       if ratio > largestRatio {
         warnings.append(
           "step \(step.id): the teacher \(teacher.reference) has \(fixed(ratio, 1)) times the student's parameters "
-            + "(more than \(fixed(largestRatio, 0))); put a model of middle size between them")
+            + "(more than \(fixed(largestRatio, 0))); put an intermediate model between them")
       }
     }
     return warnings
@@ -80,7 +80,7 @@ enum Preflight {
     }
   }
 
-  /// Throws where a teacher and a student of language have vocabularies of two sizes.
+  /// Throws if a language model teacher and student have vocabularies of different sizes.
   static func checkVocabularies(
     of teacher: String, _ theirs: Int, and student: String, _ ours: Int, at location: String?
   ) throws {
@@ -89,11 +89,11 @@ enum Preflight {
       .preflight,
       "the teacher \(teacher) has a vocabulary of \(theirs) tokens, the student \(student) one of \(ours): "
         + "their logits cannot be compared", at: location,
-      remedy: "use a teacher and a student with the same tokenizer and vocab_size; a student_base that is written "
-        + "out and leaves vocab_size and tokenizer out has the teacher's")
+      remedy: "use a teacher and a student with the same tokenizer and vocab_size; a student_base of sizes without "
+        + "vocab_size and tokenizer takes the teacher's")
   }
 
-  /// A token's logits are compared one by one: the same id must be the same token to both.
+  /// Checks that an id is the same token for teacher and student, since logits are compared one by one.
   private static func checkVocabularies(_ step: ResolvedStep) throws {
     guard let teacher = step.teacher else { return }
     let location = step.configuration.source.location(of: "teacher")
@@ -110,7 +110,7 @@ enum Preflight {
       at: location, remedy: "use a teacher and a student with the same tokenizer")
   }
 
-  /// The training data against what the step makes of it: the columns that its models read, the tokens of a batch.
+  /// Checks the training data against the step: the columns that its models read, the tokens of a batch.
   static func check(_ step: ResolvedStep, _ data: SplitData) throws {
     if case .tokens(let limit) = step.hyperparameters.batchSize { try check(step, data.train, limit) }
     guard let columns = data.columns else { return }
@@ -119,14 +119,14 @@ enum Preflight {
       if inputs != columns.names.count {
         throw RetortError(
           .input,
-          "\(reference) reads \(inputs) columns, the data has \(columns.names.count): "
+          "\(reference) reads \(inputs) columns, but the data has \(columns.names.count): "
             + columns.names.prefix(12).joined(separator: ", "), at: step.configuration.source.location(of: key),
           remedy: "set input_size, or name the columns under task: {features: […]}")
       }
     }
   }
 
-  /// A batch must hold the longest example, and rows of numbers have no tokens to count.
+  /// Checks that a batch can hold the longest example, and that the data has tokens to count.
   private static func check(_ step: ResolvedStep, _ train: any ExampleSource, _ batchTokens: Int) throws {
     let location = step.configuration.source.location(of: "hyperparams.batch_tokens")
     if train.kind == .features {
@@ -136,7 +136,7 @@ enum Preflight {
     let longest = Int(train.lengths.max() ?? 0)
     if longest > batchTokens {
       throw RetortError(
-        .configuration, "is \(batchTokens), and the longest training example has \(longest) tokens", at: location,
+        .configuration, "is \(batchTokens), but the longest training example has \(longest) tokens", at: location,
         remedy: "raise it to \(longest) or more, or cut examples with metadata.max_length")
     }
   }
@@ -146,7 +146,7 @@ enum Preflight {
     return (step.teacher.map { [($0.configuration, $0.reference, "teacher")] } ?? []) + [student]
   }
 
-  /// Text is tokenised by each model itself; ids mean the same to both only with the same tokenizer.
+  /// Each model tokenises text itself; data of token ids needs the same tokenizer for both.
   private static func tokenizerAdvice(_ step: ResolvedStep, readsIDs: Bool) throws -> [String] {
     guard let teacher = step.teacher, let theirs = teacher.tokenizer?.tokenizer,
       let ours = step.student.tokenizer?.tokenizer, theirs.digest != ours.digest
@@ -155,34 +155,34 @@ enum Preflight {
     if readsIDs {
       throw RetortError(
         .preflight,
-        "teacher and student have different tokenizers (\(sizes)), and the data holds token ids, "
-          + "which can belong to one of them only", at: step.configuration.source.location(of: "teacher"),
+        "teacher and student have different tokenizers (\(sizes)), but the data has token ids, which can belong to "
+          + "only one of them", at: step.configuration.source.location(of: "teacher"),
         remedy: "use data with text, or a teacher and a student with the same tokenizer")
     }
-    return ["step \(step.id): teacher and student have different tokenizers (\(sizes)); each reads the text in its own"]
+    return ["step \(step.id): teacher and student have different tokenizers (\(sizes)); each uses its own on the text"]
   }
 
   private static func lengthAdvice(_ step: ResolvedStep, _ chain: ChainConfiguration) throws -> [String] {
     guard let wanted = chain.metadata.maxLength, let limit = step.maxLength, limit < wanted else { return [] }
     return [
-      "step \(step.id): max_length \(wanted) is cut to \(limit), the positions that the step's models have; set "
-        + "metadata.max_length to \(limit) to say so"
+      "step \(step.id): max_length \(wanted) is reduced to \(limit), the positions of the step's models; set "
+        + "metadata.max_length to \(limit) to silence this"
     ]
   }
 
-  /// Whether a teacher has learnt anything: see `isAboveChance`; one that predicts tokens has when its perplexity is
-  /// below 0.9 times that of guessing, which is the size of the vocabulary.
+  /// Whether a teacher is better than chance: a classifier by `isAboveChance`, a language model if its perplexity is
+  /// below 0.9 times that of guessing, the size of the vocabulary.
   static func hasLearnt(_ result: EvaluationResult, classCount: Int) -> Bool {
     result.isOfDocuments ? result.perplexity < 0.9 * Double(classCount) : isAboveChance(result)
   }
 
-  /// Whether a teacher tells the classes apart: its balanced accuracy lies above chance by more than 1.64 standard
+  /// Whether a teacher distinguishes the classes: its balanced accuracy exceeds chance by more than 1.64 standard
   /// errors of guessing (one-sided, 5 %).
   ///
-  /// Balanced accuracy, because always saying the frequent class is chance, however often it is right.
+  /// Balanced accuracy is used because always predicting the most frequent class is chance, whatever its accuracy.
   static func isAboveChance(_ result: EvaluationResult) -> Bool {
     let present = (0..<result.classCount).map(result.support).filter { $0 > 0 }
-    // With one class in the data nothing can be told apart.
+    // With one class in the data there is nothing to distinguish.
     guard present.count > 1 else { return true }
     let chance = 1 / Double(result.classCount)
     let variance = present.reduce(0.0) { $0 + chance * (1 - chance) / Double($1) }

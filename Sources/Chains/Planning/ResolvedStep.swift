@@ -2,22 +2,22 @@ import Models
 import Platform
 import Tokenizers
 
-/// Where a model is: in a directory, or in the output of an earlier step that may not have run yet.
+/// The location of a model: a directory, or the output of an earlier step that may not have run yet.
 public enum ModelPlace: Sendable, Equatable {
   case directory(String)
   case step(Int)
 }
 
-/// A tokenizer with the files that carry it.
+/// A tokenizer with its files.
 public struct TokenizerFiles: Sendable {
   /// The tokenizer, loaded.
   public let tokenizer: any Tokenizer
   /// Paths of the files to copy beside a student.
   public let files: [String]
-  /// The tokens before and behind a text.
+  /// The tokens before and after a text.
   let borders: TextBorders
 
-  /// The tokenizer of a model directory, or nil where it has none.
+  /// Loads the tokenizer of a model directory; nil if it has none.
   static func load(fromModelDirectory directory: String) throws -> TokenizerFiles? {
     guard let tokenizer = try loadTokenizer(fromModelDirectory: directory) else { return nil }
     let files = tokenizerFiles(inModelDirectory: directory).map { joinPath(directory, $0) }
@@ -28,24 +28,24 @@ public struct TokenizerFiles: Sendable {
 
 /// A model that a step uses, as far as it is known before anything runs.
 public struct ResolvedModel: Sendable {
-  /// What the chain file calls it.
+  /// Its reference in the chain file.
   public let reference: String
   public let place: ModelPlace
   public let configuration: ModelConfiguration
   /// nil: the model reads token ids or numeric columns.
   public let tokenizer: TokenizerFiles?
-  /// What a person must know of its files: a sentence each, without a full stop.
+  /// Remarks about its files, each a sentence without a full stop.
   public var remarks: [String] = []
 }
 
-/// Where a student's first weights come from.
+/// The origin of a student's initial weights.
 public enum StudentOrigin: Sendable, Equatable {
   case random
   case checkpoint(ModelPlace)
-  /// Some layers of another model, by index: of the teacher, or of the one that `student_init` names.
+  /// Some layers, by index, of the teacher or of the model that `student_init` names.
   case layers([Int], ModelPlace)
 
-  /// The model that the first weights come from; nil where they are random.
+  /// The model of the initial weights; nil if they are random.
   var place: ModelPlace? {
     switch self {
     case .random: nil
@@ -56,39 +56,39 @@ public enum StudentOrigin: Sendable, Equatable {
 
 /// The student of a step before training.
 public struct ResolvedStudent: Sendable {
-  /// What messages call it: the chain file's reference, "FAMILY (random)" or "TEACHER layers 0,2".
+  /// Its name in messages: the chain file's reference, "FAMILY (random)" or "TEACHER layers 0,2".
   public let reference: String
-  /// Where its first weights come from.
+  /// The origin of its initial weights.
   public let origin: StudentOrigin
-  /// Family, sizes and classes; with the names of the columns where the data is numeric.
+  /// Family, sizes and classes; for numeric data also the names of the columns.
   public let configuration: ModelConfiguration
   /// The tokenizer that is copied beside the student; nil: it reads token ids or numeric columns.
   public let tokenizer: TokenizerFiles?
   /// Trainable weights.
   public let parameterCount: Int
-  /// What becomes of the head of its first weights.
+  /// How the head of its initial weights is treated.
   public var head = StudentHead.fitting
-  /// What a person must know of its first weights: a sentence each, without a full stop.
+  /// Remarks about its initial weights, each a sentence without a full stop.
   public var remarks: [String] = []
 }
 
-/// A step of the chain with every reference followed and every model's configuration read.
+/// A chain step with all references resolved and all model configurations read.
 public struct ResolvedStep: Sendable {
-  /// Place in the chain, from 0.
+  /// Its index in the chain, from 0.
   public let index: Int
-  /// The step as the chain file has it, defaults filled in.
+  /// The step from the chain file, with defaults filled in.
   public let configuration: StepConfiguration
-  /// nil: plain fine-tuning.
+  /// The teacher; nil for plain fine-tuning.
   public let teacher: ResolvedModel?
   /// The student before training.
   public let student: ResolvedStudent
-  /// Absolute.
+  /// The absolute path of the output directory.
   public let outputDirectory: String
-  /// Tokens of an example that both models can take.
+  /// The most tokens of an example, which both models support.
   public let maxLength: Int?
 
   /// The `step_id` of the chain file, unique in it.
   public var id: String { configuration.id }
-  /// The values that this step trains with.
+  /// The hyperparameters of this step.
   public var hyperparameters: Hyperparameters { configuration.hyperparameters }
 }

@@ -3,19 +3,19 @@ import Models
 import Platform
 import Tokenizers
 
-/// Follows the references of a chain file to models, step by step, without loading weights.
+/// Resolves the models that a chain file refers to, step by step, without loading weights.
 ///
-/// A later step's teacher may be a student that does not exist yet: its configuration and tokenizer are known from
-/// the step that will make it.
+/// The teacher of a step may be a student that does not exist yet: its configuration and tokenizer are known from the
+/// step that trains it.
 struct StepResolver {
   let chain: ChainConfiguration
   let locator: ModelLocator
   /// The classes of the data; nil for language modelling.
   let labels: LabelNames?
-  /// What the data is made of.
+  /// The kind of the data.
   let kind: TaskKind
 
-  /// All steps in order; throws what is wrong with the first bad one.
+  /// All steps in order; throws the first error.
   func resolve() throws -> [ResolvedStep] {
     var steps: [ResolvedStep] = []
     for index in chain.steps.indices { steps.append(try step(index, after: steps)) }
@@ -39,8 +39,8 @@ struct StepResolver {
       maxLength: ([chain.metadata.maxLength].compactMap { $0 } + limits).min())
   }
 
-  /// A row of documents cannot be longer than the context of a model, and cutting it would change what `batch_size`
-  /// means: what the chain file itself says is refused, the default gives way.
+  /// Refuses a `max_length` in the chain file that exceeds the context of a model, since shorter rows would change the
+  /// meaning of `batch_size`; the default is adapted instead.
   ///
   /// - Parameter models: names with their contexts, the student first.
   static func checkLength(_ metadata: Metadata, _ models: [(name: String, context: Int?)]) throws {
@@ -51,7 +51,7 @@ struct StepResolver {
     throw RetortError(
       .configuration, "is \(wanted), longer than the context of the \(shortest.name), which has \(limit) positions",
       at: metadata.source.location(of: "max_length"),
-      remedy: "set it to \(limit) or less; null means as many as the models have")
+      remedy: "set it to \(limit) or less; null uses the models' positions")
   }
 
   private func teacher(of index: Int, _ earlier: [ResolvedStep]) throws -> ResolvedModel? {
@@ -68,7 +68,7 @@ struct StepResolver {
     }
   }
 
-  /// The student that an earlier step makes, as a model.
+  /// The student of an earlier step, as a model.
   private func student(_ step: ResolvedStep) -> ResolvedModel {
     ResolvedModel(
       reference: step.id, place: .step(step.index), configuration: step.student.configuration,
@@ -93,7 +93,7 @@ struct StepResolver {
   private func student(of index: Int, _ teacher: ResolvedModel?, _ earlier: [ResolvedStep]) throws -> ResolvedStudent {
     let step = chain.steps[index]
     let head = step.studentInit?.head ?? .fitting
-    // What layers are taken from; without layers the base itself.
+    // The model that layers are taken from; nil if none are.
     let source = try layerSource(of: index, teacher, earlier)
     var base: (reference: String, configuration: ModelConfiguration, tokenizer: TokenizerFiles?, place: ModelPlace?)
     var remarks: [String] = []
@@ -125,22 +125,21 @@ struct StepResolver {
     return student
   }
 
-  /// What becomes of a language model's head in a student that ties it to its table where the source does not, or the
-  /// other way round.
+  /// A remark about a language model's head if student and source differ in whether it is tied to the embeddings.
   private static func headRemark(_ source: ResolvedModel, _ student: ModelConfiguration) throws -> [String] {
     if try source.configuration.givesTableAsHead(to: student) {
-      return ["the student's head begins as the embedding table of \(source.reference), which has no other head"]
+      return ["the student's head starts as the embedding table of \(source.reference), which has no other head"]
     }
     if try student.givesTableAsHead(to: source.configuration) {
       return [
-        "the head of \(source.reference) is not taken over: tie_word_embeddings is true in the student, whose head is "
-          + "its embedding table"
+        "the head of \(source.reference) is not copied: tie_word_embeddings is true in the student, whose head is its "
+          + "embedding table"
       ]
     }
     return []
   }
 
-  /// The model that a step's student takes layers from; nil where it takes none.
+  /// The model that a step's student takes layers from; nil if it takes none.
   private func layerSource(of index: Int, _ teacher: ResolvedModel?, _ earlier: [ResolvedStep]) throws
     -> ResolvedModel?
   {
@@ -153,7 +152,7 @@ struct StepResolver {
     case .teacher:
       guard let teacher else {
         throw RetortError(
-          .configuration, "student_init takes layers from the teacher, and this step has none",
+          .configuration, "student_init takes layers from the teacher, but this step has none",
           at: step.source.location(of: "student_init"),
           remedy: "name the model: student_init: {from: PATH, layers: …}, or name a teacher")
       }
@@ -175,8 +174,8 @@ struct StepResolver {
       parameterCount: model.parameterCount)
   }
 
-  /// A configuration written in the chain file; with student_init, sizes that are left out are those of the model that
-  /// layers are taken from.
+  /// A configuration written in the chain file; with student_init, omitted sizes are those of the model that layers are
+  /// taken from.
   private func configuration(
     _ json: JSON, of step: StepConfiguration, _ source: ResolvedModel?, _ teacher: ResolvedModel?
   ) throws -> (ModelConfiguration, TokenizerFiles?) {
@@ -189,7 +188,7 @@ struct StepResolver {
         let found = try TokenizerFiles.load(fromModelDirectory: directory)
       else {
         throw RetortError(
-          .input, "no tokenizer \"\(reference)\"; looked at: \(candidates.joined(separator: "; "))", at: location,
+          .input, "no tokenizer \"\(reference)\"; searched: \(candidates.joined(separator: "; "))", at: location,
           remedy: "name a directory with vocab.txt or tokenizer.json")
       }
       tokenizer = found
@@ -200,14 +199,15 @@ struct StepResolver {
       keys.merge(source.configuration.json) { own, _ in own }
     }
     tokenizer = tokenizer ?? source?.tokenizer ?? teacher?.tokenizer
-    // Language models are compared logit by logit: a teacher's table may have more rows than the tokenizer has ids.
+    // Language models are compared logit by logit, and a teacher's embeddings may have more rows than the tokenizer has
+    // ids.
     let theirs = kind == .languageModeling ? teacher?.configuration.vocabularySize : nil
     let size = theirs ?? tokenizer?.tokenizer.vocabularySize
     if keys["vocab_size"] == nil, let size { keys["vocab_size"] = .int(size) }
     return (try ModelConfiguration(written: keys, at: location, labels: labels), tokenizer)
   }
 
-  /// The layers must exist in the model that they are taken from, and everything but their number must have its sizes.
+  /// Checks that the layers exist in the source model, and that all sizes except their number are equal.
   private func check(
     _ layers: [Int], _ configuration: ModelConfiguration, _ source: ResolvedModel, _ head: StudentHead,
     _ step: StepConfiguration
@@ -223,9 +223,9 @@ struct StepResolver {
     func refuse(_ name: String, _ own: String, _ theirs: String) -> RetortError {
       RetortError(
         .configuration, "\(name) has shape \(own) in the student and \(theirs) in \(whose) \(source.reference)",
-        at: location, remedy: "leave the sizes out, so that they are those of \(source.reference)")
+        at: location, remedy: "omit the sizes, so that they are those of \(source.reference)")
     }
-    // Sizes first: building what they say takes memory.
+    // Check sizes first, since building a model uses memory.
     if let differing = try configuration.sizeDifference(from: source.configuration) {
       throw refuse(differing.name, "\(differing.own)", "\(differing.theirs)")
     }
@@ -236,7 +236,7 @@ struct StepResolver {
     for binding in own where head == .fitting || !binding.isHead {
       if binding.isHead, isTableTheHead { continue }
       guard let shape = shapes[binding.name] else {
-        throw RetortError(.configuration, "\(whose) has no tensor \(binding.name) to take over", at: location)
+        throw RetortError(.configuration, "\(whose) has no tensor \(binding.name) to copy", at: location)
       }
       if shape != binding.shape { throw refuse(binding.name, "\(binding.shape)", "\(shape)") }
     }
@@ -244,8 +244,7 @@ struct StepResolver {
 }
 
 extension ModelConfiguration {
-  /// The configuration for some layers of another model: their number, and their kinds of attention where it lists
-  /// these.
+  /// The configuration for some layers of another model: their number, and their kinds of attention if it lists them.
   func keeping(layers: [Int], of source: ModelConfiguration) -> ModelConfiguration {
     let kept = setting(["num_hidden_layers": .int(layers.count)])
     guard let kinds = source.json["layer_types"]?.array, json["layer_types"] != nil,
