@@ -1,9 +1,9 @@
-# What mpirun says behind a message of ours. Sourced by bash scripts.
+# Suppresses mpirun's banners after Retort's own messages. Sourced by bash scripts.
 # shellcheck shell=bash
 
-# drop_banners HELD: copies standard input to standard error, without the blocks by which mpirun says that a rank ended
-# with a code, or that it called MPI_Abort; those go to the file HELD. The last line of HELD is "said" where anything
-# else came. All other words of mpirun and of the ranks pass as they come, in their order.
+# drop_banners HELD: copies standard input to standard error, without the blocks in which mpirun reports a rank's exit
+# code or MPI_Abort; those go to the file HELD. The last line of HELD is "said" if there was any other output. All other
+# output of mpirun and the ranks passes immediately and in order.
 drop_banners() {
   local held=$1 line="" code=0 block="" lines=0 known=no said=no tail="" fresh=yes
   local LC_ALL=C dashes
@@ -16,7 +16,7 @@ drop_banners() {
     code=0
     IFS= read -r -t 0.2 line || code=$?
     if [ "$code" -gt 128 ]; then
-      # Half a line, such as a prompt: it is not kept back, unless a block may begin with it.
+      # Half a line, such as a prompt, passes unless a block may begin with it.
       if [ -n "$line" ] && [ -z "$block" ] && [ "$line" != "${dashes:0:${#line}}" ]; then
         pass "$tail$line"
         tail="" fresh=no
@@ -60,7 +60,7 @@ drop_banners() {
   if [ "$said" = yes ]; then echo said >>"$held"; fi
 }
 
-# show_banners HELD CODE: what was held back, to standard error, unless the code is one of Retort's and it was said why.
+# show_banners HELD CODE: prints the held blocks to standard error, unless the code is Retort's and there was a message.
 show_banners() {
   local held=$1
   case "$2" in 1 | 2 | 3 | 4 | 5 | 6 | 7 | 75)

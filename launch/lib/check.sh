@@ -14,7 +14,7 @@ fail() {
   exit 1
 }
 
-# need_shared, need_python: end the check as skipped where the material is missing.
+# need_shared, need_python: end the check as skipped if the material is missing.
 need_shared() { if [ ! -d "$shared/parity" ]; then echo "SKIP no shared reference material beside the checkout"; exit 77; fi; }
 need_python() {
   if [ -z "${RETORT_PYTHON:-}" ] || ! "$RETORT_PYTHON" -c 'import torch, transformers, safetensors' 2>/dev/null; then
@@ -23,7 +23,7 @@ need_python() {
   fi
 }
 
-# on_ranks N ARGUMENTS...: retort on N ranks under a time limit of 120 seconds; alone without mpirun for N = 1.
+# on_ranks N ARGUMENTS...: runs retort on N ranks with a time limit of 120 seconds; for N = 1 without mpirun.
 on_ranks() {
   local ranks=$1
   shift
@@ -35,8 +35,8 @@ on_ranks() {
   fi
 }
 
-# refused CODE TEXT RANKS ARGUMENTS...: the command must end with this exit code, say TEXT (a fixed string), exactly
-# once, and on several ranks within the time limit.
+# refused CODE TEXT RANKS ARGUMENTS...: the command must end with this exit code within the time limit and print TEXT (a
+# fixed string) exactly once.
 refused() {
   local code=$1 text=$2 ranks=$3 got=0 said
   shift 3
@@ -53,8 +53,8 @@ refused() {
   echo "refused with $code on $ranks ranks: $text"
 }
 
-# one_rank [RANK]: the process id of one running rank of the release binary, of this one where it is given, or nothing;
-# minimal machines have no pgrep.
+# one_rank [RANK]: the process id of a running rank of the release binary (of RANK, if given), or nothing; minimal
+# machines have no pgrep.
 one_rank() {
   local binary process
   binary=$(readlink -f -- "$RETORT_BINARY")
@@ -67,7 +67,7 @@ one_rank() {
   done
 }
 
-# make_toy DIRECTORY: a small demo and a chain of two steps on it that takes a second or two.
+# make_toy DIRECTORY: writes a small demo and a chain of two steps that takes a second or two.
 make_toy() {
   "$RETORT_BINARY" demo "$1" --train 200 --validation 60 >/dev/null
   cat >"$1/toy.yaml" <<YAML

@@ -1,7 +1,7 @@
-# Installs the system packages that are missing, and only those. Sourced after common.sh.
+# Installs missing system packages. Sourced after common.sh.
 # shellcheck shell=bash
 
-# What the build links against and what runs it; the second line is what the Swift toolchain itself leans on.
+# The packages for building and running; the second line has those that the Swift toolchain needs.
 retort_packages="openmpi-bin libopenmpi-dev libopenblas-dev libdnnl-dev libssl-dev zlib1g-dev pkg-config"
 retort_build_packages="libc6-dev binutils git ca-certificates"
 
@@ -13,27 +13,27 @@ package_installed() {
 missing_packages() {
   local name missing=""
   for name in $retort_packages $retort_build_packages; do
-    # pkgconf is what newer releases call it, and it answers to the old command.
+    # Newer releases call it pkgconf, and it provides the old command.
     if [ "$name" = pkg-config ] && package_installed pkgconf && command -v pkg-config >/dev/null; then continue; fi
     if ! package_installed "$name"; then missing+=" $name"; fi
   done
-  # The C++ headers carry a compiler's version in their name: any will do, and g++ brings the release's own.
+  # The package of the C++ headers has a version in its name: any version works, and g++ installs the release's.
   if ! dpkg-query --show --showformat='${db:Status-Status}\n' 'libstdc++-*-dev' 2>/dev/null | grep -qx installed; then
     missing+=" g++"
   fi
   echo "$missing"
 }
 
-# as_root COMMAND...: itself when root, else sudo, which may ask for a password.
+# as_root COMMAND...: runs the command as root, with sudo if necessary, which may ask for a password.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; return; fi
   if ! command -v sudo >/dev/null; then
-    refuse "not root, and there is no sudo to run: $*" "run that command as root, then this script again"
+    refuse "not root, and sudo is missing to run: $*" "run that command as root, then this script again"
   fi
   sudo "$@"
 }
 
-# install_packages NAME...: with apt-get, after one update; ends with 2 when that fails.
+# install_packages NAME...: installs with apt-get after one update; ends with 2 if that fails.
 install_packages() {
   say "installing with apt-get: $*"
   if ! { as_root apt-get update -q >&2 &&
@@ -42,11 +42,11 @@ install_packages() {
   fi
 }
 
-# Looks whether all that is needed is here, and installs what is not.
+# Installs the missing packages, if any.
 ensure_packages() {
   local missing
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    # Another distribution: its packages have other names, so look for what they bring instead.
+    # Other distributions have other package names, so check for the packages' content instead.
     if command -v mpirun >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists ompi-c openblas libcrypto zlib &&
       echo '#include <oneapi/dnnl/dnnl.h>' | cc -E - >/dev/null 2>&1
     then return 0; fi

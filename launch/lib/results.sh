@@ -1,9 +1,9 @@
-# Counts what passed and failed. Sourced after common.sh.
+# Counts passed and failed tests. Sourced after common.sh.
 # shellcheck shell=bash
 
 passed=0
 failed=0
-# Lines for the end: what failed, and what was skipped and why.
+# Lines for the report: failures, and skips with reasons.
 failures=""
 skips=""
 
@@ -13,8 +13,8 @@ note_failure() {
   failures+="  FAILED   $1"$'\n'
 }
 
-# note_skip NAME REASON: a skip is neither passed nor failed, unless it must not be skipped here: with
-# RETORT_REQUIRE_ALL=1, nothing may miss Python or the shared reference material that stands beside the checkout.
+# note_skip NAME REASON: a skip counts neither as passed nor as failed; but with RETORT_REQUIRE_ALL=1 and ../shared, a
+# skip because Python or the shared reference material is missing counts as failed.
 note_skip() {
   if [ "${RETORT_REQUIRE_ALL:-}" = 1 ] && [ -d "${RETORT_SHARED:-$retort_root/../shared}" ]; then
     case "$2" in
@@ -27,7 +27,7 @@ note_skip() {
   skips+="  skipped  $1: ${2:-no reason given}"$'\n'
 }
 
-# Prints what an exit code says about the end of a process.
+# Prints the meaning of an exit code.
 ending() {
   case "$1" in
     124) echo "out of time" ;;
@@ -36,8 +36,8 @@ ending() {
   esac
 }
 
-# count_tests NAME CODE LOG [LOG...]: reads what Swift Testing wrote. The first log gives the number of tests, all of
-# them give failures (a test that runs on several ranks can fail on one of them).
+# count_tests NAME CODE LOG [LOG...]: parses the output of Swift Testing. The number of tests comes from the first log,
+# failures from all of them (a test on several ranks can fail on one of them).
 #
 #   ✔ Test run with 12 tests in 3 suites passed after 0.1 seconds.
 #   ✘ Test "a fact" failed after 0.1 seconds with 1 issue.
@@ -55,17 +55,17 @@ count_tests() {
     note_skip "$name: ${line%% skipped[:.]*}" "$(printf '%s' "${line##* skipped}" | sed 's/^[:. "]*//; s/"$//')"
   done < <(sed -n 's/^[^A-Za-z]*Test \(.* skipped[:.].*\)/\1/p' "$1")
   if [ -z "$total" ]; then
-    # Nobody knows how many tests were left when it ended.
+    # The number of remaining tests is unknown.
     note_failure "$name: ended before the last test ($(ending "$code"))"
     return
   fi
   if [ $((total - bad - skipped)) -gt 0 ]; then note_pass $((total - bad - skipped)); fi
   if [ "$code" -ne 0 ] && [ "$failed" -eq "$before" ]; then
-    note_failure "$name: no test failed, yet it ended badly ($(ending "$code"))"
+    note_failure "$name: no test failed, but the run ended with an error ($(ending "$code"))"
   fi
 }
 
-# count_check NAME CODE LOG: one check. A check that cannot run here prints a line "SKIP reason" and ends with 0 or 77.
+# count_check NAME CODE LOG: counts one check. A check that cannot run here prints "SKIP reason" and ends with 0 or 77.
 count_check() {
   local name=$1 code=$2 reason
   reason=$(sed -n 's/^SKIP[: ]*//p' "$3" | head -n 1)
@@ -78,7 +78,7 @@ count_check() {
   fi
 }
 
-# Prints the report, whose last line is "N passed, N failed"; fails when anything did, or when nothing ran.
+# Prints the report, whose last line is "N passed, N failed"; fails if anything failed or nothing ran.
 report() {
   printf '\n%s%s%d passed, %d failed\n' "$skips" "$failures" "$passed" "$failed"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -3,10 +3,10 @@
 
 retort_swift_least=6
 
-# Prints the major version of a swift command, or nothing when it does not run.
+# Prints the major version of a swift command, or nothing if it does not run.
 swift_major() { "$1" --version 2>/dev/null </dev/null | sed -n 's/.*Swift version \([0-9]*\)\..*/\1/p' | head -n 1; }
 
-# Puts a toolchain of at least 6.0 first on PATH; says what is missing and ends with 2 when there is none.
+# Puts a toolchain of at least 6.0 first on PATH; ends with 2 and a message if there is none.
 find_swift() {
   local candidate major tooOld=""
   for candidate in \
@@ -29,20 +29,20 @@ find_swift() {
     fi
     tooOld+=" $candidate (version ${major:-unreadable})"
   done
-  if [ -n "$tooOld" ]; then say "found Swift, but none of version $retort_swift_least.0 or later:$tooOld"; fi
-  refuse "Swift $retort_swift_least.0 or later is missing (looked on PATH, in /opt/swift, ~/.local/share/swiftly, /usr/local/swift)" \
+  if [ -n "$tooOld" ]; then say "found Swift, but not version $retort_swift_least.0 or later:$tooOld"; fi
+  refuse "Swift $retort_swift_least.0 or later is missing (searched PATH, /opt/swift, ~/.local/share/swiftly, /usr/local/swift)" \
     "get a toolchain from https://www.swift.org/install/linux/ and unpack it to /opt/swift, or put its usr/bin on PATH"
 }
 
-# swift_build ARGUMENTS...: the package's build; RETORT_JOBS limits how many compilers run at once.
+# swift_build ARGUMENTS...: builds the package; RETORT_JOBS limits the number of parallel compilers.
 swift_build() {
   local jobs=()
   if [ -n "${RETORT_JOBS:-}" ]; then jobs=(--jobs "$RETORT_JOBS"); fi
   swift build --package-path "$retort_root" ${jobs[@]+"${jobs[@]}"} "$@"
 }
 
-# Prints the directory that holds the products of a configuration (debug or release).
+# Prints the directory with the products of a configuration (debug or release).
 products() { swift_build -c "$1" --show-bin-path 2>/dev/null; }
 
-# The release binary's usual place: a link that SwiftPM keeps, and which needs no toolchain to be found.
+# The release binary, through a link that SwiftPM maintains, so that no toolchain is needed to find it.
 release_binary="$retort_root/.build/release/retort"
