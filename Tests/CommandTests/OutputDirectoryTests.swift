@@ -124,7 +124,7 @@ import Testing
     let before = try command.shell("find toy -type f -printf '%p %s %T@\\n' | sort").output
     for arguments in [["status", chain], ["run", chain, "--dry-run"]] {
       let result = try command.run(arguments + ["--set", "steps.1.hyperparams.alpha=0.9"])
-      #expect(result.output.contains("is retrained because alpha 0.3 → 0.9; the student"), "\(result.said)")
+      #expect(result.output.contains("is retrained because alpha 0.3 → 0.9; the existing student"), "\(result.said)")
       #expect(result.output.contains("and kept"))
       let first = try command.run(arguments + ["--set", "steps.0.hyperparams.max_steps=7"])
       #expect(first.output.contains("because max_steps 6 → 7"), "\(first.said)")
