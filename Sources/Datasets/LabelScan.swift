@@ -95,7 +95,7 @@ public struct LabelScan: Sendable {
     let usual = strangers.keys.sorted().first { TaskDescription.usualLabels.contains($0.lowercased()) }
     guard let name = nearestName(to: column, among: names) ?? usual, let line = strangers[name] else { return nil }
     return RetortError(
-      .input, "the row has no \(quoted(column)), and has \(quoted(name)): is that its label?",
+      .input, "the row has no \(quoted(column)), and a field \(quoted(name)) that looks like it",
       at: file.location(ofLine: line),
       remedy: "give every row the same columns, or \(file.settings.label); a row without a label may say "
         + "\(quoted(column)): null")

@@ -161,7 +161,7 @@ import Testing
     try refusal(3, "toy/data/train.tsv:4", "\"so so\"")
     try command.write("slip.jsonl", "{\"sentence\": \"a\", \"label\": 1}\n{\"sentence\": \"b\", \"lable\": 0}\n")
     try chain(command, dataset: "{train: slip.jsonl, validation: slip.jsonl}")
-    try refusal(3, "slip.jsonl:2", "has \"lable\": is that its label?")
+    try refusal(3, "slip.jsonl:2", "a field \"lable\" that looks like it")
   }
 
   @Test func `rows of numbers may be without a label too`() throws {

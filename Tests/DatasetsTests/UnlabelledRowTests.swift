@@ -120,7 +120,7 @@ import Testing
     let path = try scratch.write("a.jsonl", content)
     let error = try #require(refusal { _ = try scan(path, DatasetColumns(label: column)) })
     #expect(error.kind == .input && error.location == "\(path):\(line)")
-    #expect(error.what == "the row has no \"\(column)\", and has \"\(slip)\": is that its label?")
+    #expect(error.what == "the row has no \"\(column)\", and a field \"\(slip)\" that looks like it")
   }
 
   @Test func `fields that rows with a label have too are no slips`() throws {
