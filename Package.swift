@@ -113,7 +113,8 @@ let package = Package(
       ],
       path: "Tests/Fuzz"),
     .target(
-      name: "TestSupport", dependencies: ["Models", "Datasets", "Autograd", "Tensors", "Platform"], path: "Tests/Support"),
+      name: "TestSupport",
+      dependencies: ["Models", "Datasets", "Safetensors", "Autograd", "Tensors", "Platform"], path: "Tests/Support"),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -51,14 +51,6 @@ extension Communicator {
     String(decoding: try broadcast(Array(text.utf8), root: root), as: UTF8.self)
   }
 
-  /// receive [n] = Σ over ranks of block `rank` of values [P·n], summed in rank order.
-  public func reduceScatter<T: CollectiveElement>(_ values: [T]) throws -> [T] {
-    let count = blockCount(of: values.count, "reduceScatter")
-    return try fill(count, zeroed: false) { receive in
-      try values.withUnsafeBufferPointer { try reduceScatter($0, into: receive) }
-    }
-  }
-
   /// One value of each rank, in rank order.
   public func allGather<T: CollectiveElement>(_ value: T) throws -> [T] {
     try fill(size, zeroed: true) { buffer in
@@ -75,9 +67,6 @@ extension Communicator {
     }
     return cut(together, counts)
   }
-
-  /// The bytes of each rank, in rank order; lengths may differ.
-  public func allGather(bytes: [UInt8]) throws -> [[UInt8]] { try allGather(bytes) }
 
   /// The text of each rank, in rank order.
   public func allGather(text: String) throws -> [String] {
@@ -97,13 +86,6 @@ extension Communicator {
     return cut(together, counts)
   }
 
-  /// Block r of the result = block `rank` of rank r's values.
-  public func allToAll<T: CollectiveElement>(_ values: [T]) throws -> [T] {
-    try fill(values.count, zeroed: false) { receive in
-      try values.withUnsafeBufferPointer { try allToAll($0, into: receive) }
-    }
-  }
-
   /// Sends to one rank.
   public func send<T: CollectiveElement>(_ values: [T], to destination: Int, tag: Int = 0) throws {
     try values.withUnsafeBufferPointer { try send($0, to: destination, tag: tag) }
@@ -115,31 +97,6 @@ extension Communicator {
   ) throws -> [T] {
     try fill(count, zeroed: false) { try receive($0, from: source, tag: tag) }
   }
-
-  /// `iAllReduce` without an owner to keep alive.
-  public func iAllReduce<T: CollectiveElement>(
-    _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction
-  ) throws -> PendingOperation { try iAllReduce(buffer, reduction, keeping: nil) }
-
-  /// `iReduceScatter` without an owner to keep alive.
-  public func iReduceScatter<T: CollectiveElement>(
-    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>
-  ) throws -> PendingOperation { try iReduceScatter(send, into: receive, keeping: nil) }
-
-  /// `iAllGather` without an owner to keep alive.
-  public func iAllGather<T: CollectiveElement>(
-    _ buffer: UnsafeMutableBufferPointer<T>
-  ) throws -> PendingOperation { try iAllGather(buffer, keeping: nil) }
-
-  /// `iSend` without an owner to keep alive.
-  public func iSend<T: CollectiveElement>(
-    _ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int
-  ) throws -> PendingOperation { try iSend(buffer, to: destination, tag: tag, keeping: nil) }
-
-  /// `iReceive` without an owner to keep alive.
-  public func iReceive<T: CollectiveElement>(
-    _ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int
-  ) throws -> PendingOperation { try iReceive(buffer, from: source, tag: tag, keeping: nil) }
 
   /// A new array that `body` fills; it must write all elements unless `zeroed` is true.
   private func fill<T: CollectiveElement>(

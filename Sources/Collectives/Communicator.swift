@@ -31,11 +31,6 @@ public protocol Communicator: AnyObject {
   func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws
   /// buffer[i] = the reduction of buffer[i] over all ranks, on every rank.
   func allReduce<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction) throws
-  /// receive [n] = Σ over ranks of block `rank` of send [P·n], summed in rank order.
-  ///
-  /// `receive` may be block `rank` of `send` itself.
-  func reduceScatter<T: CollectiveElement>(
-    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>) throws
   /// Completes a buffer of P blocks in which each rank has filled its own block.
   func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws
   /// receive = the `send` of rank 0, rank 1, … concatenated; counts [P] are their lengths, known to all ranks.
@@ -46,9 +41,6 @@ public protocol Communicator: AnyObject {
   /// Other ranks pass nil for `receive`; their counts are ignored.
   func gather<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>?, counts: [Int], root: Int) throws
-  /// Block r of receive = block `rank` of rank r's send; both have P blocks and do not overlap.
-  func allToAll<T: CollectiveElement>(
-    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>) throws
 
   /// Sends to one rank; may return before it is received. `tag` is 0 ... 32766. A send to the own rank never blocks.
   func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws
@@ -59,7 +51,8 @@ public protocol Communicator: AnyObject {
   func iAllReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction, keeping owner: AnyObject?
   ) throws -> PendingOperation
-  /// `reduceScatter`, nonblocking; each chunk is summed in the `test` or `wait` that finds it complete.
+  /// receive [n] = Σ over ranks of block `rank` of send [P·n], summed in rank order, nonblocking; each chunk is summed
+  /// in the `test` or `wait` that finds it complete. `receive` may be block `rank` of `send` itself.
   func iReduceScatter<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
   ) throws -> PendingOperation

@@ -26,11 +26,6 @@ extension Communicator {
     precondition(
       receive == counts.reduce(0, +), "\(operation): room for \(receive) elements, \(counts.reduce(0, +)) announced")
   }
-
-  func checkAllToAll(send: Int, receive: Int) -> Int {
-    precondition(send == receive, "allToAll: \(send) elements sent, room for \(receive)")
-    return blockCount(of: send, "allToAll")
-  }
 }
 
 /// MPI guarantees tags up to 32767; the last is reserved for gather.

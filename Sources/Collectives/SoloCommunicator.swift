@@ -31,13 +31,6 @@ public final class SoloCommunicator: Communicator {
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction
   ) throws {}
 
-  public func reduceScatter<T: CollectiveElement>(
-    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>
-  ) throws {
-    checkReduceScatter(send: send.count, receive: receive.count)
-    copy(send, to: receive)
-  }
-
   public func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {}
 
   public func allGather<T: CollectiveElement>(
@@ -53,13 +46,6 @@ public final class SoloCommunicator: Communicator {
     checkRank(root, "gather")
     checkGather(send: send.count, receive: receive?.count ?? 0, counts: counts, "gather")
     if let receive { copy(send, to: receive) }
-  }
-
-  public func allToAll<T: CollectiveElement>(
-    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>
-  ) throws {
-    _ = checkAllToAll(send: send.count, receive: receive.count)
-    copy(send, to: receive)
   }
 
   public func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws {
@@ -83,7 +69,8 @@ public final class SoloCommunicator: Communicator {
   public func iReduceScatter<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
   ) throws -> PendingOperation {
-    try reduceScatter(send, into: receive)
+    checkReduceScatter(send: send.count, receive: receive.count)
+    copy(send, to: receive)
     return .completed()
   }
 

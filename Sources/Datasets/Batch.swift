@@ -34,9 +34,6 @@ public struct Batch: Sendable, Equatable {
   /// The empty batch.
   public init() {}
 
-  /// The examples of `dataset` with these indices, in this order.
-  public init(of dataset: any ExampleSource, samples: [Int]) { self = dataset.batch(samples) }
-
   /// B.
   public var count: Int { samples.count }
   /// Tokens of each sequence, [B].
@@ -47,13 +44,6 @@ public struct Batch: Sendable, Equatable {
 
   /// T.
   public var tokenCount: Int { tokens.count }
-
-  /// The longest sequence; 0 in an empty batch and for numeric columns.
-  public var maxSequenceLength: Int {
-    var longest: Int32 = 0
-    for (start, end) in zip(offsets, offsets.dropFirst()) { longest = max(longest, end - start) }
-    return Int(longest)
-  }
 
   /// What a model can take of a batch: the numbers that its tables and rows are indexed with.
   public struct Bounds: Sendable, Equatable {

@@ -70,7 +70,7 @@ public final class FeatureDataset: ExampleSource {
     self.notes = notes
   }
 
-  /// Reads a file of numeric columns, or JSON Lines with `{"features": […]}`.
+  /// Reads the files of a split, one after the other: numeric columns, or JSON Lines with `{"features": […]}`.
   ///
   /// Collective: all ranks call it with the same arguments and throw the same error: `.input` with file and line for a
   /// field that is no finite number, and for a label outside the set; `.preflight` where ranks see different files.
@@ -78,13 +78,6 @@ public final class FeatureDataset: ExampleSource {
   /// - Parameters:
   ///   - task: its `columns.features` are read in their order; nil: all columns but the label.
   ///   - labels: the classes; nil: found in the file where labels are read. A row without one gets -1.
-  public static func open(
-    _ path: String, task: TaskDescription, labels: LabelSet? = nil, on communicator: any Communicator
-  ) throws -> FeatureDataset {
-    try open(DatasetSplit(path), task: task, labels: labels, on: communicator)
-  }
-
-  /// Reads the files of a split in the same way: the rows of all files, one file after the other.
   public static func open(
     _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, on communicator: any Communicator
   ) throws -> FeatureDataset {

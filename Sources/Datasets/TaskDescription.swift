@@ -85,9 +85,6 @@ public struct TaskDescription: Sendable, Equatable {
     return file
   }
 
-  /// Opens one file as this task's files are written.
-  public func open(_ path: String) throws -> RowFile { try open(DatasetSplit(path)) }
-
   /// The columns of this task in a file: those that were named, then those that the task's files are known to have,
   /// then `text` or `sentence`, then `ids`; and `label` where the file has it. Where only the second text of a pair is
   /// named, the first is the one under a usual name.

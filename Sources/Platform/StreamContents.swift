@@ -26,9 +26,6 @@ public enum StreamContents {
     contents.withLock { $0[name] = kept }
   }
 
-  /// Removes a name; a `MappedFile` that is open keeps the bytes.
-  public static func forget(_ name: String) { contents.withLock { $0[name] = nil } }
-
   /// Whether the name belongs to the content of a pipe.
   public static func has(_ name: String) -> Bool { content(of: name) != nil }
 

@@ -82,11 +82,6 @@ public struct SafetensorsWriter: ~Copyable {
     try withConvertedFloats(floats, to: declaration.dtype) { try file.write($0) }
   }
 
-  /// `append(_:floats:)` for an array.
-  public mutating func append(_ name: String, floats: [Float]) throws {
-    try floats.withUnsafeBufferPointer { try append(name, floats: $0) }
-  }
-
   /// Appends the next tensor's data unconverted: row-major, little-endian, of the declared type.
   ///
   /// Throws as `append(_:floats:)` does.

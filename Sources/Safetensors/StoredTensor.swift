@@ -52,14 +52,6 @@ public struct StoredTensor: @unchecked Sendable {
 
   /// Releases the pages of a mapped file from this process's memory; the next access reads them again.
   package func letGo() { if owner is MappedFile { MappedPages.letGo(bytes) } }
-
-  /// All elements as 32-bit floats, row-major.
-  public func floats() -> [Float] {
-    [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-      if let start = buffer.baseAddress { copyFloats(into: start) }
-      initialized = count
-    }
-  }
 }
 
 /// A file's description of a tensor, whether or not Retort reads its type.

@@ -37,16 +37,8 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
   /// A uniform number in [0, 1) with 24 random bits.
   public mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
 
-  /// A standard normal number, by Box and Muller's basic form (two uniforms per call).
-  public mutating func normal() -> Float {
-    var number: Float = 0
-    withUnsafeMutablePointer(to: &number) {
-      normals(deviation: 1, into: UnsafeMutableBufferPointer(start: $0, count: 1))
-    }
-    return number
-  }
-
-  /// Fills a buffer from N(0, deviation²): the numbers of as many calls of `normal`, times `deviation`.
+  /// Fills a buffer from N(0, deviation²), by Box and Muller's basic form (two uniforms a number); two calls give the
+  /// numbers of one for both buffers.
   public mutating func normals(deviation: Float, into numbers: UnsafeMutableBufferPointer<Float>) {
     guard let base = numbers.baseAddress else { return }
     rtk_normal_numbers(base, state, deviation, numbers.count)

@@ -17,12 +17,6 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
 
   public init(arrayLiteral elements: Int...) { self.init(elements) }
 
-  /// Extent `index`, 0 ..< rank, the outermost first.
-  public subscript(index: Int) -> Int {
-    precondition(index < rank, "extent \(index) of \(self)")
-    return Int(extents[index])
-  }
-
   /// The product of all extents: 1 for a scalar.
   public var count: Int {
     Int(extents[0]) * Int(extents[1]) * Int(extents[2]) * Int(extents[3])

@@ -82,7 +82,6 @@ public enum StoragePool {
     /// The number of blocks that fit into neither arena.
     var outside = 0
     var liveBytes = 0
-    var peakBytes = 0
   }
   private static let state = Mutex(State())
   private static let smallest = 1 << 15
@@ -93,7 +92,6 @@ public enum StoragePool {
     // The address is returned as an integer, since a lock's closure must not return pointers.
     let address: UInt = state.withLock { state in
       state.liveBytes += size
-      state.peakBytes = max(state.peakBytes, state.liveBytes)
       let block = size < smallest ? state.small.take(size) : state.large.take(size)
       if let block { return UInt(bitPattern: block) }
       // With limited address space the reserved range can be full; the system may have memory elsewhere.
@@ -132,10 +130,6 @@ public enum StoragePool {
 
   /// The number of times the pool has requested memory from the system since the start.
   public static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths + $0.outside } }
-  /// Resets the peak to the bytes that tensors hold now.
-  public static func restartPeak() { state.withLock { $0.peakBytes = $0.liveBytes } }
-  /// The most bytes that tensors have held at one time.
-  public static var peakBytes: Int { state.withLock { $0.peakBytes } }
   /// The bytes that tensors hold now.
   public static var liveBytes: Int { state.withLock { $0.liveBytes } }
 }

@@ -174,7 +174,4 @@ public struct Tensor: @unchecked Sendable {
 
   /// Σ x², summed in double precision.
   public var sumOfSquares: Double { rtk_sum_of_squares(floats, count) }
-
-  /// Whether no element is NaN or infinite.
-  public var isFinite: Bool { rtk_all_finite(floats, count) }
 }

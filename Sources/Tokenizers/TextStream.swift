@@ -12,10 +12,7 @@ public struct TextStream {
     self.skipsSpecialTokens = skipsSpecialTokens
   }
 
-  /// The text that becomes final with one more token; empty while a character is incomplete.
-  public mutating func append(_ id: Int32) -> String { append([id]) }
-
-  /// The text that becomes final with some more tokens.
+  /// The text that becomes final with some more tokens; empty while a character is incomplete.
   public mutating func append(_ more: [Int32]) -> String {
     ids += more
     return take(isLast: false)

@@ -122,7 +122,7 @@ import Testing
     tokenizer: CountingTokenizer? = CountingTokenizer()
   ) throws -> PackedDocuments {
     try PackedDocuments.open(
-      path, task: task ?? self.task, tokenizer: tokenizer, endOfText: endOfText,
+      DatasetSplit(path), task: task ?? self.task, tokenizer: tokenizer, endOfText: endOfText,
       options: .init(maxLength: rowLength, cacheDirectory: joinPath(scratch.path, "cache")), on: SoloCommunicator())
   }
 

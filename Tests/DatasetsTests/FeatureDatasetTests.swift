@@ -13,7 +13,7 @@ import Testing
   ) throws -> FeatureDataset {
     var task = TaskDescription(kind: .features, columns: columns)
     task.labelUse = use
-    return try FeatureDataset.open(path, task: task, labels: labels, on: SoloCommunicator())
+    return try FeatureDataset.open(DatasetSplit(path), task: task, labels: labels, on: SoloCommunicator())
   }
 
   @Test func `all columns but the label are read, with their means and deviations`() throws {
@@ -77,9 +77,9 @@ import Testing
   @Test func `a batch holds the rows in the order asked for`() throws {
     let path = try scratch.write("a.csv", "x,y,label\n1,2,0\n3,4,1\n5,6,0\n")
     let data = try open(path)
-    let batch = Batch(of: data, samples: [2, 1])
+    let batch = data.batch([2, 1])
     #expect(batch.features == [5, 6, 3, 4] && batch.featureCount == 2 && batch.labels == [0, 1])
-    #expect(batch.samples == [2, 1] && batch.count == 2 && batch.tokenCount == 0 && batch.maxSequenceLength == 0)
+    #expect(batch.samples == [2, 1] && batch.count == 2 && batch.tokenCount == 0)
     #expect(batch.contentHashes == [data.contentHash(2), data.contentHash(1)])
     #expect(Set((0..<3).map(data.contentHash)).count == 3)
   }

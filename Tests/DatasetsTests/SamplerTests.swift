@@ -153,19 +153,19 @@ import Testing
       TokenizedExample(ids: [1, 2, 3], typeIDs: [0, 1, 1], label: 1), TokenizedExample(ids: [4]),
       TokenizedExample(ids: [5, 6], label: 0),
     ])
-    let batch = Batch(of: data, samples: [2, 0, 1])
+    let batch = data.batch([2, 0, 1])
     #expect(batch.tokens == [5, 6, 1, 2, 3, 4])
     #expect(batch.typeIDs == [0, 0, 0, 1, 1, 0])
     #expect(batch.positions == [0, 1, 0, 1, 2, 0])
     #expect(batch.offsets == [0, 2, 5, 6])
     #expect(batch.labels == [0, 1, -1] && batch.samples == [2, 0, 1])
-    #expect(batch.count == 3 && batch.tokenCount == 6 && batch.maxSequenceLength == 3 && batch.featureCount == 0)
+    #expect(batch.count == 3 && batch.tokenCount == 6 && batch.featureCount == 0)
     #expect(batch.contentHashes == [2, 0, 1].map(data.contentHash))
   }
 
   @Test func `an empty batch is whole`() throws {
     let data = try TokenizedDataset(examples: [TokenizedExample(ids: [1])])
-    let batch = Batch(of: data, samples: [])
-    #expect(batch == Batch() && batch.offsets == [0] && batch.maxSequenceLength == 0)
+    let batch = data.batch([])
+    #expect(batch == Batch() && batch.offsets == [0])
   }
 }

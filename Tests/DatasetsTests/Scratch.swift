@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import Platform
 import Synchronization
@@ -67,4 +68,16 @@ func refusal(_ body: () throws -> Void) -> RetortError? {
     try body()
     return nil
   } catch { return RetortError.wrap(error) }
+}
+
+extension RowFile {
+  /// Opens one file.
+  convenience init(_ path: String, documents: DocumentCut? = nil) throws {
+    try self.init(DatasetSplit(path), documents: documents)
+  }
+}
+
+extension TaskDescription {
+  /// Opens one file as this task's files are written.
+  func open(_ path: String) throws -> RowFile { try open(DatasetSplit(path)) }
 }

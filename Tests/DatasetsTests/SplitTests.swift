@@ -58,7 +58,7 @@ import Testing
     let task = TaskDescription(
       kind: .classification, columns: DatasetColumns(text: ["title", "body"], label: "label"))
     let data = try TokenizedDataset.open(
-      path, task: task, labels: LabelSet(count: 2), tokenizer: CountingTokenizer(), options: .init(cacheDirectory: nil),
+      DatasetSplit(path), task: task, labels: LabelSet(count: 2), tokenizer: CountingTokenizer(), options: .init(cacheDirectory: nil),
       on: SoloCommunicator())
     let letters = (0..<3).map { Array(data.tokens($0)).dropFirst().dropLast().map { Int($0) - 3 } }
     #expect(letters == [[97, 32, 98], [98], [97]])
@@ -132,7 +132,7 @@ import Testing
       "a.jsonl", "{\"text\": \"a\", \"label\": \"\(String(repeating: "x", count: 1 << 20))\"}\n")
     let error = refusal {
       _ = try TokenizedDataset.open(
-        path, task: TaskDescription(kind: .classification), labels: LabelSet(names: ["a", "b"]),
+        DatasetSplit(path), task: TaskDescription(kind: .classification), labels: LabelSet(names: ["a", "b"]),
         tokenizer: CountingTokenizer(), options: .init(cacheDirectory: nil), on: SoloCommunicator())
     }
     #expect((error?.description.utf8.count ?? .max) < 1000)

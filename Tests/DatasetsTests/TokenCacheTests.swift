@@ -17,7 +17,7 @@ import Testing
   ) throws -> TokenizedDataset {
     let columns = pair ? DatasetColumns(text: "text", textPair: "other") : DatasetColumns(text: "text")
     return try TokenizedDataset.open(
-      path, task: TaskDescription(kind: .classification, columns: columns), labels: labels, tokenizer: tokenizer,
+      DatasetSplit(path), task: TaskDescription(kind: .classification, columns: columns), labels: labels, tokenizer: tokenizer,
       options: .init(vocabularySize: vocabulary, tokenTypes: types, cacheDirectory: cache, cacheLimit: limit),
       on: SoloCommunicator())
   }
@@ -90,7 +90,9 @@ import Testing
   @Test func `ids and segments that a cached file has are held against each model's tables`() throws {
     let (path, cache) = (try data(10), joinPath(scratch.path, "cache"))
     let data = try open(path, cache: cache, vocabulary: 1_000, types: 2, pair: true)
-    #expect(refusal { _ = try open(path, cache: cache, vocabulary: data.largestID, pair: true) }?.kind == .input)
+    let largest = (0..<data.count).compactMap { data.tokens($0).max() }.max()
+    #expect(
+      refusal { _ = try open(path, cache: cache, vocabulary: largest.map(Int.init), pair: true) }?.kind == .input)
     let error = try #require(refusal { _ = try open(path, cache: cache, types: 1, pair: true) })
     #expect(error.kind == .input && error.what.contains("type_vocab_size"))
   }

@@ -17,7 +17,7 @@ import Testing
     var task = TaskDescription(kind: .classification, columns: columns)
     task.labelUse = use
     return try TokenizedDataset.open(
-      path, task: task, labels: labels ?? self.labels, tokenizer: CountingTokenizer(),
+      DatasetSplit(path), task: task, labels: labels ?? self.labels, tokenizer: CountingTokenizer(),
       options: .init(cacheDirectory: joinPath(scratch.path, "cache")), on: SoloCommunicator())
   }
 

@@ -24,12 +24,12 @@ extension Kinds {
     for file in data { try write(file.content, to: joinPath(scratch, file.name)) }
     func open(_ folder: String) throws -> [[Int32]] {
       let tokens = try TokenizedDataset.open(
-        joinPath(folder, "data.tsv"), task: TaskDescription(kind: .classification),
+        DatasetSplit(joinPath(folder, "data.tsv")), task: TaskDescription(kind: .classification),
         tokenizer: loadTokenizer(fromModelDirectory: folder),
         options: TokenizedDataset.Options(
           maxLength: 16, vocabularySize: 13, tokenTypes: 2, cacheDirectory: joinPath(folder, "cache")),
         on: SoloCommunicator())
-      return (0..<tokens.count).map { [tokens.label($0)] + tokens.tokens($0) + tokens.typeIDs($0) }
+      return (0..<tokens.count).map { [tokens.label($0)] + tokens.tokens($0) + tokens.batch([$0]).typeIDs }
     }
     let whole = try open(scratch)
     guard let file = try tree(joinPath(scratch, "cache")).first(where: { $0.name.hasSuffix("/tokens") }) else {

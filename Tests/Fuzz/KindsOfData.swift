@@ -35,7 +35,7 @@ extension Kinds {
     for reading in readings {
       do {
         let data = try TokenizedDataset.open(
-          path, task: reading.task, tokenizer: tokenizer,
+          DatasetSplit(path), task: reading.task, tokenizer: tokenizer,
           options: TokenizedDataset.Options(
             maxLength: 16, vocabularySize: 13, cacheDirectory: nil),
           on: SoloCommunicator())
@@ -66,7 +66,7 @@ extension Kinds {
       task.documents = cut
       do {
         let data = try PackedDocuments.open(
-          path, task: task, tokenizer: tokenizer, endOfText: 3,
+          DatasetSplit(path), task: task, tokenizer: tokenizer, endOfText: 3,
           options: TokenizedDataset.Options(maxLength: 8, vocabularySize: 13, cacheDirectory: nil),
           on: SoloCommunicator())
         for row in 0..<data.count { _ = data.batch([row]).tokens.count }
@@ -76,7 +76,7 @@ extension Kinds {
   }
 
   private static func readFeatures(_ path: String, _ folder: String) throws {
-    let data = try FeatureDataset.open(path, task: TaskDescription(kind: .features), on: SoloCommunicator())
+    let data = try FeatureDataset.open(DatasetSplit(path), task: TaskDescription(kind: .features), on: SoloCommunicator())
     for row in 0..<data.count where !data.features(row).allSatisfy(\.isFinite) { throw Wrong("gave no number") }
   }
 

@@ -55,33 +55,11 @@ import Testing
     #expect(large.parameterCount == 335_141_888 + 2 * 1024 + 2)
   }
 
-  @Test func `ZeRO's figures for 7.5 billion parameters on 64 ranks in mixed precision`() {
-    func gigabytes(_ sharding: Layout.Sharding) -> Double {
-      Formulas.stateBytes(7.5e9, ranks: 64, sharding, weight: 2, gradient: 2, optimizer: 12) / 1e9
-    }
-    #expect(gigabytes(.none) == 120)
-    #expect(abs(gigabytes(.optimizer) - 31.4) < 0.05)
-    #expect(abs(gigabytes(.gradients) - 16.6) < 0.05)
-    #expect(abs(gigabytes(.parameters) - 1.88) < 0.005)
-  }
-
-  @Test func `ZeRO with weights and gradients in f32`() {
-    func bytes(_ sharding: Layout.Sharding) -> Double { Formulas.stateBytes(1000, ranks: 4, sharding) }
-    #expect(bytes(.none) == 16_000)
-    #expect(bytes(.optimizer) == 8000 + 2000)
-    #expect(bytes(.gradients) == 4000 + 3000)
-    #expect(bytes(.parameters) == 4000)
-  }
-
-  @Test func `arithmetic of 70B to 7B over 2,048 tokens`() {
-    let teacher = Formulas.forwardFLOPs(parameters: Double(GoldenTests.llama2x70B.parameterCount), tokens: 2048)
-    let student = Formulas.trainingFLOPs(parameters: Double(GoldenTests.llama2x7B.parameterCount), tokens: 2048)
-    #expect(abs(teacher / 2.83e14 - 1) < 0.005)
-    #expect(abs(student / 8.28e13 - 1) < 0.005)
-    #expect(abs(teacher / student - 3.4) < 0.05)
+  @Test func `the exact arithmetic of a 70B teacher is near the rule of 2 operations a weight and token`() {
+    let rule = 2 * Double(GoldenTests.llama2x70B.parameterCount) * 2048
     // The exact count leaves the embeddings out and has causal attention, within a few parts in a hundred of the rule.
     let exact = GoldenTests.llama2x70B.forwardFLOPs(TokenLoad(sequences: 1, length: 2048))
-    #expect(abs(exact / teacher - 1) < 0.03)
+    #expect(abs(exact / rule - 1) < 0.03)
   }
 
   @Test func `what a sequence of 2,048 tokens makes a 70B teacher send`() {
@@ -94,21 +72,8 @@ import Testing
     #expect(Double(64 * (2 + 2)) * rows == 0.5)
     #expect(
       Double(Formulas.boundaryPayload(tokens: 2048, hidden: 8192, elementBytes: 2)) / mebibyte == 32)
-    #expect(
-      Double(Formulas.tensorParallelPayload(layers: 80, tokens: 2048, hidden: 8192, elementBytes: 2)) / mebibyte
-        == 5 * 1024)
     let layer = GoldenTests.llama2x70B.tensors.filter { $0.block == 1 }.reduce(0) { $0 + $1.count }
     #expect(abs(Double(layer * 2) / mebibyte - 1632) < 0.05)
-  }
-
-  @Test func `activations of a layer`() {
-    func bytes(_ recomputation: Formulas.Recomputation) -> Double {
-      Formulas.activationBytes(length: 2048, sequences: 1, hidden: 12288, heads: 96, recomputation)
-    }
-    let unit = 2048.0 * 12288
-    #expect(bytes(.none) == unit * (34 + 80))
-    #expect(bytes(.attention) == unit * 34)
-    #expect(bytes(.layer) == unit * 2)
   }
 
   @Test func `a pipeline's bubble shrinks with micro-batches`() {

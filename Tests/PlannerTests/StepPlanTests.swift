@@ -33,6 +33,17 @@ import Testing
     }
   }
 
+  /// Bytes that a rank has of weights and gradients in f32 and two moments of Ψ parameters on N ranks, of which a
+  /// sharding divides the last, the last two or all by N (Rajbhandari et al., 2020): 16Ψ, 8Ψ + 8Ψ/N, 4Ψ + 12Ψ/N, 16Ψ/N.
+  static func stateBytes(_ parameters: Double, ranks n: Double, _ sharding: Layout.Sharding) -> Double {
+    switch sharding {
+    case .none: 16 * parameters
+    case .optimizer: 8 * parameters + 8 * parameters / n
+    case .gradients: 4 * parameters + 12 * parameters / n
+    case .parameters: 16 * parameters / n
+    }
+  }
+
   @Test func `the state of a rank follows the formulas up to padding and a bucket`() {
     // Two layers and no table by row, so that what is there for a bucket or two blocks is small.
     let model = LlamaSizes(
@@ -40,7 +51,7 @@ import Testing
     let work = StepWork(student: model, teacher: nil, load: TokenLoad(sequences: 16, length: 128), bucketBytes: 1 << 20)
     for sharding in Layout.Sharding.allCases {
       let memory = StepPlan(work, Layout(sharding: sharding), on: StepPlanTests.cluster).memory.trainer
-      let formula = Formulas.stateBytes(Double(model.parameterCount), ranks: 16, sharding)
+      let formula = StepPlanTests.stateBytes(Double(model.parameterCount), ranks: 16, sharding)
       let planned = memory[.weights] + memory[.gradients] + memory[.optimizer]
       // The table of 32,000 rows is a block and a bucket by itself: 131 MB, there as a whole up to four times.
       #expect(planned >= formula && planned - formula < 4 * 131.1e6 + 70e6, "\(sharding): \(planned) for \(formula)")

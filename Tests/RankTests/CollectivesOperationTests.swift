@@ -53,7 +53,7 @@ extension RankTests {
       }
     }
 
-    @Test("reduceScatter gives each rank the sum of its block, blocking or not, also into the block itself")
+    @Test("reduceScatter gives each rank the sum of its block, waited for or polled, also into the block itself")
     func reduceScatter() throws {
       func run<T: SampleElement>(_ type: T.Type, _ group: any Communicator) throws {
         for block in sampleCounts {
@@ -150,25 +150,6 @@ extension RankTests {
         // As if the places of the parts did not fit in a C int.
         group.chunking.displacementCap = 8
         try run(Float.self, group)
-      }
-    }
-
-    @Test("allToAll gives each rank its block of every other")
-    func allToAll() throws {
-      func run<T: SampleElement>(_ type: T.Type, _ group: any Communicator) throws {
-        for block in sampleCounts {
-          let expected = (0..<group.size).flatMap {
-            samples(T.self, rank: $0, count: block, from: group.rank * block)
-          }
-          #expect(try group.allToAll(samples(T.self, rank: group.rank, count: block * group.size)) == expected)
-        }
-      }
-      try onEveryGroup { group throws in
-        try run(Float.self, group)
-        try run(Double.self, group)
-        try run(Int.self, group)
-        try run(Int32.self, group)
-        try run(UInt8.self, group)
       }
     }
 

@@ -45,3 +45,35 @@ func poll(_ operation: PendingOperation) throws {
   while !(try operation.test()) {}
   try operation.wait()
 }
+
+// Operations without an owner to keep alive, for buffers that outlive them.
+extension Communicator {
+  func iAllReduce<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction) throws
+    -> PendingOperation
+  { try iAllReduce(buffer, reduction, keeping: nil) }
+
+  func iReduceScatter<T: CollectiveElement>(
+    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>
+  ) throws -> PendingOperation { try iReduceScatter(send, into: receive, keeping: nil) }
+
+  func iAllGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws -> PendingOperation {
+    try iAllGather(buffer, keeping: nil)
+  }
+
+  func iSend<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws
+    -> PendingOperation
+  { try iSend(buffer, to: destination, tag: tag, keeping: nil) }
+
+  func iReceive<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int) throws
+    -> PendingOperation
+  { try iReceive(buffer, from: source, tag: tag, keeping: nil) }
+
+  /// Each rank's sum of its block of the values [P·n], waited for.
+  func reduceScatter<T: SampleElement>(_ values: [T]) throws -> [T] {
+    var received = [T](repeating: T(sample: 0), count: values.count / size)
+    try values.withUnsafeBufferPointer { send in
+      try received.withUnsafeMutableBufferPointer { try iReduceScatter(send, into: $0, keeping: nil).wait() }
+    }
+    return received
+  }
+}

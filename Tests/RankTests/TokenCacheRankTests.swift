@@ -50,7 +50,7 @@ extension RankTests {
       _ path: String, _ tokenizer: Bytes?, cache: String?, labels: LabelSet? = nil
     ) throws -> TokenizedDataset {
       try TokenizedDataset.open(
-        path, task: TokenCacheTests.task, labels: labels, tokenizer: tokenizer,
+        DatasetSplit(path), task: TokenCacheTests.task, labels: labels, tokenizer: tokenizer,
         options: .init(maxLength: 12, cacheDirectory: cache, threads: 2), on: RankTests.world)
     }
 
@@ -65,7 +65,7 @@ extension RankTests {
       try write(path, rows.joined(separator: "\n"))
       func open(_ communicator: any Communicator, cache: String?) throws -> PackedDocuments {
         try PackedDocuments.open(
-          path, task: TaskDescription(kind: .languageModeling), tokenizer: Bytes(), endOfText: 200,
+          DatasetSplit(path), task: TaskDescription(kind: .languageModeling), tokenizer: Bytes(), endOfText: 200,
           options: .init(maxLength: 20, cacheDirectory: cache, threads: 2), on: communicator)
       }
       let mine = try open(RankTests.world, cache: joinPath(folder, "cache"))
@@ -90,7 +90,7 @@ extension RankTests {
           for (index, row) in rows.enumerated() {
             let ids = row.utf8.prefix(12).map { Int32($0) }
             #expect(Array(data.tokens(index)) == ids)
-            #expect(Array(data.typeIDs(index)) == ids.map { $0 % 2 })
+            #expect(data.batch([index]).typeIDs == ids.map { $0 % 2 })
             #expect(data.label(index) == (index % 3 == 0 ? 0 : 1))
           }
         }
@@ -145,7 +145,7 @@ extension RankTests {
       var failure: RetortError?
       do {
         let task = TaskDescription(kind: .features)
-        _ = try FeatureDataset.open(path, task: task, labels: LabelSet(count: 2), on: RankTests.world)
+        _ = try FeatureDataset.open(DatasetSplit(path), task: task, labels: LabelSet(count: 2), on: RankTests.world)
       } catch { failure = RetortError.wrap(error) }
       #expect(failure?.kind == (RankTests.world.size > 1 ? .preflight : nil))
       try remove(folder)

@@ -4,7 +4,9 @@ import Tensors
 /// A tensor of normal numbers, the same for the same seed.
 public func randomTensor(_ shape: Shape, seed: UInt64, scale: Float = 1) -> Tensor {
   var stream = RandomStream(seed: seed, purpose: "test")
-  return Tensor((0..<shape.count).map { _ in scale * stream.normal() }, shape)
+  var numbers = [Float](repeating: 0, count: shape.count)
+  numbers.withUnsafeMutableBufferPointer { stream.normals(deviation: 1, into: $0) }
+  return Tensor(numbers.map { scale * $0 }, shape)
 }
 
 /// A parameter of normal numbers that has a gradient buffer.

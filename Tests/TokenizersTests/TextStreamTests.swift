@@ -6,7 +6,7 @@ extension BytePairTests {
   /// What a stream gives out for each token, and at the end.
   private func streamed(_ ids: [Int32], _ tokenizer: any Tokenizer) -> [String] {
     var stream = TextStream(tokenizer)
-    return ids.map { stream.append($0) } + [stream.finish()]
+    return ids.map { stream.append([$0]) } + [stream.finish()]
   }
 
   @Test func `text comes with the token that completes a character`() throws {

@@ -27,24 +27,6 @@ extension MPICommunicator {
     }
   }
 
-  public func reduceScatter<T: CollectiveElement>(
-    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>
-  ) throws {
-    checkReduceScatter(send: send.count, receive: receive.count)
-    guard let source = send.baseAddress, let target = receive.baseAddress else { return }
-    Traffic.sent((size - 1) * bytes(of: receive.count, T.self))
-    let chunks = chunking.blockChunks(of: receive.count, stride: MemoryLayout<T>.stride, ranks: size)
-    // Two exchanges in flight: one arrives while the other is summed. Scratch is bounded by two chunks.
-    var types = BlockTypes(T.self, blockCount: receive.count)
-    var inFlight: MPIOperation?
-    for chunk in chunks {
-      let started = try exchangeAndSum(source, target, [chunk], &types, keeping: nil)
-      try inFlight?.wait()
-      inFlight = started
-    }
-    try inFlight?.wait()
-  }
-
   public func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
     let blockCount = blockCount(of: buffer.count, "allGather")
     guard let base = buffer.baseAddress else { return }
@@ -115,20 +97,6 @@ extension MPICommunicator {
         }
       }
       try arrivals.wait()
-    }
-  }
-
-  public func allToAll<T: CollectiveElement>(
-    _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>
-  ) throws {
-    let blockCount = checkAllToAll(send: send.count, receive: receive.count)
-    guard let source = send.baseAddress, let target = receive.baseAddress else { return }
-    Traffic.sent((size - 1) * bytes(of: blockCount, T.self))
-    var types = BlockTypes(T.self, blockCount: blockCount)
-    for chunk in chunking.blockChunks(of: blockCount, stride: MemoryLayout<T>.stride, ranks: size) {
-      let type = try types.type(width: chunk.count)
-      try check(
-        MPI_Alltoall(source + chunk.lowerBound, 1, type, target + chunk.lowerBound, 1, type, handle), "MPI_Alltoall")
     }
   }
 

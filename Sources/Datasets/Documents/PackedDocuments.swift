@@ -60,22 +60,14 @@ public final class PackedDocuments: ExampleSource {
     self.digest = digest.finish()
   }
 
-  /// Opens a file of documents: rows of text or ids, or plain text as the task says it is cut.
+  /// Opens the files of a split, one after the other: documents that are rows of text or ids, or plain text as the task
+  /// says it is cut.
   ///
   /// Collective: as `TokenizedDataset.open`, whose cache keeps the tokens, whatever the length of the rows.
   ///
   /// - Parameters:
   ///   - endOfText: the token to put behind a text that does not end in it; nil: none.
   ///   - options: `maxLength` is the length of a row.
-  public static func open(
-    _ path: String, task: TaskDescription, tokenizer: (any Tokenizer)?, endOfText: Int32?,
-    options: TokenizedDataset.Options = TokenizedDataset.Options(), on communicator: any Communicator
-  ) throws -> PackedDocuments {
-    try open(
-      DatasetSplit(path), task: task, tokenizer: tokenizer, endOfText: endOfText, options: options, on: communicator)
-  }
-
-  /// Opens the files of a split in the same way: the documents of all files, one file after the other.
   public static func open(
     _ split: DatasetSplit, task: TaskDescription, tokenizer: (any Tokenizer)?, endOfText: Int32?,
     options: TokenizedDataset.Options = TokenizedDataset.Options(), on communicator: any Communicator

@@ -47,14 +47,6 @@ public final class RowFile: Sendable {
   private let share: RowShare?
   let parts: [Part]
 
-  /// Opens one file; throws as the opening of a split does.
-  public convenience init(
-    _ path: String, format: FileFormat? = nil, headerless: [String]? = nil, documents: DocumentCut? = nil
-  ) throws {
-    try self.init(
-      DatasetSplit(path), format: format, headers: headerless.map(RowHeader.maybe) ?? .inFile, documents: documents)
-  }
-
   /// Opens the files of a split; throws `.input` with the line for a header or quoting that cannot be read, and for
   /// files whose columns differ.
   ///

@@ -13,9 +13,6 @@ final class TokenFileWriter {
   private var page = Checksum()
   private var pageFill = 0
 
-  /// Bytes of the file so far; its last sections are written at the end.
-  var bytes: Int { header.fileBytes }
-
   /// Starts a file that appears under `path` when it is finished, or an image in memory where `path` is nil.
   init(key: String, path: String?) throws {
     header = TokenFileHeader(key: key)

@@ -35,7 +35,8 @@ extension TokenizedDataset {
     }
   }
 
-  /// Opens a data file: its tokens come from the cache, or are made by all ranks together and kept there.
+  /// Opens the files of a split, one after the other: their tokens come from the cache, or are made by all ranks
+  /// together and kept there.
   ///
   /// Collective: all ranks call it with the same arguments, and all throw the same error. `.input` is thrown for a
   /// file without rows, a row that cannot be read, a label outside the set and an id outside the vocabulary, with file
@@ -44,15 +45,6 @@ extension TokenizedDataset {
   /// - Parameters:
   ///   - labels: the classes; nil: found in the file (`LabelScan`) where labels are read. A row without one gets -1.
   ///   - tokenizer: not needed for data with ids.
-  public static func open(
-    _ path: String, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
-    options: Options = Options(), on communicator: any Communicator
-  ) throws -> TokenizedDataset {
-    try open(
-      DatasetSplit(path), task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
-  }
-
-  /// Opens the files of a split in the same way: the rows of all files, one file after the other.
   public static func open(
     _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
     options: Options = Options(), on communicator: any Communicator

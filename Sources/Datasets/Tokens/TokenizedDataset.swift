@@ -32,8 +32,6 @@ public final class TokenizedDataset: ExampleSource {
   /// Remarks for the user, such as rows of ids that were cut.
   public let notes: [String]
   private let file: TokenFile
-  /// Stands for the segments of the many examples that have none but zero.
-  private let zeros: ZeroBuffer
 
   init(_ file: TokenFile, kind: TaskKind, labels: LabelSet?, notes: [String]) {
     self.file = file
@@ -42,7 +40,6 @@ public final class TokenizedDataset: ExampleSource {
     self.notes = notes
     digest = file.header.key
     lengths = Array(UnsafeBufferPointer(start: file.lengths, count: file.header.count))
-    zeros = ZeroBuffer(file.header.longest)
   }
 
   /// A data set of examples that are already in memory; throws `.input` where there are none, or one has no ids.
@@ -71,12 +68,6 @@ public final class TokenizedDataset: ExampleSource {
 
   public var count: Int { file.header.count }
 
-  /// Tokens of all examples together.
-  public var totalTokens: Int { file.header.totalTokens }
-
-  /// The largest token id.
-  public var largestID: Int { file.header.largestID }
-
   public func label(_ index: Int) -> Int32 {
     check(index)
     return file.labels[index]
@@ -88,11 +79,6 @@ public final class TokenizedDataset: ExampleSource {
   public func tokens(_ index: Int) -> UnsafeBufferPointer<Int32> {
     check(index)
     return UnsafeBufferPointer(start: file.payload + Int(file.offsets[index]), count: length(index))
-  }
-
-  /// The segment of each token, [length]; valid while the data set lives.
-  public func typeIDs(_ index: Int) -> UnsafeBufferPointer<Int32> {
-    storedTypes(index) ?? UnsafeBufferPointer(start: zeros.pointer, count: length(index))
   }
 
   /// A 64-bit hash of ids and segments, the same in every data set, run and machine.
@@ -126,17 +112,4 @@ public final class TokenizedDataset: ExampleSource {
   private func check(_ index: Int) {
     precondition(index >= 0 && index < count, "example \(index) of \(count)")
   }
-}
-
-/// Zeros that live as long as their owner.
-private final class ZeroBuffer: @unchecked Sendable {
-  // Unchecked: never written after `init`.
-  let pointer: UnsafeMutablePointer<Int32>
-
-  init(_ count: Int) {
-    pointer = .allocate(capacity: max(1, count))
-    pointer.initialize(repeating: 0, count: max(1, count))
-  }
-
-  deinit { pointer.deallocate() }
 }

@@ -107,13 +107,6 @@ extension NetworkSizes {
   /// Weights with a rounded copy in a bf16 pass.
   public var roundedCount: Int { tensors.reduce(0) { $0 + ($1.isRounded ? $1.count : 0) } }
 
-  /// Weights of each block without lookup tables.
-  public var denseBlocks: [Int] {
-    var counts = [Int](repeating: 0, count: layerCount + 2)
-    for tensor in tensors where !tensor.isLookup { counts[tensor.block] += tensor.count }
-    return counts
-  }
-
   /// Bytes of the weights in inference: factors in the format of the pass, everything else in f32.
   public func frozenBytes(_ format: PlannedFormat) -> Int {
     tensors.reduce(0) { $0 + frozenBytes(of: $1, format) }

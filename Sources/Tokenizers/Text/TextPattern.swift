@@ -69,9 +69,6 @@ struct TextPattern: Sendable, Equatable {
     self.init(form: .run(run.characters, least: run.least, most: run.most))
   }
 
-  /// The fixed text; nil for an expression.
-  var text: [UInt8]? { if case .text(let bytes) = form { bytes } else { nil } }
-
   /// The end of the match that starts at `index`; `index` if there is none.
   @inline(__always)
   func matchEnd(_ text: UnsafeBufferPointer<UInt8>, _ index: Int) -> Int {
