@@ -132,7 +132,7 @@ extension RankTests {
     @Test func `what has no room is counted, and the file stays whole`() throws {
       let (events, remark) = try traced(Trace.Limits(events: 10), steps: 2)
       #expect(events.filter { $0["ph"] == "X" || $0["ph"] == "b" }.count == 10 * world.size)
-      #expect(remark?.contains("no room") == true)
+      #expect(remark?.contains("exceeded the trace's memory") == true)
     }
 
     @Test func `nothing is recorded while nothing is traced`() throws {
