@@ -38,13 +38,13 @@ let package = Package(
     library("Platform", ["CCrypto", "CSystem", "CKernels", "CFaults"]),
     library("Tensors", ["COpenBLAS", "COneDNN", "CKernels", "Platform"]),
     library("Collectives", ["CMPI", "CSystem", "CKernels", "Platform"]),
-    library("Autograd", ["Collectives", "Tensors", "CKernels", "Platform"]),
+    library("Autograd", ["Tensors", "CKernels", "Platform"]),
     library("Safetensors", ["Tensors", "CKernels", "Platform"]),
     library("Tokenizers", ["Platform"]),
     library("Datasets", ["Tokenizers", "Collectives", "Tensors", "Platform", "CZlib"]),
     library("Layers", ["Autograd", "Tensors"]),
     library("Models", ["Layers", "Autograd", "Datasets", "Safetensors", "Tensors", "Platform"]),
-    library("Objectives", ["Autograd", "Tensors", "Platform"]),
+    library("Objectives", ["Models", "Layers", "Autograd", "Tensors", "CKernels", "Platform"]),
     library("Optimizers", ["Tensors", "CKernels", "Platform"]),
     library(
       "Teachers",
@@ -55,7 +55,7 @@ let package = Package(
         "Teachers", "Optimizers", "Objectives", "Models", "Layers", "Datasets", "Collectives", "Autograd",
         "Safetensors", "Tensors", "CKernels", "Platform",
       ]),
-    library("Planner", ["Models", "Autograd", "Tensors", "Platform"]),
+    library("Planner", ["Objectives", "Models", "Autograd", "Tensors", "Platform"]),
     library(
       "Chains",
       [
@@ -76,7 +76,7 @@ let package = Package(
       ]),
     tests("ArchitectureTests", []),
     tests("AutogradTests", ["Autograd", "Tensors"]),
-    tests("ChainsTests", ["Chains", "Collectives", "Planner", "Models", "Platform"]),
+    tests("ChainsTests", ["Chains", "Objectives", "Collectives", "Planner", "Models", "Platform"]),
     tests("CKernelsTests", ["CKernels"]),
     // Runs the retort binary, which the build of the tests makes too.
     tests("CommandTests", []),
@@ -84,6 +84,7 @@ let package = Package(
     tests("DatasetsTests", ["Datasets", "Tokenizers", "Collectives", "Platform"]),
     tests("DemoTests", ["Demo", "Platform"]),
     tests("ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),
+    tests("ObjectivesTests", ["Objectives", "Models", "Layers", "Autograd", "Datasets", "Tensors", "CKernels", "Platform"]),
     tests("OptimizersTests", ["Optimizers", "Tensors"]),
     tests("PlannerTests", ["Planner", "Platform"]),
     tests("PlatformTests", ["Platform", "CKernels"]),
@@ -114,7 +115,8 @@ let package = Package(
       path: "Tests/Fuzz"),
     .target(
       name: "TestSupport",
-      dependencies: ["Models", "Datasets", "Safetensors", "Autograd", "Tensors", "Platform"], path: "Tests/Support"),
+      dependencies: ["Objectives", "Models", "Datasets", "Safetensors", "Autograd", "Tensors", "Platform"],
+      path: "Tests/Support"),
   ],
   swiftLanguageModes: [.v6]
 )

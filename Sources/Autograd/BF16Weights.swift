@@ -22,7 +22,7 @@ public final class BF16Weights {
   }
 
   /// The values of a weight in bf16, of the same shape.
-  func copy(of parameter: Parameter) -> Tensor {
+  package func copy(of parameter: Parameter) -> Tensor {
     if parameter.value.dtype == .bfloat16 { return parameter.value }
     let key = ObjectIdentifier(parameter)
     // The parameter is held, so its identity cannot become another's.

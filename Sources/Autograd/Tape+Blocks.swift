@@ -22,6 +22,8 @@ struct Checkpoint {
   let body: (Tape, Variable) -> Variable
   /// The trained weights that it uses, each once.
   let parameters: [Parameter]
+  /// Whether losses were added inside, so that the backward pass has something to start from there.
+  let hasLosses: Bool
 }
 
 /// The entries that a block has put on the tape.
@@ -66,15 +68,25 @@ extension Tape {
     }
     entries.removeSubrange(first...)
     for parameter in parameters { uses[ObjectIdentifier(parameter), default: 0] += 1 }
-    entries.append(.checkpoint(Checkpoint(x: x, body: again, parameters: parameters)))
+    // The second run adds them anew.
+    let hasLosses = losses.contains { $0 >= first }
+    losses.removeAll { $0 >= first }
+    entries.append(.checkpoint(Checkpoint(x: x, body: again, parameters: parameters, hasLosses: hasLosses)))
     return Variable(value: output.value, entry: first)
   }
 
   /// Puts a checkpoint's operations on the end of the tape, from where the backward pass goes on.
-  func run(_ checkpoint: Checkpoint, again gradient: Tensor, _ gradients: inout Gradients) {
+  func run(_ checkpoint: Checkpoint, again gradient: Tensor?, _ gradients: inout Gradients) {
     let output = Trace.detail("again") { checkpoint.body(self, checkpoint.x) }
     gradients.makeRoom(for: entries.count)
-    gradients.add(gradient, to: output, owned: false)
+    if let gradient { gradients.add(gradient, to: output, owned: false) }
+    startLosses(&gradients)
+  }
+
+  /// Gives each loss that was added since the last call the gradient 1.
+  func startLosses(_ gradients: inout Gradients) {
+    for entry in losses { gradients.add(Tensor([1], []), toEntry: entry) }
+    losses = []
   }
 
   /// Has the weights of the last entry's block brought, where it is in one.

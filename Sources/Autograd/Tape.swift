@@ -91,6 +91,13 @@ public struct Gradients {
   }
 }
 
+extension Gradients {
+  /// Adds a gradient to what the entry has so far.
+  mutating func add(_ tensor: Tensor, toEntry entry: Int) {
+    add(tensor, to: VariablePlace(entry: entry, shape: tensor.shape, dtype: tensor.dtype))
+  }
+}
+
 /// The linear record of a forward pass; `backward` walks it from the end and frees each entry as it goes.
 ///
 /// A tape that does not record makes the same model code an inference pass: nothing is kept.
@@ -100,7 +107,7 @@ public final class Tape {
   /// bf16: what travels between operations and what they keep is in that format, as operands of products are.
   public let precision: Precision
   /// The bf16 copies of weights that this pass uses.
-  let weights: BF16Weights
+  package let weights: BF16Weights
   /// Whether products are made so that what a sequence comes to does not depend, in any bit, on its batch.
   public let hasIndependentRows: Bool
   /// Whether the pass is of a token at a time: products of one row then read their weight once, as it is.
@@ -113,6 +120,8 @@ public final class Tape {
   var uses: [ObjectIdentifier: Int] = [:]
   /// The entries of each block, in the order of the forward pass; empty without a residency.
   var spans: [BlockSpan] = []
+  /// The entries of the losses that `addLoss` was given.
+  var losses: [Int] = []
 
   /// An empty tape; `recording: false` makes it one for inference.
   ///
@@ -138,7 +147,16 @@ public final class Tape {
 
   /// Tells that something is about to be added to a weight's gradient, which may have no memory yet; the backward pass
   /// does so by itself, so this is for what adds to it in the forward pass.
-  func needGradient(of parameter: Parameter) { onGradientNeeded?(parameter) }
+  package func needGradient(of parameter: Parameter) { onGradientNeeded?(parameter) }
+
+  /// Adds a scalar to what the backward pass starts from: the loss of the pass is the sum of all such scalars.
+  ///
+  /// So a term on a value inside the model joins the loss where the value is, and a block that the backward pass
+  /// recomputes brings its terms along.
+  public func addLoss(_ loss: Variable) {
+    precondition(loss.value.count == 1, "a loss is a scalar, not \(loss.shape)")
+    if let entry = loss.entry { losses.append(entry) }
+  }
 
   /// A leaf that receives a gradient, for tests and for inputs that are trained.
   public func leaf(_ value: Tensor) -> Variable {
@@ -164,29 +182,31 @@ public final class Tape {
     return Variable(value: output, entry: entries.count - 1, again: again)
   }
 
-  /// Runs the backward pass from a scalar, whose own gradient is 1, and returns the gradients of `leaves`.
+  /// Runs the backward pass from the losses that were added and from `loss`, where it is given, and returns the
+  /// gradients of `leaves`.
   @discardableResult
-  public func backward(from loss: Variable, leaves: [Variable] = []) -> [Tensor] {
+  public func backward(from loss: Variable? = nil, leaves: [Variable] = []) -> [Tensor] {
     backward(from: loss, leaves: leaves, onParameterReady: { _ in }, afterOperation: {})
   }
 
-  /// Runs the backward pass from a scalar, whose own gradient is 1, telling of its progress.
+  /// Runs the backward pass from scalars, whose own gradients are 1, telling of its progress.
   ///
   /// - Parameters:
+  ///   - loss: a scalar besides those that `addLoss` was given.
   ///   - leaves: variables whose gradients are returned, in order; zeros where nothing reached them.
   ///   - onParameterReady: called as soon as a parameter's gradient is complete for this pass.
   ///   - afterOperation: called after each operation, the place to let communication make progress.
   /// The tape is empty afterwards.
   @discardableResult
   public func backward(
-    from loss: Variable, leaves: [Variable] = [], onParameterReady: (Parameter) throws -> Void,
+    from loss: Variable? = nil, leaves: [Variable] = [], onParameterReady: (Parameter) throws -> Void,
     afterOperation: () throws -> Void
   ) rethrows -> [Tensor] {
-    precondition(loss.value.count == 1, "backward starts from a scalar, not from \(loss.shape)")
+    if let loss { addLoss(loss) }
     var gradients = Gradients(count: entries.count)
     var results: [Int: Tensor] = [:]
     var wanted = Set(leaves.compactMap(\.entry))
-    gradients.add(Tensor([1], loss.shape), to: loss)
+    startLosses(&gradients)
     defer { Trace.endSection() }
     while !entries.isEmpty {
       enterBlock()
@@ -194,14 +214,15 @@ public final class Tape {
       Trace.enterLayer(of: entry)
       // What a block's second run puts on the tape takes the numbers from here on, so a leaf's is good only once.
       let place = entries.count
-      if let gradient = gradients.take(place, shared: wanted.contains(place)) {
-        if wanted.remove(place) != nil { results[place] = gradient }
-        switch entry {
-        case .operation(let operation):
-          for parameter in operation.parameters where parameter.gradient != nil { needGradient(of: parameter) }
-          operation.backward(gradient, &gradients)
-        case .checkpoint(let checkpoint): run(checkpoint, again: gradient, &gradients)
-        }
+      let gradient = gradients.take(place, shared: wanted.contains(place))
+      if let gradient, wanted.remove(place) != nil { results[place] = gradient }
+      switch entry {
+      case .operation(let operation):
+        guard let gradient else { break }
+        for parameter in operation.parameters where parameter.gradient != nil { needGradient(of: parameter) }
+        operation.backward(gradient, &gradients)
+      case .checkpoint(let checkpoint):
+        if gradient != nil || checkpoint.hasLosses { run(checkpoint, again: gradient, &gradients) }
       }
       for parameter in entry.parameters where parameter.gradient != nil {
         uses[ObjectIdentifier(parameter)]! -= 1

@@ -20,7 +20,8 @@ public struct Variable: Sendable {
 
   /// The shape of the value.
   public var shape: Shape { value.shape }
-  var needsGradient: Bool { entry != nil }
+  /// Whether a gradient flows through it.
+  package var needsGradient: Bool { entry != nil }
 
   /// Where the variable's gradient goes, for an operation that does not need the value again.
   public var place: VariablePlace { VariablePlace(entry: entry, shape: shape, dtype: value.dtype) }
@@ -89,7 +90,7 @@ public final class Parameter {
   ///
   /// By its shape alone, small ones staying as they are: the rows of a rank's batch must not decide how a product is
   /// rounded.
-  func isRoundedFactor(in precision: Precision) -> Bool {
+  package func isRoundedFactor(in precision: Precision) -> Bool {
     precision == .bf16 && min(value.rows, value.columns) >= 16
   }
 

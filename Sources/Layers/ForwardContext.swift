@@ -1,17 +1,6 @@
 import Autograd
 import Tensors
 
-/// Which inner values of a forward pass are wanted besides the logits.
-public struct Capture: OptionSet, Sendable {
-  /// A bit for each kind of value.
-  public let rawValue: Int
-  public init(rawValue: Int) { self.rawValue = rawValue }
-  /// The embeddings and the output of every layer.
-  public static let hiddenStates = Capture(rawValue: 1)
-  /// The attention probabilities of every layer.
-  public static let attentions = Capture(rawValue: 2)
-}
-
 /// The randomness of one training forward pass, as a pure function of (seed, step, site, sample).
 ///
 /// The rank and the place of a sample in its batch do not enter, so any split of a batch drops the same elements.
@@ -44,12 +33,14 @@ public struct DropoutSource: Sendable {
   }
 }
 
-/// What a model needs to know of the pass it is part of: the tape, the randomness, what to capture.
+/// What a model needs to know of the pass it is part of: the tape, the randomness, the observer.
 public final class ForwardContext {
   /// Where operations are recorded.
   public let tape: Tape
-  /// What `ModelOutput` has to hold besides the logits.
-  public let capture: Capture
+  /// Reads values inside the model; nil where nothing reads them.
+  public let observer: (any PassObserver)?
+  /// Whether this is the second run of a block, in the backward pass.
+  public let isRecomputing: Bool
   private let dropoutSource: DropoutSource?
   private let checkpoints: Range<Int>
   private let sumOverSlices: ((Tensor) -> Void)?
@@ -57,16 +48,18 @@ public final class ForwardContext {
 
   /// - Parameters:
   ///   - dropout: nil in inference: nothing is dropped then.
+  ///   - observer: reads values inside the model.
   ///   - checkpoints: the blocks of which the tape keeps the input alone, and which the backward pass runs again.
   ///   - sumOverSlices: adds up a float32 tensor, in place, over the ranks that have a slice of each layer; nil where
   ///     layers are whole. For inference: its sums have no backward pass.
   public init(
-    tape: Tape, dropout: DropoutSource? = nil, capture: Capture = [], checkpoints: Range<Int> = 0..<0,
-    sumOverSlices: ((Tensor) -> Void)? = nil
+    tape: Tape, dropout: DropoutSource? = nil, observer: (any PassObserver)? = nil, checkpoints: Range<Int> = 0..<0,
+    sumOverSlices: ((Tensor) -> Void)? = nil, isRecomputing: Bool = false
   ) {
     precondition(sumOverSlices == nil || !tape.isRecording, "a pass over slices of layers is not recorded")
     self.tape = tape
-    self.capture = capture
+    self.observer = observer
+    self.isRecomputing = isRecomputing
     self.checkpoints = checkpoints
     self.sumOverSlices = sumOverSlices
     dropoutSource = dropout
@@ -76,19 +69,20 @@ public final class ForwardContext {
   ///
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
+  ///   - observer: reads values inside the model.
   ///   - independentRows: gives a sequence the same bits in every batch.
   ///   - decoding: for passes of a token at a time.
   ///   - residency: brings the weights of blocks and lets them go.
   ///   - sumOverSlices: see `init`.
   public static func inference(
-    precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), capture: Capture = [],
+    precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), observer: (any PassObserver)? = nil,
     independentRows: Bool = false, decoding: Bool = false, residency: (any BlockResidency)? = nil,
     sumOverSlices: ((Tensor) -> Void)? = nil
   ) -> ForwardContext {
     let tape = Tape(
       recording: false, precision: precision, weights: weights, independentRows: independentRows, decoding: decoding,
       residency: residency)
-    return ForwardContext(tape: tape, capture: capture, sumOverSlices: sumOverSlices)
+    return ForwardContext(tape: tape, observer: observer, sumOverSlices: sumOverSlices)
   }
 
   /// A block of the model, such as a layer: all that reads the block's weights is inside `body`.
@@ -103,12 +97,12 @@ public final class ForwardContext {
   ) -> Variable {
     tape.block(index) {
       guard tape.isRecording, checkpoints.contains(index) else { return body(x, self) }
-      let (dropout, first) = (dropoutSource, site)
+      let (dropout, first, observer) = (dropoutSource, site, observer)
       return tape.checkpoint(x) {
         body($0, self)
       } again: { tape, x in
-        // The same places of dropout; what was captured in the first run is not captured again.
-        let context = ForwardContext(tape: tape, dropout: dropout)
+        // The same places of dropout.
+        let context = ForwardContext(tape: tape, dropout: dropout, observer: observer, isRecomputing: true)
         context.site = first
         return body(x, context)
       }
@@ -117,6 +111,15 @@ public final class ForwardContext {
 
   /// A block that reads no variable: the embeddings.
   public func block(_ index: Int, _ body: () -> Variable) -> Variable { tape.block(index, body) }
+
+  /// How much of the value at a point the observer reads.
+  public func reading(of point: PassPoint) -> Reading { observer?.reading(of: point) ?? .nothing }
+
+  /// Shows the observer the value at a point, if it reads it; inside the block that makes the value.
+  public func observe(_ point: PassPoint, _ x: Variable) {
+    guard let observer, observer.reading(of: point) != .nothing else { return }
+    observer.observe(point, x, self)
+  }
 
   /// The sum of a product's parts where several ranks have a slice of a layer each; x itself where one has all.
   ///
@@ -150,17 +153,4 @@ public final class ForwardContext {
   public func dropout(_ x: Variable, probability: Float, offsets: [Int32]) -> Variable {
     nextMask(probability, offsets: offsets).map { tape.dropout(x, $0) } ?? x
   }
-}
-
-/// What a model returns for a batch: logits in float32, the rest in the format of the pass.
-public struct ModelOutput {
-  /// Classifier: [B, classes].
-  public var logits: Variable
-  /// With `Capture.hiddenStates`: embeddings first, then each layer's output, [T, hidden].
-  public var hiddenStates: [Variable] = []
-  /// With `Capture.attentions`: for each layer, for each sequence in turn [heads, S, S], flat.
-  public var attentions: [Variable] = []
-
-  /// An output without captured values.
-  public init(logits: Variable) { self.logits = logits }
 }

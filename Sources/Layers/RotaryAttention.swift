@@ -59,21 +59,21 @@ public struct RotaryAttention {
     KeyValueMemory(width: keyValueHeads * headSize, capacity: capacity)
   }
 
-  /// The output projection of attention in float32, [T, hidden], summed over slices, and the captured probabilities.
+  /// The output projection of attention in float32, [T, hidden], summed over slices.
   ///
-  /// - Parameter memory: of the tokens before those of x, where these go on with one sequence.
+  /// - Parameters:
+  ///   - layer: the number of the layer in the whole model, counted from 1.
+  ///   - memory: of the tokens before those of x, where these continue one sequence.
   public func callAsFunction(
-    _ x: Variable, at places: TokenPlaces, after memory: KeyValueMemory? = nil, _ context: ForwardContext
-  ) -> (output: Variable, probabilities: Variable?) {
+    _ x: Variable, layer: Int, at places: TokenPlaces, after memory: KeyValueMemory? = nil, _ context: ForwardContext
+  ) -> Variable {
     let turned = context.tape.rotary(
       projection(x, context), heads: heads + keyValueHeads, positions: places.positions, rotary)
+    context.observe(.projections(layer), turned)
     let options = AttentionOptions(heads: heads, keyValueHeads: keyValueHeads, headSize: headSize, isCausal: true)
-    if let memory {
-      let attended = context.tape.attention(turned, after: memory, options)
-      return (context.summed(output.wide(attended, context)), nil)
-    }
-    let attended = context.tape.attention(
-      turned, offsets: places.offsets, options, capture: context.capture.contains(.attentions))
-    return (context.summed(output.wide(attended.output, context)), attended.probabilities)
+    let attended =
+      memory.map { context.tape.attention(turned, after: $0, options) }
+      ?? context.tape.attention(turned, offsets: places.offsets, options)
+    return context.summed(output.wide(attended, context))
   }
 }

@@ -28,17 +28,19 @@ public struct SelfAttention {
   /// The projection's weights, then the output's.
   public var parameters: [Parameter] { projection.parameters + output.parameters }
 
-  /// The output projection of attention inside each sequence, [T, hidden], and the captured probabilities.
+  /// The output projection of attention inside each sequence, [T, hidden].
   ///
-  /// - Parameter rows: the only rows of the output that are wanted, or nil for all of them.
-  public func callAsFunction(_ x: Variable, offsets: [Int32], rows: [Int32]? = nil, _ context: ForwardContext)
-    -> (output: Variable, probabilities: Variable?)
-  {
+  /// - Parameters:
+  ///   - layer: the number of the layer in the whole model, counted from 1.
+  ///   - rows: the only rows of the output that are wanted, or nil for all of them.
+  public func callAsFunction(
+    _ x: Variable, layer: Int, offsets: [Int32], rows: [Int32]? = nil, _ context: ForwardContext
+  ) -> Variable {
     let options = AttentionOptions(
       heads: heads, headSize: headSize, dropout: context.nextDropout(dropoutProbability))
-    let attended = context.tape.attention(
-      projection(x, context), offsets: offsets, options, capture: context.capture.contains(.attentions))
-    let wanted = rows.map { context.tape.selectRows(attended.output, $0) } ?? attended.output
-    return (output.summed(wanted, context), attended.probabilities)
+    let projected = projection(x, context)
+    context.observe(.projections(layer), projected)
+    let attended = context.tape.attention(projected, offsets: offsets, options)
+    return output.summed(rows.map { context.tape.selectRows(attended, $0) } ?? attended, context)
   }
 }

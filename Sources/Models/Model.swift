@@ -20,8 +20,8 @@ public protocol Model: AnyObject {
   var bounds: Batch.Bounds { get }
   /// Fills a weight with the family's initial distribution, a pure function of the seed and the weight's name.
   func initialize(_ parameter: Parameter, seed: UInt64)
-  /// The logits of a batch and what the context wants captured.
-  func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput
+  /// The logits of a batch, float32; the context's observer reads values on the way.
+  func forward(_ batch: Batch, _ context: ForwardContext) -> Variable
   /// Floating point operations of the matrix products, those of attention included, of a forward pass over examples of
   /// these lengths: 2·m·n·k for each product [m, k]·[k, n].
   ///
@@ -55,7 +55,7 @@ extension Model {
   ) -> Tensor {
     let context = ForwardContext.inference(
       precision: precision, weights: weights, independentRows: independentRows, residency: residency)
-    return forward(batch, context).logits.value
+    return forward(batch, context).value
   }
 
   /// Fills all weights with the family's initial distribution.

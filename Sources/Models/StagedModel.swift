@@ -37,4 +37,18 @@ public protocol StagedModel: Model {
   var headRows: Range<Int> { get }
   /// Whether the states between two layers are bf16 in a pass of that precision.
   var roundsStates: Bool { get }
+  /// The sizes of the whole model.
+  var shape: ModelShape { get }
+  /// The block, as `Model.blocks` counts them, in which the value at a point is made and shown to observers.
+  func block(of point: PassPoint) -> Int
+}
+
+extension StagedModel {
+  /// States are made by their layer's block, those of the embeddings by block 0, the pooled output behind the layers.
+  public func block(of point: PassPoint) -> Int {
+    switch point {
+    case .states(let layer), .projections(let layer): layer
+    case .pooled: blocks.count - 1
+    }
+  }
 }

@@ -29,7 +29,7 @@ public struct WeightBinding {
   /// The whole of a parameter, or some of its rows.
   ///
   /// - Parameter extract: the part of the file's tensor that goes there, where a slice of a model does not have all.
-  init(
+  package init(
     _ name: String, _ parameter: Parameter, rows: Range<Int>? = nil, extract: WeightExtract = .all,
     aliases: [String] = [], isHead: Bool = false
   ) {
@@ -84,7 +84,7 @@ public struct WeightBinding {
 }
 
 /// The part of a stored tensor that a slice of a model has.
-enum WeightExtract {
+package enum WeightExtract {
   /// All of it.
   case all
   /// Some of `of` rows.

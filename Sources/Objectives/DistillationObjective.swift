@@ -1,97 +1,205 @@
-import Autograd
+import Models
 import Platform
-import Tensors
 
-/// What a teacher says of a batch.
-public typealias TeacherSignals = SoftTargets
-
-/// loss = ce_weight · CE(student, labels) + kd_weight · T² · KL(teacher_T ‖ student_T), each a mean over the global
-/// batch.
+/// The loss of a step: Σ_k w_k · (mean of term k over the global batch).
 ///
-/// Hinton, Vinyals and Dean (2015). T² keeps the size of the soft gradient independent of the temperature.
+/// The common case, cross-entropy with the labels and T²·KL(teacher ‖ student), is that of Hinton, Vinyals and Dean
+/// (2015); T² keeps the size of the soft gradient independent of the temperature.
 public struct DistillationObjective: Sendable, Equatable {
-  /// Weight of the cross-entropy with the data's labels.
-  public let crossEntropyWeight: Double
-  /// Weight of the distillation loss.
-  public let distillationWeight: Double
-  /// T > 0.
-  public let temperature: Double
+  /// The terms with their weights, under unique names.
+  public let terms: [ObjectiveTerm]
+  /// How terms on logits use several teachers.
+  public var combine: TeacherCombination
+  /// The teachers of the step, in their order; empty for plain fine-tuning.
+  public var teachers: [TeacherRole]
 
-  /// The loss with these weights, which need not add up to 1, and T > 0.
+  /// The loss of these terms.
+  ///
+  /// - Parameter teachers: one, unless said otherwise; empty for plain fine-tuning.
+  public init(
+    _ terms: [ObjectiveTerm], combine: TeacherCombination = .logits, teachers: [TeacherRole] = [TeacherRole("teacher")]
+  ) {
+    self.terms = ObjectiveTerm.named(terms)
+    self.combine = combine
+    self.teachers = teachers
+  }
+
+  /// ce_weight · cross-entropy + kd_weight · T²·KL(teacher ‖ student): weights need not add up to 1, T is above 0.
   public init(crossEntropyWeight: Double, distillationWeight: Double, temperature: Double) {
-    self.crossEntropyWeight = crossEntropyWeight
-    self.distillationWeight = distillationWeight
-    self.temperature = temperature
+    self.init([
+      ObjectiveTerm(CrossEntropy.self, weight: Scheduled(crossEntropyWeight)),
+      ObjectiveTerm(
+        ForwardKL.self, weight: Scheduled(distillationWeight),
+        ["temperature": .schedule(Scheduled(temperature))]),
+    ])
   }
 
-  /// A micro-batch's contribution: its scalar on the tape, and the sums for the log.
-  public struct Value {
-    /// The micro-batch's share of the step's loss; shares of all ranks and micro-batches add up to it.
-    public let loss: Variable
-    /// Σ over rows of the cross-entropy.
-    public let crossEntropySum: Double
-    /// Σ over rows of T²·KL; 0 without a teacher.
-    public let distillationSum: Double
+  /// The terms that are computed: those without a teacher where the step has none.
+  public var activeTerms: [ObjectiveTerm] {
+    teachers.isEmpty ? terms.filter { $0.isCrossEntropy } : terms
   }
 
-  /// The share of a micro-batch in the loss of the step.
+  /// w_i of the teachers, which add up to 1.
+  public var teacherWeights: [Double] {
+    let sum = teachers.reduce(0) { $0 + $1.weight }
+    return teachers.map { $0.weight / sum }
+  }
+
+  /// The place of the teacher that a term reads; nil for all of them.
+  func teacher(of term: ObjectiveTerm) -> Int? {
+    term.teacher.flatMap { name in teachers.firstIndex { $0.name == name } }
+  }
+
+  /// The inner terms, prepared for a student and its teachers.
   ///
   /// - Parameters:
-  ///   - logits: the student's, [B, classes].
-  ///   - signals: the teacher's for the same examples, nil for plain fine-tuning.
-  ///   - labels: B classes.
-  ///   - denominator: examples of the step over all ranks and micro-batches.
-  public func callAsFunction(
-    _ logits: Variable, signals: TeacherSignals?, labels: [Int32], denominator: Double, on tape: Tape
-  ) -> Value {
-    let hard = tape.crossEntropy(logits, labels: labels, denominator: denominator)
-    var terms: [(weight: Float, term: Variable)] = []
-    // A term of weight 0 is reported but costs no backward pass.
-    if crossEntropyWeight != 0 { terms.append((Float(crossEntropyWeight), hard.loss)) }
-    var soft = 0.0
-    if let signals {
-      let term = divergence(logits, signals, denominator, tape)
-      soft = term.sum
-      if distillationWeight != 0 { terms.append((Float(distillationWeight), term.loss)) }
+  ///   - shapes: of the teachers; nil of one that has no layers.
+  ///   - stage: the name of the training stage, where there are several, which becomes part of projections' names.
+  /// Throws `TermRefusal` for what cannot be compared.
+  package func innerTerms(student: ModelShape?, teachers shapes: [ModelShape?], stage: String? = nil, seed: UInt64 = 0)
+    throws -> [InnerTerm]
+  {
+    var result: [InnerTerm] = []
+    for (index, term) in activeTerms.enumerated() {
+      guard let objective = term.objective as? any InnerObjective else { continue }
+      let place = teacher(of: term) ?? 0
+      do {
+        guard let student, let teacher = shapes[place] else {
+          throw ObjectiveRefusal(
+            key: nil, what: "compares layers, and \(student == nil ? "the student" : "the teacher") has none",
+            remedy: "use an objective on logits")
+        }
+        result.append(
+          try InnerTerm(
+            objective, index: index, name: (stage.map { "\($0)." } ?? "") + term.name, teacher: place, student: student,
+            teacherShape: teacher,
+            seed: seed))
+      } catch let refusal as ObjectiveRefusal { throw TermRefusal(term: index, refusal: refusal) }
     }
-    return Value(loss: tape.weightedSum(terms), crossEntropySum: hard.sum, distillationSum: soft)
+    return result
   }
 
-  private func divergence(
-    _ logits: Variable, _ signals: TeacherSignals, _ denominator: Double, _ tape: Tape
-  ) -> LossTerm {
-    let temperature = Float(temperature)
-    if case .topK(let best) = signals {
-      return tape.forwardKL(student: logits, teacher: best, temperature: temperature, denominator: denominator)
+  /// What is read of each teacher.
+  package func needs(_ inner: [InnerTerm]) -> [SignalNeeds] {
+    var needs = teachers.map { _ in SignalNeeds(logits: false) }
+    for term in activeTerms {
+      guard let objective = term.objective as? any LogitsObjective, type(of: objective).readsTeacher else { continue }
+      for place in teacher(of: term).map({ [$0] }) ?? Array(teachers.indices) { needs[place].logits = true }
     }
-    let teacher = signals.materialized.converted(to: .float32)
-    return tape.forwardKL(student: logits, teacher: teacher, temperature: temperature, denominator: denominator)
+    for term in inner { for (point, reading) in term.needs { needs[term.teacher].add(point, reading) } }
+    return needs
   }
 
-  /// The share of a micro-batch of a language model, whose logits are never there all at once.
-  ///
-  /// - Parameters:
-  ///   - states: [T, hidden], behind the student's last norm.
-  ///   - rows: the tokens that predict one, R of the T; nil for all.
-  ///   - head: the student's, [V, hidden].
-  ///   - signals: the teacher's for the R rows, nil for plain training.
-  ///   - labels: the R tokens to be predicted; a negative one leaves the cross-entropy of its row out.
-  ///   - denominator: predicted tokens of the step over all ranks and micro-batches.
-  /// The gradient of the head is made here already: see `Tape.headLoss`.
-  public func callAsFunction(
-    states: Variable, rows: [Int32]?, head: Parameter, signals: TeacherSignals?, labels: [Int32], denominator: Double,
-    on tape: Tape
-  ) -> Value {
-    let terms = HeadLossTerms(
-      crossEntropyWeight: crossEntropyWeight, distillationWeight: distillationWeight, temperature: temperature)
-    let value = tape.headLoss(
-      states, rows: rows, head: head, labels: labels, targets: signals, terms: terms, denominator: denominator)
-    return Value(
-      loss: value.loss, crossEntropySum: value.crossEntropySum, distillationSum: value.distillationSum)
+  /// The terms on logits of an optimizer step.
+  package func logitsPlan(step: Int, of steps: Int, counts: StepCounts) -> LogitsPlan {
+    var plan = LogitsPlan(termCount: activeTerms.count, teacherWeights: teacherWeights)
+    for (index, term) in activeTerms.enumerated() {
+      guard let objective = term.objective as? any LogitsObjective else { continue }
+      let weight = term.weight.value(step: step, of: steps)
+      guard let loss = objective.rowLoss else {
+        plan.crossEntropies.append(
+          LogitsPlan.CrossEntropy(
+            term: index, weight: weight / Double(max(1, counts.labelled)),
+            smoothing: term.options.number("label_smoothing")))
+        continue
+      }
+      let part = LogitsPlan.Part(
+        term: index, loss: loss, temperature: Float(objective.temperature.value(step: step, of: steps)),
+        target: .teacher(0), weight: weight / Double(max(1, counts.rows)), share: 1)
+      plan.parts += parts(part, teacher(of: term))
+    }
+    return plan
   }
 
-  /// The loss of a step from its means.
-  public func total(crossEntropy: Double, distillation: Double) -> Double {
-    crossEntropyWeight * crossEntropy + distillationWeight * distillation
+  /// A term cut up by what it is compared with.
+  private func parts(_ whole: LogitsPlan.Part, _ named: Int?) -> [LogitsPlan.Part] {
+    func part(_ target: LogitsTarget, share: Double = 1, byConfidence: Bool = false) -> LogitsPlan.Part {
+      var result = whole
+      (result.target, result.share, result.byConfidence) = (target, share, byConfidence)
+      return result
+    }
+    if let place = named ?? (teachers.count == 1 ? 0 : nil) { return [part(.teacher(place))] }
+    switch combine {
+    case .logits: return [part(.meanLogits)]
+    case .probabilities: return [part(.meanProbabilities(whole.temperature))]
+    case .sum, .confidence:
+      return zip(teachers.indices, teacherWeights).map {
+        part(.teacher($0), share: $1, byConfidence: combine == .confidence)
+      }
+    }
+  }
+
+  /// The weights of the terms in an optimizer step.
+  package func weights(step: Int, of steps: Int) -> [Double] {
+    activeTerms.map { $0.weight.value(step: step, of: steps) }
+  }
+
+  /// The means of the terms, from their sums over the global batch.
+  package func means(of sums: [Double], counts: StepCounts, _ inner: [InnerTerm]) -> [Double] {
+    activeTerms.indices.map { index in
+      if let term = inner.first(where: { $0.index == index }) { return sums[index] / term.denominator(counts) }
+      let isHard = activeTerms[index].isCrossEntropy
+      return sums[index] / Double(max(1, isHard ? counts.labelled : counts.rows))
+    }
+  }
+
+  /// The cross-entropy among the means of the terms, and the first divergence on logits; 0 where there is none.
+  public func hardAndSoft(_ means: [Double]) -> (hard: Double, soft: Double) {
+    let kinds = activeTerms.map { ObjectiveRegistry.kind($0.kind) as? any LogitsObjective.Type }
+    let soft = kinds.firstIndex { $0?.readsTeacher ?? false }
+    let hard = activeTerms.firstIndex { $0.isCrossEntropy }
+    return (hard.map { means[$0] } ?? 0, soft.map { means[$0] } ?? 0)
+  }
+
+  /// The weights and the temperature of the short form (`ce_weight`, `kd_weight`, `temperature`), where it is one.
+  public var plain: (ce: Double, kd: Double, temperature: Double)? {
+    guard terms.count == 2, teachers.count < 2, terms[0].isCrossEntropy, terms[1].kind == ForwardKL.kind,
+      terms.allSatisfy({ $0.weight.isConstant && $0.teacher == nil && $0.name == $0.kind }),
+      terms[0].options.number("label_smoothing") == 0
+    else { return nil }
+    let temperature = terms[1].options.schedule("temperature")
+    return temperature.isConstant ? (terms[0].weight.from, terms[1].weight.from, temperature.from) : nil
+  }
+
+  /// Every value, by the names of the chain file.
+  public var json: [String: JSON] {
+    if let plain {
+      return [
+        "ce_weight": .double(plain.ce), "kd_weight": .double(plain.kd), "temperature": .double(plain.temperature),
+      ]
+    }
+    var members: [String: JSON] = ["objectives": .array(terms.map(\.json))]
+    if teachers.count > 1 {
+      members["combine"] = .string(combine.rawValue)
+      members["teachers"] = .array(
+        zip(teachers, teacherWeights).map { ["name": .string($0.name), "weight": .double($1)] })
+    }
+    return members
+  }
+}
+
+/// A term that cannot be computed with the models of a step.
+public struct TermRefusal: Error {
+  /// Its place among the objectives.
+  public let term: Int
+  public let refusal: ObjectiveRefusal
+}
+
+extension DistillationObjective {
+  /// A line for each term, for people: "0.3 · cross_entropy", "0.7 · hidden_mse (layers uniform, …) named hidden".
+  public var lines: [String] {
+    let lines = activeTerms.map { term in
+      let weight = term.weight.json.text()
+      let options = term.options.json.sorted { $0.key < $1.key }.map {
+        "\($0.key) \($0.value.string ?? $0.value.text())"
+      }
+      let name = term.name == term.kind ? "" : " named \(term.name)"
+      let teacher = term.teacher.map { " of teacher \($0)" } ?? ""
+      return
+        "\(weight) · \(term.kind)\(options.isEmpty ? "" : " (\(options.joined(separator: ", ")))")\(teacher)\(name)"
+    }
+    guard teachers.count > 1 else { return lines }
+    let names = zip(teachers, teacherWeights).map { "\($0.name) \(JSON.double($1).text())" }
+    return lines + ["combine \(combine.rawValue): \(names.joined(separator: ", "))"]
   }
 }

@@ -56,7 +56,7 @@ public struct ParameterSegment: Sendable, Equatable {
 /// The moments of the owned elements are contiguous, in the order of `segments`.
 public struct AdamW {
   /// β₁, β₂, ε and λ.
-  public let configuration: AdamWConfiguration
+  public private(set) var configuration: AdamWConfiguration
   /// The owned elements, in the order of their moments.
   public let segments: [ParameterSegment]
   /// First moments of the owned elements, [owned].
@@ -71,6 +71,13 @@ public struct AdamW {
     let owned = segments.reduce(0) { $0 + $1.range.count }
     firstMoments = .zeros([owned])
     secondMoments = .zeros([owned])
+  }
+
+  /// Begins a run of steps that knows nothing of those before: moments are zero, and t is 1 again.
+  public mutating func restart(_ configuration: AdamWConfiguration) {
+    self.configuration = configuration
+    firstMoments.fill(0)
+    secondMoments.fill(0)
   }
 
   /// Updates the owned parameters once.

@@ -12,7 +12,7 @@ import Tensors
 ///
 /// This object owns only every `stride`-th row, so that ranks can divide a table.
 public final class RowAdamW {
-  private let configuration: AdamWConfiguration
+  private var configuration: AdamWConfiguration
   private let decays: Bool
   private let table: Tensor
   private let first: Int
@@ -96,6 +96,18 @@ public final class RowAdamW {
         secondMoments.floats + offset, table.columns, &step)
       done[own] = Int32(history.count)
       isTouched[own] = true
+    }
+  }
+
+  /// Begins a run of steps that knows nothing of those before: all rows are brought up to date, moments are zero, and t
+  /// is 1 again.
+  public func restart(_ configuration: AdamWConfiguration) {
+    catchUp()
+    self.configuration = configuration
+    for own in 0..<count where isTouched[own] {
+      firstMoments.rows(own..<own + 1).fill(0)
+      secondMoments.rows(own..<own + 1).fill(0)
+      isTouched[own] = false
     }
   }
 

@@ -2,9 +2,9 @@
 public struct StepWork: Sendable {
   /// The model that is trained.
   public var student: any NetworkSizes
-  /// The teacher; nil for plain fine-tuning.
-  public var teacher: (any NetworkSizes)?
-  /// The load of one optimizer step, over all ranks.
+  /// The teachers; none for plain fine-tuning. The first one is placed as the layout says, the others are resident.
+  public var teachers: [any NetworkSizes]
+  /// Of one optimizer step, over all ranks.
   public var load: TokenLoad
   /// Micro-batches of a rank's part.
   public var accumulation: Int
@@ -23,12 +23,12 @@ public struct StepWork: Sendable {
 
   /// Makes a work; see the properties.
   public init(
-    student: any NetworkSizes, teacher: (any NetworkSizes)?, load: TokenLoad, accumulation: Int = 1,
+    student: any NetworkSizes, teachers: [any NetworkSizes], load: TokenLoad, accumulation: Int = 1,
     passTokens: Int = 2048, studentFormat: PlannedFormat = .bf16, teacherFormat: PlannedFormat = .bf16,
     bucketBytes: Int = 25 << 20, steps: Int? = nil, topK: Int = 64
   ) {
     self.student = student
-    self.teacher = teacher
+    self.teachers = teachers
     self.load = load
     self.accumulation = accumulation
     self.passTokens = passTokens
@@ -39,7 +39,10 @@ public struct StepWork: Sendable {
     self.topK = topK
   }
 
-  /// How a rank's part of an optimizer step is split into passes, with `trainers` ranks that train.
+  /// The first teacher.
+  public var teacher: (any NetworkSizes)? { teachers.first }
+
+  /// How a rank's part of a step is cut, with `trainers` ranks that train.
   func passes(trainers: Int) -> Passes {
     let parts = trainers * accumulation
     let ofPart = (load.sequences + parts - 1) / parts

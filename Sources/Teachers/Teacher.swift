@@ -5,7 +5,7 @@ import Models
 import Objectives
 import Tensors
 
-/// Something that knows what a student should answer.
+/// A frozen model that says what a student should answer.
 ///
 /// A teacher gives plain tensors for examples, addressed by their index in the training or validation data. How the
 /// signal is made and moved is its own business: a student cannot tell a resident teacher from any other.
@@ -16,46 +16,51 @@ public protocol Teacher: AnyObject {
   var classCount: Int { get }
   /// Weights, for the ratio to the student's.
   var parameterCount: Int { get }
-  /// The signals for some examples of a split, in the order of `samples`, which differ from rank to rank: a row for
-  /// each example, of a language model for each predicted token of their batch.
-  func signals(for samples: [Int], in split: Split) throws -> TeacherSignals
+  /// Its sizes; nil of a model without layers, or one whose inner values do not reach this rank.
+  var shape: ModelShape? { get }
+  /// The signals for some examples of a split, in the order of `samples`, which differ from rank to rank: logits have a
+  /// row for each example, of a language model for each predicted token of their batch.
+  ///
+  /// - Parameter needs: what of the teacher is read; values inside it only where it has a `shape`.
+  func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals
   /// Whether its ranks answer each other's calls: all ranks that train then call `signals` equally often, if need be
   /// for no examples.
   var isCollective: Bool { get }
-  /// Whether it works ahead where it is told what it will be asked.
-  var wantsAnnouncements: Bool { get }
-  /// Tells the teacher the next calls of `signals`, in their order, behind those that it was told of before; by all
-  /// ranks or by none, with equally many calls.
-  func announce(_ requests: [[Int]], in split: Split) throws
-  /// What signals have cost this rank; nil for a teacher that is not spread over ranks.
-  var traffic: TeacherTraffic? { get }
   /// Useful arithmetic that this rank has done for signals so far, as `Model.forwardFLOPs` counts it.
   var computedFLOPs: Double { get }
-  /// Makes signals that were computed here readable for other ranks and runs, where they are kept at all.
-  func publishSignals()
-  /// Takes up what others have published.
-  func collectSignals()
-  /// What the user should know of how signals are kept, once; nil mostly.
+  /// What the user should know of its weights or signals, once; nil mostly.
   func takeRemark() -> String?
+  /// The teacher as one that works ahead of its students; nil where it answers when it is asked.
+  var ahead: (any TeacherAhead)? { get }
+  /// The teacher as one that keeps what it has said; nil where it computes every answer.
+  var keeper: (any SignalKeeper)? { get }
 }
 
 extension Teacher {
-  /// No: each rank asks for itself.
-  public var isCollective: Bool { false }
-  /// No: it answers when it is asked.
-  public var wantsAnnouncements: Bool { false }
-  /// Nothing.
-  public func announce(_ requests: [[Int]], in split: Split) throws {}
-  /// nil.
-  public var traffic: TeacherTraffic? { nil }
-  /// 0: somebody else does the arithmetic.
-  public var computedFLOPs: Double { 0 }
-  /// Nothing: signals are not kept.
-  public func publishSignals() {}
-  /// Nothing: signals are not kept.
-  public func collectSignals() {}
-  /// Nothing to say.
-  public func takeRemark() -> String? { nil }
+  /// The logits for some examples: see `signals(for:in:needs:)`.
+  public func logits(for samples: [Int], in split: Split) throws -> TeacherLogits {
+    guard let logits = try signals(for: samples, in: split, needs: .logitsOnly).logits else {
+      preconditionFailure("the teacher \(name) gave no logits")
+    }
+    return logits
+  }
+}
+
+/// A teacher that computes answers before its students ask for them.
+public protocol TeacherAhead: AnyObject {
+  /// Tells the teacher the next calls of `signals`, in their order, after those that it was told of before; by all
+  /// ranks or by none, with equally many calls.
+  func announce(_ requests: [[Int]], in split: Split) throws
+}
+
+/// A teacher that remembers its signals, for later epochs, other ranks and other runs.
+public protocol SignalKeeper: AnyObject {
+  /// Makes signals that were computed here readable for other ranks and runs.
+  func publishSignals()
+  /// Takes up what others have published.
+  func collectSignals()
+  /// What it has read, computed and written since it was made.
+  var statistics: CachedTeacher.Statistics { get }
 }
 
 /// The two parts of a data set that a chain uses.
@@ -128,8 +133,12 @@ public final class ResidentTeacher: Teacher {
 
   public var classCount: Int { model.classCount }
   public var parameterCount: Int { model.parameterCount }
+  public var shape: ModelShape? { (model as? any StagedModel)?.shape }
+  public var isCollective: Bool { false }
+  public var ahead: (any TeacherAhead)? { nil }
+  public var keeper: (any SignalKeeper)? { nil }
 
-  public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
     if let load {
       remark = try load()
       self.load = nil
@@ -137,18 +146,36 @@ public final class ResidentTeacher: Teacher {
     let batch = (split == .train ? train : validation).batch(samples)
     try batch.requireWithin(bounds)
     computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
-    if let model = model as? any LanguageModel { return signals(of: model, for: batch) }
-    let logits = model.logits(batch, precision: precision, independentRows: true)
-    return .logits(logits)
+    let observer = needs.areInner ? RecordingObserver(needs.points) : nil
+    // Nothing is kept of what a language model says, so its products may be the fastest.
+    let isLanguageModel = model is any LanguageModel
+    let context = ForwardContext.inference(
+      precision: precision, weights: weights, observer: observer, independentRows: !isLanguageModel)
+    let logits = logits(batch, context)
+    return TeacherSignals(
+      needs.logits ? logits : nil, values: observer.map { values($0, needs, batch, context.tape) } ?? [:])
   }
 
-  /// The states of the tokens that predict one, and the head that makes logits of them. Nothing is kept of them, so the
-  /// products may be the fastest.
-  private func signals(of model: any LanguageModel, for batch: Batch) -> TeacherSignals {
-    let context = ForwardContext.inference(precision: precision, weights: weights)
+  /// The logits of a classifier; of a language model the states of the tokens that predict one, and the head that makes
+  /// logits of them.
+  private func logits(_ batch: Batch, _ context: ForwardContext) -> TeacherLogits {
+    guard let model = model as? any LanguageModel else { return .logits(model.forward(batch, context).value) }
     let states = model.states(batch, context)
     return .hidden(
       context.tape.selectRows(states, batch.predictedRows).value, head: context.tape.operand(of: model.head))
+  }
+
+  /// What the observer has recorded, of first tokens alone where no more is read.
+  private func values(_ observer: RecordingObserver, _ needs: SignalNeeds, _ batch: Batch, _ tape: Tape)
+    -> [PassPoint: Tensor]
+  {
+    var values: [PassPoint: Tensor] = [:]
+    for (point, value) in observer.values {
+      let isCut = needs.points[point] == .firstTokens && value.rows > batch.count
+      values[point] =
+        isCut ? tape.selectRows(Variable(constant: value), Array(batch.offsets.dropLast())).value : value
+    }
+    return values
   }
 
   public func takeRemark() -> String? {

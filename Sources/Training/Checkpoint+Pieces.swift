@@ -52,8 +52,10 @@ extension CheckpointStore {
     }
   }
 
-  /// The moments of every weight, bucket by bucket, then those of tables.
-  func moments(of trainer: Trainer) -> Pieces {
+  /// The moments of every weight, bucket by bucket, those of tables, then the projections that are trained with the
+  /// student and are no part of it.
+  /// - Parameter bring: has a weight in memory; collective.
+  func moments(of trainer: Trainer, _ bring: @escaping (Parameter) throws -> Void) -> Pieces {
     let (flat, optimizer, tables) = (trainer.flat, trainer.optimizer, trainer.tables)
     let dense = [("m", optimizer.firstMoments), ("v", optimizer.secondMoments)]
     var declarations = dense.flatMap { kind, _ in
@@ -64,7 +66,14 @@ extension CheckpointStore {
         TensorDeclaration("\($0).\(table.parameter.name)", .float32, table.parameter.shape.array)
       }
     }
-    return Pieces(declarations: declarations, count: 2 * (flat.buckets.count + tables.count)) { index in
+    declarations += trainer.projections.map { TensorDeclaration("w.\($0.name)", .float32, $0.shape.array) }
+    let before = 2 * (flat.buckets.count + tables.count)
+    return Pieces(declarations: declarations, count: before + trainer.projections.count) { index in
+      if index >= before {
+        let projection = trainer.projections[index - before]
+        try bring(projection)
+        return [("w.\(projection.name)", projection.value)]
+      }
       let (bucket, rest) = (index % max(1, flat.buckets.count), index - 2 * flat.buckets.count)
       if rest < 0 {
         let (kind, moments) = dense[index / flat.buckets.count]

@@ -86,8 +86,10 @@ final class CheckpointStore {
         }
       }
     }
-    try communicator.agree("saving a checkpoint") {
-      try write(place, CheckpointFile.optimizer, moments(of: trainer))
+    try trainer.withWeights { bring in
+      try communicator.agree("saving a checkpoint") {
+        try write(place, CheckpointFile.optimizer, moments(of: trainer, bring))
+      }
     }
     try communicator.agree("saving a checkpoint") {
       guard let folder else { return }
@@ -169,7 +171,7 @@ final class CheckpointStore {
   /// Rank 0 chooses it, so that a file system that shows it to other ranks later cannot lead ranks to different steps.
   /// A checkpoint that one rank cannot read is skipped by all. `notes` has the skipped ones and the reasons.
   func restore(into trainer: Trainer) throws -> (state: TrainingState, log: RestoredLog?) {
-    let totalSteps = trainer.configuration.totalSteps
+    let stageSteps = trainer.stages.map(\.configuration.totalSteps)
     var candidates = try communicator.agree("reading checkpoints") { () -> [Candidate] in
       guard communicator.isFirst, fileExists(directory) else { return [] }
       try fence?.requireHeld()
@@ -177,7 +179,7 @@ final class CheckpointStore {
       return self.candidates()
     }
     while true {
-      let chosen = communicator.isFirst ? nextValid(&candidates, totalSteps: totalSteps) : nil
+      let chosen = communicator.isFirst ? nextValid(&candidates, stageSteps) : nil
       let name = try communicator.broadcast(text: chosen?.name.text ?? "")
       guard !name.isEmpty else {
         if !damaged.isEmpty { notes.append("no complete checkpoint of this plan is left: training starts over") }
@@ -188,7 +190,7 @@ final class CheckpointStore {
       do {
         (state, files) = try communicator.agree {
           (
-            try readState(folder, totalSteps: totalSteps),
+            try readState(folder, stageSteps),
             try CheckpointFiles(folder, for: trainer)
           )
         }
@@ -219,8 +221,8 @@ final class CheckpointStore {
     }
   }
 
-  /// The newest complete checkpoint of this plan; skipped ones are added to `notes`. Rank 0 only.
-  private func nextValid(_ candidates: inout [Candidate], totalSteps: Int) -> Candidate? {
+  /// The newest checkpoint of this plan that is whole; what is passed over is noted. Rank 0 only.
+  private func nextValid(_ candidates: inout [Candidate], _ stageSteps: [Int]) -> Candidate? {
     var foreign: [String] = []
     defer {
       if !foreign.isEmpty {
@@ -239,7 +241,7 @@ final class CheckpointStore {
         guard manifest.facts["step"]?.int == candidate.name.step else {
           throw RetortError(.checkpoint, "its manifest belongs to another step")
         }
-        let state = try readState(folder, totalSteps: totalSteps)
+        let state = try readState(folder, stageSteps)
         guard state.step == candidate.name.step else {
           throw RetortError(.checkpoint, "its state belongs to step \(state.step)")
         }
@@ -261,7 +263,7 @@ final class CheckpointStore {
     notes.append("the checkpoint \(joinPath(directory, name)) is skipped: \(why)")
   }
 
-  private func readState(_ folder: String, totalSteps: Int) throws -> TrainingState {
+  private func readState(_ folder: String, _ stageSteps: [Int]) throws -> TrainingState {
     let path = joinPath(folder, CheckpointFile.state)
     guard let json = try? JSON(contentsOf: path), let state = json["state"] else {
       throw RetortError(.checkpoint, "its state.json cannot be read")
@@ -269,7 +271,7 @@ final class CheckpointStore {
     guard json["plan"]?.string == planDigest else {
       throw RetortError(.checkpoint, "its state.json belongs to another plan")
     }
-    do { return try TrainingState(state, totalSteps: totalSteps) } catch {
+    do { return try TrainingState(state, stageSteps: stageSteps) } catch {
       throw RetortError(.checkpoint, "its state.json is impossible: \(RetortError.wrap(error).description)")
     }
   }

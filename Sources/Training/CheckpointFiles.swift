@@ -1,4 +1,5 @@
 import Autograd
+import Models
 import Platform
 import Safetensors
 import Tensors
@@ -8,6 +9,7 @@ struct CheckpointFiles {
   private let weights: [StoredTensor]
   private let dense: [(first: StoredTensor, second: StoredTensor)]
   private let tables: [(first: StoredTensor, second: StoredTensor)]
+  private let projections: [StoredTensor]
 
   /// Looks up everything that the trainer needs; throws `.checkpoint` or `.input` if something is missing or wrong.
   init(_ folder: String, for trainer: Trainer) throws {
@@ -34,11 +36,15 @@ struct CheckpointFiles {
     }
     dense = try trainer.flat.parameters.map(pair)
     tables = try trainer.tables.map { try pair($0.parameter) }
+    projections = try trainer.projections.map { try stored("w", $0) }
   }
 
   /// Copies this rank's part into a trainer of the same shapes.
   func copy(into trainer: Trainer) {
     for (binding, stored) in zip(trainer.student.weightTable, weights) { trainer.restore(binding, from: stored) }
+    for (parameter, stored) in zip(trainer.projections, projections) {
+      trainer.restore(WeightBinding(parameter.name, parameter), from: stored)
+    }
     let (flat, optimizer) = (trainer.flat, trainer.optimizer)
     for (moments, range) in zip(dense, flat.ranges) {
       copyBlocks(of: moments.first, at: range, flat.updated, into: optimizer.firstMoments)

@@ -4,17 +4,29 @@ import Platform
 /// What one optimizer step did; the losses are global means over the step's whole batch: over its examples, or over the
 /// predicted tokens of documents.
 public struct StepRecord: Sendable, Equatable {
+  /// A term of the objective.
+  public struct Term: Sendable, Equatable {
+    /// Its name among the terms.
+    public var name: String
+    /// Its unweighted mean over the global batch.
+    public var value: Double
+  }
+
   /// The optimizer step, from 1.
   public var step: Int
   /// Optimizer steps of the whole run.
   public var totalSteps: Int
-  /// Epochs done after this step, with fraction.
+  /// The training stage; nil where there is one alone.
+  public var stage: String?
+  /// Epochs of the stage done after this step, with fraction.
   public var epoch: Double
-  /// ce_weight · `crossEntropy` + kd_weight · `distillation`.
+  /// Σ weight · mean over the terms.
   public var loss: Double
+  /// The terms, each an unweighted mean over the global batch.
+  public var terms: [Term]
   /// −log of the probability that the student gives the label, or the next token, in nats.
   public var crossEntropy: Double
-  /// T²·KL; 0 without a teacher.
+  /// The first divergence on logits; 0 without one.
   public var distillation: Double
   /// The rate that the step was taken with.
   public var learningRate: Double
@@ -42,13 +54,16 @@ public struct StepRecord: Sendable, Equatable {
 
   /// The line of metrics.jsonl.
   public var json: JSON {
-    [
+    var line: [String: JSON] = [
       "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss), "ce": .double(crossEntropy),
+      "terms": .object(Dictionary(terms.map { ($0.name, JSON.double($0.value)) }) { first, _ in first }),
       "kd": .double(distillation), "learning_rate": .double(learningRate), "gradient_norm": .double(gradientNorm),
       "tokens": .int(tokens), "examples": .int(examples), "loss_rows": .int(lossRows), "seconds": .double(seconds),
       "teacher_seconds": .double(teacherSeconds), "gflops": .double(seconds > 0 ? flops / seconds * 1e-9 : 0),
       "exchange_seconds": .double(exchange.all.reduce(0, +)),
     ]
+    if let stage { line["stage"] = .string(stage) }
+    return .object(line)
   }
 }
 

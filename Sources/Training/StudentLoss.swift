@@ -5,31 +5,76 @@ import Models
 import Objectives
 import Tensors
 
-extension DistillationObjective {
-  /// A student's share in the loss of the step, from one forward pass: a classifier has a row of the loss for each
+/// The objective of an optimizer step with everything resolved that its passes share.
+struct StepLoss {
+  let objective: DistillationObjective
+  /// The terms on logits.
+  let logits: LogitsPlan
+  /// The terms inside the model.
+  let inner: [InnerTerm]
+  /// The weights of all terms in this step.
+  let weights: [Double]
+  /// Of the global batch.
+  let counts: StepCounts
+
+  init(_ objective: DistillationObjective, _ inner: [InnerTerm], step: Int, of steps: Int, counts: StepCounts) {
+    self.objective = objective
+    self.inner = inner
+    self.counts = counts
+    logits = objective.logitsPlan(step: step, of: steps, counts: counts)
+    weights = objective.weights(step: step, of: steps)
+  }
+
+  /// The observer of a pass, which adds the terms inside the model; nil where there are none.
+  func observer(_ batch: Batch, _ signals: [TeacherSignals?]) -> InnerTermObserver? {
+    inner.isEmpty
+      ? nil
+      : InnerTermObserver(inner, signals: signals, offsets: batch.offsets, weights: weights, counts: counts)
+  }
+
+  /// Adds the terms of a student's forward pass to the losses of its tape: a classifier has a row of the loss for each
   /// example, a language model one for each predicted token.
   ///
   /// - Parameters:
-  ///   - signals: the teacher's for the same rows, nil for plain fine-tuning.
-  ///   - denominator: rows of the step over all ranks and passes.
-  func value(
-    of student: any Model, _ batch: Batch, signals: TeacherSignals?, denominator: Double, _ context: ForwardContext
-  ) -> Value {
-    guard let student = student as? any LanguageModel else {
-      let logits = student.forward(batch, context).logits
-      return self(logits, signals: signals, labels: batch.labels, denominator: denominator, on: context.tape)
+  ///   - signals: of the step's teachers, for the same examples.
+  ///   - observer: of this pass.
+  /// - Returns: the sum of each term over the pass, undivided.
+  func add(
+    of student: any Model, _ batch: Batch, _ signals: [TeacherSignals?], _ observer: InnerTermObserver?,
+    _ context: ForwardContext
+  ) -> [Double] {
+    let teachers = signals.map { $0?.logits }
+    let sums: [Double]
+    if let student = student as? any LanguageModel {
+      sums = add(of: student, batch, teachers, context)
+    } else {
+      let output = student.forward(batch, context)
+      let loss = context.tape.logitsLoss(output, labels: batch.labels, signals: teachers, plan: logits)
+      context.tape.addLoss(loss.loss)
+      sums = loss.sums
     }
-    let rows = batch.predictedRows
-    var value: Value?
-    _ = context.block(student.blocks.count - 1, student.states(batch, context)) { states, context in
-      let made = self(
-        states: states, rows: rows, head: student.head, signals: signals,
-        labels: rows.map { batch.targets[Int($0)] }, denominator: denominator, on: context.tape)
-      value = made
-      return made.loss
-    }
-    return value!
+    guard let observer else { return sums }
+    return zip(sums, observer.sums).map { $0 + $1 }
   }
+
+  private func add(
+    of student: any LanguageModel, _ batch: Batch, _ teachers: [TeacherLogits?], _ context: ForwardContext
+  ) -> [Double] {
+    let rows = batch.predictedRows
+    var sums: [Double] = []
+    _ = context.block(student.blocks.count - 1, student.states(batch, context)) { states, context in
+      let loss = context.tape.headLoss(
+        states, rows: rows, head: student.head, labels: rows.map { batch.targets[Int($0)] }, signals: teachers,
+        plan: logits)
+      context.tape.addLoss(loss.loss)
+      sums = loss.sums
+      return loss.loss
+    }
+    return sums
+  }
+
+  /// The value of the step from the means of its terms.
+  func total(_ means: [Double]) -> Double { zip(weights, means).reduce(0) { $0 + ($1.0 == 0 ? 0 : $1.0 * $1.1) } }
 }
 
 extension LanguageModel {
@@ -37,7 +82,7 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
-  ///   - residency: brings the weights of blocks and lets them go.
+  ///   - residency: brings the weights of blocks and releases them.
   public func crossEntropySum(
     _ batch: Batch, precision: Precision, weights: BF16Weights = BF16Weights(),
     residency: (any BlockResidency)? = nil
@@ -54,7 +99,7 @@ extension LanguageModel {
   }
 }
 
-extension SoftTargets {
+extension TeacherLogits {
   /// Σ −log softmax(logits_r)[label_r] over the rows; not for top-k targets.
   public func crossEntropySum(labels: [Int32]) -> Double {
     guard case .hidden(let states, let head) = self else {
@@ -69,7 +114,6 @@ extension SoftTargets {
 extension Tape {
   /// Σ −log softmax(states·headᵀ)[label] over some rows of the states, nil for all.
   fileprivate func crossEntropySum(_ states: Variable, rows: [Int32]?, head: Parameter, labels: [Int32]) -> Double {
-    let terms = HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1)
-    return headLoss(states, rows: rows, head: head, labels: labels, terms: terms, denominator: 1).crossEntropySum
+    headLoss(states, rows: rows, head: head, labels: labels, plan: .crossEntropySum).sums[0]
   }
 }

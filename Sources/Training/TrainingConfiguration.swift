@@ -26,7 +26,7 @@ public struct TrainingConfiguration: Sendable, Equatable {
   /// Small enough that activations stay in the cache and memory does not grow with the batch, large enough for the full
   /// speed of matrix multiplies.
   public var passTokens: Int
-  /// The loss with its weights and temperature.
+  /// The loss: its terms with their weights and options.
   public var objective: DistillationObjective
   /// AdamW's constants.
   public var optimizer: AdamWConfiguration
@@ -107,10 +107,9 @@ public struct TrainingConfiguration: Sendable, Equatable {
       case .examples(let count): ("batch_size", count)
       case .tokens(let count): ("batch_tokens", count)
       }
-    return [
+    let members: [String: JSON] = [
       "seed": .int(Int(truncatingIfNeeded: seed)), "max_steps": .int(totalSteps), batch.key: .int(batch.count),
-      "gradient_accumulation_steps": .int(accumulation), "ce_weight": .double(objective.crossEntropyWeight),
-      "kd_weight": .double(objective.distillationWeight), "temperature": .double(objective.temperature),
+      "gradient_accumulation_steps": .int(accumulation),
       "learning_rate": .double(schedule.peak), "schedule": .string(schedule.kind.rawValue),
       "warmup_steps": .int(schedule.warmup), "shuffle": .bool(shuffle), "group_by_length": .bool(groupByLength),
       "dropout": dropout.map(JSON.double) ?? .null, "precision": .string(precision.rawValue),
@@ -123,5 +122,6 @@ public struct TrainingConfiguration: Sendable, Equatable {
         "max_grad_norm": maximumGradientNorm.map(JSON.double) ?? .null,
       ],
     ]
+    return members.merging(objective.json) { first, _ in first }
   }
 }

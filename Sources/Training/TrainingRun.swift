@@ -6,9 +6,11 @@ import Teachers
 
 /// The result of a finished training run.
 public struct TrainingResult: Sendable, Equatable {
-  /// The best evaluation, whose weights become the student.
+  /// The best evaluation of the last stage, whose weights the student's directory holds.
   public let best: EvaluationRecord
-  /// All optimizer steps, including those before a resume.
+  /// What each stage has come to; empty where there is one alone.
+  public let stages: [StageResult]
+  /// Optimizer steps done, those before a continuation included.
   public let steps: Int
   /// Seconds of this process, evaluations included.
   public let seconds: Double
@@ -26,7 +28,29 @@ public struct TrainingResult: Sendable, Equatable {
   public let peakMemory: Int
 }
 
-/// The loop over epochs and optimizer steps: logs, evaluates, keeps the best student, saves, stops early, resumes.
+/// What one of several training stages has come to.
+public struct StageResult: Sendable, Equatable {
+  /// The stage's name.
+  public let name: String
+  /// Its optimizer steps.
+  public let steps: Int
+  /// Its best evaluation.
+  public let best: EvaluationRecord
+
+  /// The record in step.json.
+  public var json: JSON {
+    var members: [String: JSON] = [
+      "name": .string(name), "steps": .int(steps), "metric": .string(best.metric.rawValue),
+      "best_step": .int(best.step),
+    ]
+    if best.result.count > 0 { members["value"] = .double(best.value) }
+    return .object(members)
+  }
+}
+
+/// The loop over stages, epochs and steps: logs, evaluates, keeps the best student, saves, stops early, continues.
+///
+/// A stage begins with the weights that the one before had in its last step; the student is the best of the last stage.
 ///
 ///     output/training/metrics.jsonl            one line per logged step and evaluation
 ///     output/training/checkpoints/best/        weights of the best evaluation so far
@@ -34,7 +58,8 @@ public struct TrainingResult: Sendable, Equatable {
 public final class TrainingRun {
   private let trainer: Trainer
   private let validation: any ExampleSource
-  private let sampler: Sampler
+  private let train: any ExampleSource
+  private var sampler: Sampler
   private let store: CheckpointStore
   private let observer: any TrainingObserver
   private let communicator: any Communicator
@@ -59,15 +84,15 @@ public final class TrainingRun {
     self.validation = validation
     self.observer = observer
     self.communicator = communicator
+    self.train = train
     let configuration = trainer.configuration
-    sampler = Sampler(
-      lengths: train.lengths, batchSize: configuration.batchSize, shuffle: configuration.shuffle,
-      groupByLength: configuration.groupByLength, seed: configuration.seed)
     let store = CheckpointStore(
       self.directory, planDigest: planDigest, keep: configuration.saveTotalLimit, fence: fence, on: communicator)
     self.store = store
     let (state, lines) = try store.restore(into: trainer)
     self.state = state
+    trainer.resume(stage: state.stage)
+    sampler = TrainingRun.sampler(of: train, trainer.configuration)
     store.notes.forEach(observer.note)
     let training = self.directory
     log = try communicator.agree {
@@ -78,10 +103,25 @@ public final class TrainingRun {
     if state.step > 0, lines == nil, communicator.isFirst {
       observer.note("metrics.jsonl begins after step \(state.step): its earlier lines are lost")
     }
-    if state.step > 0 { observer.note("resuming after step \(state.step) of \(configuration.totalSteps)") }
+    if state.step > 0 { observer.note("resuming after step \(state.step) of \(totalSteps)") }
   }
 
-  /// Trains to the end; afterwards `verifiedBestWeights` has the best weights.
+  private static func sampler(of train: any ExampleSource, _ configuration: TrainingConfiguration) -> Sampler {
+    Sampler(
+      lengths: train.lengths, batchSize: configuration.batchSize, shuffle: configuration.shuffle,
+      groupByLength: configuration.groupByLength, seed: configuration.seed)
+  }
+
+  /// Optimizer steps of all stages together, as far as none ends early.
+  private var totalSteps: Int {
+    state.stageStart + trainer.stages[state.stage...].reduce(0) { $0 + $1.configuration.totalSteps }
+  }
+  /// Optimizer steps of the stage in hand that are done.
+  private var stageStep: Int { state.step - state.stageStart }
+  private var isStageDone: Bool { stageStep == configuration.totalSteps || state.isStopped }
+  private var isLastStage: Bool { state.stage == trainer.stages.count - 1 }
+
+  /// Trains to the end; the best weights are in `verifiedBestWeights` afterwards.
   public func run() throws -> TrainingResult {
     Trace.beginTraining()
     // If training ends early, wait for a save in progress.
@@ -92,14 +132,15 @@ public final class TrainingRun {
     var (stepSeconds, flops) = (0.0, 0.0)
     var sentBytes: [Traffic.Purpose: Int] = [:]
     var (examples, tokens) = (0, 0)
-    let perEpoch = sampler.stepsPerEpoch
     var batches: [[Int]] = []
-    while state.step < configuration.totalSteps, !state.isStopped {
-      let (epoch, place) = (state.step / perEpoch, state.step % perEpoch)
+    while !isStageDone {
+      let perEpoch = sampler.stepsPerEpoch
+      let (epoch, place) = (stageStep / perEpoch, stageStep % perEpoch)
       if batches.isEmpty || place == 0 { batches = sampler.batches(epoch: epoch) }
-      let done = Double(state.step + 1) / Double(perEpoch)
+      let done = Double(stageStep + 1) / Double(perEpoch)
       let record = try trainer.step(
-        state.step + 1, batch: batches[place], next: batch(behind: place, of: batches, epoch: epoch), epoch: done)
+        stageStep + 1, after: state.stageStart, batch: batches[place],
+        next: batch(after: place, of: batches, epoch: epoch), epoch: done)
       state.step += 1
       stepSeconds += record.seconds
       examples += record.examples
@@ -110,7 +151,11 @@ public final class TrainingRun {
       let evaluates = isEvaluationDue(place: place, perEpoch: perEpoch)
       if evaluates { try evaluate(epoch: done) }
       if place == perEpoch - 1 { try shareSignals() }
-      let isLast = state.step == configuration.totalSteps || state.isStopped
+      if isStageDone, !isLastStage {
+        try beginNextStage()
+        batches = []
+      }
+      let isLast = isStageDone
       let isSaveDue = configuration.saveSteps.map { state.step % $0 == 0 } ?? false
       let stops = trainer.isStopRequested && !isLast
       if (evaluates || isSaveDue || stops) && !isLast {
@@ -127,7 +172,8 @@ public final class TrainingRun {
       throw RetortError(.unexpected, "training ended without an evaluation")
     }
     return TrainingResult(
-      best: best, steps: state.step, seconds: (clock.now - start).seconds,
+      best: best, stages: state.stages + (trainer.stages.count > 1 ? [stageResult(best)] : []), steps: state.step,
+      seconds: (clock.now - start).seconds,
       examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0,
       tokensPerSecond: stepSeconds > 0 ? Double(tokens) / stepSeconds : 0,
       gigaflops: stepSeconds > 0 ? flops / stepSeconds * 1e-9 : 0, continuedFrom: first,
@@ -135,9 +181,25 @@ public final class TrainingRun {
       peakMemory: try communicator.allReduce(ProcessMemory.peakBytes ?? 0, .max))
   }
 
-  /// The batch after `place`, for a teacher that works ahead; nil after the last step.
-  private func batch(behind place: Int, of batches: [[Int]], epoch: Int) -> [Int]? {
-    guard trainer.teacherWorksAhead, state.step + 1 < configuration.totalSteps else { return nil }
+  /// Ends a stage: the next one begins with the weights as they are.
+  private func beginNextStage() throws {
+    guard let best = state.best else { throw RetortError(.unexpected, "a stage ended without an evaluation") }
+    try store.finishSaving()
+    let result = stageResult(best)
+    state.beginStage(after: result)
+    try trainer.begin(stage: state.stage)
+    sampler = TrainingRun.sampler(of: train, configuration)
+    let name = trainer.stages[state.stage].name ?? ""
+    observer.note("stage \(result.name) is done after \(grouped(result.steps)) optimizer steps; stage \(name) begins")
+  }
+
+  private func stageResult(_ best: EvaluationRecord) -> StageResult {
+    StageResult(name: trainer.stages[state.stage].name ?? "", steps: stageStep, best: best)
+  }
+
+  /// The batch after one of an epoch, for a teacher that works ahead; nil after the last step of a stage.
+  private func batch(after place: Int, of batches: [[Int]], epoch: Int) -> [Int]? {
+    guard trainer.teacherWorksAhead, stageStep + 1 < configuration.totalSteps else { return nil }
     return place + 1 < batches.count ? batches[place + 1] : sampler.batches(epoch: epoch + 1).first
   }
 
@@ -160,24 +222,24 @@ public final class TrainingRun {
   /// The error that ends a run on request; all ranks throw it after the same step.
   private func stopped() -> RetortError {
     var error = RetortError(
-      .stopped, "stopped on request after step \(state.step) of \(configuration.totalSteps), which is saved",
+      .stopped, "stopped on request after step \(state.step) of \(totalSteps), which is saved",
       remedy: "run the same command again to resume")
     error.isCollective = true
     return error
   }
 
   private func isEvaluationDue(place: Int, perEpoch: Int) -> Bool {
-    if state.step == configuration.totalSteps { return true }
+    if stageStep == configuration.totalSteps { return true }
     switch configuration.evaluation {
     case .epoch: return place == perEpoch - 1
-    case .steps(let interval): return state.step % interval == 0
+    case .steps(let interval): return stageStep % interval == 0
     }
   }
 
   private func shareSignals() throws { try trainer.shareSignals().forEach(observer.note) }
 
   private func report(_ record: StepRecord) throws {
-    let isDue = record.step % configuration.loggingSteps == 0 || record.step == configuration.totalSteps
+    let isDue = record.step % configuration.loggingSteps == 0 || stageStep == configuration.totalSteps
     try writeLine(isDue ? record.json : nil)
     observer.trained(record)
   }

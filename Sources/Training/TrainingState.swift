@@ -2,11 +2,18 @@ import Platform
 
 /// The progress of a run between two optimizer steps.
 package struct TrainingState: Equatable {
-  /// The number of completed optimizer steps.
+  /// Optimizer steps done, of all stages together.
   var step = 0
+  /// The training stage in hand, from 0.
+  var stage = 0
+  /// Optimizer steps of the stages before it.
+  var stageStart = 0
+  /// What those have come to.
+  var stages: [StageResult] = []
+  /// The best evaluation of the stage.
   var best: EvaluationRecord?
   var evaluationsSinceBest = 0
-  /// Whether early stopping ended the run.
+  /// Whether early stopping ended the stage.
   var isStopped = false
 
   /// The form of `state.json`.
@@ -14,14 +21,32 @@ package struct TrainingState: Equatable {
     var object: [String: JSON] = [
       "step": .int(step), "evaluations_since_best": .int(evaluationsSinceBest), "stopped": .bool(isStopped),
     ]
-    if let best {
-      object["best"] = [
-        "step": .int(best.step), "epoch": .double(best.epoch), "metric": .string(best.metric.rawValue),
-        "loss": TrainingState.json(ofLoss: best.result.loss), "classes": .int(best.result.classCount),
-        "confusion": .array(best.result.confusion.map(JSON.int)), "count": .int(best.result.count),
-      ]
+    if let best { object["best"] = TrainingState.json(of: best) }
+    if stage > 0 {
+      object["stages"] = .array(
+        stages.map {
+          ["name": .string($0.name), "steps": .int($0.steps), "best": TrainingState.json(of: $0.best)]
+        })
     }
     return .object(object)
+  }
+
+  private static func json(of best: EvaluationRecord) -> JSON {
+    [
+      "step": .int(best.step), "epoch": .double(best.epoch), "metric": .string(best.metric.rawValue),
+      "loss": TrainingState.json(ofLoss: best.result.loss), "classes": .int(best.result.classCount),
+      "confusion": .array(best.result.confusion.map(JSON.int)), "count": .int(best.result.count),
+    ]
+  }
+
+  /// Begins the next stage.
+  mutating func beginStage(after result: StageResult) {
+    stages.append(result)
+    stage += 1
+    stageStart = step
+    best = nil
+    evaluationsSinceBest = 0
+    isStopped = false
   }
 
   init() {}
@@ -38,10 +63,24 @@ package struct TrainingState: Equatable {
     }
   }
 
-  /// Parses the state of a checkpoint of a run with `totalSteps` steps; throws `.checkpoint` for impossible values.
-  package init(_ json: JSON, totalSteps: Int) throws {
-    step = try TrainingState.count(json, "step", in: 0...totalSteps)
-    evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...step)
+  /// The state of a checkpoint; throws `.checkpoint` for what no run can have written.
+  ///
+  /// - Parameter stageSteps: the optimizer steps of each stage that does not end early.
+  package init(_ json: JSON, stageSteps: [Int]) throws {
+    for item in json["stages"]?.array ?? [] {
+      guard stage < stageSteps.count - 1 else { throw RetortError(.checkpoint, "it has more stages than the plan") }
+      let steps = try TrainingState.count(item, "steps", in: 1...stageSteps[stage])
+      let best = try TrainingState.need(item["best"], "best")
+      stages.append(
+        StageResult(
+          name: try TrainingState.need(item["name"]?.string, "name"), steps: steps,
+          best: try TrainingState.record(best, step: stageStart + steps)))
+      stage += 1
+      stageStart += steps
+    }
+    let totalSteps = stageStart + stageSteps[stage]
+    step = try TrainingState.count(json, "step", in: stageStart...totalSteps)
+    evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...step - stageStart)
     isStopped = try TrainingState.need(json["stopped"]?.bool, "stopped")
     guard let best = json["best"] else {
       // Each of the three implies an evaluation, and the first evaluation sets `best`.

@@ -19,7 +19,7 @@ private struct Widening: Operation {
   func run(_ x: Tensor, _ options: AttentionOptions) -> (y: Tensor, dx: Tensor) {
     let tape = Tape(recording: true)
     let leaf = tape.leaf(x)
-    let y = tape.attention(leaf, offsets: offsets, options).output
+    let y = tape.attention(leaf, offsets: offsets, options)
     let wide = y.value.dtype == .float32 ? y : tape.record(y.value.float32(), from: [y], Widening(y: y))
     let loss = tape.weightedElements(wide, randomTensor(y.shape, seed: 99).bf16().float32())
     return (y.value, tape.backward(from: loss, leaves: [leaf])[0])

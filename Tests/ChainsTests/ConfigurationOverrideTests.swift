@@ -40,7 +40,7 @@ struct ConfigurationOverrideTests {
     let values = result.steps.map(\.hyperparameters)
     #expect(values.map(\.batchSize) == [64, 32])
     #expect(values[0].optimizer.beta1 == 0.5)
-    #expect(values.map(\.temperature) == [2, 10])
+    #expect(values.map(\.plain.temperature) == [2, 10])
     #expect(values.map(\.precision) == [.fp32, .fp32])
     #expect(result.metadata.name == "a=b")
     #expect(result.metadata.task.text == "body")
@@ -100,6 +100,6 @@ struct ConfigurationOverrideTests {
       of: "student_base: base\n      output_dir: out/two",
       with: "student_base: base\n      teacher: ${T:-null}\n      output_dir: out/two")
     #expect(try ChainConfiguration(parsing: yaml).steps[1].teacher == .none)
-    #expect(try ChainConfiguration(parsing: yaml, environment: ["T": "t"]).steps[1].teacher == .one("t"))
+    #expect(try ChainConfiguration(parsing: yaml, environment: ["T": "t"]).steps[1].teacher.references == ["t"])
   }
 }

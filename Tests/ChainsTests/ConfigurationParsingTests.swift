@@ -1,9 +1,17 @@
 import Collectives
 import Foundation
+import Objectives
 import Platform
 import Testing
 
 @testable import Chains
+
+extension Hyperparameters {
+  /// The weights and the temperature of the short form.
+  var plain: (ce: Double, kd: Double, temperature: Double) {
+    DistillationObjective(objectives.terms).plain ?? (.nan, .nan, .nan)
+  }
+}
 
 /// The template that users already have, word for word.
 let template = """
@@ -44,7 +52,7 @@ struct ConfigurationParsingTests {
     let step = try #require(chain.steps.first)
     #expect(chain.steps.count == 1)
     #expect(step.id == "large_to_mini")
-    #expect(step.teacher == .one("assemblyai/bert-large-uncased-sst2"))
+    #expect(step.teacher.references == ["assemblyai/bert-large-uncased-sst2"])
     #expect(step.studentBase == .reference("google/bert_uncased_L-4_H-256_A-4"))
     #expect(step.studentInit == nil)
     #expect(step.outputDirectory == "./artifacts/step1_mini")
@@ -123,11 +131,13 @@ struct ConfigurationParsingTests {
     #expect(chain.metadata.seed == .max)
     #expect(chain.parallel.threadsPerRank == 2)
     #expect(chain.parallel.bucketMegabytes == 12.5)
-    #expect(chain.parallel.teacherPlacement == TeacherPlacementConfiguration())
+    #expect(
+      chain.parallel.teacherPlacement.placement == .resident && chain.parallel.teacherPlacement.payload == .logits)
     #expect(chain.parallel.studentSharding == .parameters)
     #expect(chain.parallel.watchdog == WatchdogLimits(silence: 60, progress: 900, phases: ["checkpoint": 3600]))
-    #expect(!chain.parallel.cachesTeacher && chain.parallel.teacherCacheLimit == 3 << 29)
-    #expect(chain.steps.map(\.teacher) == [.none, .previous, .several(["first", "org/name"]), .one("first")])
+    #expect(!chain.parallel.teacherPlacement.isCached && chain.parallel.teacherPlacement.cacheLimit == 3 << 29)
+    #expect(Array(chain.steps.map(\.teacher).prefix(2)) == [.none, .previous])
+    #expect(chain.steps.map(\.teacher.references) == [[], [], ["first", "org/name"], ["first"]])
     #expect(
       chain.steps[0].studentBase
         == .configuration(
@@ -140,7 +150,8 @@ struct ConfigurationParsingTests {
     expected.maxSteps = 100
     expected.batchSize = 64
     expected.gradientAccumulationSteps = 4
-    (expected.ceWeight, expected.kdWeight, expected.temperature) = (0.25, 1.5, 4)
+    expected.objectives = .short(
+      ce: 0.25, kd: 1.5, ObjectiveTerm(ObjectiveRegistry.forwardKL, ["temperature": .schedule(Scheduled(4))]))
     (expected.optimizer.beta1, expected.optimizer.beta2) = (0.8, 0.95)
     (expected.optimizer.weightDecay, expected.optimizer.epsilon) = (0.01, 1e-6)
     expected.optimizer.maxGradientNorm = nil
@@ -203,16 +214,15 @@ struct ConfigurationParsingTests {
     func weights(_ lines: String...) throws -> [Double] {
       let values = try ChainConfiguration(parsing: oneStep(lines.joined(separator: "\n        "))).steps[0]
         .hyperparameters
-      return [values.weights(hasTeacher: true).ce, values.weights(hasTeacher: true).kd]
+      return [values.plain.ce, values.plain.kd]
     }
     #expect(try weights("alpha: 0.25") == [0.25, 0.75])
     #expect(try weights("ce_weight: 0.25") == [0.25, 0.75])
     #expect(try weights("kd_weight: 0.25") == [0.75, 0.25])
     #expect(try weights("ce_weight: 0.25", "kd_weight: 2") == [0.25, 2])
     #expect(try weights("temperature: 1") == [0.5, 0.5])
-    var values = Hyperparameters()
-    values.ceWeight = 0.1
-    #expect(values.weights(hasTeacher: false) == (1, 0))
+    let alone = Hyperparameters().objectives.objective([], .logits)
+    #expect(alone.plain?.ce == 1 && alone.plain?.kd == 0)
   }
 
   @Test("a step's own values win over the defaults, key by key")
@@ -235,7 +245,7 @@ struct ConfigurationParsingTests {
             - {student_base: a, output_dir: d, hyperparams: {evaluation_strategy: epoch}}
         """)
     let values = chain.steps.map(\.hyperparameters)
-    #expect(values.map(\.ceWeight) == [0.1, 0, 0.1, 0.1])
+    #expect(values.map(\.plain.ce) == [0.1, 0, 0.1, 0.1])
     #expect(values.map(\.warmup) == [.steps(7), .ratio(0.5), .steps(7), .steps(7)])
     #expect(values.map(\.maxSteps) == [9, nil, 9, 9])
     #expect(values.map(\.evaluation) == [.steps(3), .steps(3), .steps(4), .epoch])
@@ -280,7 +290,7 @@ struct ConfigurationParsingTests {
     let values = chain.steps.map(\.hyperparameters)
     #expect(values.map(\.learningRate) == [0.25, 0.5])
     #expect(values.map(\.batchSize) == [8, 8])
-    #expect(values.map(\.temperature) == [3, 2])
+    #expect(values.map(\.plain.temperature) == [3, 2])
   }
 
   @Test("the kind of a task follows from its columns, and label names are texts whatever YAML thinks of them")
@@ -361,7 +371,9 @@ struct ConfigurationParsingTests {
     #expect(try limits("300") == WatchdogLimits(silence: 300, progress: 1500))
     #expect(try limits("0").silence == 0)
     #expect(try limits("{progress: 50}") == WatchdogLimits(silence: 120, progress: 50))
-    #expect(try limits("{silence: 30, phases: {step: 60}}") == WatchdogLimits(silence: 30, progress: 150, phases: ["step": 60]))
+    #expect(
+      try limits("{silence: 30, phases: {step: 60}}")
+        == WatchdogLimits(silence: 30, progress: 150, phases: ["step": 60]))
     let error = #expect(throws: RetortError.self) { try limits("{phases: {stpe: 60}}") }
     #expect(error?.description.contains("step") == true, "\(error?.description ?? "")")
   }

@@ -93,7 +93,7 @@ struct ConfigurationRefusalTests {
       ),
       (
         "objective: {kind: reverse_kl, beta: 1}",
-        "the objective \"reverse_kl\" is not available in this version. This version has: forward_kl."
+        "reverse_kl has no option \"beta\"; jensen_shannon has. Its options are temperature."
       ),
     ])
   func values(line: String, message: String) {

@@ -199,7 +199,7 @@ extension Kinds {
       ) { path, _ in
         let sizes = LlamaSizes(
           vocabularySize: 64, hiddenSize: 16, layerCount: 2, headCount: 2, intermediateSize: 32, isTied: true)
-        let work = StepWork(student: sizes, teacher: sizes, load: TokenLoad(sequences: 8, length: 16))
+        let work = StepWork(student: sizes, teachers: [sizes], load: TokenLoad(sequences: 8, length: 16))
         let plan = PlanComparison(work, written: Layout(), on: try Cluster(contentsOf: path))
         _ = (plan.text(title: "step"), plan.json(id: "step").text())
       },

@@ -37,8 +37,8 @@ extension Kinds {
     let seeds = files.filter { $0.name.hasSuffix("/state.json") }.map(\.content)
     return Kind(name: "training/state.json", seeds: seeds, file: "state.json") { path, _ in
       let json = try JSON(contentsOf: path)
-      let state = try TrainingState(json["state"] ?? .null, totalSteps: 8)
-      guard try TrainingState(JSON(parsing: state.json.text()), totalSteps: 8) == state else {
+      let state = try TrainingState(json["state"] ?? .null, stageSteps: [8])
+      guard try TrainingState(JSON(parsing: state.json.text()), stageSteps: [8]) == state else {
         throw Wrong("is not read as it is written")
       }
     }

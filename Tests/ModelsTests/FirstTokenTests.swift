@@ -16,25 +16,29 @@ import Testing
     let batch = data.batch(Array(0..<9))
     for layers in [1, 2] {
       let model = try TinyTask.model(hidden: 32, layers: layers)
-      func logits(_ capture: Capture) -> [Float] {
-        let context = ForwardContext.inference(precision: precision, capture: capture, independentRows: true)
+      func logits(_ points: [PassPoint]) -> [Float] {
+        let observer = RecordingObserver(all: points)
+        let context = ForwardContext.inference(precision: precision, observer: observer, independentRows: true)
         let output = model.forward(batch, context)
-        #expect(output.hiddenStates.allSatisfy { $0.shape == [Int(batch.offsets.last!), 32] })
-        return output.logits.value.array
+        #expect(observer.values.count == points.count)
+        #expect(observer.values.values.allSatisfy { $0.shape == [Int(batch.offsets.last!), 32] })
+        return output.value.array
       }
-      #expect(logits([]) == logits(.hiddenStates), "\(layers) layers")
+      #expect(logits([]) == logits((0...layers).map(PassPoint.states)), "\(layers) layers")
     }
   }
 
   /// The gradients of all weights for a weighted sum of the logits.
-  func gradients(_ precision: Precision, capture: Capture = [], dropout: Bool) throws -> [(String, Tensor)] {
+  func gradients(_ precision: Precision, observer: (any PassObserver)? = nil, dropout: Bool) throws -> [(
+    String, Tensor
+  )] {
     let data = try TinyTask.data(12)
     let batch = data.batch(Array(0..<12))
     let model = try TinyTask.model(hidden: 32, layers: 2)
     for parameter in model.parameters { parameter.gradient = .zeros(parameter.shape) }
     let tape = Tape(recording: true, precision: precision)
     let source = DropoutSource(seed: 1, step: 1, samples: Array(0..<12), override: dropout ? 0.2 : 0)
-    let logits = model.forward(batch, ForwardContext(tape: tape, dropout: source, capture: capture)).logits
+    let logits = model.forward(batch, ForwardContext(tape: tape, dropout: source, observer: observer))
     #expect(logits.value.dtype == .float32)
     tape.backward(from: tape.weightedElements(logits, randomTensor(logits.shape, seed: 99)))
     return model.parameters.map { ($0.name, $0.gradient!) }
@@ -52,7 +56,8 @@ import Testing
     dropout: Bool
   ) throws {
     let (short, whole) = (
-      try gradients(.fp32, dropout: dropout), try gradients(.fp32, capture: .hiddenStates, dropout: dropout)
+      try gradients(.fp32, dropout: dropout),
+      try gradients(.fp32, observer: RecordingObserver(all: [.states(2)]), dropout: dropout)
     )
     #expect(distance(short, whole) < 1e-6)
   }

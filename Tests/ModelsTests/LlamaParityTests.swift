@@ -30,12 +30,12 @@ struct LlamaParityTests {
     let tape = Tape(recording: true)
     let output = loaded.model.forward(batch, ForwardContext(tape: tape))
     for (end, theirs) in zip(batch.offsets.dropFirst(), expected["last_logits"]!.array!) {
-      let mine = output.logits.value.rows(Int(end) - 1..<Int(end)).array
+      let mine = output.value.rows(Int(end) - 1..<Int(end)).array
       for (a, b) in zip(mine, theirs.numbers) { #expect(abs(Double(a) - b) < 1e-4) }
     }
     let count = Double(batch.predictedRows.count)
     #expect(Int(count) == expected["predicted_tokens"]!.int!)
-    let loss = tape.crossEntropy(output.logits, labels: batch.targets, denominator: count)
+    let loss = tape.crossEntropy(output, labels: batch.targets, denominator: count)
     let theirs = expected["next_token_cross_entropy"]!.double!
     #expect(abs(loss.sum / count - theirs) < 1e-5 * theirs)
     tape.backward(from: loss.loss)

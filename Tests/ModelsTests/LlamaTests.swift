@@ -60,8 +60,8 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     let x = whole.embed(batch, context)
     expectSum(parts.map { $0.embed(batch, context).value }, x.value, "embeddings")
     for (index, layer) in whole.layers.enumerated() {
-      let attended = parts.map { $0.layers[index].attention(x, at: places, context).output.value }
-      expectSum(attended, layer.attention(x, at: places, context).output.value, "attention \(index)")
+      let attended = parts.map { $0.layers[index].attention(x, layer: 1, at: places, context).value }
+      expectSum(attended, layer.attention(x, layer: 1, at: places, context).value, "attention \(index)")
       let fed = parts.map { $0.layers[index].feedForward(x, context).value }
       expectSum(fed, layer.feedForward(x, context).value, "feed-forward \(index)")
     }
@@ -142,7 +142,7 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     func run(_ precision: Precision) -> (logits: [Float], norms: [Double]) {
       model.parameters.forEach { $0.gradient!.fill(0) }
       let tape = Tape(recording: true, precision: precision)
-      let logits = model.forward(batch, ForwardContext(tape: tape)).logits
+      let logits = model.forward(batch, ForwardContext(tape: tape))
       let targets = batch.tokens.map { ($0 + 5) % 37 }
       tape.backward(from: tape.crossEntropy(logits, labels: targets, denominator: 13).loss)
       return (logits.value.array, model.parameters.map { $0.gradient!.sumOfSquares.squareRoot() })

@@ -9,7 +9,7 @@ import Testing
   static let small = LlamaSizes(
     vocabularySize: 32000, hiddenSize: 512, layerCount: 8, headCount: 8, intermediateSize: 1536, isTied: true)
   static let work = StepWork(
-    student: small, teacher: GoldenTests.llama2x7B, load: TokenLoad(sequences: 64, length: 1024), accumulation: 2)
+    student: small, teachers: [GoldenTests.llama2x7B], load: TokenLoad(sequences: 64, length: 1024), accumulation: 2)
 
   @Test(arguments: [1e-300, 1e-9, 1e300]) func `figures beyond whole numbers of 64 bits are written as they are`(
     scale: Double
@@ -48,7 +48,7 @@ import Testing
     // Two layers and no table by row, so that what is there for a bucket or two blocks is small.
     let model = LlamaSizes(
       vocabularySize: 32000, hiddenSize: 1024, layerCount: 64, headCount: 8, intermediateSize: 4096, isTied: true)
-    let work = StepWork(student: model, teacher: nil, load: TokenLoad(sequences: 16, length: 128), bucketBytes: 1 << 20)
+    let work = StepWork(student: model, teachers: [], load: TokenLoad(sequences: 16, length: 128), bucketBytes: 1 << 20)
     for sharding in Layout.Sharding.allCases {
       let memory = StepPlan(work, Layout(sharding: sharding), on: StepPlanTests.cluster).memory.trainer
       let formula = StepPlanTests.stateBytes(Double(model.parameterCount), ranks: 16, sharding)
@@ -61,7 +61,7 @@ import Testing
   @Test func `a teacher in N parts holds an Nth`() {
     let whole = Double(GoldenTests.llama2x70B.frozenBytes(.bf16))
     let work = StepWork(
-      student: StepPlanTests.small, teacher: GoldenTests.llama2x70B, load: TokenLoad(sequences: 64, length: 1024))
+      student: StepPlanTests.small, teachers: [GoldenTests.llama2x70B], load: TokenLoad(sequences: 64, length: 1024))
     for split in Layout.Split.allCases {
       let layout = Layout(placement: .sharded, teacherRanks: 16, split: split)
       let share = StepPlan(work, layout, on: StepPlanTests.cluster).memory.trainer[.teacher] / (whole / 16)

@@ -153,7 +153,7 @@ extension RankTests {
       let rows = batch.predictedRows
       let expected = rows.map { model.logits(batch).rows(Int($0)..<Int($0) + 1).array }
       let teacher = ResidentTeacher(name: "teacher", model: model, train: data, validation: data)
-      let signals = try teacher.signals(for: [0, 1], in: .train)
+      let signals = try teacher.logits(for: [0, 1], in: .train)
       #expect(signals.rowCount == rows.count)
       for (row, values) in expected.enumerated() {
         let mine = signals.materialized.rows(row..<row + 1).array

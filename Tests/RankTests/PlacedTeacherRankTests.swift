@@ -126,9 +126,11 @@ extension RankTests {
     }
 
     @Test(arguments: [TeacherSharding.tensor, .pipeline], ["bert", "bert_hash", "llama", "qwen2"])
-    func `a sharded teacher gives the resident teacher's losses, by logits, hidden states and all of the largest logits`(
-      sharding: TeacherSharding, family: String
-    ) throws {
+    func
+      `a sharded teacher gives the resident teacher's losses, by logits, hidden states and all of the largest logits`(
+        sharding: TeacherSharding, family: String
+      ) throws
+    {
       try withDirectory(family) { folder in
         let reference = try train(resident(folder), folder)
         for payload in [SignalPayload.logits, .hidden, .topK(try Self.classes(folder), temperature: 2)] {
@@ -214,7 +216,9 @@ extension RankTests {
       }
     }
 
-    @Test(.enabled(if: world.size == 1, "it is about one rank"), arguments: [("bert", Precision.bf16), ("llama", .fp32), ("qwen2", .bf16)])
+    @Test(
+      .enabled(if: world.size == 1, "it is about one rank"),
+      arguments: [("bert", Precision.bf16), ("llama", .fp32), ("qwen2", .bf16)])
     func `a streamed teacher has two layers and the head in memory, and says what a resident one says`(
       family: String, precision: Precision
     ) throws {
@@ -241,8 +245,8 @@ extension RankTests {
           name: "teacher", model: model, train: data, validation: data, precision: precision)
         for samples in [[0, 1, 2], [3], [4, 5]] {
           let (a, b) = (
-            try teacher.signals(for: samples, in: .train).materialized,
-            try plain.signals(for: samples, in: .train).materialized.converted(to: .float32)
+            try teacher.logits(for: samples, in: .train).materialized,
+            try plain.logits(for: samples, in: .train).materialized.converted(to: .float32)
           )
           let scale = b.array.map(abs).max() ?? 0
           #expect(zip(a.array, b.array).allSatisfy { abs($0 - $1) <= (precision == .bf16 ? 2e-2 : 1e-4) * scale })

@@ -23,7 +23,7 @@ extension RankTests {
         let tape = Tape(recording: true, precision: precision, weights: weights)
         let context = ForwardContext(tape: tape, checkpoints: checkpoints)
         let before = StoragePool.liveBytes
-        let logits = model.forward(batch, context).logits
+        let logits = model.forward(batch, context)
         let bytes = StoragePool.liveBytes - before
         _ = tape.crossEntropy(logits, labels: batch.labels, denominator: 1)
         return bytes

@@ -33,7 +33,7 @@ private final class TiedModel: Model {
   func initialize(_ parameter: Parameter, seed: UInt64) {}
   func forwardFLOPs(lengths: [Int]) -> Double { 1 }
 
-  func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
+  func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     var x = context.block(0) { context.tape.embedding(tables: [words], ids: [batch.tokens]) }
     for (index, layer) in inner.enumerated() {
       x = context.block(index + 1, x) { x, context in layer(x, activation: .tanh, context) }
@@ -41,7 +41,7 @@ private final class TiedModel: Model {
     let first = Array(batch.offsets.dropLast())
     let states = context.block(3, x) { x, context in self.norm(context.tape.selectRows(x, first), context) }
     // As a loss that makes the logits itself: behind the block, on the same weights.
-    return ModelOutput(logits: context.tape.linear(states, weight: words, bias: nil))
+    return context.tape.linear(states, weight: words, bias: nil)
   }
 }
 
@@ -191,7 +191,8 @@ extension RankTests {
     }
 
     @Test(arguments: StudentSharding.allCases)
-    func `a gradient that is not finite is refused by all ranks, and nothing changes`(sharding: StudentSharding) throws {
+    func `a gradient that is not finite is refused by all ranks, and nothing changes`(sharding: StudentSharding) throws
+    {
       let trainer = try trainer(Case(sharding: sharding), on: world)
       _ = try records(trainer, 1...2)
       let before = try bits(trainer)
@@ -243,7 +244,9 @@ extension RankTests {
         }
       }
       // The same file, to the byte, whoever had the weights.
-      let files = try StudentSharding.allCases.map { try readFile("\(root)/\($0)/checkpoints/step-2/model.safetensors") }
+      let files = try StudentSharding.allCases.map {
+        try readFile("\(root)/\($0)/checkpoints/step-2/model.safetensors")
+      }
       #expect(files.allSatisfy { $0 == files[0] })
     }
 

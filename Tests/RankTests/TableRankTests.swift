@@ -24,7 +24,7 @@ private final class WithoutLookups: Model {
   var classCount: Int { model.classCount }
   func initialize(_ parameter: Parameter, seed: UInt64) { model.initialize(parameter, seed: seed) }
   func forwardFLOPs(lengths: [Int]) -> Double { model.forwardFLOPs(lengths: lengths) }
-  func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput { model.forward(batch, context) }
+  func forward(_ batch: Batch, _ context: ForwardContext) -> Variable { model.forward(batch, context) }
 }
 
 extension RankTests {

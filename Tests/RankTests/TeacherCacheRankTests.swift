@@ -25,9 +25,15 @@ extension RankTests {
       var name: String { teacher.name }
       var classCount: Int { teacher.classCount }
       var parameterCount: Int { teacher.parameterCount }
-      func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+      var shape: ModelShape? { nil }
+      var isCollective: Bool { false }
+      var computedFLOPs: Double { 0 }
+      var ahead: (any TeacherAhead)? { nil }
+      var keeper: (any SignalKeeper)? { nil }
+      func takeRemark() -> String? { nil }
+      func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
         asked += samples.count
-        return try teacher.signals(for: samples, in: split)
+        return try teacher.signals(for: samples, in: split, needs: needs)
       }
     }
 
@@ -135,9 +141,10 @@ extension RankTests {
           name: "teacher", model: try TinyTask.model(hidden: 16, layers: 1), train: data, validation: data)
         let cached = CachedTeacher(resident, train: data, validation: data, store: store)
         let samples = Array(0..<Self.count)
-        let plain = try resident.signals(for: samples, in: .train).materialized.array
-        for _ in 0..<2 { #expect(try cached.signals(for: samples, in: .train).materialized.array == plain) }
-        #expect(cached.statistics.misses == Self.count && cached.takeRemark()?.contains("no longer kept on disk") == true)
+        let plain = try resident.logits(for: samples, in: .train).materialized.array
+        for _ in 0..<2 { #expect(try cached.logits(for: samples, in: .train).materialized.array == plain) }
+        #expect(
+          cached.statistics.misses == Self.count && cached.takeRemark()?.contains("no longer kept on disk") == true)
       }
     }
 
@@ -147,10 +154,10 @@ extension RankTests {
       let teacher = ResidentTeacher(
         name: "teacher", model: try TinyTask.model(hidden: hidden, layers: 2, seed: 4), train: data, validation: data,
         precision: precision)
-      let all = try teacher.signals(for: Array(0..<Self.count), in: .train).materialized.array
+      let all = try teacher.logits(for: Array(0..<Self.count), in: .train).materialized.array
       for sample in 0..<Self.count {
         for batch in [[sample], [(sample + 1) % Self.count, sample], Array(0..<sample % 9) + [sample]] {
-          let logits = try teacher.signals(for: batch, in: .train).materialized.array
+          let logits = try teacher.logits(for: batch, in: .train).materialized.array
           #expect(Array(logits.suffix(2)) == Array(all[2 * sample..<2 * sample + 2]), "\(sample) of \(batch.count)")
         }
       }

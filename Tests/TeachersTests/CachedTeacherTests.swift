@@ -1,8 +1,9 @@
 import Datasets
+import Models
 import Objectives
 import Platform
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 
 @testable import Teachers
@@ -17,10 +18,17 @@ final class CountingTeacher: Teacher {
 
   init(_ data: TokenizedDataset) { self.data = data }
 
-  func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+  var shape: ModelShape? { nil }
+  var isCollective: Bool { false }
+  var computedFLOPs: Double { 0 }
+  var ahead: (any TeacherAhead)? { nil }
+  var keeper: (any SignalKeeper)? { nil }
+  func takeRemark() -> String? { nil }
+
+  func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
     asked += samples
     let values = samples.flatMap { [Float(data.tokens($0)[0]), Float(data.length($0))] }
-    return .logits(Tensor(values, [samples.count, 2]))
+    return TeacherSignals(.logits(Tensor(values, [samples.count, 2])))
   }
 }
 
@@ -40,24 +48,24 @@ final class CountingTeacher: Teacher {
     let teacher = CountingTeacher(try data(10))
     let first = cached(teacher, folder)
     for batch in [[0, 1, 2], [2, 3, 0], [9, 8, 7, 6], [3, 4, 5, 6]] {
-      let signals = try first.signals(for: batch, in: .train).materialized
+      let signals = try first.logits(for: batch, in: .train).materialized
       #expect(signals.array == batch.flatMap { [Float($0), 3] } && signals.shape == [batch.count, 2])
     }
     #expect(teacher.asked.sorted() == Array(0..<10))
     #expect(first.statistics == .init(hits: 4, misses: 10, bytesRead: 32))
     first.publishSignals()
     let second = cached(teacher, folder)
-    #expect(try second.signals(for: Array(0..<10), in: .train).materialized.array.count == 20)
+    #expect(try second.logits(for: Array(0..<10), in: .train).materialized.array.count == 20)
     #expect(teacher.asked.count == 10 && second.statistics.hits == 10 && second.statistics.misses == 0)
   }
 
   @Test func `entries are found by content, in another order and in another data set`() throws {
     let folder = try StoreFolder()
     let first = CountingTeacher(try data(10))
-    _ = try cached(first, folder).signals(for: Array(0..<10), in: .train)
+    _ = try cached(first, folder).logits(for: Array(0..<10), in: .train)
     let other = CountingTeacher(try data(10, from: 5))
     let second = cached(other, folder)
-    #expect(try second.signals(for: [4, 5, 0], in: .validation).materialized.array == [9, 3, 10, 3, 5, 3])
+    #expect(try second.logits(for: [4, 5, 0], in: .validation).materialized.array == [9, 3, 10, 3, 5, 3])
     #expect(other.asked == [5])
   }
 
@@ -65,16 +73,16 @@ final class CountingTeacher: Teacher {
     let folder = try StoreFolder()
     let plain = try TokenizedDataset(examples: [TokenizedExample(ids: [5, 6, 7])])
     let typed = try TokenizedDataset(examples: [TokenizedExample(ids: [5, 6, 7], typeIDs: [0, 1, 1])])
-    _ = try cached(CountingTeacher(plain), folder).signals(for: [0], in: .train)
+    _ = try cached(CountingTeacher(plain), folder).logits(for: [0], in: .train)
     let teacher = CountingTeacher(typed)
-    _ = try cached(teacher, folder).signals(for: [0], in: .train)
+    _ = try cached(teacher, folder).logits(for: [0], in: .train)
     #expect(teacher.asked == [0])
   }
 
   @Test func `an empty batch is an empty tensor`() throws {
     let folder = try StoreFolder()
     let teacher = CountingTeacher(try data(1))
-    #expect(try cached(teacher, folder).signals(for: [], in: .train).materialized.shape == [0, 2])
+    #expect(try cached(teacher, folder).logits(for: [], in: .train).materialized.shape == [0, 2])
   }
 
   @Test func `the key of a store changes with everything that decides the values`() {

@@ -148,7 +148,7 @@ import Testing
     }
     #expect(teacher.classCount == 2 && teacher.parameterCount > 10_000 && loads == 0)
     #expect(teacher.takeRemark() == nil)
-    for _ in 0..<2 { #expect(try teacher.signals(for: Array(0..<5), in: .train).materialized.array == plain()) }
+    for _ in 0..<2 { #expect(try teacher.logits(for: Array(0..<5), in: .train).materialized.array == plain()) }
     #expect(loads == 1 && teacher.takeRemark() == "said once" && teacher.takeRemark() == nil)
   }
 }

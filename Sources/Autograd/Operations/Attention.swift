@@ -33,29 +33,18 @@ extension Tape {
   /// - Parameters:
   ///   - projected: [T, (H + 2·H_kv)·D], a row being the token's queries, then keys, then values; float32 or bf16.
   ///   - offsets: [B+1], where each sequence starts.
-  ///   - capture: whether the probabilities are wanted too.
-  /// - Returns: the output [T, H·D] in the type of `projected`, and for each sequence in turn [H, S, S] probabilities
-  ///   before dropout, flat, in float32.
+  /// - Returns: the output [T, H·D] in the type of `projected`.
   /// A sequence's result is the same bits in any batch and on any number of threads. In bf16 the sums and the softmax
   /// are float32, and the gradient that `projected` receives is bf16.
-  public func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions, capture: Bool = false)
-    -> (output: Variable, probabilities: Variable?)
-  {
+  public func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions) -> Variable {
     let tokens = projected.value.rows
     precondition(
       projected.value.columns == (options.heads + 2 * options.keyValueHeads) * options.headSize,
       "attention input \(projected.shape) for \(options.heads)+2×\(options.keyValueHeads) heads of \(options.headSize)")
     precondition(Int(offsets.last ?? 0) == tokens, "offsets end at \(offsets.last ?? 0) of \(tokens) tokens")
     let lse = Tensor(uninitialized: [tokens, options.heads])
-    var probabilities: Tensor?
-    if capture {
-      let cells = zip(offsets, offsets.dropFirst()).reduce(0) { $0 + Int($1.1 - $1.0) * Int($1.1 - $1.0) }
-      probabilities = Tensor(uninitialized: [options.heads * cells])
-    }
     let operation = AttentionOperation(projected: projected, offsets: offsets, options: options, logSumExp: lse)
-    let output = record(operation.forward(probabilities), from: [projected], operation)
-    // The probabilities are an output to look at; a loss on them has an operation of its own.
-    return (output, probabilities.map { Variable(constant: $0) })
+    return record(operation.forward(), from: [projected], operation)
   }
 }
 
@@ -101,17 +90,17 @@ struct AttentionOperation: Operation {
   private var firstKey: Int { options.heads * options.headSize }
   private var firstValue: Int { firstKey + options.keyValueHeads * options.headSize }
 
-  func forward(_ probabilities: Tensor?) -> Tensor {
+  func forward() -> Tensor {
     let out = matrix(columns: firstKey)
-    let (lse, kept, k, v) = (logSumExp.floats, probabilities?.floats, firstKey, firstValue)
+    let (lse, k, v) = (logSumExp.floats, firstKey, firstValue)
     forEachPart { shape, pairs in
       if isRounded {
         let q = projected.value.bf16Words
         rtk_attention_forward_bf16(
-          shape, out.bf16Words, lse, kept, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
+          shape, out.bf16Words, lse, nil, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
       } else {
         let q = projected.value.floats
-        rtk_attention_forward(shape, out.floats, lse, kept, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
+        rtk_attention_forward(shape, out.floats, lse, nil, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
       }
     }
     return out

@@ -80,7 +80,7 @@ extension Tape {
     let (before, rows) = (memory.count, projected.value.rows)
     let firstKey = options.heads * options.headSize
     memory.append(projected.value, firstKey: firstKey)
-    if before == 0, rows > 1 { return attention(projected, offsets: [0, Int32(rows)], options).output }
+    if before == 0, rows > 1 { return attention(projected, offsets: [0, Int32(rows)], options) }
     let out = Tensor.matrix(uninitializedRows: rows, columns: firstKey, projected.value.dtype)
     for row in 0..<rows { memory.attend(projected.value, row: row, to: before + row + 1, options, into: out) }
     return Variable(constant: out)

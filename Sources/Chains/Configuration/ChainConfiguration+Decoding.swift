@@ -45,7 +45,8 @@ extension ChainConfiguration {
     let items = try members.required("steps").items()
     if items.isEmpty { throw try members.required("steps").failure("is empty, at least one step was expected") }
     steps = try items.enumerated().map { index, item in
-      try StepConfiguration.decode(item, index: index, defaults: members["defaults"])
+      try StepConfiguration.decode(
+        item, index: index, defaults: members["defaults"], teachers: members["parallel"]?.member("teacher"))
     }
     try checkNames()
     try checkReferences()
@@ -83,7 +84,8 @@ extension ChainConfiguration {
   private func checkMetrics() throws {
     let kind = metadata.task.kind
     for step in steps {
-      guard let metric = step.hyperparameters.metric, !metric.applies(to: kind) else { continue }
+      guard let metric = step.stages.compactMap(\.hyperparameters.metric).first(where: { !$0.applies(to: kind) })
+      else { continue }
       let known = Hyperparameters.Metric.allCases.filter { $0.applies(to: kind) }.map(\.rawValue)
       throw RetortError(
         .configuration, "is \(metric.rawValue), which data of kind \(kind.rawValue) does not have",
@@ -236,7 +238,7 @@ extension ParallelConfiguration {
     if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.bucket) }
     if let cache = members.present("cache") { parallel.keepsCache = try cache.flag() }
     if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher) {
-      try parallel.decodeTeacher(teacher)
+      parallel.teacherPlacement = try TeacherPlacementConfiguration.decode(teacher)
     }
     if let student = try members.present("student")?.members(known: Keys.parallelStudent) {
       if let word = student.present("sharding") { parallel.studentSharding = try word.word(StudentSharding.self) }
@@ -257,11 +259,5 @@ extension ParallelConfiguration {
       }
     }
     return limits
-  }
-
-  private mutating func decodeTeacher(_ members: ConfigurationMembers) throws {
-    teacherPlacement = try TeacherPlacementConfiguration.decode(members)
-    if let cache = members.present("cache") { cachesTeacher = try cache.flag() }
-    if let limit = members.present("cache_limit") { teacherCacheLimit = try limit.bytes() }
   }
 }

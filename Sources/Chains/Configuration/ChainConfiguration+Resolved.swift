@@ -1,4 +1,5 @@
 import Collectives
+import Objectives
 import Platform
 
 extension ChainConfiguration {
@@ -51,9 +52,7 @@ extension ParallelConfiguration {
       "threads_per_rank": .optional(threadsPerRank), "bucket_megabytes": .double(bucketMegabytes),
       "cache": .bool(keepsCache),
       "teacher": .object(
-        teacherPlacement.resolved.merging([
-          "cache": .bool(cachesTeacher), "cache_limit": .int(teacherCacheLimit),
-        ]) { first, _ in first }),
+        teacherPlacement.resolved),
       "student": ["sharding": .string(studentSharding.rawValue)], "watchdog": watchdog.resolved,
     ])
   }
@@ -73,20 +72,54 @@ extension StepConfiguration {
       switch teacher {
       case .none: .null
       case .previous: ["previous": true]
-      case .one(let reference): .string(reference)
-      case .several(let references): .array(references.map(JSON.string))
+      case .named(let teachers): teachers.count == 1 ? teachers[0].resolved : .array(teachers.map(\.resolved))
       }
     let base: JSON =
       switch studentBase {
       case .reference(let reference): .string(reference)
       case .configuration(let json): json
       }
-    return .object([
+    var members: [String: JSON] = [
       "step_id": .string(id), "teacher": teacherValue, "student_base": base,
       "student_init": studentInit?.json ?? .null,
       "output_dir": .string(outputDirectory), "allow_untrained_teacher": .bool(allowUntrainedTeacher),
       "hyperparams": hyperparameters.resolved,
-    ])
+    ]
+    if teacher.references.count > 1 { members["combine"] = .string(combine.rawValue) }
+    if stages.count > 1 {
+      members["hyperparams"] = nil
+      members["stages"] = .array(
+        stages.map { ["name": .optional($0.name), "hyperparams": $0.hyperparameters.resolved] })
+    }
+    return .object(members)
+  }
+}
+
+extension TeacherEntry {
+  /// Every value used: the reference alone where nothing else is said.
+  public var resolved: JSON {
+    guard weight != 1 || name != nil || placement != nil else { return .string(reference) }
+    var members: [String: JSON] = ["model": .string(reference), "weight": .double(weight)]
+    if let name { members["name"] = .string(name) }
+    if let placement { members["parallel"] = .object(placement.resolved) }
+    return .object(members)
+  }
+}
+
+extension ObjectiveListing {
+  /// The short form by its own keys, any other list written out.
+  var resolved: [String: JSON] {
+    var members: [String: JSON] = [:]
+    if let plain = DistillationObjective(terms).plain {
+      members = [
+        "ce_weight": .double(plain.ce), "kd_weight": .double(plain.kd), "temperature": .double(plain.temperature),
+        "objective": ["kind": .string(ObjectiveRegistry.forwardKL.kind)],
+      ]
+    } else {
+      members["objectives"] = .array(terms.map(\.json))
+    }
+    if let preset { members["preset"] = .string(preset.rawValue) }
+    return members
   }
 }
 
@@ -96,9 +129,7 @@ extension Hyperparameters {
     var members: [String: JSON] = [
       "learning_rate": .double(learningRate), "num_train_epochs": .double(trainEpochs),
       "max_steps": .optional(maxSteps),
-      "gradient_accumulation_steps": .int(gradientAccumulationSteps), "ce_weight": .double(ceWeight),
-      "kd_weight": .double(kdWeight), "temperature": .double(temperature),
-      "objective": ["kind": .string(objective.rawValue)], "optimizer": optimizer.resolved,
+      "gradient_accumulation_steps": .int(gradientAccumulationSteps), "optimizer": optimizer.resolved,
       "schedule": .string(schedule.rawValue), "shuffle": .bool(shuffle), "group_by_length": .bool(groupByLength),
       "dropout": dropout.map(JSON.double) ?? .null, "precision": .string(precision.rawValue),
       "activation_checkpointing": .bool(activationCheckpointing), "metric": .optional(metric?.rawValue),
@@ -106,6 +137,7 @@ extension Hyperparameters {
       "save_steps": .optional(saveSteps), "save_total_limit": .optional(saveTotalLimit),
       "logging_steps": .int(loggingSteps),
     ]
+    members.merge(objectives.resolved) { first, _ in first }
     switch batchSize {
     case .examples(let count): members["batch_size"] = .int(count)
     case .tokens(let count): members["batch_tokens"] = .int(count)

@@ -1,6 +1,7 @@
 import Collectives
 import Datasets
 import Models
+import Objectives
 import Platform
 import Training
 
@@ -90,12 +91,8 @@ public struct ParallelConfiguration: Sendable, Equatable {
   public var bucketMegabytes: Double = 25
   /// Whether anything is kept outside the output directories: tokens, signals, weights. Default: true.
   public var keepsCache = true
-  /// Where a teacher lives. Default: resident.
+  /// Where a teacher lives that does not say it itself. Default: resident.
   public var teacherPlacement = TeacherPlacementConfiguration()
-  /// Whether what a teacher says of an example is kept for later epochs and runs. Default: true.
-  public var cachesTeacher = true
-  /// Bytes that everything kept (tokens, signals, weights) may have on disk together. Default: 10 GB.
-  public var teacherCacheLimit = 10_000_000_000
   /// What ranks share out of a student. Default: the optimizer's moments.
   public var studentSharding: StudentSharding = .optimizer
   /// When a rank, or the job, counts as hung. Default: 120 s of silence, 600 s without progress.
@@ -118,10 +115,15 @@ public struct StepConfiguration: Sendable, Equatable {
   public var outputDirectory: String
   /// A teacher at chance level is a warning instead of a refusal. Default: false.
   public var allowUntrainedTeacher = false
-  /// How it is trained: the step's own values over the chain's defaults.
-  public var hyperparameters: Hyperparameters
+  /// How terms on logits use several teachers. Default: logits.
+  public var combine = TeacherCombination.logits
+  /// How it is trained, one stage after the other; at least one.
+  public var stages: [StageConfiguration]
   /// Where the keys of this step were written.
   public var source: SourceLocations
+
+  /// The values of the first stage; number format and memory are one for all stages.
+  public var hyperparameters: Hyperparameters { stages[0].hyperparameters }
 
   static func defaultID(_ index: Int) -> String { "step_\(index + 1)" }
 }
@@ -132,19 +134,36 @@ public enum TeacherReference: Sendable, Equatable {
   case previous
   /// None: the student is trained on labels alone.
   case none
-  /// A path, a hub id or the `step_id` of an earlier step.
-  case one(String)
-  /// Two or more of those.
-  case several([String])
+  /// One or several that are named.
+  case named([TeacherEntry])
+
+  /// The teachers that are named; empty for `previous` and `none`.
+  public var entries: [TeacherEntry] { if case .named(let teachers) = self { teachers } else { [] } }
 
   /// The references as they were written; empty for `previous` and `none`.
-  public var references: [String] {
-    switch self {
-    case .previous, .none: []
-    case .one(let reference): [reference]
-    case .several(let references): references
-    }
-  }
+  public var references: [String] { entries.map(\.reference) }
+}
+
+/// A teacher of a step as the chain file names it.
+public struct TeacherEntry: Sendable, Equatable {
+  /// A path, a hub id or the `step_id` of an earlier step.
+  public var reference: String
+  /// What objectives call it. Default (nil): the reference.
+  public var name: String?
+  /// Its weight among the teachers of the step, above 0. Default: 1.
+  public var weight = 1.0
+  /// Where it lives. Default (nil): as the chain's `parallel.teacher` says.
+  public var placement: TeacherPlacementConfiguration?
+  /// Where its own placement was written.
+  var placementSource: SourceLocations?
+}
+
+/// A training stage of a step.
+public struct StageConfiguration: Sendable, Equatable {
+  /// What it is called; nil where the step has one stage alone.
+  public var name: String?
+  /// How it is trained: its own values over the step's over the chain's defaults.
+  public var hyperparameters: Hyperparameters
 }
 
 /// What a student is before training.

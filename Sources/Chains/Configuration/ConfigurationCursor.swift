@@ -23,6 +23,9 @@ struct ConfigurationCursor {
 
   var isNull: Bool { node.isNull }
 
+  /// The value of a key of a mapping, whose other keys are not looked at.
+  func member(_ name: String) -> ConfigurationCursor? { node[name].map { child(name, $0) } }
+
   private func child(_ name: String, _ node: ConfigurationNode) -> ConfigurationCursor {
     ConfigurationCursor(node: node, path: path.isEmpty ? name : "\(path).\(name)", file: file, isOfChain: isOfChain)
   }

@@ -15,7 +15,8 @@ enum Keys {
   static let parallelStudent = ["sharding"]
   static let watchdog = ["silence", "progress", "phases"]
   static let step = [
-    "step_id", "teacher", "student_base", "student_init", "output_dir", "allow_untrained_teacher", "hyperparams",
+    "step_id", "teacher", "combine", "student_base", "student_init", "output_dir", "allow_untrained_teacher",
+    "hyperparams", "stages",
   ]
   /// What the families read of a student that is written out; any other key goes to its config.json as it is.
   static let studentBase = [
@@ -29,13 +30,18 @@ enum Keys {
   static let studentInit = ["from", "layers", "head"]
   static let hyperparameters = [
     "learning_rate", "num_train_epochs", "max_steps", "batch_size", "batch_tokens", "gradient_accumulation_steps",
-    "alpha", "ce_weight", "kd_weight", "temperature", "objective", "optimizer", "schedule", "warmup_steps",
+    "alpha", "ce_weight", "kd_weight", "temperature", "objective", "objectives", "preset", "optimizer", "schedule",
+    "warmup_steps",
     "warmup_ratio", "shuffle", "group_by_length", "dropout", "precision", "activation_checkpointing",
     "evaluation_strategy", "eval_steps", "metric", "early_stopping_patience", "save_steps", "save_total_limit",
     "logging_steps",
   ]
   static let optimizer = ["weight_decay", "betas", "epsilon", "max_grad_norm"]
-  static let objective = ["kind"]
+  /// A number that changes over a training stage.
+  static let scheduled = ["from", "to", "shape"]
+  /// A teacher of a step that is written out.
+  static let teacher = ["model", "name", "weight", "parallel"]
+  static let stage = ["name", "hyperparams"]
 
   /// The place of a key that is known, but elsewhere.
   static func home(of key: String) -> String? {

@@ -52,6 +52,14 @@ struct ConfigurationNode: Sendable {
     return entries.first { $0.key == key }?.value
   }
 
+  /// A mapping with one more member, a word.
+  func adding(_ key: String, _ word: String) -> ConfigurationNode {
+    guard case .mapping(let entries) = content else { return self }
+    let value = ConfigurationNode(content: .scalar(word, quoted: false), origin: origin)
+    return ConfigurationNode(
+      content: .mapping(entries + [Entry(key: key, origin: origin, value: value)]), origin: origin)
+  }
+
   /// What this is, for messages: "a list", "null", a text in quotes.
   var kindText: String {
     switch content {

@@ -1,3 +1,4 @@
+import Objectives
 import Platform
 
 extension Hyperparameters {
@@ -18,13 +19,19 @@ extension Hyperparameters {
     return values
   }
 
+  /// The keys of the short form of an objective.
+  private static let shortForm = ["alpha", "ce_weight", "kd_weight", "temperature", "objective"]
+
   private static let rivals: [(own: String, displaced: [String])] = [
-    ("alpha", ["ce_weight", "kd_weight"]), ("ce_weight", ["alpha"]), ("kd_weight", ["alpha"]),
+    ("objectives", shortForm + ["preset"]), ("preset", shortForm + ["objectives"]),
+    ("alpha", ["ce_weight", "kd_weight", "objectives", "preset"]), ("ce_weight", ["alpha", "objectives", "preset"]),
+    ("kd_weight", ["alpha", "objectives", "preset"]), ("temperature", ["objectives", "preset"]),
+    ("objective", ["objectives", "preset"]),
     ("warmup_steps", ["warmup_ratio"]), ("warmup_ratio", ["warmup_steps"]),
     ("batch_size", ["batch_tokens"]), ("batch_tokens", ["batch_size"]), ("num_train_epochs", ["max_steps"]),
   ]
 
-  private static func merge(_ own: ConfigurationNode, over base: ConfigurationNode) -> ConfigurationNode {
+  static func merge(_ own: ConfigurationNode, over base: ConfigurationNode) -> ConfigurationNode {
     guard case .mapping(let entries) = own.content, case .mapping(var merged) = base.content else {
       return own.isNull ? base : own
     }
@@ -51,8 +58,6 @@ extension Hyperparameters {
     let members = try cursor.members(known: Keys.hyperparameters)
     var values = Hyperparameters()
     if let member = members["learning_rate"] { values.learningRate = try member.number(.learningRate) }
-    if let member = members["temperature"] { values.temperature = try member.number(.temperature) }
-    if let member = members["objective"] { values.objective = try decodeObjective(member) }
     if let member = members["optimizer"] { values.optimizer = try decodeOptimizer(member) }
     if let member = members["shuffle"] { values.shuffle = try member.flag() }
     if let member = members["group_by_length"] { values.groupByLength = try member.flag() }
@@ -61,7 +66,7 @@ extension Hyperparameters {
     if let member = members["schedule"] { values.schedule = try member.word(Schedule.self) }
     values.dropout = try members.present("dropout")?.number(.fractionBelowOne)
     try values.decodeLength(members)
-    try values.decodeWeights(members)
+    values.objectives = try decodeObjectives(members)
     try values.decodeWarmup(members)
     try values.decodeEvaluation(members)
     return values
@@ -77,11 +82,51 @@ extension Hyperparameters {
     }
   }
 
-  private mutating func decodeWeights(_ members: ConfigurationMembers) throws {
+  private static func decodeObjectives(_ members: ConfigurationMembers) throws -> ObjectiveListing {
+    for rival in ["objectives", "preset"] {
+      guard let list = members.present(rival) else { continue }
+      for key in shortForm + (rival == "preset" ? ["objectives"] : []) {
+        guard let other = members.present(key) else { continue }
+        throw other.failure(
+          "is given together with \(rival) (\(list.location))", remedy: "keep one of them: each says what the loss is")
+      }
+    }
+    if let list = members.present("objectives") { return try ObjectiveListing.decode(list) }
+    if let member = members.present("preset") {
+      let preset = try member.word(ObjectivePreset.self)
+      // A preset of several stages is cut up where the step is read; the last one stands for it elsewhere.
+      return ObjectiveListing(terms: ObjectiveTerm.named(preset.stages.last?.terms ?? []), preset: preset)
+    }
     let ce = try (members["alpha"]?.number(.fraction)) ?? members["ce_weight"]?.number(.weight)
     let kd = try members["kd_weight"]?.number(.weight)
-    ceWeight = ce ?? kd.map { 1 - $0 } ?? ceWeight
-    kdWeight = kd ?? 1 - ceWeight
+    let (hard, soft) = (ce ?? kd.map { 1 - $0 } ?? 0.5, kd ?? 1 - (ce ?? 0.5))
+    return .short(ce: hard, kd: soft, try divergence(members))
+  }
+
+  /// The divergence of the short form: `objective`, with `temperature`.
+  private static func divergence(_ members: ConfigurationMembers) throws -> ObjectiveTerm {
+    var term = ObjectiveTerm(ObjectiveRegistry.forwardKL)
+    var isOwn = false
+    if let member = members.present("objective") {
+      var cursor = member
+      if case .mapping = member.node.content, member.node["kind"] == nil {
+        cursor = ConfigurationCursor(
+          node: member.node.adding("kind", "forward_kl"), path: member.path, file: member.file)
+      }
+      term = try ObjectiveListing.term(cursor)
+      isOwn = member.node["temperature"] != nil
+      if term.isCrossEntropy {
+        throw member.failure(
+          "is the labels' own term, which ce_weight weighs", remedy: "use objectives for a list of terms")
+      }
+    }
+    guard let member = members["temperature"], !member.isNull else { return term }
+    let temperature = try ObjectiveListing.schedule(member, .temperature)
+    if isOwn { throw member.failure("is given in objective too", remedy: "keep one of them") }
+    guard ObjectiveRegistry.kind(term.kind)?.options.contains(where: { $0.name == "temperature" }) ?? false else {
+      throw member.failure("has no meaning for the objective \(term.kind)", remedy: "leave it out")
+    }
+    return term.setting("temperature", .schedule(temperature))
   }
 
   private mutating func decodeWarmup(_ members: ConfigurationMembers) throws {
@@ -110,10 +155,11 @@ extension Hyperparameters {
         "is given together with \(ce != nil ? "ce_weight" : "kd_weight")",
         remedy: "alpha: a means ce_weight: a and kd_weight: 1 - a; keep one way")
     }
-    if let both = ce, kd != nil, ceWeight == 0, kdWeight == 0 {
+    let weights = objectives.terms.map(\.weight.from)
+    if let both = ce, kd != nil, weights.allSatisfy({ $0 == 0 }) {
       throw both.failure("and kd_weight are both 0, so that nothing is learned", remedy: "raise one of them")
     }
-    if let only = ce ?? kd, ceWeight < 0 || kdWeight < 0 {
+    if let only = ce ?? kd, weights.contains(where: { $0 < 0 }) {
       throw only.failure(
         "is above 1, and the other weight, 1 minus this one, would be negative",
         remedy: "give both ce_weight and kd_weight")
@@ -149,29 +195,6 @@ extension Hyperparameters {
         "is \(gradientAccumulationSteps), more than the \(count) \(unit) of a batch",
         remedy: "\(key) counts the \(unit) of one optimizer step over all ranks and micro-batches")
     }
-  }
-
-  private static func decodeObjective(_ cursor: ConfigurationCursor) throws -> Objective {
-    if cursor.isNull { return .forwardKL }
-    var kind = cursor
-    if case .mapping = cursor.node.content {
-      // The kind first: the keys of another kind are not mistakes, they are not available.
-      guard let found = cursor.node["kind"] else { return try emptyObjective(cursor) }
-      kind = ConfigurationCursor(node: found, path: cursor.path + ".kind", file: cursor.file)
-    }
-    let name = try kind.string()
-    guard let objective = Objective(rawValue: name) else {
-      throw kind.failure(
-        "the objective \"\(name)\" is not available in this version",
-        remedy: "this version has: \(Objective.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
-    if case .mapping = cursor.node.content { _ = try cursor.members(known: Keys.objective) }
-    return objective
-  }
-
-  private static func emptyObjective(_ cursor: ConfigurationCursor) throws -> Objective {
-    _ = try cursor.members(known: Keys.objective)
-    return .forwardKL
   }
 
   private static func decodeOptimizer(_ cursor: ConfigurationCursor) throws -> Optimizer {

@@ -1,4 +1,5 @@
 import Datasets
+import Objectives
 import Optimizers
 import Training
 
@@ -44,12 +45,6 @@ public struct Hyperparameters: Sendable, Equatable {
     }
   }
 
-  /// What pulls the student towards the teacher.
-  public enum Objective: String, Sendable, CaseIterable {
-    /// T² · KL(teacher_T ‖ student_T) on logits.
-    case forwardKL = "forward_kl"
-  }
-
   /// AdamW's settings. Weight decay never touches biases and norms.
   public struct Optimizer: Sendable, Equatable {
     /// 0 or more. Default: 0.
@@ -78,17 +73,11 @@ public struct Hyperparameters: Sendable, Equatable {
   public var batchSize: BatchSize = 32
   /// Micro-batches that an optimizer step's batch is cut into, from 1 to the batch size or tokens. Default: 1.
   public var gradientAccumulationSteps = 1
-  /// Weight of the task loss as written: `ce_weight`, or `alpha`. Default: 0.5.
+  /// The terms of the loss. Default: 0.5 · cross-entropy + 0.5 · forward KL at temperature 2.
   ///
-  /// `alpha: a` means ce_weight = a and kd_weight = 1 − a. Of `ce_weight` and `kd_weight`, the one that is left out
-  /// is 1 minus the other. `alpha` beside either of them is refused.
-  public var ceWeight = 0.5
-  /// Weight of the distillation loss as written. Default: 1 − `ceWeight`.
-  public var kdWeight = 0.5
-  /// The softmax temperature of the distillation loss, above 0. Default: 2.
-  public var temperature = 2.0
-  /// Default: forward KL on logits.
-  public var objective: Objective = .forwardKL
+  /// The short form has two of them: `alpha: a` means ce_weight = a and kd_weight = 1 − a; of `ce_weight` and
+  /// `kd_weight`, the one that is left out is 1 minus the other. `alpha` beside either of them is refused.
+  public var objectives = ObjectiveListing.short(ce: 0.5, kd: 0.5, ObjectiveTerm(ObjectiveRegistry.forwardKL))
   public var optimizer = Optimizer()
   /// Default: linear.
   public var schedule: Schedule = .linear
@@ -119,11 +108,6 @@ public struct Hyperparameters: Sendable, Equatable {
 
   /// The defaults, as every property states its own.
   public init() {}
-
-  /// The weights that really apply: (ce, kd) as written with a teacher, (1, 0) without one.
-  public func weights(hasTeacher: Bool) -> (ce: Double, kd: Double) {
-    hasTeacher ? (ceWeight, kdWeight) : (1, 0)
-  }
 
   /// The metric that decides: the one named, else accuracy where there are labels and perplexity where there are none.
   public func metric(for kind: TaskConfiguration.Kind) -> Metric {

@@ -1,24 +1,88 @@
 import Models
+import Objectives
 import Platform
 
 extension StepConfiguration {
-  static func decode(_ cursor: ConfigurationCursor, index: Int, defaults: ConfigurationCursor?) throws
-    -> StepConfiguration
-  {
+  /// - Parameters:
+  ///   - defaults: the chain's hyperparameters.
+  ///   - teachers: `parallel.teacher` of the chain, which a teacher's own placement is laid over.
+  static func decode(
+    _ cursor: ConfigurationCursor, index: Int, defaults: ConfigurationCursor?, teachers: ConfigurationCursor?
+  ) throws -> StepConfiguration {
     let members = try cursor.members(known: Keys.step)
     let id = try members.present("step_id")?.string() ?? defaultID(index)
-    let teacher = try TeacherReference.decode(members["teacher"], index: index)
+    let teacher = try TeacherReference.decode(members["teacher"], index: index, over: teachers)
     let base = try StudentReference.decode(try members.required("student_base"))
     let own = members["hyperparams"] ?? missing("hyperparams", of: cursor)
+    var combine = TeacherCombination.logits
+    if let member = members.present("combine") {
+      combine = try member.word(TeacherCombination.self)
+      if teacher.references.count < 2 {
+        throw member.failure("has no meaning for a step with one teacher", remedy: "leave it out")
+      }
+    }
     return StepConfiguration(
       id: id, teacher: teacher, studentBase: base,
       studentInit: try members.present("student_init").map {
         try StudentInitialization.decode($0, teacher: teacher, base: base)
       },
       outputDirectory: try members.required("output_dir").string(),
-      allowUntrainedTeacher: try members["allow_untrained_teacher"]?.flag() ?? false,
-      hyperparameters: try Hyperparameters.decode(own, over: defaults),
-      source: SourceLocations(cursor))
+      allowUntrainedTeacher: try members["allow_untrained_teacher"]?.flag() ?? false, combine: combine,
+      stages: try stages(members, own, over: defaults), source: SourceLocations(cursor))
+  }
+
+  /// The stages that are written out, those of a preset, or one.
+  private static func stages(
+    _ members: ConfigurationMembers, _ own: ConfigurationCursor, over defaults: ConfigurationCursor?
+  ) throws -> [StageConfiguration] {
+    let step = try Hyperparameters.decode(own, over: defaults)
+    guard let list = members.present("stages") else {
+      guard let preset = step.objectives.preset, preset.stages.count > 1 else {
+        return [StageConfiguration(name: nil, hyperparameters: step)]
+      }
+      return preset.stages.map { stage in
+        var values = step
+        values.objectives = ObjectiveListing(terms: ObjectiveTerm.named(stage.terms), preset: preset)
+        return StageConfiguration(name: stage.name, hyperparameters: values)
+      }
+    }
+    let items = try list.items()
+    if items.isEmpty { throw list.failure("is an empty list", remedy: "write one stage at least, or leave it out") }
+    let merged = ConfigurationCursor(
+      node: defaults.map { Hyperparameters.merge(own.node, over: $0.node) } ?? own.node, path: own.path,
+      file: own.file)
+    var stages: [StageConfiguration] = []
+    for (index, item) in items.enumerated() {
+      let keys = try item.members(known: Keys.stage)
+      let name = try keys.present("name")?.string() ?? "stage_\(index + 1)"
+      if stages.contains(where: { $0.name == name }) {
+        throw item.failure("\"\(name)\" is the name of another stage", remedy: "give each stage its own")
+      }
+      let cursor = keys["hyperparams"] ?? missing("hyperparams", of: item)
+      let values = try Hyperparameters.decode(cursor, over: merged)
+      if let preset = values.objectives.preset, preset.stages.count > 1 {
+        throw cursor.failure(
+          "asks for the preset \(preset.rawValue), which has stages of its own", remedy: "leave stages out, or preset")
+      }
+      try requireAlike(values, stages.first?.hyperparameters ?? values, cursor)
+      stages.append(StageConfiguration(name: items.count == 1 ? nil : name, hyperparameters: values))
+    }
+    return stages
+  }
+
+  /// What is one for all stages of a step.
+  private static func requireAlike(_ own: Hyperparameters, _ first: Hyperparameters, _ cursor: ConfigurationCursor)
+    throws
+  {
+    let keys = [
+      ("precision", own.precision == first.precision),
+      ("activation_checkpointing", own.activationCheckpointing == first.activationCheckpointing),
+      ("save_total_limit", own.saveTotalLimit == first.saveTotalLimit),
+    ]
+    for (key, isAlike) in keys where !isAlike {
+      throw (cursor.member(key) ?? cursor).failure(
+        "is another \(key) than that of the first stage", remedy: "write it in the step's hyperparams, for all stages")
+    }
   }
 
   private static func missing(_ key: String, of cursor: ConfigurationCursor) -> ConfigurationCursor {
@@ -29,13 +93,45 @@ extension StepConfiguration {
 
 extension TeacherReference {
   /// Left out: the previous step's student, none in the first step. Null: none.
-  static func decode(_ cursor: ConfigurationCursor?, index: Int) throws -> TeacherReference {
+  static func decode(_ cursor: ConfigurationCursor?, index: Int, over placement: ConfigurationCursor?) throws
+    -> TeacherReference
+  {
     guard let cursor else { return index == 0 ? .none : .previous }
     if cursor.isNull { return .none }
-    guard case .sequence = cursor.node.content else { return .one(try cursor.string()) }
-    let names = try cursor.strings()
-    if names.isEmpty { throw cursor.failure("is an empty list", remedy: "write null to train without a teacher") }
-    return names.count == 1 ? .one(names[0]) : .several(names)
+    guard case .sequence = cursor.node.content else {
+      return .named([try TeacherEntry.decode(cursor, over: placement)])
+    }
+    let items = try cursor.items()
+    if items.isEmpty { throw cursor.failure("is an empty list", remedy: "write null to train without a teacher") }
+    let teachers = try items.map { try TeacherEntry.decode($0, over: placement) }
+    var names: Set<String> = []
+    for (item, teacher) in zip(items, teachers) where !names.insert(teacher.name ?? teacher.reference).inserted {
+      throw item.failure(
+        "\"\(teacher.name ?? teacher.reference)\" is another teacher of the step", remedy: "give each its own name")
+    }
+    return .named(teachers)
+  }
+}
+
+extension TeacherEntry {
+  /// Reads a teacher: a reference alone, or a mapping.
+  static func decode(_ cursor: ConfigurationCursor, over placement: ConfigurationCursor?) throws -> TeacherEntry {
+    guard case .mapping = cursor.node.content else { return TeacherEntry(reference: try cursor.string()) }
+    let members = try cursor.members(known: Keys.teacher)
+    var entry = TeacherEntry(reference: try members.required("model").string())
+    entry.name = try members.present("name")?.string()
+    if let weight = members.present("weight") {
+      entry.weight = try weight.number(.weight)
+      if entry.weight == 0 { throw weight.failure("is 0", remedy: "leave the teacher out") }
+    }
+    if let own = members.present("parallel") {
+      let node = placement.map { Hyperparameters.merge(own.node, over: $0.node) } ?? own.node
+      _ = try own.members(known: Keys.parallelTeacher)
+      let merged = ConfigurationCursor(node: node, path: own.path, file: own.file)
+      entry.placement = try TeacherPlacementConfiguration.decode(merged.members(known: Keys.parallelTeacher))
+      entry.placementSource = SourceLocations(own)
+    }
+    return entry
   }
 }
 
@@ -82,8 +178,9 @@ extension StudentInitialization {
         "name the model: student_init: {from: PATH, layers: …}, or name a teacher; with alpha: 1 it does not teach"
       switch teacher {
       case .none: throw cursor.failure("takes weights from the teacher, and this step has none", remedy: remedy)
-      case .several: throw cursor.failure("takes weights from the teacher, and this step has several", remedy: remedy)
-      case .previous, .one: break
+      case .named(let teachers) where teachers.count > 1:
+        throw cursor.failure("takes weights from the teacher, and this step has several", remedy: remedy)
+      case .previous, .named: break
       }
     }
     if case .configuration(let json) = base, let count = json["num_hidden_layers"]?.int, count != indices.count {

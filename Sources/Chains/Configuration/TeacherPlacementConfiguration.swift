@@ -35,6 +35,10 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
   public var topK = 64
   /// Of the teacher's passes. Default (auto): the step's.
   public var precision = Hyperparameters.Precision.auto
+  /// Whether what the teacher says of an example is kept for later epochs and runs. Default: true.
+  public var isCached = true
+  /// Bytes that everything kept (tokens, signals, weights) may have on disk together. Default: 10 GB.
+  public var cacheLimit = 10_000_000_000
 
   /// Ranks of a job that hold a teacher together.
   func groupSize(of ranks: Int) -> Int {
@@ -59,7 +63,7 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
     [
       "placement": .string(placement.rawValue), "ranks": ranks.map(JSON.int) ?? .null,
       "sharding": .string(sharding.rawValue), "payload": .string(payload.rawValue), "top_k": .int(topK),
-      "precision": .string(precision.rawValue),
+      "precision": .string(precision.rawValue), "cache": .bool(isCached), "cache_limit": .int(cacheLimit),
     ]
   }
 
@@ -78,6 +82,8 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
     result.payload = try members.present("payload")?.word(Payload.self) ?? .logits
     result.topK = try members.present("top_k")?.integer(.atLeastOne) ?? 64
     result.precision = try members.present("precision")?.word(Hyperparameters.Precision.self) ?? .auto
+    if let cache = members.present("cache") { result.isCached = try cache.flag() }
+    if let limit = members.present("cache_limit") { result.cacheLimit = try limit.bytes() }
     return result
   }
 }

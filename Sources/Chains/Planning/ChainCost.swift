@@ -50,7 +50,7 @@ public struct ChainCost: Sendable {
       let work = try ChainCost.work(step, chain, models, cluster, assumptions)
       warnings += ChainCost.ratioAdvice(step, work)
       steps.append(
-        PlanComparison(work, written: Layout(chain.parallel, step.hyperparameters, ranks: cluster.ranks), on: cluster))
+        PlanComparison(work, written: Layout(chain.parallel, step, ranks: cluster.ranks), on: cluster))
     }
     self.steps = steps
     self.warnings = warnings
@@ -66,23 +66,38 @@ public struct ChainCost: Sendable {
       try StepResolver.checkLength(
         chain.metadata,
         [("student \(models.student.name)", models.student.maximumPositions)]
-          + (models.teacher.map { [("teacher \($0.name)", $0.maximumPositions)] } ?? []))
+          + models.teachers.map { ("teacher \($0.name)", $0.maximumPositions) })
     }
-    guard let teacher = models.teacher else { return }
-    if isLanguage {
+    for (place, teacher) in models.teachers.enumerated() {
+      try check(teacher, place, models, step, chain, ranks: ranks)
+    }
+  }
+
+  private static func check(
+    _ teacher: any NetworkSizes, _ place: Int, _ models: PlannedModels, _ step: StepConfiguration,
+    _ chain: ChainConfiguration, ranks: Int
+  ) throws {
+    if chain.metadata.task.kind == .languageModeling {
       try Preflight.checkVocabularies(
         of: teacher.name, teacher.classCount, and: models.student.name, models.student.classCount,
         at: step.source.location(of: "teacher"))
     }
-    try Preflight.checkCounts(of: teacher.name, classes: teacher.classCount, chain.parallel, ranks: ranks)
-    let wanted = chain.parallel.teacherPlacement
+    let own = step.teacher.entries
+    let wanted =
+      own.indices.contains(place)
+      ? own[place].placement ?? chain.parallel.teacherPlacement
+      : chain.parallel.teacherPlacement
+    let source =
+      (own.indices.contains(place) ? own[place].placementSource : nil)
+      .map { ($0, "") } ?? chain.parallel.source.map { ($0, "teacher.") }
+    let place = PlacementPlace(source: source?.0, prefix: source?.1 ?? "")
+    try Preflight.checkCounts(of: teacher.name, classes: teacher.classCount, wanted, at: place, ranks: ranks)
     let (size, isTensor) = (wanted.groupSize(of: ranks), wanted.sharding == .tensor)
     let most = isTensor ? teacher.headCount : teacher.layerCount
     if size > most {
       throw Preflight.refusal(
-        chain.parallel,
-        "\(size) ranks cannot divide the \(most) \(isTensor ? "heads" : "layers") of the \(teacher.name)", "ranks",
-        "use at most \(most), or sharding: \(isTensor ? "pipeline" : "tensor")")
+        place, "\(size) ranks cannot divide the \(most) \(isTensor ? "heads" : "layers") of the \(teacher.name)",
+        "ranks", "use at most \(most), or sharding: \(isTensor ? "pipeline" : "tensor")")
     }
   }
 
@@ -91,7 +106,7 @@ public struct ChainCost: Sendable {
     _ assumptions: Assumptions
   ) throws -> StepWork {
     let values = step.hyperparameters
-    let limits = [models.student, models.teacher].compactMap { $0?.maximumPositions }
+    let limits = ([models.student] + models.teachers).compactMap(\.maximumPositions)
     let longest = ([chain.metadata.maxLength].compactMap { $0 } + limits).min() ?? 512
     let length = chain.metadata.task.kind == .features ? 1 : min(longest, assumptions.length ?? longest)
     let sequences =
@@ -109,9 +124,9 @@ public struct ChainCost: Sendable {
       }
     }
     let own = format(values.precision, auto: native)
-    let placement = chain.parallel.teacherPlacement
+    let placement = step.teacher.entries.first?.placement ?? chain.parallel.teacherPlacement
     return StepWork(
-      student: models.student, teacher: models.teacher, load: TokenLoad(sequences: sequences, length: length),
+      student: models.student, teachers: models.teachers, load: TokenLoad(sequences: sequences, length: length),
       accumulation: values.gradientAccumulationSteps, studentFormat: own,
       teacherFormat: format(placement.precision, auto: own),
       bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)), steps: values.maxSteps ?? epochs,
@@ -166,10 +181,10 @@ public struct ChainCost: Sendable {
 }
 
 extension Layout {
-  /// The layout of a chain file.
-  init(_ parallel: ParallelConfiguration, _ values: Hyperparameters, ranks: Int) {
-    let teacher = parallel.teacherPlacement
-    self.init(checkpointing: values.activationCheckpointing, teacherRanks: teacher.groupSize(of: ranks))
+  /// As a chain file has it.
+  init(_ parallel: ParallelConfiguration, _ step: StepConfiguration, ranks: Int) {
+    let teacher = step.teacher.entries.first?.placement ?? parallel.teacherPlacement
+    self.init(checkpointing: step.hyperparameters.activationCheckpointing, teacherRanks: teacher.groupSize(of: ranks))
     placement =
       switch teacher.placement {
       case .resident: .resident

@@ -1,6 +1,7 @@
 import Datasets
 import Models
 import Platform
+import Training
 
 extension ChainPlan {
   /// The plan as text, for `--dry-run`.
@@ -11,17 +12,22 @@ extension ChainPlan {
     if !labels.names.isEmpty { lines.append("classes: \(labels.names.joined(separator: ", "))") }
     for (step, outlook) in zip(steps, outlook) {
       let train = data[step.index].student.train
-      let teacher = step.teacher.map { "\($0.reference) (\($0.configuration.shapeText))" } ?? "none (fine-tuning)"
-      let values = step.hyperparameters.weights(hasTeacher: step.teacher != nil)
+      let teachers = step.teachers.map { "\($0.model.reference) (\($0.model.configuration.shapeText))" }
       lines += [
-        "step \(step.index + 1): \(step.id)", "  teacher   \(teacher)",
+        "step \(step.index + 1): \(step.id)",
+        "  teacher   \(teachers.isEmpty ? "none (fine-tuning)" : teachers.joined(separator: ", "))",
         "  student   \(step.student.configuration.shapeText), \(grouped(step.student.parameterCount)) parameters, "
           + "from \(step.student.reference)",
         "  data      \(text(of: train)) for training, \(text(of: data[step.index].student.validation)) for validation",
-        "  batch     \(batchText(of: step))",
-        "  loss      ce_weight \(values.ce), kd_weight \(values.kd), temperature \(step.hyperparameters.temperature)",
+      ]
+      for stage in stages(of: step) {
+        if let name = stage.name { lines.append("  stage     \(name)") }
+        lines.append("  batch     \(batchText(of: stage.values))")
+        lines += stage.values.objective.lines.map { "  loss      \($0)" }
+      }
+      lines += [
         "  precision \(precision(of: step).rawValue)",
-        "  sharing   \(self.values(of: step).sharingText)", "  output    \(step.outputDirectory)",
+        "  sharing   \(stages(of: step)[0].values.sharingText)", "  output    \(step.outputDirectory)",
         "  state     \(outlook.text)",
       ]
     }
@@ -39,10 +45,10 @@ extension ChainPlan {
       + "\(grouped(documents.predictedTokens)) predicted)"
   }
 
-  /// The size of a batch and the number of optimizer steps.
-  private func batchText(of step: ResolvedStep) -> String {
-    let steps = "\(grouped(values(of: step).totalSteps)) optimizer steps"
-    switch step.hyperparameters.batchSize {
+  /// What an optimizer step takes, and how many of them there are.
+  private func batchText(of values: TrainingConfiguration) -> String {
+    let steps = "\(grouped(values.totalSteps)) optimizer steps"
+    switch values.batchSize {
     case .examples(let count): return "\(grouped(count)) examples, \(steps)"
     case .tokens(let count): return "at most \(grouped(count)) tokens, \(steps)"
     }
@@ -59,7 +65,7 @@ extension ChainPlan {
             "student": .string(step.student.configuration.shapeText),
             "parameters": .int(step.student.parameterCount), "output_dir": .string(step.outputDirectory),
             "precision": .string(precision(of: step).rawValue),
-            "examples": .int(data[step.index].student.train.count), "steps": .int(values(of: step).totalSteps),
+            "examples": .int(data[step.index].student.train.count), "steps": .int(totalSteps(of: step)),
             "configuration": step.configuration.resolved, "outlook": outlook.json,
           ]
         }),

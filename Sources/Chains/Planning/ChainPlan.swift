@@ -25,8 +25,8 @@ public struct ChainPlan {
   /// The directory for tokens and teacher signals; nil keeps them in memory only.
   let cacheDirectory: String?
   let registry: DataRegistry
-  /// The data of each step in the student's tokens, and in the teacher's.
-  let data: [(student: SplitData, teacher: SplitData?)]
+  /// The data of each step in the student's form, and in those of its teachers.
+  let data: [(student: SplitData, teachers: [SplitData])]
 
   /// Checks a chain: references, models, labels, tokenizers, every row of the data. Collective.
   ///
@@ -69,10 +69,10 @@ public struct ChainPlan {
     try communicator.requireEqual(steps.flatMap(\.fingerprints))
     let registry = DataRegistry(
       files, task: task, labels: classes?.set, cacheDirectory: cacheDirectory,
-      cacheLimit: chain.parallel.teacherCacheLimit, on: communicator)
+      cacheLimit: chain.parallel.teacherPlacement.cacheLimit, on: communicator)
     let native: Precision = try communicator.all(Precision.native == .bf16) ? .bf16 : .fp32
     var warnings = chain.advice() + files.warnings + (classes?.warnings ?? [])
-    var data: [(student: SplitData, teacher: SplitData?)] = []
+    var data: [(student: SplitData, teachers: [SplitData])] = []
     for (index, step) in steps.enumerated() {
       warnings += try communicator.agree {
         try Preflight.check(
@@ -106,21 +106,21 @@ public struct ChainPlan {
   /// The data in the student's and in the teacher's tokens, which are the same for documents, since language models are
   /// compared token by token.
   private static func open(_ step: ResolvedStep, _ registry: DataRegistry, kind: TaskKind) throws
-    -> (student: SplitData, teacher: SplitData?)
+    -> (student: SplitData, teachers: [SplitData])
   {
     if kind == .languageModeling {
       let student = step.student
       let documents = try registry.documents(
         for: student.tokenizer?.tokenizer, endOfText: student.configuration.endOfText, rowLength: step.maxLength,
         model: student.configuration)
-      return (documents, step.teacher.map { _ in documents })
+      return (documents, step.teachers.map { _ in documents })
     }
     func data(_ tokenizer: TokenizerFiles?, _ configuration: ModelConfiguration) throws -> SplitData {
       try registry.data(
         for: tokenizer?.tokenizer, maxLength: step.maxLength, model: configuration)
     }
     let student = try data(step.student.tokenizer, step.student.configuration)
-    return (student, try step.teacher.map { try data($0.tokenizer, $0.configuration) })
+    return (student, try step.teachers.map { try data($0.model.tokenizer, $0.model.configuration) })
   }
 
   /// The precision of a chain step, and by default of its teacher.
@@ -133,17 +133,17 @@ public struct ChainPlan {
   }
 
   /// The precision of a teacher's passes.
-  func teacherPrecision(of step: ResolvedStep) -> Precision {
-    switch chain.parallel.teacherPlacement.precision {
+  func precision(of teacher: ResolvedTeacher, in step: ResolvedStep) -> Precision {
+    switch teacher.placement.precision {
     case .auto: precision(of: step)
     case .fp32: .fp32
     case .bf16: .bf16
     }
   }
 
-  /// The payload of a step's teacher.
-  func payload(of step: ResolvedStep) -> SignalPayload {
-    chain.parallel.teacherPlacement.signalPayload(temperature: step.hyperparameters.temperature)
+  /// What moves of a teacher's answers; of a top-k the rest at the temperature of the step's terms.
+  func payload(of teacher: ResolvedTeacher, in step: ResolvedStep) -> SignalPayload {
+    teacher.placement.signalPayload(temperature: step.hyperparameters.objectives.temperatures.first?.from ?? 1)
   }
 
   /// The classes of the data; nil for language modelling.
@@ -163,7 +163,9 @@ public struct ChainPlan {
   /// The parameters of the first teacher from outside the chain, to which ratios refer; without one, those of the first
   /// step's student.
   var firstTeacherParameters: Int {
-    let outside = steps.lazy.compactMap(\.teacher).first { if case .directory = $0.place { true } else { false } }
+    let outside = steps.lazy.flatMap(\.teachers).map(\.model).first {
+      if case .directory = $0.place { true } else { false }
+    }
     let model = outside.flatMap { try? ModelLoader.build($0.configuration) }
     return model?.parameterCount ?? steps[0].student.parameterCount
   }
@@ -173,9 +175,9 @@ extension ResolvedStep {
   /// The values of the step's models that must be equal on all ranks before the data is read. Weights are compared when
   /// they are digested.
   fileprivate var fingerprints: [Fingerprint] {
-    let models = [
-      ("teacher", teacher?.configuration, teacher?.tokenizer), ("student", student.configuration, student.tokenizer),
-    ]
+    let models =
+      teachers.map { ("teacher \($0.role.name)", Optional($0.model.configuration), $0.model.tokenizer) }
+      + [("student", Optional(student.configuration), student.tokenizer)]
     return models.flatMap { role, configuration, tokenizer in
       [
         Fingerprint(
@@ -191,7 +193,7 @@ extension ResolvedStep {
     if let columns { keys["feature_columns"] = .array(columns.names.map(JSON.string)) }
     let named = student.configuration.setting(keys)
     return ResolvedStep(
-      index: index, configuration: configuration, teacher: teacher,
+      index: index, configuration: configuration, teachers: teachers,
       student: ResolvedStudent(
         reference: student.reference, origin: student.origin, configuration: named, tokenizer: student.tokenizer,
         parameterCount: student.parameterCount, head: student.head, remarks: student.remarks),

@@ -58,14 +58,17 @@ extension ChainPlan {
       case .tokens(let count): max(1, count / mean)
       }
     let student = try plannedNetwork(step.student.configuration, classes: classes?.names.count)
-    let teacher = try step.teacher.map { try plannedNetwork($0.configuration, classes: classes?.names.count) }
+    let teachers = try step.teachers.map { try plannedNetwork($0.model.configuration, classes: classes?.names.count) }
+    let own = precision(of: step)
+    let theirs = step.teachers.first.map { precision(of: $0, in: step) } ?? own
     func format(_ precision: Precision) -> PlannedFormat { precision == .bf16 ? .bf16 : .fp32 }
     let batches = [TokenLoad(sequences: sequences, length: mean), TokenLoad(sequences: 1, length: max(1, longest))]
     return batches.map { load in
       StepWork(
-        student: student, teacher: teacher, load: load, accumulation: values.gradientAccumulationSteps,
-        studentFormat: format(precision(of: step)), teacherFormat: format(teacherPrecision(of: step)),
-        bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)), topK: chain.parallel.teacherPlacement.topK)
+        student: student, teachers: teachers, load: load, accumulation: values.gradientAccumulationSteps,
+        studentFormat: format(own), teacherFormat: format(theirs),
+        bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)),
+        topK: (step.teachers.first?.placement ?? chain.parallel.teacherPlacement).topK)
     }
   }
 

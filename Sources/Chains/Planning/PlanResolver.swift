@@ -7,7 +7,7 @@ import Tokenizers
 /// The sizes of a step's models.
 struct PlannedModels {
   let student: any NetworkSizes
-  let teacher: (any NetworkSizes)?
+  let teachers: [any NetworkSizes]
 }
 
 /// Resolves the sizes of the models that a chain file refers to, from their config.json alone.
@@ -28,24 +28,19 @@ struct PlanResolver {
   /// The models of the next step; call it for each step in order.
   mutating func models(of index: Int) throws -> PlannedModels {
     let step = chain.steps[index]
-    let teacher = try teacher(of: index)
-    let student = try student(of: step, index, teacher)
+    let teachers = try teachers(of: index)
+    let student = try student(of: step, index, teachers.first)
     students.append(student)
     return PlannedModels(
       student: try plannedNetwork(student, classes: classes),
-      teacher: try teacher.map { try plannedNetwork($0, classes: classes) })
+      teachers: try teachers.map { try plannedNetwork($0, classes: classes) })
   }
 
-  private func teacher(of index: Int) throws -> ModelConfiguration? {
-    let step = chain.steps[index]
-    switch step.teacher {
-    case .none: return nil
-    case .previous: return students.last
-    case .one(let reference): return try model(reference, index, key: "teacher")
-    case .several(let references):
-      throw RetortError(
-        .configuration, "\(references.count) teachers are named; this version has steps with one teacher",
-        at: step.source.location(of: "teacher"), remedy: "name one teacher")
+  private func teachers(of index: Int) throws -> [ModelConfiguration] {
+    switch chain.steps[index].teacher {
+    case .none: []
+    case .previous: students.last.map { [$0] } ?? []
+    case .named(let entries): try entries.map { try model($0.reference, index, key: "teacher") }
     }
   }
 

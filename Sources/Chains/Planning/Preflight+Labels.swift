@@ -1,4 +1,5 @@
 import Datasets
+import Objectives
 import Platform
 
 extension Preflight {
@@ -8,27 +9,56 @@ extension Preflight {
   /// early stopping where no validation row has one.
   static func checkLabels(of step: ResolvedStep, _ data: SplitData) throws -> [String] {
     let source = step.configuration.source
-    let weights = step.hyperparameters.weights(hasTeacher: step.teacher != nil)
-    if data.validation.labelled == .none, step.hyperparameters.earlyStoppingPatience != nil {
+    if data.validation.labelled == .none,
+      step.configuration.stages.contains(where: { $0.hyperparameters.earlyStoppingPatience != nil })
+    {
       throw RetortError(
         .configuration, "stops where nothing gets better, and no row of the validation data has a label to tell by",
         at: source.location(of: "hyperparams.early_stopping_patience"),
         remedy: "give rows of the validation data labels, or take it out")
     }
-    guard data.train.labelled == .none, weights.ce > 0 else { return [] }
-    if weights.kd > 0 {
-      return [
-        "step \(step.id): no row of the training data has a label, so cross_entropy (weight \(weights.ce)) adds "
-          + "nothing to the loss; alpha: 0 says so"
-      ]
+    if data.train.labelled == .all { return [] }
+    try refuseUnlabelled(step, data.train.labelled)
+    guard data.train.labelled == .none else { return [] }
+    return try step.configuration.stages.compactMap { stage in
+      let terms = stage.hyperparameters.objectives.terms
+      let soft = step.teachers.isEmpty ? [] : terms.filter { !$0.isCrossEntropy && $0.weight != Scheduled(0) }
+      let hard = terms.filter { $0.isCrossEntropy && $0.weight != Scheduled(0) }
+      if !soft.isEmpty {
+        return hard.first.map {
+          "step \(step.id): no row of the training data has a label, so cross_entropy (weight \($0.weight.from)) adds "
+            + "nothing to the loss; alpha: 0 says so"
+        }
+      }
+      let written = ["kd_weight", "ce_weight", "alpha"].first { source.lines["hyperparams.\($0)"] != nil }
+      throw RetortError(
+        .input,
+        "cross_entropy needs a label, no row of the training data has one, and the step "
+          + (step.teachers.isEmpty ? "has no teacher" : "has no other term (kd_weight is 0)"),
+        at: source.location(of: step.teachers.isEmpty ? "teacher" : "hyperparams.\(written ?? "alpha")"),
+        remedy: "give rows labels, or "
+          + (step.teachers.isEmpty ? "the step a teacher" : "the distillation loss a weight (alpha below 1)"))
     }
-    let written = ["kd_weight", "ce_weight", "alpha"].first { source.lines["hyperparams.\($0)"] != nil }
-    throw RetortError(
-      .input,
-      "cross_entropy needs a label, no row of the training data has one, and the step "
-        + (step.teacher == nil ? "has no teacher" : "has no other term (kd_weight is 0)"),
-      at: source.location(of: step.teacher == nil ? "teacher" : "hyperparams.\(written ?? "alpha")"),
-      remedy: "give rows labels, or "
-        + (step.teacher == nil ? "the step a teacher" : "the distillation loss a weight (alpha below 1)"))
+  }
+
+  /// Refuses what reads the label of every row where rows have none.
+  private static func refuseUnlabelled(_ step: ResolvedStep, _ labelled: LabelCoverage) throws {
+    let which = labelled == .none ? "no row of the training data has one" : "rows of the training data have none"
+    for stage in step.configuration.stages {
+      let list = stage.hyperparameters.objectives
+      for (index, term) in list.terms.enumerated() {
+        guard let objective = term.objective as? any LogitsObjective, type(of: objective).needsLabels else { continue }
+        throw RetortError(
+          .input, "\(term.kind) needs the label of every row, and \(which)",
+          at: list.location(of: index) ?? step.configuration.source.location(of: "hyperparams.objective"),
+          remedy: "use forward_kl, which needs no labels, or give rows labels")
+      }
+    }
+    if step.teachers.count > 1, step.configuration.combine == .confidence {
+      throw RetortError(
+        .input, "is confidence, which is the teachers' probability of the label, and \(which)",
+        at: step.configuration.source.location(of: "combine"),
+        remedy: "use combine: logits, probabilities or sum, or give rows labels")
+    }
   }
 }

@@ -27,7 +27,8 @@ enum Preflight {
         "\(source.location(of: "hyperparams.precision")): the CPUs of some ranks do not multiply bf16 natively and are "
           + "slower with it than with fp32; use auto or fp32")
     }
-    warnings += (step.teacher?.remarks ?? []) + step.student.remarks
+    warnings += step.teachers.flatMap(\.model.remarks) + step.student.remarks
+    warnings += try checkObjectives(of: step, kind: kind)
     for (configuration, reference, key) in models(of: step) {
       let location = source.location(of: key)
       if configuration.family.reads != kind {
@@ -95,7 +96,10 @@ enum Preflight {
 
   /// Checks that an id is the same token for teacher and student, since logits are compared one by one.
   private static func checkVocabularies(_ step: ResolvedStep) throws {
-    guard let teacher = step.teacher else { return }
+    for teacher in step.teachers where step.comparesClasses(with: teacher) { try checkVocabulary(step, teacher.model) }
+  }
+
+  private static func checkVocabulary(_ step: ResolvedStep, _ teacher: ResolvedModel) throws {
     let location = step.configuration.source.location(of: "teacher")
     try checkVocabularies(
       of: teacher.reference, teacher.configuration.vocabularySize ?? 0, and: step.student.reference,
@@ -143,7 +147,7 @@ enum Preflight {
 
   private static func models(of step: ResolvedStep) -> [(ModelConfiguration, String, String)] {
     let student = (step.student.configuration, step.student.reference, "student_base")
-    return (step.teacher.map { [($0.configuration, $0.reference, "teacher")] } ?? []) + [student]
+    return step.teachers.map { ($0.model.configuration, $0.model.reference, "teacher") } + [student]
   }
 
   /// Each model tokenises text itself; data of token ids needs the same tokenizer for both.

@@ -1,4 +1,5 @@
 import Models
+import Objectives
 import Platform
 import Tokenizers
 
@@ -72,14 +73,26 @@ public struct ResolvedStudent: Sendable {
   public var remarks: [String] = []
 }
 
-/// A chain step with all references resolved and all model configurations read.
+/// A teacher of a step, with what the step makes of it.
+public struct ResolvedTeacher: Sendable {
+  /// Its configuration, files and tokenizer.
+  public let model: ResolvedModel
+  /// What objectives call it, and its weight.
+  public let role: TeacherRole
+  /// Where it lives.
+  public let placement: TeacherPlacementConfiguration
+  /// Where its own placement was written; nil where it is the chain's.
+  let placementSource: SourceLocations?
+}
+
+/// A step of the chain with every reference followed and every model's configuration read.
 public struct ResolvedStep: Sendable {
   /// Its index in the chain, from 0.
   public let index: Int
   /// The step from the chain file, with defaults filled in.
   public let configuration: StepConfiguration
-  /// The teacher; nil for plain fine-tuning.
-  public let teacher: ResolvedModel?
+  /// The teachers, in the order of the chain file; empty for plain fine-tuning.
+  public let teachers: [ResolvedTeacher]
   /// The student before training.
   public let student: ResolvedStudent
   /// The absolute path of the output directory.
@@ -89,6 +102,8 @@ public struct ResolvedStep: Sendable {
 
   /// The `step_id` of the chain file, unique in it.
   public var id: String { configuration.id }
-  /// The hyperparameters of this step.
+  /// The first teacher, to which ratios refer; nil: plain fine-tuning.
+  public var teacher: ResolvedModel? { teachers.first?.model }
+  /// The values that its first stage trains with.
   public var hyperparameters: Hyperparameters { configuration.hyperparameters }
 }

@@ -1,5 +1,6 @@
 import Datasets
 import Models
+import Objectives
 import Platform
 import Tokenizers
 
@@ -24,17 +25,17 @@ struct StepResolver {
 
   private func step(_ index: Int, after earlier: [ResolvedStep]) throws -> ResolvedStep {
     let configuration = chain.steps[index]
-    let teacher = try teacher(of: index, earlier)
-    let student = try student(of: index, teacher, earlier)
-    let limits = [teacher?.configuration, student.configuration].compactMap { $0?.maximumPositions }
+    let teachers = try teachers(of: index, earlier)
+    let student = try student(of: index, teachers.first?.model, earlier)
+    let limits = (teachers.map(\.model.configuration) + [student.configuration]).compactMap(\.maximumPositions)
     if kind == .languageModeling {
       try StepResolver.checkLength(
         chain.metadata,
         [("student \(student.reference)", student.configuration.maximumPositions)]
-          + (teacher.map { [("teacher \($0.reference)", $0.configuration.maximumPositions)] } ?? []))
+          + teachers.map { ("teacher \($0.model.reference)", $0.model.configuration.maximumPositions) })
     }
     return ResolvedStep(
-      index: index, configuration: configuration, teacher: teacher, student: student,
+      index: index, configuration: configuration, teachers: teachers, student: student,
       outputDirectory: locator.outputDirectory(of: configuration),
       maxLength: ([chain.metadata.maxLength].compactMap { $0 } + limits).min())
   }
@@ -54,17 +55,25 @@ struct StepResolver {
       remedy: "set it to \(limit) or less; null uses the models' positions")
   }
 
-  private func teacher(of index: Int, _ earlier: [ResolvedStep]) throws -> ResolvedModel? {
-    let step = chain.steps[index]
-    switch step.teacher {
-    case .none: return nil
-    case .previous: return index == 0 ? nil : student(earlier[index - 1])
-    case .one(let reference):
-      return try model(reference, locator.locate(reference, for: index, in: chain), earlier, for: .answers)
-    case .several(let references):
-      throw RetortError(
-        .configuration, "\(references.count) teachers are named; this version has steps with one teacher",
-        at: step.source.location(of: "teacher"), remedy: "name one teacher")
+  private func teachers(of index: Int, _ earlier: [ResolvedStep]) throws -> [ResolvedTeacher] {
+    let placement = chain.parallel.teacherPlacement
+    switch chain.steps[index].teacher {
+    case .none: return []
+    case .previous:
+      if index == 0 { return [] }
+      let model = student(earlier[index - 1])
+      return [
+        ResolvedTeacher(
+          model: model, role: TeacherRole(model.reference), placement: placement, placementSource: nil)
+      ]
+    case .named(let entries):
+      return try entries.map { entry in
+        let located = try locator.locate(entry.reference, for: index, in: chain)
+        return ResolvedTeacher(
+          model: try model(entry.reference, located, earlier, for: .answers),
+          role: TeacherRole(entry.name ?? entry.reference, weight: entry.weight),
+          placement: entry.placement ?? placement, placementSource: entry.placementSource)
+      }
     }
   }
 

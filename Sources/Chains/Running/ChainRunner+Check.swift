@@ -8,40 +8,46 @@ extension ChainRunner {
   /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
   public func checkTeachers() throws {
     for step in plan.steps {
-      guard let teacher = step.teacher, case .directory = teacher.place, canCheck(step) else { continue }
-      let digest = try self.digest(of: teacher.place)
-      try Trace.span("check teacher") {
-        // Ranks that only teach have no result of an evaluation, and learn of a refusal.
-        if try communicator.broadcast(evaluated[digest] == nil ? 0 : 1) == 1 {
-          try communicator.share(judgement(of: digest, step))
-        } else {
-          _ = try withTeacher(of: step, digest, quietly: true) { teacher, students in
-            if let teacher { try self.check(digest, step, teacher, on: students) }
-          }
-        }
+      for (place, teacher) in step.teachers.enumerated() {
+        guard case .directory = teacher.model.place, canCheck(step, place) else { continue }
+        try Trace.span("check teacher") { try check(teacher, place, of: step) }
       }
+    }
+  }
+
+  private func check(_ teacher: ResolvedTeacher, _ place: Int, of step: ResolvedStep) throws {
+    let digest = try self.digest(of: teacher.model.place)
+    // Ranks that only teach have no result of an evaluation, and learn of a refusal.
+    if try communicator.broadcast(evaluated[digest] == nil ? 0 : 1) == 1 {
+      return try communicator.share(judgement(of: digest, step, place))
+    }
+    _ = try withTeachers(of: step, [digest], only: place, quietly: true) { teachers, students in
+      for teacher in teachers { try self.check(digest, step, place, teacher, on: students) }
     }
   }
 
   /// Evaluates a teacher once on the validation split and refuses it at chance level; collective over the ranks that
   /// train.
-  func check(_ digest: String, _ step: ResolvedStep, _ teacher: any Teacher, on students: any Communicator) throws {
-    guard let data = plan.data[step.index].teacher, canCheck(step) else { return }
+  func check(
+    _ digest: String, _ step: ResolvedStep, _ place: Int, _ teacher: any Teacher, on students: any Communicator
+  ) throws {
+    guard canCheck(step, place) else { return }
+    let data = plan.data[step.index].teachers[place]
     if evaluated[digest] == nil {
       let result = try evaluate(teacher, data.validation, on: students)
       evaluated[digest] = (result, teacher.classCount)
       observer.note("teacher \(teacher.name) on the validation split: \(result.text)")
     }
-    if let refusal = judgement(of: digest, step) { throw refusal }
+    if let refusal = judgement(of: digest, step, place) { throw refusal }
   }
 
   /// Whether labels of the validation split can tell what a step's teacher has learnt; says once a step where none can.
-  private func canCheck(_ step: ResolvedStep) -> Bool {
-    guard let data = plan.data[step.index].teacher, data.validation.labelled == .none else { return true }
+  private func canCheck(_ step: ResolvedStep, _ place: Int) -> Bool {
+    guard plan.data[step.index].teachers[place].validation.labelled == .none else { return true }
     if warned.insert(step.index).inserted {
       observer.note(
-        "step \(step.id): the teacher \(step.teacher?.reference ?? "") is not checked: no row of the validation data "
-          + "has a label")
+        "step \(step.id): the teacher \(step.teachers[place].model.reference) is not checked: no row of the validation "
+          + "data has a label")
     }
     return false
   }
@@ -51,22 +57,27 @@ extension ChainRunner {
   {
     // A teacher of several ranks answers all at once.
     let stop = "while the teacher \(teacher.name) was evaluated"
-    let idle = { if teacher.isCollective { _ = try teacher.signals(for: [], in: .validation) } }
+    let idle = { if teacher.isCollective { _ = try teacher.logits(for: [], in: .validation) } }
     guard data.kind == .languageModeling else {
       return try Evaluator.evaluate(data, classCount: teacher.classCount, stop: stop, on: students) {
-        try teacher.signals(for: $0, in: .validation).materialized
-      } idle: { try idle() }
+        try teacher.logits(for: $0, in: .validation).materialized
+      } idle: {
+        try idle()
+      }
     }
     return try Evaluator.evaluate(documents: data, stop: stop, on: students) {
       let labels = data.batch($0).targets.filter { $0 >= 0 }
-      return try teacher.signals(for: $0, in: .validation).crossEntropySum(labels: labels)
-    } idle: { try idle() }
+      return try teacher.logits(for: $0, in: .validation).crossEntropySum(labels: labels)
+    } idle: {
+      try idle()
+    }
   }
 
   /// What speaks against an evaluated teacher; a warning, once a step, where it is at chance level and the chain file
   /// lets it teach all the same.
-  private func judgement(of digest: String, _ step: ResolvedStep) -> RetortError? {
-    guard let (result, classCount) = evaluated[digest], let name = step.teacher?.reference else { return nil }
+  private func judgement(of digest: String, _ step: ResolvedStep, _ place: Int) -> RetortError? {
+    guard let (result, classCount) = evaluated[digest] else { return nil }
+    let name = step.teachers[place].model.reference
     if !result.loss.isFinite {
       return refusal(
         .input, step,

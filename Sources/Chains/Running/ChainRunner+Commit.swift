@@ -75,7 +75,12 @@ extension ChainRunner {
       results["start_seconds"] = .double(trained.startSeconds)
       results["ranks"] = .int(communicator.size)
       if let cache = trained.cache { results["teacher_cache"] = cache.json }
-      if let placement = placementReport { results["teacher_placement"] = placement.json }
+      if let placement = placementReports[0] { results["teacher_placement"] = placement.json }
+      if step.teachers.count > 1, !placementReports.isEmpty {
+        results["teacher_placements"] = .object(
+          Dictionary(placementReports.map { (step.teachers[$0].role.name, $1.json) }) { first, _ in first })
+      }
+      if !trained.result.stages.isEmpty { results["stages"] = .array(trained.result.stages.map(\.json)) }
       remarks = try commit.finish(inputs: inputs, results: .object(results))
     }
     remarks.forEach(observer.note)

@@ -21,7 +21,7 @@ extension ChainRunner {
 
   private func check(_ step: ResolvedStep, _ budget: MemoryBudget, _ machine: any Communicator) throws {
     let ranks = communicator.size
-    let layout = Layout(plan.chain.parallel, step.hyperparameters, ranks: ranks)
+    let layout = Layout(plan.chain.parallel, step.configuration, ranks: ranks)
     let teaches =
       step.teacher != nil && layout.placement == .dedicated && communicator.rank >= ranks - layout.teacherRanks
     let need = try communicator.agree { try plan.need(of: step, layout, ranks: ranks, teaches: teaches) }

@@ -32,7 +32,7 @@ extension ChainRunner {
   /// - Parameter trained: steps that are trained before it, so that what is made from them is not known yet.
   func look(at step: ResolvedStep, after trained: Set<Int> = []) throws -> (outlook: StepOutlook, inputs: JSON?) {
     var outlook = StepOutlook(step)
-    outlook.totalSteps = plan.values(of: step).totalSteps
+    outlook.totalSteps = plan.totalSteps(of: step)
     let pending = sources(of: step).first { trained.contains($0.index) }
     var inputs: JSON?
     if pending == nil {
@@ -54,7 +54,7 @@ extension ChainRunner {
     func add(_ place: ModelPlace, _ what: String) {
       if case .step(let index) = place { found.append((index, "\(what), step \(plan.steps[index].id),")) }
     }
-    if let teacher = step.teacher { add(teacher.place, "its teacher") }
+    for teacher in step.teachers { add(teacher.model.place, "its teacher") }
     if let place = step.student.origin.place { add(place, "the model that it begins from") }
     return found
   }

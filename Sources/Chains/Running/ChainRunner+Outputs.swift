@@ -132,8 +132,10 @@ extension ChainRunner {
   private func inputs() -> [(path: String, what: String)] {
     var found: [(String, String)] = []
     for step in plan.steps {
-      if let teacher = step.teacher, case .directory(let path) = teacher.place {
-        found.append((path, "the teacher of step \(step.id)"))
+      for teacher in step.teachers {
+        if case .directory(let path) = teacher.model.place {
+          found.append((path, "\(step.teachers.count == 1 ? "the" : "a") teacher of step \(step.id)"))
+        }
       }
       if case .directory(let path)? = step.student.origin.place {
         found.append((path, "the model that step \(step.id) begins from"))

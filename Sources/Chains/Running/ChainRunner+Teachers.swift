@@ -3,48 +3,123 @@ import Models
 import Platform
 import Teachers
 
+/// Which ranks of a job train, and which only teach, where several teachers may have ranks of their own.
+///
+///     rank    0 1 … S−1 │ ranks of the first dedicated teacher │ those of the second │ …
+struct JobRoles {
+  /// S.
+  let students: Int
+  /// The ranks of each teacher that has some, by its place among the step's.
+  private let ranks: [Int: Range<Int>]
+
+  init(_ teachers: [ResolvedTeacher], ranks count: Int) {
+    let own = teachers.enumerated().filter { $0.element.placement.placement == .dedicated }
+      .map { ($0.offset, $0.element.placement.groupSize(of: count)) }
+    var next = count - own.reduce(0) { $0 + $1.1 }
+    students = next
+    var ranks: [Int: Range<Int>] = [:]
+    for (place, size) in own {
+      ranks[place] = next..<next + size
+      next += size
+    }
+    self.ranks = ranks
+  }
+
+  /// The teacher that a rank only teaches; nil for a rank that trains.
+  func teacher(of rank: Int) -> Int? { ranks.first { $0.value.contains(rank) }?.key }
+
+  /// The teachers that have ranks of their own.
+  var dedicated: [Int] { ranks.keys.sorted() }
+}
+
 extension ChainRunner {
-  /// Runs `body` with the teacher of a step on the ranks that train, while others, where there are such, only teach.
+  /// Runs `body` with the teachers of a step on the ranks that train, while others, where there are such, only teach.
   /// Collective.
   ///
   /// - Parameters:
-  ///   - digest: of the teacher's files; nil for a step without a teacher.
-  ///   - quietly: without a word on where the teacher is.
-  ///   - body: collective over the ranks that train; it gets their communicator.
+  ///   - digests: of the teachers' files, in the order of `only` or of the step; empty for a step without teachers.
+  ///   - only: the one teacher that is wanted; nil: all of the step.
+  ///   - quietly: without a word on where the teachers are.
+  ///   - body: collective over the ranks that train; it gets the teachers and their communicator.
   /// - Returns: what `body` returned; nil on a rank that only taught.
   /// Throws on all ranks what `body` throws on those that train.
-  func withTeacher<T>(
-    of step: ResolvedStep, _ digest: String?, quietly: Bool = false,
-    _ body: (_ teacher: (any Teacher)?, any Communicator) throws -> T
+  func withTeachers<T>(
+    of step: ResolvedStep, _ digests: [String], only: Int? = nil, quietly: Bool = false,
+    _ body: (_ teachers: [any Teacher], any Communicator) throws -> T
   ) throws -> T? {
-    placementReport = nil
-    guard let digest, let teacher = step.teacher, let data = plan.data[step.index].teacher else {
-      return try body(nil, communicator)
+    placementReports = [:]
+    let places = digests.isEmpty ? [] : only.map { [$0] } ?? Array(step.teachers.indices)
+    let roles = JobRoles(places.map { step.teachers[$0] }, ranks: communicator.size)
+    let taught = roles.teacher(of: communicator.rank).map { places[$0] }
+    let students =
+      roles.dedicated.isEmpty
+      ? communicator : try communicator.split(color: taught == nil ? 0 : 1, key: communicator.rank)
+    // Students with the ranks of one teacher; every rank takes part in making all of them.
+    var links: [Int: any Communicator] = [:]
+    for own in roles.dedicated {
+      let takesPart = taught == nil || taught == places[own]
+      links[places[own]] =
+        roles.dedicated.count == 1
+        ? communicator : try communicator.split(color: takesPart ? 0 : 1, key: communicator.rank)
     }
-    let wanted = plan.chain.parallel.teacherPlacement
+    let placing = Placing(
+      step: step, places: places, digests: digests, taught: taught, students: students, links: links)
+    return try place(placing, 0, [], quietly, body)
+  }
+
+  /// What `withTeachers` has found out.
+  private struct Placing {
+    let step: ResolvedStep
+    let places: [Int]
+    let digests: [String]
+    /// The teacher that this rank only teaches.
+    let taught: Int?
+    let students: any Communicator
+    let links: [Int: any Communicator]
+  }
+
+  /// Places the teachers from one on, then runs `body` inside.
+  private func place<T>(
+    _ placing: Placing, _ next: Int, _ placed: [any Teacher], _ quietly: Bool,
+    _ body: ([any Teacher], any Communicator) throws -> T
+  ) throws -> T? {
+    guard next < placing.places.count else { return placing.taught == nil ? try body(placed, placing.students) : nil }
+    let place = placing.places[next]
+    func rest(_ teacher: (any Teacher)?) throws -> T? {
+      try self.place(placing, next + 1, placed + (teacher.map { [$0] } ?? []), quietly, body)
+    }
+    // A rank that teaches another one has nothing to do with this one.
+    if let taught = placing.taught, taught != place { return try rest(nil) }
+    let (teacher, digest) = (placing.step.teachers[place], placing.digests[next])
+    let data = plan.data[placing.step.index].teachers[place]
+    let wanted = teacher.placement
     if wanted.placement == .resident, wanted.payload == .logits {
-      return try body(Trace.span("load teacher") { try resident(step, teacher, data, digest) }, communicator)
+      return try rest(
+        Trace.span("load teacher") { try resident(placing.step, teacher, data, digest, on: placing.students) })
     }
-    let stage = TeacherStage(self, step, teacher, data, digest, isQuiet: quietly)
-    return wanted.placement == .dedicated ? try stage.dedicated(body) : try stage.shared(body)
+    let stage = TeacherStage(
+      self, placing.step, place, data, digest, isQuiet: quietly, on: placing.links[place] ?? placing.students)
+    if wanted.placement == .dedicated { return try stage.dedicated { teacher, _ in try rest(teacher) } ?? nil }
+    return try stage.shared { teacher, _ in try rest(teacher) }
   }
 
   /// The teacher of a step, whole on each rank, which remembers what it said where the chain file allows it.
   /// Collective.
-  private func resident(_ step: ResolvedStep, _ teacher: ResolvedModel, _ data: SplitData, _ digest: String) throws
-    -> any Teacher
-  {
-    let precision = plan.teacherPrecision(of: step)
-    let frozen = try communicator.agree {
-      try FrozenModel(directory: plan.directory(of: teacher.place), labels: plan.classes, precision: precision)
+  private func resident(
+    _ step: ResolvedStep, _ teacher: ResolvedTeacher, _ data: SplitData, _ digest: String,
+    on students: any Communicator
+  ) throws -> any Teacher {
+    let precision = plan.precision(of: teacher, in: step)
+    let model = teacher.model
+    let frozen = try students.agree {
+      try FrozenModel(directory: plan.directory(of: model.place), labels: plan.classes, precision: precision)
     }
-    let load = try weights(of: frozen, digest, sharedBy: communicator)
+    let load = try weights(of: frozen, digest, teacher.placement, sharedBy: students)
     let resident = ResidentTeacher(
-      name: teacher.reference, frozen: frozen, train: data.train, validation: data.validation, precision: precision,
+      name: model.reference, frozen: frozen, train: data.train, validation: data.validation, precision: precision,
       load: load)
-    let parallel = plan.chain.parallel
     // What a language model says of a document is too much to keep.
-    guard parallel.cachesTeacher, plan.keepsSignals, let root = plan.cacheDirectory else { return resident }
+    guard teacher.placement.isCached, plan.keepsSignals, let root = plan.cacheDirectory else { return resident }
     let store = SignalStore(
       root: joinPath(root, "teachers"),
       key: SignalKey.of(
@@ -52,22 +127,22 @@ extension ChainRunner {
         program: SignalKey.program),
       width: resident.classCount,
       expected: data.train.count + data.validation.count,
-      limits: SignalStore.Limits(bytes: parallel.teacherCacheLimit, writers: communicator.size),
-      about: teacher.reference)
+      limits: SignalStore.Limits(bytes: teacher.placement.cacheLimit, writers: students.size),
+      about: model.reference)
     return CachedTeacher(resident, train: data.train, validation: data.validation, store: store)
   }
 
   /// What brings a teacher's weights: from a file, when they are needed, where they may be kept; else they are brought
   /// now, to memory that the ranks of a node share. Collective over the ranks that want the same weights.
-  func weights(of frozen: FrozenModel, _ digest: String, sharedBy ranks: any Communicator) throws
-    -> (FrozenModel) throws -> String?
-  {
-    let parallel = plan.chain.parallel
+  func weights(
+    of frozen: FrozenModel, _ digest: String, _ placement: TeacherPlacementConfiguration,
+    sharedBy ranks: any Communicator
+  ) throws -> (FrozenModel) throws -> String? {
     let key = KeptWeights.key(teacher: digest, labels: plan.labels.names, form: frozen.form)
-    let fits = parallel.cachesTeacher && frozen.byteCount < parallel.teacherCacheLimit
+    let fits = placement.isCached && frozen.byteCount < placement.cacheLimit
     let kept = (fits ? plan.cacheDirectory : nil).flatMap { root in
-      try? KeptWeights(root: joinPath(root, "teachers"), key: key, limit: parallel.teacherCacheLimit,
-        about: "teacher \(digest.prefix(12))")
+      try? KeptWeights(
+        root: joinPath(root, "teachers"), key: key, limit: placement.cacheLimit, about: "teacher \(digest.prefix(12))")
     }
     if try ranks.all(kept != nil), let kept { return kept.load }
     let remark = try NodeWeights.load(frozen, on: ranks)
@@ -75,14 +150,17 @@ extension ChainRunner {
   }
 }
 
-/// What the cache of a step's teacher did, over all ranks.
+/// What the caches of a step's teachers did, over all ranks.
 struct SignalReport: Equatable {
   private let counts: CachedTeacher.Statistics
 
-  /// nil for a teacher without a cache; collective where there is one.
-  init?(of teacher: (any Teacher)?, on communicator: any Communicator) throws {
-    guard let own = (teacher as? CachedTeacher)?.statistics else { return nil }
-    let sums = try communicator.allReduce([own.hits, own.misses, own.bytesRead, own.bytesWritten], .sum)
+  /// nil where no teacher has a cache; collective where one has.
+  init?(of teachers: [any Teacher], on communicator: any Communicator) throws {
+    let own = teachers.compactMap { $0.keeper?.statistics }
+    if own.isEmpty { return nil }
+    func total(_ path: KeyPath<CachedTeacher.Statistics, Int>) -> Int { own.reduce(0) { $0 + $1[keyPath: path] } }
+    let sums = try communicator.allReduce(
+      [total(\.hits), total(\.misses), total(\.bytesRead), total(\.bytesWritten)], .sum)
     counts = CachedTeacher.Statistics(hits: sums[0], misses: sums[1], bytesRead: sums[2], bytesWritten: sums[3])
   }
 

@@ -25,12 +25,28 @@ extension ChainRunner {
 }
 
 extension ChainPlan {
-  /// The values that a step trains with.
-  func values(of step: ResolvedStep) -> TrainingConfiguration {
-    TrainingConfiguration(
-      step.hyperparameters, precision: precision(of: step), kind: chain.metadata.task.kind,
-      hasTeacher: step.teacher != nil, lengths: data[step.index].student.train.lengths, seed: chain.metadata.seed,
-      parallel: chain.parallel)
+  /// The values that the training stages of a step train with, with the names of the stages.
+  func stages(of step: ResolvedStep) -> [(name: String?, values: TrainingConfiguration)] {
+    step.configuration.stages.map { stage in
+      let values = TrainingConfiguration(
+        stage.hyperparameters, precision: precision(of: step), kind: chain.metadata.task.kind,
+        objective: stage.hyperparameters.objectives.objective(step.teachers.map(\.role), step.configuration.combine),
+        lengths: data[step.index].student.train.lengths, seed: chain.metadata.seed, parallel: chain.parallel)
+      return (stage.name, values)
+    }
+  }
+
+  /// Optimizer steps of all stages together.
+  func totalSteps(of step: ResolvedStep) -> Int { stages(of: step).reduce(0) { $0 + $1.values.totalSteps } }
+
+  /// Everything that decides what a step's training computes: the values of its one stage, or those of each.
+  func valuesJSON(of step: ResolvedStep) -> JSON {
+    let stages = stages(of: step)
+    if stages.count == 1 { return .object(stages[0].values.json) }
+    return .array(
+      stages.map { stage in
+        .object(stage.values.json.merging(["stage": .string(stage.name ?? "")]) { first, _ in first })
+      })
   }
 }
 
@@ -39,17 +55,16 @@ extension TrainingConfiguration {
   ///
   /// - Parameters:
   ///   - precision: what the values' own stands for.
-  ///   - hasTeacher: without one only the cross-entropy counts.
+  ///   - objective: the loss, with the teachers of the step.
   ///   - lengths: tokens of each training example, [N].
   init(
-    _ values: Hyperparameters, precision: Precision, kind: TaskConfiguration.Kind, hasTeacher: Bool, lengths: [Int32],
-    seed: UInt64, parallel: ParallelConfiguration
+    _ values: Hyperparameters, precision: Precision, kind: TaskConfiguration.Kind, objective: DistillationObjective,
+    lengths: [Int32], seed: UInt64, parallel: ParallelConfiguration
   ) {
     let sampler = Sampler(
       lengths: lengths, batchSize: values.batchSize, shuffle: values.shuffle, groupByLength: values.groupByLength,
       seed: seed)
     let total = values.maxSteps ?? max(1, Int((values.trainEpochs * Double(sampler.stepsPerEpoch)).rounded(.up)))
-    let weights = values.weights(hasTeacher: hasTeacher)
     let interval: Interval =
       switch values.evaluation {
       case .epoch: .epoch
@@ -57,8 +72,7 @@ extension TrainingConfiguration {
       }
     self.init(
       seed: seed, totalSteps: total, batchSize: values.batchSize, accumulation: values.gradientAccumulationSteps,
-      objective: DistillationObjective(
-        crossEntropyWeight: weights.ce, distillationWeight: weights.kd, temperature: values.temperature),
+      objective: objective,
       optimizer: AdamWConfiguration(
         beta1: values.optimizer.beta1, beta2: values.optimizer.beta2, epsilon: values.optimizer.epsilon,
         weightDecay: values.optimizer.weightDecay),

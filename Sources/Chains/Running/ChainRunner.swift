@@ -12,7 +12,8 @@ public protocol ChainObserver: TrainingObserver {
   /// A warning with figure and remedy.
   func warning(_ text: String)
   /// A step begins.
-  func began(_ step: ResolvedStep, of count: Int, values: TrainingConfiguration, ratio: Double?)
+  func began(
+    _ step: ResolvedStep, of count: Int, stages: [(name: String?, values: TrainingConfiguration)], ratio: Double?)
   /// What is going to be done with a step, before anything is done with the first.
   func foresaw(_ outlook: StepOutlook)
   /// A step was committed by an earlier run and is left as it is.
@@ -30,8 +31,9 @@ public final class ChainRunner {
   var evaluated: [String: (EvaluationResult, classCount: Int)] = [:]
   /// The steps of whose teacher a warning has been given, or that it is not checked.
   var warned: Set<Int> = []
-  /// How the teacher of the step in hand is placed, and what that cost; nil where it is resident.
-  var placementReport: PlacementReport?
+  /// How the teachers of the step in hand are placed, and what that cost, by their places; those that are resident are
+  /// left out.
+  var placementReports: [Int: PlacementReport] = [:]
   /// Whether a step has been trained in this process.
   private var hasTrained = false
   /// Digests of models that no step of the chain writes, by their directory: hundreds of megabytes are read once.
@@ -76,12 +78,12 @@ public final class ChainRunner {
 
   private func run(_ step: ResolvedStep, _ inputs: JSON) throws -> StepReport {
     let start = ContinuousClock().now
-    let digest = inputs["teacher"]?.string
-    let trained = try withTeacher(of: step, digest) { teacher, students in
-      if let teacher, let digest {
-        try Trace.span("check teacher") { try self.check(digest, step, teacher, on: students) }
+    let digests = ([inputs] + (inputs["more_teachers"]?.array ?? [])).compactMap { $0["teacher"]?.string }
+    let trained = try withTeachers(of: step, digests) { teachers, students in
+      for (place, teacher) in teachers.enumerated() {
+        try Trace.span("check teacher") { try self.check(digests[place], step, place, teacher, on: students) }
       }
-      return try self.train(step, inputs, teacher, on: students, since: start)
+      return try self.train(step, inputs, teachers, on: students, since: start)
     }
     // Afterwards, so that nobody waits for it before the first step.
     let precision = plan.precision(of: step)
@@ -105,30 +107,34 @@ public final class ChainRunner {
 
   /// Trains the student of a step; collective over the ranks that train.
   private func train(
-    _ step: ResolvedStep, _ inputs: JSON, _ teacher: (any Teacher)?, on students: any Communicator,
+    _ step: ResolvedStep, _ inputs: JSON, _ teachers: [any Teacher], on students: any Communicator,
     since start: ContinuousClock.Instant
   ) throws -> TrainedStep {
     let clock = ContinuousClock()
     let data = plan.data[step.index]
     let (student, fill) = try Trace.span("load student") { try students.agree { try openStudent(step, data.student) } }
-    let values = plan.values(of: step)
-    let ratio = teacher.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
-    observer.began(step, of: plan.steps.count, values: values, ratio: ratio)
+    let values = plan.stages(of: step)
+    let ratio = teachers.first.map { Double($0.parameterCount) / Double(student.model.parameterCount) }
+    observer.began(step, of: plan.steps.count, stages: values, ratio: ratio)
     if let summary = student.report.summary { observer.note("\(step.student.reference): \(summary)") }
     let planDigest = StepManifest.plan(of: inputs)
     try students.agree {
       try StopRequest.refuse("before the first optimizer step of \(step.id)")
       if students.isFirst { try begin(step, planDigest) }
     }
+    let shape = (student.model as? any StagedModel)?.shape
+    let stages = try values.map {
+      try TrainingStage($0.values, name: $0.name, student: shape, teachers: teachers.map(\.shape))
+    }
     let trainer = Trainer(
-      values, student: student.model, teacher: teacher, train: data.student.train, fill: fill, on: students)
+      stages, student: student.model, teachers: teachers, train: data.student.train, fill: fill, on: students)
     let training = try TrainingRun(
       trainer, train: data.student.train, validation: data.student.validation, planDigest: planDigest,
       directory: step.outputDirectory, fence: fence(of: step), observer: observer, on: students)
     let startSeconds = (hasTrained ? nil : ProcessStart.secondsAgo) ?? (clock.now - start).seconds
     hasTrained = true
     let result = try training.run()
-    let cache = try SignalReport(of: teacher, on: students)
+    let cache = try SignalReport(of: teachers, on: students)
     if let cache { observer.note(cache.text) }
     return TrainedStep(
       student: student, training: training, result: result, cache: cache, startSeconds: startSeconds,
@@ -167,7 +173,7 @@ public final class ChainRunner {
       "student_tokenizer": step.student.tokenizer.map { .string($0.tokenizer.digest) } ?? .null,
       "train": .string(data.student.train.digest), "validation": .string(data.student.validation.digest),
       "labels": .array(plan.labels.names.map(JSON.string)), "max_length": step.maxLength.map(JSON.int) ?? .null,
-      "precision": .string(plan.precision(of: step).rawValue), "values": .object(plan.values(of: step).json),
+      "precision": .string(plan.precision(of: step).rawValue), "values": plan.valuesJSON(of: step),
     ]
     switch step.student.origin {
     case .random: object["student_base"] = "random"
@@ -180,15 +186,23 @@ public final class ChainRunner {
         ? ["teacher_layers": indices] : ["model": .string(try digest(of: place)), "layers": indices]
     }
     if step.student.head == .new { object["student_head"] = "new" }
-    if let teacher = step.teacher {
-      object["teacher"] = .string(try digest(of: teacher.place))
-      if case .topK(let count, _) = plan.payload(of: step) { object["teacher_top_k"] = .int(count) }
-      let precision = plan.teacherPrecision(of: step)
-      if precision != plan.precision(of: step) { object["teacher_precision"] = .string(precision.rawValue) }
-      object["teacher_name"] = .string(teacher.reference)
-      object["teacher_tokenizer"] = teacher.tokenizer.map { .string($0.tokenizer.digest) } ?? .null
+    if let teacher = step.teachers.first { object.merge(try inputs(of: teacher, in: step)) { first, _ in first } }
+    if step.teachers.count > 1 {
+      object["more_teachers"] = .array(try step.teachers.dropFirst().map { .object(try inputs(of: $0, in: step)) })
     }
     return .object(object)
+  }
+
+  /// What of a teacher decides the student; collective.
+  private func inputs(of teacher: ResolvedTeacher, in step: ResolvedStep) throws -> [String: JSON] {
+    var object: [String: JSON] = [
+      "teacher": .string(try digest(of: teacher.model.place)), "teacher_name": .string(teacher.model.reference),
+      "teacher_tokenizer": teacher.model.tokenizer.map { .string($0.tokenizer.digest) } ?? .null,
+    ]
+    if case .topK(let count, _) = plan.payload(of: teacher, in: step) { object["teacher_top_k"] = .int(count) }
+    let precision = plan.precision(of: teacher, in: step)
+    if precision != plan.precision(of: step) { object["teacher_precision"] = .string(precision.rawValue) }
+    return object
   }
 
   /// The digest of a model's files; those of a step are read anew, since the step may have run in the meantime.

@@ -8,6 +8,8 @@ import Tensors
 struct TeacherStage {
   private let runner: ChainRunner
   private let step: ResolvedStep
+  /// Its place among the step's teachers.
+  private let place: Int
   private let teacher: ResolvedModel
   private let data: SplitData
   private let digest: String
@@ -17,26 +19,30 @@ struct TeacherStage {
   private let isQuiet: Bool
 
   init(
-    _ runner: ChainRunner, _ step: ResolvedStep, _ teacher: ResolvedModel, _ data: SplitData, _ digest: String,
-    isQuiet: Bool
+    _ runner: ChainRunner, _ step: ResolvedStep, _ place: Int, _ data: SplitData, _ digest: String, isQuiet: Bool,
+    on world: any Communicator
   ) {
+    self.world = world
+    self.place = place
+    let teacher = step.teachers[place]
     self.isQuiet = isQuiet
     self.runner = runner
     self.step = step
-    self.teacher = teacher
+    self.teacher = teacher.model
     self.data = data
     self.digest = digest
-    wanted = runner.plan.chain.parallel.teacherPlacement
-    precision = runner.plan.teacherPrecision(of: step)
-    payload = runner.plan.payload(of: step)
+    wanted = teacher.placement
+    precision = runner.plan.precision(of: teacher, in: step)
+    payload = runner.plan.payload(of: teacher, in: step)
   }
 
-  private var world: any Communicator { runner.communicator }
+  /// The ranks that train, and those that teach this teacher where it has ranks of its own.
+  private let world: any Communicator
   /// Whether layers come from a file and go; a run that may write nothing has no such file.
   private var isStreamed: Bool { wanted.placement == .streamed && runner.plan.cacheDirectory != nil }
 
   /// A teacher on the ranks that train: in parts on groups of them, or whole on each.
-  func shared<T>(_ body: ((any Teacher)?, any Communicator) throws -> T) throws -> T {
+  func shared<T>(_ body: (any Teacher, any Communicator) throws -> T) throws -> T {
     let size = wanted.groupSize(of: world.size)
     let group = try world.split(color: world.rank / size, key: world.rank)
     let placed = try Trace.span("load teacher") { () -> ShardedTeacher in
@@ -52,12 +58,12 @@ struct TeacherStage {
         residency: isStreamed ? LayerStream(model) : nil, on: group)
     }
     let result = try body(placed, world)
-    try finish(placed, teachers: nil, on: world)
+    try finish(placed.traffic, teachers: nil, on: world)
     return result
   }
 
   /// A teacher on the last ranks of the job, which serve while the others run `body`.
-  func dedicated<T>(_ body: ((any Teacher)?, any Communicator) throws -> T) throws -> T? {
+  func dedicated<T>(_ body: (any Teacher, any Communicator) throws -> T) throws -> T? {
     let roles = TeachingRoles(ranks: world.size, teachers: wanted.groupSize(of: world.size))
     let teaches = roles.teaches(world.rank)
     let own = try world.split(color: teaches ? 1 : 0, key: world.rank)
@@ -86,19 +92,18 @@ struct TeacherStage {
     }
     let taught = try placed.end()
     if case .failure(let failure) = outcome { try world.share(RetortError.wrap(failure)) } else { try world.share(nil) }
-    try finish(placed, teachers: taught, on: own)
+    try finish(placed.traffic, teachers: taught, on: own)
     return try outcome.get()
   }
 
   /// Takes up what the teacher has cost; collective over the ranks that train.
   ///
   /// - Parameter taught: what the ranks that only teach have counted, where there are such.
-  private func finish(_ teacher: any Teacher, teachers taught: TeacherTraffic?, on students: any Communicator) throws {
-    let own = teacher.traffic ?? TeacherTraffic()
+  private func finish(_ own: TeacherTraffic, teachers taught: TeacherTraffic?, on students: any Communicator) throws {
     let sum = try TeacherTraffic.sum(own, on: students)
     let waited = try students.allReduce(own.waitedSeconds, .max)
-    runner.placementReport?.take(sum, longestWait: waited, teachers: taught)
-    if !isQuiet, let report = runner.placementReport { runner.observer.note(report.end) }
+    runner.placementReports[place]?.take(sum, longestWait: waited, teachers: taught)
+    if !isQuiet, let report = runner.placementReports[place] { runner.observer.note(report.end) }
   }
 
   /// This rank's part of the teacher, its weights there; collective over all ranks.
@@ -116,7 +121,7 @@ struct TeacherStage {
     }
     var remark: String?
     if let frozen {
-      let load = try runner.weights(of: frozen, digest, sharedBy: holders)
+      let load = try runner.weights(of: frozen, digest, wanted, sharedBy: holders)
       remark = try load(frozen)
     }
     try world.agree { if isStreamed { try requireMapped(remark, frozen) } }
@@ -126,7 +131,7 @@ struct TeacherStage {
 
   /// Refuses to stream what is in memory anyway.
   private func requireMapped(_ remark: String?, _ frozen: FrozenModel?) throws {
-    let (limit, bytes) = (runner.plan.chain.parallel.teacherCacheLimit, frozen?.byteCount ?? 0)
+    let (limit, bytes) = (wanted.cacheLimit, frozen?.byteCount ?? 0)
     if bytes < limit, remark == nil { return }
     let why = remark ?? "its weights are \(grouped(bytes)) bytes, and teacher.cache_limit is \(grouped(limit))"
     throw RetortError(
@@ -142,7 +147,7 @@ struct TeacherStage {
       try FrozenModel(
         directory: directory, labels: runner.plan.classes, precision: precision, only: .head)
     }
-    _ = try runner.weights(of: frozen, digest, sharedBy: ranks)(frozen)
+    _ = try runner.weights(of: frozen, digest, wanted, sharedBy: ranks)(frozen)
     return TeacherHead(try staged(frozen))
   }
 
@@ -175,7 +180,7 @@ struct TeacherStage {
     let report = PlacementReport(
       wanted, ranks: world.size, payload: payload, precision: precision, heldBytes: held.max() ?? 0, wholeBytes: whole,
       model)
-    runner.placementReport = report
+    runner.placementReports[place] = report
     if !isQuiet { runner.observer.note(report.beginning) }
   }
 }

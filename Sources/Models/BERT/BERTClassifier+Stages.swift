@@ -7,44 +7,45 @@ extension BERTClassifier: StagedModel {
   /// The states behind the embeddings, [T, hidden].
   public func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let embeddings else { preconditionFailure("this part of the model has no embeddings") }
-    let x = context.block(0) { Trace.detail("embeddings") { embeddings(batch, context) } }
-    return context.dropout(x, probability: configuration.hiddenDropout, offsets: batch.offsets)
+    return context.block(0) {
+      Trace.detail("embeddings") {
+        let x = context.dropout(
+          embeddings(batch, context), probability: configuration.hiddenDropout, offsets: batch.offsets)
+        context.observe(.states(0), x)
+        return x
+      }
+    }
   }
 
   /// The states behind the layers of this part: [T, hidden], or [B, hidden] of the first tokens where the model's last
-  /// layer is here.
+  /// layer is here and no observer reads the others.
   public func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
-    advance(x, batch, context) { _, _ in }
-  }
-
-  /// As above, showing the states and the captured probabilities of each layer.
-  func advance(
-    _ x: Variable, _ batch: Batch, _ context: ForwardContext, show: @escaping (Variable, Variable?) -> Void
-  ) -> Variable {
     var x = x
     let first = FirstTokens(of: batch)
     for (place, index) in part.layers(of: configuration.layerCount).enumerated() {
-      // Only the first tokens of the last layer are read, unless somebody wants to see all of it.
-      let isSeen = index < configuration.layerCount - 1 || context.capture.contains(.hiddenStates)
-      var probabilities: Variable?
+      let isWhole = index < configuration.layerCount - 1 || readsLastStates(context)
       x = context.block(place + 1, x) { x, context in
         Trace.detail("layers", index) {
-          let output = self.layers[place](x, offsets: batch.offsets, only: isSeen ? nil : first, context)
-          probabilities = output.probabilities
-          return output.hidden
+          self.layers[place](x, offsets: batch.offsets, only: isWhole ? nil : first, context)
         }
       }
-      show(x, probabilities)
     }
     return x
+  }
+
+  /// Whether the states of all tokens behind the last layer are read, and not those of first tokens alone.
+  private func readsLastStates(_ context: ForwardContext) -> Bool {
+    context.reading(of: .states(configuration.layerCount)) == .allTokens
   }
 
   /// The pooled states of the first tokens, [B, hidden]: what the classifier reads.
   public func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let pooler else { preconditionFailure("this part of the model has no pooler") }
-    // Without a layer nobody has chosen the first tokens.
-    let first = layers.isEmpty ? context.tape.selectRows(x, FirstTokens(of: batch).rows) : x
-    return context.tape.activation(.tanh, pooler(first, context))
+    let isWhole = layers.isEmpty || readsLastStates(context)
+    let first = isWhole ? context.tape.selectRows(x, FirstTokens(of: batch).rows) : x
+    let pooled = context.tape.activation(.tanh, pooler(first, context))
+    context.observe(.pooled, pooled)
+    return pooled
   }
 
   /// The classifier on pooled states, [B, classes], float32.
@@ -64,6 +65,12 @@ extension BERTClassifier: StagedModel {
   public var roundsStates: Bool { configuration.hiddenSize >= 16 }
   public var hiddenSize: Int { configuration.hiddenSize }
   public var layerCount: Int { configuration.layerCount }
+  public var shape: ModelShape {
+    let heads = configuration.headCount
+    return ModelShape(
+      layers: layerCount, hidden: hiddenSize, heads: heads, keyValueHeads: heads, headSize: hiddenSize / heads,
+      isCausal: false, hasPooler: true)
+  }
 
   /// The logits, [B, classes].
   public func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {

@@ -27,7 +27,7 @@ public final class BERTClassifier: Model {
     self.part = part
     let hidden = configuration.hiddenSize
     embeddings = part.hasEmbeddings ? BERTEmbeddings(configuration, part) : nil
-    layers = part.layers(of: configuration.layerCount).map { BERTLayer("layers.\($0)", configuration, part) }
+    layers = part.layers(of: configuration.layerCount).map { BERTLayer($0, configuration, part) }
     pooler = part.hasHead ? Linear("pooler", inputs: hidden, outputs: hidden) : nil
     classifier = part.hasHead ? Linear("classifier", inputs: hidden, outputs: configuration.classCount) : nil
   }
@@ -52,22 +52,15 @@ public final class BERTClassifier: Model {
     embeddings.map { [LookupTable(parameter: $0.words, ids: \.tokens)] } ?? []
   }
 
-  public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
-    var output = ModelOutput(logits: Variable(constant: .zeros([0])))
-    var x = embed(batch, context)
-    if context.capture.contains(.hiddenStates) { output.hiddenStates.append(x) }
-    x = advance(x, batch, context) { states, probabilities in
-      if context.capture.contains(.hiddenStates) { output.hiddenStates.append(states) }
-      if let probabilities { output.attentions.append(probabilities) }
-    }
+  /// The logits, [B, classes].
+  public func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
+    let x = advance(embed(batch, context), batch, context)
     let first = FirstTokens(of: batch)
-    if !layers.isEmpty, context.capture.contains(.hiddenStates) { x = context.tape.selectRows(x, first.rows) }
-    output.logits = context.block(layers.count + 1, x) { x, context in
+    return context.block(layers.count + 1, x) { x, context in
       let dropped = context.dropout(
         self.headStates(x, batch, context), probability: self.configuration.classifierDropout, offsets: first.offsets)
       return self.headLogits(dropped, context)
     }
-    return output
   }
 
   /// `initializer_range`; but the layer that widens a narrow word embedding keeps its size, since words of a

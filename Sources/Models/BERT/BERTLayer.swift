@@ -5,6 +5,8 @@ import Tensors
 
 /// One transformer layer in the order of BERT: attention, add, norm, feed-forward, add, norm.
 struct BERTLayer {
+  /// Its place in the whole model, from 0.
+  let number: Int
   let attention: SelfAttention
   let attentionNorm: LayerNorm
   let intermediate: Linear
@@ -13,7 +15,9 @@ struct BERTLayer {
   let activation: Activation
   let hiddenDropout: Float
 
-  init(_ name: String, _ configuration: BERTConfiguration, _ part: ModelPart) {
+  init(_ number: Int, _ configuration: BERTConfiguration, _ part: ModelPart) {
+    self.number = number
+    let name = "layers.\(number)"
     let hidden = configuration.hiddenSize
     let inner = part.share(of: configuration.intermediateSize).count
     attention = SelfAttention(
@@ -34,18 +38,19 @@ struct BERTLayer {
 
   /// The states after the layer, of all tokens or of the first ones only: behind attention no token reads another.
   func callAsFunction(_ x: Variable, offsets: [Int32], only first: FirstTokens? = nil, _ context: ForwardContext)
-    -> (hidden: Variable, probabilities: Variable?)
+    -> Variable
   {
-    let attended = attention(x, offsets: offsets, rows: first?.rows, context)
+    let attended = attention(x, layer: number + 1, offsets: offsets, rows: first?.rows, context)
     // A sequence's first row has the same mask when it stands alone.
     let ranges = first?.offsets ?? offsets
     let middle = attentionNorm(
-      attended.output, dropout: context.nextMask(hiddenDropout, offsets: ranges),
+      attended, dropout: context.nextMask(hiddenDropout, offsets: ranges),
       residual: first.map { context.tape.selectRows(x, $0.rows) } ?? x, context)
     let narrow = output.summed(intermediate(middle, activation: activation, context), context)
-    let hidden = outputNorm(
+    let states = outputNorm(
       narrow, dropout: context.nextMask(hiddenDropout, offsets: ranges), residual: middle, context)
-    return (hidden, attended.probabilities)
+    context.observe(.states(number + 1), states)
+    return states
   }
 }
 

@@ -54,6 +54,12 @@ public final class LlamaModel: LanguageModel {
   public var layerCount: Int { configuration.layerCount }
   public var hiddenSize: Int { configuration.hiddenSize }
   public var headRows: Range<Int> { share.vocabulary }
+  public var shape: ModelShape {
+    ModelShape(
+      layers: layerCount, hidden: hiddenSize, heads: configuration.headCount,
+      keyValueHeads: configuration.keyValueHeadCount, headSize: configuration.headSize, isCausal: true,
+      hasPooler: false)
+  }
 
   public var bounds: Batch.Bounds { Batch.Bounds(vocabulary: configuration.vocabularySize) }
 
@@ -87,35 +93,35 @@ public final class LlamaModel: LanguageModel {
         let (first, count) = (Int32(share.vocabulary.lowerBound), Int32(share.vocabulary.count))
         // The slices that do not have a token's row add zeros to it.
         let ids = batch.tokens.map { (0..<count).contains($0 - first) ? $0 - first : -1 }
-        return context.summed(context.tape.embedding(tables: [words], ids: [ids], wide: true))
+        let x = context.summed(context.tape.embedding(tables: [words], ids: [ids], wide: true))
+        context.observe(.states(0), x)
+        return x
       }
     }
   }
 
   public func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
-    advance(x, batch, context) { _, _ in }
+    advance(x, batch, context, after: nil)
   }
 
   /// As the public one.
   ///
-  /// - Parameters:
-  ///   - memory: of the tokens before those of the batch, for each layer; nil where sequences begin in the batch.
-  ///   - seen: gets the states behind each layer, and its attention probabilities where they are captured.
+  /// - Parameter memory: of the tokens before those of the batch, for each layer; nil where sequences begin in the
+  ///   batch.
   private func advance(
-    _ x: Variable, _ batch: Batch, _ context: ForwardContext, after memory: [KeyValueMemory]? = nil,
-    seen: @escaping (_ states: Variable?, _ probabilities: Variable?) -> Void
+    _ x: Variable, _ batch: Batch, _ context: ForwardContext, after memory: [KeyValueMemory]?
   ) -> Variable {
     let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
     var x = x
     for (index, layer) in layers.enumerated() {
       x = context.block(index + 1, x) { x, context in
         Trace.detail("layers", layer.number) {
-          let output = layer(x, at: places, after: memory?[index], context)
-          if let probabilities = output.probabilities { seen(nil, probabilities) }
-          return output.hidden
+          let x = layer(x, at: places, after: memory?[index], context)
+          // The last states are those behind the final norm.
+          if layer.number + 1 < self.layerCount { context.observe(.states(layer.number + 1), x) }
+          return x
         }
       }
-      seen(x, nil)
     }
     return x
   }
@@ -126,7 +132,18 @@ public final class LlamaModel: LanguageModel {
 
   private func normed(_ x: Variable, _ context: ForwardContext) -> Variable {
     guard let norm else { preconditionFailure("the last norm is in the last stage, not in \(part)") }
-    return norm(x, context)
+    let states = norm(x, context)
+    context.observe(.states(layerCount), states)
+    return states
+  }
+
+  /// The block in which the value at a point is made: the last states are behind the final norm.
+  public func block(of point: PassPoint) -> Int {
+    switch point {
+    case .states(let layer): layer == layerCount ? blocks.count - 1 : layer
+    case .projections(let layer): layer
+    case .pooled: blocks.count - 1
+    }
   }
 
   public func newMemory(capacity: Int) -> [KeyValueMemory] { layers.map { $0.attention.memory(capacity: capacity) } }
@@ -137,26 +154,13 @@ public final class LlamaModel: LanguageModel {
     batch.tokens = tokens
     batch.positions = tokens.indices.map { first + Int32($0) }
     batch.offsets = [0, Int32(tokens.count)]
-    return finish(advance(embed(batch, context), batch, context, after: memory) { _, _ in }, batch, context)
+    return finish(advance(embed(batch, context), batch, context, after: memory), batch, context)
   }
 
   /// The logits of all tokens, [T, V] (of a slice [T, its share of V]), in float32.
-  public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
-    let wantsStates = context.capture.contains(.hiddenStates)
-    var (states, attentions): ([Variable], [Variable]) = ([], [])
-    let first = embed(batch, context)
-    if wantsStates { states.append(first) }
-    let last = advance(first, batch, context) { state, probabilities in
-      if wantsStates, let state { states.append(state) }
-      if let probabilities { attentions.append(probabilities) }
-    }
-    let logits = context.block(layers.count + 1, last) { x, context in
-      self.headLogits(self.normed(x, context), context)
-    }
-    var output = ModelOutput(logits: logits)
-    output.hiddenStates = states
-    output.attentions = attentions
-    return output
+  public func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
+    let x = advance(embed(batch, context), batch, context)
+    return context.block(layers.count + 1, x) { x, context in self.headLogits(self.normed(x, context), context) }
   }
 
   /// N(0, `initializer_range`²) for matrices, 1 for norms, 0 for biases.
@@ -222,9 +226,9 @@ struct LlamaLayer {
   /// The stream behind the layer, [T, hidden] in float32.
   func callAsFunction(
     _ x: Variable, at places: TokenPlaces, after memory: KeyValueMemory?, _ context: ForwardContext
-  ) -> (hidden: Variable, probabilities: Variable?) {
-    let attended = attention(attentionNorm(x, context), at: places, after: memory, context)
-    let middle = feedForwardNorm(attended.output, residual: x, context)
-    return (context.tape.add(middle.sum, feedForward(middle.output, context)), attended.probabilities)
+  ) -> Variable {
+    let attended = attention(attentionNorm(x, context), layer: number + 1, at: places, after: memory, context)
+    let middle = feedForwardNorm(attended, residual: x, context)
+    return context.tape.add(middle.sum, feedForward(middle.output, context))
   }
 }

@@ -42,7 +42,7 @@ public final class Perceptron: Model {
     }
   }
 
-  public func forward(_ batch: Batch, _ context: ForwardContext) -> ModelOutput {
+  public func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let columns = configuration.inputSize
     precondition(batch.featureCount == columns, "\(batch.featureCount) columns for a perceptron of \(columns)")
     let input = Tensor(uninitialized: [batch.count, columns])
@@ -56,15 +56,11 @@ public final class Perceptron: Model {
     }
     let offsets = (0...Int32(batch.count)).map { $0 }
     var hidden = Variable(constant: input)
-    var states: [Variable] = []
     for layer in layers.dropLast() {
       hidden = context.tape.activation(configuration.activation, layer(hidden, context))
       hidden = context.dropout(hidden, probability: configuration.dropout, offsets: offsets)
-      if context.capture.contains(.hiddenStates) { states.append(hidden) }
     }
-    var output = ModelOutput(logits: layers[layers.count - 1].wide(hidden, context))
-    output.hiddenStates = states
-    return output
+    return layers[layers.count - 1].wide(hidden, context)
   }
 
   /// B · Σ over layers of 2·inputs·outputs, for B rows of whatever length.

@@ -1,5 +1,5 @@
-import Autograd
 import Models
+import Objectives
 import Tensors
 
 /// The memory of a chain step in a layout: of a training rank, of a dedicated teacher rank, and of the fullest node.
@@ -35,6 +35,13 @@ public struct MemoryPlan: Sendable, Equatable {
       teacher = layout.placement == .dedicated ? MemoryPlan.teaching(work, layout, model, parts, passes, trainers) : nil
     } else {
       teacher = nil
+    }
+    for model in work.teachers.dropFirst() {
+      let parts = TeacherParts(model, work.teacherFormat, Layout())
+      rank[.teacher] += parts.onTrainer
+      rank.shared += min(parts.onTrainer, parts.sharedOnNode)
+      nodeShared += parts.sharedOnNode
+      rank[.signals] += MemoryPlan.signals(work, Layout(), model, passes)
     }
     trainer = rank
     trainingNode = onNode * rank.own + nodeShared

@@ -1,14 +1,15 @@
 import Datasets
+import Models
 import Objectives
 import Platform
 import Tensors
 
 /// A teacher that computes the signal of each example once and afterwards reads it from a store.
 ///
-/// A frozen teacher gives the same signal for an example in each epoch, on each rank and in each batch, to the last bit
-/// (`ResidentTeacher` ensures this), so training is the same with and without the cache.
-public final class CachedTeacher: Teacher {
-  /// The counts of the cache on this rank, in examples and bytes.
+/// A frozen teacher in inference says the same of an example in each epoch, on each rank and in each batch, to the
+/// last bit (`ResidentTeacher` sees to that), so training is the same with and without this.
+public final class CachedTeacher: Teacher, SignalKeeper {
+  /// What the cache did, in examples and bytes of this rank.
   public struct Statistics: Sendable, Equatable {
     /// Examples read from the store.
     public var hits: Int
@@ -52,7 +53,11 @@ public final class CachedTeacher: Teacher {
   public var name: String { teacher.name }
   public var classCount: Int { teacher.classCount }
   public var parameterCount: Int { teacher.parameterCount }
+  public var shape: ModelShape? { teacher.shape }
+  public var isCollective: Bool { false }
   public var computedFLOPs: Double { teacher.computedFLOPs }
+  public var ahead: (any TeacherAhead)? { nil }
+  public var keeper: (any SignalKeeper)? { self }
 
   /// The counts since the cache was created.
   public var statistics: Statistics {
@@ -61,8 +66,11 @@ public final class CachedTeacher: Teacher {
     return result
   }
 
-  public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
-    split == .train ? try signals(for: samples, split, &train) : try signals(for: samples, split, &validation)
+  /// Logits are kept; a request for values inside the teacher goes to it, since they take too much room.
+  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
+    if needs.areInner { return try teacher.signals(for: samples, in: split, needs: needs) }
+    if !needs.logits { return TeacherSignals(nil) }
+    return split == .train ? try signals(for: samples, split, &train) : try signals(for: samples, split, &validation)
   }
 
   public func publishSignals() { store.publish() }
@@ -81,17 +89,17 @@ public final class CachedTeacher: Teacher {
     }
     counts.hits += samples.count - missing.count
     counts.bytesRead += 4 * classCount * (samples.count - missing.count)
-    if missing.isEmpty { return .logits(logits) }
+    if missing.isEmpty { return TeacherSignals(.logits(logits)) }
     counts.misses += missing.count
     let asked = missing.map { samples[$0] }
-    let computed = try teacher.signals(for: asked, in: split).materialized
+    let computed = try teacher.logits(for: asked, in: split).materialized
     let from = computed.floats
     for (place, row) in missing.enumerated() {
       (values + row * classCount).update(from: from + place * classCount, count: classCount)
       let (hash, check) = examples.identity(of: samples[row])
       store.add(hash: hash, check: check, values: from + place * classCount)
     }
-    return .logits(logits)
+    return TeacherSignals(.logits(logits))
   }
 }
 

@@ -40,10 +40,10 @@ public struct TeachingRoles: Sendable, Equatable {
 ///     students    request 1, 2 │ train 1, request 3 │ train 2, request 4 │ …
 ///     teacher     teach 1      │ teach 2            │ teach 3            │ …
 ///
-/// Announcing a batch before training the previous one keeps the teacher busy meanwhile. Receives for the next two
-/// requests are posted in advance, so that answers arrive without a wait.
-public final class DedicatedTeacher: Teacher {
-  /// Its name in messages.
+/// Whoever announces a batch before it trains the one before keeps the teacher busy meanwhile. Room for the answers to
+/// two requests is given ahead, so that they come without being waited for.
+public final class DedicatedTeacher: Teacher, TeacherAhead {
+  /// What messages call it.
   public let name: String
   public let classCount: Int
   public let parameterCount: Int
@@ -55,8 +55,8 @@ public final class DedicatedTeacher: Teacher {
   private var queue: [(samples: [Int], split: Split, answer: SignalAsker.Answer?)] = []
   private var sending: [PendingOperation] = []
   private var counts = TeacherTraffic()
-  /// The most answers in flight.
-  private static let ahead = 2
+  /// Answers that may be on their way.
+  private static let answersAhead = 2
 
   /// - Parameters:
   ///   - whole: the whole model, whose weights are not read.
@@ -79,7 +79,11 @@ public final class DedicatedTeacher: Teacher {
   }
 
   public var isCollective: Bool { true }
-  public var wantsAnnouncements: Bool { true }
+  /// Its inner values are on other ranks.
+  public var shape: ModelShape? { nil }
+  public var ahead: (any TeacherAhead)? { self }
+  public var keeper: (any SignalKeeper)? { nil }
+  public func takeRemark() -> String? { nil }
 
   public func announce(_ requests: [[Int]], in split: Split) throws {
     let body = requests.map(\.count) + requests.joined()
@@ -88,12 +92,13 @@ public final class DedicatedTeacher: Teacher {
     try makeRoom()
   }
 
-  public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
+    precondition(!needs.areInner, "values inside a teacher on other ranks")
     if queue.isEmpty { try announce([samples], in: split) }
     let next = queue.removeFirst()
     precondition(next.samples == samples && next.split == split, "the requested signals were not announced")
     computedFLOPs += asker.arithmetic(of: samples, in: split)
-    return try asker.targets(of: received(next))
+    return TeacherSignals(try asker.targets(of: received(next)))
   }
 
   /// Receives announced answers that were not requested, and ends the teacher; collective over the students.
@@ -108,7 +113,8 @@ public final class DedicatedTeacher: Teacher {
       communicator.broadcast([Double](repeating: 0, count: TeacherTraffic.figures), root: roles.students))
   }
 
-  public var traffic: TeacherTraffic? { counts }
+  /// What its signals have cost this rank.
+  public var traffic: TeacherTraffic { counts }
 
   private func received(_ request: (samples: [Int], split: Split, answer: SignalAsker.Answer?)) throws
     -> SignalAsker.Answer
@@ -124,7 +130,7 @@ public final class DedicatedTeacher: Teacher {
   }
 
   private func makeRoom() throws {
-    for place in queue.indices.prefix(DedicatedTeacher.ahead) where queue[place].answer == nil {
+    for place in queue.indices.prefix(DedicatedTeacher.answersAhead) where queue[place].answer == nil {
       queue[place].answer = try expect(queue[place].samples, in: queue[place].split)
     }
     sending = try sending.filter { try !$0.test() }

@@ -46,7 +46,14 @@ public final class ShardedTeacher: Teacher {
   /// true if the group has several ranks.
   public var isCollective: Bool { group.communicator.size > 1 }
 
-  public func signals(for samples: [Int], in split: Split) throws -> TeacherSignals {
+  /// Its inner values lie on several ranks, or leave memory layer by layer.
+  public var shape: ModelShape? { nil }
+  public var ahead: (any TeacherAhead)? { nil }
+  public var keeper: (any SignalKeeper)? { nil }
+  public func takeRemark() -> String? { nil }
+
+  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
+    precondition(!needs.areInner, "values inside a teacher on several ranks")
     let communicator = group.communicator
     let rank = communicator.rank
     let requests = try communicator.allGather(samples)
@@ -69,10 +76,11 @@ public final class ShardedTeacher: Teacher {
     try sending.waitAll()
     counts.waitedSeconds += (clock.now - start).seconds
     counts.rows += answer.rows
-    return asker.targets(of: answer)
+    return TeacherSignals(asker.targets(of: answer))
   }
 
-  public var traffic: TeacherTraffic? {
+  /// What its signals have cost this rank.
+  public var traffic: TeacherTraffic {
     var result = counts
     result.waitedSeconds += group.waited
     result.innerBytes = group.sentBytes

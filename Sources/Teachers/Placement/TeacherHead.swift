@@ -1,5 +1,6 @@
 import Autograd
 import Models
+import Objectives
 import Tensors
 
 /// A teacher's head on a rank that receives the teacher's last states: z = W·s + b.
@@ -35,8 +36,8 @@ public struct TeacherHead {
     self.matrix = wide
   }
 
-  /// The soft targets for states [R, h].
-  func targets(_ states: Tensor) -> SoftTargets {
+  /// The soft targets of some states, [R, h].
+  func targets(_ states: Tensor) -> TeacherLogits {
     guard hasBias else { return .hidden(states, head: matrix) }
     let (rows, width) = (states.rows, states.columns)
     let wide = Tensor(uninitialized: [rows, width + 1])

@@ -46,22 +46,32 @@ final class ChainConsole: ChainObserver {
 
   func note(_ text: String) { say("  \(text)", ["event": "note", "text": .string(text)]) }
 
-  func began(_ step: ResolvedStep, of count: Int, values: TrainingConfiguration, ratio: Double?) {
+  func began(
+    _ step: ResolvedStep, of count: Int, stages: [(name: String?, values: TrainingConfiguration)], ratio: Double?
+  ) {
+    let values = stages[0].values
     stepID = step.id
     stepStart = clock.now
     (done, stepsSeen) = (0, 0)
-    let teacher = step.teacher.map { "teacher \($0.reference)" } ?? "no teacher (fine-tuning)"
+    let names = step.teachers.map(\.model.reference).joined(separator: ", ")
+    let teacher = step.teachers.isEmpty ? "no teacher (fine-tuning)" : "teacher \(names)"
     let times = ratio.map { ", \(fixed($0, 1)) times the student" } ?? ""
     var text = "step \(step.index + 1) of \(count): \(step.id)\n"
     text += "  \(teacher)\(times); student \(step.student.configuration.shapeText) from \(step.student.reference), "
     text += "\(grouped(step.student.parameterCount)) parameters\n"
-    let pairs = values.json.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.text())" }
-    text += "  \(values.sharingText)\n"
-    text += "  values: " + pairs.joined(separator: ", ")
+    text += "  \(values.sharingText)"
+    for stage in stages {
+      let pairs = stage.values.json.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.text())" }
+      text += "\n  \(stage.name.map { "values of stage \($0)" } ?? "values"): " + pairs.joined(separator: ", ")
+    }
     say(
       text,
       [
         "event": "began", "step_id": .string(step.id), "values": .object(values.json),
+        "stages": .array(
+          stages.compactMap { stage in
+            stage.name.map { ["name": .string($0), "values": .object(stage.values.json)] }
+          }),
         "student_sharding": .string(values.sharding.rawValue),
         "activation_checkpointing": .bool(values.activationCheckpointing),
       ])

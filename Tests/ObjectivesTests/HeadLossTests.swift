@@ -1,5 +1,6 @@
 import Autograd
 import Foundation
+import Objectives
 import Tensors
 import TestSupport
 import Testing
@@ -14,23 +15,23 @@ private struct Case {
   let labels = (0..<rowCount).map { $0 % 7 == 3 ? -1 : Int32($0 * 37 % classCount) }
   let teacherStates = randomTensor([rowCount, teacherWidth], seed: 3)
   let teacherHead = randomTensor([classCount, teacherWidth], seed: 4, scale: 0.4)
-  let terms: HeadLossTerms
+  let terms: TwoTerms
 
   init(temperature: Double = 2, ce: Double = 0.3, kd: Double = 0.7) {
-    terms = HeadLossTerms(crossEntropyWeight: ce, distillationWeight: kd, temperature: temperature)
+    terms = TwoTerms(ce: ce, kd: kd, temperature: temperature)
   }
 
-  var teacherLogits: Tensor { SoftTargets.hidden(teacherStates, head: teacherHead).materialized }
+  var teacherLogits: Tensor { TeacherLogits.hidden(teacherStates, head: teacherHead).materialized }
 
   /// Loss, gradients and sums of the head loss.
-  func chunked(_ targets: SoftTargets?, precision: Precision = .fp32) -> Outcome {
+  func chunked(_ targets: TeacherLogits?, precision: Precision = .fp32) -> Outcome {
     head.gradient?.fill(0)
     let tape = Tape(recording: true, precision: precision)
     let leaf = tape.leaf(states)
     let loss = tape.headLoss(leaf, head: head, labels: labels, targets: targets, terms: terms, denominator: 256)
     let gradient = tape.backward(from: loss.loss, leaves: [leaf])[0]
     return Outcome(
-      loss.loss.value.scalar, loss.crossEntropySum, loss.distillationSum, gradient.array, head.gradient!.array)
+      loss.loss.value.scalar, loss.hard, loss.soft, gradient.array, head.gradient!.array)
   }
 
   /// The same from all logits at once, with the operations that classifiers use.
@@ -39,15 +40,10 @@ private struct Case {
     let tape = Tape(recording: true)
     let leaf = tape.leaf(states)
     let logits = tape.linear(leaf, weight: head, bias: nil)
-    let hard = tape.crossEntropy(logits, labels: labels, denominator: 256)
-    let soft = teacher.map {
-      tape.forwardKL(student: logits, teacher: $0, temperature: Float(terms.temperature), denominator: 256)
-    }
-    let loss = tape.weightedSum(
-      [(Float(terms.crossEntropyWeight), hard.loss)]
-        + (soft.map { [(Float(terms.distillationWeight), $0.loss)] } ?? []))
-    let gradient = tape.backward(from: loss, leaves: [leaf])[0]
-    return Outcome(loss.value.scalar, hard.sum, soft?.sum ?? 0, gradient.array, head.gradient!.array)
+    let loss = tape.logitsLoss(
+      logits, labels: labels, targets: teacher.map(TeacherLogits.logits), terms: terms, denominator: 256)
+    let gradient = tape.backward(from: loss.loss, leaves: [leaf])[0]
+    return Outcome(loss.loss.value.scalar, loss.hard, loss.soft, gradient.array, head.gradient!.array)
   }
 }
 
@@ -88,7 +84,7 @@ private struct Outcome {
     let work = Case(temperature: temperature)
     let logits = work.teacherLogits
     #expect(work.chunked(.logits(logits)).deviation(from: work.whole(logits)) < 1e-6)
-    let hidden = SoftTargets.hidden(work.teacherStates, head: work.teacherHead)
+    let hidden = TeacherLogits.hidden(work.teacherStates, head: work.teacherHead)
     #expect(work.chunked(hidden).deviation(from: work.whole(logits)) < 1e-6)
     #expect(work.chunked(nil).deviation(from: work.whole(nil)) < 1e-6)
     let rounded = logits.bf16()
@@ -107,12 +103,12 @@ private struct Outcome {
   @Test(arguments: [1, 1.5, 2] as [Double]) func `gradients are those of finite differences`(temperature: Double) {
     let head = trainedParameter("head", [19, 6], seed: 1)
     let logits = randomTensor([4, 19], seed: 2, scale: 2)
-    let terms = HeadLossTerms(crossEntropyWeight: 0.4, distillationWeight: 0.6, temperature: temperature)
+    let terms = TwoTerms(ce: 0.4, kd: 0.6, temperature: temperature)
     let best = TopKTargets(of: logits, k: 5, temperature: Float(temperature))
-    for targets in [SoftTargets.logits(logits), .topK(best)] {
+    for targets in [TeacherLogits.logits(logits), .topK(best)] {
       let states = randomTensor([6, 6], seed: 3)
       head.gradient?.fill(0)
-      func loss(_ tape: Tape, _ states: Variable) -> HeadLoss {
+      func loss(_ tape: Tape, _ states: Variable) -> TwoTermLoss {
         tape.headLoss(
           states, rows: [5, 0, 2, 3], head: head, labels: [3, -1, 18, 0], targets: targets, terms: terms,
           denominator: 3)
@@ -127,7 +123,7 @@ private struct Outcome {
             tensor.floats[index] = kept + by
             defer { tensor.floats[index] = kept }
             let result = loss(Tape(recording: false), Variable(constant: states))
-            return (0.4 * result.crossEntropySum + 0.6 * result.distillationSum) / 3
+            return (0.4 * result.hard + 0.6 * result.soft) / 3
           }
           let numeric = (moved(1e-2) - moved(-1e-2)) / 2e-2
           #expect(abs(numeric - Double(gradient.floats[index])) < 1e-3 * (1 + abs(numeric)))
@@ -153,19 +149,19 @@ private struct Outcome {
     let teacher = randomTensor([2112, 64], seed: 4, scale: 0.3).bf16()
     let wide = Parameter("head", randomTensor([2112, 32], seed: 5), decays: true)
     let rows = (0..<90).map { Int32(199 - 2 * $0) }
-    func loss(_ teacher: Tensor, _ states: Variable, _ rows: [Int32]?) -> HeadLoss {
+    func loss(_ teacher: Tensor, _ states: Variable, _ rows: [Int32]?) -> TwoTermLoss {
       Tape(recording: false, precision: .bf16).headLoss(
         states, rows: rows, head: wide, labels: rows.map { $0.map { $0 % 50 } } ?? Array(repeating: 1, count: 90),
         targets: .hidden(given, head: teacher),
-        terms: HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 1, temperature: 2), denominator: 90)
+        terms: TwoTerms(ce: 1, kd: 1, temperature: 2), denominator: 90)
     }
     let plain = loss(teacher, Variable(constant: states), rows)
     if Tensor.isPackable(teacher.shape) {
       let packed = loss(teacher.packed(), Variable(constant: states), rows)
-      #expect(packed.distillationSum == plain.distillationSum && packed.crossEntropySum == plain.crossEntropySum)
+      #expect(packed.soft == plain.soft && packed.hard == plain.hard)
     }
     let chosen = Tape(recording: false).selectRows(Variable(constant: states), rows)
-    #expect(loss(teacher, chosen, nil).distillationSum == plain.distillationSum)
+    #expect(loss(teacher, chosen, nil).soft == plain.soft)
   }
 
   @Test func `a pass that does not record has the sums alone`() {
@@ -173,9 +169,9 @@ private struct Outcome {
     let tape = Tape(recording: false)
     let loss = tape.headLoss(
       Variable(constant: work.states), head: work.head, labels: work.labels,
-      terms: HeadLossTerms(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1), denominator: 1)
+      terms: TwoTerms(ce: 1, kd: 0, temperature: 1), denominator: 1)
     let expected = work.whole(nil)
-    #expect(abs(loss.crossEntropySum - expected.hard) < 1e-6 * expected.hard)
+    #expect(abs(loss.hard - expected.hard) < 1e-6 * expected.hard)
     work.head.gradient?.fill(0)
     #expect(work.head.gradient!.sumOfSquares == 0)
   }
@@ -211,11 +207,11 @@ private func rtkRound(_ tensor: Tensor) { tensor.update(from: tensor.bf16().floa
       * zip(buckets(teacher), buckets(student)).reduce(0) { $1.0 == -.infinity ? $0 : $0 + exp($1.0) * ($1.0 - $1.1) }
   }
 
-  private func loss(_ student: Tensor, _ targets: SoftTargets, temperature: Double) -> HeadLoss {
+  private func loss(_ student: Tensor, _ targets: TeacherLogits, temperature: Double) -> TwoTermLoss {
     let classes = student.columns
     let identity = Tensor.zeros([classes, classes])
     for index in 0..<classes { identity.floats[index * (classes + 1)] = 1 }
-    let terms = HeadLossTerms(crossEntropyWeight: 0, distillationWeight: 1, temperature: temperature)
+    let terms = TwoTerms(ce: 0, kd: 1, temperature: temperature)
     return Tape(recording: false).headLoss(
       Variable(constant: student), head: Parameter("head", identity, decays: false),
       labels: Array(repeating: -1, count: student.rows), targets: targets, terms: terms, denominator: 1)
@@ -234,9 +230,9 @@ private func rtkRound(_ tensor: Tensor) { tensor.update(from: tensor.bf16().floa
           student.rows(row..<row + 1).array, teacher.rows(row..<row + 1).array, classes: chosen,
           temperature: temperature)
       }
-      let sum = loss(student, .topK(targets), temperature: temperature).distillationSum
+      let sum = loss(student, .topK(targets), temperature: temperature).soft
       #expect(abs(sum - expected) < 1e-6 * expected)
-      let all = loss(student, .logits(teacher), temperature: temperature).distillationSum
+      let all = loss(student, .logits(teacher), temperature: temperature).soft
       #expect(sum <= all * (1 + 1e-6))
     }
   }
@@ -244,19 +240,21 @@ private func rtkRound(_ tensor: Tensor) { tensor.update(from: tensor.bf16().floa
   @Test func `of logits that are there it is the same, with the gradient of finite differences`() {
     let student = randomTensor([4, 9], seed: 1)
     let best = TopKTargets(of: randomTensor([4, 9], seed: 2, scale: 2), k: 3, temperature: 2)
-    let term = Tape(recording: false).forwardKL(
-      student: Variable(constant: student), teacher: best, temperature: 2, denominator: 4)
-    #expect(abs(term.sum - loss(student, .topK(best), temperature: 2).distillationSum) < 1e-6 * term.sum)
-    let error = worstGradientError(inputs: [student]) { tape, inputs in
-      tape.forwardKL(student: inputs[0], teacher: best, temperature: 2, denominator: 4).loss
+    func term(_ tape: Tape, _ student: Variable) -> TwoTermLoss {
+      tape.logitsLoss(
+        student, labels: [-1, -1, -1, -1], targets: .topK(best), terms: TwoTerms(ce: 0, kd: 1, temperature: 2),
+        denominator: 4)
     }
+    let sum = term(Tape(recording: false), Variable(constant: student)).soft
+    #expect(abs(sum - loss(student, .topK(best), temperature: 2).soft) < 1e-6 * sum)
+    let error = worstGradientError(inputs: [student]) { tape, inputs in term(tape, inputs[0]).loss }
     #expect(error < 2e-3)
   }
 
   @Test func `with all classes among the k it is the whole KL`() {
     let (student, teacher) = (randomTensor([9, 70], seed: 1), randomTensor([9, 70], seed: 2, scale: 3))
-    let best = loss(student, .topK(TopKTargets(of: teacher, k: 70, temperature: 2)), temperature: 2).distillationSum
-    let whole = loss(student, .logits(teacher), temperature: 2).distillationSum
+    let best = loss(student, .topK(TopKTargets(of: teacher, k: 70, temperature: 2)), temperature: 2).soft
+    let whole = loss(student, .logits(teacher), temperature: 2).soft
     #expect(abs(best - whole) < 1e-6 * whole)
   }
 
@@ -267,9 +265,9 @@ private func rtkRound(_ tensor: Tensor) { tensor.update(from: tensor.bf16().floa
       let student = Tensor(zip(teacher.array, randomTensor([3, 50], seed: 99).array).map { $0 + 1e-6 * $1 }, [3, 50])
       for k in [1, 4, 49, 50] {
         let best = TopKTargets(of: teacher, k: k, temperature: 1)
-        let near = loss(student, .topK(best), temperature: 1).distillationSum
+        let near = loss(student, .topK(best), temperature: 1).soft
         #expect(near >= 0 && near < 1e-9)
-        #expect(loss(teacher, .topK(best), temperature: 1).distillationSum >= 0)
+        #expect(loss(teacher, .topK(best), temperature: 1).soft >= 0)
       }
     }
   }
@@ -279,7 +277,7 @@ private func rtkRound(_ tensor: Tensor) { tensor.update(from: tensor.bf16().floa
     let student = Tensor([200, 0, 0, 0], [1, 4])
     let teacher = Tensor([3, 2, 1, 0], [1, 4])
     let best = TopKTargets(of: teacher, k: 2, temperature: 1)
-    let sum = loss(student, .topK(best), temperature: 1).distillationSum
+    let sum = loss(student, .topK(best), temperature: 1).soft
     let expected = reference(student.array, teacher.array, classes: [0, 1], temperature: 1)
     #expect(expected > 50 && abs(sum - expected) < 1e-6 * expected)
   }
@@ -293,30 +291,6 @@ private func rtkRound(_ tensor: Tensor) { tensor.update(from: tensor.bf16().floa
     let many = TopKTargets(of: Tensor(repeating: 2, [2, 5000]), k: 64, temperature: 1)
     #expect(many.classes == Array(0..<64) + Array(0..<64))
     #expect(abs(many.logRest[1] - Float(log(4936.0) + 2)) < 1e-5)
-  }
-
-  @Test func `parts of the classes give what all give, and states what their logits give`() {
-    let (states, head) = (randomTensor([1100, 8], seed: 1), randomTensor([2000, 8], seed: 2))
-    let logits = Tensor(uninitialized: [1100, 2000])
-    rowProduct(states, head, into: logits)
-    let all = TopKTargets(of: logits, k: 12, temperature: 2)
-    let made = SoftTargets.hidden(states, head: head).best(12, temperature: 2)
-    #expect(made.classes == all.classes && made.logits.array == all.logits.array && made.logRest == all.logRest)
-    let parts = [0..<30, 30..<1000, 1000..<2000].map { part in
-      SoftTargets.hidden(states, head: head.rows(part)).best(12, temperature: 2).shifted(by: part.lowerBound)
-    }
-    let merged = TopKTargets(merging: parts, k: 12)
-    #expect(merged.classes == all.classes && merged.logits.array == all.logits.array)
-    for (a, b) in zip(merged.logRest, all.logRest) { #expect(abs(a - b) < 1e-5) }
-    let (x, w) = (states.bf16(), randomTensor([2048, 64], seed: 3).bf16())
-    let wide = randomTensor([70, 64], seed: 4)
-    let rounded = SoftTargets.hidden(wide, head: w).best(5, temperature: 1)
-    let exact = SoftTargets.hidden(wide.bf16().float32(), head: w.float32()).best(5, temperature: 1)
-    #expect(zip(rounded.classes, exact.classes).filter { $0 != $1 }.count <= 2)
-    #expect(SoftTargets.hidden(x, head: head.bf16()).best(3, temperature: 1).logits.rows == 1100)
-    guard Tensor.isPackable(w.shape) else { return }
-    let packed = SoftTargets.hidden(wide, head: w.packed()).best(5, temperature: 1)
-    #expect(packed.classes == rounded.classes && packed.logits.array == rounded.logits.array)
   }
 
   @Test func `the largest of many are found in float32 and in bf16`() {

@@ -1,9 +1,9 @@
 import CKernels
-import Collectives
+import Foundation
 import Tensors
 
 /// Numbers that kernels read or write for each row of a chunk; copies share them.
-private struct RowNumbers<Number: BitwiseCopyable> {
+struct RowNumbers<Number: BitwiseCopyable> {
   private let storage: Storage
   let count: Int
 
@@ -69,7 +69,7 @@ struct HeadRows {
   /// - Parameters:
   ///   - logits: [R or more, classes]; those of classes that the teacher names become −∞.
   ///   - first: the number of the first of the classes.
-  func add(_ logits: Tensor, _ teacher: HeadTeacher.Block?, first: Int, temperature: Float) {
+  func add(_ logits: Tensor, _ teacher: TargetLogits.Block?, first: Int, temperature: Float) {
     let columns = logits.columns
     ThreadTeam.split(count, cost: columns) { part in
       let (row, rows) = (part.lowerBound, part.count)
@@ -80,49 +80,18 @@ struct HeadRows {
         rtk_head_pick(best.scores.start + row * k, student, classes, k, first, rows, columns)
         rtk_head_leave_out(student, classes, k, first, rows, columns)
       }
-      HeadTeacher.Block.with(teacher, from: row) {
+      TargetLogits.Block.with(teacher, from: row) {
         rtk_head_sums(sums.start + row, student, $0, rows, columns, temperature)
       }
     }
   }
 
-  /// Makes the sums those over the classes of all ranks: one maximum and one sum.
-  func exchange(on communicator: any Communicator, temperature: Float) throws {
-    let largest = RowNumbers<Float>(2 * count, 0)
-    for row in 0..<count {
-      largest.start[row] = sums.start[row].student_max
-      largest.start[count + row] = sums.start[row].teacher_max
-    }
-    try communicator.allReduce(largest.buffer, .max)
-    rtk_head_shift(sums.start, largest.start, largest.start + count, count, temperature)
-    let width = 5 + (best?.k ?? 0)
-    let numbers = RowNumbers<Double>(width * count, 0)
-    for row in 0..<count {
-      let (sum, to) = (sums.start[row], numbers.start + row * width)
-      (to[0], to[1], to[2]) = (sum.student_sum, sum.soft_student_sum, sum.teacher_sum)
-      (to[3], to[4]) = (sum.difference, scores.start[row])
-      if let best { (to + 5).update(from: best.scores.start + row * best.k, count: best.k) }
-    }
-    try communicator.allReduce(numbers.buffer, .sum)
-    for row in 0..<count {
-      let from = numbers.start + row * width
-      sums.start[row].student_sum = from[0]
-      sums.start[row].soft_student_sum = from[1]
-      sums.start[row].teacher_sum = from[2]
-      sums.start[row].difference = from[3]
-      scores.start[row] = from[4]
-      if let best { (best.scores.start + row * best.k).update(from: from + 5, count: best.k) }
-    }
-  }
-
   /// The sums of the rows' cross-entropies and of their T²·KL, when all classes have been seen.
   ///
-  /// `terms` are those of the gradients, which are of (ce·hard + kd·soft) / denominator.
-  func finish(_ terms: HeadLossTerms, denominator: Double) -> (hard: Double, soft: Double) {
+  /// The gradients are of hardWeight · Σ cross-entropy + softWeight · Σ T²·KL.
+  func finish(hardWeight: Double, softWeight: Double, temperature: Float) -> (hard: Double, soft: Double) {
     let values = RowNumbers<Double>(2 * count, 0)
     let (hard, soft) = (values.start, values.start + count)
-    let (hardWeight, softWeight) = (terms.crossEntropyWeight / denominator, terms.distillationWeight / denominator)
-    let temperature = Float(terms.temperature)
     if let best {
       var top = rtk_head_top_k(
         k: best.k, logits: best.targets.logits.floats, log_rest: best.rest.start, classes: best.classes.start,
@@ -141,18 +110,18 @@ struct HeadRows {
   /// Writes the gradients with respect to the logits of some classes into `gradient`, [R or more, classes], rounded
   /// where that is bf16; after `finish`, with what was given to `add`.
   func gradient(
-    of logits: Tensor, _ teacher: HeadTeacher.Block?, into gradient: Tensor, first: Int, terms: HeadLossTerms,
-    denominator: Double
+    of logits: Tensor, _ teacher: TargetLogits.Block?, into gradient: Tensor, first: Int, hardWeight: Double,
+    temperature: Float
   ) {
     let (columns, rounds) = (logits.columns, gradient.dtype == .bfloat16)
     let place = UnsafeMutableRawPointer(mutating: gradient.bytes.baseAddress)
     ThreadTeam.split(count, cost: columns) { part in
       let (row, rows) = (part.lowerBound, part.count)
       let to = place.map { $0 + row * columns * gradient.dtype.size }
-      HeadTeacher.Block.with(teacher, from: row) {
+      TargetLogits.Block.with(teacher, from: row) {
         rtk_head_gradient(
           to, rounds, logits.floats + row * columns, $0, factors.start + row, labels.start + row, first, rows, columns,
-          terms.crossEntropyWeight / denominator, Float(terms.temperature))
+          hardWeight, temperature)
       }
       if let best {
         let k = best.k
@@ -163,51 +132,41 @@ struct HeadRows {
   }
 }
 
-/// A teacher's logits of a chunk of rows: given, or made from its states block by block.
-struct HeadTeacher {
-  /// The logits of some classes.
-  struct Block {
-    let logits: Tensor
-    /// The place of the first in the tensor, and the numbers from one row to the next.
-    let first: Int
-    let stride: Int
-
-    /// Calls `body` with the rows from one on of a block, as kernels read it, or with nil.
-    static func with(_ block: Block?, from row: Int, _ body: (UnsafePointer<rtk_head_teacher>?) -> Void) {
-      guard let block, let start = block.logits.bytes.baseAddress else { return body(nil) }
-      var rows = rtk_head_teacher(
-        logits: start + (block.first + row * block.stride) * block.logits.dtype.size, stride: block.stride,
-        is_bf16: block.logits.dtype == .bfloat16)
-      withExtendedLifetime(block.logits) { body(&rows) }
+extension HeadRows {
+  /// Adds a divergence of the k + 1 buckets (the k classes that the teacher names, and all others) to what `finish` has
+  /// made: its sum over rows, and its gradients.
+  ///
+  /// The logit of the bucket of all others is T · log Σ e^(s/T) over them, and a class among them has its share of the
+  /// bucket's gradient, e^(s/T) / Σ e^(s/T).
+  func addBuckets(_ divergence: rtk_divergence, weight: Double) -> Double {
+    guard let best else { return 0 }
+    let (k, temperature) = (best.k, divergence.temperature)
+    let student = Tensor(uninitialized: [count, k + 1])
+    let teacher = Tensor(uninitialized: [count, k + 1])
+    for row in 0..<count {
+      for place in 0..<k {
+        student.floats[row * (k + 1) + place] = Float(best.scores.start[row * k + place])
+        teacher.floats[row * (k + 1) + place] = best.targets.logits.floats[row * k + place]
+      }
+      let sum = sums.start[row]
+      student.floats[row * (k + 1) + k] =
+        sum.student_max == -.infinity
+        ? -.infinity : sum.student_max + temperature * Float(log(sum.soft_student_sum))
+      teacher.floats[row * (k + 1) + k] = temperature * best.rest.start[row]
     }
-  }
-
-  private let logits: Tensor
-  private let made: (states: Tensor, head: Tensor)?
-
-  /// Logits [R, classes].
-  init(given logits: Tensor, classes: Int) {
-    precondition(logits.columns == classes, "a teacher's logits \(logits.shape) for \(classes) classes")
-    self.logits = logits
-    made = nil
-  }
-
-  /// Logits that `states` [R or more, h] and `head` [classes, h] make.
-  init(states: Tensor, head: Tensor, classes: Int) {
-    precondition(
-      head.rows == classes && head.columns == states.columns,
-      "a teacher's states \(states.shape) and head \(head.shape) for \(classes) classes")
-    logits = Tensor(uninitialized: [states.rows * classes])
-    made = (states, head)
-  }
-
-  /// The logits of some classes; `computing` makes them first, and they stay.
-  func block(_ classes: Range<Int>, computing: Bool) -> Block {
-    guard let (states, head) = made else {
-      return Block(logits: logits, first: classes.lowerBound, stride: logits.columns)
+    let rows = DivergenceRows(divergence, count: count)
+    let target = TargetLogits(given: teacher).block(0..<k + 1, computing: false)
+    rows.add(student, target)
+    rows.measure(student, target)
+    let gradient = Tensor.zeros([count, k + 1])
+    rows.addGradient(of: student, target, into: gradient, weights: [Float](repeating: Float(weight), count: count))
+    for row in 0..<count {
+      for place in 0..<k { best.gradients.floats[row * k + place] += gradient.floats[row * (k + 1) + place] }
+      if sums.start[row].student_max > -.infinity {
+        factors.start[row].student_shift = sums.start[row].student_max
+        factors.start[row].soft += gradient.floats[row * (k + 1) + k] / Float(sums.start[row].soft_student_sum)
+      }
     }
-    let part = logits.slice(at: classes.lowerBound * states.rows, [states.rows, classes.count])
-    if computing { matrixMultiply(states, head.rows(classes), transposeB: true, into: part) }
-    return Block(logits: part, first: 0, stride: classes.count)
+    return rows.values.reduce(0, +)
   }
 }

@@ -1,14 +1,14 @@
 import Tensors
 
-/// What a teacher says of R rows: plain tensors, so that no gradient can reach it.
+/// A teacher's logits of R rows: plain tensors, so that no gradient can reach the teacher.
 ///
 /// A row is an example of a classifier, or a predicted token of a language model, in the order of the batch
 /// (`Batch.predictedRows`).
-public enum SoftTargets: Sendable {
+public enum TeacherLogits: Sendable {
   /// Logits [R, C], before softmax and temperature; float32 or bf16.
   case logits(Tensor)
-  /// States behind the teacher's last norm, [R, h], and its head [C, h]: the logits are states · headᵀ, made by
-  /// whoever needs them, some rows at a time.
+  /// States behind the teacher's last norm, [R, h], and its head [C, h]: the logits are states · headᵀ, which the loss
+  /// computes some rows at a time.
   case hidden(Tensor, head: Tensor)
   /// The k largest logits of each row.
   case topK(TopKTargets)
@@ -31,11 +31,20 @@ public enum SoftTargets: Sendable {
   }
 
   /// The k largest logits, where these are all that is known.
-  var best: TopKTargets? {
+  public var best: TopKTargets? {
     if case .topK(let best) = self { best } else { nil }
   }
 
-  /// The rows that are there.
+  /// C, or k where only the k largest are known.
+  public var classCount: Int {
+    switch self {
+    case .logits(let logits): logits.columns
+    case .hidden(_, let head): head.rows
+    case .topK(let targets): targets.logits.columns
+    }
+  }
+
+  /// R.
   public var rowCount: Int {
     switch self {
     case .logits(let logits): logits.rows

@@ -26,6 +26,11 @@ public enum HeadLossChunks {
     }
   }
 
+  /// The blocks of so many classes.
+  static func blocks(classes: Int) -> [Range<Int>] {
+    stride(from: 0, to: classes, by: blockClasses).map { $0..<min($0 + blockClasses, classes) }
+  }
+
   /// Rows with the padding behind them that products of bf16 get.
   static func padded(_ rows: Int) -> Int { (rows + unit - 1) / unit * unit }
 

@@ -5,17 +5,17 @@ import TestSupport
 import Testing
 
 @Suite struct ObjectiveTests {
-  private let objective = DistillationObjective(crossEntropyWeight: 0.3, distillationWeight: 0.7, temperature: 2)
+  private let terms = TwoTerms(ce: 0.3, kd: 0.7, temperature: 2)
   private let states = randomTensor([6, 5], seed: 1)
   private let labels: [Int32] = [2, -1, 7, 0]
   private let rows: [Int32] = [5, 1, 2, 0]
 
   /// Every form of what a teacher says of four rows.
-  private var signals: [TeacherSignals?] {
-    let hidden = TeacherSignals.hidden(randomTensor([4, 3], seed: 2), head: randomTensor([9, 3], seed: 3, scale: 2))
+  private var signals: [TeacherLogits?] {
+    let hidden = TeacherLogits.hidden(randomTensor([4, 3], seed: 2), head: randomTensor([9, 3], seed: 3, scale: 2))
     return [
       nil, hidden, .logits(hidden.materialized), .logits(hidden.materialized.bf16()),
-      .topK(hidden.best(4, temperature: 2)),
+      .topK(TopKTargets(of: hidden.materialized, k: 4, temperature: 2)),
     ]
   }
 
@@ -24,20 +24,20 @@ import Testing
       let (head, same) = (trainedParameter("head", [9, 5], seed: 4), trainedParameter("head", [9, 5], seed: 4))
       let tape = Tape(recording: true)
       let leaf = tape.leaf(states)
-      let mine = objective(
-        states: leaf, rows: rows, head: head, signals: signals, labels: labels, denominator: 3, on: tape)
+      let mine = tape.headLoss(
+        leaf, rows: rows, head: head, labels: labels, targets: signals, terms: terms, denominator: 3)
       let gradient = tape.backward(from: mine.loss, leaves: [leaf])[0].array
       let other = Tape(recording: true)
       let otherLeaf = other.leaf(states)
       let logits = other.linear(other.selectRows(otherLeaf, rows), weight: same, bias: nil)
-      let theirs = objective(logits, signals: signals, labels: labels, denominator: 3, on: other)
+      let theirs = other.logitsLoss(logits, labels: labels, targets: signals, terms: terms, denominator: 3)
       let expected = other.backward(from: theirs.loss, leaves: [otherLeaf])[0].array
-      #expect(abs(mine.crossEntropySum - theirs.crossEntropySum) < 1e-6)
-      #expect(abs(mine.distillationSum - theirs.distillationSum) < 1e-5)
+      #expect(abs(mine.hard - theirs.hard) < 1e-6)
+      #expect(abs(mine.soft - theirs.soft) < 1e-5)
       #expect(abs(mine.loss.value.scalar - theirs.loss.value.scalar) < 1e-5)
       #expect(zip(gradient, expected).allSatisfy { abs($0 - $1) < 1e-5 })
       #expect(zip(head.gradient!.array, same.gradient!.array).allSatisfy { abs($0 - $1) < 1e-5 })
-      #expect((mine.distillationSum > 0) == (signals != nil))
+      #expect((mine.soft > 0) == (signals != nil))
     }
   }
 
@@ -45,8 +45,9 @@ import Testing
     let logits = randomTensor([4, 9], seed: 6)
     let values = signals.compactMap { $0 }.prefix(3).map {
       let tape = Tape(recording: false)
-      let value = objective(Variable(constant: logits), signals: $0, labels: labels, denominator: 3, on: tape)
-      return value.distillationSum
+      let value = tape.logitsLoss(
+        Variable(constant: logits), labels: labels, targets: $0, terms: terms, denominator: 3)
+      return value.soft
     }
     #expect(values[0] == values[1])
     #expect(abs(values[2] - values[0]) < 0.02 * values[0])

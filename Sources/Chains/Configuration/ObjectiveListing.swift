@@ -1,0 +1,161 @@
+import Objectives
+import Platform
+
+/// The objectives of a training stage as a chain file has them.
+public struct ObjectiveListing: Sendable, Equatable {
+  /// The terms with their weights, under unique names.
+  public var terms: [ObjectiveTerm]
+  /// The recipe that they come from; nil where they are written out.
+  public var preset: ObjectivePreset?
+  /// Where each of them was written, for messages; empty for the short form.
+  var locations: [String] = []
+
+  /// The short form: cross-entropy and a divergence, with these weights.
+  static func short(ce: Double, kd: Double, _ divergence: ObjectiveTerm) -> ObjectiveListing {
+    var soft = divergence
+    soft.weight = Scheduled(kd)
+    return ObjectiveListing(
+      terms: ObjectiveTerm.named([ObjectiveTerm(ObjectiveRegistry.crossEntropy, weight: Scheduled(ce)), soft]))
+  }
+
+  /// `FILE:LINE: KEY.PATH` of a term or of one of its options; nil for the short form.
+  func location(of term: Int, key: String? = nil) -> String? {
+    guard locations.indices.contains(term) else { return nil }
+    return key.map { "\(locations[term]).\($0)" } ?? locations[term]
+  }
+
+  /// The different temperatures of the terms that read a teacher's logits.
+  var temperatures: [Scheduled] {
+    terms.reduce(into: []) { found, term in
+      guard let objective = term.objective as? any LogitsObjective, type(of: objective).readsTeacher,
+        type(of: objective).options.contains(where: { $0.name == "temperature" }),
+        !found.contains(objective.temperature)
+      else { return }
+      found.append(objective.temperature)
+    }
+  }
+
+  /// The objective for these teachers; without one the cross-entropy alone counts, with weight 1.
+  func objective(_ teachers: [TeacherRole], _ combine: TeacherCombination) -> DistillationObjective {
+    if !teachers.isEmpty { return DistillationObjective(terms, combine: combine, teachers: teachers) }
+    var terms = terms
+    for index in terms.indices { terms[index].weight = Scheduled(terms[index].isCrossEntropy ? 1 : 0) }
+    return DistillationObjective(terms, teachers: [])
+  }
+}
+
+extension ObjectiveListing {
+  /// Reads a list of objectives.
+  static func decode(_ cursor: ConfigurationCursor) throws -> ObjectiveListing {
+    let items = try cursor.items()
+    if items.isEmpty { throw cursor.failure("is an empty list", remedy: "name one objective at least") }
+    let terms = try items.map(term)
+    var names: [String: Int] = [:]
+    for (index, term) in terms.enumerated() where items[index].node["name"] != nil {
+      if names.updateValue(index, forKey: term.name) != nil {
+        throw items[index].failure("\"\(term.name)\" is the name of another objective", remedy: "give each its own")
+      }
+    }
+    if terms.allSatisfy({ $0.weight.from == 0 && $0.weight.to == 0 }) {
+      throw cursor.failure("has no objective with a weight above 0, so that nothing is learned")
+    }
+    return ObjectiveListing(terms: ObjectiveTerm.named(terms), locations: items.map(\.location))
+  }
+
+  /// Reads one objective: the name of a kind alone, or a mapping with its kind and options.
+  static func term(_ cursor: ConfigurationCursor) throws -> ObjectiveTerm {
+    guard case .mapping = cursor.node.content else { return ObjectiveTerm(try kind(cursor)) }
+    guard let node = cursor.node["kind"] else {
+      throw cursor.failure(
+        "has no kind", remedy: "the kinds are \(ObjectiveRegistry.names.joined(separator: ", "))")
+    }
+    let kind = try kind(ConfigurationCursor(node: node, path: "\(cursor.path).kind", file: cursor.file))
+    let members = try self.members(of: cursor, kind)
+    var options: [String: OptionValue] = [:]
+    for option in kind.options {
+      if let member = members.present(option.name) { options[option.name] = try value(of: option, member) }
+    }
+    return ObjectiveTerm(
+      kind, name: try members.present("name")?.string(),
+      weight: try members.present("weight").map { try schedule($0, .weight) } ?? Scheduled(1),
+      teacher: try members.present("teacher")?.string(), options)
+  }
+
+  private static func kind(_ cursor: ConfigurationCursor) throws -> any Objective.Type {
+    let name = try cursor.string()
+    if let kind = ObjectiveRegistry.kind(name) { return kind }
+    let near = nearestName(to: name, among: ObjectiveRegistry.names).map { "did you mean \"\($0)\"? The" } ?? "the"
+    throw cursor.failure(
+      "there is no objective \"\(name)\"",
+      remedy: "\(near) kinds are \(ObjectiveRegistry.names.joined(separator: ", "))")
+  }
+
+  /// The keys of an objective; an option of another kind is told whose it is.
+  private static func members(of cursor: ConfigurationCursor, _ kind: any Objective.Type) throws
+    -> ConfigurationMembers
+  {
+    let known = ["kind", "name", "weight", "teacher"] + kind.options.map(\.name)
+    guard case .mapping(let entries) = cursor.node.content else { return try cursor.members(known: known) }
+    for entry in entries where !known.contains(entry.key) {
+      let others = ObjectiveRegistry.all.filter { $0.options.contains { $0.name == entry.key } }.map { $0.kind }
+      if others.isEmpty { continue }
+      throw RetortError(
+        .configuration,
+        "\(kind.kind) has no option \"\(entry.key)\"; \(others.joined(separator: ", ")) "
+          + (others.count == 1 ? "has" : "have"),
+        at: ConfigurationCursor.location(entry.origin, "\(cursor.path).\(entry.key)", cursor.file),
+        remedy: kind.options.isEmpty
+          ? "it has no options of its own" : "its options are \(kind.options.map(\.name).joined(separator: ", "))")
+    }
+    return try cursor.members(known: known)
+  }
+
+  private static func value(of option: ObjectiveOption, _ cursor: ConfigurationCursor) throws -> OptionValue {
+    switch option.domain {
+    case .number(let range, _): .number(try cursor.number(.within(range)))
+    case .schedule: .schedule(try schedule(cursor, .temperature))
+    case .count: .count(try cursor.integer(.machines))
+    case .word(let words, _): .word(try word(cursor, words))
+    case .flag: .flag(try cursor.flag())
+    case .layers: .layers(try layers(cursor))
+    }
+  }
+
+  private static func word(_ cursor: ConfigurationCursor, _ words: [String]) throws -> String {
+    let text = try cursor.string()
+    if words.contains(text) { return text }
+    let near = nearestName(to: text, among: words).map { "did you mean \"\($0)\"? Allowed" } ?? "allowed"
+    throw cursor.failure("is \"\(text)\"", remedy: "\(near): \(words.joined(separator: ", "))")
+  }
+
+  /// A number, or `{from, to, shape}`.
+  static func schedule(_ cursor: ConfigurationCursor, _ allowed: AllowedNumbers) throws -> Scheduled {
+    guard case .mapping = cursor.node.content else { return Scheduled(try cursor.number(allowed)) }
+    let members = try cursor.members(known: Keys.scheduled)
+    return Scheduled(
+      from: try members.required("from").number(allowed), to: try members.required("to").number(allowed),
+      shape: try members.present("shape")?.word(Scheduled.Shape.self) ?? .linear)
+  }
+
+  private static func layers(_ cursor: ConfigurationCursor) throws -> LayerMap {
+    guard case .mapping(let entries) = cursor.node.content else {
+      return try word(cursor, ["uniform", "last"]) == "last" ? .last : .uniform
+    }
+    if entries.isEmpty { throw cursor.failure("is an empty map", remedy: "write {student layer: teacher layer, …}") }
+    let pairs = try entries.map { entry -> LayerPair in
+      let key = ConfigurationCursor(
+        node: ConfigurationNode(content: .scalar(entry.key, quoted: false), origin: entry.origin),
+        path: "\(cursor.path).\(entry.key)", file: cursor.file)
+      let value = ConfigurationCursor(node: entry.value, path: "\(cursor.path).\(entry.key)", file: cursor.file)
+      return LayerPair(try key.integer(.nonNegative), try value.integer(.nonNegative))
+    }
+    return .pairs(pairs.sorted { $0.student < $1.student })
+  }
+}
+
+extension AllowedNumbers {
+  /// The numbers of a range, both ends included.
+  static func within(_ range: ClosedRange<Double>) -> AllowedNumbers {
+    AllowedNumbers(text: "from \(range.lowerBound) to \(range.upperBound)") { range.contains($0) }
+  }
+}

@@ -1,0 +1,165 @@
+import Datasets
+import Models
+import Objectives
+import Platform
+import Teachers
+import Training
+
+extension Preflight {
+  /// Refuses objectives that the step's models, teachers or their placement cannot have; the remarks on the others.
+  static func checkObjectives(of step: ResolvedStep, kind: TaskKind) throws -> [String] {
+    var remarks: [String] = []
+    for stage in step.configuration.stages {
+      let check = ObjectiveCheck(step, stage, kind: kind)
+      try check.run()
+      remarks += try check.remarks()
+    }
+    return remarks
+  }
+}
+
+/// The objectives of one training stage against the models of its step.
+private struct ObjectiveCheck {
+  private let step: ResolvedStep
+  private let stage: StageConfiguration
+  private let kind: TaskKind
+  private var list: ObjectiveListing { stage.hyperparameters.objectives }
+
+  init(_ step: ResolvedStep, _ stage: StageConfiguration, kind: TaskKind) {
+    self.step = step
+    self.stage = stage
+    self.kind = kind
+  }
+
+  func run() throws {
+    for (index, term) in list.terms.enumerated() {
+      try checkTeacher(of: term, index)
+      let objective = term.objective
+      if let logits = objective as? any LogitsObjective {
+        try check(logits, term, index)
+      } else {
+        try checkPlacement(of: term, index)
+      }
+    }
+    if step.teachers.isEmpty { return }
+    do { try requireComparable() } catch let refusal as TermRefusal {
+      throw self.refusal(
+        refusal.term, refusal.refusal.key, "\(list.terms[refusal.term].kind) \(refusal.refusal.what)",
+        refusal.refusal.remedy)
+    }
+  }
+
+  /// What is floored or has no weight is said.
+  func remarks() throws -> [String] {
+    guard let student = try shape(step.student.configuration) else { return [] }
+    return try list.terms.compactMap { term in
+      guard let objective = term.objective as? any InnerObjective, !step.teachers.isEmpty,
+        let teacher = try shape(self.teacher(of: term).model.configuration),
+        term.options.json["layers"]?.string == "uniform", teacher.layers % student.layers != 0
+      else { return nil }
+      let pairs = try objective.pairs(student: student, teacher: teacher)
+      let map = pairs.map { "\($0.student): \($0.teacher)" }.joined(separator: ", ")
+      return "step \(step.id): \(teacher.layers) layers of the teacher are not a multiple of \(student.layers), so "
+        + "\(term.name) compares {\(map)} (rounded down)"
+    }
+  }
+
+  private func requireComparable() throws {
+    let objective = list.objective(step.teachers.map(\.role), step.configuration.combine)
+    let shapes = try step.teachers.map { try shape($0.model.configuration) }
+    try objective.requireComparable(student: try shape(step.student.configuration), teachers: shapes)
+  }
+
+  private func shape(_ configuration: ModelConfiguration) throws -> ModelShape? {
+    (try ModelLoader.build(configuration) as? any StagedModel)?.shape
+  }
+
+  private func refusal(_ term: Int, _ key: String?, _ what: String, _ remedy: String) -> RetortError {
+    let location = list.location(of: term, key: key) ?? step.configuration.source.location(of: "hyperparams.objective")
+    return RetortError(.configuration, what, at: location, remedy: remedy)
+  }
+
+  private func teacher(of term: ObjectiveTerm) -> ResolvedTeacher {
+    step.teachers.first { $0.role.name == term.teacher } ?? step.teachers[0]
+  }
+
+  /// The teachers that a term on logits reads.
+  private func teachers(of term: ObjectiveTerm) -> [ResolvedTeacher] {
+    term.teacher == nil ? step.teachers : [teacher(of: term)]
+  }
+
+  private func checkTeacher(of term: ObjectiveTerm, _ index: Int) throws {
+    if let name = term.teacher, !step.teachers.contains(where: { $0.role.name == name }) {
+      let names = step.teachers.map(\.role.name)
+      throw refusal(
+        index, "teacher", "\"\(name)\" is no teacher of the step",
+        names.isEmpty ? "name a teacher in the step" : "its teachers are \(names.joined(separator: ", "))")
+    }
+    guard step.teachers.isEmpty, list.location(of: index) != nil, !term.isCrossEntropy,
+      step.configuration.source.lines["hyperparams.objectives"] != nil
+    else { return }
+    throw refusal(
+      index, "kind", "\(term.kind) reads a teacher, and the step has none",
+      "name a teacher, or keep cross_entropy alone")
+  }
+
+  private func check(_ objective: any LogitsObjective, _ term: ObjectiveTerm, _ index: Int) throws {
+    let type = type(of: objective)
+    guard type.readsTeacher else { return }
+    if type.needsLabels, kind == .languageModeling {
+      throw refusal(
+        index, "kind", "\(term.kind) is defined for classifiers, and the task is language_modeling",
+        "use forward_kl, or another divergence on logits")
+    }
+    for teacher in teachers(of: term) where teacher.placement.payload == .topK {
+      let (key, many) = ("kind", teachers(of: term).count > 1)
+      if many {
+        throw refusal(
+          index, key,
+          "reads several teachers, and \(teacher.role.name) gives its \(teacher.placement.topK) largest "
+            + "logits alone (payload: top_k)", "use payload: logits or hidden for teachers that are combined")
+      }
+      if !type.allowsTopK {
+        throw refusal(
+          index, key,
+          "\(term.kind) needs all classes, and \(teacher.role.name) gives its \(teacher.placement.topK) "
+            + "largest logits alone (payload: top_k)",
+          "use payload: logits or hidden, or a divergence such as forward_kl")
+      }
+      if list.temperatures.count > 1 || list.temperatures.contains(where: { !$0.isConstant }) {
+        throw refusal(
+          index, "temperature", "a top-k of a teacher's logits is of one temperature, and the objectives have several",
+          "use one temperature for all objectives, or payload: logits or hidden")
+      }
+    }
+  }
+
+  /// Values inside a model do not travel.
+  private func checkPlacement(of term: ObjectiveTerm, _ index: Int) throws {
+    guard !step.teachers.isEmpty else { return }
+    let teacher = teacher(of: term)
+    let placement = teacher.placement
+    if placement.placement == .resident, placement.payload == .logits { return }
+    let what =
+      placement.placement == .resident
+      ? "payload: \(placement.payload.rawValue)"
+      : "placement: \(placement.placement.rawValue)"
+    throw refusal(
+      index, "kind", "\(term.kind) reads values inside the teacher \(teacher.role.name), which \(what) does not give",
+      "use placement: resident with payload: logits, or an objective on logits")
+  }
+}
+
+extension ResolvedStep {
+  /// Whether an objective compares the student with a teacher class by class.
+  func comparesClasses(with teacher: ResolvedTeacher) -> Bool {
+    configuration.stages.contains { stage in
+      stage.hyperparameters.objectives.terms.contains { term in
+        guard let objective = term.objective as? any LogitsObjective, type(of: objective).readsTeacher else {
+          return false
+        }
+        return !type(of: objective).allowsOtherClasses && (term.teacher == nil || term.teacher == teacher.role.name)
+      }
+    }
+  }
+}

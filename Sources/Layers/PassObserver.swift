@@ -1,0 +1,56 @@
+import Autograd
+import Tensors
+
+/// A point of a forward pass whose value an observer can read.
+public enum PassPoint: Hashable, Sendable {
+  /// The token states as `hidden_states` of transformers has them, [T, hidden]: 0 is the embeddings' output, i the
+  /// output of layer i; of a decoder the last one is behind the final norm.
+  case states(Int)
+  /// Queries, keys and values of layer i, counted from 1, as attention reads them: [T, (H + 2·H_kv)·D].
+  case projections(Int)
+  /// The pooled output, [B, hidden].
+  case pooled
+}
+
+/// How much of a value an observer reads.
+public enum Reading: Int, Comparable, Sendable {
+  case nothing
+  /// The first token of each sequence.
+  case firstTokens
+  case allTokens
+
+  public static func < (a: Reading, b: Reading) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// Reads values inside a model during a forward pass, and may add losses on them to the pass's tape.
+///
+/// A model leaves out what no observer reads: the last layer of a classifier gives the states of first tokens alone
+/// where nothing reads the others.
+public protocol PassObserver: AnyObject {
+  /// How much of the value at a point is read; the same in the whole pass.
+  func reading(of point: PassPoint) -> Reading
+  /// Takes the value at a point that is read: [T, …], or [B, …] of the first tokens alone.
+  ///
+  /// Called inside the block that makes the value, and again when the backward pass recomputes that block
+  /// (`context.isRecomputing`).
+  func observe(_ point: PassPoint, _ x: Variable, _ context: ForwardContext)
+}
+
+/// Keeps the values at some points of a pass as plain tensors.
+public final class RecordingObserver: PassObserver {
+  private let readings: [PassPoint: Reading]
+  /// What the pass has shown so far, in the format of the pass.
+  public private(set) var values: [PassPoint: Tensor] = [:]
+
+  /// Reads the points with a reading; nothing of all others.
+  public init(_ readings: [PassPoint: Reading]) { self.readings = readings }
+
+  /// Reads all tokens at some points.
+  public convenience init(all points: some Sequence<PassPoint>) {
+    self.init(Dictionary(points.map { ($0, Reading.allTokens) }) { first, _ in first })
+  }
+
+  public func reading(of point: PassPoint) -> Reading { readings[point] ?? .nothing }
+
+  public func observe(_ point: PassPoint, _ x: Variable, _ context: ForwardContext) { values[point] = x.value }
+}

@@ -1,0 +1,44 @@
+import Autograd
+import CKernels
+import Layers
+import Models
+import Tensors
+
+/// The mean squared difference of attention, of its probabilities or of the scores before softmax.
+struct AttentionMSE: InnerObjective {
+  static let kind = "attention_mse"
+  static let formula =
+    "mean over sequences, heads, queries, keys of (A_s − A_t)²; A: probabilities before dropout, or scores q·k/√d"
+  static let source = "Jiao et al. (2020), TinyBERT"
+  static let options = [
+    ObjectiveOption("of", .word(["probabilities", "scores"], default: "probabilities")), .layers(), .averageLayers,
+  ]
+
+  let layers: LayerMap
+  let isOfScores: Bool
+  let averagesLayers: Bool
+
+  init(_ options: ObjectiveOptions) {
+    layers = options.layers
+    isOfScores = options.word("of") == "scores"
+    averagesLayers = options.flag("average_layers")
+  }
+
+  func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
+    try layers.checkedPairs(student: student, teacher: teacher, least: 1)
+  }
+
+  func point(of layer: Int) -> PassPoint { .projections(layer) }
+
+  /// Pairs of a query and a key that attention allows, of each of the student's heads.
+  func denominator(_ counts: StepCounts, student: ModelShape) -> Double {
+    Double(max(1, counts.pairs * student.heads))
+  }
+
+  func loss(_ x: Variable, _ target: Tensor, _ pass: InnerPass, factor: Double, on tape: Tape) -> LossTerm {
+    let comparison = AttentionComparison(
+      kind: isOfScores ? RTK_COMPARE_SCORES : RTK_COMPARE_PROBABILITIES, isCausal: pass.student.isCausal,
+      rows: .queries, columns: .keys, relationHeads: nil)
+    return tape.compareAttention(x, target, [comparison], pass, factor: factor)
+  }
+}

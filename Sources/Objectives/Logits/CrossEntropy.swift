@@ -1,0 +1,18 @@
+/// −Σ y log softmax(s): y is the label, or 1 − ε of it and ε/C of every class.
+struct CrossEntropy: LogitsObjective {
+  static let kind = "cross_entropy"
+  static let formula = "−Σ y log softmax(s)"
+  static let source = "Szegedy et al. (2016) for label smoothing"
+  static let options = [ObjectiveOption("label_smoothing", .number(0...0.999, default: 0))]
+  static let readsTeacher = false
+  static let allowsTopK = true
+  static let allowsOtherClasses = true
+
+  /// ε.
+  let smoothing: Double
+
+  init(_ options: ObjectiveOptions) { smoothing = options.number("label_smoothing") }
+
+  var temperature: Scheduled { Scheduled(1) }
+  var rowLoss: RowLoss? { nil }
+}

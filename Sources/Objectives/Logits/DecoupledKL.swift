@@ -1,0 +1,19 @@
+/// Forward KL in its two parts, of the label against all other classes and among these, each with its own weight.
+struct DecoupledKL: LogitsObjective {
+  static let kind = "decoupled_kl"
+  static let formula = "T² (a · KL of target/rest + b · KL inside the rest)"
+  static let source = "Zhao et al. (2022), DKD"
+  static let options = [
+    ObjectiveOption.temperature, ObjectiveOption("target_weight", .number(0...1e6, default: 1)),
+    ObjectiveOption("rest_weight", .number(0...1e6, default: 2)),
+  ]
+  static let needsLabels = true
+
+  let temperature: Scheduled
+  let rowLoss: RowLoss?
+
+  init(_ options: ObjectiveOptions) {
+    temperature = options.schedule("temperature")
+    rowLoss = .decoupledKL(target: options.number("target_weight"), rest: options.number("rest_weight"))
+  }
+}

@@ -1,0 +1,143 @@
+import Autograd
+import CKernels
+import Tensors
+
+/// The loss of logits = states·headᵀ at work: chunks of rows, and in each of them blocks of classes.
+///
+///     for each chunk of rows
+///       for each block of classes: logits = x·Wᵀ (student), t = y·Uᵀ (teacher) → maxima and sums of each row
+///       for each block of classes: g = dLoss/dlogits → dx += g·W, dW += gᵀ·x
+///
+/// The logits of a chunk are kept from the first pass to the second; of g there is one block. A block is small enough
+/// for the cache that the product has left it in, a chunk large enough for the products, whose cost of reading W and
+/// adding to dW is that of a chunk.
+final class HeadLossWork {
+  private let tape: Tape
+  private let states: Variable
+  private let rows: [Int32]?
+  private let head: Parameter
+  private let labels: [Int32]
+  private let teachers: ChunkTeachers
+  private let plan: LogitsPlan
+  /// The head as products read it.
+  private let weight: Tensor
+  private let wantsStates: Bool
+  private let headGradient: Tensor?
+  /// dLoss/dstates, [T, h], where it is wanted.
+  private let stateGradient: Tensor?
+  private var sums: [Double]
+  private var total = 0.0
+
+  private var classes: Int { head.value.rows }
+  private var hidden: Int { head.value.columns }
+  private var isRounded: Bool { weight.dtype == .bfloat16 }
+
+  init(
+    _ tape: Tape, _ states: Variable, rows: [Int32]?, head: Parameter, labels: [Int32], signals: [TeacherLogits?],
+    plan: LogitsPlan
+  ) {
+    let count = rows?.count ?? states.value.rows
+    precondition(
+      states.value.columns == head.value.columns && labels.count == count,
+      "the loss of \(count) rows of states \(states.shape) under a head \(head.shape) with \(labels.count) labels")
+    precondition(head.gradientRows == nil, "the gradient of head \(head.name) has some rows only")
+    (self.tape, self.states, self.rows, self.head, self.labels) = (tape, states, rows, head, labels)
+    self.plan = plan
+    teachers = ChunkTeachers(plan, signals, rows: count)
+    weight =
+      head.isRoundedFactor(in: tape.precision) ? tape.weights.copy(of: head) : head.value.converted(to: .float32)
+    // A loss that counts for nothing is reported, and costs no gradient.
+    let counts = tape.isRecording && plan.hasGradient
+    wantsStates = counts && states.needsGradient
+    if counts && head.gradient != nil { tape.needGradient(of: head) }
+    headGradient = counts ? head.gradient : nil
+    stateGradient = wantsStates ? .zeros([states.value.rows, states.value.columns]) : nil
+    sums = [Double](repeating: 0, count: plan.termCount)
+  }
+
+  /// Does all rows; the loss is on the tape afterwards.
+  func run() -> LogitsLoss {
+    weight.whileInMemory {
+      teachers.whileInMemory {
+        for part in HeadLossChunks.ranges(rows: labels.count, classes: classes) { chunk(part) }
+      }
+    }
+    let loss = tape.record(
+      Tensor([Float(total)], []), from: [states],
+      HeadLossOperation(states: states.place, gradient: stateGradient, head: head))
+    return LogitsLoss(loss: loss, sums: sums)
+  }
+
+  private func chunk(_ part: Range<Int>) {
+    let x = operand(states.value, rows: rows.map { Array($0[part]) }, part, like: weight)
+    let logits = Tensor(uninitialized: [x.rows * classes])
+    let work = teachers.work(part, labels: labels[part], classes: classes) {
+      operand($0, rows: nil, part, like: $1)
+    }
+    func scores(_ block: Range<Int>) -> Tensor {
+      logits.slice(at: block.lowerBound * x.rows, [x.rows, block.count])
+    }
+    let blocks = HeadLossChunks.blocks(classes: classes)
+    for block in blocks {
+      matrixMultiply(x, weight.rows(block), transposeB: true, into: scores(block))
+      work.add(scores(block), block)
+    }
+    let (own, value) = work.finish(blocks, scores)
+    for (term, sum) in own.enumerated() { sums[term] += sum }
+    total += value
+    if wantsStates || headGradient != nil { sendBack(part, x, blocks, scores, work) }
+  }
+
+  /// dx += g·W and dW += gᵀ·x for the rows of a chunk.
+  private func sendBack(
+    _ part: Range<Int>, _ x: Tensor, _ blocks: [Range<Int>], _ scores: (Range<Int>) -> Tensor, _ work: RowLossWork
+  ) {
+    let dx = Tensor(uninitialized: [x.rows, hidden])
+    let room = Tensor(uninitialized: [x.rows, min(classes, HeadLossChunks.blockClasses)], weight.dtype)
+    for block in blocks {
+      let g = room.slice(at: 0, [x.rows, block.count])
+      // Rows behind the last are padding, which is to add nothing to dW.
+      if x.rows > part.count { g.rows(part.count..<x.rows).clear() }
+      work.gradient(of: scores(block), block, into: g)
+      if wantsStates { matrixMultiply(g, weight.rows(block), into: dx, accumulate: block.lowerBound > 0) }
+      if let headGradient {
+        matrixMultiply(g, transposeA: true, x, into: headGradient.rows(block), accumulate: true)
+      }
+    }
+    guard let stateGradient else { return }
+    if let rows {
+      rtk_scatter_add_rows(stateGradient.floats, dx.floats, Array(rows[part]), part.count, hidden)
+    } else {
+      stateGradient.rows(part).update(from: dx.rows(0..<part.count))
+    }
+  }
+
+  /// The rows of a chunk as a product with this matrix reads them; in bf16 with rows of zeros behind, so that few
+  /// shapes of products occur.
+  private func operand(_ x: Tensor, rows: [Int32]?, _ part: Range<Int>, like matrix: Tensor) -> Tensor {
+    let given = x.dtype
+    let count = isRounded ? HeadLossChunks.padded(part.count) : part.count
+    let result = Tensor(uninitialized: [count, x.columns], matrix.dtype)
+    var chosen = x
+    if let rows {
+      chosen = given == matrix.dtype ? result : Tensor(uninitialized: [part.count, x.columns], given)
+      if given == .bfloat16 {
+        rtk_bf16_gather_rows(chosen.bf16Words, x.bf16Words, rows, rows.count, x.columns)
+      } else {
+        rtk_gather_rows(chosen.floats, x.floats, rows, rows.count, x.columns)
+      }
+    } else {
+      chosen = x.rows(part)
+      if count == part.count && given == matrix.dtype { return chosen }
+      if given == matrix.dtype { result.rows(0..<part.count).copyBits(of: chosen) }
+    }
+    let numbers = part.count * x.columns
+    switch (given, matrix.dtype) {
+    case (.float32, .bfloat16): rtk_f32_to_bf16(result.bf16Words, chosen.floats, numbers)
+    case (.bfloat16, .float32): rtk_bf16_to_f32(result.floats, chosen.bf16Words, numbers)
+    default: break
+    }
+    result.rows(part.count..<count).clear()
+    return result
+  }
+}

@@ -1,0 +1,13 @@
+/// The mean squared difference of logits, which softmax and temperature do not touch.
+struct LogitsMSE: Divergence {
+  static let kind = "logits_mse"
+  static let formula = "mean over classes of (s − t)²"
+  static let source = "Ba and Caruana (2014)"
+  static let options: [ObjectiveOption] = []
+  static let allowsTopK = false
+  static let divergence = DivergenceKind.logitsMSE
+
+  init(_ options: ObjectiveOptions) {}
+
+  var temperature: Scheduled { Scheduled(1) }
+}

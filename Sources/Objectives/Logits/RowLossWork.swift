@@ -1,0 +1,203 @@
+import CKernels
+import Tensors
+
+/// The terms of a plan on one chunk of rows, whose student's logits come block by block, three times.
+///
+///     add(block)           every block once: maxima and sums of each row
+///     finish(blocks)       every block once more where a term needs it: values
+///     gradient(block)      Σ over terms of weight · d(term)/ds, block by block
+///
+/// Cross-entropy and one forward KL share kernels that read each block once before its gradient (`HeadRows`); every
+/// other comparison has its own `DivergenceRows`, or whole rows where sorting or the label needs them.
+final class RowLossWork {
+  private let plan: LogitsPlan
+  private let labels: ArraySlice<Int32>
+  private let classes: Int
+  private let targets: [LogitsTarget: TargetLogits]
+  /// Cross-entropy, and the forward KL of `plan.parts[fastPart]`.
+  private let fast: HeadRows
+  private let fastPart: Int?
+  private let best: TopKTargets?
+  private var slow: [SlowPart] = []
+  private let hardWeight: Double
+  /// The logits of each block, by its first class, before the classes that a top-k names are taken out; where a term
+  /// reads them.
+  private var copies: [Int: Tensor] = [:]
+
+  /// A comparison that `HeadRows` does not make.
+  private struct SlowPart {
+    let part: LogitsPlan.Part
+    let rows: DivergenceRows?
+    /// Of each row: the share of the teacher, 0 where the row is left out.
+    let shares: [Double]
+    /// The gradient of whole rows, [R, classes], where it is made at once.
+    var gradient: Tensor?
+  }
+
+  private var count: Int { labels.count }
+
+  /// - Parameters:
+  ///   - targets: what the parts of the plan name, of these rows; a top-k is `best` instead.
+  ///   - shares: of each part with `byConfidence`, of each row; the plan's own share for all others.
+  init(
+    _ plan: LogitsPlan, labels: ArraySlice<Int32>, classes: Int, targets: [LogitsTarget: TargetLogits],
+    best: TopKTargets?, shares: [Int: [Double]]
+  ) {
+    self.plan = plan
+    self.labels = labels
+    self.classes = classes
+    self.targets = targets
+    self.best = best
+    hardWeight = plan.crossEntropies.reduce(0) { $0 + $1.weight * (1 - $1.smoothing) }
+    fastPart = plan.parts.firstIndex { $0.loss.isForwardKL && !$0.byConfidence }
+    fast = HeadRows(labels: labels, best: best, hasTeacher: fastPart != nil && best == nil)
+    let isLabelled = labels.map { $0 >= 0 ? 1.0 : 0 }
+    for (index, part) in plan.parts.enumerated() where index != fastPart {
+      add(part, shares: shares[index] ?? [Double](repeating: part.share, count: labels.count))
+    }
+    for part in plan.smoothingParts { add(part, shares: isLabelled.map { $0 * part.share }) }
+  }
+
+  private func add(_ part: LogitsPlan.Part, shares: [Double]) {
+    var rows: DivergenceRows?
+    if case .divergence = part.loss, best == nil || part.target == .labels {
+      rows = DivergenceRows(divergence(part, classes: classes), count: count)
+    }
+    slow.append(SlowPart(part: part, rows: rows, shares: shares))
+  }
+
+  private func divergence(_ part: LogitsPlan.Part, classes: Int) -> rtk_divergence {
+    guard case .divergence(let kind, let parameter) = part.loss else {
+      preconditionFailure("\(part.loss) is no divergence")
+    }
+    return rtk_divergence(
+      kind: kind.kernel, temperature: part.temperature, parameter: Float(parameter), classes: classes)
+  }
+
+  /// The temperature of the kernels that `fast` uses.
+  private var temperature: Float { best?.temperature ?? fastPart.map { plan.parts[$0].temperature } ?? 1 }
+
+  private func fastBlock(_ block: Range<Int>, computing: Bool) -> TargetLogits.Block? {
+    guard best == nil, let fastPart else { return nil }
+    return targets[plan.parts[fastPart].target]?.block(block, computing: computing)
+  }
+
+  private func block(_ part: SlowPart, _ block: Range<Int>) -> TargetLogits.Block? {
+    targets[part.part.target]?.block(block, computing: false)
+  }
+
+  /// Takes the student's logits of some classes, [R or more, classes]; where only k classes of a teacher are known,
+  /// those of these classes become −∞.
+  func add(_ scores: Tensor, _ range: Range<Int>) {
+    for target in targets.values where target.classes == classes { _ = target.block(range, computing: true) }
+    if best != nil, slow.contains(where: { $0.rows != nil }) { copies[range.lowerBound] = scores.copy() }
+    for part in slow { part.rows?.add(scores, block(part, range)) }
+    fast.add(scores, fastBlock(range, computing: false), first: range.lowerBound, temperature: temperature)
+  }
+
+  /// The sums of the plan's terms over the rows, unweighted, and their weighted total.
+  ///
+  /// - Parameter scores: the logits that `add` was given.
+  func finish(_ blocks: [Range<Int>], _ scores: (Range<Int>) -> Tensor)
+    -> (sums: [Double], total: Double)
+  {
+    var total = 0.0
+    var sums = [Double](repeating: 0, count: plan.termCount)
+    let own = fastPart.map { plan.parts[$0] }
+    let (hard, soft) = fast.finish(
+      hardWeight: hardWeight, softWeight: own.map { $0.weight * $0.share } ?? 0, temperature: temperature)
+    for term in plan.crossEntropies { sums[term.term] += (1 - term.smoothing) * hard }
+    total += hardWeight * hard
+    if let own {
+      sums[own.term] += own.share * soft
+      total += own.weight * own.share * soft
+    }
+    for place in slow.indices {
+      let (part, sum) = (slow[place].part, value(of: place, blocks, scores))
+      sums[part.term] += sum
+      total += part.weight * sum
+    }
+    return (sums, total)
+  }
+
+  private func value(of place: Int, _ blocks: [Range<Int>], _ scores: (Range<Int>) -> Tensor) -> Double {
+    let part = slow[place]
+    if let rows = part.rows {
+      for range in blocks { rows.measure(copies[range.lowerBound] ?? scores(range), block(part, range)) }
+      let factor = part.part.loss.factor(part.part.temperature)
+      return zip(rows.values, part.shares).reduce(0) { $0 + ($1.1 == 0 ? 0 : factor * $1.0 * $1.1) }
+    }
+    if best != nil {
+      let (weight, share) = (part.part.weight, part.part.share)
+      let sum = fast.addBuckets(divergence(part.part, classes: classes), weight: weight * share)
+      return share * part.part.loss.factor(part.part.temperature) * sum
+    }
+    return wholeRows(place, blocks, scores)
+  }
+
+  /// The terms that need all classes of a row at once: value and gradient together.
+  private func wholeRows(_ place: Int, _ blocks: [Range<Int>], _ scores: (Range<Int>) -> Tensor) -> Double {
+    let part = slow[place]
+    guard let target = targets[part.part.target] else { preconditionFailure("no logits for \(part.part.target)") }
+    let teacher = target.whole(rows: count, computing: target.classes != classes)
+    let student = Tensor(uninitialized: [count, classes])
+    for range in blocks {
+      let from = scores(range)
+      for row in 0..<count {
+        (student.floats + row * classes + range.lowerBound).update(
+          from: from.floats + row * range.count, count: range.count)
+      }
+    }
+    let gradient = Tensor.zeros([count, classes])
+    let values = RowNumbers<Double>(count, 0)
+    let weights = RowNumbers(part.shares.map { Float($0 * part.part.weight) })
+    let labels = RowNumbers(self.labels)
+    let (width, temperature) = (teacher.columns, part.part.temperature)
+    ThreadTeam.split(count, cost: 40 * (classes + width)) { rows in
+      let (row, many) = (rows.lowerBound, rows.count)
+      let (s, t, g) = (
+        student.floats + row * classes, teacher.floats + row * width, gradient.floats + row * classes
+      )
+      switch part.part.loss {
+      case .decoupledKL(let target, let rest):
+        rtk_decoupled_kl(
+          values.start + row, g, weights.start + row, s, t, labels.start + row, many, classes, temperature, target,
+          rest)
+      case .sortedL1:
+        let scratch = Storage(bytes: 8 * 4 * (classes + width))
+        rtk_sorted_l1(
+          values.start + row, g, weights.start + row, s, t, scratch.address.assumingMemoryBound(to: UInt64.self), many,
+          classes, width, temperature)
+      case .divergence: preconditionFailure("a divergence does not need whole rows")
+      }
+    }
+    slow[place].gradient = gradient
+    return zip(values.buffer, part.shares).reduce(0) { $0 + $1.0 * $1.1 }
+  }
+
+  /// Writes the gradient with respect to the logits of some classes into `gradient`, [R or more, classes], rounded
+  /// where that is bf16; after `finish`.
+  func gradient(of scores: Tensor, _ range: Range<Int>, into gradient: Tensor) {
+    let added = slow.filter { $0.part.weight != 0 && ($0.rows != nil || $0.gradient != nil) }
+    let exact = added.isEmpty || gradient.dtype == .float32 ? gradient : Tensor(uninitialized: scores.shape)
+    fast.gradient(
+      of: scores, fastBlock(range, computing: false), into: exact, first: range.lowerBound, hardWeight: hardWeight,
+      temperature: temperature)
+    for part in added {
+      if let rows = part.rows {
+        rows.addGradient(
+          of: copies[range.lowerBound] ?? scores, block(part, range), into: exact,
+          weights: part.shares.map { Float($0 * part.part.weight) })
+      } else if let whole = part.gradient {
+        for row in 0..<count {
+          rtk_add(
+            exact.floats + row * range.count, exact.floats + row * range.count,
+            whole.floats + row * classes + range.lowerBound, range.count)
+        }
+      }
+    }
+    if exact.storage !== gradient.storage {
+      rtk_f32_to_bf16(gradient.bf16Words, exact.floats, count * range.count)
+    }
+  }
+}

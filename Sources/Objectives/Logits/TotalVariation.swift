@@ -1,0 +1,12 @@
+/// Half the sum of the differences of probabilities.
+struct TotalVariation: Divergence {
+  static let kind = "total_variation"
+  static let formula = "T · ½ Σ &#124;p − q&#124;"
+  static let source = "Wen et al. (2023), f-DISTILL"
+  static let options = [ObjectiveOption.temperature]
+  static let divergence = DivergenceKind.totalVariation
+
+  let temperature: Scheduled
+
+  init(_ options: ObjectiveOptions) { temperature = options.schedule("temperature") }
+}

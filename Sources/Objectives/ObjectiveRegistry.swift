@@ -1,0 +1,32 @@
+import Platform
+
+/// Every kind of objective that there is.
+public enum ObjectiveRegistry {
+  /// In the order of the docs: on logits, then inside the model.
+  public static let all: [any Objective.Type] = [
+    CrossEntropy.self, ForwardKL.self, ReverseKL.self, JensenShannon.self, SkewForwardKL.self, SkewReverseKL.self,
+    TotalVariation.self, LogitsMSE.self, DecoupledKL.self, SortedL1.self, HiddenMSE.self, HiddenCosine.self,
+    EmbeddingMSE.self, PatientMSE.self, PooledMSE.self, PooledCosine.self, AttentionMSE.self, AttentionKL.self,
+    RelationKL.self,
+  ]
+
+  /// The term of the labels, the one that reads no teacher.
+  public static let crossEntropy: any Objective.Type = CrossEntropy.self
+  /// T²·KL(teacher ‖ student), the divergence of a chain file that names none.
+  public static let forwardKL: any Objective.Type = ForwardKL.self
+
+  /// The kind of a name; nil where there is none.
+  public static func kind(_ name: String) -> (any Objective.Type)? { all.first { $0.kind == name } }
+
+  /// The names of all kinds.
+  public static var names: [String] { all.map { $0.kind } }
+
+  /// The table of docs/objectives.md, in Markdown: kind, formula, options, source.
+  public static var table: String {
+    let rows = all.map { kind in
+      let options = kind.options.map(\.text).joined(separator: "; ")
+      return "| `\(kind.kind)` | \(kind.formula) | \(options) | \(kind.source) |"
+    }
+    return (["| kind | term | options | source |", "|---|---|---|---|"] + rows).joined(separator: "\n")
+  }
+}

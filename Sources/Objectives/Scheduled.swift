@@ -1,0 +1,46 @@
+import Foundation
+import Platform
+
+/// A number that may change over the optimizer steps of a training stage.
+public struct Scheduled: Sendable, Equatable {
+  /// How it goes from its first to its last value.
+  public enum Shape: String, Sendable, CaseIterable {
+    /// x
+    case linear
+    /// (1 − cos πx) / 2
+    case cosine
+  }
+
+  /// The value in the first optimizer step.
+  public let from: Double
+  /// The value in the last one.
+  public let to: Double
+  /// The way between.
+  public let shape: Shape
+
+  /// From one value to another over a stage.
+  public init(from: Double, to: Double, shape: Shape = .linear) {
+    self.from = from
+    self.to = to
+    self.shape = shape
+  }
+
+  /// The same value in all steps.
+  public init(_ value: Double) { self.init(from: value, to: value) }
+
+  /// Whether it is the same in all steps.
+  public var isConstant: Bool { from == to }
+
+  /// from + (to − from)·shape(x), x = (step − 1) / (steps − 1), for a step from 1; `from` in a stage of one step.
+  public func value(step: Int, of steps: Int) -> Double {
+    if isConstant || steps <= 1 { return from }
+    let x = Double(step - 1) / Double(steps - 1)
+    let share = shape == .linear ? x : (1 - cos(Double.pi * x)) / 2
+    return from + (to - from) * share
+  }
+
+  /// A number, or `{from, to, shape}`.
+  public var json: JSON {
+    isConstant ? .double(from) : ["from": .double(from), "to": .double(to), "shape": .string(shape.rawValue)]
+  }
+}

@@ -1,0 +1,49 @@
+import Datasets
+import Models
+import Platform
+
+extension Trainer {
+  /// The student's metrics on a split; collective.
+  ///
+  /// Where weights are shared out, embedding tables are whole on every rank meanwhile.
+  public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
+    release()
+    for table in tables { try table.hold() }
+    defer { release() }
+    weights.outdate()
+    return try Trace.span("evaluation") {
+      if let student = student as? any LanguageModel {
+        return try Evaluator.evaluate(documents: data, on: communicator) { samples in
+          try throughBlocks {
+            try student.crossEntropySum(
+              checked(data.batch(samples)), precision: configuration.precision, weights: weights,
+              residency: exchange.residency)
+          }
+        } idle: {
+          try throughBlocks {}
+        }
+      }
+      return try classify(data)
+    }
+  }
+
+  private func classify(_ data: any ExampleSource) throws -> EvaluationResult {
+    try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { samples in
+      try throughBlocks {
+        try student.logits(
+          checked(data.batch(samples)), precision: configuration.precision, weights: weights,
+          residency: exchange.residency)
+      }
+    } idle: {
+      try throughBlocks {}
+    }
+  }
+
+  /// A forward pass, or a rank's part in those of others: where weights are shared out all ranks have equally many.
+  private func throughBlocks<T>(_ pass: () throws -> T) throws -> T {
+    exchange.residency?.begin(trains: false)
+    let result = try pass()
+    try exchange.residency?.end()
+    return result
+  }
+}

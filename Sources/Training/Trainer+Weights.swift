@@ -1,0 +1,64 @@
+import Autograd
+import Models
+import Safetensors
+import Tensors
+
+extension Trainer {
+  /// Brings all of the student's weights up to date on this rank, for whoever reads them; collective.
+  ///
+  /// Between steps a rank lacks the newest rows of embedding tables, which steps ask for as they need them. Where
+  /// weights are shared out this takes memory for all of them, until the next step or evaluation; `writeWeights` does
+  /// not.
+  public func settle() throws {
+    for table in tables { try table.hold() }
+    try exchange.residency?.holdAll()
+  }
+
+  /// Calls `body` with a function that brings one weight into memory, up to date and whole, until it brings the next;
+  /// both are collective.
+  func withWeights<T>(_ body: (_ bring: @escaping (Parameter) throws -> Void) throws -> T) throws -> T {
+    release()
+    for table in tables { try table.settle() }
+    defer { release() }
+    return try body { [tables, exchange] parameter in
+      for table in tables { if table.parameter === parameter { try table.hold() } else { table.letGo() } }
+      try exchange.residency?.hold(parameter)
+    }
+  }
+
+  /// Takes the part of a stored weight that this rank keeps.
+  func restore(_ binding: WeightBinding, from stored: StoredTensor) {
+    guard configuration.sharding == .parameters, let parameter = binding.parameter else {
+      return stored.copyFloats(into: binding.tensor.floats)
+    }
+    if let table = tables.first(where: { $0.parameter === parameter }) { return table.restore(weights: stored) }
+    guard let index = flat.parameters.firstIndex(where: { $0 === parameter }) else { return }
+    for (elements, shard) in flat.ownedParts(of: index) {
+      let part = elements.clamped(to: binding.elements)
+      if part.isEmpty { continue }
+      let first = binding.elements.lowerBound
+      stored.copyFloats(
+        into: flat.values.floats + shard + part.lowerBound - elements.lowerBound,
+        range: part.lowerBound - first..<part.upperBound - first)
+    }
+  }
+
+  /// Bytes of the student that this rank keeps between steps.
+  public var memory: StudentMemory {
+    let rows = tables.map(\.keptElements).reduce(0, +)
+    let moments = 2 * (optimizer.firstMoments.count + tables.reduce(0) { $0 + $1.optimizer.firstMoments.count })
+    return StudentMemory(
+      weights: 4 * (flat.values.count + rows), gradients: 4 * flat.gradients.count, moments: 4 * moments)
+  }
+
+  /// The most bytes that whole buckets of weights and of gradients took at one time, besides what is kept.
+  public var peakTransientBytes: Int {
+    (exchange.residency?.peakBytes ?? 0) + (exchange.shards?.peakBytes ?? 0)
+  }
+
+  /// Where weights are shared out, lets go what somebody has looked at.
+  func release() {
+    for table in tables { table.letGo() }
+    exchange.residency?.letGo()
+  }
+}
