@@ -3,9 +3,9 @@ import Tensors
 
 /// bf16 copies of float32 weights, each made at its first use after the weights changed.
 ///
-/// The copies do not see a change of the weights by themselves. Whoever holds this object over several passes is
-/// whoever decides when weights change: a trainer calls `outdate` before the passes of every step. A frozen model holds
-/// bf16 weights itself, which are used as they are.
+/// A copy cannot detect that its weight changed. A trainer, which holds this object over several passes, calls
+/// `outdate` before the passes of every optimizer step. A frozen model holds bf16 weights itself, which are used
+/// directly.
 public final class BF16Weights {
   private var copies: [ObjectIdentifier: (copy: Tensor, of: Parameter, version: Int)] = [:]
   private var version = 0
@@ -13,10 +13,10 @@ public final class BF16Weights {
   /// No copies yet.
   public init() {}
 
-  /// Takes every copy as old: at its next use it is made anew, in the same memory.
+  /// Invalidates all copies; each is rounded again at its next use, in the same memory.
   public func outdate() { version += 1 }
 
-  /// Lets the copies of some weights go, whose own values are let go as well.
+  /// Releases the copies of weights whose own values are released too.
   public func forget(_ parameters: [Parameter]) {
     for parameter in parameters { copies[ObjectIdentifier(parameter)] = nil }
   }
@@ -25,7 +25,7 @@ public final class BF16Weights {
   package func copy(of parameter: Parameter) -> Tensor {
     if parameter.value.dtype == .bfloat16 { return parameter.value }
     let key = ObjectIdentifier(parameter)
-    // The parameter is held, so its identity cannot become another's.
+    // The entry holds the parameter, so no other parameter can get its identity.
     if let kept = copies[key], kept.version == version { return kept.copy }
     let copy = copies[key]?.copy ?? Tensor(uninitialized: parameter.shape, .bfloat16)
     rtk_f32_to_bf16(copy.bf16Words, parameter.value.floats, parameter.count)

@@ -1,18 +1,18 @@
-/// Which way a pass goes through the blocks of a model.
+/// The direction in which a pass goes through the blocks of a model.
 public enum PassDirection: Sendable {
   case forward, backward
 }
 
-/// Somebody who has the weights of a model's blocks in memory only while a pass is inside them.
+/// Holds the weights of a model's blocks in memory only while a pass is inside them.
 ///
-/// Blocks are numbered as `Model.blocks` has them. A pass is in one block at a time; it goes through them in ascending
-/// order forward and, on a tape that records, in descending order backward. It may enter the same block twice in a row.
+/// Blocks are numbered as in `Model.blocks`. A pass is in one block at a time; it visits them in ascending order
+/// forward and, on a tape that records, in descending order backward. It may enter the same block twice in a row.
 public protocol BlockResidency: AnyObject {
-  /// The weights of the block are there when this returns: the values of its parameters can be read.
+  /// Makes the values of the block's parameters readable before it returns.
   ///
-  /// The time to ask for the next block, which comes while this one computes. What goes wrong is kept by whoever
-  /// conforms and told to whoever runs the pass, since a forward pass does not throw; the values are unset then.
+  /// It can also request the next block, which then arrives while this one computes. A forward pass does not throw, so
+  /// after an error the values are unset, and the conforming type reports the error to the caller of the pass.
   func enter(_ block: Int, _ direction: PassDirection)
-  /// Nothing reads the weights of the block any more, until the pass enters it again.
+  /// The weights of the block are not read until the pass enters it again.
   func leave(_ block: Int, _ direction: PassDirection)
 }

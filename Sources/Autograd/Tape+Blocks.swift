@@ -1,12 +1,12 @@
 import Platform
 import Tensors
 
-/// What stands on a tape.
+/// An entry of a tape.
 enum TapeEntry {
   case operation(any Operation)
   case checkpoint(Checkpoint)
 
-  /// The weights whose gradient the backward pass of the entry adds to.
+  /// The weights to whose gradients the backward pass of the entry adds.
   var parameters: [Parameter] {
     switch self {
     case .operation(let operation): operation.parameters
@@ -15,27 +15,27 @@ enum TapeEntry {
   }
 }
 
-/// A part of the forward pass of which only the input is kept; the backward pass runs it again.
+/// A part of the forward pass that keeps only its input; the backward pass recomputes the rest.
 struct Checkpoint {
   let x: Variable
-  /// The part; what it puts on the tape that it is given sends the gradient on.
+  /// Runs the part and records its operations on the given tape.
   let body: (Tape, Variable) -> Variable
-  /// The trained weights that it uses, each once.
+  /// The trained weights of the part, each once.
   let parameters: [Parameter]
   /// Whether losses were added inside, so that the backward pass has something to start from there.
   let hasLosses: Bool
 }
 
-/// The entries that a block has put on the tape.
+/// The tape entries of a block.
 struct BlockSpan {
   let block: Int
   let entries: Range<Int>
-  /// Whether the backward pass is inside.
+  /// Whether the backward pass has entered the block.
   var isEntered = false
 }
 
 extension Tape {
-  /// Runs a block of the model: its weights are there inside `body`, and again when the backward pass is inside.
+  /// Runs a block of the model; its weights are in memory during `body` and during the block's backward pass.
   public func block<T>(_ index: Int, _ body: () -> T) -> T {
     guard let residency else { return body() }
     residency.enter(index, .forward)
@@ -46,17 +46,18 @@ extension Tape {
     return result
   }
 
-  /// The result of `body`, of which only the input stays in memory: the backward pass runs `again` (Chen et al., 2016).
+  /// The result of `body`, which keeps only its input in memory; the backward pass recomputes it with `again` (Chen et
+  /// al., 2016).
   ///
   /// - Parameters:
   ///   - x: the only input through which a gradient flows.
-  ///   - body: on this tape.
-  ///   - again: the same, on the tape that it is given, to the same bits.
+  ///   - body: the computation on this tape.
+  ///   - again: the same computation on the tape that it gets, with the same bits.
   public func checkpoint(
     _ x: Variable, _ body: (Variable) -> Variable, again: @escaping (Tape, Variable) -> Variable
   ) -> Variable {
     guard isRecording else { return body(x) }
-    // The input is held; how its value could be made again would hold more.
+    // Hold the input itself: its `recompute` closure would hold more memory.
     let x = Variable(value: x.value, entry: x.entry)
     let first = entries.count
     let output = body(x)
@@ -75,9 +76,10 @@ extension Tape {
     return Variable(value: output.value, entry: first)
   }
 
-  /// Puts a checkpoint's operations on the end of the tape, from where the backward pass goes on.
-  func run(_ checkpoint: Checkpoint, again gradient: Tensor?, _ gradients: inout Gradients) {
-    let output = Trace.detail("again") { checkpoint.body(self, checkpoint.x) }
+  /// Appends a checkpoint's operations to the tape, where the backward pass continues: with the output's gradient, if it
+  /// has one, and with the losses that were added inside.
+  func recompute(_ checkpoint: Checkpoint, _ gradient: Tensor?, _ gradients: inout Gradients) {
+    let output = Trace.detail("recompute") { checkpoint.body(self, checkpoint.x) }
     gradients.makeRoom(for: entries.count)
     if let gradient { gradients.add(gradient, to: output, owned: false) }
     startLosses(&gradients)
@@ -89,14 +91,14 @@ extension Tape {
     losses = []
   }
 
-  /// Has the weights of the last entry's block brought, where it is in one.
+  /// Tells the residency that the backward pass enters the block of the last entry, if there is one.
   func enterBlock() {
     guard let span = spans.last, !span.isEntered, span.entries.contains(entries.count - 1) else { return }
     spans[spans.count - 1].isEntered = true
     residency?.enter(span.block, .backward)
   }
 
-  /// Has the weights of each block let go of which nothing is on the tape any more.
+  /// Releases each block's weights once no tape entry needs them.
   func leaveBlocks() {
     while let span = spans.last, entries.count <= span.entries.lowerBound {
       spans.removeLast()
@@ -104,7 +106,7 @@ extension Tape {
     }
   }
 
-  /// The value of a weight for a closure that outlives its block: a copy, where the weights of blocks come and go.
+  /// The value of a weight for a closure that outlives its block: a copy if a residency releases the blocks' weights.
   func lasting(_ parameter: Parameter) -> Tensor {
     residency == nil || !isRecording ? parameter.value : parameter.value.copy()
   }

@@ -2,17 +2,18 @@ import CKernels
 import Platform
 import Tensors
 
-/// One step of a computation that knows how to send a gradient back to its inputs.
+/// One operation of a computation, with its backward pass.
 ///
-/// A conforming struct holds exactly the tensors that its backward pass needs.
+/// A conforming struct holds only the tensors that its backward pass needs.
 public protocol Operation {
-  /// The weights whose gradient this operation adds to; `Tape` counts them to tell when one is complete.
+  /// The weights to whose gradients this operation adds; `Tape` counts them to detect complete gradients.
   var parameters: [Parameter] { get }
 
-  /// Sends `gradient` = dLoss/doutput to the inputs through `gradients` and adds to the parameters' gradient buffers.
+  /// Propagates `gradient` = dLoss/doutput to the inputs through `gradients` and adds to the parameters' gradient
+  /// buffers.
   ///
-  /// `gradient` has the format of the output. It may be shared with other operations and must not be written to, unless
-  /// `gradients.isGivenOwned`.
+  /// `gradient` has the format of the output. It may be shared with other operations, so the operation must not write
+  /// to it unless `gradients.isGivenOwned`.
   func backward(_ gradient: Tensor, _ gradients: inout Gradients)
 }
 
@@ -27,34 +28,34 @@ public struct Gradients {
     var isOwned: Bool
   }
   private var slots: [Slot?]
-  /// Whether nobody else sees the gradient that the present operation was given, so that it may write to it.
+  /// Whether the current operation is the only user of the gradient that it gets, so it may write to it.
   public private(set) var isGivenOwned = false
 
   init(count: Int) { slots = Array(repeating: nil, count: count) }
 
-  /// Makes room for variables that came on the tape in the meantime.
+  /// Adds slots for entries that were appended to the tape in the meantime.
   mutating func makeRoom(for count: Int) {
     if count > slots.count { slots += Array(repeating: nil, count: count - slots.count) }
   }
 
-  /// Whether the variable takes part, so that an operation can leave work out.
+  /// Whether the variable needs a gradient; otherwise an operation can skip the work.
   public func wants(_ variable: Variable) -> Bool { wants(variable.place) }
 
-  /// Whether the variable of this place takes part.
+  /// Whether the variable of this place needs a gradient.
   public func wants(_ place: VariablePlace) -> Bool { place.entry != nil }
 
-  /// Adds a gradient to what the variable has so far.
+  /// Adds to the gradient of the variable.
   ///
-  /// - Parameter owned: whether the tensor was made for this call alone, so that it may be written to later.
+  /// - Parameter owned: whether the tensor has no other user, so it may be written to later.
   public mutating func add(_ tensor: Tensor, to variable: Variable, owned: Bool = true) {
     add(tensor, to: variable.place, owned: owned)
   }
 
-  /// Adds a gradient to what the variable of this place has so far.
+  /// Adds to the gradient of the variable of this place.
   ///
   /// - Parameters:
-  ///   - tensor: in any format; it is brought into the variable's. Sums of bf16 are rounded once each.
-  ///   - owned: whether the tensor was made for this call alone, so that it may be written to later.
+  ///   - tensor: in any format; it is converted to the variable's. Each bf16 sum is rounded once.
+  ///   - owned: whether the tensor has no other user, so it may be written to later.
   public mutating func add(_ tensor: Tensor, to place: VariablePlace, owned: Bool = true) {
     guard let entry = place.entry else { return }
     precondition(tensor.count == place.shape.count, "gradient \(tensor.shape) for a variable of shape \(place.shape)")
@@ -75,15 +76,15 @@ public struct Gradients {
     slots[entry] = Slot(tensor: sum, isOwned: true)
   }
 
-  /// The float32 gradient that the variable of this place has so far, to be added to in place and given back by `put`;
-  /// nil where it has none yet.
+  /// Takes the current float32 gradient of the variable of this place, to add to it in place and return it with `add`;
+  /// nil if it has none yet.
   mutating func takeForSum(_ place: VariablePlace) -> Tensor? {
     guard let entry = place.entry, let slot = slots[entry] else { return nil }
     slots[entry] = nil
     return slot.isOwned ? slot.tensor : slot.tensor.copy()
   }
 
-  /// - Parameter shared: whether somebody outside sees the gradient too.
+  /// - Parameter shared: whether the caller of the backward pass uses the gradient too.
   mutating func take(_ entry: Int, shared: Bool = false) -> Tensor? {
     defer { slots[entry] = nil }
     isGivenOwned = !shared && slots[entry]?.isOwned == true
@@ -98,25 +99,25 @@ extension Gradients {
   }
 }
 
-/// The linear record of a forward pass; `backward` walks it from the end and frees each entry as it goes.
+/// The linear record of a forward pass; `backward` walks it from the end and frees each entry when it is done.
 ///
-/// A tape that does not record makes the same model code an inference pass: nothing is kept.
+/// With a tape that does not record, the same model code is an inference pass: nothing is kept.
 public final class Tape {
-  /// Whether operations are kept for a backward pass; without that every output is a constant.
+  /// Whether operations are kept for a backward pass; otherwise every output is a constant.
   public let isRecording: Bool
-  /// bf16: what travels between operations and what they keep is in that format, as operands of products are.
+  /// With bf16, values between operations, values kept for the backward pass and operands of products are bf16.
   public let precision: Precision
   /// The bf16 copies of weights that this pass uses.
   package let weights: BF16Weights
-  /// Whether products are made so that what a sequence comes to does not depend, in any bit, on its batch.
+  /// Whether no bit of a sequence's result depends on the other sequences of its batch.
   public let hasIndependentRows: Bool
-  /// Whether the pass is of a token at a time: products of one row then read their weight once, as it is.
+  /// Whether the pass decodes one token at a time: products of one row then read their weight once, without conversion.
   public let isDecoding: Bool
-  /// Who brings the weights of blocks and lets them go; nil where all are in memory all the time.
+  /// Loads and releases the weights of blocks; nil if all weights are always in memory.
   public let residency: (any BlockResidency)?
   private let onGradientNeeded: ((Parameter) -> Void)?
   var entries: [TapeEntry] = []
-  /// How often entries that are on the tape add to a parameter's gradient.
+  /// The number of entries on the tape that add to each parameter's gradient.
   var uses: [ObjectIdentifier: Int] = [:]
   /// The entries of each block, in the order of the forward pass; empty without a residency.
   var spans: [BlockSpan] = []
@@ -126,12 +127,12 @@ public final class Tape {
   /// An empty tape; `recording: false` makes it one for inference.
   ///
   /// - Parameters:
-  ///   - weights: copies that outlive the pass, from somebody who knows when the weights change; without them a pass
-  ///     in bf16 makes its own.
+  ///   - weights: copies that outlive the pass and are invalidated by the caller; by default a pass in bf16 makes its
+  ///     own.
   ///   - independentRows: gives a sequence the same bits in every batch, at some cost in speed.
-  ///   - decoding: for inference alone; the last bits of a row differ from those of a pass of many.
-  ///   - residency: is told of each block that the pass enters and leaves, forward and backward.
-  ///   - onGradientNeeded: called before an operation adds to the gradient of a trained weight, however often.
+  ///   - decoding: for inference only; the last bits of a row differ from those in a pass of many rows.
+  ///   - residency: called when the pass enters and leaves a block, forward and backward.
+  ///   - onGradientNeeded: called each time before an operation adds to the gradient of a trained weight.
   public init(
     recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
     decoding: Bool = false, residency: (any BlockResidency)? = nil, onGradientNeeded: ((Parameter) -> Void)? = nil
@@ -145,8 +146,8 @@ public final class Tape {
     self.onGradientNeeded = onGradientNeeded
   }
 
-  /// Tells that something is about to be added to a weight's gradient, which may have no memory yet; the backward pass
-  /// does so by itself, so this is for what adds to it in the forward pass.
+  /// Reports that an operation will add to a weight's gradient, which may have no memory yet. The backward pass calls
+  /// it for each operation; operations that add in the forward pass call it themselves.
   package func needGradient(of parameter: Parameter) { onGradientNeeded?(parameter) }
 
   /// Adds a scalar to what the backward pass starts from: the loss of the pass is the sum of all such scalars.
@@ -158,19 +159,19 @@ public final class Tape {
     if let entry = loss.entry { losses.append(entry) }
   }
 
-  /// A leaf that receives a gradient, for tests and for inputs that are trained.
+  /// A leaf that receives a gradient, for tests and for trained inputs.
   public func leaf(_ value: Tensor) -> Variable {
     guard isRecording else { return Variable(constant: value) }
     entries.append(.operation(Leaf()))
     return Variable(value: value, entry: entries.count - 1)
   }
 
-  /// Puts an operation on the tape, if anything before it needs a gradient, and returns its output.
+  /// Appends an operation to the tape if an input or a parameter of it needs a gradient, and returns its output.
   ///
-  /// - Parameter again: makes the output once more, to the last bit, from what the operation keeps: other operations
-  ///   that need it in their backward pass then do not hold on to it.
+  /// - Parameter recompute: computes the output again, bit for bit, from the values that the operation keeps, so other
+  ///   operations that need it in their backward pass do not hold its memory.
   public func record(
-    _ output: Tensor, from inputs: [Variable], again: (@Sendable () -> Tensor)? = nil,
+    _ output: Tensor, from inputs: [Variable], recompute: (@Sendable () -> Tensor)? = nil,
     _ operation: @autoclosure () -> some Operation
   ) -> Variable {
     guard isRecording else { return Variable(constant: output) }
@@ -179,7 +180,7 @@ public final class Tape {
     guard !trained.isEmpty || inputs.contains(where: \.needsGradient) else { return Variable(constant: output) }
     for parameter in trained { uses[ObjectIdentifier(parameter), default: 0] += 1 }
     entries.append(.operation(operation))
-    return Variable(value: output, entry: entries.count - 1, again: again)
+    return Variable(value: output, entry: entries.count - 1, recompute: recompute)
   }
 
   /// Runs the backward pass from the losses that were added and from `loss`, where it is given, and returns the
@@ -189,13 +190,13 @@ public final class Tape {
     backward(from: loss, leaves: leaves, onParameterReady: { _ in }, afterOperation: {})
   }
 
-  /// Runs the backward pass from scalars, whose own gradients are 1, telling of its progress.
+  /// Runs the backward pass from scalars, whose own gradients are 1, and reports its progress.
   ///
   /// - Parameters:
   ///   - loss: a scalar besides those that `addLoss` was given.
-  ///   - leaves: variables whose gradients are returned, in order; zeros where nothing reached them.
+  ///   - leaves: variables whose gradients are returned, in order; zeros if no gradient reached them.
   ///   - onParameterReady: called as soon as a parameter's gradient is complete for this pass.
-  ///   - afterOperation: called after each operation, the place to let communication make progress.
+  ///   - afterOperation: called after each operation, where communication can make progress.
   /// The tape is empty afterwards.
   @discardableResult
   public func backward(
@@ -212,7 +213,7 @@ public final class Tape {
       enterBlock()
       let entry = entries.removeLast()
       Trace.enterLayer(of: entry)
-      // What a block's second run puts on the tape takes the numbers from here on, so a leaf's is good only once.
+      // Recomputed operations reuse the entry numbers from here on, so a leaf's number is valid only once.
       let place = entries.count
       let gradient = gradients.take(place, shared: wanted.contains(place))
       if let gradient, wanted.remove(place) != nil { results[place] = gradient }
@@ -222,7 +223,7 @@ public final class Tape {
         for parameter in operation.parameters where parameter.gradient != nil { needGradient(of: parameter) }
         operation.backward(gradient, &gradients)
       case .checkpoint(let checkpoint):
-        if gradient != nil || checkpoint.hasLosses { run(checkpoint, again: gradient, &gradients) }
+        if gradient != nil || checkpoint.hasLosses { recompute(checkpoint, gradient, &gradients) }
       }
       for parameter in entry.parameters where parameter.gradient != nil {
         uses[ObjectIdentifier(parameter)]! -= 1

@@ -1,9 +1,9 @@
 import Platform
 
 extension Trace {
-  /// Records the part of a backward pass that now begins under the layer of its weights, such as "layers.3".
+  /// Starts a timeline section named after the layer of the entry's weights, such as "layers.3".
   ///
-  /// An entry without weights counts to the layer behind it in the model, which came before it in this pass.
+  /// An entry without weights belongs to the section before it, which is the following layer of the model.
   static func enterLayer(of entry: TapeEntry) {
     guard wantsDetails else { return }
     if let parameter = entry.parameters.first {
@@ -13,7 +13,7 @@ extension Trace {
     }
   }
 
-  /// The part of a weight's name that tells the layer: "layers.3.attention.output.weight" is in "layers.3".
+  /// The layer in a weight's name: "layers.3.attention.output.weight" is in "layers.3".
   static func layer(ofParameter name: String) -> String {
     let parts = name.split(separator: ".")
     guard parts.count > 1, parts[1].allSatisfy(\.isNumber) else { return parts.first.map(String.init) ?? name }

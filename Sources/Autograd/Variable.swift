@@ -2,20 +2,20 @@ import Tensors
 
 /// A tensor together with its place on a tape; a constant has no place and receives no gradient.
 public struct Variable: Sendable {
-  /// The numbers; operations read them, none writes to them.
+  /// The values, which operations read and never write to.
   public let value: Tensor
-  /// The number of the tape entry that made the value, or nil for a constant.
+  /// The number of the tape entry that computed the value, or nil for a constant.
   let entry: Int?
-  /// Makes the value once more, from what the tape keeps anyway; nil where only keeping it will do.
-  let again: (@Sendable () -> Tensor)?
+  /// Computes the value again from what the tape keeps anyway; nil if the value itself must be kept.
+  let recompute: (@Sendable () -> Tensor)?
 
   /// A value through which no gradient flows.
   public init(constant value: Tensor) { self.init(value: value, entry: nil) }
 
-  init(value: Tensor, entry: Int?, again: (@Sendable () -> Tensor)? = nil) {
+  init(value: Tensor, entry: Int?, recompute: (@Sendable () -> Tensor)? = nil) {
     self.value = value
     self.entry = entry
-    self.again = again
+    self.recompute = recompute
   }
 
   /// The shape of the value.
@@ -23,28 +23,28 @@ public struct Variable: Sendable {
   /// Whether a gradient flows through it.
   package var needsGradient: Bool { entry != nil }
 
-  /// Where the variable's gradient goes, for an operation that does not need the value again.
+  /// The destination of the variable's gradient, for an operation whose backward pass does not need the value.
   public var place: VariablePlace { VariablePlace(entry: entry, shape: shape, dtype: value.dtype) }
 
-  /// The value for a backward pass: how to make it again, or else this form of it.
-  func kept(as tensor: Tensor) -> KeptValue { again.map(KeptValue.made) ?? .held(tensor) }
+  /// The value for a backward pass: recomputed if possible, otherwise this form of it.
+  func kept(as tensor: Tensor) -> KeptValue { recompute.map(KeptValue.recomputed) ?? .held(tensor) }
 }
 
-/// A value that a backward pass needs, in memory or as the way to make it again.
+/// A value that a backward pass needs, in memory or recomputed.
 enum KeptValue: Sendable {
   case held(Tensor)
-  case made(@Sendable () -> Tensor)
+  case recomputed(@Sendable () -> Tensor)
 
-  /// The value; made anew by each call, where it is not held.
+  /// The value; each call recomputes it unless it is held.
   var tensor: Tensor {
     switch self {
     case .held(let tensor): tensor
-    case .made(let make): make()
+    case .recomputed(let recompute): recompute()
     }
   }
 }
 
-/// A variable without its value: an operation that keeps this alone lets the value's memory go.
+/// A variable without its value, for operations that do not hold the value's memory.
 public struct VariablePlace: Sendable {
   let entry: Int?
   /// The shape of the value and of its gradient.
@@ -53,32 +53,32 @@ public struct VariablePlace: Sendable {
   public let dtype: DType
 }
 
-/// A named weight of a model; it can be trained once somebody gives it a gradient buffer.
+/// A named weight of a model; it is trained if it has a gradient buffer.
 ///
-/// Only `Training` does that. The parameters of a teacher never have one, so no operation can
-/// compute a gradient for them: freezing is the absence of a place to write to.
+/// Only `Training` assigns one. The parameters of a teacher never have one, so no operation can compute a gradient for
+/// them.
 public final class Parameter {
-  /// The name inside the model, unique there.
+  /// The name, unique within the model.
   public let name: String
-  /// Rebound when the values move into the flat buffer of the optimizer; where ranks share the weights out, each time
-  /// they come and go, and `Tensor.absent` in between.
+  /// The values. They are rebound when they move into the optimizer's flat buffer and, with sharded weights, whenever
+  /// they are gathered and released; in between they are `Tensor.absent`.
   public var value: Tensor
-  /// For a table of which some rows only are in memory, and `value` is absent: those rows, in the places that
-  /// `gradientRows` says; nil where `value` has all.
+  /// The rows in memory of a lookup table whose `value` is absent, indexed by `gradientRows`; nil if `value` has all
+  /// rows.
   public var valueRows: Tensor?
-  /// Where backward passes add dLoss/dvalue; nil for a weight that is not trained.
+  /// The buffer to which backward passes add dLoss/dvalue; nil for a weight that is not trained.
   ///
-  /// Where ranks share gradients out it is absent until a `Tape` says that it is needed.
+  /// With sharded gradients it is absent until a `Tape` reports that it is needed.
   public var gradient: Tensor?
-  /// For a table of which `gradient` holds some rows only: the row of `gradient` for each row of the table, −1 where it
-  /// has none; nil where the gradient has the shape of the value.
+  /// For a lookup table with only some rows in `gradient`: the row of `gradient` for each row of the table, or −1; nil
+  /// if the gradient has the shape of the value.
   public var gradientRows: [Int32]?
   /// Whether weight decay applies: false for biases and norms.
   public let decays: Bool
-  /// Whether it is read as the W of products x·Wᵀ, and by nothing else.
+  /// Whether only products x·Wᵀ read it, as their W.
   public let isFactor: Bool
 
-  /// A weight with its first values and no gradient buffer; `decays` is false for biases and norms.
+  /// A weight with its initial values and no gradient buffer; `decays` is false for biases and norms.
   public init(_ name: String, _ value: Tensor, decays: Bool, isFactor: Bool = false) {
     self.name = name
     self.value = value
@@ -88,16 +88,16 @@ public final class Parameter {
 
   /// Whether products in a pass of this precision read it rounded to bf16.
   ///
-  /// By its shape alone, small ones staying as they are: the rows of a rank's batch must not decide how a product is
-  /// rounded.
+  /// It depends on the weight's shape alone (small ones stay in float32), since the number of rows in a rank's batch
+  /// must not decide how a product is rounded.
   package func isRoundedFactor(in precision: Precision) -> Bool {
     precision == .bf16 && min(value.rows, value.columns) >= 16
   }
 
-  /// Whether a pass of this precision reads it rounded to bf16, and in no other way.
+  /// Whether a pass of this precision reads it only rounded to bf16.
   public func isRounded(in precision: Precision) -> Bool { isFactor && isRoundedFactor(in: precision) }
 
-  /// Where rows of the table lie in what holds some of them only.
+  /// The positions of the table's rows in `gradient` and `valueRows`.
   func places(of rows: [Int32]) -> [Int32] {
     guard let gradientRows else { return rows }
     return rows.map { row in

@@ -1,4 +1,11 @@
 // Activation functions, each derivative directly below its function.
+#ifndef RTK_ACTIVATIONS_H
+#define RTK_ACTIVATIONS_H
+
+#include "include/retort_kernels.h"
+#include "formats.h"
+#include "transcendental.h"
+#include "vector.h"
 
 RTK_INLINE vf gelu(vf x) {
   vf density;
@@ -87,3 +94,5 @@ RTK_ACTIVATION_FORWARD(bf16_activation_forward, uint16_t)
 RTK_ACTIVATION_BACKWARD(bf16_activation_backward, uint16_t)
 #undef RTK_LOAD
 #undef RTK_STORE
+
+#endif

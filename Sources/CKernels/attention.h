@@ -5,8 +5,17 @@
 //   scores [Q, S'], Q <= query_block(S)          scores, then probabilities, then what dropout leaves of them
 // and in the backward pass
 //   values_t [D, S'], keys [S, D'], gradients [Q, S'], queries [Q, D'], douts [Q, D']
+#ifndef RTK_ATTENTION_H
+#define RTK_ATTENTION_H
 
-#define RTK_STACK_FLOATS 16384
+#include "include/retort_kernels.h"
+#include "dropout.h"
+#include "products.h"
+#include "rows.h"
+#include "scratch.h"
+#include "transcendental.h"
+#include "vector.h"
+
 #define RTK_BLOCK_SCORES 16384
 #define RTK_LEAST_ROWS 16
 #define RTK_MOST_ROWS 128
@@ -25,17 +34,6 @@ RTK_INLINE size_t query_block(size_t S) {
 RTK_INLINE size_t block_scores(size_t longest) {
   size_t least = RTK_LEAST_ROWS * key_row(longest);
   return rtk_least(longest * key_row(longest), least > RTK_BLOCK_SCORES ? least : RTK_BLOCK_SCORES);
-}
-
-static float *floats_from_malloc(size_t count) {
-  float *memory = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
-  if (!memory) abort();
-  return memory;
-}
-
-// Scratch memory: the caller's small array when it is enough, else from malloc.
-static float *scratch_memory(float *small, size_t count) {
-  return count <= RTK_STACK_FLOATS ? small : floats_from_malloc(count);
 }
 
 RTK_INLINE size_t longest_sequence(const rtk_attention_shape *shape) {
@@ -341,3 +339,5 @@ static void attention_backward(const rtk_attention_shape *shape, float *dq, floa
   }
   if (memory != small) free(memory);
 }
+
+#endif

@@ -9,6 +9,13 @@
 //   values [S, D"], key_pairs [S/2, D'] words
 //   douts_t [D"/2, L], queries [L/2, D'], douts [L/2, D'] words, gradients [S, L]
 //   weight_rows, gradient_rows [S, L] bf16, dk, dv [S, D'] sums
+#ifndef RTK_ATTENTION_BF16_H
+#define RTK_ATTENTION_BF16_H
+
+#include "attention.h"
+#include "products_bf16.h"
+
+#ifdef RTK_HAS_BF16
 
 // Lanes of a block: enough for full tiles, few enough that its scores stay in the nearest cache up to 256 keys.
 #define RTK_LANES_SCORES 4096
@@ -338,3 +345,7 @@ static void attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *
   }
   if (memory != small) free(memory);
 }
+
+#endif
+
+#endif

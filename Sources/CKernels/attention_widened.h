@@ -1,5 +1,11 @@
 // Attention on bf16 queries, keys and values where the CPU has no products of bf16: the f32 kernels on copies of what
 // one sequence has of a key/value head. Slower; the probabilities are not rounded.
+#ifndef RTK_ATTENTION_WIDENED_H
+#define RTK_ATTENTION_WIDENED_H
+
+#include "attention.h"
+#include "formats.h"
+#include "scratch.h"
 
 static void widen_rows(float *wide, const uint16_t *x, size_t x_row, size_t S, size_t C) {
   for (size_t s = 0; s < S; s++) bf16_to_f32(wide + s * C, x + s * x_row, C);
@@ -69,3 +75,5 @@ static void attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *
   }
   free(memory);
 }
+
+#endif

@@ -1,5 +1,15 @@
 // Row kernels of bf16 passes: bf16 in memory, float32 in between. A few rows at a time are widened into scratch that
 // stays in the cache; there the loops of rows.h do the work, and what they give is rounded once.
+#ifndef RTK_BF16_ROWS_H
+#define RTK_BF16_ROWS_H
+
+#include "include/retort_kernels.h"
+#include "dropout.h"
+#include "elementwise.h"
+#include "formats.h"
+#include "rows.h"
+#include "scratch.h"
+#include "vector.h"
 
 static void bf16_gather_rows(uint16_t *out, const uint16_t *table, const int32_t *ids, size_t R, size_t C) {
   for (size_t r = 0; r < R; r++) __builtin_memcpy(out + r * C, table + (size_t)ids[r] * C, C * sizeof *out);
@@ -120,3 +130,5 @@ static void bf16_layer_norm_backward(uint16_t *dsum, uint16_t *dx, float *dgamma
   }
   if (gradients != small) free(gradients);
 }
+
+#endif

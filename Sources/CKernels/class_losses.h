@@ -1,4 +1,11 @@
 // Losses of whole rows that are no sum over classes: of the target against the rest, and of sorted probabilities.
+#ifndef RTK_CLASS_LOSSES_H
+#define RTK_CLASS_LOSSES_H
+
+#include "formats.h"
+#include "head_loss.h"
+#include "rows.h"
+#include "vector.h"
 
 // log Σ e^(x/T) over the classes but one.
 static double rest_log_sum(const float *x, size_t C, size_t left_out, double T) {
@@ -130,3 +137,5 @@ static void sorted_l1(double *value, float *gradient, const float *weights, cons
     }
   }
 }
+
+#endif

@@ -5,6 +5,17 @@
 //   keys_t [D, S'], taught_keys_t [Dt, S']    so that scores run over keys
 //   keys [S, D'], queries [Q, D']             for the gradients
 //   scores, target, other [Q, S']             the student's, the teacher's, and one of the teacher's heads for a mean
+#ifndef RTK_COMPARE_ATTENTION_H
+#define RTK_COMPARE_ATTENTION_H
+
+#include "include/retort_kernels.h"
+#include "attention.h"
+#include "divergences.h"
+#include "products.h"
+#include "rows.h"
+#include "transcendental.h"
+#include "vector.h"
+
 typedef struct {
   float *keys_t, *taught_keys_t, *keys, *queries, *scores, *target, *other;
 } comparison_scratch;
@@ -265,3 +276,5 @@ static void compare_attention(const rtk_attention_comparison *shape, double *val
                      taught_k + start * shape->teacher_k_stride, factor, pair - b * pairs, next - b * pairs);
   }
 }
+
+#endif

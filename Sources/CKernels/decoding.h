@@ -1,4 +1,13 @@
 // Decoding: one token at a time. What takes time is reading weights, keys and values once, so nothing is copied.
+#ifndef RTK_DECODING_H
+#define RTK_DECODING_H
+
+#include "attention.h"
+#include "elementwise.h"
+#include "formats.h"
+#include "products.h"
+#include "scratch.h"
+#include "vector.h"
 
 // Sums run in four chains of vectors over k, and what is left in the first of them.
 #define RTK_MATVEC(name, element, load) \
@@ -69,3 +78,5 @@ RTK_MATVEC(bf16_matvec, uint16_t, vb_load_upto)
 
 RTK_ATTENTION_STEP(attention_step, float, vf_load_upto, vf_store_upto)
 RTK_ATTENTION_STEP(bf16_attention_step, uint16_t, vb_load_upto, vb_store_upto)
+
+#endif

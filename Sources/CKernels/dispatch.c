@@ -69,6 +69,10 @@ bool rtk_has_native_bf16(void) {
 #endif
 }
 
-#define RTK_PUBLIC(result, name, parameters, arguments) \
-  result rtk_##name parameters { return current()->name arguments; }
-RTK_KERNELS(RTK_PUBLIC)
+// The public functions.
+#define RTK_ARGUMENTS(...) RTK_EACH(RTK_ARGUMENT, __VA_ARGS__)
+#define RTK_ARGUMENT(type, name, ...) name
+#define RTK_KERNEL(result, name, ...) \
+  result rtk_##name(RTK_PARAMETERS(__VA_ARGS__)) { return current()->name(RTK_ARGUMENTS(__VA_ARGS__)); }
+#include "include/retort_kernels.def"
+#undef RTK_KERNEL

@@ -4,6 +4,13 @@
 //
 // φ and φ' have a form that is exact where p = q: terms that sum to 0 over the classes are added so that φ is never
 // negative (p log(p/q) - p + q) and φ' is small where p and q are close. They change neither value nor gradient.
+#ifndef RTK_DIVERGENCES_H
+#define RTK_DIVERGENCES_H
+
+#include "include/retort_kernels.h"
+#include "head_loss.h"
+#include "transcendental.h"
+#include "vector.h"
 
 // Sums are float within a block of this many columns, and double over blocks.
 #define RTK_DIVERGENCE_BLOCK 512
@@ -306,3 +313,5 @@ static void divergence_gradient(const rtk_divergence *divergence, float *gradien
 #undef RTK_DIVERGENCE_GRADIENT
   }
 }
+
+#endif

@@ -1,5 +1,10 @@
 // Dropout. Whether an element is kept is a pure function of two key words and a 32-bit counter (larger counters wrap),
 // computed in integers: the same on every CPU, in every thread, and in the backward pass.
+#ifndef RTK_DROPOUT_H
+#define RTK_DROPOUT_H
+
+#include "formats.h"
+#include "vector.h"
 
 // A 32-bit mixer: each input bit changes each output bit with a probability near one half.
 RTK_INLINE vu mix(vu x) {
@@ -60,3 +65,5 @@ RTK_INLINE vf dropped(vf x, vf factors) { return vf_where((vi)(factors != 0.0f),
   }
 RTK_DROPOUT(dropout, float, vf_load_upto, vf_store_upto)
 RTK_DROPOUT(bf16_dropout, uint16_t, vb_load_upto, vb_store_upto)
+
+#endif

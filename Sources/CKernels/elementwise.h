@@ -1,11 +1,12 @@
 // Loops over N elements. Destinations may be the same memory as a source.
+#ifndef RTK_ELEMENTWISE_H
+#define RTK_ELEMENTWISE_H
+
+#include "formats.h"
+#include "vector.h"
 
 static void add(float *out, const float *a, const float *b, size_t N) {
   for (size_t i = 0; i < N; i++) out[i] = a[i] + b[i];
-}
-
-static void axpy(float *y, float alpha, const float *x, size_t N) {
-  for (size_t i = 0; i < N; i++) y[i] += alpha * x[i];
 }
 
 static void scale(float *x, float alpha, size_t N) {
@@ -85,3 +86,5 @@ static void bf16_add(uint16_t *out, const uint16_t *a, const uint16_t *b, size_t
     vb_store_upto(out + i, vb_load_upto(a + i, N - i) + vb_load_upto(b + i, N - i), N - i);
   }
 }
+
+#endif

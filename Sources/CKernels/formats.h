@@ -1,4 +1,8 @@
 // Number formats, in integer arithmetic without branches: the same bits on every CPU.
+#ifndef RTK_FORMATS_H
+#define RTK_FORMATS_H
+
+#include "vector.h"
 
 // bf16 in memory, float32 in registers: RTK_W elements at once, rounded to nearest even, NaN stays NaN.
 typedef uint16_t vb __attribute__((ext_vector_type(RTK_W)));
@@ -92,3 +96,5 @@ static void f32_to_f16(uint16_t *out, const float *x, size_t N) {
     out[i] = (uint16_t)(half | (bits >> 16 & 0x8000u));
   }
 }
+
+#endif

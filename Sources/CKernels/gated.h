@@ -1,4 +1,11 @@
 // Gated units (Shazeer, 2020): y = f(gate) up, of one matrix that has a row's gates and behind them its ups.
+#ifndef RTK_GATED_H
+#define RTK_GATED_H
+
+#include "include/retort_kernels.h"
+#include "activations.h"
+#include "formats.h"
+#include "vector.h"
 
 #define RTK_GATED_ROWS(function) \
   for (size_t r = 0; r < R; r++) { \
@@ -57,3 +64,5 @@ RTK_GATED_FORWARD(bf16_gated_forward, uint16_t)
 RTK_GATED_BACKWARD(bf16_gated_backward, uint16_t)
 #undef RTK_LOAD
 #undef RTK_STORE
+
+#endif

@@ -1,5 +1,18 @@
 // The loss of a head of many classes, whose logits come some columns at a time. Sums are float within a block and
 // double over blocks, what is computed once a row is double.
+#ifndef RTK_HEAD_LOSS_H
+#define RTK_HEAD_LOSS_H
+
+#include <stdlib.h>
+
+#include "include/retort_kernels.h"
+#include "formats.h"
+#include "rows.h"
+#include "transcendental.h"
+#include "vector.h"
+#ifdef RTK_HAS_BF16
+#include "products_bf16.h"
+#endif
 
 #ifdef RTK_HAS_BF16
 #define RTK_HEAD_ROUND store_rounded
@@ -428,3 +441,5 @@ static void top_k(float *values, int32_t *classes, float *log_rest, uint64_t *ke
     log_rest[r] = k < C ? (float)top_rest(keys, row, is_bf16, C, k, temperature) : -__builtin_inff();
   }
 }
+
+#endif

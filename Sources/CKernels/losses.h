@@ -1,4 +1,11 @@
 // Losses of rows of logits. Sums are float within a block and double over blocks, the logarithms double.
+#ifndef RTK_LOSSES_H
+#define RTK_LOSSES_H
+
+#include "elementwise.h"
+#include "rows.h"
+#include "transcendental.h"
+#include "vector.h"
 
 static void cross_entropy(double *value, float *gradient, const float *logits, const int32_t *labels, size_t R,
                           size_t C) {
@@ -75,3 +82,5 @@ static void forward_kl(double *value, float *gradient, const float *student, con
     }
   }
 }
+
+#endif

@@ -1,3 +1,10 @@
+// AdamW, with the same arithmetic for steps taken at once and for steps made up for later.
+#ifndef RTK_OPTIMIZER_H
+#define RTK_OPTIMIZER_H
+
+#include "include/retort_kernels.h"
+#include "vector.h"
+
 // One step for one vector of weights; both kernels below use it, so that a step taken late is the same step.
 RTK_INLINE void adamw_vector(vf *p, vf *m, vf *v, vf gradient, const rtk_adamw_step *step) {
   vf first = step->beta1 * *m + step->rest1 * gradient;
@@ -48,3 +55,5 @@ static void adamw_idle(float *p, float *m, float *v, size_t N, const rtk_adamw_s
   for (; i + 4 * RTK_W <= N; i += 4 * RTK_W) adamw_idle_vectors(p + i, m + i, v + i, 4 * RTK_W, steps, K, 4);
   for (; i < N; i += RTK_W) adamw_idle_vectors(p + i, m + i, v + i, N - i, steps, K, 1);
 }
+
+#endif

@@ -1,4 +1,10 @@
 // Small matrix products: C = alpha A·B or C += alpha A·B, in tiles of rows × vectors held in registers.
+#ifndef RTK_PRODUCTS_H
+#define RTK_PRODUCTS_H
+
+#include <stdlib.h>
+
+#include "vector.h"
 
 typedef struct {
   const float *a;  // [M, K]: element (i, k) is a[i * a_row + k * a_column], so that a transpose is a matter of strides
@@ -137,3 +143,5 @@ static void linear_rows(float *y, const float *x, const float *w, size_t R, size
   }
   free(panel);
 }
+
+#endif

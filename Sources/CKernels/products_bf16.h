@@ -2,6 +2,13 @@
 //
 // The instruction multiplies pairs: each of its 32-bit words holds two neighbours along K, the first in the lower half.
 // So A is read as words wherever two neighbours lie together, and B is laid out as rows of words, a pair of K in each.
+#ifndef RTK_PRODUCTS_BF16_H
+#define RTK_PRODUCTS_BF16_H
+
+#include "products.h"
+#include "vector.h"
+
+#ifdef RTK_HAS_BF16
 
 typedef struct {
   const uint16_t *a;  // [M, K]: the word of pair (i, k) is at a + i * a_row + k * a_column
@@ -163,3 +170,7 @@ static void copy_pairs(uint16_t *copy, const uint16_t *x, size_t x_row, size_t S
     }
   }
 }
+
+#endif
+
+#endif

@@ -1,5 +1,9 @@
 // Random numbers, each a function of its place in the stream alone. Everything is rounded as written, operation by
 // operation, so that every instruction set gives the same bits.
+#ifndef RTK_RANDOM_H
+#define RTK_RANDOM_H
+
+#include "vector.h"
 
 RTK_INLINE uint64_t split_mix(uint64_t word) {
   word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -66,3 +70,5 @@ static void normal_numbers(float *out, uint64_t state, float deviation, size_t N
     out[i] = deviation * (float)(__builtin_sqrt(-2 * log_of_uniform(u)) * cosine_of_turn(v));
   }
 }
+
+#endif

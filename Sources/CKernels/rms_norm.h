@@ -1,4 +1,10 @@
 // RMS norm (Zhang and Sennrich, 2019) of a float32 stream: y = gamma x rstd, rstd = 1 / sqrt(mean(x²) + eps).
+#ifndef RTK_RMS_NORM_H
+#define RTK_RMS_NORM_H
+
+#include "elementwise.h"
+#include "formats.h"
+#include "vector.h"
 
 RTK_INLINE float row_rstd(const float *x, size_t C, float eps) {
   vf square[4] = {0};
@@ -80,3 +86,5 @@ RTK_INLINE float row_rstd(const float *x, size_t C, float eps) {
 
 RTK_RMS_NORM(, float, vf_load_upto, vf_store_upto)
 RTK_RMS_NORM(bf16_, uint16_t, vb_load_upto, vb_store_upto)
+
+#endif

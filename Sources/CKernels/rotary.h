@@ -1,5 +1,10 @@
 // Rotary positions (Su et al., 2021): element i of the first half of a head and element i of its second half are a point
 // that turns by the angle of its token's position.
+#ifndef RTK_ROTARY_H
+#define RTK_ROTARY_H
+
+#include "formats.h"
+#include "vector.h"
 
 // (a, b) becomes (a cos − b sin, b cos + a sin); the inverse has the angle's other sign.
 #define RTK_ROTATE(name, element, load, store) \
@@ -24,3 +29,5 @@
 
 RTK_ROTATE(rotate, float, vf_load_upto, vf_store_upto)
 RTK_ROTATE(bf16_rotate, uint16_t, vb_load_upto, vb_store_upto)
+
+#endif

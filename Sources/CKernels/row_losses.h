@@ -1,4 +1,9 @@
 // Distances between rows of two matrices: hidden states, pooled outputs. The gradient is that with respect to x.
+#ifndef RTK_ROW_LOSSES_H
+#define RTK_ROW_LOSSES_H
+
+#include "rows.h"
+#include "vector.h"
 
 static void rows_squared(double *value, float *gradient, const float *x, const float *y, size_t R, size_t C) {
   for (size_t r = 0; r < R; r++) {
@@ -84,3 +89,5 @@ static void rows_cosine(double *value, float *gradient, const float *x, const fl
 static void rows_unit_squared(double *value, float *gradient, const float *x, const float *y, size_t R, size_t C) {
   rows_unit(value, gradient, x, y, R, C, 1e-12, false);
 }
+
+#endif

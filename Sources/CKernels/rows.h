@@ -1,4 +1,10 @@
 // Kernels over rows of a matrix: lookups, layer norm, softmax.
+#ifndef RTK_ROWS_H
+#define RTK_ROWS_H
+
+#include "elementwise.h"
+#include "transcendental.h"
+#include "vector.h"
 
 static void gather_rows(float *out, const float *table, const int32_t *ids, size_t R, size_t C) {
   for (size_t r = 0; r < R; r++) {
@@ -173,10 +179,4 @@ RTK_INLINE double exponentiate(float *out, const float *x, size_t C, float shift
   return total;
 }
 
-static void softmax(float *out, const float *x, size_t R, size_t C, float inverse_temperature) {
-  for (size_t r = 0; r < R; r++) {
-    float shift = row_largest(x + r * C, C);
-    double sum = exponentiate(out + r * C, x + r * C, C, shift, inverse_temperature);
-    scale(out + r * C, (float)(1 / sum), C);
-  }
-}
+#endif

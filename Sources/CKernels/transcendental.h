@@ -1,5 +1,9 @@
 // Vector functions with no branches and no tables. The coefficients are minimax fits made for this file; the error
 // given is that of the fit, before rounding to float.
+#ifndef RTK_TRANSCENDENTAL_H
+#define RTK_TRANSCENDENTAL_H
+
+#include "vector.h"
 
 // e^r - 1 - r = r² P(r) for |r| <= ln 2 / 2 (3e-9), with small relative error at 0.
 RTK_INLINE vf vf_exp_curve(vf r) {
@@ -95,3 +99,5 @@ RTK_INLINE vf vf_normal_cdf(vf x, vf *density) {
   *density = 0.3989422804014327f * e;
   return vf_select(x < 0.0f, tail, 1.0f - tail);
 }
+
+#endif

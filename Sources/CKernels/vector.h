@@ -1,7 +1,28 @@
-// Vectors of RTK_W floats, the width of the instruction set that this file is compiled for. Included once by each
-// kernels_*.c, inside its target attribute; everything is static, so the same names serve every set.
+// Vectors of RTK_W floats. Each kernels_*.c defines RTK_W for its instruction set and includes this once, inside its
+// target attribute; everything is static, so all sets use the same names.
+#ifndef RTK_VECTOR_H
+#define RTK_VECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A header that is read alone, by an editor or a check, gets the widest set of the compiler's own target.
 #ifndef RTK_W
-#error "kernels_*.c defines RTK_W, the floats in a vector: 4, 8 or 16"
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define RTK_W 16
+#define RTK_HAS_BF16 1
+#elif defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define RTK_W 16
+#elif defined(__AVX2__) && defined(__FMA__)
+#define RTK_W 8
+#else
+#define RTK_W 4
+#endif
+#endif
+
+#if RTK_W > 4
+#include <immintrin.h>
 #endif
 
 #define RTK_INLINE static inline __attribute__((always_inline))
@@ -143,3 +164,5 @@ RTK_INLINE void vf_transpose(vf rows[RTK_W]) {
 
 RTK_INLINE size_t rtk_round_up(size_t n) { return (n + RTK_W - 1) / RTK_W * RTK_W; }
 RTK_INLINE size_t rtk_least(size_t a, size_t b) { return a < b ? a : b; }
+
+#endif

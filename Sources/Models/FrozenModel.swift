@@ -111,7 +111,7 @@ public final class FrozenModel {
       weights.fill(parameter)
       if place.dtype != .float32 { parameter.value.rounded(into: target) }
       parameter.value = target
-      if memory.isLetGo { MappedPages.letGo(target.bytes) }
+      if memory.releasesPages { MappedPages.release(target.bytes) }
     }
     weights.fillBuffers()
   }

@@ -79,7 +79,7 @@ public struct WeightBinding {
           into: target + row * columns.count, range: start + columns.lowerBound..<start + columns.upperBound)
       }
     }
-    stored.letGo()
+    stored.releasePages()
   }
 }
 

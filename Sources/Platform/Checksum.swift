@@ -26,7 +26,7 @@ public struct Checksum: Equatable, Sendable {
       let piece = UnsafeRawBufferPointer(rebasing: file.bytes[start..<min(file.bytes.count, start + 1 << 24)])
       checksum.update(piece)
       Activity.tick()
-      MappedPages.letGo(piece)
+      MappedPages.release(piece)
     }
     return checksum
   }

@@ -48,7 +48,7 @@ public final class Digest {
       let piece = UnsafeRawBufferPointer(rebasing: file.bytes[start..<min(file.bytes.count, start + 1 << 24)])
       digest.update(piece)
       Activity.tick()
-      MappedPages.letGo(piece)
+      MappedPages.release(piece)
     }
     return digest.finish()
   }

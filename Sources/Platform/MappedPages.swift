@@ -18,14 +18,14 @@ public enum MappedPages {
   /// Releases the pages from this process's memory; the next access reads each from the page cache or the disk.
   ///
   /// - Parameter bytes: a part of a shared file mapping. Private memory would lose its content.
-  public static func letGo(_ bytes: UnsafeRawBufferPointer) {
+  public static func release(_ bytes: UnsafeRawBufferPointer) {
     if let (start, count) = whole(bytes) { madvise(start, count, MADV_DONTNEED) }
   }
 
   /// Maps the pages into this process's memory with one call instead of one page fault for each few of them.
   ///
   /// Kernels before Linux 5.14 ignore the call; the accesses then fault the pages in.
-  public static func bring(_ bytes: UnsafeRawBufferPointer) {
+  public static func populate(_ bytes: UnsafeRawBufferPointer) {
     let populateForReading: Int32 = 22  // MADV_POPULATE_READ, which older headers lack
     if let (start, count) = whole(bytes) { madvise(start, count, populateForReading) }
   }
@@ -43,10 +43,10 @@ public enum MappedPages {
     let part = UnsafeRawBufferPointer(rebasing: bytes.prefix(32 << 20))
     let clock = ContinuousClock()
     let times = (0..<3).map { _ -> Double in
-      bring(part)
+      populate(part)
       return clock.measure {
-        letGo(part)
-        bring(part)
+        release(part)
+        populate(part)
         // One access per page, for kernels that ignore the call.
         var sum: UInt8 = 0
         for place in stride(from: 0, to: part.count, by: page) { sum &+= part[place] }

@@ -51,7 +51,7 @@ public struct StoredTensor: @unchecked Sendable {
   }
 
   /// Releases the pages of a mapped file from this process's memory; the next access reads them again.
-  package func letGo() { if owner is MappedFile { MappedPages.letGo(bytes) } }
+  package func releasePages() { if owner is MappedFile { MappedPages.release(bytes) } }
 }
 
 /// A file's description of a tensor, whether or not Retort reads its type.

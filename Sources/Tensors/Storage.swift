@@ -12,7 +12,7 @@ public final class Storage: @unchecked Sendable {
   /// Usable bytes.
   public let capacity: Int
   /// Whether it is a shared file mapping whose pages `Tensor.whileInMemory` releases after each use.
-  public let isLetGo: Bool
+  public let releasesPages: Bool
   private let isPooled: Bool
   private let owner: AnyObject?
 
@@ -21,16 +21,16 @@ public final class Storage: @unchecked Sendable {
     capacity = StoragePool.rounded(bytes)
     address = StoragePool.take(capacity)
     isPooled = true
-    isLetGo = false
+    releasesPages = false
     owner = nil
   }
 
   /// Memory from elsewhere, such as a mapped file, which `owner` keeps alive.
   ///
-  /// - Parameter isLetGo: see the property; only for shared file mappings.
-  public init(borrowing address: UnsafeMutableRawPointer, bytes: Int, owner: AnyObject?, isLetGo: Bool = false) {
+  /// - Parameter releasesPages: see the property; only for shared file mappings.
+  public init(borrowing address: UnsafeMutableRawPointer, bytes: Int, owner: AnyObject?, releasesPages: Bool = false) {
     self.address = address
-    self.isLetGo = isLetGo
+    self.releasesPages = releasesPages
     capacity = bytes
     isPooled = false
     self.owner = owner

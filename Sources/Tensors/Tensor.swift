@@ -137,9 +137,9 @@ public struct Tensor: @unchecked Sendable {
   /// Maps the tensor's pages, runs `body` and releases them: for large weights in a mapped file, of which only those in
   /// use then count as this process's memory. For other tensors it only runs `body`.
   public func whileInMemory(_ body: () throws -> Void) rethrows {
-    guard storage.isLetGo else { return try body() }
-    MappedPages.bring(bytes)
-    defer { MappedPages.letGo(bytes) }
+    guard storage.releasesPages else { return try body() }
+    MappedPages.populate(bytes)
+    defer { MappedPages.release(bytes) }
     try body()
   }
 

@@ -2,7 +2,7 @@ import CKernels
 import Testing
 
 extension KernelTests {
-  @Test func `add, axpy, scale and fill do what they say at every size`() {
+  @Test func `add, scale and fill do what they say at every size`() {
     onEverySet { name in
       for n in Self.sizes {
         var numbers = Numbers(1)
@@ -14,10 +14,8 @@ extension KernelTests {
         #expect(out[n].isNaN, "written past the end by \(name)")
 
         var y = a
-        rtk_axpy(&y, 0.25, b, n)
-        expectClose(y, zip(a, b).map { Double($0) + 0.25 * Double($1) }, name)
-        rtk_scale(&y, -2, n)
-        expectClose(y, zip(a, b).map { -2 * (Double($0) + 0.25 * Double($1)) }, name)
+        rtk_scale(&y, -2.5, n)
+        #expect(y == a.map { $0 * -2.5 })
         rtk_fill(&y, 7, n)
         #expect(y == [Float](repeating: 7, count: n))
       }

@@ -32,9 +32,9 @@ import Testing
     let address = try #require(mmap(nil, 4 * count, PROT_READ, MAP_SHARED, descriptor, 0))
     try #require(address != MAP_FAILED)
     defer { munmap(address, 4 * count) }
-    for isLetGo in [true, false] {
+    for releasesPages in [true, false] {
       let tensor = Tensor(
-        storage: Storage(borrowing: address, bytes: 4 * count, owner: nil, isLetGo: isLetGo), byteOffset: 0,
+        storage: Storage(borrowing: address, bytes: 4 * count, owner: nil, releasesPages: releasesPages), byteOffset: 0,
         shape: [1024, 1024])
       var (within, same) = (0, false)
       tensor.whileInMemory {
@@ -42,11 +42,11 @@ import Testing
         within = (try? resident(address)) ?? 0
       }
       let after = try resident(address)
-      #expect(same && within == 4 * count && after == (isLetGo ? 0 : within))
+      #expect(same && within == 4 * count && after == (releasesPages ? 0 : within))
     }
     // Of a part its own pages leave; where they are in a huge page, its neighbours may be mapped anew, too.
     let part = Tensor(
-      storage: Storage(borrowing: address, bytes: 4 * count, owner: nil, isLetGo: true), byteOffset: 4 * 1000,
+      storage: Storage(borrowing: address, bytes: 4 * count, owner: nil, releasesPages: true), byteOffset: 4 * 1000,
       shape: [500, 1024])
     part.whileInMemory { #expect(part.floats[0] == 1000) }
     #expect(try resident(address) <= 4 * count - 4 * part.count + 2 * 4096)

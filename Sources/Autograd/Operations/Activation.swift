@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// The nonlinearities that model configurations name.
+/// The activation functions that model configurations name.
 public enum Activation: String, Sendable, CaseIterable {
   /// x·Φ(x), with the error function.
   case gelu
@@ -13,7 +13,7 @@ public enum Activation: String, Sendable, CaseIterable {
   case silu
   case sigmoid
 
-  /// The activation of a Hugging Face `hidden_act`, synonyms included; nil when Retort has none of that name.
+  /// The activation of a Hugging Face `hidden_act`, synonyms included; nil if Retort has none with that name.
   public init?(huggingFaceName name: String) {
     switch name {
     case "gelu_pytorch_tanh", "gelu_fast": self = .geluTanh
@@ -39,7 +39,7 @@ public enum Activation: String, Sendable, CaseIterable {
 extension Tape {
   /// y = f(x), element by element, in the format of x.
   ///
-  /// In bf16 y is made again for whoever needs it in the backward pass: x is kept anyway.
+  /// In bf16 the backward pass recomputes y if it needs it, since x is kept anyway.
   public func activation(_ kind: Activation, _ x: Variable) -> Variable {
     let (input, function) = (x.value, kind.kernel)
     guard input.dtype == .bfloat16 else {
@@ -57,7 +57,7 @@ extension Tape {
       }
       return y
     }
-    return record(make(), from: [x], again: make, ActivationOperation(kind: kind, x: x))
+    return record(make(), from: [x], recompute: make, ActivationOperation(kind: kind, x: x))
   }
 }
 

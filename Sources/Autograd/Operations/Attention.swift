@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// What scaled dot-product attention needs to know besides its input.
+/// The options of scaled dot-product attention.
 public struct AttentionOptions: Sendable {
   /// Query heads.
   public var heads: Int
@@ -9,12 +9,12 @@ public struct AttentionOptions: Sendable {
   public var keyValueHeads: Int
   /// Size of one head.
   public var headSize: Int
-  /// Whether a token sees only itself and what stands before it in its sequence.
+  /// Whether a token attends only to itself and to earlier tokens of its sequence.
   public var isCausal: Bool
-  /// Dropout on the probabilities, with two key words for each sequence; nil in inference.
+  /// Dropout on the probabilities, with two key words per sequence; nil in inference.
   public var dropout: (probability: Float, keys: [UInt32])?
 
-  /// The options of H query heads and as many key and value heads, unless `keyValueHeads` (a divisor of H) says fewer.
+  /// The options of H query heads and `keyValueHeads` (a divisor of H, by default H) key and value heads.
   public init(
     heads: Int, keyValueHeads: Int? = nil, headSize: Int, isCausal: Bool = false,
     dropout: (probability: Float, keys: [UInt32])? = nil
@@ -28,14 +28,14 @@ public struct AttentionOptions: Sendable {
 }
 
 extension Tape {
-  /// Attention inside each packed sequence: out_i = Σ_j softmax_j(q_i·k_j / √D) v_j (Vaswani et al., 2017).
+  /// Attention within each packed sequence: out_i = Σ_j softmax_j(q_i·k_j / √D) v_j (Vaswani et al., 2017).
   ///
   /// - Parameters:
-  ///   - projected: [T, (H + 2·H_kv)·D], a row being the token's queries, then keys, then values; float32 or bf16.
-  ///   - offsets: [B+1], where each sequence starts.
-  /// - Returns: the output [T, H·D] in the type of `projected`.
-  /// A sequence's result is the same bits in any batch and on any number of threads. In bf16 the sums and the softmax
-  /// are float32, and the gradient that `projected` receives is bf16.
+  ///   - projected: [T, (H + 2·H_kv)·D], each row a token's queries, then keys, then values; float32 or bf16.
+  ///   - offsets: [B+1], the start of each sequence.
+  /// - Returns: the output [T, H·D] in the format of `projected`.
+  /// A sequence's result has the same bits in any batch and with any number of threads. In bf16 the sums and the
+  /// softmax are float32, and the gradient of `projected` is bf16.
   public func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions) -> Variable {
     let tokens = projected.value.rows
     precondition(
@@ -57,12 +57,12 @@ struct AttentionOperation: Operation {
 
   private var isRounded: Bool { projected.value.dtype == .bfloat16 }
 
-  /// A matrix for as many tokens as there are, in the input's type.
+  /// A matrix with a row per token, in the input's format.
   private func matrix(columns: Int) -> Tensor {
     .matrix(uninitializedRows: projected.value.rows, columns: columns, projected.value.dtype)
   }
 
-  /// Calls `body` for ranges of pairs of a sequence and a key/value head, on all threads.
+  /// Calls `body` with ranges of (sequence, key/value head) pairs, on all threads.
   private func forEachPart(_ body: (_ shape: UnsafePointer<rtk_attention_shape>, _ pairs: Range<Int>) -> Void) {
     offsets.withUnsafeBufferPointer { offsets in
       (options.dropout?.keys ?? []).withUnsafeBufferPointer { keys in
@@ -80,13 +80,13 @@ struct AttentionOperation: Operation {
     }
   }
 
-  /// Of the mean pair: eight multiply-adds of the products take about as long as moving a number.
+  /// The cost of the mean pair; eight multiply-adds take about as long as moving one number.
   private var cost: Int {
     let cells = zip(offsets, offsets.dropFirst()).reduce(0) { $0 + Int($1.1 - $1.0) * (4 + Int($1.1 - $1.0) / 4) }
     return max(1, cells * options.headSize * options.heads / max(1, (offsets.count - 1) * options.keyValueHeads))
   }
 
-  /// Where keys and values begin behind the queries of a row.
+  /// The start of the keys and of the values in a row, after its queries.
   private var firstKey: Int { options.heads * options.headSize }
   private var firstValue: Int { firstKey + options.keyValueHeads * options.headSize }
 

@@ -1,27 +1,27 @@
 import CKernels
 import Tensors
 
-/// The keys and values of one sequence in one layer, for the tokens that come after.
+/// The KV cache of one layer: the keys and values of one sequence's tokens so far.
 public final class KeyValueMemory {
   /// [capacity, H_kv·D] each, in the format of the passes.
   private var keys: Tensor
   private var values: Tensor
   private let capacity: Int
-  /// Tokens that are in it.
+  /// The number of tokens in the cache.
   public private(set) var count = 0
 
-  /// An empty memory.
+  /// An empty cache.
   ///
   /// - Parameters:
   ///   - width: H_kv·D.
-  ///   - capacity: tokens that it has room for from its first token on, before it grows.
+  ///   - capacity: the number of tokens that fit before it grows.
   public init(width: Int, capacity: Int) {
     self.capacity = capacity
     keys = Tensor(uninitialized: [0, width])
     values = keys
   }
 
-  /// Appends the keys and values that stand behind `firstKey` elements in each row.
+  /// Appends the keys and values of each row, which start at element `firstKey`.
   fileprivate func append(_ projected: Tensor, firstKey: Int) {
     let width = keys.columns
     precondition(
@@ -49,7 +49,7 @@ public final class KeyValueMemory {
     (keys, values) = (grown(keys), grown(values))
   }
 
-  /// Attention of one row of queries to the first `tokens` that are here, into a row of `out`.
+  /// Attention of one row of queries to the first `tokens` of the cache, into a row of `out`.
   fileprivate func attend(_ queries: Tensor, row: Int, to tokens: Int, _ options: AttentionOptions, into out: Tensor) {
     let (size, scale) = (options.headSize, 1 / Float(options.headSize).squareRoot())
     let (q, o) = (row * queries.columns, row * out.columns)
@@ -69,14 +69,14 @@ public final class KeyValueMemory {
 }
 
 extension Tape {
-  /// Causal attention of the tokens that follow those in memory; they are in it afterwards. For inference.
+  /// Causal attention of the tokens that follow those in the KV cache, and appends them to it; for inference.
   ///
   /// - Parameters:
-  ///   - projected: [T, (H + 2·H_kv)·D] of one sequence, a row being the token's queries, keys, values.
-  ///   - memory: of the tokens before; empty at the start of a sequence, which is a pass like any other then.
+  ///   - projected: [T, (H + 2·H_kv)·D] of one sequence, each row a token's queries, keys, values.
+  ///   - memory: the KV cache of the earlier tokens; empty at the start of a sequence, which is an ordinary pass.
   /// - Returns: [T, H·D] in the format of `projected`.
   public func attention(_ projected: Variable, after memory: KeyValueMemory, _ options: AttentionOptions) -> Variable {
-    precondition(!isRecording && options.isCausal, "attention with a memory is for inference of causal models")
+    precondition(!isRecording && options.isCausal, "attention with a KV cache is for inference of causal models")
     let (before, rows) = (memory.count, projected.value.rows)
     let firstKey = options.heads * options.headSize
     memory.append(projected.value, firstKey: firstKey)

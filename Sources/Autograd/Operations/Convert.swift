@@ -1,9 +1,9 @@
 import Tensors
 
 extension Tape {
-  /// The same numbers in another format, bf16 or float32; x itself where it has that format.
+  /// The same numbers in another format, bf16 or float32; x itself if it has that format.
   ///
-  /// The gradient comes back in the format of x.
+  /// The gradient of x has the format of x.
   public func converted(_ x: Variable, to format: DType) -> Variable {
     if x.value.dtype == format { return x }
     return record(x.value.converted(to: format), from: [x], ConvertOperation(x: x.place))
@@ -13,6 +13,6 @@ extension Tape {
 struct ConvertOperation: Operation {
   let x: VariablePlace
 
-  // dx = dy, which `Gradients` brings into the format of x.
+  // dx = dy, which `Gradients` converts to the format of x.
   func backward(_ dy: Tensor, _ gradients: inout Gradients) { gradients.add(dy, to: x, owned: false) }
 }

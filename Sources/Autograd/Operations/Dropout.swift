@@ -6,8 +6,8 @@ extension Tape {
   ///
   /// - Parameters:
   ///   - x: [T, C], packed sequences.
-  ///   - offsets: [B+1], where each sequence starts.
-  ///   - keys: [2·B], two words for each sequence.
+  ///   - offsets: [B+1], the start of each sequence.
+  ///   - keys: [2·B], two words per sequence.
   ///   - probability: p, in 0 ..< 1. Srivastava et al. (2014).
   public func dropout(_ x: Variable, offsets: [Int32], keys: [UInt32], probability: Float) -> Variable {
     dropout(x, DropoutMask(offsets: offsets, keys: keys, probability: probability))
@@ -19,11 +19,11 @@ extension Tape {
   }
 }
 
-/// Which elements dropout keeps: a pure function of each sequence's key, computed anew wherever it is needed.
+/// The elements that dropout keeps: a pure function of each sequence's key, recomputed at each use.
 public struct DropoutMask: Sendable {
-  /// [B+1], where each sequence starts.
+  /// [B+1], the start of each sequence.
   public let offsets: [Int32]
-  /// [2·B], two words for each sequence.
+  /// [2·B], two words per sequence.
   public let keys: [UInt32]
   /// p, in 0 ..< 1.
   public let probability: Float
@@ -50,7 +50,7 @@ struct DropoutOperation: Operation {
   let x: VariablePlace
   let mask: DropoutMask
 
-  // The mask is computed again instead of being stored: dx = dropout(dy) with the same keys.
+  // The mask is recomputed, not stored: dx = dropout(dy) with the same keys.
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
     gradients.add(mask.apply(to: dy), to: x)
   }

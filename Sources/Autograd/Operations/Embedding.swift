@@ -7,9 +7,9 @@ extension Tape {
   /// - Parameters:
   ///   - base: [R, C] to add to, or nil.
   ///   - tables: each [V_i, C].
-  ///   - ids: for each table R row numbers, already checked to be inside; in the only table −1 stands for zeros, where
-  ///     others have the row.
-  ///   - wide: whether y is wanted in float32 in any precision.
+  ///   - ids: R row numbers per table, already checked; with a single table and no base −1 gives zeros, for a row that
+  ///     another rank has.
+  ///   - wide: whether y is float32 in any precision.
   /// - Returns: [R, C], bf16 on a tape of that precision, unless C < 16.
   public func embedding(base: Variable? = nil, tables: [Parameter], ids: [[Int32]], wide: Bool = false) -> Variable {
     precondition(tables.count == ids.count && !tables.isEmpty, "\(tables.count) tables, \(ids.count) lists of ids")
@@ -22,11 +22,11 @@ extension Tape {
       table.valueRows.map { (values: $0, rows: table.places(of: ids)) } ?? (values: table.value, rows: ids)
     }
     for source in sources { requireRows(source.rows, of: source.values, allowsNone: tables.count == 1 && base == nil) }
-    // A table narrower than a rounded layer reads feeds one that stays in float32.
+    // A table with too few columns for a bf16 layer feeds a float32 layer.
     let rounds = precision == .bf16 && columns >= 16 && !wide
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, rounds ? .bfloat16 : .float32)
     ThreadTeam.split(rows, unit: 32, cost: 2 * columns * tables.count) { part in
-      // In bf16 some rows at a time are summed where they stay in the cache, then rounded.
+      // In bf16 a few rows at a time are summed in the CPU's cache and then rounded.
       let block = rounds ? min(part.count, 32) : part.count
       let sums = rounds ? Tensor(uninitialized: [block, columns]) : y.rows(part)
       for start in stride(from: part.lowerBound, to: part.upperBound, by: block) {
@@ -46,7 +46,7 @@ extension Tape {
   }
 }
 
-/// Readers refuse ids that a model has no row for; no other path may read or train the memory behind a table either.
+/// Traps for ids outside the table. Readers refuse such ids in data; this catches every other path.
 private func requireRows(_ ids: [Int32], of table: Tensor, allowsNone: Bool) {
   var (least, most) = (Int32.max, Int32.min)
   for id in ids { (least, most) = (min(least, id), max(most, id)) }

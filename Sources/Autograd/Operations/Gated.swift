@@ -2,14 +2,14 @@ import CKernels
 import Tensors
 
 extension Tape {
-  /// y = f(gate) · up, the gated unit of a feed-forward part (Shazeer, 2020); SwiGLU where f is SiLU.
+  /// y = f(gate) · up, the gated unit of a feed-forward layer (Shazeer, 2020); SwiGLU if f is SiLU.
   ///
-  /// - Parameter x: [R, 2·I], a row being its gates and then its ups; float32 or bf16.
-  /// - Returns: [R, I] in the format of x; made again for whoever needs it in the backward pass: x is kept anyway.
+  /// - Parameter x: [R, 2·I], each row the outputs of the gate projection, then of the up projection; float32 or bf16.
+  /// - Returns: [R, I] in the format of x; the backward pass recomputes it if it needs it, since x is kept anyway.
   public func gated(_ kind: Activation, _ x: Variable) -> Variable {
     precondition(x.value.columns % 2 == 0, "gates and ups in rows of \(x.value.columns)")
     let operation = GatedOperation(kind: kind, x: x)
-    return record(operation.forward(), from: [x], again: { operation.forward() }, operation)
+    return record(operation.forward(), from: [x], recompute: { operation.forward() }, operation)
   }
 }
 

@@ -12,7 +12,7 @@ extension Tape {
   ///   - beta: [C].
   ///   - epsilon: added to the (biased) variance, > 0.
   /// On a tape of precision bf16 everything but mean, deviation, γ, β and their gradients is bf16 in memory, and one
-  /// pass over it does all of this; y is made again for whoever needs it in the backward pass.
+  /// pass over it computes all of this; the backward pass recomputes y if it needs it.
   public func layerNorm(
     _ x: Variable, dropout: DropoutMask? = nil, residual: Variable? = nil, gamma: Parameter, beta: Parameter,
     epsilon: Float
@@ -59,7 +59,7 @@ extension Tape {
     let y = Tensor.bf16(uninitializedRows: rows, columns: columns)
     let statistics = Tensor(uninitialized: [2, rows])
     let (mean, rstd) = (statistics.floats, statistics.floats + rows)
-    // What the backward pass needs; in inference the sum stays in the cache, and is not rounded.
+    // The backward pass needs s; in inference it stays in the CPU's cache and is not rounded.
     let isSum = isRecording && (dropout != nil || residual != nil)
     let sum = isSum ? Tensor.bf16(uninitializedRows: rows, columns: columns) : input
     let (scale, shift) = (lasting(gamma), lasting(beta))
@@ -73,7 +73,7 @@ extension Tape {
     }
     return record(
       y, from: [x] + (residual.map { [$0] } ?? []),
-      again: {
+      recompute: {
         let y = Tensor.bf16(uninitializedRows: rows, columns: columns)
         ThreadTeam.split(rows, cost: columns) { part in
           let (r, at) = (part.lowerBound, part.lowerBound * columns)
@@ -115,7 +115,7 @@ struct LayerNormOperation: Operation {
   }
 }
 
-/// The norm in bf16: it keeps s, and not y, which s gives again.
+/// The norm in bf16, which keeps s and recomputes y from it.
 struct RoundedLayerNormOperation: Operation {
   let x: VariablePlace
   let dropout: DropoutMask?
@@ -142,7 +142,7 @@ struct RoundedLayerNormOperation: Operation {
   }
 }
 
-/// The mask as a kernel takes it for the rows from `first` on, null where nothing is dropped.
+/// Calls `body` with the kernel's form of the mask for the rows from `first` on, or null without dropout.
 private func withOptionalMask(
   _ mask: DropoutMask?, from first: Int = 0, _ body: (UnsafePointer<rtk_dropout_mask>?) -> Void
 ) {

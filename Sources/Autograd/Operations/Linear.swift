@@ -2,7 +2,7 @@ import CKernels
 import Tensors
 
 extension Tape {
-  /// A weight as products of this pass read it: rounded to bf16, where they do.
+  /// A weight in the form that products of this pass read: rounded to bf16, or the weight itself.
   public func operand(of weight: Parameter) -> Tensor {
     weight.isRoundedFactor(in: precision) ? weights.copy(of: weight) : weight.value
   }
@@ -13,11 +13,11 @@ extension Tape {
   ///   - x: [R, in].
   ///   - weight: [out, in].
   ///   - bias: [out], or nil.
-  ///   - wide: whether y is wanted as the product's float32 sums in any precision, as logits are.
+  ///   - wide: whether y has the product's float32 sums in any precision, as logits do.
   /// - Returns: [R, out].
   /// On a tape of precision bf16 x, W, y and, in the backward pass, dy and dx are bf16, each rounded once; the sums of
-  /// the products and the gradients of W and b are float32. Layers below 16 inputs or outputs, such as a classifier's
-  /// last, stay in float32, y included.
+  /// the products and the gradients of W and b are float32. Layers with fewer than 16 inputs or outputs, such as a
+  /// classifier's last, stay in float32, y included.
   public func linear(_ x: Variable, weight: Parameter, bias: Parameter?, wide: Bool = false) -> Variable {
     precondition(
       x.value.columns == weight.value.columns && (bias?.count ?? weight.value.rows) == weight.value.rows,
@@ -36,7 +36,7 @@ extension Tape {
       y, from: [x], LinearOperation(x: x.place, input: x.kept(as: input), weight: weight, bias: bias))
   }
 
-  /// f(x·Wᵀ + b), `linear` and then `activation`; in inference in bf16 the two are one product.
+  /// f(x·Wᵀ + b): `linear`, then `activation`; bf16 inference fuses the two.
   public func linear(_ x: Variable, weight: Parameter, bias: Parameter?, activation kind: Activation) -> Variable {
     guard !isRecording, weight.isRoundedFactor(in: precision) else {
       return activation(kind, linear(x, weight: weight, bias: bias))
@@ -62,7 +62,7 @@ extension Tape {
       if let activation { rtk_activation_forward(activation, sums.floats, sums.floats, sums.count) }
       if !wide { rtk_f32_to_bf16(padded.bf16Words, sums.floats, sums.count) }
     } else {
-      // oneDNN's own bf16 products treat every row alike, whatever stands beside it.
+      // In oneDNN's native bf16 products a row does not depend on the other rows.
       copy.whileInMemory {
         affineProduct(operand, copy, bias: bias?.value, activation: activation, into: padded)
       }
@@ -76,12 +76,12 @@ extension Tape {
 }
 
 extension Tape {
-  /// Whether a product is of one row in decoding: what takes time is then reading the weight.
+  /// Whether the product has one row in decoding; its time is then the time of reading the weight.
   private func reads(_ weight: Tensor, onceFor x: Variable) -> Bool {
     isDecoding && x.value.rows == 1 && weight.layout == .rows
   }
 
-  /// x·Wᵀ + b in float32 for x [1, in] and a weight that is read once, as it is.
+  /// x·Wᵀ + b in float32 for x [1, in]; reads the weight once, without conversion.
   private func vectorProduct(_ x: Tensor, _ weight: Tensor, _ bias: Parameter?) -> Tensor {
     let (inputs, y) = (weight.columns, Tensor(uninitialized: [1, weight.rows]))
     weight.whileInMemory {
@@ -99,7 +99,7 @@ extension Tape {
 }
 
 extension Tensor {
-  /// The rows of a matrix as a product reads them: bf16, with padding behind them, which is zeros where that matters.
+  /// The rows of a matrix in the form that a product reads: bf16, then padding rows, which are zeros if `cleared`.
   fileprivate func operand(cleared: Bool) -> Tensor {
     guard dtype == .bfloat16 else { return bf16WithPaddedRows() }
     return cleared ? withClearedPadding() : withPaddedRows()
@@ -132,14 +132,14 @@ struct LinearOperation: Operation {
 struct RoundedLinearOperation: Operation {
   let x: VariablePlace
   let input: KeptValue?
-  /// Has the rounded weight, or makes it anew where the block's weights were let go in the meantime.
+  /// The rounded copies; a copy is made again if the block's weights were released in the meantime.
   let weights: BF16Weights
   let weight: Parameter
   let bias: Parameter?
 
   var parameters: [Parameter] { bias.map { [weight, $0] } ?? [weight] }
 
-  // As above. Rows of zeros behind x and dy add nothing to dW and give rows of dx nobody reads.
+  // As above. The padding rows of x and dy are zeros: they add nothing to dW, and their rows of dx are not read.
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
     if let db = bias?.gradient {
       if dy.dtype == .bfloat16 {

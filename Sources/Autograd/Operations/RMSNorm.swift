@@ -6,11 +6,11 @@ extension Tape {
   ///
   /// - Parameters:
   ///   - x: [R, C], float32.
-  ///   - residual: [R, C], float32, or nil for nothing to add.
+  ///   - residual: [R, C], float32, or nil.
   ///   - gamma: [C].
   ///   - epsilon: added to the mean square, > 0.
   /// - Returns: s, float32, which is x itself without a residual; and y, bf16 on a tape of that precision, unless
-  ///   C < 16. y is made again for whoever needs it in the backward pass.
+  ///   C < 16. The backward pass recomputes y if it needs it.
   public func rmsNorm(_ x: Variable, residual: Variable? = nil, gamma: Parameter, epsilon: Float) -> (
     sum: Variable, output: Variable
   ) {
@@ -34,10 +34,12 @@ extension Tape {
       }
     }
     let stream = residual.map { record(sum, from: [x, $0], AddOperation(a: x.place, b: $0.place)) } ?? x
-    let again: @Sendable () -> Tensor = { RMSNormOperation.output(sum, rstd, scale, format) }
+    let recompute: @Sendable () -> Tensor = { RMSNormOperation.output(sum, rstd, scale, format) }
     return (
       stream,
-      record(y, from: [stream], again: again, RMSNormOperation(x: stream.place, sum: sum, rstd: rstd, gamma: gamma))
+      record(
+        y, from: [stream], recompute: recompute,
+        RMSNormOperation(x: stream.place, sum: sum, rstd: rstd, gamma: gamma))
     )
   }
 
@@ -74,10 +76,10 @@ struct RMSNormOperation: Operation {
 
   var parameters: [Parameter] { [gamma] }
 
-  /// Rows of which the gradient of γ is summed by itself, so that threads do not decide the order of a sum.
+  /// The gradient of γ is summed per so many rows, so the number of threads does not change the order of a sum.
   private static let block = 128
 
-  /// The y of the forward pass once more.
+  /// The y of the forward pass.
   static func output(_ sum: Tensor, _ rstd: Tensor, _ scale: Tensor, _ format: DType) -> Tensor {
     let (rows, columns) = (sum.rows, sum.columns)
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, format)
@@ -117,7 +119,7 @@ struct RMSNormOperation: Operation {
       }
     }
     if let parts, let dgamma = gamma.gradient {
-      // What the gradient was before comes first.
+      // The previous gradient is the first term.
       parts.rows(0..<1).update(from: dgamma)
       rtk_sum_parts(dgamma.floats, parts.floats, blocks + 1, columns, columns)
     }

@@ -6,20 +6,20 @@ import Tensors
   import Glibc
 #endif
 
-/// Cosines and sines of rotary positions, made in double precision for the positions that occur.
+/// Cosines and sines of rotary positions, computed in double precision up to the largest position that occurs.
 public final class RotaryTable: Sendable {
   private let frequencies: [Double]
   /// [P, D]: for each position D/2 cosines, then D/2 sines.
   private let values = Mutex(Tensor(uninitialized: [0]))
 
-  /// - Parameter frequencies: the angle of position 1 for each pair of elements of a head, [D/2].
+  /// - Parameter frequencies: the angle at position 1 of each pair of a head's elements, [D/2].
   public init(frequencies: [Double]) { self.frequencies = frequencies }
 
   /// D.
   public var headSize: Int { 2 * frequencies.count }
 
-  /// The table for positions 0 ..< count at least; it grows by half at least, so that decoding does not make it anew
-  /// for each token.
+  /// A table that covers at least positions 0 ..< count; it grows by at least half, so decoding does not extend it for
+  /// every token.
   func table(positions count: Int) -> Tensor {
     values.withLock { table in
       let known = table.count / headSize
@@ -42,16 +42,16 @@ public final class RotaryTable: Sendable {
     return result
   }
 
-  /// Turns the first `heads` heads of each row of x by the angle of the row's position, in place.
+  /// Rotates the first `heads` heads of each row of x by the angle of the row's position, in place.
   ///
   /// - Parameters:
   ///   - x: [T, at least heads·D], float32 or bf16.
   ///   - positions: [T], none negative.
-  ///   - inverse: turns back.
+  ///   - inverse: rotates back.
   public func rotate(_ x: Tensor, heads: Int, positions: [Int32], inverse: Bool = false) {
     precondition(
       positions.count == x.rows && heads * headSize <= x.columns,
-      "\(heads) heads of \(headSize) turned in \(x.shape) for \(positions.count) positions")
+      "\(heads) heads of \(headSize) rotated in \(x.shape) for \(positions.count) positions")
     let table = table(positions: Int(positions.max() ?? 0) + 1)
     let (stride, size) = (x.columns, headSize)
     positions.withUnsafeBufferPointer { positions in
@@ -72,7 +72,7 @@ extension Tape {
   /// Rotary positions (Su et al., 2021) on the first heads of each row: queries, then keys.
   ///
   /// - Parameters:
-  ///   - x: [T, at least heads·D], float32 or bf16. Its memory is written to, so nothing else may read x afterwards.
+  ///   - x: [T, at least heads·D], float32 or bf16. The result overwrites its memory, so nothing may read x afterwards.
   ///   - positions: [T].
   public func rotary(_ x: Variable, heads: Int, positions: [Int32], _ table: RotaryTable) -> Variable {
     table.rotate(x.value, heads: heads, positions: positions)
@@ -87,7 +87,7 @@ struct RotaryOperation: Operation {
   let positions: [Int32]
   let table: RotaryTable
 
-  // A turn is orthogonal, so its gradient is turned back.
+  // A rotation is orthogonal, so the gradient is rotated back.
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
     let dx = gradients.isGivenOwned ? dy : dy.rowsCopy()
     table.rotate(dx, heads: heads, positions: positions, inverse: true)
@@ -96,7 +96,7 @@ struct RotaryOperation: Operation {
 }
 
 extension Tensor {
-  /// The same elements in memory of their own, as a matrix that travels between operations.
+  /// A copy of the elements, with the row padding of values between operations.
   fileprivate func rowsCopy() -> Tensor {
     let result = Tensor.matrix(uninitializedRows: rows, columns: columns, dtype)
     (result.storage.address + result.byteOffset).copyMemory(from: storage.address + byteOffset, byteCount: bytes.count)

@@ -23,7 +23,7 @@ struct SelectRowsOperation: Operation {
   let x: VariablePlace
   let rows: [Int32]
 
-  // dx = 0 but for dx[rows[r]] += dy[r]
+  // dx = 0 except dx[rows[r]] += dy[r]
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
     let dx = Tensor.matrix(uninitializedRows: x.shape.rows, columns: x.shape.columns, x.dtype)
     dx.clear()

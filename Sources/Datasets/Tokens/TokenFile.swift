@@ -78,7 +78,7 @@ final class TokenFile: @unchecked Sendable {
       let bytes = UnsafeRawBufferPointer(start: base + start, count: end - start)
       let sum = Checksum(of: bytes).value
       // What was only looked at does not count as this rank's memory.
-      if mapped != nil { MappedPages.letGo(bytes) }
+      if mapped != nil { MappedPages.release(bytes) }
       if sum != table.loadUnaligned(fromByteOffset: page * 4, as: UInt32.self) { return false }
     }
     return true

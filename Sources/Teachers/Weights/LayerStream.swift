@@ -54,9 +54,9 @@ public final class LayerStream: BlockResidency {
 
   public func enter(_ block: Int, _ direction: PassDirection) {
     // A pass reads only some rows of the embeddings.
-    if block > 0 { blocks[block].forEach(MappedPages.bring) }
+    if block > 0 { blocks[block].forEach(MappedPages.populate) }
     if block + 1 < blocks.count { blocks[block + 1].forEach(MappedPages.prefetch) }
   }
 
-  public func leave(_ block: Int, _ direction: PassDirection) { blocks[block].forEach(MappedPages.letGo) }
+  public func leave(_ block: Int, _ direction: PassDirection) { blocks[block].forEach(MappedPages.release) }
 }

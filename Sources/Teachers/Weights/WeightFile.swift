@@ -30,18 +30,18 @@ package enum WeightFile {
 
     /// The memory after the header.
     ///
-    /// - Parameter isLetGo: whether its pages are released from this process's memory after each use.
-    func block(_ bytes: Int, isLetGo: Bool) -> Storage {
-      Storage(borrowing: address + headerBytes, bytes: bytes, owner: self, isLetGo: isLetGo)
+    /// - Parameter releasesPages: whether its pages are released from this process's memory after each use.
+    func block(_ bytes: Int, releasesPages: Bool) -> Storage {
+      Storage(borrowing: address + headerBytes, bytes: bytes, owner: self, releasesPages: releasesPages)
     }
 
     /// The memory for reading. Batch systems sum the memory of the ranks, shared pages included, so unused pages are
     /// released if that is cheap.
     func finished(_ bytes: Int) -> Storage {
       let all = UnsafeRawBufferPointer(start: address, count: size)
-      let isLetGo = bytes >= leastReleased && MappedPages.areCheap(all)
-      MappedPages.letGo(all)
-      return block(bytes, isLetGo: isLetGo)
+      let releasesPages = bytes >= leastReleased && MappedPages.areCheap(all)
+      MappedPages.release(all)
+      return block(bytes, releasesPages: releasesPages)
     }
   }
 
@@ -82,7 +82,7 @@ package enum WeightFile {
     let mapping = Mapping(address, size, path)
     // Huge pages for shared memory, if the system has them, reduce TLB misses in products.
     if !reserving { madvise(address, size, MADV_HUGEPAGE) }
-    fill(mapping.block(bytes, isLetGo: true))
+    fill(mapping.block(bytes, releasesPages: true))
     let words = address.assumingMemoryBound(to: UInt64.self)
     (words[1], words[2]) = (UInt64(bytes), checksum(address + headerBytes, bytes))
     UnsafeMutableRawBufferPointer(start: address + 24, count: key.utf8.count).copyBytes(from: key.utf8)
@@ -139,7 +139,7 @@ package enum WeightFile {
     var (e, f, g, h): (UInt64, UInt64, UInt64, UInt64) = (5, 6, 7, 8)
     for place in stride(from: 0, to: bytes / 8, by: 8) {
       if place % piece == 0, place > 0 {
-        MappedPages.letGo(UnsafeRawBufferPointer(start: start + 8 * (place - piece), count: 8 * piece))
+        MappedPages.release(UnsafeRawBufferPointer(start: start + 8 * (place - piece), count: 8 * piece))
       }
       a = (a ^ words[place]) &* prime
       b = (b ^ words[place + 1]) &* prime
