@@ -47,7 +47,7 @@ RTK_INLINE vf sigmoid_derivative(vf x) {
   return s * rest;
 }
 
-// Written once for float32 and bf16 in memory: RTK_LOAD and RTK_STORE are those of the format.
+// One text for float32 and for bf16 in memory: RTK_LOAD and RTK_STORE read and write the format.
 #define RTK_MAP(function) \
   for (size_t i = 0; i < N; i += RTK_W) RTK_STORE(out + i, function(RTK_LOAD(x + i, N - i)), N - i)
 

@@ -2,7 +2,7 @@
 //
 // Scratch of one sequence and key/value head (D' and S' are rounded up to whole vectors):
 //   keys_t [D, S'], values [S, D']               so that scores run over keys and outputs over the head's elements
-//   scores [Q, S'], Q <= query_block(S)          scores, then probabilities, then what dropout leaves of them
+//   scores [Q, S'], Q <= query_block(S)          scores, then probabilities, then probabilities after dropout
 // and in the backward pass
 //   values_t [D, S'], keys [S, D'], gradients [Q, S'], queries [Q, D'], douts [Q, D']
 #ifndef RTK_ATTENTION_H
@@ -20,17 +20,17 @@
 #define RTK_LEAST_ROWS 16
 #define RTK_MOST_ROWS 128
 
-// Rows are a vector longer than needed for long sequences: rows a power of two apart would share cache sets.
+// S' of a long sequence has one vector more: rows that are a power of two apart would share cache sets.
 RTK_INLINE size_t key_row(size_t S) { return rtk_round_up(S) + (S >= 256 ? RTK_W : 0); }
 
-// So many queries that their scores fill RTK_BLOCK_SCORES floats.
+// The number of queries whose scores fill RTK_BLOCK_SCORES floats.
 RTK_INLINE size_t query_block(size_t S) {
   size_t fitting = RTK_BLOCK_SCORES / key_row(S);
   if (fitting < RTK_LEAST_ROWS) fitting = RTK_LEAST_ROWS;
   return rtk_least(S, fitting > RTK_MOST_ROWS ? RTK_MOST_ROWS : fitting);
 }
 
-// Enough for the block of any sequence up to the longest: a shorter one may have a taller block.
+// Enough for the block of every sequence up to the longest: the block of a shorter one may have more rows.
 RTK_INLINE size_t block_scores(size_t longest) {
   size_t least = RTK_LEAST_ROWS * key_row(longest);
   return rtk_least(longest * key_row(longest), least > RTK_BLOCK_SCORES ? least : RTK_BLOCK_SCORES);
@@ -48,7 +48,7 @@ RTK_INLINE size_t longest_sequence(const rtk_attention_shape *shape) {
 // One head of one sequence.
 typedef struct {
   const rtk_attention_shape *shape;
-  size_t b, S, h, start;  // start: the sequence's first token
+  size_t b, S, h, start;  // start: the first token of the sequence
   uint32_t key0, key1;
   dropout_rule rule;
   size_t key_row, width;  // S', D'
@@ -67,7 +67,7 @@ RTK_INLINE attention_head head_of(const rtk_attention_shape *shape, size_t b) {
   return head;
 }
 
-// Where the head's [S, S] begins among the probabilities of all sequences.
+// The index at which the head's [S, S] begins in the probabilities of all sequences.
 RTK_INLINE size_t map_start(const attention_head *head) {
   size_t cells = 0;
   for (size_t b = 0; b < head->b; b++) {
@@ -77,9 +77,9 @@ RTK_INLINE size_t map_start(const attention_head *head) {
   return cells + head->h * head->S * head->S;
 }
 
-// Where a sequence's part of a key/value head begins in the tensors.
+// The indices at which a key/value head of one sequence begins in the tensors.
 typedef struct {
-  attention_head head;  // without its number
+  attention_head head;  // h is not set
   size_t g, q, k, v, out, lse;
 } attention_place;
 
@@ -95,7 +95,7 @@ RTK_INLINE attention_place place_of(const rtk_attention_shape *shape, size_t pai
   return place;
 }
 
-// The keys that query i may see.
+// The number of keys that query i attends to.
 RTK_INLINE size_t visible(const attention_head *head, size_t i) { return head->shape->causal ? i + 1 : head->S; }
 
 RTK_INLINE vf attention_dropout(const attention_head *head, size_t i, size_t j) {
@@ -115,9 +115,9 @@ RTK_INLINE void score_block(const attention_head *head, float *scores, const flo
 
 // ---- forward ------------------------------------------------------------------------------------
 
-// row = e^(row - max) on the first n of `padded` elements, 0 behind; returns the maximum, *sum receives the row's sum.
+// row = e^(row - max) on the first n of `padded` elements and 0 on the rest; returns max, *sum receives Σ row.
 RTK_INLINE float exponentiate_row(float *row, size_t n, size_t padded, float *sum) {
-  float largest = row_largest(row, n);
+  float largest = row_max(row, n);
   vf total = vf_splat(0);
   size_t j = 0;
   for (; j + RTK_W <= n; j += RTK_W) {
@@ -136,7 +136,7 @@ RTK_INLINE float exponentiate_row(float *row, size_t n, size_t padded, float *su
   return largest;
 }
 
-// Scores of query i become probabilities, kept if asked for, and then what dropout leaves of them.
+// Turns the powers of query i into probabilities, stores them in `kept` unless it is null, then applies dropout.
 RTK_INLINE void finish_row(const attention_head *head, float *row, float *kept, size_t i, size_t keys, float sum) {
   float inverse = 1.0f / sum;
   for (size_t j = 0; j < keys; j += RTK_W) {
@@ -157,7 +157,7 @@ static void attention_head_forward(const attention_head *head, float *scores, fl
     score_block(head, scores, q + i0 * shape->q_stride, keys_t, rows, keys);
     for (size_t r0 = 0; r0 < rows; r0 += RTK_W) {
       size_t n = rtk_least(RTK_W, rows - r0);
-      // Of rows that are not there the logarithm is 0.
+      // Lanes without a row have the logarithm 0.
       float largest[RTK_W] = {0}, sums[RTK_W], logarithms[RTK_W];
       vf_store(sums, vf_splat(1));
       for (size_t r = 0; r < n; r++) {
@@ -179,7 +179,7 @@ static void attention_head_forward(const attention_head *head, float *scores, fl
   }
 }
 
-// All query heads of key/value head g; pointers are at the first token's first element of the first of these heads.
+// All query heads of key/value head g. The pointers point to the first token's element 0 of the first of these heads.
 static void attention_pair_forward(attention_head head, size_t g, float *scratch, float *out, float *lse,
                                    float *probabilities, const float *q, const float *k, const float *v) {
   const rtk_attention_shape *shape = head.shape;
@@ -220,11 +220,11 @@ static void attention_forward(const rtk_attention_shape *shape, float *out, floa
 //   δ_i = Σ_j P_ij dP_ij
 
 typedef struct {
-  float *keys_t, *values_t, *keys;             // of a key/value head
+  float *keys_t, *values_t, *keys;              // of a key/value head
   float *scores, *gradients, *queries, *douts;  // of a block of queries
 } attention_scratch;
 
-// Of query i: row holds scores and becomes P∘M, gradient holds dO V^T and becomes dS.
+// For query i: row has the scores and receives P∘M, gradient has dO V^T and receives dS.
 RTK_INLINE void backward_row(const attention_head *head, float *row, float *gradient, const float *dprobabilities,
                              size_t i, size_t keys, float lse) {
   size_t n = visible(head, i);
@@ -246,7 +246,7 @@ RTK_INLINE void backward_row(const attention_head *head, float *row, float *grad
   }
 }
 
-// dk, dv += what one block of queries gives.
+// dk, dv += the contribution of one block of queries.
 RTK_INLINE void key_gradients(const attention_head *head, const attention_scratch *scratch, float *dk, float *dv,
                               size_t rows, size_t keys, bool accumulate) {
   const rtk_attention_shape *shape = head->shape;
@@ -260,14 +260,14 @@ RTK_INLINE void key_gradients(const attention_head *head, const attention_scratc
   });
 }
 
-// Pointers are at the head's first element of the sequence's first token.
-// accumulate: dk and dv hold the sum of the group's earlier heads.
+// The pointers point to the first token's element 0 of the head.
+// accumulate: dk and dv already have the sum over the earlier heads of the group.
 static void attention_head_backward(const attention_head *head, const attention_scratch *scratch, float *dq, float *dk,
                                     float *dv, const float *dout, const float *dprobabilities, const float *lse,
                                     const float *q, bool accumulate) {
   const rtk_attention_shape *shape = head->shape;
   size_t S = head->S, D = shape->D, block = query_block(S);
-  // From the last block to the first: the first block done sees all keys, so it may overwrite dk and dv.
+  // The last block comes first: its queries attend to all keys, so it may overwrite dk and dv.
   for (size_t left = (S + block - 1) / block; left > 0; left--) {
     size_t i0 = (left - 1) * block, rows = rtk_least(block, S - i0), keys = visible(head, i0 + rows - 1);
     const float *block_dout = dout + i0 * shape->out_stride, *block_q = q + i0 * shape->q_stride;
@@ -292,7 +292,7 @@ static void attention_head_backward(const attention_head *head, const attention_
   }
 }
 
-// The parts of the memory for sequences up to the longest; returns how many floats they are.
+// Assigns the parts of the memory for sequences up to the longest; returns their size in floats.
 RTK_INLINE size_t attention_scratch_of(attention_scratch *scratch, float *memory, size_t longest, size_t D) {
   size_t transposed_size = D * key_row(longest), keys_size = longest * rtk_round_up(D);
   size_t queries_size = rtk_least(longest, RTK_MOST_ROWS) * rtk_round_up(D), scores_size = block_scores(longest);
@@ -306,7 +306,7 @@ RTK_INLINE size_t attention_scratch_of(attention_scratch *scratch, float *memory
   return 2 * transposed_size + keys_size + 2 * queries_size + 2 * scores_size;
 }
 
-// All query heads of key/value head g; pointers are at the first token's first element of the first of these heads.
+// All query heads of key/value head g. The pointers point to the first token's element 0 of the first of these heads.
 static void attention_pair_backward(attention_head head, size_t g, const attention_scratch *scratch, float *dq,
                                     float *dk, float *dv, const float *dout, const float *dprobabilities,
                                     const float *lse, const float *q, const float *k, const float *v) {

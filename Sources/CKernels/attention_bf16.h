@@ -1,8 +1,9 @@
-// Attention on bf16 queries, keys and values, as in attention.h: products of bf16 with f32 sums, all else in f32.
+// Attention on bf16 queries, keys and values, as in attention.h: products of bf16 with f32 sums, the rest in f32.
 //
-// Scores are made transposed, a row for each key and a lane for each query of a block, so that softmax runs down the
-// columns and needs no sum across a vector. What is rounded for the next product is, beside its inputs and outputs,
-// P∘M and dS. Scratch of a block of L queries (L whole vectors), D' being D rounded up to whole vectors and D" to pairs:
+// Scores are transposed, with a row for each key and a lane for each query of a block, so that softmax runs down the
+// columns and needs no sum across a vector. Besides inputs and outputs, P∘M and dS are rounded to bf16, as factors of
+// the second products. Scratch of a block of L queries (L whole vectors; D' is D rounded up to whole vectors, D" to
+// pairs):
 //   keys [S, D"], values [S/2, D'] words         of a key/value head
 //   queries_t [D"/2, L] words, scores [S, L], weights [S/2, L] words
 // and in the backward pass
@@ -13,7 +14,10 @@
 #define RTK_ATTENTION_BF16_H
 
 #include "attention.h"
+#include "dropout.h"
 #include "products_bf16.h"
+#include "scratch.h"
+#include "vector.h"
 
 #ifdef RTK_HAS_BF16
 
@@ -24,17 +28,17 @@ RTK_INLINE size_t block_lanes(size_t S) {
   return even_part((S + RTK_W - 1) / RTK_W, most < 2 ? 2 : most) * RTK_W;
 }
 
-// Enough for the scores of a block of any sequence up to the longest: a shorter one may have more lanes.
+// Enough for the scores of a block of every sequence up to the longest: a shorter one may have more lanes.
 RTK_INLINE size_t block_scores_bf16(size_t longest) {
   size_t widest = RTK_TILE_VECTORS * RTK_W, tallest = longest * 2 * RTK_W;
   size_t wide = rtk_least(longest * widest, RTK_LANES_SCORES + widest);
   return tallest > wide ? tallest : wide;
 }
 
-// The part of a sequence's attention that one block of queries is.
+// One block of queries of a sequence.
 typedef struct {
   const attention_head *head;
-  size_t i0, rows, keys, lanes;  // its first query, its queries, the keys that they may see, their lanes
+  size_t i0, rows, keys, lanes;  // first query, number of queries, keys that they attend to, lanes
 } query_block_bf16;
 
 // e^x = 2^y 2^n, for y = x log2(e) - n, |y| <= 1/2; the polynomial is a minimax fit (8e-8). Underflows to 0 gradually.
@@ -51,12 +55,12 @@ RTK_INLINE vf exp_of_log2(vf x) {
 }
 #define RTK_LOG2_E 1.44269504088896341f
 
-// The keys that all lanes of the vector from query i on may see; behind them it is `sees`.
+// The number of keys that all lanes attend to in the vector that begins at query i; `where_seen` is for later keys.
 RTK_INLINE size_t seen_by_all(const query_block_bf16 *block, size_t i) {
   return block->head->shape->causal ? rtk_least(i + 1, block->keys) : block->keys;
 }
 
-// x in the lanes whose query sees key j, 0 elsewhere; i is lane 0's query.
+// x in the lanes whose query attends to key j, 0 elsewhere; i is the query of lane 0.
 RTK_INLINE vf where_seen(vf x, size_t i, size_t j) { return vf_where(vi_lanes() >= (vi)((int32_t)j - (int32_t)i), x); }
 
 RTK_INLINE vf dropout_column(const attention_head *head, size_t i, size_t j) {
@@ -65,7 +69,7 @@ RTK_INLINE vf dropout_column(const attention_head *head, size_t i, size_t j) {
   return dropout_factors_at(head->rule, counters, head->key0, head->key1);
 }
 
-// words[j] = (first[j], second[j]) rounded; also each of them as a row of bf16 where there is a place for it.
+// words[j] = (first[j], second[j]), rounded; also stores each of them as a row of bf16 unless the row is null.
 RTK_INLINE void store_pair(uint32_t *words, uint16_t *first_row, uint16_t *second_row, vf first, vf second) {
   __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
   if (first_row) _mm256_storeu_si256((__m256i *)first_row, _mm512_castsi512_si256(both));
@@ -83,15 +87,15 @@ typedef struct {
   float *scores;
 } forward_bf16_scratch;
 
-// The probability, still without its divisor, of key j in a column whose largest score is `largest` / RTK_LOG2_E.
+// The probability of key j before division by the sum, in a column whose largest score is `largest` / RTK_LOG2_E.
 RTK_INLINE vf column_power(const query_block_bf16 *block, const float *column, vf largest, size_t i, size_t j,
                            bool hidden) {
   vf power = exp_of_log2(vf_load(column + j * block->lanes) * (block->head->shape->scale * RTK_LOG2_E) - largest);
   return hidden ? where_seen(power, i, j) : power;
 }
 
-// Of the scores of a vector of queries from i on: words become the probabilities without their divisor, after dropout.
-// Returns the divisor; *lse receives its logarithm with the largest score. keep: leave e^… in the scores' place.
+// Softmax of a vector of queries that begins at i: words receive the probabilities after dropout and before division by
+// the sum. Returns the sum; *lse receives log Σ exp. keep: e^… replaces the scores.
 RTK_INLINE vf softmax_column(const query_block_bf16 *block, float *column, uint32_t *words, size_t i, bool keep,
                              vf *lse) {
   const attention_head *head = block->head;
@@ -123,7 +127,7 @@ RTK_INLINE vf softmax_column(const query_block_bf16 *block, float *column, uint3
   return sum;
 }
 
-// probabilities[i, j] of n queries from i on, [S, S], from their powers.
+// probabilities [S, S] of the n queries that begin at i, from their powers.
 static void keep_probabilities(const query_block_bf16 *block, float *probabilities, const float *column, vf inverse,
                                size_t i, size_t n) {
   size_t S = block->head->S;
@@ -198,7 +202,7 @@ static void attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *o
 
 // ---- backward -----------------------------------------------------------------------------------
 //
-// As in attention.h, with δ_i = Σ_j P_ij dP_ij of the unrounded numbers.
+// As in attention.h; δ_i = Σ_j P_ij dP_ij is a sum of the unrounded numbers.
 
 typedef struct {
   uint16_t *keys, *values, *weight_rows, *gradient_rows;
@@ -206,7 +210,7 @@ typedef struct {
   float *scores, *gradients, *dk, *dv;
 } backward_bf16_scratch;
 
-// Of a vector of queries from i on, with lanes from r0 on: P∘M and dS, rounded.
+// P∘M and dS, rounded, of the vector of queries that begins at lane r0 of the block.
 RTK_INLINE void backward_column(const query_block_bf16 *block, const backward_bf16_scratch *scratch, size_t r0,
                                 vf lse) {
   const attention_head *head = block->head;
@@ -235,7 +239,7 @@ RTK_INLINE void backward_column(const query_block_bf16 *block, const backward_bf
   }
 }
 
-// What a block of queries adds to the gradients of keys (from dS and the queries) or of values (from P∘M and dO).
+// Adds a block of queries to the gradients of keys (from dS and the queries) or of values (from P∘M and dO).
 RTK_INLINE void key_gradients_bf16(const query_block_bf16 *block, const uint16_t *rows, const uint32_t *pairs,
                                    float *sums, uint16_t *rounded, size_t stride, bool accumulate) {
   multiply_bf16(&(bf16_product){
@@ -245,7 +249,7 @@ RTK_INLINE void key_gradients_bf16(const query_block_bf16 *block, const uint16_t
   });
 }
 
-// dq of a block of queries; scores and gradients of its keys are left in the scratch for their gradients.
+// dq of a block of queries; leaves P∘M and dS in the scratch for the gradients of keys and values.
 static void backward_bf16_block(const query_block_bf16 *block, const backward_bf16_scratch *scratch, uint16_t *dq,
                                 const uint16_t *dout, const float *lse, const uint16_t *q) {
   const attention_head *head = block->head;
@@ -285,7 +289,7 @@ static void round_rows(uint16_t *rounded, size_t stride, const float *sums, size
   }
 }
 
-// All query heads of key/value head g; pointers are at the first token's first element of the first of these heads.
+// All query heads of key/value head g. The pointers point to the first token's element 0 of the first of these heads.
 static void backward_bf16_pair(attention_head head, size_t g, const backward_bf16_scratch *scratch, uint16_t *dq,
                                uint16_t *dk, uint16_t *dv, const uint16_t *dout, const float *lse, const uint16_t *q,
                                const uint16_t *k, const uint16_t *v) {
@@ -298,7 +302,7 @@ static void backward_bf16_pair(attention_head head, size_t g, const backward_bf1
   interleave_rows(scratch->key_pairs, k, shape->k_stride, S, D);
   for (size_t r = 0; r < group; r++) {
     head.h = g * group + r;
-    // From the last block to the first: the first block done sees all keys, so it may overwrite the sums.
+    // The last block comes first: its queries attend to all keys, so it may overwrite the sums.
     for (size_t left = blocks; left > 0; left--) {
       query_block_bf16 block = block_from(&head, (left - 1) * lanes);
       backward_bf16_block(&block, scratch, dq + r * D, dout + r * D, lse + r, q + r * D);

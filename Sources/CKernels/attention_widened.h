@@ -1,5 +1,5 @@
-// Attention on bf16 queries, keys and values where the CPU has no products of bf16: the f32 kernels on copies of what
-// one sequence has of a key/value head. Slower; the probabilities are not rounded.
+// Attention on bf16 queries, keys and values where the CPU has no products of bf16: the f32 kernels run on f32 copies
+// of one key/value head of one sequence. This is slower; the probabilities are not rounded.
 #ifndef RTK_ATTENTION_WIDENED_H
 #define RTK_ATTENTION_WIDENED_H
 
@@ -15,7 +15,7 @@ static void narrow_rows(uint16_t *x, size_t x_row, const float *wide, size_t S, 
   for (size_t s = 0; s < S; s++) f32_to_bf16(x + s * x_row, wide + s * C, C);
 }
 
-// The shape of the copies: rows without gaps, in which a token has one key/value head and the queries that share it.
+// The shape of the copies: rows without gaps; a token has one key/value head and the query heads that share it.
 RTK_INLINE rtk_attention_shape widened_shape(const rtk_attention_shape *shape) {
   rtk_attention_shape wide = *shape;
   wide.q_stride = wide.out_stride = shape->H / shape->H_kv * shape->D;

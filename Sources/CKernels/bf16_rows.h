@@ -1,5 +1,5 @@
-// Row kernels of bf16 passes: bf16 in memory, float32 in between. A few rows at a time are widened into scratch that
-// stays in the cache; there the loops of rows.h do the work, and what they give is rounded once.
+// Row kernels with bf16 in memory. A few rows at a time are converted to float32 in scratch that stays in the cache;
+// the loops of rows.h run there, and their results are rounded once.
 #ifndef RTK_BF16_ROWS_H
 #define RTK_BF16_ROWS_H
 
@@ -22,7 +22,7 @@ static void bf16_scatter_add_rows(uint16_t *table, const uint16_t *x, const int3
   }
 }
 
-// The mask of a row, for a walk over the rows from the first on.
+// Finds the mask of each row in a walk over the rows in order.
 typedef struct {
   const rtk_dropout_mask *mask;  // null: nothing is dropped
   dropout_rule rule;
@@ -77,7 +77,7 @@ static void bf16_layer_norm_forward(uint16_t *y, uint16_t *sum, float *mean, flo
       size_t n = C - c, at = r * C + c;
       vf s = masked(&walk, place, vb_load_upto(x + at, n), c);
       if (residual) s += vb_load_upto(residual + at, n);
-      // What is kept for the backward pass is what was normalised.
+      // Backward reads the rounded sum, so forward normalises it too.
       if (sum) {
         s = vb_widen(vb_round(s));
         vb_store_upto(sum + at, s, n);
@@ -90,7 +90,7 @@ static void bf16_layer_norm_forward(uint16_t *y, uint16_t *sum, float *mean, flo
   if (row != small) free(row);
 }
 
-static void bf16_layer_norm_again(uint16_t *y, const uint16_t *sum, const float *mean, const float *rstd,
+static void bf16_layer_norm_recompute(uint16_t *y, const uint16_t *sum, const float *mean, const float *rstd,
                                   const float *gamma, const float *beta, size_t R, size_t C) {
   float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
   float *row = scratch_memory(small, rtk_round_up(C));
@@ -105,7 +105,7 @@ static void bf16_layer_norm_backward(uint16_t *dsum, uint16_t *dx, float *dgamma
                                      const uint16_t *sum, const float *mean, const float *rstd, const float *gamma,
                                      const rtk_dropout_mask *mask, size_t R, size_t C) {
   float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
-  // Rows lie without gaps, as the loops of rows.h expect them; a vector behind the last takes its overhang.
+  // Rows have no gaps, as the loops of rows.h expect; one more vector takes the end of the last row's last vector.
   size_t block = 4 * C + RTK_W;
   float *gradients = scratch_memory(small, 2 * block), *values = gradients + block;
   mask_walk walk = walk_of(mask);

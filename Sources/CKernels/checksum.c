@@ -8,7 +8,7 @@
 #include <arm_acle.h>
 #endif
 
-// Reflected polynomial of Castagnoli.
+// The reflected polynomial of Castagnoli.
 static const uint32_t polynomial = 0x82f63b78u;
 
 // slices[k][b]: the register after byte b and k zero bytes (Kounavis and Berry, 2005, "slicing by 8").

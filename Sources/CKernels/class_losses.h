@@ -1,4 +1,4 @@
-// Losses of whole rows that are no sum over classes: of the target against the rest, and of sorted probabilities.
+// Losses of whole rows of classes: the label against the rest, and sorted probabilities.
 #ifndef RTK_CLASS_LOSSES_H
 #define RTK_CLASS_LOSSES_H
 
@@ -7,7 +7,7 @@
 #include "rows.h"
 #include "vector.h"
 
-// log Σ e^(x/T) over the classes but one.
+// log Σ e^(x/T) over all classes except one.
 static double rest_log_sum(const float *x, size_t C, size_t left_out, double T) {
   double largest = -__builtin_inf(), sum = 0;
   for (size_t c = 0; c < C; c++) {
@@ -20,9 +20,9 @@ static double rest_log_sum(const float *x, size_t C, size_t left_out, double T) 
   return largest / T + __builtin_log(sum);
 }
 
-// log p - log(p + e^log_other), log p being log_p: of two exponents the first's share.
-RTK_INLINE double log_share(double log_p, double log_other) {
-  double difference = log_other - log_p;
+// log (e^a / (e^a + e^b))
+RTK_INLINE double log_share(double a, double b) {
+  double difference = b - a;
   if (difference > 0) return -difference - __builtin_log1p(__builtin_exp(-difference));
   return -__builtin_log1p(__builtin_exp(difference));
 }
@@ -66,11 +66,11 @@ static void decoupled_kl(double *value, float *gradient, const float *weights, c
 
 // ---- sorted probabilities -----------------------------------------------------------------------
 
-// Numbers from 0 to 1 have 30 bits as floats, which are sorted in three passes.
+// A float from 0 to 1 has 30 significant bits, which a radix sort takes in three passes.
 #define RTK_SORT_BITS 10
 #define RTK_SORT_BUCKETS (1u << RTK_SORT_BITS)
 
-// Sorts keys [N] by bits 32 to 61, the least first, and returns where they are then: in keys or in other [N].
+// Sorts keys [N] by bits 32 to 61, the least first. The result is in keys or in other [N]; returns which.
 static uint64_t *sort_keys(uint64_t *keys, uint64_t *other, size_t N) {
   uint32_t starts[3][RTK_SORT_BUCKETS] = {{0}};
   for (size_t i = 0; i < N; i++) {
@@ -95,10 +95,10 @@ static uint64_t *sort_keys(uint64_t *keys, uint64_t *other, size_t N) {
   return keys;
 }
 
-// (bits of e^((x - max x)/T), class) of each class, sorted, in memory of 3 C numbers; *scale receives 1 / Σ e^….
+// Sorted keys (bits of e^((x - max x)/T), class) in memory of 3 C numbers; *scale_of receives 1 / Σ e^….
 static uint64_t *sorted_exponentials(uint64_t *memory, float *scale_of, const float *x, size_t C, float temperature) {
   float *exponentials = (float *)(memory + 2 * C);
-  double sum = exponentiate(exponentials, x, C, row_largest(x, C), 1.0f / temperature);
+  double sum = exponentiate(exponentials, x, C, row_max(x, C), 1.0f / temperature);
   *scale_of = (float)(1 / sum);
   for (size_t c = 0; c < C; c++) memory[c] = (uint64_t)bits_of(exponentials[c]) << 32 | (uint32_t)c;
   return sort_keys(memory, memory + C, C);

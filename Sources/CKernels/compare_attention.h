@@ -1,5 +1,5 @@
-// Comparison of a student's attention with a teacher's, within each sequence and without keeping an [S, S] matrix: a
-// block of query rows at a time, as in attention.h.
+// Comparison of a student's attention with a teacher's within each sequence. No [S, S] matrix is kept: a block of query
+// rows is compared at a time, as in attention.h.
 //
 // Scratch of one call (D' and S' are rounded up to whole vectors, Dt is the teacher's D):
 //   keys_t [D, S'], taught_keys_t [Dt, S']    so that scores run over keys
@@ -20,10 +20,10 @@ typedef struct {
   float *keys_t, *taught_keys_t, *keys, *queries, *scores, *target, *other;
 } comparison_scratch;
 
-// One block of query rows of one sequence.
+// One block of query rows of a sequence.
 typedef struct {
   const rtk_attention_comparison *shape;
-  size_t start, S, i0, rows, keys;  // keys: how many the last of the rows may see
+  size_t S, i0, rows, keys;  // keys: the number that the last row attends to
   size_t key_row;                   // S'
 } comparison_block;
 
@@ -32,7 +32,7 @@ typedef struct {
   float shift, scale, log_sum;
 } comparison_softmax;
 
-// The parts of the memory for sequences of at most S tokens; returns how many floats they are.
+// Assigns the parts of the memory for sequences of at most S tokens; returns their size in floats.
 static size_t comparison_scratch_of(comparison_scratch *scratch, float *memory, const rtk_attention_comparison *shape,
                                     size_t S) {
   size_t width = rtk_round_up(shape->size), scores = block_scores(S);
@@ -66,7 +66,7 @@ RTK_INLINE void comparison_scores(const comparison_block *block, float *scores, 
 }
 
 RTK_INLINE comparison_softmax comparison_softmax_of(const float *z, size_t n) {
-  comparison_softmax softmax = {.shift = row_largest(z, n)};
+  comparison_softmax softmax = {.shift = row_max(z, n)};
   vf total = vf_splat(0);
   for (size_t j = 0; j < n; j += RTK_W) total += vf_where(vi_first(n - j), vf_exp(vf_load(z + j) - softmax.shift));
   float sum = vf_sum(total);
@@ -86,7 +86,7 @@ RTK_INLINE float compare_scores(float *z, const float *target, size_t n, size_t 
   return vf_sum(total);
 }
 
-// target: the teacher's scores, which become probabilities, or with a mean over heads probabilities already.
+// target has the teacher's scores or, with is_mean, its mean probabilities.
 RTK_INLINE float compare_probabilities(float *z, float *target, size_t n, size_t padded, bool is_mean) {
   comparison_softmax student = comparison_softmax_of(z, n), teacher = {0};
   if (!is_mean) teacher = comparison_softmax_of(target, n);
@@ -139,7 +139,7 @@ RTK_INLINE float compare_kl(float *z, const float *target, size_t n, size_t padd
   return vf_sum(total);
 }
 
-// The comparison of all rows of a block; gradients of the scores are left in `scores`.
+// Compares all rows of a block; `scores` receives the gradients of the scores.
 static double compare_block(const comparison_block *block, float *scores, float *target, bool is_mean) {
   double value = 0;
   size_t padded = rtk_round_up(block->keys);
@@ -157,7 +157,7 @@ static double compare_block(const comparison_block *block, float *scores, float 
   return value;
 }
 
-// target = the mean over the teacher's heads of its scores, or of its probabilities. q and k are at the sequence's
+// target = the mean over the teacher's heads of its scores, or of its probabilities. q and k point to the sequence's
 // first token.
 static void comparison_mean(const comparison_block *block, const comparison_scratch *scratch, const float *q,
                             const float *k) {
@@ -186,8 +186,8 @@ static void comparison_mean(const comparison_block *block, const comparison_scra
   }
 }
 
-// One student head against the target or the teacher's head; pointers are at the head's first element of the
-// sequence's first token.
+// One student head against the teacher's head, or against the target for a null taught_q. The pointers point to the
+// first token's element 0 of the head.
 static double compare_head(const comparison_block *block, const comparison_scratch *scratch, float *dq, float *dk,
                            const float *q, const float *taught_q, float factor) {
   const rtk_attention_comparison *shape = block->shape;
@@ -224,9 +224,9 @@ static double compare_head(const comparison_block *block, const comparison_scrat
   return value;
 }
 
-// The pairs from ..< to of one sequence; pointers are at its first token, but values at the pair `from`.
-static void compare_sequence(const rtk_attention_comparison *shape, const comparison_scratch *scratch, size_t start,
-                             size_t S, double *values, float *dq, float *dk, const float *q, const float *k,
+// The pairs from ..< to of one sequence. The pointers point to its first token, but `values` to the pair `from`.
+static void compare_sequence(const rtk_attention_comparison *shape, const comparison_scratch *scratch, size_t S,
+                             double *values, float *dq, float *dk, const float *q, const float *k,
                              const float *taught_q, const float *taught_k, float factor, size_t from, size_t to) {
   size_t D = shape->size, Dt = shape->teacher_size, group = shape->heads / shape->key_heads;
   size_t taught_group = shape->teacher_heads / shape->teacher_key_heads;
@@ -236,10 +236,10 @@ static void compare_sequence(const rtk_attention_comparison *shape, const compar
   size_t rows = query_block(S);
   for (size_t i0 = 0; i0 < S; i0 += rows) {
     comparison_block block = {
-      .shape = shape, .start = start, .S = S, .i0 = i0, .rows = rtk_least(rows, S - i0), .key_row = key_row(S)};
+      .shape = shape, .S = S, .i0 = i0, .rows = rtk_least(rows, S - i0), .key_row = key_row(S)};
     block.keys = compared_keys(&block, block.rows - 1);
     if (is_mean) comparison_mean(&block, scratch, taught_q, taught_k);
-    size_t transposed = SIZE_MAX;  // the teacher's key head in taught_keys_t
+    size_t transposed = SIZE_MAX;  // the teacher's key head that taught_keys_t has
     for (size_t g = from; g < to; g++) {
       transpose_rows(scratch->keys_t, block.key_row, k + g * D, shape->k_stride, S, D);
       if (dq) copy_rows(scratch->keys, k + g * D, shape->k_stride, S, D);
@@ -270,7 +270,7 @@ static void compare_attention(const rtk_attention_comparison *shape, double *val
   for (size_t pair = from; pair < to; pair = next) {
     size_t b = pair / pairs, start = (size_t)shape->offsets[b], S = (size_t)shape->offsets[b + 1] - start;
     next = rtk_least(to, (b + 1) * pairs);
-    compare_sequence(shape, &scratch, start, S, values + pair, dq ? dq + start * shape->q_stride : NULL,
+    compare_sequence(shape, &scratch, S, values + pair, dq ? dq + start * shape->q_stride : NULL,
                      dk ? dk + start * shape->k_stride : NULL, q + start * shape->q_stride,
                      k + start * shape->k_stride, taught_q + start * shape->teacher_q_stride,
                      taught_k + start * shape->teacher_k_stride, factor, pair - b * pairs, next - b * pairs);

@@ -1,4 +1,4 @@
-// Decoding: one token at a time. What takes time is reading weights, keys and values once, so nothing is copied.
+// Decoding, one token at a time. Reading weights, keys and values once takes all the time, so nothing is copied.
 #ifndef RTK_DECODING_H
 #define RTK_DECODING_H
 
@@ -9,7 +9,7 @@
 #include "scratch.h"
 #include "vector.h"
 
-// Sums run in four chains of vectors over k, and what is left in the first of them.
+// Sums run over k in four chains of vectors; the first chain takes the rest.
 #define RTK_MATVEC(name, element, load) \
   static void name(float *y, const float *x, const element *w, size_t K, size_t from, size_t to) { \
     for (size_t n = from; n < to; n++) { \
@@ -29,7 +29,7 @@
 RTK_MATVEC(matvec, float, vf_load_upto)
 RTK_MATVEC(bf16_matvec, uint16_t, vb_load_upto)
 
-// Scratch of a key/value head: queries [group, D'] times the scale, sums [group, D'], scores [group, S'].
+// Scratch of a key/value head: queries [group, D'] times the factor, sums [group, D'], scores [group, S'].
 #define RTK_ATTENTION_STEP(name, element, load, store) \
   static void name(element *out, const element *q, const element *keys, const element *values, size_t S, size_t H, \
                    size_t H_kv, size_t D, float factor, size_t from, size_t to) { \

@@ -1,4 +1,4 @@
-// Chooses a table of kernels once and calls through it.
+// Selects a table of kernels once; the public functions call through it.
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static bool cpu_has_avx512(void) {
 static bool cpu_has_avx512bf16(void) { return cpu_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #endif
 
-// The table of the name, or the best table for null; null when there is none that this CPU can run.
+// The named table, or the best one for null; null when the name is unknown or this CPU cannot run the set.
 static const rtk_table *find(const char *name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -28,7 +28,7 @@ static const rtk_table *find(const char *name) {
   if ((!name || strcmp(name, rtk_table_avx512.name) == 0) && cpu_has_avx512()) return &rtk_table_avx512;
   if ((!name || strcmp(name, rtk_table_avx2.name) == 0) && cpu_has_avx2()) return &rtk_table_avx2;
 #endif
-  // "baseline" is understood everywhere; on arm64 it is called "neon".
+  // Every CPU accepts "baseline"; on arm64 its name is "neon".
   if (!name || strcmp(name, "baseline") == 0 || strcmp(name, rtk_table_baseline.name) == 0) return &rtk_table_baseline;
   return NULL;
 }
@@ -49,7 +49,7 @@ int rtk_select_isa(const char *name_or_null) {
   return table ? 0 : -1;
 }
 
-// Threads that come here first together choose the same table.
+// Threads that get here first at the same time select the same table.
 static inline const rtk_table *current(void) {
   const rtk_table *table = atomic_load_explicit(&chosen, memory_order_acquire);
   if (__builtin_expect(!table, 0)) {

@@ -15,7 +15,7 @@
 // Sums are float within a block of this many columns, and double over blocks.
 #define RTK_DIVERGENCE_BLOCK 512
 
-// What all elements of a row share.
+// The constants of a row.
 typedef struct {
   float student_max, teacher_max;
   float student_scale, teacher_scale;  // 1 / Σ e^((s - max)/T)
@@ -25,7 +25,7 @@ typedef struct {
   float parameter, inverse_classes;
 } divergence_constants;
 
-// p, q and d = log q - log p of one vector of classes, and of the two probabilities the larger one.
+// p, q, d = log q - log p and the larger of p and q, of one vector of classes.
 typedef struct {
   vf p, q, d;
   vi grows;     // q > p
@@ -195,7 +195,7 @@ RTK_INLINE void divergence_row_gradient(float *g, const float *s, const void *t,
   }
 }
 
-// With nothing of the other left in the mixture a skewed divergence is the plain one.
+// Without skew the mixture is the other distribution, and the divergence the plain one.
 RTK_INLINE rtk_divergence_kind divergence_kind_of(const rtk_divergence *divergence) {
   if (divergence->kind == RTK_SKEW_FORWARD_KL && divergence->parameter == 0) return RTK_FORWARD_KL;
   if (divergence->kind == RTK_SKEW_REVERSE_KL && divergence->parameter == 0) return RTK_REVERSE_KL;
@@ -233,14 +233,14 @@ RTK_INLINE divergence_constants divergence_constants_of(const rtk_divergence *di
     default: call(RTK_UNIFORM_CROSS_ENTROPY, HEAD_NO_TEACHER); \
   }
 
-// *sum += Σ e^((x - max)/T), both being brought to the larger maximum.
+// *sum += Σ e^((x - max)/T), after rescaling it to the larger maximum.
 RTK_INLINE void divergence_row_sum(float *max, double *sum, const void *x, size_t C, double T, const int format) {
-  float largest = head_largest(x, C, format == HEAD_BF16);
+  float largest = head_row_max(x, C, format == HEAD_BF16);
   if (largest > *max) {
     *sum *= __builtin_exp(((double)*max - (double)largest) / T);
     *max = largest;
   }
-  // Without a maximum yet every number is -inf or NaN.
+  // While the maximum is -inf every number is -inf or NaN.
   float shift = *max == -__builtin_inff() ? 0 : *max;
   divergence_constants constants = {.inverse = (float)(1 / T)};
   constants.inverse_rest = (float)(1 / T - (double)constants.inverse);

@@ -1,5 +1,5 @@
-// Dropout. Whether an element is kept is a pure function of two key words and a 32-bit counter (larger counters wrap),
-// computed in integers: the same on every CPU, in every thread, and in the backward pass.
+// Dropout. A pure function of two key words and a 32-bit counter (larger counters wrap), computed in integers, decides
+// whether an element is kept: the same on every CPU, in every thread, and in the backward pass.
 #ifndef RTK_DROPOUT_H
 #define RTK_DROPOUT_H
 
@@ -20,12 +20,12 @@ RTK_INLINE vu dropout_random(vu counters, uint32_t key0, uint32_t key1) {
 }
 
 typedef struct {
-  uint32_t threshold;  // p 2^32: kept when the random word is not below
+  uint32_t threshold;  // p 2^32: an element is kept when its random word is at least this
   float scale;         // 1 / (1 - p), 0 when p is 1
 } dropout_rule;
 
 RTK_INLINE dropout_rule dropout_rule_of(float p) {
-  // p close to 1 would round to 2^32, which is no 32-bit word.
+  // p close to 1 would round to 2^32, which does not fit.
   double threshold = (double)p * 4294967296.0;
   return (dropout_rule){threshold < 4294967295.0 ? (uint32_t)threshold : UINT32_MAX,
                         p < 1 ? 1.0f / (1.0f - p) : 0};
@@ -37,12 +37,12 @@ RTK_INLINE vf dropout_factors_at(dropout_rule rule, vu counters, uint32_t key0, 
   return vf_where(keep, vf_splat(rule.scale));
 }
 
-// The factors of RTK_W elements from the counter on.
+// The factors of RTK_W elements, the first having this counter.
 RTK_INLINE vf dropout_factors(dropout_rule rule, uint32_t counter, uint32_t key0, uint32_t key1) {
   return dropout_factors_at(rule, (vu)vi_lanes() + counter, key0, key1);
 }
 
-// Selected rather than multiplied: a dropped infinity is 0.
+// A selection, not only a product: a dropped infinity is 0.
 RTK_INLINE vf dropped(vf x, vf factors) { return vf_where((vi)(factors != 0.0f), x * factors); }
 
 #define RTK_DROPOUT(name, element, load, store) \

@@ -25,7 +25,7 @@ static double sum_of_squares(const float *x, size_t N) {
 }
 
 static bool all_finite(const float *x, size_t N) {
-  // The exponent of infinity and NaN is all ones. Blocks, so that a long array with an early NaN is left early.
+  // The exponent of infinity and NaN is all ones. Blocks end the search early.
   for (size_t start = 0; start < N; start += 4096) {
     const float *block = x + start;
     size_t n = rtk_least(4096, N - start);
@@ -58,7 +58,7 @@ static void add_bias(float *x, const float *bias, size_t R, size_t C) {
   }
 }
 
-// The gradient of add_bias. Eight rows at a time: few passes over the sums, and memory is read in order.
+// The gradient of add_bias. Eight rows at a time need few passes over the sums and still read memory in order.
 #define RTK_COLUMN_SUMS(name, element, load) \
   static void name(float *sums, const element *x, size_t R, size_t C) { \
     size_t r = 0; \

@@ -76,7 +76,7 @@ static void f16_to_f32(float *out, const uint16_t *x, size_t N) {
     uint32_t moved = (half & 0x7fffu) << 13;
     uint32_t normal = moved + ((127u - 15u) << 23);
     uint32_t special = moved | 0x7f800000u;
-    // A subnormal half is m 2^-24: put m behind the point of 2^-14, then take 2^-14 away.
+    // A subnormal half is m 2^-24: 2^-14 with the fraction m, minus 2^-14.
     uint32_t subnormal = bits_of(float_of(moved | (113u << 23)) - float_of(113u << 23));
     uint32_t bits = exponent == 0x7c00u ? special : exponent == 0 ? subnormal : normal;
     out[i] = float_of(bits | (half & 0x8000u) << 16);
@@ -87,10 +87,10 @@ static void f32_to_f16(uint16_t *out, const float *x, size_t N) {
   for (size_t i = 0; i < N; i++) {
     uint32_t bits = bits_of(x[i]);
     uint32_t magnitude = bits & 0x7fffffffu;
-    // From 65520 on, the nearest even half is infinity.
+    // 65520 and more round to infinity.
     uint32_t large = magnitude > 0x7f800000u ? 0x7e00u | ((magnitude >> 13) & 0x3ffu) : 0x7c00u;
     uint32_t normal = (magnitude - ((127u - 15u) << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-    // Below 2^-14: adding 0.5, whose last bit is 2^-24, makes the adder round the significand to halves' last bit.
+    // Below 2^-14: adding 0.5, whose last bit is 2^-24, rounds the significand to the last bit of a subnormal half.
     uint32_t subnormal = bits_of(float_of(magnitude) + 0.5f) - bits_of(0.5f);
     uint32_t half = magnitude >= 0x477ff000u ? large : magnitude < (113u << 23) ? subnormal : normal;
     out[i] = (uint16_t)(half | (bits >> 16 & 0x8000u));

@@ -1,4 +1,5 @@
-// Gated units (Shazeer, 2020): y = f(gate) up, of one matrix that has a row's gates and behind them its ups.
+// Gated units (Shazeer, 2020): y = f(gate) up. A row of x has the results of the gate projection, then of the up
+// projection.
 #ifndef RTK_GATED_H
 #define RTK_GATED_H
 

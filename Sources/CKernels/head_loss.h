@@ -1,5 +1,5 @@
-// The loss of a head of many classes, whose logits come some columns at a time. Sums are float within a block and
-// double over blocks, what is computed once a row is double.
+// The loss of a head of many classes, whose logits come in blocks of columns. Sums are float within a block and double
+// over blocks; arithmetic that runs once a row is double.
 #ifndef RTK_HEAD_LOSS_H
 #define RTK_HEAD_LOSS_H
 
@@ -20,9 +20,9 @@
 #define RTK_HEAD_ROUND vb_store_upto
 #endif
 
-// How e^(s - m) is made beside e^((s - m) / T).
+// The relation of e^(s - m) to e^((s - m) / T).
 enum { HEAD_SAME, HEAD_SQUARE, HEAD_OTHER };  // T = 1, T = 2, any T
-// What is there of a teacher.
+// The format of the teacher's logits.
 enum { HEAD_NO_TEACHER, HEAD_F32, HEAD_BF16 };
 
 RTK_INLINE vf head_teacher(const void *t, size_t c, size_t n, const int teacher) {
@@ -30,17 +30,17 @@ RTK_INLINE vf head_teacher(const void *t, size_t c, size_t n, const int teacher)
   return teacher == HEAD_F32 ? vf_load_upto((const float *)t + c, n) : vf_splat(0);
 }
 
-static float head_largest(const void *t, size_t C, bool bf16) {
-  if (!bf16) return row_largest(t, C);
+static float head_row_max(const void *t, size_t C, bool bf16) {
+  if (!bf16) return row_max(t, C);
   vf largest = vf_splat(-__builtin_inff());
   for (size_t c = 0; c < C; c += RTK_W) {
     vf here = vb_load_upto((const uint16_t *)t + c, C - c);
     largest = vf_max(largest, vf_select(vi_first(C - c), here, largest));
   }
-  return vf_largest(largest);
+  return vf_reduce_max(largest);
 }
 
-// Brings the sums of a row to larger maxima.
+// Rescales the sums of a row to larger maxima.
 static void head_raise(rtk_head_row *row, float student_max, float teacher_max, double inverse_temperature) {
   if (student_max > row->student_max) {
     double by = (double)row->student_max - (double)student_max;
@@ -121,10 +121,10 @@ static void head_sums(rtk_head_row *rows, const float *student, const rtk_head_t
   for (size_t r = 0; r < R; r++) {
     const float *s = student + r * C;
     const void *t = given ? head_teacher_row(given, r) : NULL;
-    float s_max = row_largest(s, C), t_max = given ? head_largest(t, C, given->is_bf16) : -__builtin_inff();
+    float s_max = row_max(s, C), t_max = given ? head_row_max(t, C, given->is_bf16) : -__builtin_inff();
     head_raise(&rows[r], s_max, t_max, (double)inverse_temperature);
-    if (s_max == -__builtin_inff() && !given) continue;  // all of these columns are left out
-    // A teacher that has excluded every class so far has nothing to add.
+    if (s_max == -__builtin_inff() && !given) continue;  // every column is left out
+    // A teacher that has excluded every class so far adds nothing.
     int teacher = rows[r].teacher_max == -__builtin_inff() ? HEAD_NO_TEACHER : kind;
 #define RTK_HEAD_SUMS(power, teacher) head_row_sums(&rows[r], s, t, C, inverse_temperature, power, teacher)
     RTK_HEAD_CASES(RTK_HEAD_SUMS)
@@ -159,8 +159,8 @@ static void head_finish(double *hard, double *soft, rtk_head_factors *factors, c
   }
 }
 
-// p log(p/q) - p + q, which is never negative, from p, log q - log p and q. Over all classes the last two terms add up
-// to 0; with them a sum is not negative through rounding either.
+// p log(p/q) - p + q, which is never negative, from p, log q - log p and q. The last two terms sum to 0 over all
+// classes and keep rounding from making the sum negative.
 static double head_bucket(double p, double log_ratio, double q) {
   if (p == 0) return q;
   double value = __builtin_fabs(log_ratio) < 0.1 ? p * (__builtin_expm1(log_ratio) - log_ratio)
@@ -272,8 +272,8 @@ static void head_gradient(void *gradient, bool rounds, const float *student, con
   }
 }
 
-// Calls `body` with the place of each of the row's classes that is among the columns, and its index. Most are not, so
-// vectors of them are passed over at once.
+// Runs `body` for each of a row's classes that is among the columns, with its index i and the place of its logit. Most
+// classes are not among the columns, so the loop skips whole vectors of them.
 #define RTK_HEAD_EACH(body) \
   for (size_t r = 0; r < R; r++) { \
     const int32_t *row = classes + r * k; \
@@ -290,7 +290,7 @@ static void head_gradient(void *gradient, bool rounds, const float *student, con
     } \
   }
 
-// Whether one of RTK_W classes, of which none reaches 2^31, is in first ..< first + C.
+// Whether one of RTK_W classes, all below 2^31, is in first ..< first + C.
 RTK_INLINE bool head_any_between(const int32_t *classes, size_t first, size_t C) {
   vu x;
   __builtin_memcpy(&x, classes, sizeof x);
@@ -314,7 +314,7 @@ static void head_put(void *gradient, bool rounds, const float *values, const int
 
 // ---- the k largest of a row ---------------------------------------------------------------------
 
-// A number that orders candidates: the larger value first, of equal ones the earlier class; NaN is the largest.
+// A number that orders candidates: larger values are larger, then earlier classes; NaN is the largest value.
 RTK_INLINE uint64_t top_key(float value, size_t at) {
   uint32_t bits = bits_of(value == 0 ? 0 : value);
   bits = value != value ? UINT32_MAX : bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -323,7 +323,7 @@ RTK_INLINE uint64_t top_key(float value, size_t at) {
 
 RTK_INLINE size_t top_class(uint64_t key) { return UINT32_MAX - (uint32_t)key; }
 
-// Brings the k largest of n keys to the front, 0 < k <= n (Hoare's selection).
+// Moves the k largest of n keys to the front, 0 < k <= n (Hoare's selection).
 static void top_select(uint64_t *keys, size_t n, size_t k) {
   ptrdiff_t from = 0, to = (ptrdiff_t)n - 1, last = (ptrdiff_t)k - 1;
   while (from < to) {
@@ -359,10 +359,10 @@ RTK_INLINE float top_value(const void *x, size_t c, bool is_bf16) {
   return is_bf16 ? float_of((uint32_t)((const uint16_t *)x)[c] << 16) : ((const float *)x)[c];
 }
 
-// Numbers that a row's candidates have room for.
+// The capacity for the candidates of a row.
 #define TOP_ROOM(k) (4 * (k) + 256)
 
-// A lower bound for the k-th largest of C > TOP_ROOM(k) numbers: the k-th largest of the maxima of some 4 k parts.
+// A lower bound for the k-th largest of C > TOP_ROOM(k) numbers: the k-th largest of the maxima of about 4 k parts.
 static float top_bound(uint64_t *keys, const void *x, bool is_bf16, size_t C, size_t k) {
   size_t vectors = C / RTK_W, parts = (4 * k + RTK_W - 1) / RTK_W;
   for (size_t p = 0; p < parts; p++) {
@@ -379,7 +379,7 @@ static float top_bound(uint64_t *keys, const void *x, bool is_bf16, size_t C, si
   return float_of(bits & 0x80000000u ? bits ^ 0x80000000u : ~bits);
 }
 
-// The candidates are what is not below a bound; when there is no more room, what is above the k-th of them.
+// Candidates are not below a lower bound. When they fill their memory, the k-th largest of them is the new bound.
 static void top_row(uint64_t *keys, const void *x, bool is_bf16, size_t C, size_t k) {
   size_t room = TOP_ROOM(k), count = 0;
   float least = C > room ? top_bound(keys, x, is_bf16, C, k) : -__builtin_inff();
@@ -404,8 +404,7 @@ static void top_row(uint64_t *keys, const void *x, bool is_bf16, size_t C, size_
   qsort(keys, k, sizeof *keys, top_order);
 }
 
-// log of the sum of e^(x / T) over the columns that are not among the k largest: those below the k-th, and those equal
-// to it that stand behind.
+// log Σ e^(x/T) over the columns that are not among the k largest: those below the k-th, and later ones equal to it.
 static double top_rest(const uint64_t *keys, const void *x, bool is_bf16, size_t C, size_t k, float temperature) {
   float least = top_value(x, top_class(keys[k - 1]), is_bf16), inverse_temperature = 1.0f / temperature;
   double sum = 0;

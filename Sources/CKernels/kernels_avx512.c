@@ -8,7 +8,7 @@
 #define RTK_TABLE rtk_table_avx512
 #define RTK_NAME "avx512"
 
-// Without min_vector_width the compiler may split 512-bit vectors in two on CPUs that it thinks prefer 256 bits.
+// Without min_vector_width the compiler may split 512-bit vectors in two for CPUs that it believes to prefer 256 bits.
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
                              apply_to = function)
 #pragma clang attribute push(__attribute__((min_vector_width(512))), apply_to = function)

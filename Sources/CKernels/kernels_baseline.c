@@ -1,4 +1,4 @@
-// Vectors of 4 floats: SSE2 on x86-64, NEON on arm64, which every such CPU has.
+// Vectors of 4 floats, which every CPU has: SSE2 on x86-64, NEON on arm64.
 #include <stdlib.h>
 
 #include "table.h"

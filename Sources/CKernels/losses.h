@@ -1,4 +1,4 @@
-// Losses of rows of logits. Sums are float within a block and double over blocks, the logarithms double.
+// Losses of rows of logits. Sums are float within a block and double over blocks; logarithms are double.
 #ifndef RTK_LOSSES_H
 #define RTK_LOSSES_H
 
@@ -18,7 +18,7 @@ static void cross_entropy(double *value, float *gradient, const float *logits, c
       continue;
     }
     size_t label = (size_t)labels[r];
-    float shift = row_largest(row, C), score = row[label];  // now, for g may be the same memory as the logits
+    float shift = row_max(row, C), score = row[label];  // before g, which may be the logits, is written
     double sum = exponentiate(g, row, C, shift, 1);
     value[r] = __builtin_log(sum) - ((double)score - (double)shift);
     scale(g, (float)(1 / sum), C);
@@ -26,13 +26,13 @@ static void cross_entropy(double *value, float *gradient, const float *logits, c
   }
 }
 
-// Over one row, with a = (s - max s) / T and b = (t - max t) / T:
+// Sums over one row, with a = (s - max s) / T and b = (t - max t) / T:
 typedef struct {
   double student, teacher;  // Σ e^a, Σ e^b
   double difference;        // Σ e^b (b - a)
 } kl_sums;
 
-// Leaves e^a in g.
+// g receives e^a.
 RTK_INLINE kl_sums sum_kl(float *g, const float *s, const float *t, size_t C, float s_max, float t_max,
                           float inverse_temperature) {
   kl_sums sums = {0};
@@ -69,7 +69,7 @@ static void forward_kl(double *value, float *gradient, const float *student, con
       fill(g, 0, C);
       continue;
     }
-    float s_max = row_largest(s, C), t_max = row_largest(t, C);
+    float s_max = row_max(s, C), t_max = row_max(t, C);
     kl_sums sums = sum_kl(g, s, t, C, s_max, t_max, inverse_temperature);
     double kl = sums.difference / sums.teacher - __builtin_log(sums.teacher) + __builtin_log(sums.student);
     value[r] = (double)weight * (double)temperature * (double)temperature * kl;

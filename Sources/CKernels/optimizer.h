@@ -1,11 +1,11 @@
-// AdamW, with the same arithmetic for steps taken at once and for steps made up for later.
+// AdamW. Steps of weights without a gradient may be taken later, with the same arithmetic.
 #ifndef RTK_OPTIMIZER_H
 #define RTK_OPTIMIZER_H
 
 #include "include/retort_kernels.h"
 #include "vector.h"
 
-// One step for one vector of weights; both kernels below use it, so that a step taken late is the same step.
+// One step of one vector of weights. Both kernels use it, so that a step taken later gives the same bits.
 RTK_INLINE void adamw_vector(vf *p, vf *m, vf *v, vf gradient, const rtk_adamw_step *step) {
   vf first = step->beta1 * *m + step->rest1 * gradient;
   vf second = step->beta2 * *v + step->rest2 * (gradient * gradient);
@@ -16,7 +16,7 @@ RTK_INLINE void adamw_vector(vf *p, vf *m, vf *v, vf gradient, const rtk_adamw_s
 }
 
 static void adamw(float *p, const float *g, float *m, float *v, size_t N, const rtk_adamw_step *step) {
-  const rtk_adamw_step constants = *step;  // not to be read again after each store
+  const rtk_adamw_step constants = *step;  // a copy, so that stores do not force the compiler to reload it
   for (size_t i = 0; i < N; i += RTK_W) {
     size_t n = N - i;
     vf weight = vf_load_upto(p + i, n), first = vf_load_upto(m + i, n), second = vf_load_upto(v + i, n);
@@ -27,7 +27,7 @@ static void adamw(float *p, const float *g, float *m, float *v, size_t N, const 
   }
 }
 
-// K steps of `count` vectors in registers; several at once, so that one's root does not wait for another's.
+// K steps of `count` vectors in registers; several vectors hide the latency of the square root.
 RTK_INLINE void adamw_idle_vectors(float *p, float *m, float *v, size_t n, const rtk_adamw_step *steps, size_t K,
                                    const int count) {
   vf weight[4], first[4], second[4];
@@ -38,7 +38,7 @@ RTK_INLINE void adamw_idle_vectors(float *p, float *m, float *v, size_t n, const
     second[j] = vf_load_upto(v + j * RTK_W, rest);
   }
   for (size_t k = 0; k < K; k++) {
-    // 0 as the product that adamw has: the compiler may not know that it is 0, and round in another order.
+    // A product, as in adamw, that the compiler does not know to be 0, so that it cannot round in another order.
     vf gradient = vf_splat(0) * steps[k].gradient_scale;
     for (int j = 0; j < count; j++) adamw_vector(&weight[j], &first[j], &second[j], gradient, &steps[k]);
   }

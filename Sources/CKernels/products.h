@@ -7,7 +7,7 @@
 #include "vector.h"
 
 typedef struct {
-  const float *a;  // [M, K]: element (i, k) is a[i * a_row + k * a_column], so that a transpose is a matter of strides
+  const float *a;  // [M, K]: element (i, k) is a[i * a_row + k * a_column]; strides express a transpose
   size_t a_row, a_column;
   const float *b;  // [K, N], rows b_row apart, readable up to N rounded up to whole vectors
   size_t b_row;
@@ -82,7 +82,7 @@ static const tile_function tiles[RTK_TILE_VECTORS][8] = {
 #endif
 };
 
-// What is left is cut into equal parts: 13 rows are 7 and 6, not 8 and 5.
+// The size of the next part when the rest is cut into equal parts: 13 rows are 7 and 6, not 8 and 5.
 RTK_INLINE size_t even_part(size_t left, size_t largest) {
   size_t parts = (left + largest - 1) / largest;
   return (left + parts - 1) / parts;
@@ -100,7 +100,7 @@ static void multiply(const product *p) {
   }
 }
 
-// copy[s, 0 ..< D] = x[s], rows of copy D rounded up to whole vectors with zeros.
+// copy[s, 0 ..< D] = x[s]; zeros fill the rows of copy up to whole vectors.
 static void copy_rows(float *copy, const float *x, size_t x_row, size_t S, size_t D) {
   size_t width = rtk_round_up(D);
   for (size_t s = 0; s < S; s++) {
@@ -108,7 +108,7 @@ static void copy_rows(float *copy, const float *x, size_t x_row, size_t S, size_
   }
 }
 
-// copy[d, s] = x[s, d]; rows of copy are copy_row apart and filled up to whole vectors with zeros.
+// copy[d, s] = x[s, d]; rows of copy are copy_row apart, and zeros fill them up to whole vectors.
 static void transpose_rows(float *copy, size_t copy_row, const float *x, size_t x_row, size_t S, size_t D) {
   for (size_t s = 0; s < S; s += RTK_W) {
     for (size_t d = 0; d < D; d += RTK_W) {
@@ -122,8 +122,8 @@ static void transpose_rows(float *copy, size_t copy_row, const float *x, size_t 
   }
 }
 
-// Columns from ..< to of y = x Wᵀ. Packs W by panels of as many columns as a tile is wide and RTK_PANEL_DEPTH inputs.
-// Each element is one chain of multiply-adds over k in order, whatever tile it falls into: no row knows the others.
+// Columns from ..< to of y = x Wᵀ. Packs W in panels of as many columns as a tile is wide and RTK_PANEL_DEPTH inputs.
+// Each element is one chain of multiply-adds over k in order, in whichever tile it is: rows do not affect each other.
 #define RTK_PANEL_DEPTH 512
 
 static void linear_rows(float *y, const float *x, const float *w, size_t R, size_t K, size_t N, size_t from,

@@ -1,7 +1,7 @@
-// Small products of bf16 matrices with f32 sums, on the dot products of AVX512_BF16.
+// Small products of bf16 matrices with f32 sums, with the dot products of AVX512_BF16.
 //
 // The instruction multiplies pairs: each of its 32-bit words holds two neighbours along K, the first in the lower half.
-// So A is read as words wherever two neighbours lie together, and B is laid out as rows of words, a pair of K in each.
+// So A is read as words of two adjacent numbers, and B is laid out as rows of words, each a pair along K.
 #ifndef RTK_PRODUCTS_BF16_H
 #define RTK_PRODUCTS_BF16_H
 
@@ -15,7 +15,7 @@ typedef struct {
   size_t a_row, a_column;
   const uint32_t *b;  // [K, N] words, rows b_row apart, readable up to N rounded up to whole vectors
   size_t b_row;
-  float *c;              // [M, N], rows c_row apart, overwritten or accumulated into; only N columns are touched
+  float *c;              // [M, N], rows c_row apart, overwritten or accumulated into; only N columns are written
   uint16_t *rounded;     // instead of c: [M, N], rows c_row apart, the sums times factors rounded once
   const float *factors;  // [M], or null for 1; for `rounded` only
   size_t c_row;
@@ -45,7 +45,7 @@ RTK_INLINE void store_rounded(uint16_t *p, vf x, size_t n) {
   }
 }
 
-// Of two rows: words[j] = (first[j], second[j]).
+// words[j] = (first[j], second[j]) of two rows.
 RTK_INLINE __m512i pair_words(__m256i first, __m256i second) {
   return _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
 }
@@ -118,12 +118,12 @@ static void multiply_bf16(const bf16_product *p) {
 // A mask of the first n numbers of two vectors' width.
 RTK_INLINE __mmask32 first_numbers(size_t n) { return n >= 2 * RTK_W ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1; }
 
-// Asks for what lies one head further in the row: the next head is done next, and rows are too far apart for the CPU to
-// foresee it. Of an address behind the end nothing comes.
+// Prefetches the next head of the row, which is computed next: rows are too far apart for the CPU to predict it. A
+// prefetch past the end of the array does nothing.
 RTK_INLINE void fetch_next_head(const uint16_t *x, size_t D) { __builtin_prefetch(x + D); }
 
-// words[p, s] = (x[s, 2p], x[s, 2p + 1]), the pairs of each row as a column; rows of words are words_row apart and
-// filled up to whole vectors with zeros, as is the second half of the last row when D is odd.
+// words[p, s] = (x[s, 2p], x[s, 2p + 1]): the pairs of a row become a column. Rows of words are words_row apart. Zeros
+// fill them up to whole vectors, and the second half of the last row when D is odd.
 static void transpose_pairs(uint32_t *words, size_t words_row, const uint16_t *x, size_t x_row, size_t S, size_t D) {
   size_t pairs = (D + 1) / 2;
   for (size_t s = 0; s < S; s += RTK_W) {
@@ -142,8 +142,8 @@ static void transpose_pairs(uint32_t *words, size_t words_row, const uint16_t *x
   }
 }
 
-// words[p, d] = (x[2p, d], x[2p + 1, d]), two rows as one; a row behind the last is 0, and rows of words are D rounded
-// up to whole vectors with zeros.
+// words[p, d] = (x[2p, d], x[2p + 1, d]): two rows become one. When S is odd the last row is paired with zeros; zeros
+// fill the rows of words up to whole vectors.
 static void interleave_rows(uint32_t *words, const uint16_t *x, size_t x_row, size_t S, size_t D) {
   size_t width = rtk_round_up(D);
   for (size_t d = 0; d < D; d += RTK_W) {
@@ -159,7 +159,7 @@ static void interleave_rows(uint32_t *words, const uint16_t *x, size_t x_row, si
   }
 }
 
-// copy[s, 0 ..< D] = x[s], rows filled up to whole pairs with a 0.
+// copy[s, 0 ..< D] = x[s]; a zero fills the rows up to whole pairs.
 static void copy_pairs(uint16_t *copy, const uint16_t *x, size_t x_row, size_t S, size_t D) {
   size_t width = (D + 1) / 2 * 2;
   for (size_t d = 0; d < D; d += 2 * RTK_W) {

@@ -1,5 +1,5 @@
-// Random numbers, each a function of its place in the stream alone. Everything is rounded as written, operation by
-// operation, so that every instruction set gives the same bits.
+// Random numbers, each a function of its place in the stream only. Every operation is rounded as written, so that every
+// instruction set gives the same bits.
 #ifndef RTK_RANDOM_H
 #define RTK_RANDOM_H
 
@@ -11,8 +11,8 @@ RTK_INLINE uint64_t split_mix(uint64_t word) {
   return word ^ (word >> 31);
 }
 
-// ln u for 2^-53 <= u <= 1. u = 2^n m, m from √½ to √2; ln m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.172, by its
-// series (5e-17).
+// ln u for 2^-53 <= u <= 1. u = 2^n m with √½ <= m <= √2; ln m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.172, by
+// the series of artanh (5e-17).
 RTK_INLINE double log_of_uniform(double u) {
 #pragma clang fp contract(off)
   int64_t bits;
@@ -34,8 +34,8 @@ RTK_INLINE double log_of_uniform(double u) {
   return (double)(int32_t)n * 0.6931471805599453 + 2 * (s + s * t * p);
 }
 
-// cos 2πv for 0 <= v < 1. v is q quarters of a turn and a rest of at most an eighth, whose sine and cosine are taken by
-// their series (1e-16); the quarter says which of them, and its sign.
+// cos 2πv for 0 <= v < 1. v is q quarters of a turn plus a rest of at most an eighth. The series of the rest's sine and
+// cosine (1e-16) are summed; q selects one of them and its sign.
 RTK_INLINE double cosine_of_turn(double v) {
 #pragma clang fp contract(off)
   int32_t q = (int32_t)(v * 4 + 0.5);

@@ -23,7 +23,7 @@ RTK_INLINE float row_rstd(const float *x, size_t C, float eps) {
   return 1.0f / __builtin_sqrtf(mean + eps);
 }
 
-// mean_c(dy gamma x rstd), the part of the gradient along x.
+// mean_c(dy gamma x rstd): the component of the gradient along x.
 #define RTK_RMS_MEAN(load) \
   vf sum[2] = {0}; \
   for (size_t c = 0, k = 0; c < C; c += RTK_W, k ^= 1) { \
@@ -32,9 +32,9 @@ RTK_INLINE float row_rstd(const float *x, size_t C, float eps) {
   } \
   float along = vf_sum(sum[0] + sum[1]) * rstd / (float)C
 
-// Written once for y and dy in float32 and in bf16: load and store are those of the format.
+// One text for y and dy in float32 and in bf16: load and store read and write the format.
 #define RTK_RMS_NORM(prefix, element, load, store) \
-  static void prefix##rms_norm_again(element *y, const float *x, const float *rstd, const float *gamma, size_t R, \
+  static void prefix##rms_norm_recompute(element *y, const float *x, const float *rstd, const float *gamma, size_t R, \
                                      size_t C) { \
     for (size_t r = 0; r < R; r++) { \
       for (size_t c = 0; c < C; c += RTK_W) { \
@@ -53,7 +53,7 @@ RTK_INLINE float row_rstd(const float *x, size_t C, float eps) {
         row = sum + r * C; \
       } \
       rstd[r] = row_rstd(row, C, eps); \
-      prefix##rms_norm_again(y + r * C, row, rstd + r, gamma, 1, C); \
+      prefix##rms_norm_recompute(y + r * C, row, rstd + r, gamma, 1, C); \
     } \
   } \
 \

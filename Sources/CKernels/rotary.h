@@ -1,12 +1,12 @@
-// Rotary positions (Su et al., 2021): element i of the first half of a head and element i of its second half are a point
-// that turns by the angle of its token's position.
+// Rotary positions (Su et al., 2021): element i of the first half of a head and element i of its second half are the
+// coordinates of a point, which is rotated by an angle that depends on the token's position.
 #ifndef RTK_ROTARY_H
 #define RTK_ROTARY_H
 
 #include "formats.h"
 #include "vector.h"
 
-// (a, b) becomes (a cos − b sin, b cos + a sin); the inverse has the angle's other sign.
+// (a, b) becomes (a cos − b sin, b cos + a sin); the inverse negates the angle.
 #define RTK_ROTATE(name, element, load, store) \
   static void name(element *x, const float *table, const int32_t *positions, size_t R, size_t stride, size_t H, \
                    size_t D, bool inverse) { \

@@ -52,8 +52,8 @@ RTK_INLINE double row_difference(const float *x, float scale_x, const float *y, 
   return total;
 }
 
-// Rows divided by their lengths, x̂ = x / max(|x|, least): |x̂ - ŷ|², or with cosine 1 - x̂·ŷ, which is half of it where
-// both lengths are at least `least`; so nothing cancels where x̂ and ŷ are close.
+// With x̂ = x / max(|x|, least): |x̂ - ŷ|², or with cosine 1 - x̂·ŷ, which is half of |x̂ - ŷ|² when both lengths are at
+// least `least`. Computed so, nothing cancels where x̂ and ŷ are close.
 RTK_INLINE void rows_unit(double *value, float *gradient, const float *x, const float *y, size_t R, size_t C,
                           double least, const bool cosine) {
   for (size_t r = 0; r < R; r++) {

@@ -1,4 +1,4 @@
-// Kernels over rows of a matrix: lookups, layer norm, softmax.
+// Kernels over rows of a matrix: lookups, layer norm, exponentials.
 #ifndef RTK_ROWS_H
 #define RTK_ROWS_H
 
@@ -28,7 +28,7 @@ static void scatter_add_rows(float *table, const float *x, const int32_t *ids, s
   }
 }
 
-// Mean and 1 / sqrt(var + eps) of one row; two passes, for the row stays in the cache and no digits cancel.
+// Mean and 1 / sqrt(var + eps) of one row. A second pass for var loses no digits, and the row is in the cache.
 RTK_INLINE void row_moments(const float *x, size_t C, float eps, float *mean, float *rstd) {
   vf sum[4] = {0};
   size_t c = 0;
@@ -97,7 +97,7 @@ RTK_INLINE void layer_norm_row_gradient(float *dx, const float *dy, const float 
   for (; c < C; c += RTK_W) {
     size_t n = C - c;
     vf normal = (vf_load_upto(x + c, n) - mean) * rstd;
-    vf g = vf_load_upto(dy + c, n) * vf_load_upto(gamma + c, n);  // 0 beyond the row's end, so normal does not count
+    vf g = vf_load_upto(dy + c, n) * vf_load_upto(gamma + c, n);  // 0 past the end of the row
     sum_g[0] += g;
     sum_gx[0] += g * normal;
   }
@@ -111,7 +111,7 @@ RTK_INLINE void layer_norm_row_gradient(float *dx, const float *dy, const float 
   }
 }
 
-// dgamma += Σ dy x̂ and dbeta += Σ dy over rows <= 4 rows that are still in the cache.
+// dgamma += Σ dy x̂ and dbeta += Σ dy over at most 4 rows, which are still in the cache.
 RTK_INLINE void layer_norm_weight_gradient(float *dgamma, float *dbeta, const float *dy, const float *x,
                                            const float *mean, const float *rstd, size_t rows, size_t C) {
   for (size_t c = 0; c < C; c += RTK_W) {
@@ -131,7 +131,7 @@ static void layer_norm_backward(float *dx, float *dgamma, float *dbeta, const fl
                                 const float *mean, const float *rstd, const float *gamma, size_t R, size_t C) {
   for (size_t r = 0; r < R; r += 4) {
     size_t rows = rtk_least(4, R - r);
-    // The weights first: dx may be the same memory as dy.
+    // Before dx is written, which may be dy.
     if (dgamma || dbeta) {
       layer_norm_weight_gradient(dgamma, dbeta, dy + r * C, x + r * C, mean + r, rstd + r, rows, C);
     }
@@ -141,7 +141,7 @@ static void layer_norm_backward(float *dx, float *dgamma, float *dbeta, const fl
   }
 }
 
-RTK_INLINE float row_largest(const float *x, size_t C) {
+RTK_INLINE float row_max(const float *x, size_t C) {
   vf largest[2] = {vf_splat(-__builtin_inff()), vf_splat(-__builtin_inff())};
   size_t c = 0;
   for (; c + 2 * RTK_W <= C; c += 2 * RTK_W) {
@@ -152,10 +152,10 @@ RTK_INLINE float row_largest(const float *x, size_t C) {
     vf rest = vf_select(vi_first(C - c), vf_load_upto(x + c, C - c), largest[0]);
     largest[0] = vf_max(largest[0], rest);
   }
-  return vf_largest(vf_max(largest[0], largest[1]));
+  return vf_reduce_max(vf_max(largest[0], largest[1]));
 }
 
-// Long rows are summed in float within blocks of this many elements, and the blocks in double.
+// Sums over a row are float within blocks of this many elements and double over the blocks.
 #define RTK_SUM_BLOCK 2048
 
 // out = e^((x - shift) scale); returns the sum. out may be x.

@@ -6,7 +6,7 @@
 
 #include "vector.h"
 
-// Floats of an array on the stack that are enough for most calls.
+// The size of an array on the stack that is enough for most calls.
 #define RTK_STACK_FLOATS 16384
 
 static float *floats_from_malloc(size_t count) {

@@ -1,5 +1,5 @@
-// Vector functions with no branches and no tables. The coefficients are minimax fits made for this file; the error
-// given is that of the fit, before rounding to float.
+// Vector functions without branches and tables. The coefficients are minimax fits made for this file; a number in
+// parentheses is the error of the fit before rounding to float.
 #ifndef RTK_TRANSCENDENTAL_H
 #define RTK_TRANSCENDENTAL_H
 
@@ -27,7 +27,7 @@ RTK_INLINE vf_exp_parts vf_exp_split(vf x) {
   vf n = shifted - to_integer;
   vf r = x - n * 0.693359375f;  // ln 2 in two parts, so that n times the first is exact
   r = r + n * 2.12194440055e-4f;
-  // The shift drops all of the shifted number but n.
+  // The shift left drops everything except n.
   return (vf_exp_parts){r + vf_exp_curve(r), (vf)(((vu)shifted << 23) + (127u << 23))};
 }
 
@@ -60,7 +60,7 @@ RTK_INLINE vf vf_log(vf x) {
 }
 
 // tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x.
-// e^y - 1 = (2^n - 1) + 2^n (e^r - 1) loses nothing at small x.
+// e^y - 1 = (2^n - 1) + 2^n (e^r - 1) keeps its relative accuracy at small x.
 RTK_INLINE vf vf_tanh(vf x) {
   vf_exp_parts e = vf_exp_split(vf_min(vf_splat(40.0f), 2.0f * vf_abs(x)));
   vf less_one = (e.power - 1.0f) + e.power * e.tail;
@@ -68,7 +68,7 @@ RTK_INLINE vf vf_tanh(vf x) {
   return (vf)((vi)t | ((vi)x & INT32_MIN));
 }
 
-// sigmoid x = 1 / (1 + e^-x); *complement receives 1 - sigmoid x with all its digits.
+// sigmoid x = 1 / (1 + e^-x); *complement receives 1 - sigmoid x to full accuracy.
 RTK_INLINE vf vf_sigmoid_parts(vf x, vf *complement) {
   vf e = vf_exp(-x);
   vf s = 1.0f / (1.0f + e);
@@ -79,8 +79,8 @@ RTK_INLINE vf vf_sigmoid_parts(vf x, vf *complement) {
 RTK_INLINE vf vf_sigmoid(vf x) { return 1.0f / (1.0f + vf_exp(-x)); }
 
 // Φ(x), the normal distribution function, with small relative error in both tails; density receives φ(x).
-// The upper tail is e^(-z²/2) M(z), z = |x|, M a rational fit of Mills' ratio / √2π on [0, 14] (6e-9) whose terms are
-// all positive, so that nothing cancels.
+// The upper tail is e^(-z²/2) M(z) with z = |x|. M is a rational fit of Mills' ratio / √2π on [0, 14] (6e-9); all its
+// terms are positive, so nothing cancels.
 RTK_INLINE vf vf_normal_cdf(vf x, vf *density) {
   vf e = vf_exp(-0.5f * x * x);
   vf z = vf_min(vf_splat(16.0f), vf_abs(x));

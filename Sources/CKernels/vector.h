@@ -41,7 +41,7 @@ RTK_INLINE vf vf_load(const float *p) {
 
 RTK_INLINE void vf_store(float *p, vf v) { __builtin_memcpy(p, &v, sizeof v); }
 
-// The first n < RTK_W elements; the other lanes are 0 when loaded and memory behind them is not touched.
+// The first n < RTK_W elements. The other lanes are 0 after a load, and memory past the n elements is not accessed.
 #if RTK_W == 16
 RTK_INLINE vf vf_load_part(const float *p, size_t n) {
   return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -66,7 +66,7 @@ RTK_INLINE void vf_store_part(float *p, vf v, size_t n) {
 }
 #endif
 
-// For loops `for (size_t i = 0; i < N; i += RTK_W)` whose last step may be short.
+// For loops `for (size_t i = 0; i < N; i += RTK_W)` whose last step may have fewer elements.
 RTK_INLINE vf vf_load_upto(const float *p, size_t n) { return n >= RTK_W ? vf_load(p) : vf_load_part(p, n); }
 RTK_INLINE void vf_store_upto(float *p, vf v, size_t n) {
   if (n >= RTK_W) {
@@ -92,7 +92,7 @@ RTK_INLINE vi vi_first(size_t n) { return vi_lanes() < (vi)((int32_t)(n < RTK_W 
 // Lanes of a where the mask is all ones, of b where it is 0.
 RTK_INLINE vf vf_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 RTK_INLINE vf vf_where(vi mask, vf a) { return (vf)(mask & (vi)a); }
-// NaN in b is kept, NaN in a is not.
+// A NaN in b propagates, a NaN in a does not.
 #if RTK_W == 16
 RTK_INLINE vf vf_max(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
 RTK_INLINE vf vf_min(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
@@ -105,7 +105,7 @@ RTK_INLINE vf vf_min(vf a, vf b) { return vf_select(a < b, a, b); }
 #endif
 RTK_INLINE vf vf_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 
-// The two reductions always fold halves, in the same order on each call.
+// Both reductions fold halves, in the same order on each call.
 #if RTK_W == 16
 #define RTK_FOLD(v, op) \
   __auto_type a8 = op((v).lo, (v).hi); \
@@ -126,12 +126,12 @@ RTK_INLINE float vf_sum(vf v) {
   return a2.x + a2.y;
 }
 
-RTK_INLINE float vf_largest(vf v) {
+RTK_INLINE float vf_reduce_max(vf v) {
   RTK_FOLD(v, RTK_LARGER);
   return a2.x > a2.y ? a2.x : a2.y;
 }
 
-// Transposes a square of RTK_W rows in registers: exchanges blocks of half, a quarter, … of the width.
+// Transposes a square of RTK_W rows in registers by exchanging blocks of half, a quarter, … of the width.
 #define RTK_EXCHANGE_A(l, s) (((l) & (s)) ? RTK_W + (l) - (s) : (l))
 #define RTK_EXCHANGE_B(l, s) (((l) & (s)) ? RTK_W + (l) : (l) + (s))
 #define RTK_LANES4(F, l, s) F(l, s), F((l) + 1, s), F((l) + 2, s), F((l) + 3, s)

@@ -77,7 +77,7 @@ extension Tape {
         let y = Tensor.bf16(uninitializedRows: rows, columns: columns)
         ThreadTeam.split(rows, cost: columns) { part in
           let (r, at) = (part.lowerBound, part.lowerBound * columns)
-          rtk_bf16_layer_norm_again(
+          rtk_bf16_layer_norm_recompute(
             y.bf16Words + at, sum.bf16Words + at, statistics.floats + r, statistics.floats + rows + r, scale.floats,
             shift.floats, part.count, columns)
         }

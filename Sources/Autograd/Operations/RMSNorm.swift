@@ -86,10 +86,10 @@ struct RMSNormOperation: Operation {
     ThreadTeam.split(rows, cost: 2 * columns) { part in
       let (r, at) = (part.lowerBound, part.lowerBound * columns)
       if format == .bfloat16 {
-        rtk_bf16_rms_norm_again(
+        rtk_bf16_rms_norm_recompute(
           y.bf16Words + at, sum.floats + at, rstd.floats + r, scale.floats, part.count, columns)
       } else {
-        rtk_rms_norm_again(y.floats + at, sum.floats + at, rstd.floats + r, scale.floats, part.count, columns)
+        rtk_rms_norm_recompute(y.floats + at, sum.floats + at, rstd.floats + r, scale.floats, part.count, columns)
       }
     }
     return y

@@ -5,10 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The float loops of Retort: choice of the instruction set, the types of arguments, and the kernels themselves, which
-// stand in retort_kernels.def. One legend for every pointer:
-//   R rows, C columns, N elements, B sequences, T tokens (the sequences one after the other), H heads, D size of a head,
-//   V rows of a table, K inner dimension of a product. Matrices are row-major.
+// The float loops of Retort: selection of the instruction set, the types of arguments, and the kernels, which
+// retort_kernels.def lists. One legend for every pointer:
+//   R rows, C columns, N elements, B sequences, T tokens (the sequences one after the other), H heads, D size of a
+//   head, V rows of a table, K inner dimension of a product. Matrices are row-major.
 //   offsets [B+1]: sequence b is rows offsets[b] ..< offsets[b+1].
 // A kernel keeps no memory after the call, never fails, and gives the same result for the same input. "+=" in a comment
 // means that it accumulates into the destination, "=" that it overwrites.
@@ -53,7 +53,7 @@ typedef struct {
   float scale;             // usually 1/sqrt(D)
   bool causal;
   float dropout;           // probability, 0 in inference
-  const uint32_t *keys;    // [B, 2] or null when dropout is 0; counter of (head h, query i, key j) = (h * S + i) * S + j
+  const uint32_t *keys;    // [B, 2] or null when dropout is 0; head h, query i, key j have counter (h S + i) S + j
 } rtk_attention_shape;
 
 // ---- the loss of a head of many classes
