@@ -76,8 +76,8 @@ extension Tape {
     return Variable(value: output.value, entry: first)
   }
 
-  /// Appends a checkpoint's operations to the tape, where the backward pass continues: with the output's gradient, if it
-  /// has one, and with the losses that were added inside.
+  /// Appends a checkpoint's operations to the tape, where the backward pass continues: with the output's gradient, if
+  /// it has one, and with the losses that were added inside.
   func recompute(_ checkpoint: Checkpoint, _ gradient: Tensor?, _ gradients: inout Gradients) {
     let output = Trace.detail("recompute") { checkpoint.body(self, checkpoint.x) }
     gradients.makeRoom(for: entries.count)
