@@ -188,7 +188,7 @@ public final class Trainer {
   /// The objective of an optimizer step on a global batch.
   private func stepLoss(_ step: Int, _ batch: [Int], _ lengths: [Int]) -> StepLoss {
     let rows = batch.reduce(0) { $0 + train.lossRows($1) }
-    let labelled = train.kind == .languageModeling ? rows : batch.reduce(0) { $0 + (train.label($1) >= 0 ? 1 : 0) }
+    let labelled = batch.reduce(0) { $0 + train.labelledRows($1) }
     let isCausal = (student as? any StagedModel)?.shape.isCausal ?? false
     return StepLoss(
       configuration.objective, stages[stage].inner, step: step, of: configuration.totalSteps,

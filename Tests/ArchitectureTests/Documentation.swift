@@ -1,6 +1,6 @@
 import Foundation
 
-/// Finds public declarations that no doc comment speaks of.
+/// Finds public and package declarations that no doc comment speaks of.
 ///
 /// A declaration is documented by a `///` line above it, attributes between them being skipped. One comment may
 /// speak for a group: one-line declarations that follow each other without a blank line. No comment is asked of
@@ -24,7 +24,7 @@ struct Documentation {
     requirements = found
   }
 
-  /// The line numbers of undocumented public declarations.
+  /// The line numbers of undocumented public and package declarations.
   func gaps(in file: Checkout.File) -> [Int] {
     var gaps: [Int] = []
     var isConformance = false
@@ -67,12 +67,12 @@ struct Documentation {
   }
 
   private static func isDeclaration(_ line: String) -> Bool {
-    (line.contains("public ") || line.contains("open ")) && line.contains(declaration)
+    ["public ", "package ", "open "].contains(where: line.contains) && line.contains(declaration)
   }
 
   // Regular expressions are not Sendable, hence computed.
   private static var declaration: some RegexComponent {
-    /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:public|open)\s+(?:(?:final|static|class|nonisolated|mutating|consuming|borrowing|convenience|required|indirect|lazy|weak|\w+\(\w+\))\s+)*(?:func|var|let|struct|class|enum|protocol|init|typealias|subscript|actor)\b/
+    /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:public|package|open)\s+(?:(?:final|static|class|nonisolated|mutating|consuming|borrowing|convenience|required|indirect|lazy|weak|\w+\(\w+\))\s+)*(?:func|var|let|struct|class|enum|protocol|init|typealias|subscript|actor)\b/
   }
 
   private static var standardWitness: some RegexComponent {

@@ -35,16 +35,21 @@ import Testing
           public func plain() {}
           public func required(_ value: Int) {}
         }
+        extension A {
+          package var narrower: Int { 1 }
+          /// A comment.
+          package func documentedToo() {}
+        }
         /// A comment.
         public protocol P {
           /// A comment.
           func required(_ value: Int)
         }
         """)
-    #expect(Documentation(of: [file]).gaps(in: file) == [3, 8, 14, 19, 25])
+    #expect(Documentation(of: [file]).gaps(in: file) == [3, 8, 14, 19, 25, 29])
   }
 
-  @Test func `every public declaration has a doc comment`() throws {
+  @Test func `every public or package declaration has a doc comment`() throws {
     let files = try Checkout.files(below: "Sources", extensions: ["swift"])
     let documentation = Documentation(of: files)
     for file in files {

@@ -22,14 +22,14 @@ struct Activation: Sendable {
 }
 
 extension KernelTests {
-  /// Dense around 0, where small x must not lose digits, and out to the tails.
+  /// Dense around 0, where small x must keep its digits, and out to the tails.
   private var points: [Float] {
     let grid = (-1600...1600).map { Float($0) / 160 + 1e-4 }
     let small = (1...30).flatMap { [Float.pi * pow(0.1, Float($0)), -Float.pi * pow(0.1, Float($0))] }
     return grid + small
   }
 
-  @Test func `activations have seven digits`() {
+  @Test func `activations are accurate to seven digits`() {
     onEverySet { name in
       let x = points
       for activation in Activation.all {
@@ -60,7 +60,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `activations end exactly at short arrays and write nothing behind`() {
+  @Test func `activations of short arrays write nothing past the end`() {
     onEverySet { name in
       for n in Self.sizes {
         var numbers = Numbers(6)

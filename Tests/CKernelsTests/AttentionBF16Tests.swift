@@ -4,7 +4,7 @@ import Testing
 /// A case of attention with inputs and answers in bf16.
 struct RoundedAttentionRun {
   let shape: AttentionCase
-  /// The inputs, as the numbers that their bf16 forms are.
+  /// The inputs, rounded to bf16 numbers.
   let exact: AttentionRun
 
   init(_ shape: AttentionCase) {
@@ -31,12 +31,12 @@ struct RoundedAttentionRun {
     return floats
   }
 
-  /// Not-a-number where the rows of a matrix hold elements, 0 in the gaps between them.
+  /// NaN in the elements of a matrix, 0 in the gaps between its rows.
   private func unset(_ count: Int, _ stride: Int, _ used: Int) -> [UInt16] {
     (0..<count).map { $0 % stride < used ? 0x7fff : 0 }
   }
 
-  /// `cut`: where the pairs are cut into two calls.
+  /// `cut`: the pair at which a second call begins.
   func forward(probabilities: Bool = true, cut: Int? = nil) -> (out: [Float], lse: [Float], p: [Float]) {
     let (q, k, v) = (Self.rounded(exact.q), Self.rounded(exact.k), Self.rounded(exact.v))
     var out = unset(exact.dout.count, shape.outStride, shape.heads * shape.size)
@@ -98,12 +98,12 @@ extension KernelTests {
       let expected = shape.forward(doubles(run.exact.q), doubles(run.exact.k), doubles(run.exact.v))
       onEverySet { name in
         let (out, lse, p) = run.forward()
-        // Two roundings lie between: of the probabilities, 2⁻⁹ of each at most, so 2⁻⁹ Σ p |v| <= 2⁻⁹ · 2 of the
+        // Two roundings: of the probabilities, by at most 2⁻⁹ each, which is at most 2⁻⁹ Σ p |v| <= 2⁻⁹ · 2 of the
         // output (dropout multiplies it by 1 / (1 − p)), and of the output itself.
         let largest = 2.0 / Double(1 - shape.dropout)
         expectClose(out, expected.out, absolute: largest / 511, relative: 1.0 / 511, "out, \(name), \(shape)")
         expectNear(out, expected.out, 3.5e-3, "out, \(name), \(shape)")
-        // The scores are sums of exact products: no rounding comes before these.
+        // The scores are sums of exact products; nothing is rounded before.
         expectClose(lse, expected.lse, absolute: 2e-6, relative: 1e-6, "lse, \(name), \(shape)")
         expectClose(p, expected.p, absolute: 1e-6, relative: 1e-5, "p, \(name), \(shape)")
         let plain = run.forward(probabilities: false)
@@ -119,7 +119,7 @@ extension KernelTests {
         doubles(run.exact.q), doubles(run.exact.k), doubles(run.exact.v), dout: doubles(run.exact.dout), dp: nil)
       onEverySet { name in
         let (dq, dk, dv) = run.backward()
-        // Factor and result are rounded, each by at most 2⁻⁹ = 2e-3 and with random sign.
+        // Factors and results are rounded, each by at most 2⁻⁹ = 2e-3 and with random sign.
         for (actual, exact, what) in [(dq, expected.dq, "dq"), (dk, expected.dk, "dk"), (dv, expected.dv, "dv")] {
           expectNear(actual, exact, 3.5e-3, "\(what), \(name), \(shape)")
         }
@@ -127,7 +127,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `in bf16 too a sequence's result is the same bits alone, in any batch, and however the pairs are cut`() {
+  @Test func `in bf16 a sequence's result has the same bits alone, in any batch, and however the pairs are cut`() {
     onEverySet { name in
       let together = AttentionCase(lengths: [9, 150, 14], heads: 4, keyHeads: 2, size: 20, causal: true, dropout: 0)
       let run = RoundedAttentionRun(together)

@@ -1,7 +1,7 @@
 import CKernels
 import Foundation
 
-/// Attention of one batch in double, with the masks of dropout: what a kernel call is held against.
+/// Attention of one batch in double, with the masks of dropout: the reference for a kernel call.
 struct AttentionCase: CustomStringConvertible {
   var lengths: [Int]
   var heads = 1
@@ -20,7 +20,7 @@ struct AttentionCase: CustomStringConvertible {
   var vStride: Int { keyHeads * size + 3 * gap }
   var outStride: Int { heads * size + gap }
   var scale: Double { 1 / Double(size).squareRoot() }
-  /// A sequence with a head of keys and values each: what the kernels are asked for by ranges.
+  /// Pairs of a sequence and a key/value head, of which a kernel call does a range.
   var pairs: Int { lengths.count * keyHeads }
   var probabilityCount: Int { lengths.reduce(0) { $0 + heads * $1 * $1 } }
 
@@ -41,8 +41,8 @@ struct AttentionCase: CustomStringConvertible {
     }
   }
 
-  /// Calls the body for each sequence and head with the sequence's number, first token, length, the head, the head of
-  /// its keys, and where its probabilities begin.
+  /// Calls the body for each sequence and head with the sequence's number, first token and length, the head, its
+  /// key/value head, and the index at which its probabilities begin.
   func forEachHead(_ body: (_ b: Int, _ start: Int, _ length: Int, _ h: Int, _ g: Int, _ first: Int) -> Void) {
     var start = 0
     var first = 0
@@ -91,7 +91,7 @@ struct AttentionCase: CustomStringConvertible {
     return (out, lse, p)
   }
 
-  /// The chain rule written out; finite differences check it on small cases.
+  /// The chain rule; finite differences check it on small cases.
   func backward(_ q: [Double], _ k: [Double], _ v: [Double], dout: [Double], dp: [Double]?)
     -> (dq: [Double], dk: [Double], dv: [Double])
   {
@@ -126,7 +126,7 @@ struct AttentionCase: CustomStringConvertible {
   }
 }
 
-/// The inputs of a case and the kernels' answers; gaps between rows hold 0 and must still do so afterwards.
+/// The inputs of a case and the kernels' results; the gaps between rows hold 0, also after the call.
 struct AttentionRun {
   let shape: AttentionCase
   let q, k, v, dout, dp: [Float]
@@ -146,7 +146,7 @@ struct AttentionRun {
     dp = numbers.floats(shape.probabilityCount)
   }
 
-  /// With inputs of one's own.
+  /// With the given inputs.
   init(_ shape: AttentionCase, q: [Float], k: [Float], v: [Float], dout: [Float]) {
     (self.shape, self.q, self.k, self.v, self.dout) = (shape, q, k, v, dout)
     dp = [Float](repeating: 0, count: shape.probabilityCount)
@@ -169,7 +169,7 @@ struct AttentionRun {
     var dq = q.map { _ in Float(0) }
     var dk = k.map { _ in Float(0) }
     var dv = v.map { _ in Float(0) }
-    // What was there is overwritten.
+    // The kernel overwrites the old content.
     for i in dk.indices where i % shape.kStride < shape.keyHeads * shape.size { dk[i] = .nan }
     for i in dv.indices where i % shape.vStride < shape.keyHeads * shape.size { dv[i] = .nan }
     shape.withShape { shape in

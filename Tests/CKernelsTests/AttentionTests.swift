@@ -72,7 +72,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `a sequence's result is the same bits alone and in any batch`() {
+  @Test func `a sequence's result has the same bits alone and in any batch`() {
     onEverySet { name in
       let together = AttentionCase(lengths: [9, 150, 14], heads: 2, keyHeads: 1, size: 20, causal: true)
       let run = AttentionRun(together)
@@ -96,7 +96,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `two thousand tokens of one value give that value back, and the mean of its gradient`() {
+  @Test func `two thousand tokens with one value have that value as output, and the mean of the gradient`() {
     onEverySet { name in
       let shape = AttentionCase(lengths: [2048], heads: 1, keyHeads: 1, size: 32)
       let run = AttentionRun(

@@ -1,7 +1,7 @@
 import CKernels
 import Testing
 
-/// The kernels with bf16 in memory, against those of float32 on the same, widened numbers.
+/// The kernels with bf16 in memory, against those of float32 on the same numbers.
 extension KernelTests {
   private func rounded(_ x: [Float]) -> [UInt16] {
     var out = [UInt16](repeating: 0, count: x.count)
@@ -11,7 +11,7 @@ extension KernelTests {
 
   private func widened(_ x: [UInt16]) -> [Float] { x.map { Float(bitPattern: UInt32($0) << 16) } }
 
-  /// Numbers that are bf16, in both forms.
+  /// Numbers that bf16 has, in both formats.
   private func pair(_ numbers: inout Numbers, _ count: Int, scale: Float = 2) -> (words: [UInt16], floats: [Float]) {
     let words = rounded(numbers.floats(count, scale: scale))
     return (words, widened(words))
@@ -42,7 +42,7 @@ extension KernelTests {
       var out: [UInt16] = [0, 0, 0, 0, 0]
       rtk_bf16_add(&out, [0x7fc1, 0x7f80, 0x8000, 0x7f7f, 0x3f80], [0x3f80, 0x3f80, 0x8000, 0x7f7f, 0x3b80], 5)
       #expect(widened(out)[0].isNaN && out[1] == 0x7f80 && out[2] == 0x8000 && out[3] == 0x7f80, "\(name)")
-      // 1 + 2⁻⁸ lies in the middle between two bf16 numbers: the even one.
+      // 1 + 2⁻⁸ is halfway between two bf16 numbers and rounds to the even one.
       #expect(out[4] == 0x3f80, "\(name)")
     }
   }
@@ -99,7 +99,7 @@ extension KernelTests {
     }
   }
 
-  /// dropout(x) by the kernel of float32.
+  /// dropout(x) with the kernel of float32.
   private func dropped(_ x: [Float], columns: Int, _ p: Float?) -> [Float] {
     guard let p else { return x }
     var out = x
@@ -119,7 +119,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `the norm of dropout and sum in bf16 is that of float32 within one rounding, and again to the bit`() {
+  @Test func `the norm of dropout and sum in bf16 is that of float32 within one rounding, recomputed to the bit`() {
     onEverySet { name in
       for (columns, p, hasResidual, keeps) in [
         (3, nil, false, false), (17, Float(0.3), true, true), (64, 0.3, true, false), (100, nil, true, true),
@@ -150,7 +150,7 @@ extension KernelTests {
           #expect(again == y, "\(name), \(columns)")
         }
         let expected = Reference.layerNorm(doubles(s), doubles(gamma), doubles(beta), columns: columns, eps: 1e-5)
-        // Half a unit in the last place of bf16, and what float32 loses before.
+        // Half a unit in the last place of bf16, plus the error of float32.
         expectClose(widened(y), expected.y, absolute: 1e-4, relative: 0x1p-8, "\(name), \(columns)")
         expectClose(rstd, expected.rstd, absolute: 0, relative: 1e-4, "\(name), \(columns)")
       }

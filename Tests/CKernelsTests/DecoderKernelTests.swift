@@ -12,7 +12,7 @@ extension KernelTests {
 
   private func widened(_ x: [UInt16]) -> [Float] { x.map { Float(bitPattern: UInt32($0) << 16) } }
 
-  @Test func `RMS norm of a sum, again, and its gradients`() {
+  @Test func `RMS norm of a sum, its recomputation and its gradients match the definition`() {
     onEverySet { name in
       for columns in Self.sizes where columns > 0 {
         let rows = 3
@@ -56,7 +56,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `heads turn by the angles of their rows, and back`() {
+  @Test func `heads are rotated by the angles of their rows, and back`() {
     onEverySet { name in
       for half in [1, 3, 4, 8, 16, 20, 32] {
         let (heads, stride, positions): (Int, Int, [Int32]) = (2, 5 * half, [2, 0, 1])
@@ -80,7 +80,7 @@ extension KernelTests {
               #expect(abs(Double(turned[first + half]) - (b * cos(angle) + a * sin(angle))) < 1e-6, "\(name), \(half)")
             }
           }
-          // What stands behind the heads in a row is values, which do not turn.
+          // The values, which follow the heads in a row, are not rotated.
           let rest = r * stride + 4 * half..<(r + 1) * stride
           #expect(turned[rest] == x[rest], "\(name), \(half)")
         }
@@ -126,7 +126,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `a product of one row, in float32 and bf16, for every number of inputs`() {
+  @Test func `a product with one row matches the definition in float32 and bf16 for every number of inputs`() {
     onEverySet { name in
       for inputs in Self.sizes where inputs > 0 {
         var numbers = Numbers(73)
@@ -144,7 +144,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `one token attends to those before it as the last row of attention does`() {
+  @Test func `attention of one token over the KV cache is the last row of attention`() {
     onEverySet { name in
       for (length, size) in [(1, 4), (3, 8), (40, 20), (70, 64), (3000, 16)] {
         let (heads, shared) = (6, 2)

@@ -8,7 +8,7 @@ extension KernelTests {
     return out
   }
 
-  @Test func `an element is kept exactly when the written-down hash says so, on every set`() {
+  @Test func `an element is kept exactly when the hash of its counter says so, on every set`() {
     onEverySet { name in
       for columns in [1, 3, 17, 64] {
         var numbers = Numbers(13)
@@ -53,7 +53,7 @@ extension KernelTests {
     // The share of agreement of two independent fair masks is one half, with deviation 1 / (2 √n).
     for other in [mask(11, 20), mask(10, 21), mask(20, 10), shifted, mask(10 &+ 0x9e37_79b9, 20)] {
       let agreeing = zip(first, other).filter { $0 == $1 }.count
-      // One mask is the first moved by one element, hence independent of it only in this sense.
+      // One mask is the other shifted by one element, so it is independent of it only in this sense.
       #expect(abs(Double(agreeing) / Double(n) - 0.5) < 2 / Double(n).squareRoot())
     }
   }

@@ -2,7 +2,7 @@ import CKernels
 import Testing
 
 extension KernelTests {
-  @Test func `add, scale and fill do what they say at every size`() {
+  @Test func `add, scale and fill match the definition at every size`() {
     onEverySet { name in
       for n in Self.sizes {
         var numbers = Numbers(1)
@@ -22,7 +22,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `a sum of squares keeps the digits of double`() {
+  @Test func `a sum of squares has the accuracy of double`() {
     onEverySet { name in
       for n in Self.sizes + [1 << 20] {
         var numbers = Numbers(2)

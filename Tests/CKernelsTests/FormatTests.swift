@@ -2,11 +2,11 @@ import CKernels
 import Testing
 
 extension KernelTests {
-  /// Bit patterns over all exponents, with every kind of rounding in them.
+  /// Bit patterns over all exponents, with every kind of rounding.
   private var patterns: [Float] {
     var numbers = Numbers(7)
     let random = (0..<200_000).map { _ in Float(bitPattern: UInt32(truncatingIfNeeded: numbers.bits())) }
-    // Halfway between two halves, and its neighbours, for every half and every bfloat16.
+    // The midpoint above every half and every bfloat16, and its neighbours.
     let ties = (UInt32(0)..<0x8000).flatMap { half -> [Float] in
       let middle = (Float(Float16(bitPattern: UInt16(half))).bitPattern | 0x1000)
       let brain = half << 16 | 0x8000

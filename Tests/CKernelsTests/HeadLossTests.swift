@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 extension KernelTests {
-  /// A row of which nothing has been seen.
+  /// The state of a row before its first columns.
   private var unseen: rtk_head_row {
     rtk_head_row(
       student_max: -.infinity, teacher_max: -.infinity, student_sum: 0, soft_student_sum: 0, teacher_sum: 0,
@@ -84,7 +84,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `without a teacher, and with one that excludes classes`() {
+  @Test func `a head's loss has no teacher, or one that excludes classes`() {
     onEverySet { name in
       var numbers = Numbers(42)
       let student = numbers.floats(90, scale: 3)
@@ -119,12 +119,12 @@ extension KernelTests {
     }
   }
 
-  @Test func `classes are picked, left out and put where they stand`() {
+  @Test func `classes are picked, left out and put at their columns`() {
     onEverySet { name in
       let (rows, columns, k) = (3, 70, 40)
       var numbers = Numbers(44)
       let logits = numbers.floats(rows * columns)
-      // Classes 100 ..< 170 are here; those of row r begin at 90 + 20 r.
+      // The columns are classes 100 ..< 170; those of row r begin at 90 + 20 r.
       let classes = (0..<rows * k).map { Int32(90 + 20 * ($0 / k) + $0 % k * 2) }
       var scores = [Double](repeating: 0, count: rows * k)
       rtk_head_pick(&scores, logits, classes, k, 100, rows, columns)

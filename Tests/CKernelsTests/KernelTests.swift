@@ -1,16 +1,16 @@
 import CKernels
 import Testing
 
-/// All tests that switch the instruction set, one after the other; extended by theme in the other files.
+/// All tests that switch the instruction set, in series; the other files extend it by theme.
 @Suite("Kernels", .serialized)
 struct KernelTests {
   /// The sets that this CPU can run.
   static let sets = (["baseline", "neon", "avx2", "avx512", "avx512bf16"] as [String]).filter { rtk_isa_supported($0) }
 
-  /// Awkward sizes: below, at and beside whole vectors of every width.
+  /// Sizes below, at and beside whole vectors of every width.
   static let sizes = [1, 3, 4, 15, 16, 17, 64, 100, 1027]
 
-  /// Runs the body once with each set chosen, then chooses the best again.
+  /// Runs the body with each set selected, then selects the best one.
   func onEverySet(_ body: (String) throws -> Void) rethrows {
     defer { rtk_select_isa(nil) }
     for name in Self.sets {
@@ -19,7 +19,7 @@ struct KernelTests {
     }
   }
 
-  @Test func `a set that this CPU lacks or nobody knows is refused and nothing changes`() {
+  @Test func `a set that is unknown or that this CPU lacks is refused and nothing changes`() {
     defer { rtk_select_isa(nil) }
     #expect(rtk_select_isa("baseline") == 0)
     let before = String(cString: rtk_isa_name())
@@ -28,7 +28,7 @@ struct KernelTests {
     #expect(String(cString: rtk_isa_name()) == before)
   }
 
-  @Test func `the chosen set is the one in use`() {
+  @Test func `the selected set is the one in use`() {
     onEverySet { name in
       #if arch(arm64)
         #expect(String(cString: rtk_isa_name()) == "neon")
@@ -39,7 +39,7 @@ struct KernelTests {
   }
 }
 
-/// A small generator, so that every run tests the same numbers.
+/// A generator with a fixed seed, so that every run tests the same numbers.
 struct Numbers {
   private var state: UInt64
 
@@ -70,7 +70,7 @@ func inPlace(_ x: [Float], _ kernel: (UnsafeMutablePointer<Float>) -> Void) -> [
   return x
 }
 
-/// Expects |actual - expected| <= absolute + relative |expected| for each element; reports the worst one only.
+/// Expects |actual - expected| <= absolute + relative |expected| for each element; reports only the worst one.
 func expectClose(
   _ actual: [Float], _ expected: [Double], absolute: Double = 1e-6, relative: Double = 1e-6, _ what: String = "",
   at location: SourceLocation = #_sourceLocation
@@ -94,7 +94,7 @@ func expectClose(
   }
 }
 
-/// Central differences: Σ_i ∂f/∂x_i for every i, f being smooth and computed in double.
+/// Central differences: ∂f/∂x_i for every i, for a smooth f in double.
 func finiteDifferences(_ x: [Double], step: Double = 1e-5, _ f: ([Double]) -> Double) -> [Double] {
   var point = x
   return x.indices.map { i in

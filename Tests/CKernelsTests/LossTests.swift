@@ -71,7 +71,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `a weight multiplies value and gradient, and weight 0 leaves a row out whatever it holds`() {
+  @Test func `a weight multiplies value and gradient, and weight 0 leaves out a row with NaN`() {
     onEverySet { name in
       var numbers = Numbers(17)
       var student = numbers.floats(3 * 17)
@@ -98,7 +98,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `losses bear logits of ten thousand and classes that the teacher excludes`() {
+  @Test func `losses are finite for logits of ten thousand and classes that the teacher excludes`() {
     onEverySet { name in
       let (value, gradient) = crossEntropy([1e4, -1e4, 0], [1])
       #expect(value == [2e4])

@@ -44,7 +44,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `steps without a gradient taken late are, bit for bit, the same steps`() {
+  @Test func `steps without a gradient that are taken later have the same bits`() {
     onEverySet { name in
       for n in Self.sizes {
         for (decay, missed) in [(0.0, 1), (0.01, 7), (0, 40), (0.1, 2_000)] {
@@ -52,7 +52,7 @@ extension KernelTests {
           var p = numbers.floats(n)
           var m = [Float](repeating: 0, count: n)
           var v = m
-          // Signed zeros and the smallest numbers too: they decay into what cannot be divided any more.
+          // Signed zeros and the smallest numbers too: they decay to numbers that cannot be halved.
           if n > 3 { (p[0], p[1]) = (-0.0, 0) }
           var g = numbers.floats(n)
           if n > 3 { g[2] = 1e-22 }
@@ -80,7 +80,7 @@ extension KernelTests {
     }
   }
 
-  /// Step t as `AdamW` makes it, β₁ 0.9, β₂ 0.999, ε 1e-8.
+  /// The constants of step t as `AdamW` computes them, β₁ 0.9, β₂ 0.999, ε 1e-8.
   private func constants(_ t: Int, rate: Double, decay: Double, clip: Double) -> rtk_adamw_step {
     let (c1, c2) = (1 - pow(0.9, Double(t)), 1 - pow(0.999, Double(t)))
     return rtk_adamw_step(

@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 extension KernelTests {
-  @Test func `normal numbers are those of Box and Muller's formula, the same bits in every set`() {
+  @Test func `normal numbers follow the formula of Box and Muller, with the same bits in every set`() {
     func mix(_ word: UInt64) -> UInt64 {
       var z = word
       z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9

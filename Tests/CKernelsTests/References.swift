@@ -1,6 +1,6 @@
 import Foundation
 
-/// The kernels' definitions in double, as plainly as they can be written.
+/// The kernels' definitions as plain loops in double.
 enum Reference {
   static func layerNorm(_ x: [Double], _ gamma: [Double], _ beta: [Double], columns: Int, eps: Double)
     -> (y: [Double], mean: [Double], rstd: [Double])

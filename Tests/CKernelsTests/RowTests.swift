@@ -31,7 +31,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `layer norm has mean, deviation and output of the definition, also far from zero`() {
+  @Test func `layer norm has the mean, deviation and output of the definition, also far from zero`() {
     onEverySet { name in
       for (rows, columns) in shapes {
         for offset: Float in [0, 1000] {
@@ -44,7 +44,7 @@ extension KernelTests {
           var rstd = mean
           rtk_layer_norm_forward(&y, &mean, &rstd, x, gamma, beta, rows, columns, 1e-5)
           let expected = Reference.layerNorm(doubles(x), doubles(gamma), doubles(beta), columns: columns, eps: 1e-5)
-          let tolerance = offset == 0 ? 2e-6 : 1e-3  // of 1000, a float keeps 6e-5
+          let tolerance = offset == 0 ? 2e-6 : 1e-3  // a float near 1000 is accurate to 6e-5
           // A row of one element has variance 0 and rstd 316: its rounding error is multiplied by that.
           expectClose(y, expected.y, absolute: columns == 1 ? 1e-2 : tolerance, "\(name), \(rows)×\(columns)")
           expectClose(mean, expected.mean, name)
@@ -54,7 +54,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `layer norm gradients are the slopes of the definition, added to what the weights had`() {
+  @Test func `layer norm gradients are the slopes of the definition, and those of the weights are added`() {
     onEverySet { name in
       for (rows, columns) in [(3, 2), (3, 3), (5, 17), (2, 64)] {
         var numbers = Numbers(10)
@@ -89,7 +89,7 @@ extension KernelTests {
     }
   }
 
-  @Test func `the fused residual layer norm is the sum and then layer norm, to the bit`() {
+  @Test func `the fused residual layer norm has the bits of the sum and then layer norm`() {
     onEverySet { name in
       for (rows, columns) in shapes {
         var numbers = Numbers(11)
@@ -121,10 +121,13 @@ extension KernelTests {
         var expected = [Double](repeating: 0, count: y.count)
         for r in 0..<rows {
           for n in 0..<outputs {
-            for k in 0..<inputs { expected[r * outputs + n] += Double(x[r * inputs + k]) * Double(weight[n * inputs + k]) }
+            for k in 0..<inputs {
+              expected[r * outputs + n] += Double(x[r * inputs + k]) * Double(weight[n * inputs + k])
+            }
           }
         }
-        expectClose(y, expected, absolute: 1e-5 * Double(inputs).squareRoot() * 4, "\(name), \(rows)×\(inputs)×\(outputs)")
+        let tolerance = 4e-5 * Double(inputs).squareRoot()
+        expectClose(y, expected, absolute: tolerance, "\(name), \(rows)×\(inputs)×\(outputs)")
         var parts = [Float](repeating: .nan, count: y.count)
         for from in stride(from: 0, to: outputs, by: 64) {
           rtk_linear_rows(&parts, x, weight, rows, inputs, outputs, from, min(outputs, from + 64))

@@ -5,6 +5,7 @@ import Platform
 package struct OutputDirectory {
   let path: String
 
+  /// The directory at `path`, which need not exist.
   package init(path: String) { self.path = path }
 
   /// Whether a directory is Retort's.

@@ -17,6 +17,7 @@ package struct StepCommit {
   /// The staging folder of the new student.
   var stage: String { joinPath(directory, "training/commit") }
 
+  /// A commit to an output directory; `fence` is asked before each change.
   package init(_ directory: String, fence: (any WriteFence)?) { (self.directory, self.fence) = (directory, fence) }
 
   /// The record of a complete staged student.

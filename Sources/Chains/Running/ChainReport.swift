@@ -88,6 +88,7 @@ public struct ChainReport: Sendable, Equatable {
   /// A line for each step of the chain, in order.
   public var steps: [StepReport]
 
+  /// The report of a chain with these steps.
   package init(name: String, steps: [StepReport]) { (self.name, self.steps) = (name, steps) }
 
   /// The table as aligned text, and what the figures allow to say.

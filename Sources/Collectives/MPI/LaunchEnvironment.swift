@@ -1,5 +1,6 @@
 /// How this process was started, derived from the environment alone.
 package struct LaunchEnvironment: Equatable, Sendable {
+  /// What can start a process.
   package enum Launcher: Equatable, Sendable {
     /// Started alone: no MPI.
     case none
@@ -13,12 +14,14 @@ package struct LaunchEnvironment: Equatable, Sendable {
     case strandedTasks
   }
 
+  /// What started this process.
   package let launcher: Launcher
   /// The rank of this process among those started together.
   package let rank: Int
   /// The number of processes started together, if known.
   package let size: Int?
 
+  /// Reads the variables that launchers set.
   package init(_ environment: [String: String]) {
     func number(_ name: String) -> Int? { environment[name].flatMap { Int($0) } }
     let slurmRank = number("SLURM_PROCID")

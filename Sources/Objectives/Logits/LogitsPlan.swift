@@ -85,7 +85,9 @@ package struct LogitsPlan: Sendable {
     package var byConfidence: Bool = false
   }
 
+  /// The terms with the labels.
   package var crossEntropies: [CrossEntropy] = []
+  /// The terms with the teachers.
   package var parts: [Part] = []
   /// How many sums the loss reports.
   package var termCount: Int
