@@ -55,7 +55,7 @@ public struct ObjectiveOption: Sendable {
 
   /// The default and the range in words, for the table of the docs.
   public var text: String {
-    func text(_ value: Double) -> String { JSON.double(value).text() }
+    func text(_ value: Double) -> String { Int(exactly: value).map(grouped) ?? "\(value)" }
     return words(text)
   }
 

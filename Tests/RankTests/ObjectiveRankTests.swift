@@ -88,5 +88,43 @@ extension RankTests {
         expectAlike(mine, alone, 3e-2, terms.map(\.kind).joined(separator: "+"))
       }
     }
+
+    /// A language model's terms on logits, and some inside the models, with a teacher of another width.
+    static let languageLists: [[ObjectiveTerm]] = {
+      let inner = ObjectiveCases.inner.filter { ["hidden_cosine", "attention_kl", "relation_kl"].contains($0.kind) }
+      return (ObjectiveCases.onLogits + inner).map { [$0] } + [ObjectiveCases.onLogits + inner]
+    }()
+
+    func languageRecords(_ terms: [ObjectiveTerm], _ split: Split = Split(), on communicator: any Communicator) throws
+      -> [StepRecord]
+    {
+      let data = try TinyLanguageModel.documents(23, rowLength: 16)
+      let teacher = ResidentTeacher(
+        name: "teacher", model: try TinyLanguageModel.model(hidden: 16, seed: 9), train: data, validation: data)
+      let student = try TinyLanguageModel.model(hidden: 8)
+      let configuration = TrainingConfiguration(
+        seed: 7, totalSteps: Self.steps, batchSize: .examples(5), accumulation: split.accumulation,
+        objective: DistillationObjective(terms), schedule: Schedule(.constant, peak: 2e-3, warmup: 0, total: Self.steps),
+        bucketBytes: 1024, sharding: split.sharding, activationCheckpointing: split.checkpointing)
+      let stage = try TrainingStage(configuration, student: student.shape, teachers: [teacher.shape])
+      let trainer = Trainer([stage], student: student, teachers: [teacher], train: data, on: communicator)
+      let sampler = Sampler(
+        lengths: data.lengths, batchSize: .examples(5), shuffle: true, groupByLength: true, seed: 7)
+      let batches = (0..<3).flatMap { sampler.batches(epoch: $0) }
+      return try (0..<Self.steps).map { try trainer.step($0 + 1, batch: batches[$0], epoch: 0) }
+    }
+
+    @Test func `a language model's terms are those of one rank, however it is divided`() throws {
+      for terms in Self.languageLists {
+        let reference = try languageRecords(terms, on: SoloCommunicator())
+        expectAlike(try languageRecords(terms, on: world), reference, 1e-4, terms.map(\.kind).joined(separator: "+"))
+      }
+      let all = try #require(Self.languageLists.last)
+      let reference = try languageRecords(all, on: SoloCommunicator())
+      for sharding in StudentSharding.allCases {
+        let split = Split(accumulation: 2, sharding: sharding, checkpointing: true)
+        expectAlike(try languageRecords(all, split, on: world), reference, 1e-4, "\(split)")
+      }
+    }
   }
 }

@@ -92,10 +92,13 @@ package final class InnerTerm {
     var sum = 0.0
     let pass = InnerPass(offsets: offsets, student: student, teacher: teacherShape)
     for (pair, linear) in zip(pairs, projections) where objective.point(of: pair.student) == point {
-      guard let target = signals.values[objective.point(of: pair.teacher)] else {
+      guard let given = signals.values[objective.point(of: pair.teacher)] else {
         preconditionFailure("the teacher gave nothing at \(objective.point(of: pair.teacher))")
       }
-      let own = type(of: objective).reading == .firstTokens ? firstTokens(x, offsets, context) : x
+      // Other terms may read all tokens at the same point.
+      let isCut = type(of: objective).reading == .firstTokens
+      let own = isCut ? firstTokens(x, offsets, context) : x
+      let target = isCut ? firstTokens(Variable(constant: given), offsets, context).value : given
       let projected = linear.map { $0.wide(own, context) } ?? own
       let term = objective.loss(projected, target, pass, factor: share * factor, on: context.tape)
       if factor != 0 { context.tape.addLoss(term.loss) }
