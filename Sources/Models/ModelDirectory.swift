@@ -15,7 +15,7 @@ public enum ModelUse: Sendable, Equatable {
 
 /// The head of a student's initial weights.
 public enum StudentHead: Sendable, Equatable {
-  /// It is kept where it has the classes of the task, and made anew otherwise.
+  /// It is kept if it has the classes of the task, and initialised otherwise.
   case fitting
   /// It is initialised.
   case new
