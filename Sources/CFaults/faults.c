@@ -54,11 +54,11 @@ static void last_words(int number, siginfo_t *info, void *context) {
   if (file) {
     code = 3;
     add(&l, file->path);
-    add(&l, ": the file became shorter than it was, or its disk failed, while it was in use. Restore it, and run again.\n");
+    add(&l, ": the file became shorter, or its disk failed, while it was in use. Restore it, and run again.\n");
   } else {
     add(&l, "ended by ");
     add(&l, name(number));
-    add(&l, ": memory could not be had, or this is a mistake of the program. Check the limits (ulimit -a); RETORT_CORE=1 "
+    add(&l, ": memory was refused, or this is an error of the program. Check the limits (ulimit -a); RETORT_CORE=1 "
             "leaves a core file.\n");
   }
   end(&l, code);
@@ -67,7 +67,7 @@ static void last_words(int number, siginfo_t *info, void *context) {
 void rtk_faults_install(void) {
   signal(SIGXFSZ, SIG_IGN);
   if (getenv("RETORT_CORE")) return;
-  // A stack that has overflowed cannot hold a handler.
+  // The handler needs a stack of its own, since the thread's may have overflowed.
   stack_t own = {.ss_sp = stack, .ss_size = stack_bytes};
   sigaltstack(&own, NULL);
   struct sigaction action = {.sa_sigaction = last_words, .sa_flags = SA_SIGINFO | SA_ONSTACK};
@@ -81,7 +81,7 @@ int rtk_faults_note_mapping(const void *start, size_t bytes, const char *path) {
     uintptr_t expected = 0;
     if (!atomic_compare_exchange_strong(&mappings[i].start, &expected, 1)) continue;
     size_t length = strlen(path);
-    // Of a long path the end tells more.
+    // The end of a long path is more informative.
     const char *shown = length < name_bytes ? path : path + length - (name_bytes - 1);
     strncpy(mappings[i].path, shown, name_bytes - 1);
     mappings[i].path[name_bytes - 1] = 0;

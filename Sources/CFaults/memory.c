@@ -1,4 +1,4 @@
-// What happens when the system refuses memory or a thread to code that cannot say so.
+// Reports refused memory and refused threads on behalf of code that cannot report them.
 #define _GNU_SOURCE
 #include <retort_faults.h>
 
@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 
 static _Atomic size_t refused;
-// How often in a row the same number of bytes was refused.
+// The number of consecutive refusals of the same number of bytes.
 static _Atomic unsigned repeats;
 static _Atomic bool is_training;
 static int own_rank = -1;
@@ -89,7 +89,7 @@ _Noreturn void rtk_end_without_memory(size_t bytes, const char *asker) {
                   "true or student.sharding: parameters; or raise the limit (ulimit -v, the job's memory).\n");
 }
 
-// Only the GNU library has the second names; under a sanitizer malloc is its own.
+// Only the GNU library has these second names; a sanitizer has a malloc of its own.
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
 #if !defined(__has_feature)
 #define __has_feature(x) 0
@@ -108,8 +108,8 @@ static const char *library_of(const void *address) {
   return slash ? slash + 1 : info.dli_fname;
 }
 
-// Swift's runtime traps where malloc refuses, and says nothing: what was refused last is known when the trap comes.
-// A library may ask again until it is given: OpenBLAS does so for ever.
+// Swift's runtime traps without a message if malloc refuses; the handler of the trap reads the last refused size.
+// A library may repeat a refused request; OpenBLAS does so forever.
 static __attribute__((noinline, cold)) void note_refusal(size_t bytes, const void *caller) {
   unsigned count = atomic_exchange(&refused, bytes) == bytes ? atomic_fetch_add(&repeats, 1) : 0;
   if (count == 0) atomic_store(&repeats, 1);
@@ -150,7 +150,7 @@ int posix_memalign(void **memory, size_t alignment, size_t bytes) {
 
 typedef int thread_maker(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
-// Libraries answer a thread that is refused by a signal, by waiting for ever or by an end that waits for the thread.
+// Libraries react to a refused thread with a signal, with waiting forever, or with an exit that waits for the thread.
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
   static _Atomic(thread_maker *) system_maker;
   thread_maker *make = atomic_load(&system_maker);

@@ -1,8 +1,8 @@
-// What holds before the libraries run code of their own.
+// Settings that must apply before the libraries run their own start code.
 #define _GNU_SOURCE
 #include "last_line.h"
 
-// OpenBLAS asks this function, as the program has it, how many threads to start when it is loaded. Retort cuts products
-// up itself and gives OpenBLAS one thread; each further one would take 134 MB of addresses, and where they are limited
-// ask for them for ever.
+// OpenBLAS calls this function of the program when it is loaded, for the number of threads to start. Retort divides
+// products itself and gives OpenBLAS one thread; each further one would take 134 MB of addresses, and if they are
+// limited OpenBLAS would request them forever.
 int openblas_num_threads_env(void) { return 1; }

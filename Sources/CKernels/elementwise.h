@@ -24,22 +24,6 @@ static double sum_of_squares(const float *x, size_t N) {
   return sum;
 }
 
-static bool all_finite(const float *x, size_t N) {
-  // The exponent of infinity and NaN is all ones. Blocks end the search early.
-  for (size_t start = 0; start < N; start += 4096) {
-    const float *block = x + start;
-    size_t n = rtk_least(4096, N - start);
-    uint32_t found = 0;
-    for (size_t i = 0; i < n; i++) {
-      uint32_t bits;
-      __builtin_memcpy(&bits, &block[i], 4);
-      found |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    if (found) return false;
-  }
-  return true;
-}
-
 static void sum_parts(float *out, const float *parts, size_t P, size_t stride, size_t N) {
   for (size_t i = 0; i < N; i += RTK_W) {
     vf sum = vf_splat(0);

@@ -1,8 +1,8 @@
 #ifndef RETORT_ONEDNN_H
 #define RETORT_ONEDNN_H
 
-// Matrix multiply on oneDNN: one product of fixed shape, made once and run often.
-// The descriptors are structs in oneDNN 2 and handles in oneDNN 3; both are covered here, and neither is seen outside.
+// Matrix multiply on oneDNN: one product of fixed shape, prepared once and run often.
+// The descriptors are structs in oneDNN 2 and handles in oneDNN 3; this header hides both.
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
@@ -21,8 +21,8 @@ typedef const dnnl_memory_desc_t *onednn_const_layout;
 #endif
 
 // C [m, n] = f(A·B + bias), or C += A·B with accumulate. A is [m, k], or [k, m] with transpose_a; B is [k, n], or [n, k]
-// with transpose_b; all row-major without gaps, but for a B that is packed, see onednn_packed_matrix. A and B are bf16,
-// C is f32 or bf16, bias is null or f32 [n].
+// with transpose_b; all row-major without gaps, except a packed B, see onednn_packed_matrix. A and B are bf16, C is f32
+// or bf16, bias is null or f32 [n].
 typedef struct {
   int64_t m, n, k;
   bool transpose_a, transpose_b, packed_b, accumulate, has_bias, rounds_c;
@@ -59,8 +59,8 @@ static inline bool onednn_matrix(onednn_layout *layout, bool is_bf16, int64_t ro
 #endif
 }
 
-// B [k, n] in blocks of 32 × 64, the blocks of 64 columns one after the other; inside a block pairs of rows lie side by
-// side: 16 × 64 × 2, as the bf16 dot products of AVX-512 and AMX read them.
+// B [k, n] in blocks of 32 × 64, one block of 64 columns after the other; within a block pairs of rows are interleaved:
+// 16 × 64 × 2, the order in which the bf16 dot products of AVX-512 and AMX read them.
 static inline bool onednn_packed_matrix(onednn_layout *layout, int64_t rows, int64_t columns) {
   dnnl_dims_t extents = {rows, columns};
 #if DNNL_VERSION_MAJOR >= 3
@@ -100,7 +100,7 @@ static inline dnnl_status_t onednn_describe(dnnl_primitive_desc_t *result, dnnl_
 #endif
 }
 
-// Whether the implementation that oneDNN chose is made for speed; its reference loops are slower than converting to f32.
+// Whether oneDNN chose an optimised implementation; its reference loops are slower than converting to f32.
 static inline bool onednn_is_fast(const_dnnl_primitive_desc_t description) {
   const char *name = NULL;
   return dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &name) == dnnl_success && name &&
@@ -109,7 +109,7 @@ static inline bool onednn_is_fast(const_dnnl_primitive_desc_t description) {
 
 static inline bool onednn_attributes(dnnl_primitive_attr_t *attributes, const onednn_problem *problem) {
   if (dnnl_primitive_attr_create(attributes) != dnnl_success) return false;
-  // The scratch memory is the caller's: the library's own belongs to the thread that made the product.
+  // The caller provides the scratch memory, since the library's own belongs to the thread that prepared the product.
   if (dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user) != dnnl_success) return false;
   dnnl_post_ops_t after = NULL;
   if (dnnl_post_ops_create(&after) != dnnl_success) return false;
@@ -132,7 +132,7 @@ static inline bool onednn_attributes(dnnl_primitive_attr_t *attributes, const on
   return done;
 }
 
-// Prepares a product; false, with nothing to free, when this CPU or this oneDNN has none of the kind.
+// Prepares a product; false, with nothing to free, if this CPU or this oneDNN has no such product.
 static inline bool onednn_make_product(onednn_product *product, const onednn_problem *problem, dnnl_engine_t engine) {
   *product = (onednn_product){0};
   onednn_layout a = {0}, b = {0}, bias = {0}, c = {0};
@@ -172,8 +172,8 @@ static inline bool onednn_make_product(onednn_product *product, const onednn_pro
   return done;
 }
 
-// Runs a product on these matrices; bias is null where the product has none; scratch has scratch_bytes. A product is
-// run by one thread at a time.
+// Runs a product on these matrices; bias is null if the product has none; scratch has scratch_bytes. Only one thread at
+// a time may run a product.
 static inline bool onednn_run(const onednn_product *product, const void *a, const void *b, const float *bias, void *c,
                               void *scratch) {
   dnnl_memory_set_data_handle(product->a, (void *)a);

@@ -50,7 +50,7 @@ static rts_address mapped(struct in_addr address) {
   return result;
 }
 
-// The IPv4 address of a mapped one; 0 where it is none.
+// The IPv4 address of a mapped address; 0 for any other address.
 static int unmapped(rts_address address, struct in_addr *result) {
   static const unsigned char prefix[12] = {[10] = 0xff, [11] = 0xff};
   if (memcmp(&address, prefix, sizeof prefix) != 0) return 0;
@@ -108,7 +108,7 @@ ssize_t rts_udp_receive(int descriptor, void *bytes, size_t capacity, int millis
                         uint16_t *port) {
   struct pollfd wanted = {.fd = descriptor, .events = POLLIN};
   const int ready = poll(&wanted, 1, milliseconds);
-  // A socket that fails must not make its reader spin.
+  // The reader must not spin on a socket that fails.
   if (ready < 0 && errno != EINTR) usleep((useconds_t)milliseconds * 1000);
   if (ready <= 0) return 0;
   union {
@@ -118,7 +118,7 @@ ssize_t rts_udp_receive(int descriptor, void *bytes, size_t capacity, int millis
   } source;
   socklen_t size = sizeof source;
   const ssize_t count = recvfrom(descriptor, bytes, capacity, MSG_DONTWAIT, &source.any, &size);
-  // An earlier datagram may have met a closed port (ECONNREFUSED): nothing has come.
+  // ECONNREFUSED: an earlier datagram met a closed port, and no datagram has arrived.
   if (count < 0) return 0;
   if (source.any.sa_family == AF_INET) {
     *address = mapped(source.four.sin_addr);
@@ -147,7 +147,7 @@ size_t rts_addresses(rts_address *addresses, size_t capacity) {
       }
       struct sockaddr_in6 address;
       memcpy(&address, entry->ifa_addr, sizeof address);
-      // Another host cannot say on which of its links such an address is.
+      // Such an address is valid on one link only, and another host does not know on which of its links.
       if (IN6_IS_ADDR_LINKLOCAL(&address.sin6_addr)) continue;
       memcpy(&addresses[count++], &address.sin6_addr, sizeof *addresses);
     }
@@ -166,7 +166,7 @@ int rts_is_loopback(rts_address address) {
 
 void rts_end_launcher(pid_t launcher, unsigned seconds) {
   if (launcher <= 1) return;
-  // A shell rather than a fork: it holds none of the rank's memory, and is not mistaken for a rank.
+  // A shell instead of a fork: it holds none of the rank's memory and cannot be mistaken for a rank.
   char script[512];
   snprintf(script, sizeof script,
            "n=0; while kill -0 %1$d; do [ $n -lt %2$u ] || { kill -KILL %1$d; exit; }; sleep 1; n=$((n+1)); done",
@@ -177,7 +177,7 @@ void rts_end_launcher(pid_t launcher, unsigned seconds) {
   posix_spawn_file_actions_t actions;
   if (posix_spawnattr_init(&attributes) != 0) return;
   if (posix_spawn_file_actions_init(&actions) != 0) return;
-  // A session of its own, so that it outlives the job; without the job's streams, so that no reader waits for it.
+  // A session of its own, so it outlives the job, and without the job's streams, so no reader waits for it.
   sigset_t none;
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);

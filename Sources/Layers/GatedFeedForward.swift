@@ -1,21 +1,21 @@
 import Autograd
 import Tensors
 
-/// A feed-forward part with a gate, (f(x·Gᵀ) ∘ x·Uᵀ)·Dᵀ (Shazeer, 2020); G and U are one matrix [2·inner, hidden].
+/// A gated feed-forward layer, (f(x·Gᵀ) ∘ x·Uᵀ)·Dᵀ (Shazeer, 2020); G and U are one matrix [2·inner, hidden].
 public struct GatedFeedForward {
-  /// Gates, then ups: [T, hidden] ↦ [T, 2·inner].
+  /// The gate projection G, then the up projection U: [T, hidden] ↦ [T, 2·inner].
   public let widening: Linear
-  /// [T, inner] ↦ [T, hidden].
+  /// The down projection D: [T, inner] ↦ [T, hidden].
   public let narrowing: Linear
   /// f.
   public let activation: Activation
 
-  /// Makes the matrices with zeros.
+  /// Creates the matrices with zeros.
   ///
   /// - Parameters:
-  ///   - inner: the units that are here, some of all in a slice of a model.
-  ///   - hasBias: of gates and ups.
-  ///   - hasOutputBias: of the sum over all slices, and so in one of them.
+  ///   - inner: the inner units of this tensor-parallel shard.
+  ///   - hasBias: whether the gate and up projections have a bias.
+  ///   - hasOutputBias: whether this shard adds the down projection's bias, which one shard of the group does.
   public init(
     _ name: String, hidden: Int, inner: Int, activation: Activation, hasBias: Bool = false, hasOutputBias: Bool = false
   ) {
@@ -27,7 +27,7 @@ public struct GatedFeedForward {
   /// The weights of both matrices.
   public var parameters: [Parameter] { widening.parameters + narrowing.parameters }
 
-  /// The part's output in float32, [T, hidden], summed over slices.
+  /// The layer's output in float32, [T, hidden], summed over tensor-parallel shards.
   public func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     context.summed(narrowing.wide(context.tape.gated(activation, widening(x, context)), context))
   }

@@ -7,7 +7,7 @@ public struct LayerNorm {
   public let gamma: Parameter
   /// β [size], the shift; without weight decay.
   public let beta: Parameter
-  /// ε, added to the variance of a row before its root is taken.
+  /// ε, added to the variance of a row under the root.
   public let epsilon: Float
 
   /// γ = 1 and β = 0 for rows of `size` elements; named `NAME.weight` and `NAME.bias`.

@@ -1,20 +1,20 @@
 import Autograd
 import Tensors
 
-/// A fully connected layer y = x·Wᵀ + b; W is [out, in] as PyTorch keeps it.
+/// A fully connected layer y = x·Wᵀ + b; W is [out, in] as in PyTorch.
 public struct Linear {
   /// W [out, in]; weight decay applies to it.
   public let weight: Parameter
-  /// b [out], without weight decay; nil for a layer that adds nothing.
+  /// b [out], without weight decay, or nil.
   public let bias: Parameter?
 
-  /// Makes the weights with zeros; a loader or initialiser fills them.
+  /// Creates the weights with zeros; a loader or initialiser fills them.
   public init(_ name: String, inputs: Int, outputs: Int, hasBias: Bool = true) {
     weight = Parameter("\(name).weight", .untouchedZeros([outputs, inputs]), decays: true, isFactor: true)
     bias = hasBias ? Parameter("\(name).bias", .untouchedZeros([outputs]), decays: false) : nil
   }
 
-  /// W, then b where there is one.
+  /// W, then b if there is one.
   public var parameters: [Parameter] { bias.map { [weight, $0] } ?? [weight] }
 
   /// x·Wᵀ + b, [R, out], for x [R, in].
@@ -22,12 +22,13 @@ public struct Linear {
     context.tape.linear(x, weight: weight, bias: bias)
   }
 
-  /// x·Wᵀ + b, [R, out], in float32 whatever the precision of the pass: for logits.
+  /// x·Wᵀ + b, [R, out], in float32 in every precision: for logits.
   public func wide(_ x: Variable, _ context: ForwardContext) -> Variable {
     context.tape.linear(x, weight: weight, bias: bias, wide: true)
   }
 
-  /// x·Wᵀ + b, [R, out], summed over the ranks that have a slice of the inputs each: see `ForwardContext.summed`.
+  /// x·Wᵀ + b, [R, out], summed over the tensor-parallel shards, each with some of the inputs: see
+  /// `ForwardContext.summed`.
   public func summed(_ x: Variable, _ context: ForwardContext) -> Variable {
     context.hasSlices ? context.summed(wide(x, context)).rounded(context) : self(x, context)
   }
@@ -39,7 +40,8 @@ public struct Linear {
 }
 
 extension Variable {
-  /// The sum over slices as a pass goes on with it: rounded where a whole layer's output would be.
+  /// The sum over tensor-parallel shards in the format of an unsharded layer's output: rounded if that would be
+  /// rounded.
   public func rounded(_ context: ForwardContext) -> Variable {
     let isRounded = context.hasSlices && context.tape.precision == .bf16 && value.columns >= 16
     return isRounded ? context.tape.converted(self, to: .bfloat16) : self

@@ -5,7 +5,7 @@ import Tensors
 public struct RMSNorm {
   /// γ [size], the scale; without weight decay.
   public let gamma: Parameter
-  /// ε, added to the mean square of a row before its root is taken.
+  /// ε, added to the mean square of a row under the root.
   public let epsilon: Float
 
   /// γ = 1 for rows of `size` elements; named `NAME.weight`.

@@ -1,40 +1,39 @@
 import Autograd
 import Tensors
 
-/// Where the tokens of a pass stand.
+/// The sequences of a pass and the positions of its tokens.
 public struct TokenPlaces: Sendable {
-  /// Where each sequence starts, and the number of tokens at the end, [B+1].
+  /// The start of each sequence, then the number of tokens, [B+1].
   public let offsets: [Int32]
-  /// Place of each token in its own sequence, [T].
+  /// The position of each token in its sequence, [T].
   public let positions: [Int32]
 
-  /// The places of T tokens in B sequences.
+  /// The positions of T tokens in B sequences.
   public init(offsets: [Int32], positions: [Int32]) {
     self.offsets = offsets
     self.positions = positions
   }
 }
 
-/// Causal self-attention with rotary positions, whose query heads share key and value heads in groups (Ainslie et al.,
-/// 2023).
+/// Causal self-attention with rotary positions; groups of query heads share key and value heads (Ainslie et al., 2023).
 public struct RotaryAttention {
   /// Queries, then keys, then values: [T, hidden] ↦ [T, (H + 2·H_kv)·D].
   public let projection: Linear
   /// The output projection, [T, H·D] ↦ [T, hidden].
   public let output: Linear
-  /// H, query heads that are here.
+  /// H, the query heads of this tensor-parallel shard.
   public let heads: Int
   /// H_kv, a divisor of H.
   public let keyValueHeads: Int
-  /// The angles; their number is half of D.
+  /// The rotary angles, D/2 per position.
   public let rotary: RotaryTable
 
-  /// Makes the projections with zeros.
+  /// Creates the projections with zeros.
   ///
   /// - Parameters:
-  ///   - heads: those that are here, some of all in a slice of a model.
-  ///   - hasBias: of queries, keys and values.
-  ///   - hasOutputBias: of the sum over all slices, and so in one of them.
+  ///   - heads: the query heads of this tensor-parallel shard.
+  ///   - hasBias: whether the projection of queries, keys and values has a bias.
+  ///   - hasOutputBias: whether this shard adds the output projection's bias, which one shard of the group does.
   public init(
     _ name: String, hidden: Int, heads: Int, keyValueHeads: Int, rotary: RotaryTable, hasBias: Bool = false,
     hasOutputBias: Bool = false
@@ -54,26 +53,26 @@ public struct RotaryAttention {
   /// The projection's weights, then the output's.
   public var parameters: [Parameter] { projection.parameters + output.parameters }
 
-  /// Room for the keys and values of a sequence; it grows.
+  /// An empty KV cache for one sequence; it grows beyond the capacity.
   public func memory(capacity: Int) -> KeyValueMemory {
     KeyValueMemory(width: keyValueHeads * headSize, capacity: capacity)
   }
 
-  /// The output projection of attention in float32, [T, hidden], summed over slices.
+  /// The output projection of attention in float32, [T, hidden], summed over tensor-parallel shards.
   ///
   /// - Parameters:
   ///   - layer: the number of the layer in the whole model, counted from 1.
-  ///   - memory: of the tokens before those of x, where these continue one sequence.
+  ///   - memory: the KV cache of the earlier tokens, if x continues one sequence.
   public func callAsFunction(
     _ x: Variable, layer: Int, at places: TokenPlaces, after memory: KeyValueMemory? = nil, _ context: ForwardContext
   ) -> Variable {
-    let turned = context.tape.rotary(
+    let rotated = context.tape.rotary(
       projection(x, context), heads: heads + keyValueHeads, positions: places.positions, rotary)
-    context.observe(.projections(layer), turned)
+    context.observe(.projections(layer), rotated)
     let options = AttentionOptions(heads: heads, keyValueHeads: keyValueHeads, headSize: headSize, isCausal: true)
     let attended =
-      memory.map { context.tape.attention(turned, after: $0, options) }
-      ?? context.tape.attention(turned, offsets: places.offsets, options)
+      memory.map { context.tape.attention(rotated, after: $0, options) }
+      ?? context.tape.attention(rotated, offsets: places.offsets, options)
     return context.summed(output.wide(attended, context))
   }
 }

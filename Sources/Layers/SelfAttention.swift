@@ -7,15 +7,16 @@ public struct SelfAttention {
   public let projection: Linear
   /// The output projection, [T, H·D] ↦ [T, hidden].
   public let output: Linear
-  /// H, of queries and of keys and values alike.
+  /// H, for queries, keys and values.
   public let heads: Int
   /// D.
   public let headSize: Int
   /// Dropout on the attention probabilities in training, 0 ..< 1.
   public let dropoutProbability: Float
 
-  /// Makes the projections with zeros; all heads together are as wide as `hidden`, unless a size of theirs says that
-  /// some are on other ranks.
+  /// Creates the projections with zeros.
+  ///
+  /// - Parameter headSize: by default hidden / heads; given for a tensor-parallel shard, which has only some heads.
   public init(_ name: String, hidden: Int, heads: Int, headSize: Int? = nil, dropoutProbability: Float) {
     let headSize = headSize ?? hidden / heads
     projection = Linear("\(name).projection", inputs: hidden, outputs: 3 * heads * headSize)
@@ -28,11 +29,11 @@ public struct SelfAttention {
   /// The projection's weights, then the output's.
   public var parameters: [Parameter] { projection.parameters + output.parameters }
 
-  /// The output projection of attention inside each sequence, [T, hidden].
+  /// The output projection of attention within each sequence, [T, hidden].
   ///
   /// - Parameters:
   ///   - layer: the number of the layer in the whole model, counted from 1.
-  ///   - rows: the only rows of the output that are wanted, or nil for all of them.
+  ///   - rows: the rows of the output to compute, or nil for all of them.
   public func callAsFunction(
     _ x: Variable, layer: Int, offsets: [Int32], rows: [Int32]? = nil, _ context: ForwardContext
   ) -> Variable {

@@ -1,14 +1,14 @@
 import Platform
 import Safetensors
 
-/// A checkpoint under the names that `transformers` gives its tensors, whatever wrapped the model when it was saved.
+/// A checkpoint under the tensor names of `transformers`, without the prefixes of wrappers around the saved model.
 ///
 ///     module.bert.encoder…           DistributedDataParallel
 ///     _orig_mod.bert.encoder…        torch.compile, anywhere in a name
 ///     model.bert.encoder…            an attribute of a training module, such as Lightning's
 final class CanonicalWeights: WeightSource {
   private let source: any WeightSource
-  /// The name here to the name in the file.
+  /// From the canonical name to the name in the file.
   private var stored: [String: String] = [:]
 
   private(set) var names: [String]
@@ -16,17 +16,17 @@ final class CanonicalWeights: WeightSource {
   var files: [String] { source.files }
   var metadata: [String: String] { source.metadata }
 
-  /// What wrappers call the module that they wrap; no family has a tensor with such a part in its name.
+  /// The names that wrappers give to the module inside; no family has a tensor with such a component in its name.
   private static let wrappers: Set<Substring> = [
     "module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module",
   ]
 
   /// - Parameters:
-  ///   - without: names of the file's tensors that are as good as missing, such as those of a head that is not wanted.
+  ///   - without: whether to hide the tensor with this name, for example one of a head that is not used.
   init(_ source: any WeightSource, _ family: ModelFamily, without isHidden: (String) -> Bool = { _ in false }) {
     self.source = source
     var canonical = source.names.map(CanonicalWeights.unwrapped)
-    // Two tensors that only their wrappers tell apart keep their names.
+    // Keep all names if two of them differ only by their wrappers.
     if Set(canonical).count < canonical.count { canonical = source.names }
     let prefix = CanonicalWeights.prefix(of: canonical, family.anchors)
     let taken = Set(canonical)
@@ -47,7 +47,7 @@ final class CanonicalWeights: WeightSource {
     (self.names, self.stored) = (names, stored)
   }
 
-  /// The same tensors, one of them under a second name: the first of `originals` that is there.
+  /// The same tensors, with a second name for one of them: the first of `originals` that exists.
   func naming(_ name: String, as originals: [String]) -> CanonicalWeights {
     guard let own = originals.lazy.compactMap({ self.stored[$0] }).first else { return self }
     return CanonicalWeights(self, names + [name], stored.merging([name: own]) { _, new in new })
@@ -59,7 +59,7 @@ final class CanonicalWeights: WeightSource {
       ? parts.filter { !wrappers.contains($0) }.joined(separator: ".") : name
   }
 
-  /// What stands before every name of the model, where exactly one tensor says so; empty else.
+  /// The common prefix of the model's names, if exactly one tensor shows it; otherwise empty.
   private static func prefix(of names: [String], _ anchors: [String]) -> String {
     let known = Set(names)
     if anchors.contains(where: known.contains) { return "" }
@@ -86,7 +86,7 @@ final class CanonicalWeights: WeightSource {
 }
 
 extension ModelFamily {
-  /// The names of the tensor that every checkpoint of the family has, the longest first.
+  /// The names of a tensor that every checkpoint of the family has, the longest first.
   fileprivate var anchors: [String] {
     switch self {
     case .bert: ["bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"]

@@ -1,7 +1,7 @@
 import Platform
 import Safetensors
 
-/// What stands behind the layers of a checkpoint, by the classes of `transformers`.
+/// The head of a checkpoint, after the classes of `transformers`.
 enum CheckpointHead: Equatable {
   case sequenceClassification
   case tokenClassification
@@ -10,10 +10,10 @@ enum CheckpointHead: Equatable {
   case nextSentencePrediction
   case multipleChoice
   case causalLanguageModel
-  /// Nothing: an encoder or a decoder alone.
+  /// An encoder or a decoder without a head.
   case none
 
-  /// How messages call a checkpoint with such a head.
+  /// The name of a checkpoint with such a head in messages.
   var name: String {
     switch self {
     case .sequenceClassification: "a sequence classifier"
@@ -27,7 +27,7 @@ enum CheckpointHead: Equatable {
     }
   }
 
-  /// The head that a class's name ends with; nil for a class that is not one of these.
+  /// The head that a class's name ends with; nil for any other class.
   init?(architecture: String) {
     let endings: [(String, CheckpointHead)] = [
       ("ForSequenceClassification", .sequenceClassification), ("ForTokenClassification", .tokenClassification),
@@ -45,7 +45,7 @@ enum CheckpointHead: Equatable {
     }
   }
 
-  /// The head that a checkpoint's tensors are of.
+  /// The head to which a checkpoint's tensors belong.
   init(tensorsOf source: any WeightSource, _ family: ModelFamily) {
     if family.isLanguageModel {
       self =
@@ -68,19 +68,19 @@ enum CheckpointHead: Equatable {
     source.contains("bert.pooler.dense.weight") || source.contains("pooler.dense.weight")
   }
 
-  /// The tensors of any head: what a new head takes the place of.
+  /// Whether the tensor belongs to a head of any kind, which a new head replaces.
   static func owns(_ name: String) -> Bool {
     let heads = ["cls.", "classifier.", "qa_outputs.", "score.", "lm_head."]
     return heads.contains { name.hasPrefix($0) }
   }
 }
 
-/// What a checkpoint is, decided from `architectures`, `problem_type` and its tensors together.
+/// The kind of a checkpoint, derived from `architectures`, `problem_type` and its tensors.
 struct CheckpointKind {
   let head: CheckpointHead
-  /// The class that config.json names; nil where it names none.
+  /// The class that config.json names, or nil.
   let architecture: String?
-  /// Where config.json and the tensors differ and the tensors decided, a sentence without a full stop.
+  /// A difference between config.json and the tensors that the tensors decided, as a sentence without a full stop.
   let conflict: String?
 
   init(_ configuration: ModelConfiguration, _ source: any WeightSource) {
@@ -93,11 +93,12 @@ struct CheckpointKind {
     }
     let wanted: CheckpointHead =
       configuration.family.isLanguageModel ? .causalLanguageModel : .sequenceClassification
-    // A decoder without its head is a language model where the table is the head; config.json may say that it is one.
+    // A decoder without a head tensor is a language model if its token embeddings are the head; config.json may name it
+    // as one.
     if stored == .none || stored == .sequenceClassification && configuration.family.isLanguageModel {
       (head, conflict) = (named == wanted && !configuration.family.isLanguageModel ? stored : named, nil)
     } else if stored == wanted, ![.tokenClassification, .multipleChoice].contains(named) {
-      // These two have a tensor of the same name as a classifier; the others have none that is here.
+      // These two have a tensor with the same name as a classifier's; the others have none of these tensors.
       head = stored
       conflict =
         "config.json names \(architecture), and the weights are those of \(stored.name): they decide"
@@ -113,12 +114,12 @@ struct CheckpointKind {
       ? "\(head.name) (\(architecture))" : "\(head.name) by its tensors, and \(architecture) by its config.json"
   }
 
-  /// Why the head does not answer as Retort's models of the family do; nil where it does.
+  /// Why the head differs from that of Retort's models of the family; nil if it does not.
   ///
-  /// - Parameter classes: rows of the classifier, where there is one.
+  /// - Parameter classes: the rows of the classifier, if there is one.
   func misfit(_ configuration: ModelConfiguration, classes: Int?) -> String? {
     if configuration.family.isLanguageModel {
-      // Without a head of its own a decoder has the table for one, or its head is missing, which is said elsewhere.
+      // Without a head tensor the token embeddings are the head, or the head is missing, which another check reports.
       if head == .causalLanguageModel || head == .none { return nil }
       return "is \(name); Retort's language modelling needs …ForCausalLM"
     }
@@ -138,16 +139,16 @@ struct CheckpointKind {
   }
 }
 
-/// What the outputs of a classifier's head are.
+/// The meaning of the outputs of a classifier's head.
 public enum ClassifierProblem: Sendable, Equatable {
-  /// Logits of classes that exclude each other: softmax.
+  /// Logits of mutually exclusive classes: softmax.
   case singleLabel
-  /// Logits of labels that each hold or do not: a sigmoid each.
+  /// Logits of independent labels: a sigmoid each.
   case multiLabel
   /// Numbers.
   case regression
 
-  /// `problem_type`; without it one output is a number, and several are classes, as `transformers` takes them.
+  /// `problem_type`; without it, as in `transformers`, one output is a number and several are classes.
   init(_ configuration: ModelConfiguration, classes: Int?) {
     switch configuration.json["problem_type"]?.string {
     case "multi_label_classification": self = .multiLabel

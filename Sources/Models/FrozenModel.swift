@@ -3,33 +3,33 @@ import Platform
 import Safetensors
 import Tensors
 
-/// A model that is never trained, whose weights lie in one block of memory in the form that inference reads.
+/// A model that is never trained, with its weights in one block of memory in the form that inference reads.
 ///
-/// Matrices that a bf16 pass rounds are stored rounded, and packed where products read that faster; all else is
-/// float32. The form follows from the configuration, the precision and the CPU, so that one process can fill a block
-/// and others, whose CPU has the same `form`, use it as it is.
+/// Matrices that a bf16 pass rounds are stored rounded, and packed if products read that faster; all other weights are
+/// float32. The form depends on the configuration, the precision and the CPU, so one process can fill a block and
+/// others with the same `form` can use it directly.
 public final class FrozenModel {
   /// The model; its weights are zeros until the block is filled or adopted.
   public let model: any Model
   /// Bytes of the block, a multiple of 64.
   public let byteCount: Int
-  /// What of the model it is.
+  /// The part of the whole model.
   public let part: ModelPart
   private let content: Content
   private let places: [Place]
   private let weights: MatchedWeights
-  /// Which tensors of the origin are initialised and which ignored.
+  /// The initialised tensors and the ignored tensors of the origin.
   public var report: LoadReport { weights.report }
 
-  /// Which of the weights the block has.
+  /// The weights in the block.
   public enum Content: String, Sendable {
-    /// Those of the part.
+    /// All weights of the part.
     case all
-    /// Those of the head alone, of a model of layers: for whoever gets states and wants logits.
+    /// Only the head of a model with layers, for a rank that receives states and computes logits.
     case head
   }
 
-  /// Where a parameter lies in the block.
+  /// The location of a parameter in the block.
   private struct Place {
     let parameter: Parameter
     let offset: Int
@@ -41,15 +41,15 @@ public final class FrozenModel {
     }
   }
 
-  /// A model of the configuration; names and shapes are checked, no weight is read.
+  /// A model of the configuration; it checks names and shapes and reads no weight.
   ///
   /// - Parameters:
   ///   - seed: for tensors that the origin lacks.
-  ///   - precision: of the passes that the block is made for.
-  ///   - part: of the model that is wanted; of the checkpoint only that is read.
-  ///   - only: what of the part the block has; other weights must not be read.
-  ///   - packs: whether matrices are packed for products of many rows; products of one row read them as they are.
-  /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
+  ///   - precision: the precision of the passes that use the block.
+  ///   - part: the part of the model; only its weights are read from the checkpoint.
+  ///   - only: the weights in the block; no pass may read other weights.
+  ///   - packs: whether matrices are packed for products of many rows; products of one row read unpacked ones.
+  /// Throws `.input` for unreadable files and for shapes that differ, with file, tensor and both shapes.
   public init(
     _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision,
     part: ModelPart = .whole, only content: Content = .all, packs: Bool = true
@@ -65,7 +65,7 @@ public final class FrozenModel {
       let place = Place(
         parameter: parameter, offset: offset, dtype: isRounded ? .bfloat16 : .float32,
         layout: isRounded && packs && Tensor.isPackable(parameter.shape) ? .packed : .rows)
-      // Every weight begins on a cache line.
+      // Every weight starts on a cache line.
       offset += (parameter.count * place.dtype.size + 63) / 64 * 64
       return place
     }
@@ -87,8 +87,8 @@ public final class FrozenModel {
     return [head.matrix] + (head.bias.map { [$0] } ?? [])
   }
 
-  /// Name, shape, type, layout and place of every weight, and which part of the model they are: blocks of the same form
-  /// are alike.
+  /// Name, shape, type, layout and offset of every weight, and the part of the model: blocks of equal form are
+  /// interchangeable.
   public var form: String {
     let weights = places.map {
       "\($0.parameter.name) \($0.parameter.shape) \($0.dtype.rawValue) \($0.layout.rawValue) \($0.offset)"
@@ -97,11 +97,11 @@ public final class FrozenModel {
     return (what + weights).joined(separator: "\n")
   }
 
-  /// Reads or makes the weights one by one, each converted into its place; the model uses the block from then on.
+  /// Reads or initialises the weights one by one and converts each into the block, which the model then uses.
   ///
   /// - Parameter memory: `byteCount` bytes.
   public func fill(_ memory: Storage) {
-    // One matrix at a time has a float32 form, in memory that goes back to the system and not to the pool.
+    // Only one matrix at a time is in float32, in memory that returns to the system, not to the pool.
     let largest = places.filter { $0.dtype != .float32 }.map { 4 * $0.parameter.count }.max() ?? 0
     let scratch = Storage(untouchedZeros: largest)
     for place in places {
@@ -116,7 +116,7 @@ public final class FrozenModel {
     weights.fillBuffers()
   }
 
-  /// Uses a block of this form that was filled before, by this process or another; nothing writes to it.
+  /// Uses a block of this form that this process or another has filled; nothing writes to it.
   public func adopt(_ memory: Storage) {
     for place in places { place.parameter.value = place.tensor(in: memory) }
     weights.fillBuffers()
@@ -124,8 +124,8 @@ public final class FrozenModel {
 }
 
 extension Model {
-  /// Gives the matrices that a pass of this precision rounds up for their rounded form, packed where products read
-  /// that faster: for a model that is in memory and is not trained any more.
+  /// Replaces the matrices that a pass of this precision rounds by their rounded form, packed if products read that
+  /// faster: for a model in memory that is no longer trained.
   public func freeze(for precision: Precision) {
     for parameter in parameters where parameter.isRounded(in: precision) && parameter.value.dtype == .float32 {
       let layout: TensorLayout = Tensor.isPackable(parameter.shape) ? .packed : .rows

@@ -1,6 +1,7 @@
-/// Says which tensors of a checkpoint a model has no place for, where that may change its answers.
+/// Summarises the tensors of a checkpoint that the model ignores, if that may change its answers.
 enum IgnoredTensors {
-  /// Buffers that follow from the configuration, and pre-training heads: every reader leaves them out.
+  /// Whether the tensor is a buffer that follows from the configuration or part of a pre-training head; every reader
+  /// ignores these.
   static func isHarmless(_ name: String) -> Bool {
     let endings = [
       "position_ids", "token_type_ids", "rotary_emb.inv_freq", "attention.masked_bias", "masked_bias",
@@ -10,16 +11,16 @@ enum IgnoredTensors {
       || name == "embeddings.position_ids"
   }
 
-  /// One line that sums up the names, or nil where all are harmless.
+  /// One line that summarises the names, or nil if all are harmless.
   ///
   /// - Parameters:
-  ///   - marker: what stands before the number of a layer.
-  ///   - layers: how many layers the model has; nil where its layers are not the file's.
+  ///   - marker: the text before the number of a layer.
+  ///   - layers: the number of layers of the model; nil if its layers are not those of the file.
   static func summary(_ names: [String], marker: String, layers: Int?) -> String? {
     let names = names.filter { !isHarmless($0) }
     if names.isEmpty { return nil }
     var beyond: [Int: Int] = [:]
-    // The name with * for the number of its layer, and the layers that have it.
+    // From the name with * instead of its layer's number to the layers that have it.
     var kinds: [String: [Int]] = [:]
     for name in names {
       guard let range = name.firstRange(of: marker),

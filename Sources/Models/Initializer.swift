@@ -1,6 +1,6 @@
 import Tensors
 
-/// Initial distributions of weights; the stream is keyed by (seed, name), so no rank and no order enters.
+/// Initial distributions of weights; the stream is keyed by (seed, name), so ranks and order do not matter.
 package enum Initializer {
   /// Fills with N(0, deviation²).
   package static func normal(_ tensor: Tensor, deviation: Float, seed: UInt64, name: String) {

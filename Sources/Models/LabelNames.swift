@@ -2,22 +2,22 @@ import Platform
 
 /// The class names of a classifier, in the order of its logits.
 public struct LabelNames: Equatable, Sendable {
-  /// A name for each class.
+  /// The name of each class.
   public let names: [String]
 
-  /// The classes by their names, in the order of the logits.
+  /// The names of the classes, in the order of the logits.
   public init(_ names: [String]) { self.names = names }
 
-  /// `LABEL_0`, `LABEL_1`, … as Hugging Face calls classes that nobody named.
+  /// `LABEL_0`, `LABEL_1`, …: the names that Hugging Face gives to unnamed classes.
   public static func generic(_ count: Int) -> LabelNames { LabelNames((0..<count).map { "LABEL_\($0)" }) }
 
-  /// Whether nobody named the classes: they are `LABEL_0`, `LABEL_1`, …
+  /// Whether the classes are unnamed: `LABEL_0`, `LABEL_1`, …
   public var isGeneric: Bool { self == .generic(names.count) }
 
-  /// Classes that a model may have: each has a name in memory.
+  /// The largest number of classes, since each has a name in memory.
   static let most = 1 << 20
 
-  /// Reads `id2label`, else `num_labels`; nil when the configuration says neither, or numbers its classes with gaps.
+  /// Reads `id2label`, else `num_labels`; nil if the configuration has neither, or if its class numbers have gaps.
   init?(configuration: JSON) {
     if let table = configuration["id2label"]?.object, !table.isEmpty {
       guard (0..<table.count).allSatisfy({ table[String($0)] != nil }) else { return nil }
@@ -29,7 +29,7 @@ public struct LabelNames: Equatable, Sendable {
     }
   }
 
-  /// The names of this many classes as `id2label` has them, `LABEL_i` where it has none for class i.
+  /// The names of this many classes in `id2label`, or `LABEL_i` if it has none for class i.
   init(configuration: JSON, count: Int) {
     let table = configuration["id2label"]?.object ?? [:]
     self.init(

@@ -4,20 +4,21 @@ import Layers
 
 /// A causal model of tokens: after each token of a sequence it has logits for the next one.
 ///
-/// `Model.forward` makes all logits, [T, V]; whoever needs a loss only takes states and head, and never holds more than
-/// a part of [T, V]. `classCount` is V.
+/// `Model.forward` computes all logits, [T, V]. A loss uses states and head instead, and holds only a part of [T, V] at
+/// a time. `classCount` is V.
 public protocol LanguageModel: StagedModel {
-  /// The states behind the last norm, [T, hidden].
+  /// The states after the last norm, [T, hidden].
   func states(_ batch: Batch, _ context: ForwardContext) -> Variable
-  /// The matrix that turns states into logits, [V, hidden]; the embedding table itself where the two are tied.
+  /// The matrix that maps states to logits, [V, hidden]; the token embeddings themselves if the two are tied.
   ///
-  /// A slice of a model has the rows `headRows` of it; a part without `hasHead` has none.
+  /// A tensor-parallel shard has its rows `headRows`; a part without `hasHead` has none.
   var head: Parameter { get }
-  /// The tokens whose logits `head` gives: 0 ..< V, or a slice's share of them.
+  /// The tokens whose logits `head` computes: 0 ..< V, or the share of a tensor-parallel shard.
   var headRows: Range<Int> { get }
-  /// Room for the keys and values of one sequence, for each layer that is here; it grows beyond the capacity.
+  /// An empty KV cache of one sequence for each layer of this part; it grows beyond the capacity.
   func newMemory(capacity: Int) -> [KeyValueMemory]
-  /// The states of the tokens of one sequence that follow those in memory, [T, hidden]; they are in it afterwards.
+  /// The states of the tokens that follow those in the KV cache of one sequence, [T, hidden]; appends their keys and
+  /// values to it.
   func states(of tokens: [Int32], after memory: [KeyValueMemory], _ context: ForwardContext) -> Variable
 }
 
@@ -26,7 +27,7 @@ extension LanguageModel {
     finish(advance(embed(batch, context), batch, context), batch, context)
   }
 
-  /// The states behind the last norm of the tokens that predict one.
+  /// The states after the last norm of the tokens that predict a token.
   public func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     context.tape.selectRows(finish(x, batch, context), batch.predictedRows)
   }
@@ -38,6 +39,6 @@ extension LanguageModel {
 
   public var headWeights: (matrix: Parameter, bias: Parameter?) { (head, nil) }
 
-  /// No: their roundings would add up over the layers.
+  /// False, since rounding errors would accumulate over the layers.
   public var roundsStates: Bool { false }
 }

@@ -2,18 +2,18 @@ import Autograd
 import Platform
 import Safetensors
 
-/// Where each weight of a model comes from: names and shapes are checked, nothing is read yet.
+/// The source of each weight of a model; names and shapes are checked, no weight is read yet.
 struct MatchedWeights {
-  /// Which tensors are initialised and which ignored.
+  /// The initialised and the ignored tensors.
   let report: LoadReport
   private let model: any Model
   private let seed: UInt64
   private let bindings: [ObjectIdentifier: [WeightBinding]]
   private let buffers: [WeightBinding]
-  /// By the name of the binding.
+  /// The stored tensors by the names of their bindings.
   private let stored: [String: StoredTensor]
 
-  /// Throws `.input` for what is not there or does not fit, naming file, tensor and both shapes.
+  /// Throws `.input` for missing tensors and for shapes that differ, with file, tensor and both shapes.
   init(_ model: any Model, _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws {
     let table = model.weightTable
     let isWhole = (model as? any StagedModel)?.part.isWhole ?? true
@@ -25,7 +25,7 @@ struct MatchedWeights {
     case .random: (stored, report) = ([:], LoadReport())
     case .checkpoint(let source):
       var found = try MatchedWeights.match(table, configuration, source) { $0 }
-      // What other parts of the model have is no surprise to anybody.
+      // A part of a model always ignores the tensors of the other parts, so there is nothing to report for it.
       if isWhole {
         found.report.warning = IgnoredTensors.summary(
           found.report.ignored, marker: configuration.family.layerMarker,
@@ -40,13 +40,13 @@ struct MatchedWeights {
       var found = try MatchedWeights.match(table, configuration, source) {
         MatchedWeights.renameLayer($0, layers, behind: marker)
       }
-      // Nor are layers that were left out on purpose.
+      // The user has left out the other layers on purpose.
       found.report.ignored = []
       (stored, report) = found
     }
   }
 
-  /// Reads a parameter, in its present memory, which is float32; what the checkpoint lacks is initialised.
+  /// Reads a parameter into its memory, which is float32; initialises it if the checkpoint lacks it.
   func fill(_ parameter: Parameter) {
     let parts = bindings[ObjectIdentifier(parameter)] ?? []
     if parts.isEmpty || !parts.allSatisfy({ stored[$0.name] != nil }) { model.initialize(parameter, seed: seed) }
@@ -55,7 +55,7 @@ struct MatchedWeights {
     }
   }
 
-  /// Reads what is stored with the model and not trained.
+  /// Reads the buffers, which are stored with the model and not trained.
   func fillBuffers() {
     for buffer in buffers {
       if let stored = stored[buffer.name] { buffer.fill(from: stored) }
@@ -83,7 +83,7 @@ struct MatchedWeights {
     if !missing.isEmpty {
       let shown = missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : "")
       throw RetortError(
-        .input, "\(missing.count) tensors that the model needs are not there: \(shown)", at: file,
+        .input, "\(missing.count) tensors that the model needs are missing: \(shown)", at: file,
         remedy: remedy(source, configuration))
     }
     var report = LoadReport()
@@ -92,7 +92,7 @@ struct MatchedWeights {
     return (stored, report)
   }
 
-  /// Throws where the numbers of a tensor mean nothing without those of a second one that stands beside it.
+  /// Throws for a quantised tensor, whose integers need the scales of a second tensor.
   private static func requireUnscaled(_ tensor: StoredTensor, _ name: String, _ source: any WeightSource) throws {
     guard [.int8, .uint8, .int16, .int32, .int64].contains(tensor.dtype) else { return }
     let stem = name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
@@ -105,7 +105,7 @@ struct MatchedWeights {
       at: tensor.file, remedy: "take the model's weights in F32, BF16 or F16")
   }
 
-  /// What to do where tensors are missing: adapters and quantised weights have names of their own.
+  /// The remedy for missing tensors; adapters and quantised weights are recognised by their names.
   private static func remedy(_ source: any WeightSource, _ configuration: ModelConfiguration) -> String {
     if let name = source.names.first(where: { $0.contains(".lora_") || $0.contains(".base_layer.") }) {
       return "the file holds an adapter (\(name)): merge it into its model and save that"
@@ -116,7 +116,7 @@ struct MatchedWeights {
     return "check that the file is a \(configuration.family.rawValue) checkpoint"
   }
 
-  /// "bert.encoder.layer.1.…" under layers [0, 2, 4] is the teacher's "bert.encoder.layer.2.…".
+  /// With layers [0, 2, 4] "bert.encoder.layer.1.…" is the teacher's "bert.encoder.layer.2.…".
   private static func renameLayer(_ name: String, _ layers: [Int], behind marker: String) -> String {
     guard let range = name.range(of: marker) else { return name }
     let rest = name[range.upperBound...]

@@ -5,39 +5,39 @@ import Tensors
 
 /// A network with weights, on one device; it knows no ranks, files or optimizers.
 public protocol Model: AnyObject {
-  /// Every weight, in the order in which the forward pass meets it.
+  /// Every weight, in the order in which the forward pass uses it.
   var parameters: [Parameter] { get }
-  /// Where each tensor of a Hugging Face checkpoint has its place in the parameters.
+  /// The location of each tensor of a Hugging Face checkpoint in the parameters.
   var weightTable: [WeightBinding] { get }
-  /// The tables that a forward pass reads by row and in no other way, so that most of their gradient is zero.
+  /// The tables that a forward pass reads only by row, so most of their gradient is zero.
   var lookups: [LookupTable] { get }
-  /// The weights by blocks, in the order of the forward pass: embeddings, each layer, what stands behind them. A tied
-  /// weight is in each block that reads it.
+  /// The weights by blocks, in the order of the forward pass: embeddings, each layer, the head. A tied weight is in
+  /// each block that reads it.
   var blocks: [[Parameter]] { get }
-  /// How many classes the logits have.
+  /// The number of classes of the logits.
   var classCount: Int { get }
-  /// What numbers of a batch index its tables and rows: whoever passes a batch on holds it against them.
+  /// The limits of the numbers of a batch that index tables and rows; callers check a batch against them.
   var bounds: Batch.Bounds { get }
   /// Fills a weight with the family's initial distribution, a pure function of the seed and the weight's name.
   func initialize(_ parameter: Parameter, seed: UInt64)
-  /// The logits of a batch, float32; the context's observer reads values on the way.
+  /// The logits of a batch, float32; the context's observer gets values from within the pass.
   func forward(_ batch: Batch, _ context: ForwardContext) -> Variable
-  /// Floating point operations of the matrix products, those of attention included, of a forward pass over examples of
-  /// these lengths: 2·m·n·k for each product [m, k]·[k, n].
+  /// Floating point operations of the matrix products, attention included, of a forward pass over examples of these
+  /// lengths: 2·m·n·k for each product [m, k]·[k, n].
   ///
-  /// What is not a product (norms, softmax, lookups) does not count, nor does padding, nor what the family's definition
-  /// has and its model knows how to leave out. A backward pass has twice as much.
+  /// Operations other than products (norms, softmax, lookups), padding, and products that the model skips do not count.
+  /// A backward pass has twice as many.
   func forwardFLOPs(lengths: [Int]) -> Double
 }
 
 extension Model {
-  /// The classes.
+  /// Limits the classes only.
   public var bounds: Batch.Bounds { Batch.Bounds(classes: classCount) }
 
-  /// None.
+  /// No tables.
   public var lookups: [LookupTable] { [] }
 
-  /// The blocks that are layers: all but the embeddings and what stands behind the layers.
+  /// The blocks that are layers: all but the embeddings and the head.
   public var layerBlocks: Range<Int> { 1..<max(1, blocks.count - 1) }
 
   /// The number of weights that training changes.
@@ -48,7 +48,7 @@ extension Model {
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - independentRows: gives an example the same bits in every batch.
-  ///   - residency: brings the weights of blocks and lets them go.
+  ///   - residency: loads and releases the weights of blocks.
   public func logits(
     _ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
     residency: (any BlockResidency)? = nil
@@ -62,10 +62,10 @@ extension Model {
   public func initialize(seed: UInt64) { parameters.forEach { initialize($0, seed: seed) } }
 }
 
-/// A table that a model reads by row only.
+/// A table that a model reads only by row.
 public struct LookupTable {
   /// [V, C].
   public let parameter: Parameter
-  /// The part of a batch that says which rows are read: all of them, any number of times.
+  /// The field of a batch with the rows that a pass reads, each any number of times.
   public let ids: KeyPath<Batch, [Int32]>
 }

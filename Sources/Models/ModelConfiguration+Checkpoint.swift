@@ -3,9 +3,10 @@ import Platform
 import Safetensors
 
 extension ModelConfiguration {
-  /// Throws `.input` where the sizes are not those of a checkpoint, before anything of these sizes is made.
+  /// Throws `.input` if the sizes differ from those of a checkpoint; called before anything of these sizes is
+  /// allocated.
   ///
-  /// - Parameter countingLayers: whether the model has the checkpoint's layers, and not some of them.
+  /// - Parameter countingLayers: whether the model has all layers of the checkpoint.
   func requireSizes(of source: any WeightSource, countingLayers: Bool = true) throws {
     for (names, shape) in try sizeProbes() {
       guard let name = names.first(where: source.contains) else { continue }
@@ -19,14 +20,14 @@ extension ModelConfiguration {
     if let last = numbers.max(), last < count - 1 {
       throw RetortError(
         .input,
-        "num_hidden_layers is \(count), and the checkpoint has layers 0 to \(last): the tensors of the others, such as "
-          + "those of layer \(last + 1), are not there", at: self.source,
+        "num_hidden_layers is \(count), but the checkpoint has layers 0 to \(last): the tensors of the others, such as "
+          + "those of layer \(last + 1), are missing", at: self.source,
         remedy: "check that config.json belongs to \(source.files.first ?? "these weights")")
     }
   }
 
-  /// The first tensor whose shape differs between two models of which one has some of the other's layers; nil where
-  /// there is none. Throws `.input` for a value that is no size.
+  /// The first tensor whose shape differs between a model and one with some of its layers, or nil. Throws `.input` for
+  /// an invalid size.
   public func sizeDifference(from other: ModelConfiguration) throws -> (name: String, own: [Int], theirs: [Int])? {
     let theirs = Dictionary(try other.sizeProbes().map { ($0.names[0], $0.shape) }) { first, _ in first }
     for (names, shape) in try sizeProbes() {
@@ -39,11 +40,11 @@ extension ModelConfiguration {
     let stored = try source.describe(name).shape
     if stored == shape { return }
     throw RetortError(
-      .input, "tensor \(name) has shape \(stored), the configuration asks for \(shape)",
+      .input, "tensor \(name) has shape \(stored), but the configuration needs \(shape)",
       at: source.files.first ?? self.source, remedy: "check that \(self.source) belongs to these weights")
   }
 
-  /// Tensors whose shapes tell the sizes of a model, by their names.
+  /// The names and shapes of tensors that show the sizes of a model.
   private func sizeProbes() throws -> [(names: [String], shape: [Int])] {
     switch family {
     case .bert, .bertHash:
@@ -77,9 +78,10 @@ extension ModelConfiguration {
     }
   }
 
-  /// The configuration with `tie_word_embeddings` as a checkpoint has it, and whether config.json says something else.
+  /// The configuration with the checkpoint's `tie_word_embeddings`, and whether config.json differs from it.
   ///
-  /// A head of its own in the file counts, as it does in `transformers`, unless it equals the table bit for bit.
+  /// As in `transformers`, a head tensor in the file makes the model untied, unless it equals the token embeddings bit
+  /// for bit.
   func resolvingTie(_ source: any WeightSource) throws -> (configuration: ModelConfiguration, differs: Bool) {
     let tables = ["model.embed_tokens.weight", "embed_tokens.weight"]
     guard family.isLanguageModel, try LlamaConfiguration(self).isTied, source.contains("lm_head.weight"),
@@ -90,8 +92,8 @@ extension ModelConfiguration {
     return (setting(["tie_word_embeddings": false]), true)
   }
 
-  /// Whether the head of this language model is its table, and the other one has a head of its own. Throws
-  /// `.configuration` for impossible values.
+  /// Whether this language model has a tied head and the other one an untied head. Throws `.configuration` for
+  /// impossible values.
   public func givesTableAsHead(to other: ModelConfiguration) throws -> Bool {
     guard family.isLanguageModel, other.family.isLanguageModel else { return false }
     return try LlamaConfiguration(self).isTied && !LlamaConfiguration(other).isTied
@@ -99,7 +101,7 @@ extension ModelConfiguration {
 }
 
 extension StoredTensor {
-  /// Whether shape and values are equal, bit for bit once both are float32.
+  /// Whether shape and values are equal, bit for bit after conversion to float32.
   func hasSameValues(as other: StoredTensor) -> Bool {
     if shape != other.shape { return false }
     if dtype == other.dtype {

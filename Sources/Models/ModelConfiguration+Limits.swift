@@ -1,5 +1,5 @@
 extension ModelConfiguration {
-  /// Layers of the model, or nil where the family has none; throws `.input` for a value that is no size.
+  /// The number of layers, or nil if the family has none; throws `.input` for an invalid size.
   public var layerCount: Int? {
     get throws {
       switch family {
@@ -10,7 +10,7 @@ extension ModelConfiguration {
     }
   }
 
-  /// How many texts of an example the model can tell apart, or nil where it reads no tokens.
+  /// The number of texts in an example that the model distinguishes, or nil if it reads no tokens.
   public var tokenTypes: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.tokenTypes
@@ -19,7 +19,7 @@ extension ModelConfiguration {
     }
   }
 
-  /// The longest sequence that the model has positions for, or nil where there is no such limit.
+  /// The longest sequence for which the model has positions, or nil if there is no limit.
   public var maximumPositions: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.maximumPositions
@@ -28,7 +28,7 @@ extension ModelConfiguration {
     }
   }
 
-  /// The number of token ids that the model has embeddings for, or nil where it reads no tokens.
+  /// The number of token embeddings, or nil if the model reads no tokens.
   public var vocabularySize: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.vocabularySize

@@ -1,7 +1,7 @@
 import Autograd
 import Platform
 
-/// The model families that Retort builds.
+/// The model families of Retort.
 public enum ModelFamily: String, Sendable, CaseIterable {
   case bert
   case bertHash = "bert_hash"
@@ -10,7 +10,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
   case qwen2
   case perceptron
 
-  /// Whether its models predict the next token, and so have a vocabulary where others have classes.
+  /// Whether its models predict the next token and have a vocabulary instead of classes.
   public var isLanguageModel: Bool {
     switch self {
     case .llama, .mistral, .qwen2: true
@@ -18,7 +18,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
     }
   }
 
-  /// What stands before the number of a layer in a checkpoint's names.
+  /// The text before the number of a layer in a checkpoint's names.
   var layerMarker: String {
     switch self {
     case .bert, .bertHash: "encoder.layer."
@@ -26,7 +26,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
     }
   }
 
-  /// The class of `transformers` that reads such a model.
+  /// The `transformers` class of such a model.
   var architecture: String {
     switch self {
     case .bert: "BertForSequenceClassification"
@@ -39,19 +39,19 @@ public enum ModelFamily: String, Sendable, CaseIterable {
   }
 }
 
-/// A model's `config.json`: the family, and every key, those that Retort does not know included.
+/// A model's `config.json`: the family, and all keys, also those that Retort does not know.
 public struct ModelConfiguration: Sendable {
-  /// The architecture that `model_type` names.
+  /// The family that `model_type` names.
   public let family: ModelFamily
-  /// All keys as they were read; written back with the student.
+  /// All keys as read; written back with the student.
   public private(set) var json: [String: JSON]
-  /// Where it was read, for messages.
+  /// The path of the file, for messages.
   public let source: String
 
   /// - Parameters:
   ///   - json: the object; its `model_type` (or `family`) names the family.
   ///   - source: the file, for messages.
-  /// Throws `.input` for a family that Retort does not have.
+  /// Throws `.input` for an unknown family.
   public init(_ json: JSON, source: String) throws {
     guard var object = json.object else {
       throw RetortError(.input, "a model configuration is a JSON object", at: source)
@@ -62,7 +62,7 @@ public struct ModelConfiguration: Sendable {
     }
     guard let family = ModelFamily(rawValue: type) else {
       throw RetortError(
-        .input, "model_type \"\(type)\" is not a family of Retort", at: source, remedy: "it has: \(known)")
+        .input, "model_type \"\(type)\" is not a family of Retort", at: source, remedy: "use one of: \(known)")
     }
     object["family"] = nil
     object["model_type"] = .string(type)
@@ -76,13 +76,13 @@ public struct ModelConfiguration: Sendable {
     let path = joinPath(directory, "config.json")
     guard fileExists(path) else {
       throw RetortError(
-        .input, "no config.json, so this is no model directory", at: directory,
+        .input, "no config.json, so this is not a model directory", at: directory,
         remedy: "name a directory in Hugging Face layout")
     }
     try self.init(JSON(contentsOf: path), source: path)
   }
 
-  /// The class names, when the configuration has them.
+  /// The class names, if the configuration has them.
   public var labels: LabelNames? { LabelNames(configuration: .object(json)) }
 
   /// The same configuration for other classes.
@@ -99,10 +99,10 @@ public struct ModelConfiguration: Sendable {
     return copy
   }
 
-  /// Layers that a model may have: each is an object of its own.
+  /// The largest number of layers, since each is an object.
   static let mostLayers = 1 << 14
 
-  /// A positive integer under a key; throws `.input` naming file and key.
+  /// The positive integer of a key; throws `.input` with file and key.
   func size(_ key: String, default fallback: Int? = nil, most: Int = 1 << 30) throws -> Int {
     guard let value = json[key], !value.isNull else {
       if let fallback { return fallback }
@@ -115,10 +115,10 @@ public struct ModelConfiguration: Sendable {
     return number
   }
 
-  /// Throws `.input` where the sizes together make more weights than any machine has addresses for, so that the number
-  /// of a tensor's elements and of its bytes can be counted on.
+  /// Throws `.input` if the sizes give more weights than any machine can address, so that later products of sizes
+  /// (elements, bytes) cannot overflow.
   ///
-  /// - Parameter weights: those of the largest tensors, each a product of sizes.
+  /// - Parameter weights: the sizes of the largest tensors.
   func requireBuildable(weights: [[Int]]) throws {
     let total = weights.reduce(0.0) { $0 + $1.reduce(1.0) { $0 * Double($1) } }
     if total > 0x1p42 {
@@ -128,7 +128,7 @@ public struct ModelConfiguration: Sendable {
     }
   }
 
-  /// A number in a closed range under a key; null counts as left out.
+  /// The number of a key, in a closed range; null counts as missing.
   func number(_ key: String, default fallback: Double, in range: ClosedRange<Double>) throws -> Float {
     guard let value = json[key], !value.isNull else { return Float(fallback) }
     guard let number = value.double, range.contains(number) else {
@@ -137,13 +137,13 @@ public struct ModelConfiguration: Sendable {
     return Float(number)
   }
 
-  /// The nonlinearity under `hidden_act`; throws `.input` for one that Retort does not have.
+  /// The activation under `hidden_act`; throws `.input` for one that Retort does not have.
   func activation(default fallback: Activation) throws -> Activation {
     guard let value = json["hidden_act"], !value.isNull else { return fallback }
     guard let activation = value.string.flatMap(Activation.init(huggingFaceName:)) else {
       throw RetortError(
         .input, "hidden_act \(value.text()) is not an activation of Retort", at: source,
-        remedy: "it has: \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
+        remedy: "use one of: \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     return activation
   }

@@ -1,52 +1,51 @@
 import Platform
 import Safetensors
 
-/// What a model directory is opened for.
+/// The use for which a model directory is opened.
 public enum ModelUse: Sendable, Equatable {
-  /// For its answers, as a teacher or to be measured: it must have its whole head, and the one that Retort's models of
-  /// the family have.
+  /// Its answers, as a teacher or for an evaluation: it must have the complete head of Retort's models of the family.
   case answers
-  /// For its outputs as they are: besides classes also labels that do not exclude each other, and numbers.
+  /// Its raw outputs: classes, or independent labels, or numbers.
   case outputs
-  /// As the first weights of a student: it may get a new head.
+  /// The initial weights of a student: it may get a new head.
   case student(head: StudentHead)
-  /// To be described: nothing is refused for its head.
+  /// A description: no head is refused.
   case description
 }
 
-/// What becomes of the head of a student's first weights.
+/// The head of a student's initial weights.
 public enum StudentHead: Sendable, Equatable {
-  /// It is kept where it has the classes of the task, and made anew otherwise.
+  /// It is kept if it has the classes of the task, and initialised otherwise.
   case fitting
-  /// It is made anew.
+  /// It is initialised.
   case new
 }
 
-/// A model directory, as config.json and weights together decide it; no weight is read.
+/// A model directory, resolved from config.json and the headers of its weights; no weight is read.
 ///
 ///     config.json ─ architectures, problem_type ─┐
-///                                                ├─ what head it has ─ refused, kept or made anew, by use
-///     weights ───── canonical names, shapes ─────┘   tied or not; classes; sizes against shapes
+///                                                ├─ which head ─ refused, kept or initialised, by use
+///     weights ───── canonical names, shapes ─────┘   tied or not; classes; sizes compared with shapes
 public struct ModelDirectory {
   /// The path of the directory.
   public let path: String
-  /// config.json, with what the weights decide: classes, and whether the head is the table.
+  /// config.json, with the classes and the tied or untied head of the weights.
   public let configuration: ModelConfiguration
-  /// The tensors by the names that `transformers` gives them, without those of a head that is made anew.
+  /// The tensors under their `transformers` names, without those of a head that is replaced.
   public let weights: any WeightSource
-  /// Why the head is made anew, a sentence without a full stop; nil where it is the checkpoint's.
+  /// Why the head is initialised, as a sentence without a full stop; nil if it is the checkpoint's.
   public let newHead: String?
-  /// What is not as it should be, or was decided between two that differ: a sentence each, without a full stop.
+  /// Irregularities and resolved contradictions, one sentence each, without a full stop.
   public let remarks: [String]
-  /// What its head is where Retort's models of the family have another one, a sentence without a subject; nil where
-  /// it is the same.
+  /// The head, if Retort's models of the family have another one, as a sentence without a subject; otherwise nil.
   public let misfit: String?
 
   /// Opens a model directory in Hugging Face layout.
   ///
   /// - Parameters:
-  ///   - labels: the classes of the task; nil where any will do.
-  /// Throws `.input` for what cannot be read, whose sizes differ from the weights' or whose head is not for this use.
+  ///   - labels: the classes of the task; nil for any classes.
+  /// Throws `.input` for unreadable files, for sizes that differ from the weights, and for a head that the use does not
+  /// allow.
   public init(_ path: String, for use: ModelUse, labels: LabelNames? = nil) throws {
     self.path = path
     let raw = try openWeights(inModelDirectory: path)
@@ -58,11 +57,11 @@ public struct ModelDirectory {
 
     var newHead = try ModelDirectory.newHead(kind, configuration, rows, labels, for: use, path)
     if newHead != nil, configuration.family.isLanguageModel, try LlamaConfiguration(configuration).isTied {
-      // The table is the head, whatever else the file has.
+      // The token embeddings are the head, whatever other tensors the file has.
       newHead = nil
       if use == .student(head: .new) {
         throw RetortError(
-          .configuration, "the head of this model is its embedding table, which is not made anew", at: path,
+          .configuration, "the head of this model is its embedding table, which cannot be replaced", at: path,
           remedy: "leave out student_init: {head: new}")
       }
     }
@@ -75,11 +74,11 @@ public struct ModelDirectory {
       let tie = try configuration.resolvingTie(source)
       if tie.differs {
         remarks.append(
-          "\(path): tie_word_embeddings is true, and the weights have a head of their own (lm_head.weight): it is used")
+          "\(path): tie_word_embeddings is true, but the weights have a head of their own (lm_head.weight): it is used")
       }
       (configuration, _) = tie
       if !tie.differs, configuration.family.isLanguageModel, try LlamaConfiguration(configuration).isTied {
-        // A copy of the table.
+        // It is a copy of the token embeddings.
         source = CanonicalWeights(raw, configuration.family) { $0 == "lm_head.weight" }
       }
       let named = try ModelDirectory.resolveLabels(configuration, rows, wanted: labels, kind)
@@ -97,8 +96,8 @@ public struct ModelDirectory {
     weights = source
   }
 
-  /// The weights as a student of another configuration takes them over: a head of its own begins as the table of a
-  /// model whose head is the table. Throws `.configuration` for impossible values.
+  /// The initial weights of a student with another configuration: an untied head starts as the token embeddings of a
+  /// model with a tied head. Throws `.configuration` for impossible values.
   public func weights(for student: ModelConfiguration) throws -> any WeightSource {
     guard let source = weights as? CanonicalWeights, try configuration.givesTableAsHead(to: student) else {
       return weights
@@ -106,22 +105,21 @@ public struct ModelDirectory {
     return source.naming("lm_head.weight", as: ["model.embed_tokens.weight", "embed_tokens.weight"])
   }
 
-  /// Names and shapes held against the configuration: what is initialised and what ignored. Throws `.input`.
+  /// Compares names and shapes with the configuration and reports the initialised and ignored tensors. Throws `.input`.
   public func check() throws -> LoadReport { try ModelLoader.check(configuration, from: .checkpoint(weights)) }
 
-  /// What a person must know of the weights: the remarks, tensors that have no place in the model, and those that a
-  /// model which is to answer lacks.
+  /// Warnings for the user: the remarks, ignored tensors, and missing tensors that are initialised.
   public func warnings(_ report: LoadReport) -> [String] {
     var warnings = remarks + [report.warning].compactMap { $0 }
-    // A head that is made anew has its remark where that is decided.
+    // A new head is reported by the caller that asks for it.
     if newHead == nil, !report.initialized.isEmpty {
       warnings.append(
-        "\(path): \(report.initialized.joined(separator: ", ")) is not in the checkpoint, and takes its initial value")
+        "\(path): \(report.initialized.joined(separator: ", ")) is not in the checkpoint and gets its initial value")
     }
     return warnings
   }
 
-  /// The configuration of a directory that may have no weights: without them as config.json has it.
+  /// The configuration of a directory that may have no weights; without them it is that of config.json.
   public static func configuration(of path: String) throws -> ModelConfiguration {
     let configuration = try ModelConfiguration(directory: path)
     guard configuration.family.isLanguageModel, let weights = try? openWeights(inModelDirectory: path) else {
@@ -130,8 +128,8 @@ public struct ModelDirectory {
     return try configuration.resolvingTie(CanonicalWeights(weights, configuration.family)).configuration
   }
 
-  /// The files of a directory that a model made from it keeps beside its weights: how it generates text. Those of the
-  /// tokenizer come with the tokenizer.
+  /// The files of a directory that a student made from it keeps: generation_config.json. The tokenizer's files come
+  /// with the tokenizer.
   public static func companions(of path: String) -> [String] {
     let file = joinPath(path, "generation_config.json")
     return fileExists(file) && !isDirectory(file) ? [file] : []
@@ -139,13 +137,13 @@ public struct ModelDirectory {
 
   // MARK: the head
 
-  /// Rows of the classifier; nil where there is none.
+  /// The rows of the classifier; nil if there is none.
   private static func classes(_ configuration: ModelConfiguration, _ source: any WeightSource) throws -> Int? {
     guard let name = try ModelLoader.headName(configuration), source.contains(name) else { return nil }
     return try source.describe(name).shape.first
   }
 
-  /// Why a student's head is made anew; nil where the checkpoint's serves. Throws where the use allows no new one.
+  /// Why a student's head is initialised; nil if the checkpoint's is used. Throws if the use allows no new head.
   private static func newHead(
     _ kind: CheckpointKind, _ configuration: ModelConfiguration, _ rows: Int?, _ labels: LabelNames?, for use: ModelUse,
     _ path: String
@@ -165,10 +163,10 @@ public struct ModelDirectory {
     case .student(.new):
       if configuration.family == .perceptron {
         throw RetortError(
-          .configuration, "a perceptron's last layer is no head that could be new", at: path,
+          .configuration, "a perceptron's last layer is not a head that could be replaced", at: path,
           remedy: "leave out student_init: {head: new}")
       }
-      return "student_init asks for it"
+      return "student_init requests it"
     case .student(.fitting):
       if kind.head == .sequenceClassification, ClassifierProblem(configuration, classes: rows) == .multiLabel {
         throw RetortError(
@@ -179,7 +177,7 @@ public struct ModelDirectory {
       guard let rows, let wanted = labels?.names.count, rows != wanted, configuration.family != .perceptron else {
         return nil
       }
-      return "the checkpoint's has \(rows) classes, the task has \(wanted)"
+      return "the checkpoint's has \(rows) classes, but the task has \(wanted)"
     }
   }
 
@@ -191,18 +189,18 @@ public struct ModelDirectory {
       && !(source.contains("classifier.weight") && CheckpointHead.hasPooler(source))
   }
 
-  /// Throws where the weights lack a head that would be random.
+  /// Throws if the weights lack a head, which would be random.
   private static func requireHead(_ configuration: ModelConfiguration, _ source: any WeightSource, _ path: String)
     throws
   {
     guard configuration.family.isLanguageModel, try lacksHead(configuration, source) else { return }
     throw RetortError(
-      .input, "tie_word_embeddings is false, and the weights have no head (lm_head.weight)", at: path,
-      remedy: "set tie_word_embeddings to true if the table is the head, or take the whole checkpoint")
+      .input, "tie_word_embeddings is false, but the weights have no head (lm_head.weight)", at: path,
+      remedy: "set tie_word_embeddings to true if the token embeddings are the head, or use the complete checkpoint")
   }
 
-  /// The configuration with as many classes as the head has, under the names that count: the checkpoint's own, or the
-  /// wanted ones where it has none.
+  /// The configuration with as many classes as the head has, with the checkpoint's names, or the wanted ones if it has
+  /// none.
   private static func resolveLabels(
     _ configuration: ModelConfiguration, _ rows: Int?, wanted: LabelNames?, _ kind: CheckpointKind
   ) throws -> (configuration: ModelConfiguration, remark: String?) {
@@ -213,7 +211,7 @@ public struct ModelDirectory {
     var remark: String?
     if let named, named.names.count != rows {
       remark =
-        "config.json names \(named.names.count) classes, and the classifier has \(rows): they are called "
+        "config.json names \(named.names.count) classes, but the classifier has \(rows): they are called "
         + own.names.prefix(8).joined(separator: ", ") + (rows > 8 ? ", …" : "")
     }
     if let wanted, wanted.names.count == rows, own.isGeneric { return (configuration.with(labels: wanted), remark) }

@@ -3,64 +3,63 @@ import Platform
 import Safetensors
 import Tensors
 
-/// A model in memory with its configuration and what was said while it was read.
+/// A model in memory with its configuration and the warnings of its loading.
 public struct LoadedModel {
-  /// The model, its weights filled.
+  /// The model with its weights.
   public let model: any Model
-  /// What it was built from.
+  /// The configuration from which it was built.
   public let configuration: ModelConfiguration
-  /// Which tensors were initialised and which ignored.
+  /// The initialised and the ignored tensors.
   public let report: LoadReport
-  /// What a person must know of the weights, a sentence each.
+  /// Warnings for the user, one sentence each.
   public var warnings: [String] = []
 
-  /// What the outputs of a classifier are.
+  /// The meaning of a classifier's outputs.
   public var problem: ClassifierProblem { ClassifierProblem(configuration, classes: model.classCount) }
 
-  /// The class names, `LABEL_0`, … where the configuration has none; none for a language model.
+  /// The class names, by default `LABEL_0`, …; none for a language model.
   public var labels: LabelNames {
     configuration.family.isLanguageModel ? LabelNames([]) : configuration.labels ?? .generic(model.classCount)
   }
 }
 
-/// What a loader did with the tensors of a checkpoint.
+/// The initialised and the ignored tensors of a loaded checkpoint.
 public struct LoadReport: Sendable, Equatable {
-  /// Tensors of the file that the model has no place for, such as pre-training heads.
+  /// Tensors of the file that the model does not have, such as pre-training heads.
   public var ignored: [String] = []
   /// Tensors of the model that the file lacks and that were initialised.
   public var initialized: [String] = []
-  /// The ignored tensors that may change the model's answers, in one line with the file; nil where there are none.
+  /// The ignored tensors that may change the model's answers, in one line with the file, or nil.
   public var warning: String?
 
-  /// The report of a checkpoint that fits exactly.
+  /// The report of a checkpoint that matches exactly.
   public init() {}
 
-  /// One line on what was initialised, or nil when nothing was.
+  /// One line with the initialised tensors, or nil if there are none.
   public var summary: String? {
     initialized.isEmpty ? nil : "initialised (not in the checkpoint): \(initialized.joined(separator: ", "))"
   }
 }
 
-/// Where the weights of a model come from.
+/// The source of a model's weights.
 public enum WeightOrigin {
   /// The family's initial distribution.
   case random
   /// A checkpoint with the model's own names.
   case checkpoint(any WeightSource)
-  /// Another model's checkpoint, of which layer `layers[i]` becomes layer i; everything outside the layers is taken as
-  /// it is.
+  /// Another model's checkpoint, whose layer `layers[i]` becomes layer i; all weights outside the layers are unchanged.
   case layers([Int], of: any WeightSource)
 }
 
-/// Fills a weight of a model that was opened and not loaded.
+/// Fills a weight of a model that is open but not loaded.
 public typealias WeightFilling = (Parameter) -> Void
 
 /// Builds models of every family and fills them from checkpoints, or with their initial distribution.
 public enum ModelLoader {
-  /// Makes a model of the configured family and sizes, or a part of one; its weights are zeros until they are loaded or
-  /// initialised.
+  /// Builds a model of the configured family and sizes, or a part of one; its weights are zeros until they are loaded
+  /// or initialised.
   ///
-  /// Throws `.configuration` where the family or its sizes do not allow the part.
+  /// Throws `.configuration` if the family or its sizes do not allow the part.
   public static func build(_ configuration: ModelConfiguration, part: ModelPart = .whole) throws -> any Model {
     switch configuration.family {
     case .llama, .mistral, .qwen2: return try LlamaModel(LlamaConfiguration(configuration), part: part)
@@ -74,24 +73,24 @@ public enum ModelLoader {
     }
   }
 
-  /// Each stage has a layer at least, each slice a head.
+  /// Requires at least one layer per pipeline stage and one head per tensor-parallel shard.
   private static func require(_ part: ModelPart, layers: Int, heads: Int, _ configuration: ModelConfiguration) throws {
     if part.stages > max(1, layers) {
       throw RetortError(
         .configuration, "\(part.stages) pipeline stages for \(layers) layers", at: configuration.source,
-        remedy: "spread the model over \(layers) ranks at most")
+        remedy: "distribute the model over at most \(layers) ranks")
     }
     if part.slices > heads {
       throw RetortError(
-        .configuration, "\(part.slices) slices for \(heads) attention heads", at: configuration.source,
-        remedy: "spread the model over \(heads) ranks at most")
+        .configuration, "\(part.slices) tensor-parallel shards for \(heads) attention heads", at: configuration.source,
+        remedy: "distribute the model over at most \(heads) ranks")
     }
   }
 
   private static func requireWhole(_ part: ModelPart, _ configuration: ModelConfiguration) throws {
     if part.isWhole { return }
     throw RetortError(
-      .configuration, "a \(configuration.family.rawValue) model is not cut into parts", at: configuration.source,
+      .configuration, "a \(configuration.family.rawValue) model cannot be divided", at: configuration.source,
       remedy: "keep it whole on each rank")
   }
 
@@ -99,10 +98,10 @@ public enum ModelLoader {
   ///
   /// - Parameters:
   ///   - directory: config.json and weights in Hugging Face layout.
-  ///   - use: what for; as a student's first weights a checkpoint without a classifier gets one.
-  ///   - labels: the classes that are needed.
+  ///   - use: the use of the model; as a student's initial weights a checkpoint without a classifier gets one.
+  ///   - labels: the classes of the task, or nil for any.
   ///   - seed: for tensors that the checkpoint lacks.
-  /// Throws `.input` for what cannot be read or does not fit, naming file, tensor and both shapes.
+  /// Throws `.input` for unreadable files and for shapes that differ, with file, tensor and both shapes.
   public static func load(
     directory: String, for use: ModelUse = .answers, labels: LabelNames? = nil, seed: UInt64 = 0
   ) throws -> LoadedModel {
@@ -124,7 +123,7 @@ public enum ModelLoader {
 
   /// Builds a model and checks its origin; the weights are zeros, which take no memory, until `fill` fills one.
   ///
-  /// For whoever does not want to have all weights in memory at once.
+  /// For callers that do not hold all weights in memory at once.
   public static func open(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
     -> (loaded: LoadedModel, fill: WeightFilling)
   {

@@ -1,26 +1,26 @@
-/// The part of a model that one of several ranks holds: some of its layers, and a slice of each.
+/// The part of a model that one rank of a group holds: a pipeline stage, and a tensor-parallel shard of its layers.
 ///
 ///     stages (pipeline)     | embeddings, layers 0 1 2 | layers 3 4 5 | layers 6 7, head |    stage 0, 1, 2 of 3
 ///     slices (tensor)       of each layer: some heads, some inner units, some of the vocabulary
 public struct ModelPart: Sendable, Hashable {
-  /// Which of the `stages`, counted from the embeddings.
+  /// The pipeline stage, counted from the embeddings.
   public let stage: Int
-  /// Pipeline stages; 1: all layers are here.
+  /// The number of pipeline stages; 1: the part has all layers.
   public let stages: Int
-  /// Which of the `slices`.
+  /// The tensor-parallel shard.
   public let slice: Int
-  /// Tensor-parallel slices; 1: layers are here as a whole.
+  /// The number of tensor-parallel shards; 1: layers are whole.
   public let slices: Int
 
-  /// Where the layers of each stage end, where that is not as even as it goes.
+  /// The end of each stage's layers; nil if the stages are as equal as possible.
   private let stageEnds: [Int]?
 
-  /// Everything.
+  /// The whole model.
   public static let whole = ModelPart()
 
-  /// The part at these two places; all counts are at least 1, all places below their count.
+  /// The part with this stage and shard; all counts are at least 1, and each index is below its count.
   ///
-  /// - Parameter stageEnds: the layer behind the last one of each stage; nil: layers are shared out evenly.
+  /// - Parameter stageEnds: the layer after the last one of each stage; nil: layers are divided evenly.
   public init(stage: Int = 0, of stages: Int = 1, slice: Int = 0, of slices: Int = 1, stageEnds: [Int]? = nil) {
     precondition((0..<stages).contains(stage) && (0..<slices).contains(slice), "no such part of a model")
     precondition(stageEnds.map { $0.count == stages } ?? true, "\(stageEnds ?? []) for \(stages) stages")
@@ -33,29 +33,29 @@ public struct ModelPart: Sendable, Hashable {
 
   /// Whether the part has the embeddings.
   public var hasEmbeddings: Bool { stage == 0 }
-  /// Whether the part has what stands behind the layers.
+  /// Whether the part has the head.
   public var hasHead: Bool { stage == stages - 1 }
-  /// Whether nothing is missing.
+  /// Whether the part is the whole model.
   public var isWhole: Bool { stages == 1 && slices == 1 }
 
-  /// The layers that are here, of `count`: as the stages' ends say, or shared out so that stages differ by one layer at
-  /// most.
+  /// The part's layers, of `count`: those of the given stage ends, or an even division where stages differ by at most
+  /// one layer.
   public func layers(of count: Int) -> Range<Int> {
     if let stageEnds { return (stage == 0 ? 0 : stageEnds[stage - 1])..<stageEnds[stage] }
     return count * stage / stages..<count * (stage + 1) / stages
   }
 
-  /// This slice's share of `count` things (heads, inner units, tokens of the vocabulary): shares differ by at most one.
+  /// The shard's share of `count` heads, inner units or tokens of the vocabulary; shares differ by at most one.
   public func share(of count: Int) -> Range<Int> { count * slice / slices..<count * (slice + 1) / slices }
 }
 
 extension ModelPart {
-  /// Where stages end so that the largest of them has as few weights as it can, embeddings and head included.
+  /// The stage ends for which the largest stage has the fewest weights, embeddings and head included.
   ///
   /// - Parameters:
-  ///   - blocks: the weights of each block, as `Model.blocks` has them: embeddings, layers, what stands behind.
-  ///   - stages: at most as many as there are layers; the last one has a layer at least, since a model's last layer and
-  ///     what reads it are one rank's.
+  ///   - blocks: the number of weights of each block in `Model.blocks`: embeddings, layers, head.
+  ///   - stages: at most the number of layers; the last stage has at least one layer, since one rank must have both the
+  ///     last layer and the head.
   public static func balancedEnds(_ blocks: [Int], stages: Int) -> [Int] {
     let layers = blocks.count - 2
     precondition(stages >= 1 && stages <= max(1, layers), "\(stages) stages for \(layers) layers")
@@ -64,7 +64,7 @@ extension ModelPart {
       sums[layers.upperBound] - sums[layers.lowerBound] + (stage == 0 ? blocks[0] : 0)
         + (stage == stages - 1 ? blocks[blocks.count - 1] : 0)
     }
-    // best[end]: of the stages so far, with layers below `end`: the largest weight, then Σ weight², and the ends.
+    // best[end]: for the stages so far with the layers below `end`, the largest weight, then Σ weight², and the ends.
     typealias Choice = (largest: Int, squares: Double, ends: [Int])
     var best: [Choice?] = (0...layers).map { end in
       let own = weight(0, 0..<end)

@@ -5,7 +5,7 @@ import Tensors
 
 /// Writes models as Hugging Face directories.
 public enum ModelWriter {
-  /// Writes a model's weights to one safetensors file, under the names that `transformers` gives them; atomic.
+  /// Writes a model's weights to one safetensors file under their `transformers` names; atomic.
   public static func writeWeights(_ model: any Model, to path: String) throws {
     let table = model.weightTable
     var writer = try SafetensorsWriter(
@@ -26,11 +26,11 @@ public enum ModelWriter {
     return files
   }
 
-  /// Makes an empty directory a complete model: configuration, tokenizer files and weights that are already in a file.
+  /// Turns an empty directory into a complete model: configuration, tokenizer files, and weights from an existing file.
   ///
   /// - Parameters:
-  ///   - weights: a safetensors file, which stays where it is: the directory gets another name of it, or a copy where
-  ///     the file system has no such names.
+  ///   - weights: a safetensors file, which stays in its place: the directory gets a hard link to it, or a copy if the
+  ///     file system has no hard links.
   ///   - tokenizerFiles: paths to copy.
   ///   - maxShardBytes: a larger file is written as shards of at most this size and an index.
   public static func assemble(
@@ -59,7 +59,7 @@ public enum ModelWriter {
     return Int(info.st_size)
   }
 
-  /// Copies the tensors of a file into shards, as they are.
+  /// Copies the tensors of a file into shards, unchanged.
   private static func writeShards(of source: String, to path: String, _ maxShardBytes: Int) throws {
     let whole = try SafetensorsFile(source)
     let tensors = try whole.names.map(whole.tensor)
@@ -69,13 +69,13 @@ public enum ModelWriter {
     try writer.finish()
   }
 
-  /// The keys of a student's config.json: the base's, with architecture and number format as they are now.
+  /// The keys of a student's config.json: the base's, with the student's architecture and number format.
   static func outputKeys(_ configuration: ModelConfiguration) -> [String: JSON] {
     var keys = configuration.json
     keys["architectures"] = [.string(configuration.family.architecture)]
     if !configuration.family.isLanguageModel { keys["problem_type"] = "single_label_classification" }
     keys["tokenizer"] = nil
-    // Newer writers call it dtype; a base keeps the name it came with.
+    // Newer writers call the key dtype; a student keeps the name in its base.
     keys[keys["dtype"] != nil ? "dtype" : "torch_dtype"] = "float32"
     return keys
   }
@@ -83,7 +83,7 @@ public enum ModelWriter {
 
 /// The identity of a model's files.
 public enum ModelDigest {
-  /// The files that make up the model of a directory: config.json, and those of its weights. Throws `.input`.
+  /// The files of the model in a directory: config.json and its weights. Throws `.input`.
   public static func files(of directory: String) throws -> [String] {
     [joinPath(directory, "config.json")] + (try openWeights(inModelDirectory: directory).files)
   }

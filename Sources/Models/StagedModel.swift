@@ -2,38 +2,38 @@ import Autograd
 import Datasets
 import Layers
 
-/// A model whose forward pass can stop at the border of a layer and go on in another part of the model, on another
-/// rank, from the states alone.
+/// A model whose forward pass can stop at a layer boundary and continue from the states in another part of the model,
+/// on another rank.
 ///
 ///     whole       finish(advance(embed(batch)))
-///     2 stages    advance(embed(batch)) │ states [T, hidden] travel │ finish(advance(states))
+///     2 stages    advance(embed(batch)) │ states [T, hidden] are sent │ finish(advance(states))
 ///
-/// Every part has all members of the protocol; it may only be asked for what its `part` has.
+/// Every part has all members of the protocol; callers use only those that its `part` allows.
 public protocol StagedModel: Model {
-  /// Which layers, and which slice of each, the weights are of.
+  /// The pipeline stage and tensor-parallel shard of the weights.
   var part: ModelPart { get }
-  /// Layers of the whole model.
+  /// The number of layers of the whole model.
   var layerCount: Int { get }
-  /// Elements of a token's state, as it travels from stage to stage.
+  /// The elements of a token's state between stages.
   var hiddenSize: Int { get }
   /// The states that enter layer 0, [T, hidden]: for a part with `hasEmbeddings`.
   func embed(_ batch: Batch, _ context: ForwardContext) -> Variable
-  /// The states behind the layers that the part has, of those before them.
+  /// The states after the part's layers, from the states before them.
   ///
-  /// - Parameter x: [T, hidden], in the format that `embed` or another stage's `advance` has given.
-  /// - Returns: [T, hidden] in the same format; of the last stage, what its own `finish` reads.
+  /// - Parameter x: [T, hidden], in the format of `embed` or of another stage's `advance`.
+  /// - Returns: [T, hidden] in the same format; from the last stage, the input of its own `finish`.
   func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable
-  /// What stands behind the layers, for a part with `hasHead`: the states behind the last norm, [T, hidden], of a
-  /// `LanguageModel`, whose head comes after; the logits, [B, classes], of a classifier.
+  /// The part after the layers, for a part with `hasHead`: for a `LanguageModel` the states after the last norm, [T,
+  /// hidden], which its head reads; for a classifier the logits, [B, classes].
   func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable
-  /// What the head reads of the states behind the layers, [R, hidden]: a row for each example of a classifier, for each
+  /// The input of the head from the states after the layers, [R, hidden]: a row per example of a classifier, per
   /// predicted token of a language model. It can be sent instead of the logits.
   func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable
-  /// The logits of the classes `headRows`, [R, their number], float32: states · Wᵀ + b.
+  /// The logits of the classes `headRows`, [R, headRows.count], float32: states · Wᵀ + b.
   func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable
-  /// W [classes, hidden], and b where the family has one.
+  /// W [classes, hidden], and b if the family has one.
   var headWeights: (matrix: Parameter, bias: Parameter?) { get }
-  /// The classes whose logits the head gives: all of them, or a slice's share.
+  /// The classes whose logits the head computes: all of them, or the share of a tensor-parallel shard.
   var headRows: Range<Int> { get }
   /// Whether the states between two layers are bf16 in a pass of that precision.
   var roundsStates: Bool { get }

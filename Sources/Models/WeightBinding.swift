@@ -2,33 +2,33 @@ import Autograd
 import Safetensors
 import Tensors
 
-/// One tensor of a checkpoint file: its name there and the part of a parameter (or of a fixed buffer) that holds it,
-/// or that holds some of it.
+/// One tensor of a checkpoint file: its name in the file and the part of a parameter (or of a buffer) that holds all or
+/// some of it.
 public struct WeightBinding {
-  /// The name as `transformers` writes it.
+  /// The `transformers` name.
   public let name: String
-  /// Other names under which older files have it, tried in order.
+  /// Names in older files, tried in order.
   public let aliases: [String]
   /// The values in the model; shares the parameter's memory.
   public var tensor: Tensor { parameter.map { part($0.value) } ?? buffer! }
-  /// The gradient of the same part, once the parameter is trained.
+  /// The gradient of the same part, if the parameter is trained.
   public var gradient: Tensor? { parameter?.gradient.map(part) }
-  /// Whether a checkpoint may lack it; it is then initialised, and the user is told.
+  /// Whether a checkpoint may lack it; it is then initialised, with a remark.
   public let isHead: Bool
-  /// The shape that the whole tensor has in the file.
+  /// The shape of the whole tensor in the file.
   public let shape: Shape
 
-  /// The parameter that it is a part of; nil for a buffer.
+  /// The parameter that contains it; nil for a buffer.
   public let parameter: Parameter?
   private let buffer: Tensor?
   /// The rows of the parameter.
   private let rows: Range<Int>?
-  /// What of the file's tensor the model has.
+  /// The part of the file's tensor that the model has.
   private let extract: WeightExtract
 
-  /// The whole of a parameter, or some of its rows.
+  /// A whole parameter, or some of its rows.
   ///
-  /// - Parameter extract: the part of the file's tensor that goes there, where a slice of a model does not have all.
+  /// - Parameter extract: the part of the file's tensor, if a tensor-parallel shard does not have all of it.
   package init(
     _ name: String, _ parameter: Parameter, rows: Range<Int>? = nil, extract: WeightExtract = .all,
     aliases: [String] = [], isHead: Bool = false
@@ -56,7 +56,7 @@ public struct WeightBinding {
     shape = buffer.shape
   }
 
-  /// The elements of the parameter that it has; all of its own for a buffer.
+  /// The elements of the parameter that belong to this tensor; all elements of a buffer.
   public var elements: Range<Int> {
     guard let rows, let parameter else { return 0..<tensor.count }
     return rows.lowerBound * parameter.value.columns..<rows.upperBound * parameter.value.columns
@@ -64,7 +64,7 @@ public struct WeightBinding {
 
   private func part(_ tensor: Tensor) -> Tensor { rows.map { tensor.rows($0) } ?? tensor }
 
-  /// Converts what the model has of the file's tensor into its place; of the file nothing else is read.
+  /// Converts the model's part of the file's tensor into the parameter; reads no other part of the file.
   func fill(from stored: StoredTensor) {
     let target = tensor.floats
     switch extract {
@@ -83,16 +83,16 @@ public struct WeightBinding {
   }
 }
 
-/// The part of a stored tensor that a slice of a model has.
+/// The part of a stored tensor that a tensor-parallel shard has.
 package enum WeightExtract {
-  /// All of it.
+  /// The whole tensor.
   case all
   /// Some of `of` rows.
   case rows(Range<Int>, of: Int)
   /// Some of `of` columns of every row.
   case columns(Range<Int>, of: Int)
 
-  /// The shape of the stored tensor, where the part has this one.
+  /// The shape of the stored tensor if its part has this shape.
   func wholeShape(of part: Shape) -> Shape {
     var extents = part.array
     switch self {

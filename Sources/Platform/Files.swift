@@ -10,9 +10,9 @@ public func systemErrorText(_ code: Int32 = errno) -> String { String(cString: s
 /// Whether a file or directory of this name exists; links are followed.
 public func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-/// Why a file seems to be missing: it is "not there", or a directory on its path may not be entered.
+/// Why a file seems to be missing: it "does not exist", or a directory on its path cannot be searched.
 public func absenceText(_ path: String) -> String {
-  if access(path, F_OK) == 0 || errno == ENOENT || errno == ENOTDIR { return "not there" }
+  if access(path, F_OK) == 0 || errno == ENOENT || errno == ENOTDIR { return "does not exist" }
   return systemErrorText().lowercased()
 }
 

@@ -181,7 +181,7 @@ public final class TrainingRun {
       peakMemory: try communicator.allReduce(ProcessMemory.peakBytes ?? 0, .max))
   }
 
-  /// Ends a stage: the next one begins with the weights as they are.
+  /// Ends a training stage; the next one starts with the current weights.
   private func beginNextStage() throws {
     guard let best = state.best else { throw RetortError(.unexpected, "a stage ended without an evaluation") }
     try store.finishSaving()
@@ -197,7 +197,7 @@ public final class TrainingRun {
     StageResult(name: trainer.stages[state.stage].name ?? "", steps: stageStep, best: best)
   }
 
-  /// The batch after one of an epoch, for a teacher that works ahead; nil after the last step of a stage.
+  /// The batch after `place`, for a teacher that works ahead; nil after the last step of a training stage.
   private func batch(after place: Int, of batches: [[Int]], epoch: Int) -> [Int]? {
     guard trainer.teacherWorksAhead, stageStep + 1 < configuration.totalSteps else { return nil }
     return place + 1 < batches.count ? batches[place + 1] : sampler.batches(epoch: epoch + 1).first

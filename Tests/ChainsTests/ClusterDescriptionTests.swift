@@ -50,7 +50,7 @@ import Testing
       ("ranks_per_node", "ranks_a_node", "c.yaml:4: cluster.ranks_a_node", "did you mean \"ranks_per_node\""),
       ("cores: 8", "cores: 0", "c.yaml:6: cluster.node.cores", "outside the allowed range"),
       ("16GiB", "much", "c.yaml:7: cluster.node.memory", "a size was expected"),
-      ("40 GB/s", "0", "c.yaml:8: cluster.node.memory_bandwidth", "bytes a second"),
+      ("40 GB/s", "0", "c.yaml:8: cluster.node.memory_bandwidth", "bytes per second"),
       ("latency: 1us", "latency: 1", "c.yaml:12: cluster.network.within_node.latency", "a time was expected"),
       ("fp32: 60, ", "", "cluster.node.gflops_per_core.fp32", "is required and missing"),
       ("    between_nodes", "    # between_nodes", "cluster.network.between_nodes", "is required and missing"),

@@ -119,8 +119,8 @@ struct ReferenceLocatorTests {
     #expect(error.kind == .input)
     #expect(
       tree.short(error.what)
-        == "no model directory \"org/x\"; looked at: chains/org/x (no config.json in it); work/org/x (not there); "
-        + "root/org/x (not there); home/.cache/huggingface/hub/models--org--x/snapshots "
+        == "no model directory \"org/x\"; searched: chains/org/x (has no config.json); work/org/x (does not exist); "
+        + "root/org/x (does not exist); home/.cache/huggingface/hub/models--org--x/snapshots "
         + "(2 snapshots and no refs/main to choose)")
     #expect(error.remedy?.contains("huggingface-cli download org/x") == true)
     #expect(error.remedy?.contains("RETORT_MODELS") == true)

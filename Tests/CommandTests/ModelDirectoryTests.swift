@@ -37,14 +37,15 @@ import Testing
     for arguments in [["run", other, "--dry-run"], ["run", other]] {
       let result = try command.run(arguments)
       #expect(
-        result.code == 0 && result.said.contains("the checkpoint's has 2 classes, the task has 3"), "\(result.said)")
+        result.code == 0 && result.said.contains("the checkpoint's has 2 classes, but the task has 3"),
+        "\(result.said)")
     }
     #expect(try command.read("toy/out/other/config.json").contains("neutral"))
     let swapped = try chain(command, "swapped", labels: "positive, negative", base)
     #expect(try command.run("run", swapped).code == 4)
     let new = try chain(command, "new", labels: "positive, negative", base + ", student_init: {head: new}")
     let result = try command.run("run", new)
-    #expect(result.code == 0 && result.said.contains("gets a new head: student_init asks for it"), "\(result.said)")
+    #expect(result.code == 0 && result.said.contains("gets a new head: student_init requests it"), "\(result.said)")
   }
 
   @Test func `layers come from any model that is named, with a teacher or without one`() throws {

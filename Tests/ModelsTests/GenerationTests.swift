@@ -56,7 +56,7 @@ import Testing
       let error = #expect(throws: RetortError.self) {
         try generator.generate(after: [1, 2, 3], limit: 4, stops: [], sampling)
       }
-      #expect(error?.kind == .numerical && error?.what.contains("behind token 3") == true)
+      #expect(error?.kind == .numerical && error?.what.contains("after token 3") == true)
     }
   }
 

@@ -149,7 +149,7 @@ struct MadeDirectory {
     let kept = try made.open(for: fitting, labels: ["p", "q", "r"])
     #expect(kept.newHead == nil && kept.configuration.labels?.names == ["x", "y", "z"])
     let other = try made.open(for: fitting, labels: ["p", "q"])
-    #expect(other.newHead == "the checkpoint's has 3 classes, the task has 2")
+    #expect(other.newHead == "the checkpoint's has 3 classes, but the task has 2")
     #expect(try other.check().initialized == ["classifier.bias", "classifier.weight"])
     let new = try made.open(for: .student(head: .new), labels: ["x", "y", "z"])
     #expect(new.newHead != nil && !new.weights.contains("classifier.weight"))
@@ -311,7 +311,7 @@ struct MadeDirectory {
       tinyConfiguration(), extra: ["teacher.bert.embeddings.word_embeddings.weight": [30, 8]]
     ) { "student.\($0)" }
     defer { made.remove() }
-    #expect(made.refusal(for: .student(head: .fitting)).contains("not there"))
+    #expect(made.refusal(for: .student(head: .fitting)).contains("are missing"))
   }
 
   @Test(

@@ -1,4 +1,4 @@
-// Calls of the operating system that Swift's own modules do not show.
+// Operating system calls that Swift's modules do not export.
 #ifndef RETORT_SYSTEM_H
 #define RETORT_SYSTEM_H
 
@@ -6,34 +6,34 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// Exchanges two names in one step. 0, or -1 with errno: ENOSYS or EINVAL where the file system cannot.
+// Exchanges two names atomically. 0, or -1 with errno: ENOSYS or EINVAL if the file system does not support it.
 int rts_exchange_names(const char *first, const char *second);
 
 // Writes a range of a file's dirty pages to the disk and waits for them; not a flush by itself. 0, or -1 with errno:
-// ENOSYS where there is no such call.
+// ENOSYS if there is no such call.
 int rts_write_back(int descriptor, off_t offset, off_t count);
 
-// An IPv6 address in network order, as the memory of two words; IPv4's are mapped (::ffff:a.b.c.d).
+// An IPv6 address in network order, as the memory of two words; IPv4 addresses are mapped (::ffff:a.b.c.d).
 typedef struct {
   uint64_t high, low;
 } rts_address;
 
-// A UDP socket on every interface, of IPv6 that speaks IPv4 too, or of IPv4 where the system has no IPv6: its
-// descriptor, and its port in host order; -1 with errno.
+// A UDP socket on every interface, for IPv6 and IPv4, or for IPv4 only if the system has no IPv6: its descriptor, and
+// its port in host order; -1 with errno.
 int rts_udp_open(uint16_t *port);
 // Sends a datagram to an address and a port in host order; bytes sent, or -1 with errno.
 ssize_t rts_udp_send(int descriptor, rts_address address, uint16_t port, const void *bytes, size_t count);
-// Waits up to `milliseconds` for a datagram: its bytes; 0 where none came.
+// Waits up to `milliseconds` for a datagram: its bytes, or 0 if none arrived.
 ssize_t rts_udp_receive(int descriptor, void *bytes, size_t capacity, int milliseconds, rts_address *address,
                         uint16_t *port);
-// The addresses of the interfaces that are up, IPv4 first, loopback last, without those that mean something on their own
-// link only; how many, `capacity` at most.
+// The addresses of the interfaces that are up, IPv4 first, loopback last, without link-local ones; returns their
+// number, at most `capacity`.
 size_t rts_addresses(rts_address *addresses, size_t capacity);
-// Whether an address is one of loopback.
+// Whether an address is a loopback address.
 int rts_is_loopback(rts_address address);
 
-// Starts a process that waits `seconds` for `launcher` to end, and then sends it SIGKILL: a launcher can wait for ever
-// for a host that is gone. Not SIGTERM, at which Open MPI 4's mpirun crashes while it waits.
+// Starts a process that waits `seconds` for `launcher` to end and then sends it SIGKILL, since a launcher can wait
+// forever for a host that is gone. SIGTERM would crash Open MPI 4's mpirun while it waits.
 void rts_end_launcher(pid_t launcher, unsigned seconds);
 
 #endif

@@ -1,12 +1,12 @@
 import Objectives
 
 extension ChainConfiguration {
-  /// Warnings that the configuration alone gives rise to, each with figures and a remedy; empty when there are none.
+  /// Warnings that follow from the configuration alone, each with figures and a remedy; empty if there are none.
   public func advice() -> [String] {
     [sameSettingsAdvice()].compactMap { $0 }
   }
 
-  /// The gap between teacher and student shrinks along a chain, and hardly ever do all its steps want the same mix.
+  /// The gap between teacher and student shrinks along a chain, so the same mix is rarely best for all its steps.
   private func sameSettingsAdvice() -> String? {
     let taught = steps.filter { $0.teacher != .none }.map { DistillationObjective($0.hyperparameters.objectives.terms) }
     guard steps.count >= 3, taught.count >= 2, let first = taught.first, let values = first.plain,

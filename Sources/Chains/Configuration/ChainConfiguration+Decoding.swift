@@ -9,7 +9,7 @@ extension ChainConfiguration {
   ///
   /// - Parameters:
   ///   - overrides: `KEY.PATH=VALUE` texts of `--set`, applied in order before anything is validated.
-  ///   - environment: what `${NAME}` and `${NAME:-default}` in values refer to.
+  ///   - environment: the variables for `${NAME}` and `${NAME:-default}` in values.
   /// - Throws: `.configuration`, also for a file that cannot be read.
   public init(
     contentsOf file: String, overrides: [String] = [],
@@ -21,7 +21,7 @@ extension ChainConfiguration {
 
   /// Validates the text of a chain file; `file` is its name in messages.
   ///
-  /// Top-level keys that start with `x-` are left alone: a place for anchors.
+  /// Top-level keys that start with `x-` are ignored, so they can hold anchors.
   /// - Throws: `.configuration` with file, line and key path.
   public init(
     parsing text: String, file: String = "chain.yaml", overrides: [String] = [], environment: [String: String] = [:]
@@ -36,7 +36,7 @@ extension ChainConfiguration {
     let members = try cursor.members(known: Keys.chain)
     self.file = file
     let name = fileName(of: file)
-    // A name without what stands behind its last dot, unless that is all of it.
+    // The name without its extension, unless it has nothing else.
     let stem = name.lastIndex(of: ".").map { name[..<$0] } ?? ""
     let fallback = stem.isEmpty ? name : String(stem)
     metadata = try Metadata.decode(try members.required("metadata"), defaultName: fallback)
@@ -62,7 +62,7 @@ extension ChainConfiguration {
     return try cursor.members(known: Keys.root).required("distillation_chain").node
   }
 
-  /// Step names and output directories belong to one step each.
+  /// Step names and output directories must be unique.
   private func checkNames() throws {
     var names: [String: Int] = [:]
     var outputs: [String: Int] = [:]
@@ -80,7 +80,7 @@ extension ChainConfiguration {
     }
   }
 
-  /// A metric that the data does not have would decide nothing.
+  /// The metric must exist for the kind of data.
   private func checkMetrics() throws {
     let kind = metadata.task.kind
     for step in steps {
@@ -93,7 +93,7 @@ extension ChainConfiguration {
     }
   }
 
-  /// A step can only use steps before it.
+  /// A step can only use earlier steps.
   private func checkReferences() throws {
     for (index, step) in steps.enumerated() {
       for reference in step.teacher.references {
@@ -114,7 +114,7 @@ extension ChainConfiguration {
   }
 }
 
-/// The text of a file that configures something; throws `.configuration` where it cannot be read.
+/// The text of a configuration file; throws `.configuration` if it cannot be read.
 func configurationText(of file: String, wanted: String) throws -> String {
   let data: Data
   do { data = try readFile(file) } catch {
@@ -202,7 +202,7 @@ extension TaskConfiguration {
     return task
   }
 
-  /// A name of which nobody knows what it stands for says nothing about the data.
+  /// Throws for an unknown task name, which would determine nothing about the data.
   private static func requireKnown(_ name: String, _ kind: Kind?, _ cursor: ConfigurationCursor) throws {
     do { _ = try TaskDescription(named: name, kind: kind) } catch {
       var refusal = RetortError.wrap(error)
@@ -247,7 +247,7 @@ extension ParallelConfiguration {
     return parallel
   }
 
-  /// Seconds of silence alone, or each limit by its name.
+  /// A single number, the seconds of silence, or a mapping with each limit.
   private static func watchdog(_ cursor: ConfigurationCursor) throws -> WatchdogLimits {
     if case .scalar = cursor.node.content { return WatchdogLimits(silence: try cursor.integer(.watchdog)) }
     let members = try cursor.members(known: Keys.watchdog)

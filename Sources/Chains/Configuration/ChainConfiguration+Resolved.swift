@@ -39,7 +39,7 @@ extension TaskConfiguration {
       "features": features.map { .array($0.map(JSON.string)) } ?? .null, "prompt": .optional(prompt),
       "documents": .optional(documents?.name),
     ]
-    // A label that is not named is found; one that is null is not read.
+    // A missing label key selects the column automatically; with null no labels are read.
     if !hasLabels { object["has_labels"] = false }
     return .object(object)
   }
@@ -66,7 +66,7 @@ extension WatchdogLimits {
 }
 
 extension StepConfiguration {
-  /// Every value used, by the names of the chain file; a teacher that was left out is `{"previous": true}`.
+  /// Every value used, by the names of the chain file; a missing teacher is `{"previous": true}`.
   public var resolved: JSON {
     let teacherValue: JSON =
       switch teacher {
@@ -168,7 +168,7 @@ extension Hyperparameters.Optimizer {
 
 extension JSON {
   fileprivate static func optional(_ value: Int?) -> JSON { value.map(JSON.int) ?? .null }
-  /// One text as such, several as a list.
+  /// A single text as a string, several as a list.
   fileprivate static func texts(_ texts: [String]) -> JSON {
     texts.count == 1 ? .string(texts[0]) : .array(texts.map(JSON.string))
   }

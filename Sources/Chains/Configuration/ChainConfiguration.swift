@@ -5,99 +5,99 @@ import Objectives
 import Platform
 import Training
 
-/// A whole chain file, validated: every value in its type, defaults filled in, environment references expanded.
+/// A whole chain file, validated: every value in its type, with defaults, and with environment references expanded.
 public struct ChainConfiguration: Sendable, Equatable {
-  /// The chain file as it was named on the command line.
+  /// The chain file as named on the command line.
   public var file: String
-  /// What holds for the whole chain.
+  /// The settings of the whole chain.
   public var metadata: Metadata
-  /// How the ranks work together.
+  /// The settings of the ranks' cooperation.
   public var parallel: ParallelConfiguration
   /// The steps in order; at least one.
   public var steps: [StepConfiguration]
 
-  /// The canonical text of every resolved value, without file name and line numbers: equal on all ranks that
-  /// would train the same chain. Hash it.
+  /// The canonical text of every resolved value, without file name and line numbers: equal on all ranks that train the
+  /// same chain. Its hash identifies the chain.
   public var digestText: String { resolved.text() }
 
   /// The index of the step with this `step_id`, or nil.
   public func index(ofStep id: String) -> Int? { steps.firstIndex { $0.id == id } }
 }
 
-/// What holds for the whole chain.
+/// The settings of the whole chain.
 public struct Metadata: Sendable, Equatable {
   /// The chain's name in logs and reports. Default: the file's name without its extension.
   public var name: String
   /// The data set. No default.
   public var dataset: DatasetReference
-  /// What is learned, and from which columns. Default: classification with the reader's usual column names.
+  /// The task and the columns of its data. Default: classification with the reader's usual column names.
   public var task: TaskConfiguration
-  /// Tokens per example at most, special ones included; null = no limit but the model's. Default: 128.
+  /// The most tokens of an example, special ones included; null = only the model's limit. Default: 128.
   public var maxLength: Int?
   /// The seed of every random stream: shuffle, dropout, initialisation. Default: 42.
   public var seed: UInt64
-  /// Whether the chain file says `max_length` itself.
+  /// Whether the chain file has `max_length`.
   public var namesMaxLength: Bool
-  /// Where the keys below `metadata` were written.
+  /// The locations of the keys below `metadata`.
   public var source: SourceLocations
 }
 
-/// A data set as the chain file names it.
+/// The chain file's reference to a data set.
 public enum DatasetReference: Sendable, Equatable {
   /// A directory with train and validation files, or a hub id.
   case path(String)
-  /// Both splits by name: their files, or directories that have such a split.
+  /// Both splits: their files, or directories that have such a split.
   case files(train: [String], validation: [String])
-  /// The training split by name, and the share of its rows that is held out for validation.
+  /// The training split, and the share of its rows that is held out for validation.
   case share(train: [String], validation: Double)
 }
 
-/// What is learned, and from which columns; a column that is nil was not named.
+/// The task and the columns of its data; nil for a column that the chain file does not name.
 public struct TaskConfiguration: Sendable, Equatable {
-  /// The kinds of task, as the data knows them.
+  /// The kinds of task.
   public typealias Kind = Datasets.TaskKind
 
   /// The name of a known task, such as sst2. Default: none.
   public var name: String?
-  /// Default: `features` where feature columns are named, else `classification`.
+  /// Default: `features` if feature columns are named, else `classification`.
   public var kind: Kind = .classification
-  /// The column of the text, or several that are joined. Default: as the named task or the reader has it.
+  /// The column of the text, or several that are joined. Default: that of the named task or of the reader.
   public var text: TextColumns?
-  /// The column of the second text. Default: none; where it alone is named, the first text has a usual name.
+  /// The column of the second text. Default: none. If only this one is named, the first text has a usual name.
   public var textPair: TextColumns?
-  /// The column of the label. Default: as the named task or the reader has it.
+  /// The column of the label. Default: that of the named task or of the reader.
   public var label: String?
-  /// Whether training reads labels: false where the chain file says `label: null`. Default: true.
+  /// Whether training reads labels: false for `label: null`. Default: true.
   public var hasLabels = true
-  /// The label names in the order of their numbers. Default: as model and data say.
+  /// The label names in the order of their numbers. Default: those of the model and the data.
   public var labels: [String]?
-  /// What the labels are: names, indices, indices from 1 or truth values. Default: as the labels of all files say.
+  /// The form of the labels: names, indices, indices from 1 or truth values. Default: derived from all labels.
   public var labelsAre: LabelReading?
   /// The columns of CSV and TSV files without a header. Default: the header's.
   public var columns: [String]?
   /// The numeric columns of `features`, in order. Default: every column but the label.
   public var features: [String]?
-  /// The column of what stands before a text and is not predicted. Default: `prompt` where the data has it.
+  /// The column of the prompt, which precedes a text and is not predicted. Default: `prompt`, if the data has it.
   public var prompt: String?
-  /// Where documents of plain text end. Default (nil): at `<|endoftext|>` where the file has it, otherwise nowhere.
+  /// The boundary between documents of plain text. Default (nil): `<|endoftext|>` if the file has it, otherwise none.
   public var documents: DocumentCut?
 }
 
-/// How the ranks work together.
+/// The settings of the ranks' cooperation.
 public struct ParallelConfiguration: Sendable, Equatable {
   /// Threads of a rank. Default (nil): cores divided by the ranks on the machine.
   public var threadsPerRank: Int?
-  /// Size of a gradient bucket in units of 2^20 bytes. Default: 25.
+  /// The size of a gradient bucket in units of 2^20 bytes. Default: 25.
   public var bucketMegabytes: Double = 25
-  /// Whether anything is kept outside the output directories: tokens, signals, weights. Default: true.
+  /// Whether tokens, signals and weights are stored outside the output directories. Default: true.
   public var keepsCache = true
-  /// Where a teacher lives that does not say it itself. Default: resident.
+  /// The placement of a teacher that has none of its own. Default: resident.
   public var teacherPlacement = TeacherPlacementConfiguration()
-  /// What ranks share out of a student. Default: the optimizer's moments.
+  /// The part of a student that is sharded over ranks. Default: the optimizer's moments.
   public var studentSharding: StudentSharding = .optimizer
-  /// When a rank, or the job, counts as hung. Default: 120 s of silence, 600 s without progress.
+  /// The limits after which a rank, or the job, counts as hung. Default: 120 s of silence, 600 s without progress.
   public var watchdog = WatchdogLimits()
-  /// Where the keys were written; nil where nobody wrote any.
+  /// The locations of the keys; nil if there are none.
   public var source: SourceLocations?
 }
 
@@ -166,18 +166,18 @@ public struct StageConfiguration: Sendable, Equatable {
   public var hyperparameters: Hyperparameters
 }
 
-/// What a student is before training.
+/// The initial model of a student.
 public enum StudentReference: Sendable, Equatable {
   /// A path, a hub id or the `step_id` of an earlier step.
   case reference(String)
-  /// A model configuration in Hugging Face's names, an object: random initialisation, or with `student_init`
-  /// the teacher's weights.
+  /// A model configuration with Hugging Face's keys, an object: random initialisation, or with `student_init` the
+  /// teacher's weights.
   case configuration(JSON)
 }
 
-/// Weights that a student takes over from its teacher.
+/// The initial weights that a student gets from its teacher or another model.
 public struct StudentInitialization: Sendable, Equatable {
-  /// Whose layers are taken.
+  /// The model with the layers.
   public enum Source: Sendable, Equatable {
     /// The step's teacher.
     case teacher
@@ -187,19 +187,19 @@ public struct StudentInitialization: Sendable, Equatable {
 
   /// The layers of another model that become the student's.
   public struct Layers: Sendable, Equatable {
-    /// Whose layers they are.
+    /// The model with the layers.
     public var source: Source
     /// Layers of the source, counted from 0, that become the student's layers 0, 1, … in this order.
     public var indices: [Int]
   }
 
-  /// The layers that are taken from another model; nil: the weights are those of `student_base`.
+  /// The layers from another model; nil: the weights are those of `student_base`.
   public var layers: Layers?
-  /// What becomes of the head: with `new` it is made anew in any case.
+  /// The head: with `new` it is always initialised.
   public var head = StudentHead.fitting
 }
 
-/// Where keys were written, for errors that are found long after the file was read.
+/// The locations of keys, for errors that are found long after the file was read.
 public struct SourceLocations: Sendable, Equatable {
   var file: String
   var prefix: String
@@ -207,8 +207,8 @@ public struct SourceLocations: Sendable, Equatable {
   /// The line of each key of the chain file, by its path below this level; overridden keys are absent.
   public internal(set) var lines: [String: Int] = [:]
 
-  /// `FILE:LINE: KEY.PATH` of a key below this level, such as "teacher" or "hyperparams.batch_size"; the nearest
-  /// level above stands in for a key that was not written.
+  /// `FILE:LINE: KEY.PATH` of a key below this level, such as "teacher" or "hyperparams.batch_size"; for a key that is
+  /// not in the file, the line of the nearest level above.
   public func location(of key: String = "") -> String {
     var parts = key.split(separator: ".")
     while !parts.isEmpty, positions[parts.joined(separator: ".")] == nil { parts.removeLast() }
@@ -229,7 +229,7 @@ public struct SourceLocations: Sendable, Equatable {
     case .scalar: break
     case .mapping(let entries):
       for entry in entries {
-        // The key's line is the one to show, unless the value came from the command line.
+        // Messages show the line of the key, unless the value is from the command line.
         let place = if case .override = entry.value.origin { entry.value.origin } else { entry.origin }
         record(entry.value, place, path.isEmpty ? entry.key : "\(path).\(entry.key)")
       }

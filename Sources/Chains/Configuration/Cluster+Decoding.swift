@@ -35,7 +35,7 @@ extension Cluster {
     if ranksPerNode > cores {
       let member = members["ranks_per_node"] ?? members.owner
       throw member.failure(
-        "is \(ranksPerNode), and a node has \(cores) cores", remedy: "a rank has at least one core")
+        "is \(ranksPerNode), but a node has \(cores) cores", remedy: "a rank has at least one core")
     }
   }
 }
@@ -49,12 +49,13 @@ private enum ClusterKeys {
 }
 
 extension ConfigurationCursor {
-  /// Bytes a second, above 0: a size, with or without "/s" behind it.
+  /// Bytes per second, above 0: a size, with or without "/s" after it.
   fileprivate func rate() throws -> Double {
     var text = try string().filter { $0 != " " }
     if text.hasSuffix("/s") { text.removeLast(2) }
     guard let bytes = NumberText.bytes(text), bytes > 0 else {
-      throw failure("is \(node.kindText), bytes a second were expected", remedy: "allowed: such as 1.25GB/s or 500MB/s")
+      throw failure(
+        "is \(node.kindText), bytes per second were expected", remedy: "write 1.25GB/s or 500MB/s, for example")
     }
     return Double(bytes)
   }
@@ -68,7 +69,7 @@ extension ConfigurationCursor {
     {
       return value * unit.1
     }
-    throw failure("is \(node.kindText), a time was expected", remedy: "allowed: such as 2us or 0.05ms")
+    throw failure("is \(node.kindText), a time was expected", remedy: "write 2us or 0.05ms, for example")
   }
 
   fileprivate func link() throws -> Cluster.Link {
@@ -77,7 +78,7 @@ extension ConfigurationCursor {
       bandwidth: try members.required("bandwidth").rate(), latency: try members.required("latency").seconds())
   }
 
-  /// `{fp32: N, bf16: N}`; bf16 is left out where the CPU has no such products.
+  /// `{fp32: N, bf16: N}`; without bf16 if the CPU has no such products.
   fileprivate func gigaflops() throws -> [PlannedFormat: Double] {
     let members = try members(known: PlannedFormat.allCases.map(\.rawValue))
     var rates: [PlannedFormat: Double] = [.fp32: try members.required("fp32").number(.positive)]

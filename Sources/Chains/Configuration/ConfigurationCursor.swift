@@ -1,12 +1,12 @@
 import Foundation
 import Platform
 
-/// A value of the chain file under its key path; reads it as what a key needs, or throws what is wrong and where.
+/// A value of the chain file with its key path; reads it as the type that a key needs, or throws with its location.
 struct ConfigurationCursor {
   let node: ConfigurationNode
   let path: String
   let file: String
-  /// Whether a key in the wrong place is told where a chain file has it.
+  /// Whether a message about a misplaced key names its place in a chain file.
   var isOfChain = true
 
   /// `FILE:LINE: KEY.PATH`
@@ -41,13 +41,13 @@ struct ConfigurationMembers {
     self.members = members
   }
 
-  /// The value of a key as written, null included; nil when the key is absent.
+  /// The value of a key as written, also null; nil if the key is absent.
   subscript(key: String) -> ConfigurationCursor? { members[key] }
 
   /// The value of a key unless it is absent or null.
   func present(_ key: String) -> ConfigurationCursor? { members[key].flatMap { $0.isNull ? nil : $0 } }
 
-  /// The value of a key that has no default.
+  /// The value of a key without a default.
   func required(_ key: String) throws -> ConfigurationCursor {
     if let member = present(key) { return member }
     let known = members[key] ?? owner
@@ -59,7 +59,7 @@ struct ConfigurationMembers {
 }
 
 extension ConfigurationCursor {
-  /// The members of a mapping; null counts as an empty one.
+  /// The members of a mapping; null counts as an empty mapping.
   ///
   /// - Throws: for another kind of value and for a key that is not in `known`.
   func members(known: [String]) throws -> ConfigurationMembers {
@@ -96,7 +96,7 @@ extension ConfigurationCursor {
     return items.enumerated().map { child(String($0), $1) }
   }
 
-  /// A text that is not empty; numbers and words without quotes are taken as they are written.
+  /// A text that is not empty; numbers and words without quotes keep their spelling.
   func string() throws -> String {
     guard case .scalar(let text, _) = node.content, !isNull else {
       throw failure("is \(node.kindText), a text was expected")

@@ -3,8 +3,8 @@ import Platform
 extension ConfigurationNode {
   /// The tree with `${NAME}` and `${NAME:-default}` replaced in every value (never in keys).
   ///
-  /// The default stands in for a variable that is unset or empty. `$${` is a literal `${`.
-  /// - Throws: `.configuration` naming file, line and variable where one is unset and has no default.
+  /// The default replaces a variable that is unset or empty. `$${` is a literal `${`.
+  /// - Throws: `.configuration` with file, line and variable for one that is unset and has no default.
   func expandingEnvironment(_ environment: [String: String], file: String, path: String = "") throws
     -> ConfigurationNode
   {

@@ -2,7 +2,7 @@ import Foundation
 import Platform
 import Yams
 
-/// Where a value was written: a line of the chain file, or an override on the command line.
+/// The origin of a value: a line of the chain file, or an override on the command line.
 enum Origin: Sendable, Equatable {
   case line(Int)
   case override(String)
@@ -16,12 +16,12 @@ enum Origin: Sendable, Equatable {
   }
 }
 
-/// One value of a chain file before anything is known of its meaning: text, list or mapping, with its origin.
+/// One value of a chain file before its meaning is known: text, list or mapping, with its origin.
 ///
-/// Aliases are copied in and merge keys (`<<`) resolved, so that later passes see plain trees.
+/// Aliases are replaced by copies and merge keys (`<<`) are resolved, so later passes see plain trees.
 struct ConfigurationNode: Sendable {
   enum Content: Sendable {
-    /// `quoted` text is never null, true or false by itself.
+    /// `quoted` text is never null, true or false.
     case scalar(String, quoted: Bool)
     case sequence([ConfigurationNode])
     case mapping([Entry])
@@ -37,7 +37,7 @@ struct ConfigurationNode: Sendable {
   var content: Content
   var origin: Origin
 
-  /// Whether this is YAML's null: nothing, `~` or `null` without quotes.
+  /// Whether this is YAML's null: an empty value, `~` or `null` without quotes.
   var isNull: Bool {
     if case .scalar(let text, quoted: false) = content {
       ["", "~", "null", "Null", "NULL"].contains(text)
@@ -60,7 +60,7 @@ struct ConfigurationNode: Sendable {
       content: .mapping(entries + [Entry(key: key, origin: origin, value: value)]), origin: origin)
   }
 
-  /// What this is, for messages: "a list", "null", a text in quotes.
+  /// The kind of the value, for messages: "a list", "null", a text in quotes.
   var kindText: String {
     switch content {
     case .scalar(let text, let quoted):
@@ -74,7 +74,7 @@ struct ConfigurationNode: Sendable {
 extension ConfigurationNode {
   /// Parses YAML text; nil for a text without a document.
   ///
-  /// - Parameter origin: replaces line numbers where the text does not come from the file.
+  /// - Parameter origin: replaces line numbers if the text is not from the file.
   /// - Throws: `.configuration` with file and line.
   init?(parsing yaml: String, file: String, origin: Origin? = nil) throws {
     let root: Node?
@@ -86,7 +86,7 @@ extension ConfigurationNode {
     self = try ConfigurationNode.convert(root, file: file, origin: origin, budget: &budget)
   }
 
-  /// - Parameter budget: nodes still allowed; aliases of aliases can make a small file explode.
+  /// - Parameter budget: the number of nodes still allowed, since nested aliases can make a small file explode.
   private static func convert(_ node: Node, file: String, origin: Origin?, budget: inout Int) throws
     -> ConfigurationNode
   {
@@ -131,7 +131,7 @@ extension ConfigurationNode {
         own.append(Entry(key: name.string, origin: here, value: converted))
       }
     }
-    // A key written here wins over a merged one, an earlier merged mapping over a later one.
+    // A key of this mapping overrides a merged one, and an earlier merged mapping overrides a later one.
     for entry in merged where !own.contains(where: { $0.key == entry.key }) { own.append(entry) }
     return own
   }
@@ -147,7 +147,7 @@ extension ConfigurationNode {
     }
   }
 
-  /// The parser's complaint in the words and places of this program.
+  /// The parser's error as a `RetortError` with its location.
   private static func refusal(_ error: YamlError, yaml: String, file: String, origin: Origin?) -> RetortError {
     func located(_ line: Int?) -> String {
       if let origin { return origin.text(file: file) }

@@ -1,15 +1,15 @@
 import Foundation
 
-/// Which numbers a key takes, with the words that a refusal uses.
+/// The numbers that a key allows, with the text for messages.
 struct AllowedNumbers: Sendable {
   let text: String
   let contains: @Sendable (Double) -> Bool
 
-  // Upper ends are where float32, 32-bit indices or the machine's memory end, far from what anybody means.
+  // Upper ends follow from float32, 32-bit indices or the machine's memory, far above sensible values.
   static let positive = AllowedNumbers(text: "greater than 0, up to 1e30") { $0 >= 1e-30 && $0 <= 1e30 }
   static let bucket = AllowedNumbers(text: "from 0.001 to 65536") { $0 >= 0.001 && $0 <= 65_536 }
   static let temperature = AllowedNumbers(text: "greater than 0, from 0.001 to 1000000") { $0 >= 1e-3 && $0 <= 1e6 }
-  // Far above any sensible rate: what matters is that single precision holds its products with moments.
+  // Far above any sensible rate, but float32 can still represent its products with moments.
   static let learningRate = AllowedNumbers(text: "0 or more, up to 1e30") { $0 >= 0 && $0 <= 1e30 }
   static let weight = AllowedNumbers(text: "0 or more, up to 1000000") { $0 >= 0 && $0 <= 1e6 }
   static let norm = AllowedNumbers(text: "0 or more, up to 1e30") { $0 >= 0 && $0 <= 1e30 }
@@ -26,7 +26,7 @@ struct AllowedNumbers: Sendable {
   static let atLeastOne = AllowedNumbers(text: "1 or more, up to 2147483647") { $0 >= 1 && $0 <= 2_147_483_647 }
 }
 
-/// Numbers as people write them in YAML, whatever the YAML version says of them.
+/// Numbers in the usual spellings, whatever the YAML version says about them.
 enum NumberText {
   /// Reads `5`, `+1`, `3.`, `.5`, `1e-4`, `1E4`, `1_000`, and the words for NaN and infinity; nil for anything else.
   static func double(_ text: String) -> Double? {
@@ -44,7 +44,7 @@ enum NumberText {
     }
   }
 
-  /// Reads a whole number exactly, also as `32.0` or `1e3`; nil for anything else and for what 64 bits cannot hold.
+  /// Reads a whole number exactly, also as `32.0` or `1e3`; nil for anything else and for numbers beyond 64 bits.
   static func integer<Number: FixedWidthInteger>(_ text: String, as type: Number.Type = Number.self) -> Number? {
     var bytes = Array(text.trimmingCharacters(in: .whitespaces).utf8)
     guard removeSeparators(&bytes) else { return nil }
@@ -62,12 +62,12 @@ enum NumberText {
     ]
     let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
     guard let value = double(String(text.dropLast(unit.0.count))), value >= 0 else { return nil }
-    // A sum of sizes is a number too.
+    // The limit keeps sums of sizes within 64 bits.
     let bytes = (value * unit.1).rounded()
     return bytes <= 0x1p60 ? Int(exactly: bytes) : nil
   }
 
-  /// Takes out underscores between digits; false where one stands elsewhere.
+  /// Removes underscores between digits; false for an underscore elsewhere.
   private static func removeSeparators(_ bytes: inout [UInt8]) -> Bool {
     func isDigit(_ index: Int) -> Bool { bytes.indices.contains(index) && (48...57).contains(bytes[index]) }
     for index in bytes.indices where bytes[index] == UInt8(ascii: "_") {

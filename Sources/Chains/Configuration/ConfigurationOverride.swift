@@ -2,7 +2,7 @@ import Platform
 
 /// One `--set KEY.PATH=VALUE`; the value is read as YAML.
 ///
-/// The path starts below `distillation_chain`. A step is named by its index, by its `step_id`, or by `*` for all.
+/// The path starts below `distillation_chain`. It names a step by its index, by its `step_id`, or all steps by `*`.
 struct ConfigurationOverride {
   let key: String
   let value: ConfigurationNode
@@ -23,9 +23,9 @@ struct ConfigurationOverride {
       ?? ConfigurationNode(content: .scalar("", quoted: false), origin: origin)
   }
 
-  /// Puts the value into a chain's tree.
+  /// Sets the value in a chain's tree.
   ///
-  /// Mappings on the way are made where they are missing; whether their keys exist is found out by the decoding.
+  /// It creates missing mappings on the path; the decoder checks whether their keys exist.
   func apply(to chain: inout ConfigurationNode) throws {
     let names = key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     if names.contains("") { throw failure("has an empty name in its path") }
@@ -66,13 +66,13 @@ struct ConfigurationOverride {
     return node
   }
 
-  /// The value wrapped into the mappings that the rest of the path names.
+  /// The value inside new mappings for the rest of the path.
   private func fresh(_ names: ArraySlice<String>, walked: String) throws -> ConfigurationNode {
     guard !names.isEmpty else { return value }
     return try replacing(in: ConfigurationNode(content: .mapping([]), origin: value.origin), names, walked: walked)
   }
 
-  /// The items of a list that the next names mean, and how many names that takes: a `step_id` may contain dots.
+  /// The items of a list that the next names select, and the number of names used, since a `step_id` may contain dots.
   private func select(_ names: ArraySlice<String>, among items: [ConfigurationNode], walked: String) throws
     -> (indices: [Int], used: Int)
   {

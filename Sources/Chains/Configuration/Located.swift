@@ -2,39 +2,39 @@ import Datasets
 import Foundation
 import Platform
 
-/// A model directory that a reference turned out to mean.
+/// The model directory of a reference.
 public struct Located: Sendable, Equatable {
-  /// How it was found.
+  /// The source in which it was found.
   public enum Source: Sendable, Equatable {
     /// The output of an earlier step, by its index; the directory need not exist yet.
     case step(Int)
-    /// A directory named by path or below the directory of the chain file or the working directory.
+    /// A directory by its path, absolute or relative to the chain file's directory or the working directory.
     case directory
-    /// Below the models root.
+    /// A directory below the models root.
     case modelsRoot
-    /// In a Hugging Face cache, with the revision taken.
+    /// A snapshot in a Hugging Face cache, with its revision.
     case cache(revision: String)
   }
 
-  /// The reference as it was written.
+  /// The reference as written.
   public var reference: String
   /// The directory, absolute.
   public var path: String
   public var source: Source
 }
 
-/// The files of a data set that a reference turned out to mean.
+/// The files of a data set reference.
 public struct LocatedDataset: Sendable, Equatable {
   /// The training files, absolute.
   public var train: DatasetSplit
   /// The validation files, absolute, or the rows of the training files that are held out.
   public var validation: DatasetSplit
-  /// How they were found.
+  /// The source in which they were found.
   public var source: Located.Source
-  /// What the user should know of the choice.
+  /// Warnings about the files.
   public var warnings: [String] = []
 
-  /// How a held-out part was chosen.
+  /// A remark on the choice of held-out rows.
   var remarks: [String] {
     guard let share = validation.share else { return [] }
     return [
@@ -44,7 +44,7 @@ public struct LocatedDataset: Sendable, Equatable {
   }
 }
 
-/// The places where something was looked for without success, for the message.
+/// The places of an unsuccessful search, for the message.
 struct SearchLog {
   private(set) var places: [String] = []
 
@@ -54,7 +54,7 @@ struct SearchLog {
   }
 
   /// The places as a list in one sentence.
-  var text: String { places.isEmpty ? "" : "; looked at: " + places.joined(separator: "; ") }
+  var text: String { places.isEmpty ? "" : "; searched: " + places.joined(separator: "; ") }
 }
 
 /// A path without `.`, `..` and doubled slashes, made absolute from `base`; symbolic links are not followed.
@@ -78,7 +78,7 @@ struct HubCache {
 
   let root: String
 
-  /// The cache directories that the environment names, in the order of the lookup.
+  /// The cache directories of the environment, in the order of the search.
   static func roots(_ environment: [String: String]) -> [String] {
     func set(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
     var roots = [set("HF_HUB_CACHE"), set("HF_HOME").map { joinPath($0, "hub") }].compactMap { $0 }
@@ -98,12 +98,12 @@ struct HubCache {
       }
   }
 
-  /// The snapshot that `refs/main` names, or the only one there is; misses are added to the log.
+  /// The snapshot that `refs/main` names, or the only snapshot; adds misses to the log.
   func snapshot(of reference: String, _ kind: Kind, _ log: inout SearchLog) -> (path: String, revision: String)? {
     let repository = joinPath(
       root, ([kind.rawValue] + reference.split(separator: "/").map(String.init)).joined(separator: "--"))
     guard isDirectory(repository) else {
-      log.missed(repository, "not there")
+      log.missed(repository, "does not exist")
       return nil
     }
     let snapshots = joinPath(repository, "snapshots")
@@ -113,7 +113,7 @@ struct HubCache {
     {
       let path = joinPath(snapshots, revision)
       if isDirectory(path) { return (path, revision) }
-      log.missed(path, "named by refs/main, not there")
+      log.missed(path, "named by refs/main, does not exist")
       return nil
     }
     let found = ((try? listDirectory(snapshots)) ?? []).filter { isDirectory(joinPath(snapshots, $0)) }

@@ -5,11 +5,11 @@ import Platform
 extension ModelLocator {
   /// The training and validation files of a data set.
   ///
-  /// A directory holds the splits that `DatasetFiles.find` knows; a task's own directory inside (`glue/sst2`) is tried
-  /// first. A test split stands in for a validation split that is not there, with a warning.
-  /// - Parameter seed: of the choice of rows, where a share of the training rows is held out.
-  /// - Throws: `.input` with every place looked at and how to get the data there; where a directory is there and lacks
-  ///   a split, with that split alone.
+  /// A directory has the splits that `DatasetFiles.find` knows; a subdirectory of the task (`glue/sst2`) is tried
+  /// first. A test split replaces a missing validation split, with a warning.
+  /// - Parameter seed: for the choice of rows, if a share of the training rows is held out.
+  /// - Throws: `.input` with every searched place and a way to provide the data; for an existing directory that lacks a
+  ///   split, only with that split.
   public func locateDataset(_ dataset: DatasetReference, task: String? = nil, seed: UInt64 = 0) throws -> LocatedDataset
   {
     switch dataset {
@@ -33,7 +33,7 @@ extension ModelLocator {
         validation: DatasetSplit(all.paths, share: RowShare(share, seed: seed, isHeldOut: true)), source: .directory)
     case .path(let reference):
       var log = SearchLog()
-      // What is wrong with the first directory that is there: a better answer than how to fetch another.
+      // The error of the first existing directory, which is more useful than how to download another one.
       var refusal: RetortError?
       let found = search(reference, .datasets, &log) { path, log in
         splits(in: path, task: task, &log, &refusal)
@@ -42,7 +42,8 @@ extension ModelLocator {
         if let refusal { throw refusal }
         if let file = directCandidates(reference).first(where: { fileExists($0) && !isDirectory($0) }) {
           throw RetortError(
-            .input, "\(file) is a file, and this key alone names a directory with the splits", at: reference,
+            .input, "\(file) is a file, but a dataset key with a single path names a directory with the splits",
+            at: reference,
             remedy: "name the files: dataset: {train: \(reference), validation: FILE}, or hold rows out: dataset: "
               + "{train: \(reference), validation: {share: 0.1}}")
         }
@@ -70,7 +71,7 @@ extension ModelLocator {
     return "\(remedy(reference, .datasets)); \(layout), so convert other formats and put them into \(place)"
   }
 
-  /// The files of a split by their names; of a directory those of its split.
+  /// The files of a split: the named files, or those of the split in a named directory.
   private func split(_ names: [String], _ own: (DatasetFiles) -> DatasetSplit?, _ what: String, _ task: String?) throws
     -> DatasetSplit
   {
@@ -84,7 +85,7 @@ extension ModelLocator {
           } else if fileExists(path) {
             return [path]
           } else {
-            log.missed(path, "not there")
+            log.missed(path, "does not exist")
           }
         }
         throw RetortError(
@@ -98,7 +99,7 @@ extension ModelLocator {
     -> LocatedDataset?
   {
     guard isDirectory(directory) else {
-      log.missed(directory, "not there")
+      log.missed(directory, "does not exist")
       return nil
     }
     do {
@@ -111,7 +112,7 @@ extension ModelLocator {
           train: train, validation: test, source: .directory,
           warnings: [
             "\(directory) has no validation split: the test split \(test.name) chooses the best student, so its figure "
-              + "is no test any more; hold training rows out with dataset: {train: …, validation: {share: 0.1}}"
+              + "is no longer a test; hold training rows out with dataset: {train: …, validation: {share: 0.1}}"
           ])
       }
       throw missingSplit(files, directory)

@@ -1,11 +1,11 @@
 import Foundation
 import Platform
 
-/// Finds the directories that references in a chain file or on a command line mean.
+/// Finds the directories of references in a chain file or on a command line.
 ///
-/// An input path is tried below the chain file's directory first, then below the working directory; an
-/// `output_dir` is relative to the chain file's directory. A hub id is tried as such a
-/// path, then below the models root, then in the Hugging Face caches. Nothing is ever fetched.
+/// An input path is relative to the chain file's directory, else to the working directory; an `output_dir` is relative
+/// to the chain file's directory. A hub id is tried as such a path, then below the models root, then in the Hugging
+/// Face caches. Nothing is ever downloaded.
 public struct ModelLocator: Sendable {
   let chainDirectory: String
   let workingDirectory: String
@@ -43,19 +43,18 @@ public struct ModelLocator: Sendable {
     normalPath(expandingHome(step.outputDirectory), from: chainDirectory)
   }
 
-  /// The same name below the working directory, where earlier versions put it; nil where that is no other place.
+  /// The same name below the working directory, where earlier versions put it; nil if that is the same directory.
   func workingOutputDirectory(of step: StepConfiguration) -> String? {
     let path = normalPath(expandingHome(step.outputDirectory), from: workingDirectory)
     return path == outputDirectory(of: step) ? nil : path
   }
 
-  /// The model that a step's reference means: the output of an earlier step by its `step_id` or by its path,
-  /// or a directory.
+  /// The model of a step's reference: the output of an earlier step, by its `step_id` or its path, or a directory.
   ///
   /// - Parameters:
   ///   - step: the index of the step that uses it.
-  ///   - key: the step's key that holds the reference, for the message.
-  /// - Throws: `.configuration` for this or a later step, `.input` for what is found nowhere, with the places.
+  ///   - key: the step's key with the reference, for the message.
+  /// - Throws: `.configuration` for this or a later step; `.input` for a model that is not found, with the places.
   public func locate(_ reference: String, for step: Int, in chain: ChainConfiguration, key: String = "teacher") throws
     -> Located
   {
@@ -78,25 +77,25 @@ public struct ModelLocator: Sendable {
     }
   }
 
-  /// The step whose output directory a path is, whether or not it exists by now.
+  /// The step with this output directory, which need not exist yet.
   private func stepWriting(_ reference: String, _ chain: ChainConfiguration) -> Int? {
     let candidates = directCandidates(reference)
     return chain.steps.firstIndex { candidates.contains(outputDirectory(of: $0)) }
   }
 
-  /// The model directory that a path or a hub id means: one that holds a `config.json`.
+  /// The model directory of a path or a hub id: one with a `config.json`.
   ///
-  /// - Throws: `.input` with every place looked at and how to get the model there.
+  /// - Throws: `.input` with every searched place and a way to provide the model.
   public func locate(_ reference: String) throws -> Located {
     var log = SearchLog()
     let found = search(reference, .models, &log) { path, log in
       if fileExists(joinPath(path, "config.json")) { return path }
       let reason = absenceText(joinPath(path, "config.json"))
-      if reason != "not there" {
+      if reason != "does not exist" {
         log.missed(path, reason)
       } else {
         log.missed(
-          path, isDirectory(path) ? "no config.json in it" : fileExists(path) ? "not a directory" : "not there")
+          path, isDirectory(path) ? "has no config.json" : fileExists(path) ? "not a directory" : "does not exist")
       }
       return nil
     }
@@ -110,11 +109,11 @@ public struct ModelLocator: Sendable {
       return "give the path of a directory, relative to the chain file or the working directory"
     }
     let option = kind == .datasets ? "--repo-type dataset " : ""
-    return "fetch it with: huggingface-cli download \(option)\(reference); or set RETORT_MODELS (--models-root) to the "
-      + "directory that holds \(reference)"
+    return "download it with: huggingface-cli download \(option)\(reference); or set RETORT_MODELS (--models-root) to "
+      + "the directory that contains \(reference)"
   }
 
-  /// Tries the places of a reference in order until `accept` makes something of one.
+  /// Tries the places of a reference in order until `accept` returns a value for one.
   func search<Value>(
     _ reference: String, _ kind: HubCache.Kind, _ log: inout SearchLog,
     accept: (String, inout SearchLog) -> Value?
@@ -143,7 +142,7 @@ public struct ModelLocator: Sendable {
     return nil
   }
 
-  /// The path itself where it is absolute, else below the chain file's directory and the working directory.
+  /// The path itself if it is absolute, else the paths below the chain file's directory and the working directory.
   func directCandidates(_ reference: String) -> [String] {
     let path = expandingHome(reference)
     let inChain = normalPath(path, from: chainDirectory)

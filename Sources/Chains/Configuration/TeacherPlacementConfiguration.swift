@@ -1,21 +1,21 @@
 import Platform
 import Teachers
 
-/// Where a teacher's weights live, and what of its answers moves.
+/// The placement of a teacher's weights, and the payload of its signals.
 public struct TeacherPlacementConfiguration: Sendable, Equatable {
-  /// Who holds the teacher.
+  /// The ranks that hold the teacher.
   public enum Placement: String, Sendable, CaseIterable {
-    /// Each rank, whole.
+    /// Every rank holds the whole teacher.
     case resident
-    /// The ranks that train, in parts.
+    /// The training ranks hold it in parts.
     case sharded
-    /// Ranks that do nothing else.
+    /// Ranks of its own hold it.
     case dedicated
-    /// Each rank, a layer after the other from a mapped file.
+    /// Every rank reads it layer by layer from a mapped file.
     case streamed
   }
 
-  /// What of an answer moves.
+  /// The form in which signals are sent.
   public enum Payload: String, Sendable, CaseIterable {
     case logits
     case hidden
@@ -24,23 +24,22 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
 
   /// Default: resident.
   public var placement = Placement.resident
-  /// Ranks that hold the teacher together. Default (nil): all that there are where they are sharded, one where they are
-  /// dedicated.
+  /// The number of ranks in a group. Default (nil): all ranks with `sharded`, one with `dedicated`.
   public var ranks: Int?
-  /// How they cut it up. Default: tensor.
+  /// How a group divides the teacher. Default: tensor.
   public var sharding = TeacherSharding.tensor
   /// Default: logits.
   public var payload = Payload.logits
-  /// How many logits `top_k` keeps of each row. Default: 64.
+  /// The number of logits per row that `top_k` keeps. Default: 64.
   public var topK = 64
-  /// Of the teacher's passes. Default (auto): the step's.
+  /// The precision of the teacher's passes. Default (auto): the step's.
   public var precision = Hyperparameters.Precision.auto
   /// Whether what the teacher says of an example is kept for later epochs and runs. Default: true.
   public var isCached = true
   /// Bytes that everything kept (tokens, signals, weights) may have on disk together. Default: 10 GB.
   public var cacheLimit = 10_000_000_000
 
-  /// Ranks of a job that hold a teacher together.
+  /// The number of ranks in a group, in a job of `ranks` ranks.
   func groupSize(of ranks: Int) -> Int {
     switch placement {
     case .resident, .streamed: 1
@@ -49,7 +48,7 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
     }
   }
 
-  /// What moves in a step of this temperature.
+  /// The payload in a step with this temperature.
   func signalPayload(temperature: Double) -> SignalPayload {
     switch payload {
     case .logits: .logits
@@ -74,7 +73,7 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
       result.ranks = try ranks.integer(.machines)
       if result.placement == .resident || result.placement == .streamed {
         throw ranks.failure(
-          "has no meaning for placement: \(result.placement.rawValue), where each rank has the whole teacher",
+          "has no meaning for placement: \(result.placement.rawValue), with which each rank has the whole teacher",
           remedy: "leave it out, or use placement: sharded or dedicated")
       }
     }

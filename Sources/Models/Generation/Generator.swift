@@ -5,19 +5,19 @@ import Tensors
 
 /// Why a generation ended.
 public enum GenerationEnd: Sendable, Equatable {
-  /// The model said that the text is at its end.
+  /// The model returned a token that ends the text.
   case stopToken(Int32)
-  /// As many tokens as were asked for.
+  /// The requested number of tokens is reached.
   case limit
   /// The model has no positions for more.
   case context
 }
 
-/// What a generation came to.
+/// The result of a generation.
 public struct GenerationResult: Sendable {
-  /// The new tokens; a stop token is not among them.
+  /// The new tokens, without a stop token.
   public var tokens: [Int32] = []
-  /// Why there are no more.
+  /// Why the generation ended.
   public var end = GenerationEnd.limit
   /// Seconds for the prompt, and for all passes of one token after it.
   public var seconds = (prompt: 0.0, decoding: 0.0)
@@ -25,8 +25,8 @@ public struct GenerationResult: Sendable {
   public var steps = 0
 }
 
-/// Continues a sequence with a language model: the prompt in one pass, then token by token, each of which reads the
-/// keys and values of those before it from memory.
+/// Continues a sequence with a language model: the prompt in one pass, then one token at a time with the KV cache of
+/// the earlier tokens.
 public final class Generator {
   private let model: any LanguageModel
   private let contextLength: Int
@@ -34,7 +34,7 @@ public final class Generator {
   private let weights = BF16Weights()
 
   /// - Parameters:
-  ///   - model: a whole one; its weights do not change while it generates.
+  ///   - model: a whole model; its weights do not change during the generation.
   ///   - contextLength: the most tokens of a sequence.
   public init(_ model: any LanguageModel, contextLength: Int, precision: Precision) {
     self.model = model
@@ -48,8 +48,8 @@ public final class Generator {
   ///   - prompt: at least one token.
   ///   - limit: the most new tokens.
   ///   - stops: tokens that end the text.
-  ///   - visit: gets each new token as soon as it is known.
-  /// Throws what `check` and `visit` do, and `.numerical` where logits are not finite.
+  ///   - visit: called with each new token as soon as it is known.
+  /// Throws the errors of `check` and `visit`, and `.numerical` for logits that are not finite.
   public func generate(
     after prompt: [Int32], limit: Int, stops: Set<Int32>, _ sampling: Sampling, visit: (Int32) throws -> Void = { _ in }
   ) throws -> GenerationResult {
@@ -71,8 +71,8 @@ public final class Generator {
       let place = prompt.count + result.tokens.count
       guard logits.allSatisfy(\.isFinite) else {
         throw RetortError(
-          .numerical, "the logits behind token \(place) are not all finite",
-          remedy: "check the weights for NaN and for sizes that are out of range, or compute with --precision fp32")
+          .numerical, "the logits after token \(place) are not all finite",
+          remedy: "check the weights for NaN and for values out of range, or compute with --precision fp32")
       }
       let token = sampling.token(logits, place: place)
       if stops.contains(token) {
@@ -90,24 +90,24 @@ public final class Generator {
     }
   }
 
-  /// Throws `.input` for a prompt that is empty, longer than the context, or not of the model's vocabulary.
+  /// Throws `.input` for a prompt that is empty, longer than the context, or outside the model's vocabulary.
   public func check(_ prompt: [Int32]) throws {
     if prompt.isEmpty {
-      throw RetortError(.input, "the prompt has no tokens to go on from", remedy: "give at least one token")
+      throw RetortError(.input, "the prompt has no tokens to continue", remedy: "give at least one token")
     }
     if prompt.count > contextLength {
       throw RetortError(
-        .input, "the prompt has \(prompt.count) tokens, the model's context is \(contextLength)",
+        .input, "the prompt has \(prompt.count) tokens, but the model's context is \(contextLength)",
         remedy: "shorten the prompt")
     }
     if let outside = prompt.first(where: { !(0..<Int32(clamping: model.classCount)).contains($0) }) {
       throw RetortError(
-        .input, "token \(outside) of the prompt is outside of the model's vocabulary of \(model.classCount)",
+        .input, "token \(outside) of the prompt is outside the model's vocabulary of \(model.classCount)",
         remedy: "use ids from 0 to \(model.classCount - 1), or text with the tokenizer that belongs to the model")
     }
   }
 
-  /// The logits behind the last of some tokens.
+  /// The logits after the last of the tokens.
   private func logits(of tokens: [Int32], after memory: [KeyValueMemory]) -> [Float] {
     let context = ForwardContext.inference(precision: precision, weights: weights, decoding: true)
     let states = model.states(of: tokens, after: memory, context)

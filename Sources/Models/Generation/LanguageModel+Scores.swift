@@ -3,18 +3,18 @@ import Datasets
 import Layers
 import Tensors
 
-/// What a language model says of one sequence.
+/// A language model's logits and likelihood for one sequence.
 public struct SequenceScore: Sendable {
-  /// The logits behind its last token, [V].
+  /// The logits after its last token, [V].
   public let lastLogits: [Float]
   /// Σ −log p of its tokens after the first, each given those before it.
   public let negativeLogLikelihood: Double
-  /// How many tokens that is.
+  /// The number of these tokens.
   public let predicted: Int
 }
 
 extension LanguageModel {
-  /// The likelihood of each sequence of a batch; some rows of logits at a time are in memory.
+  /// The likelihood of each sequence of a batch; only some rows of logits are in memory at a time.
   ///
   /// - Parameter weights: copies that outlive the pass, see `Tape`.
   public func scores(_ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights())
@@ -27,7 +27,7 @@ extension LanguageModel {
       for first in stride(from: start, to: end, by: rowsAtATime) {
         let rows = first..<min(end, first + Int32(rowsAtATime))
         let logits = headLogits(context.tape.selectRows(states, Array(rows)), context)
-        // The last token of the sequence predicts nothing that is known.
+        // The token after the last one of the sequence is unknown.
         let targets = rows.map { $0 + 1 < end ? batch.tokens[Int($0) + 1] : -1 }
         sum += context.tape.crossEntropy(logits, labels: targets, denominator: 1).sum
         if rows.upperBound == end { last = logits.value.rows(rows.count - 1..<rows.count).array }
@@ -37,5 +37,5 @@ extension LanguageModel {
   }
 }
 
-/// Rows of logits that are in memory together.
+/// The number of rows of logits in memory.
 private let rowsAtATime = 256

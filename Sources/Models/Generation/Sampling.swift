@@ -1,21 +1,21 @@
 import Foundation
 import Tensors
 
-/// How the next token is chosen from the logits, in the order of `transformers`: temperature, top-k, top-p, draw.
+/// Chooses the next token from the logits, in the order of `transformers`: temperature, top-k, top-p, sampling.
 public struct Sampling: Sendable, Equatable {
-  /// Divides the logits; 0 takes the most likely token without drawing.
+  /// Divides the logits; 0 selects the most likely token without sampling.
   public var temperature: Double
-  /// The most likely tokens that are kept; nil for all.
+  /// The number of most likely tokens to keep; nil for all.
   public var topK: Int?
-  /// Of these the most likely ones that together have this share are kept, one at least; 1 for all.
+  /// Keeps the most likely of these tokens until their probabilities sum to this share, at least one; 1 for all.
   public var topP: Double
-  /// Decides the draws, with the place of the token.
+  /// Determines the samples, together with the token's position.
   public var seed: UInt64
 
-  /// The most likely token.
+  /// Selects the most likely token.
   public static let greedy = Sampling(temperature: 0)
 
-  /// A draw with these limits.
+  /// Sampling with these limits.
   public init(temperature: Double = 1, topK: Int? = nil, topP: Double = 1, seed: UInt64 = 0) {
     self.temperature = temperature
     self.topK = topK
@@ -23,7 +23,7 @@ public struct Sampling: Sendable, Equatable {
     self.seed = seed
   }
 
-  /// The token for a place in the sequence: a pure function of logits, place and seed.
+  /// The token for a position in the sequence: a pure function of logits, position and seed.
   ///
   /// Of equal logits the lower id comes first.
   public func token(_ logits: [Float], place: Int) -> Int32 {
@@ -41,10 +41,10 @@ public struct Sampling: Sendable, Equatable {
     return candidates.last?.token ?? 0
   }
 
-  /// A token and exp of its tempered logit less the largest one.
+  /// A token and exp((logit − largest logit) / temperature).
   typealias Candidate = (token: Int32, weight: Double)
 
-  /// What may be drawn, most likely first.
+  /// The candidates for sampling; sorted, the most likely first, if top-k or top-p limits them.
   func kept(_ logits: [Float]) -> [Candidate] {
     let largest = Double(logits.max() ?? 0)
     var candidates = largestIndices(of: logits).map { index in
@@ -52,7 +52,7 @@ public struct Sampling: Sendable, Equatable {
     }
     guard topP < 1 else { return candidates }
     let total = candidates.reduce(0) { $0 + $1.weight }
-    // Tokens below this together have less than the share that is dropped, so sorting can leave them out.
+    // All tokens below this weight together have less than the dropped share, so they need no sorting.
     let least = (1 - topP) * total / Double(candidates.count)
     candidates = Sampling.sorted(candidates.filter { $0.weight >= least })
     var sum = 0.0
@@ -67,13 +67,13 @@ public struct Sampling: Sendable, Equatable {
     candidates.sorted { ($1.weight, $0.token) < ($0.weight, $1.token) }
   }
 
-  /// The k largest, most likely first, or all indices where nothing limits them.
+  /// The indices of the k largest logits, the largest first, or all indices in order without a top-k.
   private func largestIndices(of logits: [Float]) -> [Int] {
     guard let topK, topK < logits.count else { return Array(logits.indices) }
     var best: [Int] = []
     for (index, logit) in logits.enumerated() {
       if best.count == topK, logit <= logits[best[topK - 1]] { continue }
-      // The first place whose logit is lower: equal ones stay before, since their ids are.
+      // The first position with a lower logit: equal logits stay before it, since their ids are lower.
       var (low, high) = (0, best.count)
       while low < high {
         let middle = (low + high) / 2

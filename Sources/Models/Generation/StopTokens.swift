@@ -1,8 +1,8 @@
 import Platform
 
 extension ModelConfiguration {
-  /// The tokens that end a text: `eos_token_id`, a number or a list, of generation_config.json beside the model where
-  /// that says it, else of config.json; empty where neither does.
+  /// The tokens that end a text: `eos_token_id`, a number or a list, of the model's generation_config.json, else of its
+  /// config.json; empty if neither has it.
   ///
   /// Throws `.input` for a value of another kind.
   public func stopTokens(inModelDirectory directory: String) throws -> Set<Int32> {
@@ -14,13 +14,13 @@ extension ModelConfiguration {
     return try ModelConfiguration.tokens(json["eos_token_id"], "eos_token_id", source)
   }
 
-  /// What generation_config.json asks for beyond the tokens that end a text, a sentence; empty where it asks for
-  /// nothing.
-  /// The way of drawing is the command's, as is how long a text may be.
+  /// A sentence about the settings of generation_config.json that Retort does not follow; empty if there are none.
+  ///
+  /// Options of the command set sampling and the length of a text, so these settings are not reported.
   public func unfollowed(inModelDirectory directory: String) -> [String] {
     let path = joinPath(directory, "generation_config.json")
     guard let json = try? JSON(contentsOf: path) else { return [] }
-    // What each key has where it asks for nothing.
+    // The values with which a key has no effect.
     let neutral: [(key: String, values: [JSON])] = [
       ("suppress_tokens", [[]]), ("begin_suppress_tokens", [[]]), ("bad_words_ids", [[]]), ("forced_bos_token_id", []),
       ("forced_eos_token_id", []), ("repetition_penalty", [1, 1.0]), ("encoder_repetition_penalty", [1, 1.0]),
@@ -35,7 +35,7 @@ extension ModelConfiguration {
     return ["\(path): \(asked.map(\.key).joined(separator: ", ")) is not followed here"]
   }
 
-  /// The token that begins a text, `bos_token_id`; nil where the configuration has none.
+  /// The token that starts a text, `bos_token_id`; nil if the configuration has none.
   public func startToken() throws -> Int32? {
     try ModelConfiguration.tokens(json["bos_token_id"], "bos_token_id", source).min()
   }

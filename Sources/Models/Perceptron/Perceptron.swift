@@ -5,15 +5,15 @@ import Tensors
 
 /// A multilayer perceptron on standardised numeric columns: x ↦ (x − mean)·scale, then linear layers with activations.
 ///
-/// Mean and scale are stored with the weights, so that a model carries the units of its data with it.
+/// Mean and scale are stored with the weights, so the model contains the units of its data.
 public final class Perceptron: Model {
-  /// The sizes that the weights have.
+  /// The sizes of the weights.
   public let configuration: PerceptronConfiguration
   let layers: [Linear]
   let mean: Tensor
   let scale: Tensor
 
-  /// Makes the weights with zeros, mean 0 and scale 1; `ModelLoader` or `initialize` fills the weights.
+  /// Creates the weights with zeros, mean 0 and scale 1; `ModelLoader` or `initialize` fills the weights.
   public init(_ configuration: PerceptronConfiguration) {
     self.configuration = configuration
     let sizes = [configuration.inputSize] + configuration.hiddenSizes + [configuration.classCount]
@@ -26,14 +26,14 @@ public final class Perceptron: Model {
 
   public var classCount: Int { configuration.classCount }
   public var parameters: [Parameter] { layers.flatMap(\.parameters) }
-  /// One block: it is small.
+  /// A single block, since the model is small.
   public var blocks: [[Parameter]] { [parameters] }
 
   /// Sets the standardisation of the columns; a constant column gets scale 1.
   ///
   /// - Parameters:
-  ///   - means: one for each column.
-  ///   - deviations: standard deviations, one for each column.
+  ///   - means: one per column.
+  ///   - deviations: standard deviations, one per column.
   public func standardize(means: [Double], deviations: [Double]) {
     precondition(means.count == mean.count && deviations.count == scale.count, "\(means.count) means for \(mean.shape)")
     for column in 0..<mean.count {
@@ -63,7 +63,7 @@ public final class Perceptron: Model {
     return layers[layers.count - 1].wide(hidden, context)
   }
 
-  /// B · Σ over layers of 2·inputs·outputs, for B rows of whatever length.
+  /// B · Σ over layers of 2·inputs·outputs, for B rows of any length.
   public func forwardFLOPs(lengths: [Int]) -> Double {
     Double(lengths.count) * layers.reduce(0) { $0 + 2 * Double($1.weight.count) }
   }

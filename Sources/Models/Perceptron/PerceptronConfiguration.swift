@@ -8,14 +8,14 @@ public struct PerceptronConfiguration: Sendable, Equatable {
   public let inputSize: Int
   /// Units of each hidden layer; empty for one linear layer.
   public let hiddenSizes: [Int]
-  /// After every hidden layer.
+  /// The activation after every hidden layer.
   public let activation: Activation
-  /// After every hidden layer's activation, 0 to 0.99.
+  /// Dropout after every hidden layer's activation, 0 to 0.99.
   public let dropout: Float
-  /// Classes of the logits: as many as `id2label` or `num_labels` says, 2 without either.
+  /// The number of classes of `id2label` or `num_labels`, by default 2.
   public let classCount: Int
 
-  /// Reads `input_size`, `hidden_sizes`, `hidden_act`, `dropout`; throws `.input` naming file and key.
+  /// Reads `input_size`, `hidden_sizes`, `hidden_act`, `dropout`; throws `.input` with file and key.
   public init(_ configuration: ModelConfiguration) throws {
     inputSize = try configuration.size("input_size")
     let source = configuration.source

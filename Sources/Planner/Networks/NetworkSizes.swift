@@ -18,10 +18,10 @@ public protocol NetworkSizes: Sendable {
   var maximumPositions: Int? { get }
   /// Operations of the products of a forward pass, as `Model.forwardFLOPs` of the family counts them.
   func forwardFLOPs(_ load: TokenLoad) -> Double
-  /// Whether a tensor-parallel slice has a share of the head, too.
+  /// Whether a tensor-parallel shard has a share of the head too.
   var hasDividedHead: Bool { get }
-  /// Elements that the slices of a tensor-parallel teacher add up in a forward pass: two sums of states a layer, and
-  /// those of the words, of which each slice has the rows of its tokens.
+  /// Elements that the tensor-parallel shards of a teacher sum in a forward pass: two sums of states per layer, and the
+  /// token embeddings, since each shard has the rows of its tokens.
   func summedElements(_ load: TokenLoad) -> Int
   /// Whether the head shares the token embeddings.
   var isTied: Bool { get }
