@@ -71,7 +71,7 @@ let package = Package(
     .executableTarget(
       name: "retort",
       dependencies: [
-        argumentParser, "Benchmark", "Demo", "Chains", "Planner", "Training", "Models", "Datasets", "Tokenizers", "Safetensors",
+        argumentParser, "Benchmark", "Demo", "Chains", "Planner", "Training", "Objectives", "Models", "Datasets", "Tokenizers", "Safetensors",
         "Collectives", "Autograd", "Tensors", "Platform",
       ]),
     tests("ArchitectureTests", []),

@@ -23,6 +23,8 @@ public struct BenchmarkOptions: Sendable, Equatable {
   public var epochs = 1
   /// The precision of teacher and student.
   public var precision = Precision.fp32
+  /// The objectives of the loss; by default 0.5 · cross-entropy + 0.5 · forward KL at temperature 2.
+  public var objective = DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2)
   /// Real lengths of examples; batches then have examples of similar lengths, as in training.
   public var lengths: [Int]?
 
@@ -123,11 +125,12 @@ public enum BenchmarkRun {
     let total = options.warmup + options.epochs * options.steps
     let configuration = TrainingConfiguration(
       seed: 0, totalSteps: total, batchSize: .examples(options.batch * communicator.size),
-      objective: DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2),
+      objective: options.objective,
       schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total), precision: options.precision)
-    return Trainer(
-      configuration, student: try work.model(work.student, seed: 2), teacher: teacher, train: data,
-      on: communicator)
+    let student = try work.model(work.student, seed: 2)
+    let stage = try TrainingStage(
+      configuration, student: (student as? any StagedModel)?.shape, teachers: [teacher.shape])
+    return Trainer([stage], student: student, teachers: [teacher], train: data, on: communicator)
   }
 
   /// Loads as training with a cache does: one rank of each node writes a file and all map it; here the file is then
@@ -166,7 +169,7 @@ public enum BenchmarkRun {
       "precision": .string(options.precision.rawValue), "compile": false,
       "ranks": .int(communicator.size), "threads": .int(LinearAlgebraLibrary.threads), "batch": .int(options.batch),
       "seq": .int(options.sequence), "lengths": .bool(options.lengths != nil), "group_by_length": true,
-      "epochs": .int(options.epochs), "median_step_s": round(median, 1e4), "min_step_s": round(sorted.first ?? 0, 1e4),
+      "objectives": .array(options.objective.activeTerms.map { .string($0.kind) }), "epochs": .int(options.epochs), "median_step_s": round(median, 1e4), "min_step_s": round(sorted.first ?? 0, 1e4),
       "examples_per_s": round(Double(records.reduce(0) { $0 + $1.examples }) / total, 100),
       "real_tokens_per_s": round(Double(records.reduce(0) { $0 + $1.tokens }) / total, 10),
       "teacher_share": round(teacherSeconds / total, 1000),

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Benchmark
 import Collectives
+import Objectives
 import Platform
 
 struct BenchCommand: RankCommand {
@@ -23,11 +24,17 @@ struct BenchCommand: RankCommand {
   @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
   @Option(help: "A file with one real length per line.") var lengths: String?
+  @Option(help: "A kind of objective beside the cross-entropy, instead of forward_kl. Repeatable; see docs/objectives.md.")
+  var objective: [String] = []
   @OptionGroup var timeline: TraceOptions
 
   func validate() throws {
     for name in work where !BenchmarkWork.all.contains(where: { $0.name == name }) {
       throw ValidationError("no work \"\(name)\"; known are \(BenchmarkWork.all.map(\.name).joined(separator: ", "))")
+    }
+    for name in objective where ObjectiveRegistry.kind(name) == nil {
+      throw ValidationError(
+        "no objective \"\(name)\"; known are \(ObjectiveRegistry.names.joined(separator: ", "))")
     }
     try requireOption("--batch", batch, 1...100_000)
     // The models have 512 positions.
@@ -41,6 +48,10 @@ struct BenchCommand: RankCommand {
     var options = BenchmarkOptions()
     (options.batch, options.sequence, options.steps) = (batch, seq, steps)
     (options.warmup, options.epochs) = (warmup, epochs)
+    if !objective.isEmpty {
+      let kinds = [ObjectiveRegistry.crossEntropy] + objective.compactMap(ObjectiveRegistry.kind)
+      options.objective = DistillationObjective(kinds.map { ObjectiveTerm($0, weight: Scheduled(0.5)) })
+    }
     options.precision = try precision.resolved(on: communicator)
     options.lengths = try communicator.agree { try lengths.map(BenchCommand.readLengths) }
     func note(_ text: String) { if communicator.isFirst { Terminal.write("retort: \(text)\n", toError: true) } }
