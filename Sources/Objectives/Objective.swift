@@ -1,4 +1,5 @@
 import Autograd
+import CKernels
 import Layers
 import Models
 import Platform
@@ -46,15 +47,19 @@ extension LogitsObjective {
 
 /// An objective that is a sum over classes of φ(log q, log p): see `RowLoss.divergence`.
 protocol Divergence: LogitsObjective {
-  static var divergence: DivergenceKind { get }
+  /// φ and its derivative in the kernels.
+  static var kernel: rtk_divergence_kind { get }
+  /// The power of T that the sum is multiplied with.
+  static var power: Int { get }
   /// The formula's own number.
   var parameter: Double { get }
 }
 
 extension Divergence {
   public static var allowsTopK: Bool { true }
+  static var power: Int { 2 }
   var parameter: Double { 0 }
-  public var rowLoss: RowLoss? { .divergence(Self.divergence, parameter: parameter) }
+  public var rowLoss: RowLoss? { .divergence(Self.kernel, parameter: parameter, power: Self.power) }
 }
 
 /// What an objective cannot be with two models, for a message at its place in the chain file.
@@ -77,6 +82,8 @@ public protocol InnerObjective: Objective {
   func point(of layer: Int) -> PassPoint
   /// How much is read at each point.
   static var reading: Reading { get }
+  /// Whether it compares token by token, so that both models must read the same tokens.
+  static var comparesTokens: Bool { get }
   /// Whether the pairs count as a mean and not as a sum.
   var averagesLayers: Bool { get }
   /// How the student's width comes to the teacher's; nil where widths need not be equal.
@@ -93,6 +100,7 @@ public protocol InnerObjective: Objective {
 
 extension InnerObjective {
   public static var reading: Reading { .allTokens }
+  public static var comparesTokens: Bool { true }
   public var projection: ProjectionRule? { nil }
 }
 

@@ -44,6 +44,15 @@ public struct ObjectiveListing: Sendable, Equatable {
   }
 }
 
+extension StepConfiguration {
+  /// The different temperatures of the terms of all stages that read a teacher's logits.
+  var temperatures: [Scheduled] {
+    stages.flatMap(\.hyperparameters.objectives.temperatures).reduce(into: []) { found, temperature in
+      if !found.contains(temperature) { found.append(temperature) }
+    }
+  }
+}
+
 extension ObjectiveListing {
   /// Reads a list of objectives.
   static func decode(_ cursor: ConfigurationCursor) throws -> ObjectiveListing {

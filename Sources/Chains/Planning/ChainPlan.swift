@@ -143,7 +143,7 @@ public struct ChainPlan {
 
   /// What moves of a teacher's answers; of a top-k the rest at the temperature of the step's terms.
   func payload(of teacher: ResolvedTeacher, in step: ResolvedStep) -> SignalPayload {
-    teacher.placement.signalPayload(temperature: step.hyperparameters.objectives.temperatures.first?.from ?? 1)
+    teacher.placement.signalPayload(temperature: step.configuration.temperatures.first?.from ?? 1)
   }
 
   /// The classes of the data; nil for language modelling.

@@ -39,21 +39,29 @@ private struct ObjectiveCheck {
         try check(logits, term, index)
       } else {
         try checkPlacement(of: term, index)
+        try checkTokens(of: term, index)
       }
     }
     if step.teachers.isEmpty { return }
     do { try requireComparable() } catch let refusal as TermRefusal {
       throw self.refusal(
-        refusal.term, refusal.refusal.key, "\(list.terms[refusal.term].kind) \(refusal.refusal.what)",
+        refusal.term, refusal.refusal.key,
+        (refusal.refusal.key == nil ? "\(list.terms[refusal.term].kind) " : "") + refusal.refusal.what,
         refusal.refusal.remedy)
     }
   }
 
   /// What is floored or has no weight is said.
   func remarks() throws -> [String] {
-    guard let student = try shape(step.student.configuration) else { return [] }
-    return try list.terms.compactMap { term in
-      guard let objective = term.objective as? any InnerObjective, !step.teachers.isEmpty,
+    guard let student = try shape(step.student.configuration), !step.teachers.isEmpty else { return [] }
+    let inner = list.terms.filter { $0.objective is any InnerObjective }
+    let recomputed = Set(inner.map { teacher(of: $0).role.name }).sorted().compactMap { name in
+      step.teachers.contains { $0.role.name == name && $0.placement.isCached && kind != .languageModeling }
+        ? "step \(step.id): the signals of the teacher \(name) are computed in every epoch, since "
+          + "\(inner.map(\.name).joined(separator: ", ")) \(inner.count == 1 ? "reads" : "read") values inside it" : nil
+    }
+    return try recomputed + list.terms.compactMap { term in
+      guard let objective = term.objective as? any InnerObjective,
         let teacher = try shape(self.teacher(of: term).model.configuration),
         term.options.json["layers"]?.string == "uniform", teacher.layers % student.layers != 0
       else { return nil }
@@ -126,12 +134,27 @@ private struct ObjectiveCheck {
             + "largest logits alone (payload: top_k)",
           "use payload: logits or hidden, or a divergence such as forward_kl")
       }
-      if list.temperatures.count > 1 || list.temperatures.contains(where: { !$0.isConstant }) {
+      let temperatures = step.configuration.temperatures
+      if temperatures.count > 1 || temperatures.contains(where: { !$0.isConstant }) {
         throw refusal(
           index, "temperature", "a top-k of a teacher's logits is of one temperature, and the objectives have several",
           "use one temperature for all objectives, or payload: logits or hidden")
       }
     }
+  }
+
+  /// Token by token only the same tokens can be compared.
+  private func checkTokens(of term: ObjectiveTerm, _ index: Int) throws {
+    guard let objective = term.objective as? any InnerObjective, type(of: objective).comparesTokens,
+      !step.teachers.isEmpty
+    else { return }
+    let teacher = teacher(of: term)
+    guard let theirs = teacher.model.tokenizer?.tokenizer, let ours = step.student.tokenizer?.tokenizer,
+      theirs.digest != ours.digest
+    else { return }
+    throw refusal(
+      index, "kind", "\(term.kind) compares token by token, and the teacher \(teacher.role.name) has another tokenizer "
+        + "than the student", "use an objective on logits, or patient_mse, pooled_mse, pooled_cosine")
   }
 
   /// Values inside a model do not travel.

@@ -96,14 +96,18 @@ enum Preflight {
 
   /// Checks that an id is the same token for teacher and student, since logits are compared one by one.
   private static func checkVocabularies(_ step: ResolvedStep) throws {
-    for teacher in step.teachers where step.comparesClasses(with: teacher) { try checkVocabulary(step, teacher.model) }
+    for teacher in step.teachers {
+      try checkVocabulary(step, teacher.model, comparesClasses: step.comparesClasses(with: teacher))
+    }
   }
 
-  private static func checkVocabulary(_ step: ResolvedStep, _ teacher: ResolvedModel) throws {
+  private static func checkVocabulary(_ step: ResolvedStep, _ teacher: ResolvedModel, comparesClasses: Bool) throws {
     let location = step.configuration.source.location(of: "teacher")
-    try checkVocabularies(
-      of: teacher.reference, teacher.configuration.vocabularySize ?? 0, and: step.student.reference,
-      step.student.configuration.vocabularySize ?? 0, at: location)
+    if comparesClasses {
+      try checkVocabularies(
+        of: teacher.reference, teacher.configuration.vocabularySize ?? 0, and: step.student.reference,
+        step.student.configuration.vocabularySize ?? 0, at: location)
+    }
     guard let first = teacher.tokenizer?.tokenizer, let second = step.student.tokenizer?.tokenizer,
       first.digest != second.digest
     else { return }
@@ -152,7 +156,13 @@ enum Preflight {
 
   /// Each model tokenises text itself; data of token ids needs the same tokenizer for both.
   private static func tokenizerAdvice(_ step: ResolvedStep, readsIDs: Bool) throws -> [String] {
-    guard let teacher = step.teacher, let theirs = teacher.tokenizer?.tokenizer,
+    try step.teachers.flatMap { try tokenizerAdvice(step, $0.model, readsIDs: readsIDs) }
+  }
+
+  private static func tokenizerAdvice(_ step: ResolvedStep, _ teacher: ResolvedModel, readsIDs: Bool) throws
+    -> [String]
+  {
+    guard let theirs = teacher.tokenizer?.tokenizer,
       let ours = step.student.tokenizer?.tokenizer, theirs.digest != ours.digest
     else { return [] }
     let sizes = "\(theirs.vocabularySize) and \(ours.vocabularySize) tokens"

@@ -158,6 +158,8 @@ struct SignalReport: Equatable {
   init?(of teachers: [any Teacher], on communicator: any Communicator) throws {
     let own = teachers.compactMap { $0.keeper?.statistics }
     if own.isEmpty { return nil }
+    // Nothing is kept where objectives read values inside the teachers.
+    guard try communicator.any(own.contains { $0 != CachedTeacher.Statistics() }) else { return nil }
     func total(_ path: KeyPath<CachedTeacher.Statistics, Int>) -> Int { own.reduce(0) { $0 + $1[keyPath: path] } }
     let sums = try communicator.allReduce(
       [total(\.hits), total(\.misses), total(\.bytesRead), total(\.bytesWritten)], .sum)

@@ -12,6 +12,7 @@ struct PatientMSE: InnerObjective {
   static let options = [
     ObjectiveOption.layers(), .averageLayers, .projection, .shared,
   ]
+  static let comparesTokens = false
   static let reading = Reading.firstTokens
 
   let layers: LayerMap

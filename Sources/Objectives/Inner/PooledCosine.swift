@@ -9,6 +9,7 @@ struct PooledCosine: InnerObjective {
   static let formula = "mean over examples of 1 − cos(P s, t), pooled outputs"
   static let source = "Reimers and Gurevych (2020)"
   static let options = [ObjectiveOption.projection]
+  static let comparesTokens = false
 
   let projection: ProjectionRule?
 

@@ -9,6 +9,7 @@ struct PooledMSE: InnerObjective {
   static let formula = "mean over examples and dimensions of (P s − t)², pooled outputs"
   static let source = "Reimers and Gurevych (2020)"
   static let options = [ObjectiveOption.projection]
+  static let comparesTokens = false
 
   let projection: ProjectionRule?
 

@@ -1,10 +1,12 @@
+import CKernels
+
 /// T²·KL(p ‖ q): the student covers every class to which the teacher gives probability.
 struct ForwardKL: Divergence {
   static let kind = "forward_kl"
   static let formula = "T² Σ p (log p − log q)"
   static let source = "Hinton et al. (2015)"
   static let options = [ObjectiveOption.temperature]
-  static let divergence = DivergenceKind.forwardKL
+  static let kernel = RTK_FORWARD_KL
 
   let temperature: Scheduled
 

@@ -1,3 +1,5 @@
+import CKernels
+
 /// The generalised Jensen-Shannon divergence, between forward KL (β → 0) and reverse KL (β → 1).
 struct JensenShannon: Divergence {
   static let kind = "jensen_shannon"
@@ -6,7 +8,7 @@ struct JensenShannon: Divergence {
   static let options = [
     ObjectiveOption.temperature, ObjectiveOption("beta", .number(0.001...0.999, default: 0.5)),
   ]
-  static let divergence = DivergenceKind.jensenShannon
+  static let kernel = RTK_JENSEN_SHANNON
 
   let temperature: Scheduled
   /// β.

@@ -1,3 +1,5 @@
+import CKernels
+
 /// The mean squared difference of logits, which softmax and temperature do not touch.
 struct LogitsMSE: Divergence {
   static let kind = "logits_mse"
@@ -5,7 +7,8 @@ struct LogitsMSE: Divergence {
   static let source = "Ba and Caruana (2014)"
   static let options: [ObjectiveOption] = []
   static let allowsTopK = false
-  static let divergence = DivergenceKind.logitsMSE
+  static let kernel = RTK_LOGITS_MSE
+  static let power = 0
 
   init(_ options: ObjectiveOptions) {}
 

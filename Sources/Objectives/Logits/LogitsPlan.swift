@@ -2,46 +2,21 @@ import CKernels
 
 /// What a term on logits computes of a row of student's logits s and teacher's logits t, at a temperature T.
 public enum RowLoss: Sendable, Equatable {
-  /// factor · Σ φ(log q, log p) over the classes, p = softmax(t/T), q = softmax(s/T): see `rtk_divergence_kind`.
-  case divergence(DivergenceKind, parameter: Double)
+  /// T^power · Σ φ(log q, log p) over the classes, p = softmax(t/T), q = softmax(s/T): see `rtk_divergence_kind`.
+  case divergence(rtk_divergence_kind, parameter: Double, power: Int)
   /// T² (a · KL of target and rest + b · KL inside the rest), which needs the row's label.
   case decoupledKL(target: Double, rest: Double)
   /// Σ |p₍ᵢ₎ − q₍ᵢ₎| over sorted probabilities; the two may have different numbers of classes.
   case sortedL1
 
-  /// What the sum over classes is multiplied with.
+  /// What the sum that the kernels give is multiplied with.
   func factor(_ temperature: Float) -> Double {
-    let t = Double(temperature)
-    guard case .divergence(let kind, _) = self else { return 1 }
-    switch kind {
-    case .forwardKL, .reverseKL, .jensenShannon, .skewForwardKL, .skewReverseKL: return t * t
-    case .totalVariation: return t
-    case .logitsMSE, .uniformCrossEntropy: return 1
-    }
+    guard case .divergence(_, _, let power) = self else { return 1 }
+    return (0..<power).reduce(1) { product, _ in product * Double(temperature) }
   }
 
   /// T²·KL(p ‖ q), which has kernels of its own.
-  var isForwardKL: Bool { self == .divergence(.forwardKL, parameter: 0) }
-}
-
-/// The divergences of the kernels' driver.
-public enum DivergenceKind: Sendable {
-  case forwardKL, reverseKL, jensenShannon, skewForwardKL, skewReverseKL, totalVariation, logitsMSE
-  /// −(1/C) Σ log q, which label smoothing adds; without a teacher.
-  case uniformCrossEntropy
-
-  var kernel: rtk_divergence_kind {
-    switch self {
-    case .forwardKL: RTK_FORWARD_KL
-    case .reverseKL: RTK_REVERSE_KL
-    case .jensenShannon: RTK_JENSEN_SHANNON
-    case .skewForwardKL: RTK_SKEW_FORWARD_KL
-    case .skewReverseKL: RTK_SKEW_REVERSE_KL
-    case .totalVariation: RTK_TOTAL_VARIATION
-    case .logitsMSE: RTK_LOGITS_MSE
-    case .uniformCrossEntropy: RTK_UNIFORM_CROSS_ENTROPY
-    }
-  }
+  var isForwardKL: Bool { if case .divergence(RTK_FORWARD_KL, _, _) = self { true } else { false } }
 }
 
 /// Which logits a part of the loss compares the student's with.
@@ -114,7 +89,8 @@ package struct LogitsPlan: Sendable {
   var smoothingParts: [Part] {
     crossEntropies.filter { $0.smoothing != 0 }.map {
       Part(
-        term: $0.term, loss: .divergence(.uniformCrossEntropy, parameter: 0), temperature: 1, target: .labels,
+        term: $0.term, loss: .divergence(RTK_UNIFORM_CROSS_ENTROPY, parameter: 0, power: 0), temperature: 1,
+        target: .labels,
         weight: $0.weight, share: $0.smoothing)
     }
   }

@@ -1,10 +1,12 @@
+import CKernels
+
 /// T²·KL(q ‖ p): the student keeps to classes to which the teacher gives probability.
 struct ReverseKL: Divergence {
   static let kind = "reverse_kl"
   static let formula = "T² Σ q (log q − log p)"
   static let source = "Gu et al. (2024), MiniLLM"
   static let options = [ObjectiveOption.temperature]
-  static let divergence = DivergenceKind.reverseKL
+  static let kernel = RTK_REVERSE_KL
 
   let temperature: Scheduled
 

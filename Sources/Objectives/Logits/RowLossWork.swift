@@ -67,11 +67,11 @@ final class RowLossWork {
   }
 
   private func divergence(_ part: LogitsPlan.Part, classes: Int) -> rtk_divergence {
-    guard case .divergence(let kind, let parameter) = part.loss else {
+    guard case .divergence(let kind, let parameter, _) = part.loss else {
       preconditionFailure("\(part.loss) is no divergence")
     }
     return rtk_divergence(
-      kind: kind.kernel, temperature: part.temperature, parameter: Float(parameter), classes: classes)
+      kind: kind, temperature: part.temperature, parameter: Float(parameter), classes: classes)
   }
 
   /// The temperature of the kernels that `fast` uses.

@@ -1,3 +1,5 @@
+import CKernels
+
 /// Forward KL to a mixture with some of the teacher's own probability, whose gradient is bounded.
 struct SkewForwardKL: Divergence {
   static let kind = "skew_forward_kl"
@@ -6,7 +8,7 @@ struct SkewForwardKL: Divergence {
   static let options = [
     ObjectiveOption.temperature, ObjectiveOption("skew", .number(0...0.999, default: 0.1)),
   ]
-  static let divergence = DivergenceKind.skewForwardKL
+  static let kernel = RTK_SKEW_FORWARD_KL
 
   let temperature: Scheduled
   /// λ.

@@ -1,3 +1,5 @@
+import CKernels
+
 /// Reverse KL to a mixture with some of the student's own probability, whose gradient is bounded.
 struct SkewReverseKL: Divergence {
   static let kind = "skew_reverse_kl"
@@ -6,7 +8,7 @@ struct SkewReverseKL: Divergence {
   static let options = [
     ObjectiveOption.temperature, ObjectiveOption("skew", .number(0...0.999, default: 0.1)),
   ]
-  static let divergence = DivergenceKind.skewReverseKL
+  static let kernel = RTK_SKEW_REVERSE_KL
 
   let temperature: Scheduled
   /// λ.

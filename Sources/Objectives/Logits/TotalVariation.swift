@@ -1,10 +1,13 @@
+import CKernels
+
 /// Half the sum of the differences of probabilities.
 struct TotalVariation: Divergence {
   static let kind = "total_variation"
   static let formula = "T · ½ Σ &#124;p − q&#124;"
   static let source = "Wen et al. (2023), f-DISTILL"
   static let options = [ObjectiveOption.temperature]
-  static let divergence = DivergenceKind.totalVariation
+  static let kernel = RTK_TOTAL_VARIATION
+  static let power = 1
 
   let temperature: Scheduled
 
