@@ -178,8 +178,7 @@ extension StudentInitialization {
         "name the model: student_init: {from: PATH, layers: …}, or name a teacher; with alpha: 1 it does not teach"
       switch teacher {
       case .none: throw cursor.failure("takes weights from the teacher, and this step has none", remedy: remedy)
-      case .named(let teachers) where teachers.count > 1:
-        throw cursor.failure("takes weights from the teacher, and this step has several", remedy: remedy)
+      // Of several the first one.
       case .previous, .named: break
       }
     }

@@ -24,7 +24,7 @@ struct BenchCommand: RankCommand {
   @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
   @Option(help: "A file with one real length per line.") var lengths: String?
-  @Option(help: "A kind of objective beside the cross-entropy, instead of forward_kl. Repeatable; see docs/objectives.md.")
+  @Option(help: "An objective beside cross_entropy, instead of forward_kl; see docs/objectives.md. Repeatable.")
   var objective: [String] = []
   @OptionGroup var timeline: TraceOptions
 
