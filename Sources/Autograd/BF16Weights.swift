@@ -4,7 +4,7 @@ import Tensors
 /// bf16 copies of float32 weights, each made at its first use after the weights changed.
 ///
 /// A copy cannot detect that its weight changed. A trainer, which holds this object over several passes, calls
-/// `outdate` before the passes of every optimizer step. A frozen model holds bf16 weights itself, which are used
+/// `invalidate` before the passes of every optimizer step. A frozen model holds bf16 weights itself, which are used
 /// directly.
 public final class BF16Weights {
   private var copies: [ObjectIdentifier: (copy: Tensor, of: Parameter, version: Int)] = [:]
@@ -14,7 +14,7 @@ public final class BF16Weights {
   public init() {}
 
   /// Invalidates all copies; each is rounded again at its next use, in the same memory.
-  public func outdate() { version += 1 }
+  public func invalidate() { version += 1 }
 
   /// Releases the copies of weights whose own values are released too.
   public func forget(_ parameters: [Parameter]) {

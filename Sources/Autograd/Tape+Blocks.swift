@@ -22,7 +22,7 @@ struct Checkpoint {
   let body: (Tape, Variable) -> Variable
   /// The trained weights of the part, each once.
   let parameters: [Parameter]
-  /// Whether losses were added inside, so that the backward pass has something to start from there.
+  /// Whether losses were added inside, from which the backward pass starts there.
   let hasLosses: Bool
 }
 
@@ -46,15 +46,14 @@ extension Tape {
     return result
   }
 
-  /// The result of `body`, which keeps only its input in memory; the backward pass recomputes it with `again` (Chen et
-  /// al., 2016).
+  /// The result of `body`, which keeps only its input in memory; the backward pass recomputes it (Chen et al., 2016).
   ///
   /// - Parameters:
   ///   - x: the only input through which a gradient flows.
   ///   - body: the computation on this tape.
-  ///   - again: the same computation on the tape that it gets, with the same bits.
+  ///   - recompute: the same computation on the tape that it gets, with the same bits.
   public func checkpoint(
-    _ x: Variable, _ body: (Variable) -> Variable, again: @escaping (Tape, Variable) -> Variable
+    _ x: Variable, _ body: (Variable) -> Variable, recompute: @escaping (Tape, Variable) -> Variable
   ) -> Variable {
     guard isRecording else { return body(x) }
     // Hold the input itself: its `recompute` closure would hold more memory.
@@ -69,10 +68,10 @@ extension Tape {
     }
     entries.removeSubrange(first...)
     for parameter in parameters { uses[ObjectIdentifier(parameter), default: 0] += 1 }
-    // The second run adds them anew.
+    // The recomputation adds them again.
     let hasLosses = losses.contains { $0 >= first }
     losses.removeAll { $0 >= first }
-    entries.append(.checkpoint(Checkpoint(x: x, body: again, parameters: parameters, hasLosses: hasLosses)))
+    entries.append(.checkpoint(Checkpoint(x: x, body: recompute, parameters: parameters, hasLosses: hasLosses)))
     return Variable(value: output.value, entry: first)
   }
 
@@ -85,7 +84,7 @@ extension Tape {
     startLosses(&gradients)
   }
 
-  /// Gives each loss that was added since the last call the gradient 1.
+  /// Sets the gradient of each loss that was added since the last call to 1.
   func startLosses(_ gradients: inout Gradients) {
     for entry in losses { gradients.add(Tensor([1], []), toEntry: entry) }
     losses = []

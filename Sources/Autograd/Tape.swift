@@ -93,7 +93,7 @@ public struct Gradients {
 }
 
 extension Gradients {
-  /// Adds a gradient to what the entry has so far.
+  /// Adds to the gradient of the entry.
   mutating func add(_ tensor: Tensor, toEntry entry: Int) {
     add(tensor, to: VariablePlace(entry: entry, shape: tensor.shape, dtype: tensor.dtype))
   }
@@ -121,7 +121,7 @@ public final class Tape {
   var uses: [ObjectIdentifier: Int] = [:]
   /// The entries of each block, in the order of the forward pass; empty without a residency.
   var spans: [BlockSpan] = []
-  /// The entries of the losses that `addLoss` was given.
+  /// The entries of the losses that `addLoss` added.
   var losses: [Int] = []
 
   /// An empty tape; `recording: false` makes it one for inference.
@@ -150,10 +150,10 @@ public final class Tape {
   /// it for each operation; operations that add in the forward pass call it themselves.
   package func needGradient(of parameter: Parameter) { onGradientNeeded?(parameter) }
 
-  /// Adds a scalar to what the backward pass starts from: the loss of the pass is the sum of all such scalars.
+  /// Adds a scalar to the loss of the pass, which is the sum of all such scalars.
   ///
-  /// So a term on a value inside the model joins the loss where the value is, and a block that the backward pass
-  /// recomputes brings its terms along.
+  /// So a term on a value inside the model is added where the value is computed, and a block that the backward pass
+  /// recomputes adds its terms again.
   public func addLoss(_ loss: Variable) {
     precondition(loss.value.count == 1, "a loss is a scalar, not \(loss.shape)")
     if let entry = loss.entry { losses.append(entry) }
@@ -183,8 +183,8 @@ public final class Tape {
     return Variable(value: output, entry: entries.count - 1, recompute: recompute)
   }
 
-  /// Runs the backward pass from the losses that were added and from `loss`, where it is given, and returns the
-  /// gradients of `leaves`.
+  /// Runs the backward pass from the added losses, and from `loss` if it is given, and returns the gradients of
+  /// `leaves`.
   @discardableResult
   public func backward(from loss: Variable? = nil, leaves: [Variable] = []) -> [Tensor] {
     backward(from: loss, leaves: leaves, onParameterReady: { _ in }, afterOperation: {})
@@ -193,7 +193,7 @@ public final class Tape {
   /// Runs the backward pass from scalars, whose own gradients are 1, and reports its progress.
   ///
   /// - Parameters:
-  ///   - loss: a scalar besides those that `addLoss` was given.
+  ///   - loss: a scalar in addition to those of `addLoss`.
   ///   - leaves: variables whose gradients are returned, in order; zeros if no gradient reached them.
   ///   - onParameterReady: called as soon as a parameter's gradient is complete for this pass.
   ///   - afterOperation: called after each operation, where communication can make progress.

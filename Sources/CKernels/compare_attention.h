@@ -32,23 +32,26 @@ typedef struct {
   float shift, scale, log_sum;
 } comparison_softmax;
 
-// Assigns the parts of the memory for sequences of at most S tokens; returns their size in floats.
+// Assigns the parts of the memory for sequences of at most S tokens, unless it is null; returns their size in floats.
 static size_t comparison_scratch_of(comparison_scratch *scratch, float *memory, const rtk_attention_comparison *shape,
                                     size_t S) {
   size_t width = rtk_round_up(shape->size), scores = block_scores(S);
-  scratch->keys_t = memory;
-  scratch->taught_keys_t = scratch->keys_t + shape->size * key_row(S);
-  scratch->keys = scratch->taught_keys_t + shape->teacher_size * key_row(S);
-  scratch->queries = scratch->keys + S * width;
-  scratch->scores = scratch->queries + rtk_least(S, RTK_MOST_ROWS) * width;
-  scratch->target = scratch->scores + scores;
-  scratch->other = scratch->target + scores;
-  return (size_t)(scratch->other - memory) + scores;
+  size_t keys_t = shape->size * key_row(S), taught_keys_t = shape->teacher_size * key_row(S);
+  size_t keys = S * width, queries = rtk_least(S, RTK_MOST_ROWS) * width;
+  if (memory) {
+    scratch->keys_t = memory;
+    scratch->taught_keys_t = scratch->keys_t + keys_t;
+    scratch->keys = scratch->taught_keys_t + taught_keys_t;
+    scratch->queries = scratch->keys + keys;
+    scratch->scores = scratch->queries + queries;
+    scratch->target = scratch->scores + scores;
+    scratch->other = scratch->target + scores;
+  }
+  return keys_t + taught_keys_t + keys + queries + 3 * scores;
 }
 
 static size_t compare_attention_scratch(const rtk_attention_comparison *shape, size_t S) {
-  comparison_scratch scratch;
-  return S == 0 ? 0 : comparison_scratch_of(&scratch, NULL, shape, S);
+  return comparison_scratch_of(NULL, NULL, shape, S);
 }
 
 RTK_INLINE size_t compared_keys(const comparison_block *block, size_t r) {

@@ -100,7 +100,7 @@ public final class ForwardContext {
       let (dropout, first, observer) = (dropoutSource, site, observer)
       return tape.checkpoint(x) {
         body($0, self)
-      } again: { tape, x in
+      } recompute: { tape, x in
         // The same places of dropout.
         let context = ForwardContext(tape: tape, dropout: dropout, observer: observer, isRecomputing: true)
         context.site = first

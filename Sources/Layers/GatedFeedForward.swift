@@ -4,9 +4,9 @@ import Tensors
 /// A gated feed-forward layer, (f(x·Gᵀ) ∘ x·Uᵀ)·Dᵀ (Shazeer, 2020); G and U are one matrix [2·inner, hidden].
 public struct GatedFeedForward {
   /// The gate projection G, then the up projection U: [T, hidden] ↦ [T, 2·inner].
-  public let widening: Linear
+  public let gateUp: Linear
   /// The down projection D: [T, inner] ↦ [T, hidden].
-  public let narrowing: Linear
+  public let down: Linear
   /// f.
   public let activation: Activation
 
@@ -19,16 +19,17 @@ public struct GatedFeedForward {
   public init(
     _ name: String, hidden: Int, inner: Int, activation: Activation, hasBias: Bool = false, hasOutputBias: Bool = false
   ) {
-    widening = Linear("\(name).widening", inputs: hidden, outputs: 2 * inner, hasBias: hasBias)
-    narrowing = Linear("\(name).narrowing", inputs: inner, outputs: hidden, hasBias: hasOutputBias)
+    // The names are keys of the initial weights, so they do not follow the properties.
+    gateUp = Linear("\(name).widening", inputs: hidden, outputs: 2 * inner, hasBias: hasBias)
+    down = Linear("\(name).narrowing", inputs: inner, outputs: hidden, hasBias: hasOutputBias)
     self.activation = activation
   }
 
   /// The weights of both matrices.
-  public var parameters: [Parameter] { widening.parameters + narrowing.parameters }
+  public var parameters: [Parameter] { gateUp.parameters + down.parameters }
 
   /// The layer's output in float32, [T, hidden], summed over tensor-parallel shards.
   public func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
-    context.summed(narrowing.wide(context.tape.gated(activation, widening(x, context)), context))
+    context.summed(down.wide(context.tape.gated(activation, gateUp(x, context)), context))
   }
 }

@@ -1,6 +1,6 @@
-/// The sizes of a model of layers, as far as objectives compare models by them.
+/// The sizes of a model with layers that objectives compare.
 public struct ModelShape: Sendable, Equatable {
-  /// Layers of the whole model.
+  /// The number of layers of the whole model.
   public var layers: Int
   /// Elements of a token's state.
   public var hidden: Int
@@ -10,7 +10,7 @@ public struct ModelShape: Sendable, Equatable {
   public var keyValueHeads: Int
   /// D, elements of a head.
   public var headSize: Int
-  /// Whether a token sees only itself and the tokens before it.
+  /// Whether a token attends only to itself and to earlier tokens.
   public var isCausal: Bool
   /// Whether it has a pooled output.
   public var hasPooler: Bool

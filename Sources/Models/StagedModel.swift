@@ -39,12 +39,12 @@ public protocol StagedModel: Model {
   var roundsStates: Bool { get }
   /// The sizes of the whole model.
   var shape: ModelShape { get }
-  /// The block, as `Model.blocks` counts them, in which the value at a point is made and shown to observers.
+  /// The block, numbered as in `Model.blocks`, that computes the value at a point and reports it to observers.
   func block(of point: PassPoint) -> Int
 }
 
 extension StagedModel {
-  /// States are made by their layer's block, those of the embeddings by block 0, the pooled output behind the layers.
+  /// A layer's block computes its states, block 0 those of the embeddings, the last block the pooled output.
   public func block(of point: PassPoint) -> Int {
     switch point {
     case .states(let layer), .projections(let layer): layer

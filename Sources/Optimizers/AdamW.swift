@@ -73,7 +73,7 @@ public struct AdamW {
     secondMoments = .zeros([owned])
   }
 
-  /// Begins a run of steps that knows nothing of those before: moments are zero, and t is 1 again.
+  /// Starts over with zero moments and t = 1, for the next training stage.
   public mutating func restart(_ configuration: AdamWConfiguration) {
     self.configuration = configuration
     firstMoments.fill(0)

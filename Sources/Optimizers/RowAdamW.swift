@@ -99,8 +99,7 @@ public final class RowAdamW {
     }
   }
 
-  /// Begins a run of steps that knows nothing of those before: all rows are brought up to date, moments are zero, and t
-  /// is 1 again.
+  /// Starts over with zero moments and t = 1, for the next training stage; first takes all deferred steps.
   public func restart(_ configuration: AdamWConfiguration) {
     catchUp()
     self.configuration = configuration

@@ -2,7 +2,7 @@
 public struct StepWork: Sendable {
   /// The model that is trained.
   public var student: any NetworkSizes
-  /// The teachers; none for plain fine-tuning. The first one is placed as the layout says, the others are resident.
+  /// The teachers; none for plain fine-tuning. The first one has the layout's placement, the others are resident.
   public var teachers: [any NetworkSizes]
   /// Of one optimizer step, over all ranks.
   public var load: TokenLoad
@@ -42,7 +42,7 @@ public struct StepWork: Sendable {
   /// The first teacher.
   public var teacher: (any NetworkSizes)? { teachers.first }
 
-  /// How a rank's part of a step is cut, with `trainers` ranks that train.
+  /// The passes of a rank's part of an optimizer step, with `trainers` training ranks.
   func passes(trainers: Int) -> Passes {
     let parts = trainers * accumulation
     let ofPart = (load.sequences + parts - 1) / parts

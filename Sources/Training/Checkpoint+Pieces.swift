@@ -52,9 +52,10 @@ extension CheckpointStore {
     }
   }
 
-  /// The moments of every weight, bucket by bucket, those of tables, then the projections that are trained with the
-  /// student and are no part of it.
-  /// - Parameter bring: has a weight in memory; collective.
+  /// The moments of every weight, bucket by bucket, those of lookup tables, then the projections that are trained with
+  /// the student and do not belong to it.
+  ///
+  /// - Parameter bring: gathers a weight into memory; collective.
   func moments(of trainer: Trainer, _ bring: @escaping (Parameter) throws -> Void) -> Pieces {
     let (flat, optimizer, tables) = (trainer.flat, trainer.optimizer, trainer.tables)
     let dense = [("m", optimizer.firstMoments), ("v", optimizer.secondMoments)]

@@ -221,7 +221,7 @@ final class CheckpointStore {
     }
   }
 
-  /// The newest checkpoint of this plan that is whole; what is passed over is noted. Rank 0 only.
+  /// The newest complete checkpoint of this plan; skipped ones are added to `notes`. Rank 0 only.
   private func nextValid(_ candidates: inout [Candidate], _ stageSteps: [Int]) -> Candidate? {
     var foreign: [String] = []
     defer {

@@ -152,7 +152,7 @@ final class GradientExchange {
   /// Gathers the updated blocks of all ranks, unless weights are sharded.
   func gatherValues() throws {
     if let residency {
-      residency.letGo()
+      residency.release()
       seconds.weights += residency.seconds
     } else if flat.sharding != .none {
       try timed(\.weights) { try gather(flat.values, for: .weights) }

@@ -129,7 +129,7 @@ final class TableExchange {
     if shard == nil { try gatherRows() }
   }
 
-  /// With sharded rows, gathers the whole table, up to date, until `letGo`; collective.
+  /// With sharded rows, gathers the whole table, up to date, until `release`; collective.
   func hold() throws {
     try settle()
     guard let shard, parameter.value.storage === absent.storage else { return }
@@ -148,7 +148,7 @@ final class TableExchange {
   var keptElements: Int { shard?.count ?? parameter.count }
 
   /// Releases the table that `hold` has gathered.
-  func letGo() { if shard != nil { parameter.value = absent } }
+  func release() { if shard != nil { parameter.value = absent } }
 
   /// Gathers the rows of all ranks.
   private func gatherRows() throws {

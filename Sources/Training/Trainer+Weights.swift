@@ -21,7 +21,7 @@ extension Trainer {
     for table in tables { try table.settle() }
     defer { release() }
     return try body { [tables, exchange] parameter in
-      for table in tables { if table.parameter === parameter { try table.hold() } else { table.letGo() } }
+      for table in tables { if table.parameter === parameter { try table.hold() } else { table.release() } }
       try exchange.residency?.hold(parameter)
     }
   }
@@ -58,7 +58,7 @@ extension Trainer {
 
   /// Where weights are shared out, lets go what somebody has looked at.
   func release() {
-    for table in tables { table.letGo() }
-    exchange.residency?.letGo()
+    for table in tables { table.release() }
+    exchange.residency?.release()
   }
 }

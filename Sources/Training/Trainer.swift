@@ -140,7 +140,7 @@ public final class Trainer {
     let sentBefore = Traffic.sentBytes
     try Trace.detail("send for rows") { try exchange.begin(all) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
-    weights.outdate()
+    weights.invalidate()
     let lengths = train.sequenceLengths(batch)
     let loss = stepLoss(step, batch, lengths)
     var own = StepTotals(terms: loss.weights.count)

@@ -8,9 +8,9 @@ import Teachers
 public struct TrainingResult: Sendable, Equatable {
   /// The best evaluation of the last stage, whose weights the student's directory holds.
   public let best: EvaluationRecord
-  /// What each stage has come to; empty where there is one alone.
+  /// The result of each training stage; empty if there is only one.
   public let stages: [StageResult]
-  /// Optimizer steps done, those before a continuation included.
+  /// The number of optimizer steps, also those before a resumption.
   public let steps: Int
   /// Seconds of this process, evaluations included.
   public let seconds: Double
@@ -28,7 +28,7 @@ public struct TrainingResult: Sendable, Equatable {
   public let peakMemory: Int
 }
 
-/// What one of several training stages has come to.
+/// The result of one of several training stages.
 public struct StageResult: Sendable, Equatable {
   /// The stage's name.
   public let name: String
@@ -48,9 +48,10 @@ public struct StageResult: Sendable, Equatable {
   }
 }
 
-/// The loop over stages, epochs and steps: logs, evaluates, keeps the best student, saves, stops early, continues.
+/// The loop over training stages, epochs and steps: logs, evaluates, keeps the best student, saves, stops early,
+/// resumes.
 ///
-/// A stage begins with the weights that the one before had in its last step; the student is the best of the last stage.
+/// A stage starts with the weights of the previous stage's last step; the student is the best of the last stage.
 ///
 ///     output/training/metrics.jsonl            one line per logged step and evaluation
 ///     output/training/checkpoints/best/        weights of the best evaluation so far
@@ -112,11 +113,11 @@ public final class TrainingRun {
       groupByLength: configuration.groupByLength, seed: configuration.seed)
   }
 
-  /// Optimizer steps of all stages together, as far as none ends early.
+  /// The optimizer steps of all training stages, if no later one ends early.
   private var totalSteps: Int {
     state.stageStart + trainer.stages[state.stage...].reduce(0) { $0 + $1.configuration.totalSteps }
   }
-  /// Optimizer steps of the stage in hand that are done.
+  /// The completed optimizer steps of the current training stage.
   private var stageStep: Int { state.step - state.stageStart }
   private var isStageDone: Bool { stageStep == configuration.totalSteps || state.isStopped }
   private var isLastStage: Bool { state.stage == trainer.stages.count - 1 }

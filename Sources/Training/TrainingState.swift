@@ -2,18 +2,18 @@ import Platform
 
 /// The progress of a run between two optimizer steps.
 package struct TrainingState: Equatable {
-  /// Optimizer steps done, of all stages together.
+  /// The number of completed optimizer steps of all training stages.
   var step = 0
-  /// The training stage in hand, from 0.
+  /// The current training stage, from 0.
   var stage = 0
-  /// Optimizer steps of the stages before it.
+  /// The optimizer steps of the earlier stages.
   var stageStart = 0
-  /// What those have come to.
+  /// The results of the earlier stages.
   var stages: [StageResult] = []
-  /// The best evaluation of the stage.
+  /// The best evaluation of the current stage.
   var best: EvaluationRecord?
   var evaluationsSinceBest = 0
-  /// Whether early stopping ended the stage.
+  /// Whether early stopping ended the current stage.
   var isStopped = false
 
   /// The form of `state.json`.
@@ -39,7 +39,7 @@ package struct TrainingState: Equatable {
     ]
   }
 
-  /// Begins the next stage.
+  /// Starts the next training stage.
   mutating func beginStage(after result: StageResult) {
     stages.append(result)
     stage += 1
@@ -63,9 +63,9 @@ package struct TrainingState: Equatable {
     }
   }
 
-  /// The state of a checkpoint; throws `.checkpoint` for what no run can have written.
+  /// Parses the state of a checkpoint; throws `.checkpoint` for impossible values.
   ///
-  /// - Parameter stageSteps: the optimizer steps of each stage that does not end early.
+  /// - Parameter stageSteps: the optimizer steps of each stage, if it does not end early.
   package init(_ json: JSON, stageSteps: [Int]) throws {
     for item in json["stages"]?.array ?? [] {
       guard stage < stageSteps.count - 1 else { throw RetortError(.checkpoint, "it has more stages than the plan") }

@@ -88,12 +88,12 @@ final class WeightShards: BlockResidency {
   }
 
   /// Releases all gathered weights, since the shards have new values or the weights are not needed for a while.
-  func letGo() { for bucket in present.keys.sorted() { letGo(bucket) } }
+  func release() { for bucket in present.keys.sorted() { release(bucket) } }
 
   /// Gathers the weights of a parameter's bucket and releases all others; collective. A lookup table releases all.
   func hold(_ parameter: Parameter) throws {
-    guard let bucket = bucketOf[ObjectIdentifier(parameter)] else { return letGo() }
-    for other in present.keys.sorted() where other != bucket { letGo(other) }
+    guard let bucket = bucketOf[ObjectIdentifier(parameter)] else { return release() }
+    for other in present.keys.sorted() where other != bucket { release(other) }
     try start([bucket])
     try wait(bucket)
   }
@@ -122,7 +122,7 @@ final class WeightShards: BlockResidency {
       if position > turn { try sendGradients(of: position - 1) }
       let next = route[position...].first { $0 != route[position] }
       let wanted = bucketsOf[route[position]] + (next.map { bucketsOf[$0] } ?? [])
-      for bucket in present.keys.sorted() where !wanted.contains(bucket) { letGo(bucket) }
+      for bucket in present.keys.sorted() where !wanted.contains(bucket) { release(bucket) }
       try self.start(wanted)
       for bucket in bucketsOf[route[position]] { try wait(bucket) }
     }
@@ -154,7 +154,7 @@ final class WeightShards: BlockResidency {
     }
   }
 
-  private func letGo(_ bucket: Int) {
+  private func release(_ bucket: Int) {
     // Complete the gather first, so that all ranks have the same operations pending.
     keepingFailure { try wait(bucket) }
     present[bucket] = nil

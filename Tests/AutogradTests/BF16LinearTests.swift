@@ -77,7 +77,7 @@ import Testing
     let want = Tape(recording: false, precision: .bf16).linear(x, weight: trained, bias: nil).value.array
     for value in Tensor.isPackable([64, 32]) ? [rounded, rounded.packed()] : [rounded] {
       let frozen = Parameter("frozen", value, decays: true, isFactor: true)
-      weights.outdate()
+      weights.invalidate()
       #expect(weights.copy(of: frozen).storage === value.storage)
       let tape = Tape(recording: false, precision: .bf16, weights: weights)
       #expect(tape.linear(x, weight: frozen, bias: nil).value.array == want)
@@ -105,7 +105,7 @@ import Testing
     weight.value.fill(2)
     #expect(weights.copy(of: weight).bf16Words == first.bf16Words)
     #expect(weights.copy(of: weight).float32().array != weight.value.array)
-    weights.outdate()
+    weights.invalidate()
     let second = weights.copy(of: weight)
     #expect(second.float32().array == weight.value.array)
     #expect(second.bf16Words == first.bf16Words, "the memory is the same")

@@ -47,8 +47,8 @@ import Testing
       func part(_ tape: Tape, _ x: Variable) -> Variable {
         tape.linear(tape.activation(.tanh, tape.linear(x, weight: w, bias: nil)), weight: v, bias: nil)
       }
-      let first = tape.checkpoint(inputs[0], { part(tape, $0) }, again: part)
-      let second = tape.checkpoint(first, { part(tape, $0) }, again: part)
+      let first = tape.checkpoint(inputs[0], { part(tape, $0) }, recompute: part)
+      let second = tape.checkpoint(first, { part(tape, $0) }, recompute: part)
       return tape.linear(second, weight: w, bias: nil)
     }
     #expect(error < 3e-3)
@@ -59,7 +59,7 @@ import Testing
     let tape = Tape(recording: true)
     func part(_ tape: Tape, _ x: Variable) -> Variable { tape.linear(x, weight: w, bias: nil) }
     var y = part(tape, Variable(constant: randomTensor([5, 6], seed: 3)))
-    for _ in 0..<3 { y = tape.checkpoint(y, { part(tape, $0) }, again: part) }
+    for _ in 0..<3 { y = tape.checkpoint(y, { part(tape, $0) }, recompute: part) }
     var (ready, runs) = (0, 0)
     tape.backward(
       from: tape.weightedElements(y, randomTensor([5, 6], seed: 4)), onParameterReady: { _ in ready += 1 },

@@ -181,7 +181,7 @@ public struct ChainCost: Sendable {
 }
 
 extension Layout {
-  /// As a chain file has it.
+  /// Its spelling in a chain file.
   init(_ parallel: ParallelConfiguration, _ step: StepConfiguration, ranks: Int) {
     let teacher = step.teacher.entries.first?.placement ?? parallel.teacherPlacement
     self.init(checkpointing: step.hyperparameters.activationCheckpointing, teacherRanks: teacher.groupSize(of: ranks))

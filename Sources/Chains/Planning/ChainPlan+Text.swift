@@ -45,7 +45,7 @@ extension ChainPlan {
       + "\(grouped(documents.predictedTokens)) predicted)"
   }
 
-  /// What an optimizer step takes, and how many of them there are.
+  /// The size of an optimizer step's batch, and the number of optimizer steps.
   private func batchText(of values: TrainingConfiguration) -> String {
     let steps = "\(grouped(values.totalSteps)) optimizer steps"
     switch values.batchSize {

@@ -25,7 +25,7 @@ public struct ChainPlan {
   /// The directory for tokens and teacher signals; nil keeps them in memory only.
   let cacheDirectory: String?
   let registry: DataRegistry
-  /// The data of each step in the student's form, and in those of its teachers.
+  /// The data of each step in the tokens of its student and of its teachers.
   let data: [(student: SplitData, teachers: [SplitData])]
 
   /// Checks a chain: references, models, labels, tokenizers, every row of the data. Collective.
@@ -141,7 +141,7 @@ public struct ChainPlan {
     }
   }
 
-  /// What moves of a teacher's answers; of a top-k the rest at the temperature of the step's terms.
+  /// The payload of a teacher's signals; the rest of a top-k is at the temperature of the step's terms.
   func payload(of teacher: ResolvedTeacher, in step: ResolvedStep) -> SignalPayload {
     teacher.placement.signalPayload(temperature: step.configuration.temperatures.first?.from ?? 1)
   }

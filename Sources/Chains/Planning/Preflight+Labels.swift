@@ -41,7 +41,7 @@ extension Preflight {
     }
   }
 
-  /// Refuses what reads the label of every row where rows have none.
+  /// Refuses objectives and combinations that read the label of every row if rows have none.
   private static func refuseUnlabelled(_ step: ResolvedStep, _ labelled: LabelCoverage) throws {
     let which = labelled == .none ? "no row of the training data has one" : "rows of the training data have none"
     for stage in step.configuration.stages {

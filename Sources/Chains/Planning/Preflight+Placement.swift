@@ -2,10 +2,10 @@ import Models
 import Platform
 import Teachers
 
-/// Where the keys of a teacher's placement were written: the chain's, or the teacher's own.
+/// The location of a teacher's placement keys: the chain's, or the teacher's own.
 struct PlacementPlace {
   let source: SourceLocations?
-  /// What stands before a key below the source.
+  /// The path before a key, relative to the source.
   let prefix: String
 
   /// The chain's own placement.
@@ -16,7 +16,7 @@ struct PlacementPlace {
     self.prefix = prefix
   }
 
-  /// That of a teacher of a step.
+  /// The placement of a teacher of a step.
   init(of teacher: ResolvedTeacher, _ parallel: ParallelConfiguration) {
     if let own = teacher.placementSource { self.init(source: own, prefix: "") } else { self.init(parallel) }
   }
@@ -27,15 +27,15 @@ struct PlacementPlace {
 }
 
 extension Preflight {
-  /// Refuses places of the step's teachers that the job's ranks or the teachers' sizes do not allow.
+  /// Refuses placements of the step's teachers that the job's ranks or the teachers' sizes do not allow.
   static func checkPlacement(of step: ResolvedStep, _ parallel: ParallelConfiguration, ranks: Int) throws {
-    // Ranks that only teach are no ranks of a teacher that the others share.
+    // Dedicated teacher ranks do not belong to the groups of sharded teachers.
     let dedicated = step.teachers.map(\.placement).filter { $0.placement == .dedicated }
     let students = ranks - dedicated.reduce(0) { $0 + $1.groupSize(of: ranks) }
     if dedicated.count > 1, students < 1 {
       throw RetortError(
         .configuration,
-        "\(ranks - students) ranks would only teach, and the job has \(ranks): at least one must train",
+        "\(ranks - students) ranks would only teach, but the job has \(ranks): at least one must train",
         at: step.configuration.source.location(of: "teacher"),
         remedy: "start more than \(ranks - students) ranks, or use another placement")
     }
@@ -58,7 +58,7 @@ extension Preflight {
     }
   }
 
-  /// What the numbers alone tell: throws where there are too few ranks for the teacher, or too few classes for k.
+  /// Checks the numbers alone: throws for too few ranks for the teacher, or too few classes for k.
   static func checkCounts(
     of teacher: String, classes: Int, _ wanted: TeacherPlacementConfiguration, at place: PlacementPlace, ranks: Int
   ) throws {

@@ -73,19 +73,19 @@ public struct ResolvedStudent: Sendable {
   public var remarks: [String] = []
 }
 
-/// A teacher of a step, with what the step makes of it.
+/// A teacher of a step, with its role and placement.
 public struct ResolvedTeacher: Sendable {
   /// Its configuration, files and tokenizer.
   public let model: ResolvedModel
-  /// What objectives call it, and its weight.
+  /// Its name for objectives, and its weight.
   public let role: TeacherRole
-  /// Where it lives.
+  /// Its placement.
   public let placement: TeacherPlacementConfiguration
-  /// Where its own placement was written; nil where it is the chain's.
+  /// The location of its own placement; nil if it has the chain's.
   let placementSource: SourceLocations?
 }
 
-/// A step of the chain with every reference followed and every model's configuration read.
+/// A step of the chain with every reference resolved and every model's configuration read.
 public struct ResolvedStep: Sendable {
   /// Its index in the chain, from 0.
   public let index: Int
@@ -104,6 +104,6 @@ public struct ResolvedStep: Sendable {
   public var id: String { configuration.id }
   /// The first teacher, to which ratios refer; nil: plain fine-tuning.
   public var teacher: ResolvedModel? { teachers.first?.model }
-  /// The values that its first stage trains with.
+  /// The values of its first training stage.
   public var hyperparameters: Hyperparameters { configuration.hyperparameters }
 }

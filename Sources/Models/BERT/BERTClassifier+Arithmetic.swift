@@ -15,7 +15,7 @@ extension BERTClassifier {
     let rows = max(0, layers - 1) * tokens + min(1, layers) * sequences
     let rest = rows * (2 * hidden * hidden + 4 * hidden * inner)
     let head = 2 * hidden * hidden + 2 * hidden * Double(configuration.classCount)
-    let widening = 2 * Double(configuration.projections ?? 0) * hidden
-    return attention + rest + sequences * head + tokens * widening
+    let projection = 2 * Double(configuration.projections ?? 0) * hidden
+    return attention + rest + sequences * head + tokens * projection
   }
 }

@@ -29,16 +29,16 @@ extension LlamaModel {
       table += keyValueBindings("\(name).self_attn.k_proj.\(kind)", parameter, from: queries)
       table += keyValueBindings("\(name).self_attn.v_proj.\(kind)", parameter, from: queries + keys)
     }
-    table += narrowing("\(name).self_attn.o_proj", layer.attention.output, transposed(taken))
+    table += rowParallel("\(name).self_attn.o_proj", layer.attention.output, transposed(taken))
     table.append(bind("\(name).post_attention_layernorm.weight", layer.feedForwardNorm.gamma))
     let inner = rows(share.inner, of: configuration.intermediateSize)
     let count = share.inner.count
-    for parameter in layer.feedForward.widening.parameters {
-      let kind = parameter === layer.feedForward.widening.bias ? "bias" : "weight"
+    for parameter in layer.feedForward.gateUp.parameters {
+      let kind = parameter === layer.feedForward.gateUp.bias ? "bias" : "weight"
       table.append(bind("\(name).mlp.gate_proj.\(kind)", parameter, 0..<count, extract: inner))
       table.append(bind("\(name).mlp.up_proj.\(kind)", parameter, count..<2 * count, extract: inner))
     }
-    return table + narrowing("\(name).mlp.down_proj", layer.feedForward.narrowing, transposed(inner))
+    return table + rowParallel("\(name).mlp.down_proj", layer.feedForward.down, transposed(inner))
   }
 
   /// Keys or values: one binding for heads that follow each other in the file, else one a head.
@@ -56,7 +56,7 @@ extension LlamaModel {
   }
 
   /// A matrix whose inputs are split, and its bias, which one slice has.
-  private func narrowing(_ name: String, _ linear: Linear, _ columns: WeightExtract) -> [WeightBinding] {
+  private func rowParallel(_ name: String, _ linear: Linear, _ columns: WeightExtract) -> [WeightBinding] {
     [bind("\(name).weight", linear.weight, extract: columns)] + (linear.bias.map { [bind("\(name).bias", $0)] } ?? [])
   }
 

@@ -6,10 +6,10 @@ import Tensors
 
 /// A teacher that computes the signal of each example once and afterwards reads it from a store.
 ///
-/// A frozen teacher in inference says the same of an example in each epoch, on each rank and in each batch, to the
-/// last bit (`ResidentTeacher` sees to that), so training is the same with and without this.
+/// A frozen teacher gives the same signal for an example in each epoch, on each rank and in each batch, to the last bit
+/// (`ResidentTeacher` ensures this), so training is the same with and without the cache.
 public final class CachedTeacher: Teacher, SignalKeeper {
-  /// What the cache did, in examples and bytes of this rank.
+  /// The counts of the cache on this rank, in examples and bytes.
   public struct Statistics: Sendable, Equatable {
     /// Examples read from the store.
     public var hits: Int
@@ -66,7 +66,7 @@ public final class CachedTeacher: Teacher, SignalKeeper {
     return result
   }
 
-  /// Logits are kept; a request for values inside the teacher goes to it, since they take too much room.
+  /// Logits are cached; requests for values inside the teacher are passed to it, since these values are too large.
   public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
     if needs.areInner { return try teacher.signals(for: samples, in: split, needs: needs) }
     if !needs.logits { return TeacherSignals(nil) }

@@ -40,10 +40,10 @@ public struct TeachingRoles: Sendable, Equatable {
 ///     students    request 1, 2 │ train 1, request 3 │ train 2, request 4 │ …
 ///     teacher     teach 1      │ teach 2            │ teach 3            │ …
 ///
-/// Whoever announces a batch before it trains the one before keeps the teacher busy meanwhile. Room for the answers to
-/// two requests is given ahead, so that they come without being waited for.
+/// Announcing a batch before training the previous one keeps the teacher busy meanwhile. Receives for the next two
+/// requests are posted in advance, so that answers arrive without a wait.
 public final class DedicatedTeacher: Teacher, TeacherAhead {
-  /// What messages call it.
+  /// Its name in messages.
   public let name: String
   public let classCount: Int
   public let parameterCount: Int
@@ -55,7 +55,7 @@ public final class DedicatedTeacher: Teacher, TeacherAhead {
   private var queue: [(samples: [Int], split: Split, answer: SignalAsker.Answer?)] = []
   private var sending: [PendingOperation] = []
   private var counts = TeacherTraffic()
-  /// Answers that may be on their way.
+  /// The most answers in flight.
   private static let answersAhead = 2
 
   /// - Parameters:
@@ -79,7 +79,7 @@ public final class DedicatedTeacher: Teacher, TeacherAhead {
   }
 
   public var isCollective: Bool { true }
-  /// Its inner values are on other ranks.
+  /// nil, since its inner values are on other ranks.
   public var shape: ModelShape? { nil }
   public var ahead: (any TeacherAhead)? { self }
   public var keeper: (any SignalKeeper)? { nil }
@@ -113,7 +113,7 @@ public final class DedicatedTeacher: Teacher, TeacherAhead {
       communicator.broadcast([Double](repeating: 0, count: TeacherTraffic.figures), root: roles.students))
   }
 
-  /// What its signals have cost this rank.
+  /// The cost of its signals on this rank.
   public var traffic: TeacherTraffic { counts }
 
   private func received(_ request: (samples: [Int], split: Split, answer: SignalAsker.Answer?)) throws

@@ -46,7 +46,7 @@ public final class ShardedTeacher: Teacher {
   /// true if the group has several ranks.
   public var isCollective: Bool { group.communicator.size > 1 }
 
-  /// Its inner values lie on several ranks, or leave memory layer by layer.
+  /// nil, since its inner values are on several ranks, or are released layer by layer.
   public var shape: ModelShape? { nil }
   public var ahead: (any TeacherAhead)? { nil }
   public var keeper: (any SignalKeeper)? { nil }
@@ -79,7 +79,7 @@ public final class ShardedTeacher: Teacher {
     return TeacherSignals(asker.targets(of: answer))
   }
 
-  /// What its signals have cost this rank.
+  /// The cost of its signals on this rank.
   public var traffic: TeacherTraffic {
     var result = counts
     result.waitedSeconds += group.waited

@@ -81,7 +81,7 @@ final class SignalAsker {
     try communicator.iSend(UnsafeBufferPointer(message.buffer), to: rank, tag: tag, keeping: message.storage)
   }
 
-  /// The soft targets of an answer that has come.
+  /// The soft targets of a received answer.
   func targets(of answer: Answer) -> TeacherLogits {
     let (form, all) = (forms[answer.split], 0..<whole.classCount)
     let senders = answer.messages.keys.sorted()

@@ -90,7 +90,7 @@ struct SignalForm {
 
   /// Decodes the messages of all ranks that have a part of the classes, in the order of the classes.
   ///
-  /// - Parameter head: what turns states into logits, for hidden states.
+  /// - Parameter head: the teacher's head, for hidden states.
   func decode(_ parts: [(classes: Range<Int>, message: Tensor)], head: TeacherHead?) -> TeacherLogits {
     switch payload {
     case .logits: return .logits(joined(parts))

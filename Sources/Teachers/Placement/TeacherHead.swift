@@ -36,7 +36,7 @@ public struct TeacherHead {
     self.matrix = wide
   }
 
-  /// The soft targets of some states, [R, h].
+  /// The soft targets for states [R, h].
   func targets(_ states: Tensor) -> TeacherLogits {
     guard hasBias else { return .hidden(states, head: matrix) }
     let (rows, width) = (states.rows, states.columns)
