@@ -132,12 +132,6 @@ static void head_sums(rtk_head_row *rows, const float *student, const rtk_head_t
   }
 }
 
-static void head_shift(rtk_head_row *rows, const float *student_max, const float *teacher_max, size_t R,
-                       float temperature) {
-  double inverse_temperature = (double)(1.0f / temperature);
-  for (size_t r = 0; r < R; r++) head_raise(&rows[r], student_max[r], teacher_max[r], inverse_temperature);
-}
-
 static void head_finish(double *hard, double *soft, rtk_head_factors *factors, const rtk_head_row *rows,
                         const double *scores, const int32_t *labels, size_t R, bool has_teacher, double hard_weight,
                         double soft_weight, float temperature) {
