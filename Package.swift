@@ -79,7 +79,7 @@ let package = Package(
     tests("ChainsTests", ["Chains", "Objectives", "Collectives", "Planner", "Models", "Platform"]),
     tests("CKernelsTests", ["CKernels"]),
     // Runs the retort binary, which the build of the tests makes too.
-    tests("CommandTests", []),
+    tests("CommandTests", ["Platform"]),
     tests("CollectivesTests", ["Collectives", "Platform", "CSystem"]),
     tests("DatasetsTests", ["Datasets", "Tokenizers", "Collectives", "Platform"]),
     tests("DemoTests", ["Demo", "Platform"]),

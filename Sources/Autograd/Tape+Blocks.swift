@@ -35,14 +35,14 @@ struct BlockSpan {
 }
 
 extension Tape {
-  /// Runs a block of the model; its weights are in memory during `body` and during the block's backward pass.
+  /// Runs a block of the model, whose weights the observer keeps in memory during `body` and the block's backward pass.
   public func block<T>(_ index: Int, _ body: () -> T) -> T {
-    guard let residency else { return body() }
-    residency.enter(index, .forward)
+    guard let observer else { return body() }
+    observer.enter(index, .forward)
     let first = entries.count
     let result = body()
     spans.append(BlockSpan(block: index, entries: first..<entries.count))
-    residency.leave(index, .forward)
+    observer.leave(index, .forward)
     return result
   }
 
@@ -90,23 +90,23 @@ extension Tape {
     losses = []
   }
 
-  /// Tells the residency that the backward pass enters the block of the last entry, if there is one.
+  /// Tells the observer that the backward pass enters the block of the last entry, if there is one.
   func enterBlock() {
     guard let span = spans.last, !span.isEntered, span.entries.contains(entries.count - 1) else { return }
     spans[spans.count - 1].isEntered = true
-    residency?.enter(span.block, .backward)
+    observer?.enter(span.block, .backward)
   }
 
-  /// Releases each block's weights once no tape entry needs them.
+  /// Tells the observer that the backward pass leaves each block of which no entry is left.
   func leaveBlocks() {
     while let span = spans.last, entries.count <= span.entries.lowerBound {
       spans.removeLast()
-      if span.isEntered { residency?.leave(span.block, .backward) }
+      if span.isEntered { observer?.leave(span.block, .backward) }
     }
   }
 
-  /// The value of a weight for a closure that outlives its block: a copy if a residency releases the blocks' weights.
+  /// The value of a weight for a closure that outlives its block: a copy if the observer releases the weights.
   func lasting(_ parameter: Parameter) -> Tensor {
-    residency == nil || !isRecording ? parameter.value : parameter.value.copy()
+    isRecording && observer?.releasesWeights == true ? parameter.value.copy() : parameter.value
   }
 }

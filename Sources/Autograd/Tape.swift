@@ -113,13 +113,12 @@ public final class Tape {
   public let hasIndependentRows: Bool
   /// Whether the pass decodes one token at a time: products of one row then read their weight once, without conversion.
   public let isDecoding: Bool
-  /// Loads and releases the weights of blocks; nil if all weights are always in memory.
-  public let residency: (any BlockResidency)?
-  private let onGradientNeeded: ((Parameter) -> Void)?
+  /// Follows the pass; nil if all weights and gradients are always in memory and nothing waits for them.
+  let observer: (any TapeObserver)?
   var entries: [TapeEntry] = []
   /// The number of entries on the tape that add to each parameter's gradient.
   var uses: [ObjectIdentifier: Int] = [:]
-  /// The entries of each block, in the order of the forward pass; empty without a residency.
+  /// The entries of each block, in the order of the forward pass; empty without an observer.
   var spans: [BlockSpan] = []
   /// The entries of the losses that `addLoss` added.
   var losses: [Int] = []
@@ -131,24 +130,22 @@ public final class Tape {
   ///     own.
   ///   - independentRows: gives a sequence the same bits in every batch, at some cost in speed.
   ///   - decoding: for inference only; the last bits of a row differ from those in a pass of many rows.
-  ///   - residency: called when the pass enters and leaves a block, forward and backward.
-  ///   - onGradientNeeded: called each time before an operation adds to the gradient of a trained weight.
+  ///   - observer: follows the pass, forward and in `observedBackward`.
   public init(
     recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
-    decoding: Bool = false, residency: (any BlockResidency)? = nil, onGradientNeeded: ((Parameter) -> Void)? = nil
+    decoding: Bool = false, observer: (any TapeObserver)? = nil
   ) {
     isRecording = recording
     self.precision = precision
     self.weights = weights
     hasIndependentRows = independentRows
     isDecoding = decoding && !recording
-    self.residency = residency
-    self.onGradientNeeded = onGradientNeeded
+    self.observer = observer
   }
 
   /// Reports that an operation will add to a weight's gradient, which may have no memory yet. The backward pass calls
   /// it for each operation; operations that add in the forward pass call it themselves.
-  package func needGradient(of parameter: Parameter) { onGradientNeeded?(parameter) }
+  package func needGradient(of parameter: Parameter) { observer?.gradientNeeded(parameter) }
 
   /// Adds a scalar to the loss of the pass, which is the sum of all such scalars.
   ///
@@ -183,25 +180,28 @@ public final class Tape {
     return Variable(value: output, entry: entries.count - 1, recompute: recompute)
   }
 
-  /// Runs the backward pass from the added losses, and from `loss` if it is given, and returns the gradients of
-  /// `leaves`.
-  @discardableResult
-  public func backward(from loss: Variable? = nil, leaves: [Variable] = []) -> [Tensor] {
-    backward(from: loss, leaves: leaves, onParameterReady: { _ in }, afterOperation: {})
-  }
-
-  /// Runs the backward pass from scalars, whose own gradients are 1, and reports its progress.
+  /// Runs the backward pass from scalars, whose own gradients are 1, on a tape without an observer.
   ///
   /// - Parameters:
   ///   - loss: a scalar in addition to those of `addLoss`.
   ///   - leaves: variables whose gradients are returned, in order; zeros if no gradient reached them.
-  ///   - onParameterReady: called as soon as a parameter's gradient is complete for this pass.
-  ///   - afterOperation: called after each operation, where communication can make progress.
   /// The tape is empty afterwards.
   @discardableResult
-  public func backward(
-    from loss: Variable? = nil, leaves: [Variable] = [], onParameterReady: (Parameter) throws -> Void,
-    afterOperation: () throws -> Void
+  public func backward(from loss: Variable? = nil, leaves: [Variable] = []) -> [Tensor] {
+    precondition(observer == nil, "a backward pass with an observer is observedBackward")
+    return backward(from: loss, leaves: leaves, ready: { _ in }, afterOperation: {})
+  }
+
+  /// Runs the backward pass as `backward` does, and tells the observer of each step; throws the observer's errors.
+  @discardableResult
+  public func observedBackward(from loss: Variable? = nil, leaves: [Variable] = []) throws -> [Tensor] {
+    try backward(
+      from: loss, leaves: leaves, ready: { try observer?.gradientReady($0) },
+      afterOperation: { try observer?.afterOperation() })
+  }
+
+  private func backward(
+    from loss: Variable?, leaves: [Variable], ready: (Parameter) throws -> Void, afterOperation: () throws -> Void
   ) rethrows -> [Tensor] {
     if let loss { addLoss(loss) }
     var gradients = Gradients(count: entries.count)
@@ -227,7 +227,7 @@ public final class Tape {
       }
       for parameter in entry.parameters where parameter.gradient != nil {
         uses[ObjectIdentifier(parameter)]! -= 1
-        if uses[ObjectIdentifier(parameter)] == 0 { try onParameterReady(parameter) }
+        if uses[ObjectIdentifier(parameter)] == 0 { try ready(parameter) }
       }
       try afterOperation()
       leaveBlocks()

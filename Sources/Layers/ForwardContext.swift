@@ -72,16 +72,16 @@ public final class ForwardContext {
   ///   - observer: reads values inside the model.
   ///   - independentRows: gives a sequence the same bits in every batch.
   ///   - decoding: for passes of a token at a time.
-  ///   - residency: brings the weights of blocks and lets them go.
+  ///   - tapeObserver: loads the weights of blocks and releases them.
   ///   - sumOverSlices: see `init`.
   public static func inference(
     precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), observer: (any PassObserver)? = nil,
-    independentRows: Bool = false, decoding: Bool = false, residency: (any BlockResidency)? = nil,
+    independentRows: Bool = false, decoding: Bool = false, tapeObserver: (any TapeObserver)? = nil,
     sumOverSlices: ((Tensor) -> Void)? = nil
   ) -> ForwardContext {
     let tape = Tape(
       recording: false, precision: precision, weights: weights, independentRows: independentRows, decoding: decoding,
-      residency: residency)
+      observer: tapeObserver)
     return ForwardContext(tape: tape, observer: observer, sumOverSlices: sumOverSlices)
   }
 

@@ -48,13 +48,13 @@ extension Model {
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - independentRows: gives an example the same bits in every batch.
-  ///   - residency: loads and releases the weights of blocks.
+  ///   - tapeObserver: loads the weights of blocks and releases them.
   public func logits(
     _ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
-    residency: (any BlockResidency)? = nil
+    tapeObserver: (any TapeObserver)? = nil
   ) -> Tensor {
     let context = ForwardContext.inference(
-      precision: precision, weights: weights, independentRows: independentRows, residency: residency)
+      precision: precision, weights: weights, independentRows: independentRows, tapeObserver: tapeObserver)
     return forward(batch, context).value
   }
 

@@ -82,12 +82,12 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
-  ///   - residency: brings the weights of blocks and releases them.
+  ///   - tapeObserver: loads the weights of blocks and releases them.
   public func crossEntropySum(
     _ batch: Batch, precision: Precision, weights: BF16Weights = BF16Weights(),
-    residency: (any BlockResidency)? = nil
+    tapeObserver: (any TapeObserver)? = nil
   ) -> Double {
-    let context = ForwardContext.inference(precision: precision, weights: weights, residency: residency)
+    let context = ForwardContext.inference(precision: precision, weights: weights, tapeObserver: tapeObserver)
     let rows = batch.predictedRows
     var sum = 0.0
     _ = context.block(blocks.count - 1, states(batch, context)) { states, context in

@@ -5,7 +5,7 @@ import Platform
 extension Trainer {
   /// The student's metrics on a split; collective.
   ///
-  /// Where weights are shared out, embedding tables are whole on every rank meanwhile.
+  /// With sharded weights, embedding tables are whole on every rank during the evaluation.
   public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
     release()
     for table in tables { try table.hold() }
@@ -17,7 +17,7 @@ extension Trainer {
           try throughBlocks {
             try student.crossEntropySum(
               checked(data.batch(samples)), precision: configuration.precision, weights: weights,
-              residency: exchange.residency)
+              tapeObserver: exchange.strategy)
           }
         } idle: {
           try throughBlocks {}
@@ -32,18 +32,18 @@ extension Trainer {
       try throughBlocks {
         try student.logits(
           checked(data.batch(samples)), precision: configuration.precision, weights: weights,
-          residency: exchange.residency)
+          tapeObserver: exchange.strategy)
       }
     } idle: {
       try throughBlocks {}
     }
   }
 
-  /// A forward pass, or a rank's part in those of others: where weights are shared out all ranks have equally many.
+  /// A forward pass, or this rank's part in the passes of others: with sharded weights all ranks have equally many.
   private func throughBlocks<T>(_ pass: () throws -> T) throws -> T {
-    exchange.residency?.begin(trains: false)
+    exchange.strategy.beginReading()
     let result = try pass()
-    try exchange.residency?.end()
+    try exchange.strategy.endReading()
     return result
   }
 }

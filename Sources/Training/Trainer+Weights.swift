@@ -11,7 +11,7 @@ extension Trainer {
   /// not.
   public func settle() throws {
     for table in tables { try table.hold() }
-    try exchange.residency?.holdAll()
+    try exchange.strategy.holdAll()
   }
 
   /// Calls `body` with a function that brings one weight into memory, up to date and whole, until it brings the next;
@@ -22,13 +22,13 @@ extension Trainer {
     defer { release() }
     return try body { [tables, exchange] parameter in
       for table in tables { if table.parameter === parameter { try table.hold() } else { table.release() } }
-      try exchange.residency?.hold(parameter)
+      try exchange.strategy.hold(parameter)
     }
   }
 
   /// Takes the part of a stored weight that this rank keeps.
   func restore(_ binding: WeightBinding, from stored: StoredTensor) {
-    guard configuration.sharding == .parameters, let parameter = binding.parameter else {
+    guard flat.parts.weights == .owned, let parameter = binding.parameter else {
       return stored.copyFloats(into: binding.tensor.floats)
     }
     if let table = tables.first(where: { $0.parameter === parameter }) { return table.restore(weights: stored) }
@@ -52,13 +52,11 @@ extension Trainer {
   }
 
   /// The most bytes that whole buckets of weights and of gradients took at one time, besides what is kept.
-  public var peakTransientBytes: Int {
-    (exchange.residency?.peakBytes ?? 0) + (exchange.shards?.peakBytes ?? 0)
-  }
+  public var peakTransientBytes: Int { exchange.strategy.peakTransientBytes }
 
-  /// Where weights are shared out, lets go what somebody has looked at.
+  /// Releases the weights that this rank does not keep, after a reader of whole weights.
   func release() {
     for table in tables { table.release() }
-    exchange.residency?.release()
+    exchange.strategy.release()
   }
 }

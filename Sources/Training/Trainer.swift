@@ -59,10 +59,11 @@ public final class Trainer {
     self.communicator = communicator
     lengths = train.lengths
     let configuration = stages[0].configuration
+    let strategy = configuration.sharding.strategy
     let lookups = student.lookups
     tables = lookups.map {
       TableExchange(
-        $0, configuration.optimizer, sharesRows: configuration.sharding == .parameters, fill: fill, communicator)
+        $0, configuration.optimizer, sharesRows: strategy.parts.weights == .owned, fill: fill, communicator)
     }
     let staged = student as? any StagedModel
     let extra = stages.flatMap(\.inner).flatMap(\.parameters).map { point, parameters in
@@ -76,9 +77,13 @@ public final class Trainer {
         !lookups.contains { $0.parameter === parameter }
       },
       ranks: communicator.size, rank: communicator.rank, bucketBytes: configuration.bucketBytes,
-      sharding: configuration.sharding, blocks: blocks,
+      parts: strategy.parts, blocks: blocks,
       fill: { parameter in if !projections.contains(where: { $0 === parameter }) { fill(parameter) } })
-    exchange = GradientExchange(flat, tables, blocks: blocks, copies: weights, communicator)
+    exchange = GradientExchange(
+      strategy,
+      ExchangeWork(
+        flat: flat, tables: tables, blocks: blocks, copies: weights, communicator: communicator, times: ExchangeTimes()
+      ))
     optimizer = AdamW(configuration.optimizer, segments: flat.segments(of: flat.updated))
   }
 
@@ -134,9 +139,9 @@ public final class Trainer {
     let passes = passes(of: batch)
     var questions = Questions(self, passes, of: batch)
     try announce(of: batch, next: next)
-    // Where gradients are shared out all ranks take part in as many passes, and in one at least.
+    // With sharded gradients all ranks take part in equally many passes, and in at least one.
     let most = mostPasses(of: batch)
-    let rounds = configuration.sharding.sharesGradients ? max(1, most) : max(passes.count, questions.rounds)
+    let rounds = exchange.strategy.sendsEveryPass ? max(1, most) : max(passes.count, questions.rounds)
     let sentBefore = Traffic.sentBytes
     try Trace.detail("send for rows") { try exchange.begin(all) }
     // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
@@ -147,12 +152,10 @@ public final class Trainer {
     for index in 0..<rounds {
       let samples = index < passes.count ? passes[index] : []
       let signals = try Trace.detail("teacher") { try questions.ask(index, samples) }
-      if index == 0 { try receiveRows() } else { exchange.beginPass() }
-      if !samples.isEmpty {
-        own.add(
-          try pass(samples, signals, loss, step: before + step, isLast: index == passes.count - 1))
-      }
-      try exchange.endPass()
+      if index == 0 { try receiveRows() }
+      exchange.strategy.beginPass(isLast: index == passes.count - 1)
+      if !samples.isEmpty { own.add(try pass(samples, signals, loss, step: before + step)) }
+      try exchange.strategy.endPass()
     }
     if rounds == 0 { try receiveRows() }
     own.squaredGradient = try Trace.detail("wait for gradients") { try exchange.finish() }
@@ -203,18 +206,17 @@ public final class Trainer {
       optimizer.update(flat.values, gradients: flat.gradients, step: step, learningRate: rate, gradientScale: scale)
       for table in tables { table.update(step: step, learningRate: rate, gradientScale: scale) }
     }
-    try Trace.detail("gather weights") { try exchange.gatherValues() }
+    try Trace.detail("gather weights") { try exchange.strategy.distribute() }
     return rate
   }
 
   /// Forward and backward on one pass of this rank; the sums of the terms.
   private func pass(
-    _ samples: [Int], _ signals: [TeacherSignals?], _ loss: StepLoss, step: Int, isLast: Bool
+    _ samples: [Int], _ signals: [TeacherSignals?], _ loss: StepLoss, step: Int
   ) throws -> [Double] {
     let batch = try Trace.detail("batch") { try checked(train.batch(samples)) }
     let tape = Tape(
-      recording: true, precision: configuration.precision, weights: weights, residency: exchange.residency,
-      onGradientNeeded: exchange.need)
+      recording: true, precision: configuration.precision, weights: weights, observer: exchange.strategy)
     let observer = loss.observer(batch, signals)
     let context = ForwardContext(
       tape: tape,
@@ -223,11 +225,7 @@ public final class Trainer {
         override: configuration.dropout.map { Float($0) }),
       observer: observer, checkpoints: configuration.activationCheckpointing ? student.layerBlocks : 0..<0)
     let sums = Trace.detail("forward") { loss.add(of: student, batch, signals, observer, context) }
-    try Trace.detail("backward") {
-      _ = try tape.backward(
-        onParameterReady: { try exchange.complete($0, isLastPass: isLast) },
-        afterOperation: { try exchange.poll() })
-    }
+    try Trace.detail("backward") { _ = try tape.observedBackward() }
     return sums
   }
 

@@ -92,19 +92,17 @@ import Testing
     #expect(error < 3e-3)
   }
 
-  @Test func `a parameter is reported ready once, after its last use, and frozen ones never`() {
+  @Test func `a parameter is reported ready once, after its last use, and frozen ones never`() throws {
     let shared = trainedParameter("shared", [4, 4], seed: 1)
     let frozen = Parameter("frozen", randomTensor([4, 4], seed: 2), decays: true)
-    let tape = Tape(recording: true)
+    let log = GradientLog()
+    let tape = Tape(recording: true, observer: log)
     var x = tape.leaf(randomTensor([2, 4], seed: 3))
     x = tape.linear(x, weight: shared, bias: nil)
     x = tape.linear(x, weight: frozen, bias: nil)
     x = tape.linear(x, weight: shared, bias: nil)
-    var ready: [String] = []
-    tape.backward(
-      from: tape.weightedElements(x, randomTensor([2, 4], seed: 4)), onParameterReady: { ready.append($0.name) },
-      afterOperation: {})
-    #expect(ready == ["shared"])
+    try tape.observedBackward(from: tape.weightedElements(x, randomTensor([2, 4], seed: 4)))
+    #expect(log.needed == ["shared", "shared"] && log.ready == ["shared"])
     #expect(frozen.gradient == nil)
   }
 

@@ -68,13 +68,23 @@ struct Command {
   func run(_ arguments: [String], ranks: Int = 0, environment: [String: String] = [:], limit: Double = 120) throws
     -> Result
   {
-    // mpirun is given what launch/lib/mpi.sh gives it: one place knows the flags that suit a machine.
-    let script =
-      ranks == 0
+    let script = Command.script(ranks: ranks)
+    return try shell(script, [Shared.packageRoot, Command.binary] + arguments, environment: environment, limit: limit)
+  }
+
+  /// A line of bash that becomes its arguments, under mpirun unless `ranks` is 0; `$0` is the checkout.
+  static func script(ranks: Int) -> String {
+    // The flags of mpirun come from launch/lib/mpi.sh, the one file that knows which suit a machine.
+    ranks == 0
       ? "exec \"$@\""
       : ". \"$0/launch/lib/common.sh\"; . \"$0/launch/lib/mpi.sh\"; local_mpirun_flags \(ranks); "
         + "exec mpirun \"${mpirun_flags[@]}\" \"$@\""
-    return try shell(script, [Shared.packageRoot, Command.binary] + arguments, environment: environment, limit: limit)
+  }
+
+  /// The environment of a command: this process's own, with a cache in the test's directory.
+  var environment: [String: String] {
+    ProcessInfo.processInfo.environment.merging(
+      ["RETORT_CACHE": path("cache"), "RETORT": Command.binary, "NO_COLOR": "1"]) { $1 }
   }
 
   /// Runs a line of bash in the test's directory; `$RETORT` is the binary, `arguments` are `$0`, `$1`, ….
@@ -85,11 +95,7 @@ struct Command {
     process.executableURL = URL(fileURLWithPath: "/bin/bash")
     process.arguments = ["-c", script] + (arguments.isEmpty ? ["bash"] : arguments)
     process.currentDirectoryURL = URL(fileURLWithPath: directory.path)
-    var variables = ProcessInfo.processInfo.environment
-    variables["RETORT_CACHE"] = path("cache")
-    variables["RETORT"] = Command.binary
-    variables["NO_COLOR"] = "1"
-    process.environment = variables.merging(environment) { $1 }
+    process.environment = self.environment.merging(environment) { $1 }
     // Files and not pipes: nothing waits for a reader, and what a killed command said is kept.
     let (out, err) = (path(".out-\(UUID().uuidString)"), path(".err-\(UUID().uuidString)"))
     for file in [out, err] { FileManager.default.createFile(atPath: file, contents: nil) }
@@ -99,13 +105,18 @@ struct Command {
     let ended = DispatchSemaphore(value: 0)
     process.terminationHandler = { _ in ended.signal() }
     try process.run()
-    if ended.wait(timeout: .now() + limit) == .timedOut {
-      kill(process.processIdentifier, SIGKILL)
-      ended.wait()
+    let isLate = ended.wait(timeout: .now() + limit) == .timedOut
+    if isLate {
+      // mpirun passes SIGTERM on to its ranks; SIGKILL would leave them alone at work.
+      process.terminate()
+      if ended.wait(timeout: .now() + 5) == .timedOut {
+        kill(process.processIdentifier, SIGKILL)
+        ended.wait()
+      }
     }
     defer { for file in [out, err] { try? FileManager.default.removeItem(atPath: file) } }
     func text(_ path: String) -> String { FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) } ?? "" }
     let code = process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
-    return Result(code: code, output: text(out), errors: text(err))
+    return Result(code: isLate ? 137 : code, output: text(out), errors: text(err))
   }
 }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Objectives, stages and several teachers as a user of the command meets them.
-@Suite(.timeLimit(.minutes(3))) struct ObjectiveTests {
+@Suite struct ObjectiveTests {
   /// The toy with a trained teacher and no objective of its own in the second step.
   private func toy() throws -> Command {
     let command = try Command()

@@ -2,7 +2,9 @@ extension Command {
   /// Writes `toy/`: a small demo data set, its tokenizer, and `toy.yaml`, a chain of two steps that takes seconds.
   ///
   /// The steps are `first` (plain fine-tuning) and `second`, whose teacher is `first`; outputs go to `toy/out/`.
-  func makeToy(steps: Int = 6, train: Int = 64, validation: Int = 32) throws {
+  ///
+  /// - Parameter threads: of a rank; nil: as many as the chain gets by itself.
+  func makeToy(steps: Int = 6, train: Int = 64, validation: Int = 32, threads: Int? = 1) throws {
     let made = try run("demo", path("toy"), "--train", "\(train)", "--validation", "\(validation)")
     guard made.code == 0 else { throw ToyFailure(said: made.said) }
     try write(
@@ -14,7 +16,7 @@ extension Command {
           task: {kind: classification, text: sentence, label: label, labels: [negative, positive]}
           max_length: 64
           seed: 3
-        parallel: {threads_per_rank: 1}
+        parallel: {\(threads.map { "threads_per_rank: \($0)" } ?? "")}
         defaults: {batch_size: 16, max_steps: \(steps), learning_rate: 1e-3, precision: fp32}
         steps:
           - step_id: first

@@ -176,15 +176,15 @@ private struct Outcome {
     #expect(work.head.gradient!.sumOfSquares == 0)
   }
 
-  @Test func `the head is reported ready once the loss is behind`() {
+  @Test func `the head is reported ready once the loss is behind`() throws {
     let work = Case()
-    let tape = Tape(recording: true)
+    let log = GradientLog()
+    let tape = Tape(recording: true, observer: log)
     let table = trainedParameter("first", [width, width], seed: 8)
     let states = tape.linear(tape.leaf(work.states), weight: table, bias: nil)
     let loss = tape.headLoss(states, head: work.head, labels: work.labels, terms: work.terms, denominator: 1)
-    var ready: [String] = []
-    tape.backward(from: loss.loss, onParameterReady: { ready.append($0.name) }, afterOperation: {})
-    #expect(ready == ["head", "first"])
+    try tape.observedBackward(from: loss.loss)
+    #expect(log.ready == ["head", "first"])
   }
 }
 

@@ -259,7 +259,8 @@ extension RankTests {
     }
 
     /// Measures what of a model's mapping is in memory whenever a pass enters or leaves a block.
-    final class ResidencyWatch: BlockResidency {
+    final class ResidencyWatch: TapeObserver {
+      let releasesWeights = true
       private let stream: LayerStream
       private let address: UnsafeRawPointer
       private(set) var most = 0

@@ -250,6 +250,25 @@ extension RankTests {
       #expect(files.allSatisfy { $0 == files[0] })
     }
 
+    /// Reduce-scatter and all-gather of Ψ weights send half = 4Ψ·(N−1)/N bytes each.
+    @Test(arguments: StudentSharding.allCases, [1, 2])
+    func `what a rank sends of gradients and weights is what the strategy says`(sharding: StudentSharding, passes: Int)
+      throws
+    {
+      let trainer = try trainer(Case(sharding: sharding, accumulation: passes, batch: 8), on: world)
+      for record in try records(trainer, 1...2) {
+        let half = 4 * trainer.flat.count / world.size * (world.size - 1)
+        let (gradients, weights) = (record.sentBytes[.gradients] ?? 0, record.sentBytes[.weights] ?? 0)
+        switch sharding {
+        case .none: #expect(gradients == 2 * half && weights == 0)
+        case .optimizer: #expect(gradients == half && weights == half)
+        case .gradients: #expect(gradients == passes * half && weights == half)
+        // Up and down through all blocks, of which the pass turns in the last one.
+        case .parameters: #expect(gradients == passes * half && weights >= passes * half && weights <= 2 * passes * half)
+        }
+      }
+    }
+
     @Test(arguments: StudentSharding.allCases) func `what a rank keeps is what the formulas say`(
       sharding: StudentSharding
     ) throws {

@@ -54,16 +54,14 @@ import Testing
     #expect(error < 3e-3)
   }
 
-  @Test func `a weight is told ready once, after its last use`() {
+  @Test func `a weight is told ready once, after its last use`() throws {
     let w = trainedParameter("w", [6, 6], seed: 1)
-    let tape = Tape(recording: true)
+    let log = GradientLog()
+    let tape = Tape(recording: true, observer: log)
     func part(_ tape: Tape, _ x: Variable) -> Variable { tape.linear(x, weight: w, bias: nil) }
     var y = part(tape, Variable(constant: randomTensor([5, 6], seed: 3)))
     for _ in 0..<3 { y = tape.checkpoint(y, { part(tape, $0) }, recompute: part) }
-    var (ready, runs) = (0, 0)
-    tape.backward(
-      from: tape.weightedElements(y, randomTensor([5, 6], seed: 4)), onParameterReady: { _ in ready += 1 },
-      afterOperation: { runs += 1 })
-    #expect(ready == 1 && runs == 8)
+    try tape.observedBackward(from: tape.weightedElements(y, randomTensor([5, 6], seed: 4)))
+    #expect(log.ready == ["w"] && log.operations == 8)
   }
 }

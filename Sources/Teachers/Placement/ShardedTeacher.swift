@@ -30,7 +30,7 @@ public final class ShardedTeacher: Teacher {
   public init(
     name: String, whole: any Model, part: any StagedModel, head: TeacherHead?, sharding: TeacherSharding,
     payload: SignalPayload, precision: Precision, train: any ExampleSource, validation: any ExampleSource,
-    residency: (any BlockResidency)? = nil, on communicator: any Communicator
+    residency: (any TapeObserver)? = nil, on communicator: any Communicator
   ) throws {
     self.name = name
     classCount = whole.classCount

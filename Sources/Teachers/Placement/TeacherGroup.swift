@@ -57,7 +57,7 @@ final class TeacherGroup {
   /// Collective.
   init(
     _ model: any StagedModel, _ sharding: TeacherSharding, _ payload: SignalPayload, precision: Precision,
-    train: any ExampleSource, validation: any ExampleSource, residency: (any BlockResidency)? = nil,
+    train: any ExampleSource, validation: any ExampleSource, residency: (any TapeObserver)? = nil,
     on communicator: any Communicator
   ) throws {
     blocks = GroupBlocks(residency)
@@ -138,7 +138,7 @@ final class TeacherGroup {
   private func context() -> ForwardContext {
     // Signals of language models are not cached, so their rows need not be independent and products may be faster.
     .inference(
-      precision: precision, weights: weights, independentRows: !(model is any LanguageModel), residency: blocks,
+      precision: precision, weights: weights, independentRows: !(model is any LanguageModel), tapeObserver: blocks,
       sumOverSlices: communicator.size > 1 && sharding == .tensor ? { [unowned self] in sum($0) } : nil)
   }
 
@@ -238,13 +238,15 @@ final class TeacherGroup {
   }
 }
 
-/// Calls a block residency at the boundaries of blocks, and lets MPI move messages there.
-private final class GroupBlocks: BlockResidency {
-  private let residency: (any BlockResidency)?
+/// Passes on the boundaries of blocks, and lets MPI move messages there.
+private final class GroupBlocks: TapeObserver {
+  private let residency: (any TapeObserver)?
   var progress: () throws -> Void = {}
   private(set) var failure: (any Error)?
 
-  init(_ residency: (any BlockResidency)?) { self.residency = residency }
+  init(_ residency: (any TapeObserver)?) { self.residency = residency }
+
+  var releasesWeights: Bool { residency?.releasesWeights ?? false }
 
   func enter(_ block: Int, _ direction: PassDirection) {
     if failure == nil { do { try progress() } catch { failure = error } }

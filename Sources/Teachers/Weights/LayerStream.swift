@@ -12,7 +12,9 @@ import Tensors
 ///
 /// When a pass enters a layer, it asks the system to read the next one from the disk; so two layers are in memory, one
 /// in use and one being read.
-public final class LayerStream: BlockResidency {
+public final class LayerStream: TapeObserver {
+  /// True: pages are released when the pass leaves a layer.
+  public let releasesWeights = true
   private let blocks: [[UnsafeRawBufferPointer]]
   /// Keeps the mapping of all blocks alive.
   private let owner: Storage?

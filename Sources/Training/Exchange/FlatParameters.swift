@@ -8,41 +8,42 @@ import Tensors
 ///     buckets  |   bucket 0   |   bucket 1   |   bucket 2   |  each a multiple of 16 elements for every rank
 ///     rank 1   |   [====]     |   [====]     |   [====]     |  of 3: its block of every bucket
 ///     shards       [====]         [====]         [====]        contiguous, if the rank keeps only these
-public final class FlatParameters {
+final class FlatParameters {
   /// The parameters in the order of the buffer, the last one of the forward pass first.
-  public let parameters: [Parameter]
+  let parameters: [Parameter]
   /// The range of each parameter in the whole buffer.
-  public let ranges: [Range<Int>]
+  let ranges: [Range<Int>]
   /// Consecutive parts that cover the buffer.
-  public let buckets: [Range<Int>]
+  let buckets: [Range<Int>]
   /// The number of ranks that divide the buffer.
-  public let ranks: Int
+  let ranks: Int
   /// This rank.
-  public let rank: Int
-  /// What is sharded over the ranks.
-  public let sharding: StudentSharding
+  let rank: Int
+  /// What this rank keeps.
+  let parts: KeptParts
   /// Weights: the whole buffer, or this rank's blocks.
-  public let values: Tensor
+  let values: Tensor
   /// Gradients: the whole buffer, or the sums of this rank's blocks.
-  public let gradients: Tensor
+  let gradients: Tensor
   /// The parameters of each bucket, as indices into `parameters`.
   let members: [[Int]]
 
-  /// Moves the parameters' values into the buffer and gives each parameter its gradient; sharded tensors are absent.
+  /// Moves the parameters' values into the buffer and gives each parameter its gradient; where a rank keeps its blocks
+  /// only, the parameters' tensors are absent.
   ///
   /// - Parameters:
   ///   - parameters: in the order of the forward pass.
-  ///   - bucketBytes: a bucket ends when it reaches this size.
-  ///   - blocks: the model's blocks. With sharded weights a bucket holds the weights of one block, whatever its size;
-  ///     a weight of several blocks belongs to the first one, where its gradient becomes complete.
+  ///   - bucketBytes: a bucket ends when it reaches this size, unless buckets are cut by block.
+  ///   - blocks: the model's blocks; a weight of several blocks belongs to the first one, where its gradient becomes
+  ///     complete.
   ///   - fill: called for each parameter before its values are moved and its own memory is freed.
-  public init(
-    _ parameters: [Parameter], ranks: Int, rank: Int = 0, bucketBytes: Int, sharding: StudentSharding = .optimizer,
+  init(
+    _ parameters: [Parameter], ranks: Int, rank: Int = 0, bucketBytes: Int, parts: KeptParts = KeptParts(),
     blocks: [[Parameter]] = [], fill: (Parameter) -> Void = { _ in }
   ) {
     let homes = FlatParameters.homes(blocks)
     var ordered = Array(parameters.reversed())
-    if sharding == .parameters {
+    if parts.cut == .byBlock {
       // A stable sort keeps the order of the pass inside a block.
       let home = ordered.map { homes[ObjectIdentifier($0)] ?? 0 }
       ordered = ordered.indices.sorted { (-home[$0], $0) < (-home[$1], $1) }.map { ordered[$0] }
@@ -57,9 +58,11 @@ public final class FlatParameters {
       position = (position + parameter.count + unit - 1) / unit * unit
       let isLast = index == ordered.count - 1
       let isFull =
-        sharding == .parameters
-        ? !isLast && homes[ObjectIdentifier(parameter)] != homes[ObjectIdentifier(ordered[index + 1])]
-        : (position - start) * 4 >= bucketBytes
+        switch parts.cut {
+        case .bySize: (position - start) * 4 >= bucketBytes
+        case .byBlock:
+          !isLast && homes[ObjectIdentifier(parameter)] != homes[ObjectIdentifier(ordered[index + 1])]
+        }
       if isFull || isLast {
         let block = (position - start + ranks * unit - 1) / (ranks * unit) * unit
         position = start + block * ranks
@@ -74,9 +77,10 @@ public final class FlatParameters {
     self.members = ordered.isEmpty ? [] : members
     self.ranks = ranks
     self.rank = rank
-    self.sharding = sharding
-    values = .zeros([sharding == .parameters ? position / ranks : position])
-    gradients = .zeros([sharding.sharesGradients ? position / ranks : position])
+    self.parts = parts
+    func kept(_ part: KeptParts.Part) -> Int { part == .owned ? position / ranks : position }
+    values = .zeros([kept(parts.weights)])
+    gradients = .zeros([kept(parts.gradients)])
     for index in ordered.indices {
       fill(ordered[index])
       move(index)
@@ -97,7 +101,7 @@ public final class FlatParameters {
   /// Moves the values of a parameter into the buffer.
   private func move(_ index: Int) {
     let (parameter, range) = (parameters[index], ranges[index])
-    if sharding == .parameters {
+    if parts.weights == .owned {
       for (from, to) in ownedParts(of: index) {
         let source = parameter.value.slice(at: from.lowerBound, [from.count])
         values.slice(at: to, [from.count]).update(from: source)
@@ -109,7 +113,7 @@ public final class FlatParameters {
       parameter.value = place
     }
     parameter.gradient =
-      sharding.sharesGradients
+      parts.gradients == .owned
       ? .absent(parameter.shape) : gradients.slice(at: range.lowerBound, parameter.shape)
   }
 
@@ -124,8 +128,11 @@ public final class FlatParameters {
     return [(part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound, shard)]
   }
 
+  /// The parameters of each bucket.
+  var parametersOfBuckets: [[Parameter]] { members.map { $0.map { parameters[$0] } } }
+
   /// The number of elements of the whole buffer.
-  public var count: Int { buckets.last?.upperBound ?? 0 }
+  var count: Int { buckets.last?.upperBound ?? 0 }
 
   /// This rank's elements of a bucket.
   func ownedRange(ofBucket bucket: Int) -> Range<Int> { ownedRanges(rank: rank)[bucket] }
@@ -141,7 +148,7 @@ public final class FlatParameters {
   }
 
   /// The block of each bucket that a rank owns.
-  public func ownedRanges(rank: Int) -> [Range<Int>] {
+  func ownedRanges(rank: Int) -> [Range<Int>] {
     buckets.map { bucket in
       let block = bucket.count / ranks
       let start = bucket.lowerBound + rank * block
@@ -149,8 +156,8 @@ public final class FlatParameters {
     }
   }
 
-  /// The elements that this rank updates: its blocks, or the whole buffer without sharding.
-  var updated: [Range<Int>] { sharding == .none ? buckets : ownedRanges(rank: rank) }
+  /// The elements that this rank updates: its blocks, or the whole buffer.
+  var updated: [Range<Int>] { parts.updated == .whole ? buckets : ownedRanges(rank: rank) }
 
   /// Splits ranges of the buffer where weight decay begins or ends; the segments cover the ranges without gaps.
   func segments(of owned: [Range<Int>]) -> [ParameterSegment] {

@@ -10,11 +10,12 @@ import Tensors
 ///
 /// All ranks request weights and send gradients in the order of this route, whichever blocks a pass enters: a rank
 /// without examples follows the route without computing.
-final class WeightShards: BlockResidency {
+final class WeightShards {
   private let flat: FlatParameters
   private let gradients: GradientShards
   private let copies: BF16Weights
   private let communicator: any Communicator
+  private let times: ExchangeTimes
   /// The buckets that a block reads: its own, then those of weights that it shares with an earlier block.
   private let bucketsOf: [[Int]]
   /// The buckets whose gradient is complete when the backward pass leaves the block.
@@ -28,23 +29,16 @@ final class WeightShards: BlockResidency {
   private var turn = 0
   private var position = -1
   private var failure: (any Error)?
-  /// Seconds spent on gathering weights since the last reset to 0.
-  var seconds = 0.0
   /// The most bytes of gathered buckets that have been in memory at one time.
   private(set) var peakBytes = 0
-  private let clock = ContinuousClock()
 
-  /// - Parameters:
-  ///   - blocks: the model's blocks; weights outside the flat buffer are ignored.
-  ///   - copies: bf16 copies of the weights, which are released with them.
-  init(
-    _ flat: FlatParameters, blocks: [[Parameter]], gradients: GradientShards, copies: BF16Weights,
-    _ communicator: any Communicator
-  ) {
-    self.flat = flat
+  /// Weights outside the flat buffer are ignored; bf16 copies are released with their weights.
+  init(_ work: ExchangeWork, gradients: GradientShards) {
+    flat = work.flat
     self.gradients = gradients
-    self.copies = copies
-    self.communicator = communicator
+    copies = work.copies
+    communicator = work.communicator
+    times = work.times
     var bucketOf: [ObjectIdentifier: Int] = [:]
     for (bucket, members) in flat.members.enumerated() {
       for index in members { bucketOf[ObjectIdentifier(flat.parameters[index])] = bucket }
@@ -52,7 +46,7 @@ final class WeightShards: BlockResidency {
     self.bucketOf = bucketOf
     // Later blocks have lower bucket numbers.
     let known = bucketOf
-    bucketsOf = blocks.map { Set($0.compactMap { known[ObjectIdentifier($0)] }).sorted() }
+    bucketsOf = work.blocks.map { Set($0.compactMap { known[ObjectIdentifier($0)] }).sorted() }
     var seen = Set<Int>()
     completeIn = bucketsOf.map { buckets in buckets.filter { seen.insert($0).inserted } }
     absent = flat.parameters.map(\.value)
@@ -69,14 +63,12 @@ final class WeightShards: BlockResidency {
     position = -1
   }
 
+  /// Follows the route to a block, whose weights are readable then.
   func enter(_ block: Int, _ direction: PassDirection) {
     let target = direction == .forward ? block : route.count - 1 - block
     precondition(target >= position, "block \(block) was entered \(direction) after block \(route[max(0, position)])")
     keepingFailure { try advance(to: target) }
   }
-
-  /// Does nothing: weights are released when the pass enters another block, which may read them too.
-  func leave(_ block: Int, _ direction: PassDirection) {}
 
   /// Ends a pass: follows the rest of the route, and throws the first error of the pass.
   func end() throws {
@@ -114,22 +106,22 @@ final class WeightShards: BlockResidency {
     do { try body() } catch { failure = error }
   }
 
-  private func advance(to target: Int) throws {
-    let start = clock.now
-    defer { seconds += (clock.now - start).seconds }
+  private func advance(to target: Int) throws { try times.measure(\.weights) { try follow(to: target) } }
+
+  private func follow(to target: Int) throws {
     while position < target {
       position += 1
       if position > turn { try sendGradients(of: position - 1) }
       let next = route[position...].first { $0 != route[position] }
       let wanted = bucketsOf[route[position]] + (next.map { bucketsOf[$0] } ?? [])
       for bucket in present.keys.sorted() where !wanted.contains(bucket) { release(bucket) }
-      try self.start(wanted)
+      try start(wanted)
       for bucket in bucketsOf[route[position]] { try wait(bucket) }
     }
   }
 
   private func sendGradients(of position: Int) throws {
-    try Traffic.counting(.gradients) { for bucket in completeIn[route[position]] { try gradients.send(bucket) } }
+    for bucket in completeIn[route[position]] { try gradients.send(bucket) }
   }
 
   private func start(_ buckets: [Int]) throws {

@@ -12,6 +12,8 @@ import Tensors
 /// Every rank sends every bucket in every pass, in the same order; a rank without gradients sends zeros.
 final class GradientShards {
   private let flat: FlatParameters
+  private let tables: [TableExchange]
+  private let times: ExchangeTimes
   private let communicator: any Communicator
   private let places: [ObjectIdentifier: (index: Int, bucket: Int)]
   private let absent: [Tensor]
@@ -26,9 +28,11 @@ final class GradientShards {
   /// The most buckets in flight: more would only use memory, since transfers complete one after the other.
   private static let limit = 2
 
-  init(_ flat: FlatParameters, _ communicator: any Communicator) {
-    self.flat = flat
-    self.communicator = communicator
+  init(_ work: ExchangeWork) {
+    flat = work.flat
+    tables = work.tables
+    times = work.times
+    communicator = work.communicator
     var places: [ObjectIdentifier: (index: Int, bucket: Int)] = [:]
     for (bucket, members) in flat.members.enumerated() {
       for index in members { places[ObjectIdentifier(flat.parameters[index])] = (index, bucket) }
@@ -38,9 +42,6 @@ final class GradientShards {
     buffers = Array(repeating: nil, count: flat.buckets.count)
     isBegun = Array(repeating: false, count: flat.buckets.count)
   }
-
-  /// Whether a reduce-scatter is in flight.
-  var hasInFlight: Bool { !inFlight.isEmpty }
 
   /// Begins a step: the shards are empty.
   func begin() { isBegun = Array(repeating: false, count: flat.buckets.count) }
@@ -63,8 +64,9 @@ final class GradientShards {
     for index in flat.members[bucket] { flat.parameters[index].gradient = absent[index] }
     while inFlight.count >= GradientShards.limit { try arrive() }
     let block = ownBlock(of: buffer)
-    let operation = try communicator.iReduceScatter(
-      UnsafeBufferPointer(buffer.buffer), into: block.buffer, keeping: buffer.storage)
+    let operation = try Traffic.counting(.gradients) {
+      try communicator.iReduceScatter(UnsafeBufferPointer(buffer.buffer), into: block.buffer, keeping: buffer.storage)
+    }
     inFlight.append((operation, bucket, buffer))
     notePeak()
   }
@@ -74,10 +76,19 @@ final class GradientShards {
     while let first = inFlight.first, try first.operation.test() { try arrive() }
   }
 
-  /// Waits for all buckets in flight; the shards then have the sums of the step's passes.
-  func finish() throws {
-    while hasInFlight { try arrive() }
-    for bucket in flat.buckets.indices where !isBegun[bucket] { flat.shard(bucket, of: flat.gradients).fill(0) }
+  /// Waits for all buckets in flight and sums the gradients of tables; the shards then have the sums of the step's
+  /// passes.
+  ///
+  /// - Returns: Σ gradient² of the shards.
+  func finish() throws -> Double {
+    try times.measure(\.gradients) {
+      while !inFlight.isEmpty { try arrive() }
+      for bucket in flat.buckets.indices where !isBegun[bucket] { flat.shard(bucket, of: flat.gradients).fill(0) }
+      if communicator.size > 1 {
+        try tables.map { table in try Traffic.counting(.rows) { try table.send() } }.waitAll()
+      }
+    }
+    return flat.gradients.sumOfSquares
   }
 
   private func ownBlock(of buffer: Tensor) -> Tensor {

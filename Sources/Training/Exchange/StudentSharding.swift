@@ -8,9 +8,6 @@ public enum StudentSharding: String, Sendable, CaseIterable {
   case gradients
   /// Also weights: a rank keeps its blocks and gathers a layer's weights while a pass is in the layer (ZeRO-3).
   case parameters
-
-  /// Whether only their owners keep the sums of gradients, which are then sent after every pass.
-  var sharesGradients: Bool { self == .gradients || self == .parameters }
 }
 
 /// Bytes of a student on one rank, all float32, without activations and temporary memory.
@@ -34,11 +31,11 @@ public struct StudentMemory: Sendable, Equatable {
   ///   - dense: Ψ, the weights outside lookup tables.
   ///   - tables: T, the weights in lookup tables.
   public init(dense: Int, tables: Int, sharding: StudentSharding, ranks: Int) {
-    func share(_ count: Int, _ isShared: Bool) -> Int { isShared ? (count + ranks - 1) / ranks : count }
-    let sharesWeights = sharding == .parameters
-    weights = 4 * (share(dense, sharesWeights) + share(tables, sharesWeights))
-    gradients = 4 * share(dense, sharding.sharesGradients)
-    moments = 8 * (share(dense, sharding != .none) + share(tables, true))
+    let parts = sharding.strategy.parts
+    func kept(_ part: KeptParts.Part, of count: Int) -> Int { part == .owned ? (count + ranks - 1) / ranks : count }
+    weights = 4 * (kept(parts.weights, of: dense) + kept(parts.weights, of: tables))
+    gradients = 4 * kept(parts.gradients, of: dense)
+    moments = 8 * (kept(parts.updated, of: dense) + kept(.owned, of: tables))
   }
 
   init(weights: Int, gradients: Int, moments: Int) {

@@ -1,0 +1,82 @@
+import Autograd
+import Collectives
+import Tensors
+
+/// Gradients in one whole buffer, which each rank adds to over all passes and sends once a step.
+///
+/// In the last pass a bucket is sent as a nonblocking reduce-scatter as soon as its last gradient is complete, the
+/// lookup tables after all buckets. Afterwards this rank's blocks of the buffer and its slots of the tables have the
+/// sums over ranks, taken in rank order.
+final class WholeGradients {
+  private let flat: FlatParameters
+  private let tables: [TableExchange]
+  private let communicator: any Communicator
+  private let times: ExchangeTimes
+  /// The buckets, then the tables.
+  private var order: SendingOrder
+  private var pending: [PendingOperation] = []
+  /// Whether gradients that become complete now are complete for the step.
+  private var isLastPass = false
+
+  init(_ work: ExchangeWork) {
+    flat = work.flat
+    tables = work.tables
+    communicator = work.communicator
+    times = work.times
+    order = SendingOrder(work.flat.parametersOfBuckets + work.tables.map { [$0.parameter] })
+  }
+
+  /// Begins a step: clears the gradients.
+  func begin() {
+    flat.gradients.fill(0)
+    order.restart()
+    isLastPass = false
+  }
+
+  func beginPass(isLast: Bool) { isLastPass = isLast }
+
+  /// Sends the buckets and tables that are complete with this gradient.
+  func complete(_ parameter: Parameter) throws {
+    guard isLastPass, communicator.size > 1 else { return }
+    order.complete(parameter)
+    guard order.hasComplete else { return }
+    try times.measure(\.progress) { while let parcel = order.takeComplete() { try send(parcel) } }
+  }
+
+  /// Lets MPI move data, which it does only inside MPI calls.
+  func poll() throws {
+    guard pending.contains(where: { !$0.isComplete }) else { return }
+    try times.measure(\.progress) { _ = try pending.testAll() }
+  }
+
+  /// Sends the rest and waits for all transfers; returns Σ gradient² of this rank's blocks.
+  func finish() throws -> Double {
+    try times.measure(\.gradients) {
+      if communicator.size > 1 {
+        while let parcel = order.take() { try send(parcel) }
+        try pending.waitAll()
+      }
+      pending = []
+    }
+    return flat.ownedRanges(rank: communicator.rank).reduce(0.0) {
+      $0 + flat.gradients.slice(at: $1.lowerBound, [$1.count]).sumOfSquares
+    }
+  }
+
+  private func send(_ parcel: Int) throws {
+    if parcel >= flat.buckets.count {
+      let table = tables[parcel - flat.buckets.count]
+      return pending.append(try Traffic.counting(.rows) { try table.send() })
+    }
+    let bucket = flat.buckets[parcel]
+    let block = bucket.count / communicator.size
+    let base = flat.gradients.floats + bucket.lowerBound
+    pending.append(
+      try Traffic.counting(.gradients) {
+        try communicator.iReduceScatter(
+          UnsafeBufferPointer(start: base, count: bucket.count),
+          into: UnsafeMutableBufferPointer(start: base + communicator.rank * block, count: block),
+          keeping: flat.gradients.storage)
+      })
+  }
+}
