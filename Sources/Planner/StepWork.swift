@@ -20,6 +20,8 @@ public struct StepWork: Sendable {
   public var steps: Int?
   /// k, in comparisons with top-k signals.
   public var topK: Int
+  /// Floats per token that objectives inside the models keep in a pass: see `DistillationObjective.innerFloats`.
+  public var innerFloats = 0
 
   /// Makes a work; see the properties.
   public init(

@@ -20,6 +20,17 @@ public struct ChainConfiguration: Sendable, Equatable {
   /// same chain. Its hash identifies the chain.
   public var digestText: String { resolved.text() }
 
+  /// Where a teacher with placement streamed was written; nil without one.
+  public var streamedTeacher: String? {
+    for step in steps {
+      for teacher in step.teacher.entries where teacher.placement?.placement == .streamed {
+        return teacher.placementSource?.location(of: "placement")
+      }
+    }
+    guard parallel.teacherPlacement.placement == .streamed else { return nil }
+    return parallel.source?.location(of: "teacher.placement") ?? "parallel.teacher.placement"
+  }
+
   /// The index of the step with this `step_id`, or nil.
   public func index(ofStep id: String) -> Int? { steps.firstIndex { $0.id == id } }
 }

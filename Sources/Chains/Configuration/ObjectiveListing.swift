@@ -1,3 +1,4 @@
+import Models
 import Objectives
 import Platform
 
@@ -50,6 +51,17 @@ extension StepConfiguration {
     stages.flatMap(\.hyperparameters.objectives.temperatures).reduce(into: []) { found, temperature in
       if !found.contains(temperature) { found.append(temperature) }
     }
+  }
+}
+
+extension StepConfiguration {
+  /// The most floats per token that the terms inside the models of a stage keep in a pass.
+  func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
+    let names = teacher.entries.map { $0.name ?? $0.reference }
+    let roles = teachers.indices.map { TeacherRole(names.indices.contains($0) ? names[$0] : "") }
+    return stages.map {
+      $0.hyperparameters.objectives.objective(roles, combine).innerFloats(student: student, teachers: teachers)
+    }.max() ?? 0
   }
 }
 

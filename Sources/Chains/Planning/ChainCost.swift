@@ -125,12 +125,15 @@ public struct ChainCost: Sendable {
     }
     let own = format(values.precision, auto: native)
     let placement = step.teacher.entries.first?.placement ?? chain.parallel.teacherPlacement
-    return StepWork(
+    var work = StepWork(
       student: models.student, teachers: models.teachers, load: TokenLoad(sequences: sequences, length: length),
       accumulation: values.gradientAccumulationSteps, studentFormat: own,
       teacherFormat: format(placement.precision, auto: own),
       bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)), steps: values.maxSteps ?? epochs,
       topK: placement.topK)
+    work.innerFloats = step.innerFloats(
+      student: models.student.shape, teachers: models.teachers.map(\.shape))
+    return work
   }
 
   private static func ratioAdvice(_ step: StepConfiguration, _ work: StepWork) -> [String] {

@@ -63,12 +63,15 @@ extension ChainPlan {
     let theirs = step.teachers.first.map { precision(of: $0, in: step) } ?? own
     func format(_ precision: Precision) -> PlannedFormat { precision == .bf16 ? .bf16 : .fp32 }
     let batches = [TokenLoad(sequences: sequences, length: mean), TokenLoad(sequences: 1, length: max(1, longest))]
+    let inner = step.configuration.innerFloats(student: student.shape, teachers: teachers.map(\.shape))
     return batches.map { load in
-      StepWork(
+      var work = StepWork(
         student: student, teachers: teachers, load: load, accumulation: values.gradientAccumulationSteps,
         studentFormat: format(own), teacherFormat: format(theirs),
         bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)),
         topK: (step.teachers.first?.placement ?? chain.parallel.teacherPlacement).topK)
+      work.innerFloats = inner
+      return work
     }
   }
 

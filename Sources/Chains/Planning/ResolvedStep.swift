@@ -102,6 +102,10 @@ public struct ResolvedStep: Sendable {
 
   /// The `step_id` of the chain file, unique in it.
   public var id: String { configuration.id }
+  /// What the chain file calls its teachers: "a, b"; nil without one.
+  var teacherNames: String? {
+    teachers.isEmpty ? nil : teachers.map(\.model.reference).joined(separator: ", ")
+  }
   /// The first teacher, to which ratios refer; nil: plain fine-tuning.
   public var teacher: ResolvedModel? { teachers.first?.model }
   /// The values of its first training stage.

@@ -147,7 +147,7 @@ public final class ChainRunner {
       let (result, parameters) = (trained.result, trained.student.model.parameterCount)
       return StepReport(
         id: step.id, model: step.student.configuration.shapeText, parameters: parameters,
-        ratio: Double(plan.firstTeacherParameters) / Double(parameters), teacher: step.teacher?.reference,
+        ratio: Double(plan.firstTeacherParameters) / Double(parameters), teacher: step.teacherNames,
         metric: result.best.metric.rawValue, value: result.best.value,
         correct: result.best.metric == .accuracy ? result.best.result.correct : nil,
         average: result.best.metric == .f1 ? result.best.result.f1Average : nil,

@@ -76,6 +76,25 @@ package final class InnerTerm {
     }
   }
 
+  /// Floats per token that the term keeps in a pass: the teacher's values, and the gradients of the student's and of
+  /// projected values. Those of first tokens and pooled outputs are not worth counting.
+  var keptFloats: Int {
+    if type(of: objective).reading != .allTokens { return 0 }
+    func width(_ point: PassPoint, _ shape: ModelShape) -> Int {
+      switch point {
+      case .states: shape.hidden
+      case .projections: shape.projectionWidth
+      case .pooled: 0
+      }
+    }
+    return zip(pairs, projections).reduce(0) { sum, item in
+      let (pair, linear) = item
+      let projected = linear == nil ? 0 : teacherShape.hidden
+      return sum + width(objective.point(of: pair.teacher), teacherShape)
+        + width(objective.point(of: pair.student), student) + projected
+    }
+  }
+
   /// How many numbers the mean of a pair is over.
   func denominator(_ counts: StepCounts) -> Double { objective.denominator(counts, student: student) }
 

@@ -56,7 +56,11 @@ extension Tape {
     _ states: Variable, rows: [Int32]? = nil, head: Parameter, labels: [Int32], signals: [TeacherLogits?] = [],
     plan: LogitsPlan
   ) -> LogitsLoss {
-    HeadLossWork(self, states, rows: rows, head: head, labels: labels, signals: signals, plan: plan).run()
+    // A stage that trains inner values alone needs no logits.
+    if plan.crossEntropies.isEmpty, plan.parts.isEmpty {
+      return LogitsLoss(loss: Variable(constant: .zeros([])), sums: [Double](repeating: 0, count: plan.termCount))
+    }
+    return HeadLossWork(self, states, rows: rows, head: head, labels: labels, signals: signals, plan: plan).run()
   }
 }
 

@@ -43,6 +43,7 @@ public struct MemoryPlan: Sendable, Equatable {
       nodeShared += parts.sharedOnNode
       rank[.signals] += MemoryPlan.signals(work, Layout(), model, passes)
     }
+    rank[.signals] += 4 * Double(passes.load.tokens * work.innerFloats)
     trainer = rank
     trainingNode = onNode * rank.own + nodeShared
     teachingNode = teacher.map { onNode * $0.own }

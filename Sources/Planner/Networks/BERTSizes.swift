@@ -1,3 +1,5 @@
+import Models
+
 /// The sizes of a BERT classifier, `bert_hash` included.
 public struct BERTSizes: NetworkSizes, Equatable {
   /// V, h, L, H and the width of the feed-forward part.
@@ -25,6 +27,11 @@ public struct BERTSizes: NetworkSizes, Equatable {
     self.projections = projections
   }
 
+  public var shape: ModelShape? {
+    ModelShape(
+      layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: headCount,
+      headSize: hiddenSize / max(1, headCount), isCausal: false, hasPooler: true)
+  }
   public var name: String { "\(projections == nil ? "bert" : "bert_hash") L\(layerCount) H\(hiddenSize)" }
   public var isLanguageModel: Bool { false }
   public var maximumPositions: Int? { positions }

@@ -1,3 +1,5 @@
+import Models
+
 /// The sizes of a Llama-family model: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 public struct LlamaSizes: NetworkSizes, Equatable {
   /// V, h, L and H.
@@ -34,6 +36,11 @@ public struct LlamaSizes: NetworkSizes, Equatable {
     self.maximumPositions = maximumPositions
   }
 
+  public var shape: ModelShape? {
+    ModelShape(
+      layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: keyValueHeads, headSize: headSize,
+      isCausal: true, hasPooler: false)
+  }
   public var name: String { "llama L\(layerCount) H\(hiddenSize)" }
   public var classCount: Int { vocabularySize }
   public var isLanguageModel: Bool { true }

@@ -1,3 +1,5 @@
+import Models
+
 /// A model described for a plan: shapes and arithmetic without weights in memory.
 public protocol NetworkSizes: Sendable {
   /// Family and sizes in words, such as "llama L80 H8192".
@@ -16,6 +18,8 @@ public protocol NetworkSizes: Sendable {
   var isLanguageModel: Bool { get }
   /// Tokens of the longest sequence; nil without a limit.
   var maximumPositions: Int? { get }
+  /// The sizes that objectives inside the models compare; nil of a model without layers.
+  var shape: ModelShape? { get }
   /// Operations of the products of a forward pass, as `Model.forwardFLOPs` of the family counts them.
   func forwardFLOPs(_ load: TokenLoad) -> Double
   /// Whether a tensor-parallel shard has a share of the head too.

@@ -1,3 +1,5 @@
+import Models
+
 /// The sizes of a multilayer perceptron on numeric columns.
 public struct PerceptronSizes: NetworkSizes, Equatable {
   /// The widths of columns, hidden layers and classes.
@@ -9,6 +11,7 @@ public struct PerceptronSizes: NetworkSizes, Equatable {
     self.sizes = sizes
   }
 
+  public var shape: ModelShape? { nil }
   public var name: String { "perceptron " + sizes.map(String.init).joined(separator: "-") }
   public var layerCount: Int { sizes.count - 1 }
   public var hiddenSize: Int { sizes.dropLast().max() ?? 1 }

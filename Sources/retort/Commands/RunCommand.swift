@@ -71,10 +71,10 @@ struct RunCommand: RankCommand {
     try Threads.configure(on: communicator, wanted: configuration.parallel.threadsPerRank)
     let cacheDirectory = dryRun || !configuration.parallel.keepsCache ? nil : CacheDirectory.path()
     try communicator.agree {
-      if !dryRun, cacheDirectory == nil, configuration.parallel.teacherPlacement.placement == .streamed {
+      if !dryRun, cacheDirectory == nil, let location = configuration.streamedTeacher {
         throw RetortError(
           .configuration, "a streamed teacher is read from a file in the cache directory, but there is none",
-          at: configuration.parallel.source?.location(of: "teacher.placement"),
+          at: location,
           remedy: "set RETORT_CACHE to a directory and parallel.cache to true, or use placement: sharded")
       }
     }
