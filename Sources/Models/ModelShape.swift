@@ -15,6 +15,19 @@ public struct ModelShape: Sendable, Equatable {
   /// Whether it has a pooled output.
   public var hasPooler: Bool
 
+  /// The sizes of a whole model.
+  public init(
+    layers: Int, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, isCausal: Bool, hasPooler: Bool
+  ) {
+    self.layers = layers
+    self.hidden = hidden
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headSize = headSize
+    self.isCausal = isCausal
+    self.hasPooler = hasPooler
+  }
+
   /// Floats of a token's queries, keys and values together.
   public var projectionWidth: Int { (heads + 2 * keyValueHeads) * headSize }
 }

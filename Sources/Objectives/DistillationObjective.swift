@@ -79,8 +79,8 @@ public struct DistillationObjective: Sendable, Equatable {
     return result
   }
 
-  /// Floats per token that the terms inside the models keep in a pass, for the memory plan; 0 for models that they cannot
-  /// compare, which is refused elsewhere.
+  /// Floats per token that the terms inside the models keep in a pass, for the memory plan; 0 for models that they
+  /// cannot compare, which is refused elsewhere.
   public func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
     let terms = (try? innerTerms(student: student, teachers: teachers)) ?? []
     return terms.reduce(0) { $0 + $1.keptFloats }
