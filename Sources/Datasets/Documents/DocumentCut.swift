@@ -1,22 +1,22 @@
 import Foundation
 
-/// Where a document of a plain text file ends and the next one begins; documents of nothing but white space are none.
+/// How a plain text file is divided into documents; a stretch of white space only is not a document.
 public enum DocumentCut: Sendable, Equatable {
-  /// At `<|endoftext|>` where the file has it, otherwise nowhere: ends that a text does not have are not made up.
+  /// At each `<|endoftext|>` if the file contains one; otherwise the file is one document.
   case automatic
-  /// Nowhere: the file is one document, as it stands.
+  /// Nowhere: the whole file is one document, unchanged.
   case file
   /// At blank lines.
   case paragraph
   /// At line breaks.
   case line
-  /// At a text, which belongs to no document, nor does white space beside it.
+  /// At each occurrence of a text; the text and the white space next to it belong to no document.
   case separator(String)
 
-  /// The mark between documents that many collections of text have.
+  /// The mark that many text collections put between documents.
   static let usualSeparator = "<|endoftext|>"
 
-  /// The cut that a chain file names: `file`, `paragraph`, `line`, or else a separator.
+  /// The cut named in a chain file: `file`, `paragraph` or `line`; any other name is a separator.
   public init(named name: String) {
     switch name {
     case "file": self = .file
@@ -26,7 +26,7 @@ public enum DocumentCut: Sendable, Equatable {
     }
   }
 
-  /// The name in a chain file; nil for `automatic`, which has none.
+  /// The name in a chain file; nil for `automatic`, which has no name.
   public var name: String? {
     switch self {
     case .automatic: nil
@@ -37,7 +37,7 @@ public enum DocumentCut: Sendable, Equatable {
     }
   }
 
-  /// What `automatic` means for these bytes; any other cut is itself.
+  /// Replaces `automatic` by the cut for these bytes; returns any other cut unchanged.
   func resolved(for bytes: UnsafeRawBufferPointer) -> DocumentCut {
     guard self == .automatic else { return self }
     let mark = Array(DocumentCut.usualSeparator.utf8)
@@ -46,9 +46,9 @@ public enum DocumentCut: Sendable, Equatable {
   }
 }
 
-/// Looking for a run of bytes in a file.
+/// Searches the bytes of a file.
 enum ByteSearch {
-  /// Where `pattern` begins at or after `start` and ends at or before `end`, or nil.
+  /// The offset of the first `pattern` that lies within `start` ..< `end`, or nil.
   static func next(_ pattern: [UInt8], in bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Int? {
     guard let base = bytes.baseAddress, let first = pattern.first else { return nil }
     var at = start
@@ -60,14 +60,14 @@ enum ByteSearch {
     return nil
   }
 
-  /// The line breaks in a range.
+  /// The number of line breaks in a range.
   static func lineBreaks(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int {
     bytes[range].reduce(0) { $0 + ($1 == 0x0a ? 1 : 0) }
   }
 }
 
 extension RecordIndex {
-  /// A record a document, with the byte behind its last one in `stops`.
+  /// One record per document; `stops` holds the offset after the last byte of each.
   ///
   /// - Parameter cut: not `automatic`.
   static func ofDocuments(_ bytes: UnsafeRawBufferPointer, from first: Int, _ cut: DocumentCut) -> RecordIndex {
@@ -79,7 +79,7 @@ extension RecordIndex {
     }
   }
 
-  /// Groups of neighbouring lines that are not blank, of `most` lines at most.
+  /// One record per group of at most `most` consecutive lines that are not blank.
   private static func ofLineGroups(_ bytes: UnsafeRawBufferPointer, from first: Int, most: Int) -> RecordIndex {
     var index = RecordIndex()
     var (at, line, count) = (first, 1, 0)
@@ -102,7 +102,7 @@ extension RecordIndex {
     return index
   }
 
-  /// What lies between the separators; all of it where there is none.
+  /// One record per stretch of text between separators; one for the whole text without a separator.
   private static func ofParts(
     _ bytes: UnsafeRawBufferPointer, from first: Int, separatedBy separator: [UInt8]?, isTrimmed: Bool
   ) -> RecordIndex {

@@ -1,38 +1,38 @@
-/// Documents cut into pieces, and the pieces laid into rows of at most so many tokens.
+/// Cuts documents into pieces and packs the pieces into rows of at most `rowLength` tokens.
 ///
-/// A document of more tokens than a row is cut after every `rowLength` of them, the others stay whole. Pieces go,
-/// longest first, each to the row with the least room that holds it (best fit decreasing, at most 11/9 of the fewest
-/// rows that there can be; Johnson, 1973):
+/// A document longer than a row is cut every `rowLength` tokens; a shorter one stays whole. Pieces are placed longest
+/// first, each in the row with the least room that still holds it (best fit decreasing, which uses at most 11/9 of
+/// the minimum number of rows, up to a constant; Johnson, 1973):
 ///
 ///     document 0   a a a a a a a a | a a a         rows of 8   row 0   a a a a a a a a
 ///     document 1   b b b b                                     row 1   a a a c
 ///     document 2   c                                           row 2   b b b b
 ///
-/// Rows stand in the order of their first pieces, and pieces in a row in that of the documents. All of it follows from
-/// the lengths alone.
+/// Rows are ordered by their first pieces, and the pieces of a row by document. The packing depends on the lengths
+/// and prompts only.
 struct DocumentPacking: Sendable {
-  /// Neighbouring tokens of a document.
+  /// A range of consecutive tokens of a document.
   struct Piece: Sendable, Equatable {
     var document: Int32
-    /// The first token.
+    /// The index of the first token in the document.
     var start: Int32
     var count: Int32
-    /// How many of its tokens predict the one behind them.
+    /// The number of tokens that predict the token after them.
     var predicted: Int32
   }
 
-  /// Row by row.
+  /// The pieces of all rows, row by row.
   let pieces: [Piece]
-  /// Where the pieces of each row start, and their number at the end, [rows + 1].
+  /// The index of each row's first piece, followed by the number of pieces, [rows + 1].
   let rowStarts: [Int32]
-  /// Documents of which nothing is predicted: of one token, or prompt alone.
+  /// The number of documents without a predicted token: those of one token, and those that are all prompt.
   let emptyDocuments: Int
 
   /// - Parameters:
   ///   - lengths: tokens of each document, [N], at least 1 each.
-  ///   - prompts: how many of a document's first tokens are not predicted, [N]; of any other document it is the first.
-  ///   - rowLength: tokens of a row at most, at least 1.
-  ///   - joins: whether pieces share a row; each has its own otherwise.
+  ///   - prompts: the number of leading tokens of a document that are not predicted; values below 1 count as 1.
+  ///   - rowLength: maximum tokens of a row, at least 1.
+  ///   - joins: true: pieces share rows; false: each piece has its own row.
   init(lengths: [Int32], prompts: (Int) -> Int32, rowLength: Int32, joins: Bool = true) {
     precondition(rowLength > 0, "a row has room for one token at least, not for \(rowLength)")
     var cut: [Piece] = []
@@ -47,8 +47,8 @@ struct DocumentPacking: Sendable {
     (pieces, rowStarts) = DocumentPacking.ordered(cut, rows)
   }
 
-  /// The pieces of a document that have something to predict: the last token of a piece predicts the first one of the
-  /// next, so a piece of the document's last token alone has nothing, nor has one inside the prompt.
+  /// Appends the pieces of a document that predict a token. The last token of a piece predicts the first token of the
+  /// next piece, so a piece that holds only the document's last token predicts nothing; nor does one inside the prompt.
   private static func cut(
     _ document: Int32, _ length: Int32, prompt: Int32, _ rowLength: Int32, into pieces: inout [Piece]
   ) {
@@ -61,7 +61,7 @@ struct DocumentPacking: Sendable {
     }
   }
 
-  /// The row of each piece, by best fit, longest first; rows are numbered as they are opened.
+  /// The row of each piece, by best fit, longest first; rows are numbered in the order they are opened.
   private static func rows(of pieces: [Piece], _ rowLength: Int32) -> [Int32] {
     var rows = [Int32](repeating: 0, count: pieces.count)
     var room = RoomTable(largest: Int(rowLength))
@@ -72,7 +72,7 @@ struct DocumentPacking: Sendable {
     return rows
   }
 
-  /// Indices by length, longest first; equal lengths in their order. Counted, not compared.
+  /// The indices of pieces by length, longest first; equal lengths keep their order. A counting sort.
   private static func longestFirst(_ pieces: [Piece], _ rowLength: Int32) -> [Int] {
     var ends = [Int](repeating: 0, count: Int(rowLength) + 2)
     for piece in pieces { ends[Int(rowLength - piece.count) + 1] += 1 }
@@ -86,7 +86,7 @@ struct DocumentPacking: Sendable {
     return order
   }
 
-  /// The pieces row by row, rows in the order of their first pieces.
+  /// The pieces sorted by row, and where each row starts; rows are renumbered in the order of their first pieces.
   private static func ordered(_ pieces: [Piece], _ rows: [Int32]) -> ([Piece], [Int32]) {
     let count = Int(rows.max() ?? -1) + 1
     var number = [Int32](repeating: -1, count: count)
@@ -111,13 +111,13 @@ struct DocumentPacking: Sendable {
   }
 }
 
-/// Rows by the room that they have left, for finding the fullest one that still has enough.
+/// Rows by remaining room, to find the fullest row that still has enough.
 private struct RoomTable {
-  /// The row last put among those of each room, or -1.
+  /// The row most recently added for each amount of room, or -1.
   private var heads: [Int32]
-  /// The row that was put there before it, for each row.
+  /// For each row, the row that was added before it for the same room, or -1.
   private var others: [Int32] = []
-  /// A bit for each room that some row has, and a bit for each word of these that is not zero.
+  /// One bit per amount of room that some row has; `summary` has one bit per word that is not zero.
   private var words: [UInt64]
   private var summary: [UInt64]
   private let largest: Int
@@ -129,7 +129,7 @@ private struct RoomTable {
     summary = [UInt64](repeating: 0, count: largest / 4096 + 1)
   }
 
-  /// Takes room from the fullest row that has enough, or from a new one; returns the row.
+  /// Takes room from the fullest row that has enough, or from a new row; returns the row.
   mutating func take(atLeast count: Int) -> Int {
     let row: Int
     let left: Int
@@ -157,7 +157,7 @@ private struct RoomTable {
     if words[room / 64] == 0 { summary[room / 4096] &= ~(1 << UInt64(room / 64 % 64)) }
   }
 
-  /// The least room of `count` or more that a row has.
+  /// The smallest room of at least `count` that a row has.
   private func smallest(from count: Int) -> Int? {
     guard count <= largest else { return nil }
     let bits = words[count / 64] & (~0 << UInt64(count % 64))

@@ -1,17 +1,17 @@
 import Platform
 
-/// How rows that are documents become tokens.
+/// How documents are converted to tokens.
 struct DocumentReading: Sendable {
-  /// The token behind a text that does not end in it already; nil where the tokenizer has none. Data with ids is taken
-  /// as it is.
+  /// The token appended to a text that does not end with it; nil if the tokenizer has none. Rows of ids stay
+  /// unchanged.
   var endOfText: Int32?
-  /// Tokens that a document may have: lengths and messages between ranks are 32-bit numbers.
+  /// Maximum tokens of a document: lengths and messages between ranks are 32-bit numbers.
   static let mostTokens = 1 << 30
 }
 
 extension ExampleReader {
-  /// Appends a document, with the number of its tokens that are prompt in the place of a class; nothing for an empty
-  /// text, of which collections of documents have many.
+  /// Appends a document; its label field holds the number of prompt tokens. An empty text, common in collections of
+  /// documents, appends nothing.
   func read(_ row: Int, _ fields: [FieldValue], as reading: DocumentReading, into out: inout TokenRows) throws {
     let prompt = promptPlace.flatMap { fields[$0] == .absent ? nil : fields[$0] }
     var tokens: [Int32]
@@ -21,7 +21,7 @@ extension ExampleReader {
       let own = try text(fields, row)
       if own.isEmpty, before == nil { return }
       tokens = tokenizer.encode((before ?? "") + own).ids
-      // Tokens that the prompt alone has as well; one that reaches into the text belongs to the text.
+      // Counts the leading tokens shared with the prompt's own encoding; a token across the border belongs to the text.
       promptTokens = before.map { commonPrefix(tokenizer.encode($0).ids, tokens) } ?? 0
       if let end = reading.endOfText, tokens.last != end { tokens.append(end) }
     } else {

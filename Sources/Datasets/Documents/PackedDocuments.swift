@@ -2,36 +2,36 @@ import Collectives
 import Platform
 import Tokenizers
 
-/// Documents for language modelling, packed into rows of at most so many tokens; a row is an example.
+/// Documents for language modelling, packed into rows of at most `rowLength` tokens; each row is one example.
 ///
-/// In a batch each piece of a document is a sequence of its own: attention and positions stay inside it. Every token of
-/// a document but its first is predicted exactly once, by the one before it, whatever the length of the rows: the last
-/// token of a piece predicts the first one of the piece behind it. Tokens of a prompt are read, and not predicted.
+/// In a batch each piece of a document is its own sequence: attention and positions stay inside it. Every token of a
+/// document but the first is predicted exactly once, by the token before it, for any row length: the last token of a
+/// piece predicts the first token of the next piece. Prompt tokens are read but not predicted.
 public final class PackedDocuments: ExampleSource {
-  /// Documents, always.
+  /// Always `languageModeling`.
   public let kind = TaskKind.languageModeling
   /// Tokens of each row, [N].
   public let lengths: [Int32]
-  /// SHA-256 of everything that decides the rows, in hexadecimal.
+  /// SHA-256 of everything that determines the rows, in hexadecimal.
   public let digest: String
-  /// Remarks for the user, such as documents of which nothing is predicted.
+  /// Remarks for the user, such as the number of documents without a predicted token.
   public let notes: [String]
-  /// Tokens that a row has room for.
+  /// Maximum tokens of a row.
   public let rowLength: Int
   private let documents: TokenizedDataset
   private let packing: DocumentPacking
   /// Predicted tokens of each row, [N].
   private let predicted: [Int32]
 
-  /// Packs documents that are already tokens.
+  /// Packs tokenised documents.
   ///
   /// - Parameters:
-  ///   - documents: of kind `languageModeling`; the class of each stands for the number of its first tokens that are
-  ///     prompt, -1 for none.
-  ///   - rowLength: tokens of a row at most; nil: as many as the longest document has.
-  ///   - joins: whether documents share a row; each has its own otherwise.
-  ///   - source: their file, for messages.
-  /// Throws `.input` where no document has anything to predict.
+  ///   - documents: of kind `languageModeling`; the label of each holds the number of its leading prompt tokens, -1 for
+  ///     none.
+  ///   - rowLength: maximum tokens of a row; nil: the length of the longest document.
+  ///   - joins: true: documents share rows; false: each piece has its own row.
+  ///   - source: the name of the file, for messages.
+  /// Throws `.input` if no document has a token to predict.
   public init(
     _ documents: TokenizedDataset, rowLength: Int?, joins: Bool = true, source: String = "documents in memory"
   ) throws {
@@ -60,14 +60,13 @@ public final class PackedDocuments: ExampleSource {
     self.digest = digest.finish()
   }
 
-  /// Opens the files of a split, one after the other: documents that are rows of text or ids, or plain text as the task
-  /// says it is cut.
+  /// Opens the files of a split in order: rows of text or ids, one document each, or plain text cut as the task says.
   ///
-  /// Collective: as `TokenizedDataset.open`, whose cache keeps the tokens, whatever the length of the rows.
+  /// Collective, like `TokenizedDataset.open`; the cached tokens do not depend on the row length.
   ///
   /// - Parameters:
-  ///   - endOfText: the token to put behind a text that does not end in it; nil: none.
-  ///   - options: `maxLength` is the length of a row.
+  ///   - endOfText: the token appended to a text that does not end with it; nil: none.
+  ///   - options: `maxLength` is the row length.
   public static func open(
     _ split: DatasetSplit, task: TaskDescription, tokenizer: (any Tokenizer)?, endOfText: Int32?,
     options: TokenizedDataset.Options = TokenizedDataset.Options(), on communicator: any Communicator
@@ -92,13 +91,13 @@ public final class PackedDocuments: ExampleSource {
 
   public var count: Int { lengths.count }
 
-  /// Documents of which something is predicted.
+  /// The number of documents with a predicted token.
   public var documentCount: Int { documents.count - packing.emptyDocuments }
 
-  /// Tokens of all rows together.
+  /// Tokens of all rows.
   public var totalTokens: Int { lengths.reduce(0) { $0 + Int($1) } }
 
-  /// Tokens that are predicted, of all rows together.
+  /// Predicted tokens of all rows.
   public var predictedTokens: Int { predicted.reduce(0) { $0 + Int($1) } }
 
   public func lossRows(_ index: Int) -> Int { Int(predicted[index]) }
@@ -107,10 +106,10 @@ public final class PackedDocuments: ExampleSource {
     samples.flatMap { pieces(of: $0).map { Int(packing.pieces[$0].count) } }
   }
 
-  /// None.
+  /// Always -1: documents have no class.
   public func label(_ index: Int) -> Int32 { -1 }
 
-  /// Every predicted token has the next one.
+  /// Equals `lossRows`: every predicted token has a target.
   public func labelledRows(_ index: Int) -> Int { lossRows(index) }
 
   public var labelledCount: Int { count }
@@ -142,7 +141,7 @@ public final class PackedDocuments: ExampleSource {
     }
   }
 
-  /// The places of a row's pieces.
+  /// The indices of a row's pieces.
   private func pieces(of row: Int) -> Range<Int> {
     Int(packing.rowStarts[row])..<Int(packing.rowStarts[row + 1])
   }

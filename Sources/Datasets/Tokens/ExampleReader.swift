@@ -2,25 +2,26 @@ import Dispatch
 import Platform
 import Tokenizers
 
-/// Turns rows of a file into token ids and classes.
+/// Converts rows of a file to token ids and classes.
 struct ExampleReader: Sendable {
   let file: RowFile
   let columns: DatasetColumns
   let labels: LabelSet?
   let tokenizer: (any Tokenizer)?
   let maxLength: Int?
-  /// How rows that are documents are read; nil: they are examples by themselves.
+  /// How documents are read; nil: each row is an example.
   let documents: DocumentReading?
   private let selection: RowSelection
-  // Places of the columns in the selection.
+  // Indices of the columns in the selection.
   private let textPlaces: Range<Int>
   private let pairPlaces: Range<Int>?
   private let labelPlace: Int?
   let promptPlace: Int?
 
-  /// Throws `.input` where the file lacks a column, or text comes without a tokenizer.
+  /// Throws `.input` if the file lacks a column, or has text and there is no tokenizer; `.configuration` if neither
+  /// text nor ids are named.
   ///
-  /// - Parameter columns: without a label's where none is read.
+  /// - Parameter columns: `label` is nil if no label is read.
   init(
     _ file: RowFile, _ columns: DatasetColumns, labels: LabelSet?, tokenizer: (any Tokenizer)?,
     maxLength: Int?, documents: DocumentReading? = nil
@@ -49,7 +50,7 @@ struct ExampleReader: Sendable {
     let pair = columns.ids == nil ? columns.textPair?.names : nil
     pairPlaces = pair.map { names.count..<(names.count + $0.count) }
     names += pair ?? []
-    // Without a set there is nothing a label could mean.
+    // Without a label set, a label has no meaning.
     labelPlace = columns.label != nil && labels != nil ? names.count : nil
     if let label = columns.label, labelPlace != nil { names.append(label) }
     promptPlace = columns.prompt == nil ? nil : names.count
@@ -57,14 +58,14 @@ struct ExampleReader: Sendable {
     selection = try file.select(names)
   }
 
-  /// Appends rows of the file; throws `.input` with the line of the first that is refused.
+  /// Appends rows of the file; throws `.input` with the line of the first refused row.
   func read(_ rows: Range<Int>, into out: inout TokenRows) throws {
     for row in rows { try read(row, into: &out) }
   }
 
-  /// Reads rows with several threads; the result is the same as with one.
+  /// Reads rows on several threads; the result equals that of one thread.
   ///
-  /// Where rows are refused, the first of them is returned with its error.
+  /// If rows are refused, returns the first of them with its error.
   func read(_ rows: Range<Int>, threads: Int) -> (parts: [TokenRows], failure: (row: Int, error: any Error)?) {
     let pieces = min(max(1, threads), max(1, rows.count))
     let results = ResultSlots(pieces)
@@ -107,10 +108,10 @@ struct ExampleReader: Sendable {
     out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label ?? -1, line: line)
   }
 
-  /// The text of a row, or the first of its pair.
+  /// The text of a row, or the first text of a pair.
   func text(_ fields: [FieldValue], _ row: Int) throws -> String { try joined(fields, textPlaces, columns.text, row) }
 
-  /// The text of one column, or those of several with a separator between them; empty ones of several are left out.
+  /// The text of one column, or the texts of several joined by the separator; empty ones of several are left out.
   private func joined(_ fields: [FieldValue], _ places: Range<Int>, _ columns: TextColumns?, _ row: Int) throws
     -> String
   {
@@ -170,9 +171,9 @@ struct ExampleReader: Sendable {
   }
 }
 
-/// Slots that the pieces of a parallel read fill, each its own.
+/// One result slot per piece of a parallel read.
 private final class ResultSlots: @unchecked Sendable {
-  // Unchecked: a piece writes its own slot only, and nobody reads before all are done.
+  // Unchecked: each piece writes only its own slot, and the slots are read after all pieces are done.
   let parts: UnsafeMutableBufferPointer<TokenRows>
   let failures: UnsafeMutableBufferPointer<(row: Int, error: any Error)?>
 
@@ -191,7 +192,7 @@ private final class ResultSlots: @unchecked Sendable {
   }
 }
 
-/// The `part`-th of `parts` ranges of about equal size that make up `range`.
+/// The `part`-th of `parts` consecutive ranges of about equal size that divide `range`.
 func slice(_ range: Range<Int>, part: Int, of parts: Int) -> Range<Int> {
   let lower = range.lowerBound + range.count * part / parts
   return lower..<(range.lowerBound + range.count * (part + 1) / parts)

@@ -5,23 +5,24 @@ import Platform
   import Glibc
 #endif
 
-/// Makes a token file on all ranks together, unless every node has it already.
+/// Builds a token file on all ranks together, unless every node already has it.
 ///
-/// Rows go in chunks: each rank tokenises its slice of a chunk, the slices are gathered, and the first rank of each
-/// node appends them to a temporary file that gets its name at the end. Two runs that build the same file at once
-/// both succeed, and the last rename wins with the same bytes. Where a node cannot write, its ranks keep the image of
-/// the file in memory.
+/// Rows are processed in chunks: each rank tokenises its slice of a chunk, the slices are gathered, and the first rank
+/// of each node appends them to a temporary file, which is renamed when it is complete. Two runs that build the same
+/// file at the same time both succeed: the last rename wins, with the same bytes. On a node that cannot write, each
+/// rank keeps the image of the file in memory.
 ///
-/// A file that is there already is held against its checksums when it is mapped, a share of its pages by each rank of
-/// the node. A damaged one is made anew beside it and renamed over it: who has mapped the old one keeps it.
+/// An existing file is checked against its checksums when it is mapped; each rank of the node checks a share of the
+/// pages. A damaged file is rebuilt under a temporary name and renamed over the old one; processes that have mapped
+/// the old file keep it.
 final class TokenCacheBuilder {
-  /// What a rank does with the gathered rows.
+  /// The role of a rank for the gathered rows.
   private enum Part: Int {
-    /// Its node has the file.
+    /// The node has the file.
     case ready
-    /// Its node's first rank writes the file.
+    /// The node's first rank writes the file.
     case file
-    /// It keeps the rows itself.
+    /// The rank keeps the rows in memory.
     case memory
   }
 
@@ -36,12 +37,12 @@ final class TokenCacheBuilder {
   private let communicator: any Communicator
   private let node: any Communicator
   private var folder: KeyedFolder?
-  /// What the user should know, on the first rank of the node concerned.
+  /// Remarks for the user, on the first rank of the node they concern.
   private(set) var notes: [String] = []
 
   /// - Parameters:
-  ///   - root: the folder of the keys of all token files; nil: tokens stay in memory.
-  ///   - limit: bytes of everything kept, signals and weights too.
+  ///   - root: the folder with the keys of all token files; nil: tokens stay in memory.
+  ///   - limit: maximum bytes of the whole cache, teacher signals and weights included.
   init(
     reader: ExampleReader, key: String, root: String?, limit: Int, threads: Int, communicator: any Communicator,
     node: any Communicator
@@ -57,7 +58,7 @@ final class TokenCacheBuilder {
 
   private var path: String? { folder.map { joinPath($0.path, "tokens") } }
 
-  /// The token file, from the cache or newly made. Collective; all ranks throw the same error.
+  /// Opens the token file, from the cache or newly built. Collective; all ranks throw the same error.
   func open() throws -> TokenFile {
     if node.isFirst { hold() }
     var part = try shared(node.isFirst ? (folder == nil ? .memory : .ready) : .ready)
@@ -74,12 +75,12 @@ final class TokenCacheBuilder {
     var image: [UInt8]?
     if try communicator.any(part != .ready) {
       do { image = try build(writer) } catch {
-        // With the writer its temporary file goes.
+        // Releasing the writer removes its temporary file.
         writer = nil
         folder?.discardIfEmpty()
         throw error
       }
-      // A disk that filled up while the file was written: once more, for the nodes that have nothing yet.
+      // If the disk filled up during the write, a second pass serves the nodes that have nothing yet.
       let finished = try shared(node.isFirst && part == .file && writeFailure != nil ? .memory : part)
       if try communicator.any(finished != part) {
         writer = finished != part ? try TokenFileWriter(key: key, path: nil) : nil
@@ -99,17 +100,17 @@ final class TokenCacheBuilder {
     }
   }
 
-  /// Takes the folder of the key; without one the tokens stay in memory.
+  /// Holds the folder of the key; without it tokens stay in memory.
   private func hold() {
     guard let root else { return }
     do { folder = try KeyedFolder(root: root, key: key, about: reader.file.path) } catch { note(error) }
   }
 
-  /// The file that is there, with every page looked at by one rank of the node; nil on all of them where it is missing
-  /// or damaged. Collective over the node, of whose ranks the first says so.
+  /// The existing file, each page checked by one rank of the node; nil on all its ranks if the file is missing or
+  /// damaged. Collective over the node; the first rank adds a note about damage.
   private func verified() throws -> TokenFile? {
     let file = path.flatMap { TokenFile(path: $0, key: key, in: folder) }
-    // Ranks that have mapped different files, between which a rename came, look at all of their own.
+    // Ranks that mapped different files, because of a rename in between, check all pages of their own file.
     let first = try node.broadcast(text: file?.inode ?? "")
     let sharesPages = try node.all(file?.inode == first)
     let (part, parts) = sharesPages ? (node.rank, node.size) : (0, 1)
@@ -121,10 +122,10 @@ final class TokenCacheBuilder {
     return nil
   }
 
-  /// Removes what was not used for longest until everything kept is within the limit. A file that alone is above it is
-  /// used by this run, which has mapped it, and not kept. Collective over the node.
+  /// Removes the least recently used keys until the cache is within the limit. A file that exceeds the limit by itself
+  /// is unlinked: this run uses its mapping, later runs do not find it. Collective over the node.
   private func keepLimit(_ file: TokenFile?) throws {
-    // All ranks have mapped the file.
+    // After the barrier all ranks have mapped the file.
     try node.barrier()
     guard node.isFirst, let file, let folder, let path else { return }
     if file.header.fileBytes > limit {
@@ -138,12 +139,12 @@ final class TokenCacheBuilder {
 
   private var writeFailure: (any Error)?
 
-  /// The part that the node's first rank chose, on all ranks of the node.
+  /// The part chosen by the node's first rank, on all ranks of the node.
   private func shared(_ part: Part) throws -> Part {
     Part(rawValue: try node.broadcast(part.rawValue)) ?? .memory
   }
 
-  /// Starts a new file.
+  /// Starts a new file; leaves `writer` nil if the file cannot be created.
   private func start(_ writer: inout TokenFileWriter?) {
     guard let path else { return }
     do { writer = try TokenFileWriter(key: key, path: path) } catch { note(error) }
@@ -153,9 +154,9 @@ final class TokenCacheBuilder {
     notes.append("tokens are kept in memory, since their cache cannot be written: \(RetortError.wrap(error))")
   }
 
-  /// Tokenises the whole file once; returns the image where the writer has one.
+  /// Tokenises the whole file once; returns the image if the writer has one.
   ///
-  /// What goes wrong in writing is kept in `writeFailure`, so that this rank goes on serving its peers.
+  /// A write error is kept in `writeFailure`, and the rank continues to take part in the collective calls.
   private func build(_ writer: TokenFileWriter?) throws -> [UInt8]? {
     var writer = writer
     var row = 0
@@ -185,13 +186,13 @@ final class TokenCacheBuilder {
     note(error)
   }
 
-  /// The tokenised rows of a chunk in the order of the file, a run of words from each rank.
+  /// The tokenised rows of a chunk in file order, one array of words per rank.
   private func gather(_ chunk: Range<Int>) throws -> [[Int32]] {
     let own = slice(chunk, part: communicator.rank, of: communicator.size)
     let (parts, failure) = reader.read(own, threads: threads)
     let firstBad = try communicator.allReduce(failure?.row ?? .max, .min)
     if firstBad < .max {
-      // Every rank reads the row that is refused, so that all say the same and no rank seems to be at fault.
+      // Every rank reads the refused row, so that all throw the same error and no rank seems to be at fault.
       try communicator.agree {
         var rows = TokenRows()
         try reader.read(firstBad..<(firstBad + 1), into: &rows)

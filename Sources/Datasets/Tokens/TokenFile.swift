@@ -1,6 +1,8 @@
 import Platform
 
-/// A token file mapped into memory, or its image, checked so that no index in it leads outside.
+/// A token file mapped into memory, or its image in memory.
+///
+/// `TokenFileHeader` checks the sections against the file's size, and `isConsistent` checks the offsets.
 final class TokenFile: @unchecked Sendable {
   // Unchecked: everything is written before `init` returns and only read afterwards.
   let header: TokenFileHeader
@@ -9,16 +11,16 @@ final class TokenFile: @unchecked Sendable {
   let offsets: UnsafePointer<Int64>
   let lengths: UnsafePointer<Int32>
   let labels: UnsafePointer<Int32>
-  /// Where its checksums stand.
+  /// The first byte, which the offsets of the header count from.
   private let base: UnsafeRawPointer
   private let mapped: MappedFile?
-  /// Keeps the file from being removed while it is mapped.
+  /// Holds the folder, so that the file is not removed while it is mapped.
   private let folder: KeyedFolder?
   private let image: UnsafeMutableRawBufferPointer?
 
-  /// Maps a file; nil where it is missing, cut, of another version, or made for another key.
+  /// Maps a file; nil if it is missing, truncated, of another version, or made for another key.
   ///
-  /// - Parameter folder: that it lies in, held as long as this object lives.
+  /// - Parameter folder: the folder of the file, held as long as this object lives.
   init?(path: String, key: String, in folder: KeyedFolder? = nil) {
     guard let mapped = try? MappedFile(path), let header = TokenFileHeader(mapped.bytes), header.key == key,
       let base = mapped.bytes.baseAddress
@@ -31,7 +33,7 @@ final class TokenFile: @unchecked Sendable {
     (payload, hashes, offsets, lengths, labels) = TokenFile.sections(base, header)
   }
 
-  /// Takes over the image that a writer made in memory.
+  /// Copies the image that a writer made in memory.
   init(image source: [UInt8]) {
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 16)
     copy.copyBytes(from: source)
@@ -63,12 +65,12 @@ final class TokenFile: @unchecked Sendable {
     )
   }
 
-  /// Tells this file from another of the same name; empty for an image in memory.
+  /// Distinguishes this file from another with the same name; empty for an image in memory.
   var inode: String { mapped?.inode ?? "" }
 
-  /// Whether every `parts`-th page, from `part` on, is as it was written, and the table of pages too.
+  /// Whether every `parts`-th page, starting with page `part`, and the page table match their checksums.
   ///
-  /// At about the speed of memory; the ranks of a node look at different parts.
+  /// Runs at about memory speed; the ranks of a node check different parts.
   func isWhole(part: Int, of parts: Int) -> Bool {
     let table = UnsafeRawBufferPointer(start: base + header.pagesOffset, count: header.pageCount * 4)
     guard Checksum(of: table).value == header.pagesChecksum else { return false }
@@ -77,14 +79,14 @@ final class TokenFile: @unchecked Sendable {
       let end = min(start + TokenFileHeader.pageBytes, header.pagesOffset)
       let bytes = UnsafeRawBufferPointer(start: base + start, count: end - start)
       let sum = Checksum(of: bytes).value
-      // What was only looked at does not count as this rank's memory.
+      // Releases pages that were only checked, so that they do not count as memory of this rank.
       if mapped != nil { MappedPages.release(bytes) }
       if sum != table.loadUnaligned(fromByteOffset: page * 4, as: UInt32.self) { return false }
     }
     return true
   }
 
-  /// Whether the offsets rise from 0 to the payload's length in steps of one or two lengths.
+  /// Whether the offsets rise from 0 to the payload's length in steps of one or two example lengths.
   var isConsistent: Bool {
     guard offsets[0] == 0, offsets[header.count] == header.payloadWords else { return false }
     for index in 0..<header.count {

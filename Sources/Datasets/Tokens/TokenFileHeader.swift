@@ -1,22 +1,22 @@
 import Platform
 
-/// The head of a token file: what it holds and how much of it.
+/// The header of a token file: its counts, key and checksums.
 ///
-/// A file of N examples, in little-endian words, and the same image in memory where nothing can be written:
+/// The layout of a file of N examples, little-endian; the image in memory has the same layout:
 ///
 ///     header    192 bytes   24 words of 64 bits, the last one a checksum of the others
-///     payload   Int32       per example its ids, followed by its segments where not all are zero; padded to 8 bytes
+///     payload   Int32       per example its ids, followed by its segments if any is not zero; padded to 8 bytes
 ///     hashes    UInt64 [N]
-///     offsets   Int64 [N+1] where each example starts in the payload, and the payload's length
+///     offsets   Int64 [N+1] the start of each example in the payload, then the payload's length
 ///     lengths   Int32 [N]
-///     labels    Int32 [N]   the class; of a document the number of its tokens that are prompt; -1: none
-///     pages     UInt32      CRC32C of every page of what stands between header and here; the last page may be shorter
+///     labels    Int32 [N]   the class; for a document the number of its prompt tokens; -1: none
+///     pages     UInt32      CRC32C of every page from payload to labels; the last page may be shorter
 ///
-/// The header has the checksum of the table of pages, so that a changed bit anywhere is found.
+/// The header holds the checksum of the page table, so that a changed bit in any section is detected.
 struct TokenFileHeader: Equatable, Sendable {
   static let byteCount = 8 * words
   static let version: UInt64 = 2
-  /// Bytes of a page, each with a checksum of its own: what one rank looks at while others look at other pages.
+  /// Bytes of a page, which has its own checksum: ranks check different pages.
   static let pageBytes = 1 << 20
   private static let words = 24
   private static let magic: UInt64 = 0x4e4b_5454_524f_5452  // "RTORTTKN"
@@ -32,7 +32,7 @@ struct TokenFileHeader: Equatable, Sendable {
   var largestLabel = -1
   var cutRows = 0
   var firstCutLine = 0
-  /// Rows whose label is -1. Files from before rows could be without one have 0 here, which is right.
+  /// Rows with label -1. Files written before rows could lack a label have 0 here, which is correct.
   var unlabelledRows = 0
   /// CRC32C of the table of pages.
   var pagesChecksum: UInt32 = 0
@@ -44,7 +44,7 @@ struct TokenFileHeader: Equatable, Sendable {
     self.key = key
   }
 
-  /// The checked header at the start of `bytes`, or nil where this is no whole token file of this version.
+  /// The checked header at the start of `bytes`; nil if they are not a complete token file of this version.
   init?(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count >= TokenFileHeader.byteCount else { return nil }
     let words = (0..<TokenFileHeader.words).map { bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
@@ -58,7 +58,7 @@ struct TokenFileHeader: Equatable, Sendable {
     (largestType, largestTypeLine, largestLabel) = (number(14), number(15), number(16))
     pagesChecksum = UInt32(truncatingIfNeeded: words[17])
     unlabelledRows = number(18)
-    // Counts that a file of this size may have, before anything is multiplied.
+    // Limits the counts by the file's size before they are multiplied.
     let possible = 0...bytes.count
     guard possible.contains(count), possible.contains(payloadWords), possible.contains(longest),
       (0...count).contains(unlabelledRows), fileBytes == bytes.count
@@ -84,7 +84,7 @@ struct TokenFileHeader: Equatable, Sendable {
   }
 
   var payloadOffset: Int { TokenFileHeader.byteCount }
-  /// Zero bytes after the payload, so that 64-bit words follow aligned.
+  /// Zero bytes after the payload that align the following 64-bit words.
   var padding: Int { payloadWords % 2 * 4 }
   var hashesOffset: Int { payloadOffset + payloadWords * 4 + padding }
   var offsetsOffset: Int { hashesOffset + count * 8 }

@@ -13,7 +13,7 @@ final class TokenFileWriter {
   private var page = Checksum()
   private var pageFill = 0
 
-  /// Starts a file that appears under `path` when it is finished, or an image in memory where `path` is nil.
+  /// Starts a file that is renamed to `path` when it is complete, or an image in memory if `path` is nil.
   init(key: String, path: String?) throws {
     header = TokenFileHeader(key: key)
     file = try path.map { try AtomicFile($0, permissions: 0o600) }
@@ -48,7 +48,7 @@ final class TokenFileWriter {
     header.cutRows += Int(rows.cutRows)
   }
 
-  /// Completes the file and gives it its name; returns the image where there is no file.
+  /// Completes the file and renames it to its path; returns the image if there is no file.
   func finish() throws -> [UInt8]? {
     try write([UInt8](repeating: 0, count: header.padding))
     try write(hashes)
@@ -68,7 +68,7 @@ final class TokenFileWriter {
     return nil
   }
 
-  /// Adds to the sections, and to the checksums of their pages.
+  /// Appends to the sections and updates the checksums of their pages.
   private func write<T: BitwiseCopyable>(_ values: [T]) throws {
     try put(values)
     values.withUnsafeBytes { bytes in
