@@ -1,20 +1,20 @@
 import Autograd
 import Tensors
 
-/// The randomness of one training forward pass, as a pure function of (seed, step, site, sample).
+/// The random numbers of one training forward pass, a pure function of (seed, step, site, sample).
 ///
-/// The rank and the place of a sample in its batch do not enter, so any split of a batch drops the same elements.
+/// The rank and the position of a sample in its batch do not enter, so any split of a batch drops the same elements.
 public struct DropoutSource: Sendable {
   /// The run's seed.
   public let seed: UInt64
   /// The optimizer step.
   public let step: Int
-  /// The data set index of each sequence in the batch.
+  /// The dataset index of each sequence in the batch.
   public let samples: [Int]
-  /// A probability that replaces every one of the model's configuration; nil keeps them.
+  /// Replaces every dropout probability of the model's configuration; nil keeps those.
   public let override: Float?
 
-  /// The randomness of one micro-batch of a step; `samples` are in the order of the batch.
+  /// Describes one micro-batch of a step; `samples` are in batch order.
   public init(seed: UInt64, step: Int, samples: [Int], override: Float? = nil) {
     self.seed = seed
     self.step = step
@@ -22,7 +22,7 @@ public struct DropoutSource: Sendable {
     self.override = override
   }
 
-  /// Two 32-bit words for each sequence at one place of the model.
+  /// Two 32-bit key words per sequence for one dropout site.
   func keys(site: Int) -> [UInt32] {
     var stream = RandomStream(seed: seed, purpose: "dropout", UInt64(step), UInt64(site))
     let base = stream.next()
@@ -33,13 +33,13 @@ public struct DropoutSource: Sendable {
   }
 }
 
-/// What a model needs to know of the pass it is part of: the tape, the randomness, the observer.
+/// What a model needs to know about the current forward pass: the tape, the random numbers, the observer.
 public final class ForwardContext {
-  /// Where operations are recorded.
+  /// Records the operations.
   public let tape: Tape
-  /// Reads values inside the model; nil where nothing reads them.
+  /// Reads values inside the model; nil without a reader.
   public let observer: (any PassObserver)?
-  /// Whether this is the second run of a block, in the backward pass.
+  /// Whether this pass recomputes a block during the backward pass.
   public let isRecomputing: Bool
   private let dropoutSource: DropoutSource?
   private let checkpoints: Range<Int>
@@ -47,11 +47,11 @@ public final class ForwardContext {
   private var site = 0
 
   /// - Parameters:
-  ///   - dropout: nil in inference: nothing is dropped then.
+  ///   - dropout: nil for inference, which drops nothing.
   ///   - observer: reads values inside the model.
-  ///   - checkpoints: the blocks of which the tape keeps the input alone, and which the backward pass runs again.
-  ///   - sumOverSlices: adds up a float32 tensor, in place, over the ranks that have a slice of each layer; nil where
-  ///     layers are whole. For inference: its sums have no backward pass.
+  ///   - checkpoints: the blocks that keep only their input on the tape and are recomputed in the backward pass.
+  ///   - sumOverSlices: sums a float32 tensor in place over the tensor-parallel shards; nil for unsharded layers.
+  ///     Inference only: the sum has no backward pass.
   public init(
     tape: Tape, dropout: DropoutSource? = nil, observer: (any PassObserver)? = nil, checkpoints: Range<Int> = 0..<0,
     sumOverSlices: ((Tensor) -> Void)? = nil, isRecomputing: Bool = false
@@ -65,14 +65,14 @@ public final class ForwardContext {
     dropoutSource = dropout
   }
 
-  /// A pass that records nothing and drops nothing.
+  /// Creates a context that records nothing and drops nothing.
   ///
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - observer: reads values inside the model.
   ///   - independentRows: gives a sequence the same bits in every batch.
-  ///   - decoding: for passes of a token at a time.
-  ///   - tapeObserver: loads the weights of blocks and releases them.
+  ///   - decoding: for passes of one token at a time.
+  ///   - tapeObserver: loads and releases the weights of blocks.
   ///   - sumOverSlices: see `init`.
   public static func inference(
     precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), observer: (any PassObserver)? = nil,
@@ -85,13 +85,13 @@ public final class ForwardContext {
     return ForwardContext(tape: tape, observer: observer, sumOverSlices: sumOverSlices)
   }
 
-  /// A block of the model, such as a layer: all that reads the block's weights is inside `body`.
+  /// Runs a block of the model, such as a layer; every read of the block's weights is inside `body`.
   ///
-  /// Blocks are numbered as `Model.blocks` has them. What a rank does not have all the time (weights of other ranks,
-  /// activations that are computed again) comes and goes at the borders of blocks.
+  /// Blocks are numbered as in `Model.blocks`. Sharded weights and recomputed activations are loaded and released at
+  /// block boundaries.
   /// - Parameters:
-  ///   - x: the only input of the body through which a gradient flows.
-  ///   - body: may be run again in the backward pass, and so asks the context that it is given and no other.
+  ///   - x: the only input of the body that receives a gradient.
+  ///   - body: the backward pass may run it a second time, so it uses only the context that it receives.
   public func block(
     _ index: Int, _ x: Variable, _ body: @escaping (_ x: Variable, _ context: ForwardContext) -> Variable
   ) -> Variable {
@@ -101,7 +101,7 @@ public final class ForwardContext {
       return tape.checkpoint(x) {
         body($0, self)
       } recompute: { tape, x in
-        // The same places of dropout.
+        // The recomputed block uses the same dropout sites.
         let context = ForwardContext(tape: tape, dropout: dropout, observer: observer, isRecomputing: true)
         context.site = first
         return body(x, context)
@@ -109,34 +109,35 @@ public final class ForwardContext {
     }
   }
 
-  /// A block that reads no variable: the embeddings.
+  /// Runs a block that reads no variable: the embeddings.
   public func block(_ index: Int, _ body: () -> Variable) -> Variable { tape.block(index, body) }
 
-  /// How much of the value at a point the observer reads.
+  /// How much the observer reads of the value at a point.
   public func reading(of point: PassPoint) -> Reading { observer?.reading(of: point) ?? .nothing }
 
-  /// Shows the observer the value at a point, if it reads it; inside the block that makes the value.
+  /// Passes the value at a point to the observer if it reads that point; called inside the block that computes the
+  /// value.
   public func observe(_ point: PassPoint, _ x: Variable) {
     guard let observer, observer.reading(of: point) != .nothing else { return }
     observer.observe(point, x, self)
   }
 
-  /// The sum of a product's parts where several ranks have a slice of a layer each; x itself where one has all.
+  /// The sum of x over the tensor-parallel shards; x itself in an unsharded pass.
   ///
-  /// Wanted behind every product whose inputs are split: attention's output and the second half of a feed-forward part.
-  /// Such a product is asked for its float32 sums where `hasSlices`; rounding them is up to whoever reads them.
+  /// Every row-parallel product needs it: the output projection of attention and the down projection of the
+  /// feed-forward layer. With `hasSlices` the product must be in float32; the reader of the sum rounds it.
   public func summed(_ x: Variable) -> Variable {
-    // The product is nobody else's, and a pass that is not recorded keeps no value.
+    // In place, since only this call reads the product and an unrecorded pass keeps no values.
     sumOverSlices?(x.value)
     return x
   }
 
-  /// Whether several ranks have a slice of each layer.
+  /// Whether each layer is split into tensor-parallel shards.
   public var hasSlices: Bool { sumOverSlices != nil }
 
-  /// The next dropout place: its probability and keys, or nil when nothing is dropped there.
+  /// The probability and keys of the next dropout site, or nil if nothing is dropped there.
   ///
-  /// Places are numbered in the order in which the model asks, also when nothing is dropped.
+  /// Each call takes the next site number, whether or not anything is dropped.
   public func nextDropout(_ configured: Float) -> (probability: Float, keys: [UInt32])? {
     site += 1
     guard let dropoutSource else { return nil }
@@ -144,12 +145,12 @@ public final class ForwardContext {
     return probability > 0 ? (probability, dropoutSource.keys(site: site)) : nil
   }
 
-  /// The mask of the next dropout place, or nil when nothing is dropped there.
+  /// The mask of the next dropout site, or nil if nothing is dropped there.
   public func nextMask(_ configured: Float, offsets: [Int32]) -> DropoutMask? {
     nextDropout(configured).map { DropoutMask(offsets: offsets, keys: $0.keys, probability: $0.probability) }
   }
 
-  /// Dropout on x [T, C] with the probability that the configuration gives for this place.
+  /// Dropout on x [T, C] with the configured probability of this site.
   public func dropout(_ x: Variable, probability: Float, offsets: [Int32]) -> Variable {
     nextMask(probability, offsets: offsets).map { tape.dropout(x, $0) } ?? x
   }

@@ -7,10 +7,10 @@ public struct LayerNorm {
   public let gamma: Parameter
   /// β [size], the shift; without weight decay.
   public let beta: Parameter
-  /// ε, added to the variance of a row under the root.
+  /// ε, added to a row's variance before the square root.
   public let epsilon: Float
 
-  /// γ = 1 and β = 0 for rows of `size` elements; named `NAME.weight` and `NAME.bias`.
+  /// Creates γ = 1 and β = 0 for rows of `size` elements, named `NAME.weight` and `NAME.bias`.
   public init(_ name: String, size: Int, epsilon: Float) {
     gamma = Parameter("\(name).weight", Tensor(repeating: 1, [size]), decays: false)
     beta = Parameter("\(name).bias", .zeros([size]), decays: false)

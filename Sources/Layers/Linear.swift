@@ -27,7 +27,7 @@ public struct Linear {
     context.tape.linear(x, weight: weight, bias: bias, wide: true)
   }
 
-  /// x·Wᵀ + b, [R, out], summed over the tensor-parallel shards, each with some of the inputs: see
+  /// x·Wᵀ + b, [R, out], summed over the tensor-parallel shards, each of which has some of the inputs: see
   /// `ForwardContext.summed`.
   public func summed(_ x: Variable, _ context: ForwardContext) -> Variable {
     context.hasSlices ? context.summed(wide(x, context)).rounded(context) : self(x, context)
@@ -40,8 +40,8 @@ public struct Linear {
 }
 
 extension Variable {
-  /// The sum over tensor-parallel shards in the format of an unsharded layer's output: rounded if that would be
-  /// rounded.
+  /// The sum over tensor-parallel shards in the number format that an unsharded layer outputs: bf16 in a bf16 pass with
+  /// at least 16 columns, else float32.
   public func rounded(_ context: ForwardContext) -> Variable {
     let isRounded = context.hasSlices && context.tape.precision == .bf16 && value.columns >= 16
     return isRounded ? context.tape.converted(self, to: .bfloat16) : self

@@ -3,8 +3,8 @@ import Tensors
 
 /// A point of a forward pass whose value an observer can read.
 public enum PassPoint: Hashable, Sendable {
-  /// The token states as `hidden_states` of transformers has them, [T, hidden]: 0 is the embeddings' output, i the
-  /// output of layer i; of a decoder the last one is behind the final norm.
+  /// The token states as `hidden_states` of transformers defines them, [T, hidden]: 0 is the embeddings' output, i the
+  /// output of layer i; for a decoder the last one is the output of the final norm.
   case states(Int)
   /// Queries, keys and values of layer i, counted from 1, as attention reads them: [T, (H + 2·H_kv)·D].
   case projections(Int)
@@ -15,7 +15,7 @@ public enum PassPoint: Hashable, Sendable {
 /// How much of a value an observer reads.
 public enum Reading: Int, Comparable, Sendable {
   case nothing
-  /// The first token of each sequence.
+  /// Only the first token of each sequence.
   case firstTokens
   case allTokens
 
@@ -24,28 +24,28 @@ public enum Reading: Int, Comparable, Sendable {
 
 /// Reads values inside a model during a forward pass, and may add losses on them to the pass's tape.
 ///
-/// A model leaves out what no observer reads: the last layer of a classifier gives the states of first tokens alone
-/// where nothing reads the others.
+/// A model skips what no observer reads: the last layer of a classifier computes only first-token states unless an
+/// observer reads all tokens.
 public protocol PassObserver: AnyObject {
-  /// How much of the value at a point is read; the same in the whole pass.
+  /// How much of the value at a point is read; constant during a pass.
   func reading(of point: PassPoint) -> Reading
-  /// Takes the value at a point that is read: [T, …], or [B, …] of the first tokens alone.
+  /// Receives the value at a point that is read: [T, …], or [B, …] for first tokens only.
   ///
-  /// Called inside the block that makes the value, and again when the backward pass recomputes that block
+  /// Called inside the block that computes the value, and again when the backward pass recomputes that block
   /// (`context.isRecomputing`).
   func observe(_ point: PassPoint, _ x: Variable, _ context: ForwardContext)
 }
 
-/// Keeps the values at some points of a pass as plain tensors.
+/// Keeps the values at chosen points of a pass as plain tensors.
 public final class RecordingObserver: PassObserver {
   private let readings: [PassPoint: Reading]
-  /// What the pass has shown so far, in the format of the pass.
+  /// The values observed so far, in the number format of the pass.
   public private(set) var values: [PassPoint: Tensor] = [:]
 
-  /// Reads the points with a reading; nothing of all others.
+  /// Reads the listed points and no others.
   public init(_ readings: [PassPoint: Reading]) { self.readings = readings }
 
-  /// Reads all tokens at some points.
+  /// Reads all tokens at the given points.
   public convenience init(all points: some Sequence<PassPoint>) {
     self.init(Dictionary(points.map { ($0, Reading.allTokens) }) { first, _ in first })
   }

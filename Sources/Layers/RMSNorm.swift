@@ -5,10 +5,10 @@ import Tensors
 public struct RMSNorm {
   /// γ [size], the scale; without weight decay.
   public let gamma: Parameter
-  /// ε, added to the mean square of a row under the root.
+  /// ε, added to a row's mean square before the square root.
   public let epsilon: Float
 
-  /// γ = 1 for rows of `size` elements; named `NAME.weight`.
+  /// Creates γ = 1 for rows of `size` elements, named `NAME.weight`.
   public init(_ name: String, size: Int, epsilon: Float) {
     gamma = Parameter("\(name).weight", Tensor(repeating: 1, [size]), decays: false)
     self.epsilon = epsilon

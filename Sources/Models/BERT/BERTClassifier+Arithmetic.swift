@@ -1,11 +1,12 @@
 extension BERTClassifier {
-  /// With T tokens in B sequences of lengths S, hidden size H, feed-forward size I, L layers and C classes:
+  /// FLOPs of a forward pass over T tokens in B sequences of lengths S, with hidden size H, feed-forward size I, L
+  /// layers and C classes:
   ///
-  ///     L · (T·6·H² + 4·H·Σ S²)                 queries, keys and values; scores and their sums of values
-  ///       + ((L − 1)·T + B)·(2·H² + 4·H·I)       output of attention and feed-forward: in the last layer, where only
-  ///                                              first tokens are read, of these
+  ///     L · (T·6·H² + 4·H·Σ S²)                 Q, K and V projections; scores and weighted sums of values
+  ///       + ((L − 1)·T + B)·(2·H² + 4·H·I)       output projection and feed-forward; the last layer computes
+  ///                                              first tokens only
   ///       + B·(2·H² + 2·H·C)                     pooler and classifier
-  ///       + T·2·P·H                              the layer that widens a word embedding of P, in bert_hash
+  ///       + T·2·P·H                              the projection of token embeddings of size P, in bert_hash
   public func forwardFLOPs(lengths: [Int]) -> Double {
     let (hidden, inner) = (Double(configuration.hiddenSize), Double(configuration.intermediateSize))
     let tokens = Double(lengths.reduce(0, +))

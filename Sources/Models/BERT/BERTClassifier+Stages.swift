@@ -4,7 +4,7 @@ import Layers
 import Platform
 
 extension BERTClassifier: StagedModel {
-  /// The states behind the embeddings, [T, hidden].
+  /// The output states of the embeddings, [T, hidden].
   public func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let embeddings else { preconditionFailure("this part of the model has no embeddings") }
     return context.block(0) {
@@ -17,8 +17,8 @@ extension BERTClassifier: StagedModel {
     }
   }
 
-  /// The states behind the layers of this part: [T, hidden], or [B, hidden] of the first tokens where the model's last
-  /// layer is here and no observer reads the others.
+  /// The output states of this part's layers: [T, hidden], or [B, hidden] of the first tokens if this part has the
+  /// model's last layer and no observer reads all tokens.
   public func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     var x = x
     let first = FirstTokens(of: batch)
@@ -33,12 +33,12 @@ extension BERTClassifier: StagedModel {
     return x
   }
 
-  /// Whether the states of all tokens behind the last layer are read, and not those of first tokens alone.
+  /// Whether an observer reads the last layer's states of all tokens rather than of first tokens only.
   private func readsLastStates(_ context: ForwardContext) -> Bool {
     context.reading(of: .states(configuration.layerCount)) == .allTokens
   }
 
-  /// The pooled states of the first tokens, [B, hidden]: what the classifier reads.
+  /// The pooled states of the first tokens, [B, hidden], which the classifier reads.
   public func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let pooler else { preconditionFailure("this part of the model has no pooler") }
     let isWhole = layers.isEmpty || readsLastStates(context)
@@ -48,7 +48,7 @@ extension BERTClassifier: StagedModel {
     return pooled
   }
 
-  /// The classifier on pooled states, [B, classes], float32.
+  /// The classifier's logits for pooled states, [B, classes], float32.
   public func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
     guard let classifier else { preconditionFailure("this part of the model has no classifier") }
     return classifier.wide(states, context)
@@ -59,9 +59,9 @@ extension BERTClassifier: StagedModel {
     return (classifier.weight, classifier.bias)
   }
 
-  /// All: the classifier is whole in each slice.
+  /// All rows: the classifier is replicated in each shard.
   public var headRows: Range<Int> { 0..<classCount }
-  /// Unless they are narrower than a rounded layer reads.
+  /// True unless the states are narrower than the 16 columns that a rounded layer needs.
   public var roundsStates: Bool { configuration.hiddenSize >= 16 }
   public var hiddenSize: Int { configuration.hiddenSize }
   public var layerCount: Int { configuration.layerCount }

@@ -6,22 +6,23 @@ import Tensors
 
 /// BERT with a pooler and a linear classifier on the first token: `BertForSequenceClassification`.
 ///
-/// The same class is `bert_hash`, whose word embedding is narrow and widened by a linear layer.
+/// The class also builds `bert_hash`, which projects narrow token embeddings to the hidden size.
 ///
-/// A slice of it has some heads and inner units of each layer and some rows of the tables; norms, pooler and classifier
-/// are whole in each slice. What is added once, the biases behind sums among it, is on slice 0 and zero elsewhere.
+/// A tensor-parallel shard has some heads and inner units of each layer and some rows of the embedding tables; norms,
+/// pooler and classifier are replicated. Terms that are added once, such as biases of row-parallel products, are on
+/// shard 0 and zero on the others.
 public final class BERTClassifier: Model {
-  /// The sizes that the weights have.
+  /// The sizes of the whole model.
   public let configuration: BERTConfiguration
-  /// What of the model is here.
+  /// The part of the model that this instance holds.
   public let part: ModelPart
   let embeddings: BERTEmbeddings?
-  /// The layers of the part.
+  /// The layers of this part.
   let layers: [BERTLayer]
   let pooler: Linear?
   let classifier: Linear?
 
-  /// Makes the weights, zeros but for the norms' scales of 1; `ModelLoader` or `initialize` fills them.
+  /// Creates the weights as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
   public init(_ configuration: BERTConfiguration, part: ModelPart = .whole) {
     self.configuration = configuration
     self.part = part
@@ -47,7 +48,7 @@ public final class BERTClassifier: Model {
       + [(pooler?.parameters ?? []) + (classifier?.parameters ?? [])]
   }
 
-  /// The words; a batch has most of the positions and types anyway.
+  /// The token embeddings only; a batch reads most positions and types anyway.
   public var lookups: [LookupTable] {
     embeddings.map { [LookupTable(parameter: $0.words, ids: \.tokens)] } ?? []
   }
@@ -63,8 +64,9 @@ public final class BERTClassifier: Model {
     }
   }
 
-  /// `initializer_range`; but the layer that widens a narrow word embedding keeps its size, since words of a
-  /// twentieth of the positions' size would not be seen for epochs.
+  /// `initializer_range`, except for the projection of narrow token embeddings, which gets 1/√P: with
+  /// `initializer_range` the projected token embeddings would have a twentieth of the position embeddings' size and no
+  /// effect for epochs.
   private func deviation(of parameter: Parameter) -> Float {
     guard let projections = configuration.projections, parameter === embeddings?.projection?.weight else {
       return configuration.initializerRange

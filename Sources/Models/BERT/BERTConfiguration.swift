@@ -3,7 +3,7 @@ import Platform
 
 /// The sizes of a BERT encoder (Devlin et al., 2019), by the names of Hugging Face's `BertConfig`.
 public struct BERTConfiguration: Sendable, Equatable {
-  /// `vocab_size`: rows of the word embedding.
+  /// `vocab_size`: rows of the token embeddings.
   public let vocabularySize: Int
   /// `hidden_size`: elements of a token's state, a multiple of `headCount`.
   public let hiddenSize: Int
@@ -11,27 +11,28 @@ public struct BERTConfiguration: Sendable, Equatable {
   public let layerCount: Int
   /// `num_attention_heads`.
   public let headCount: Int
-  /// `intermediate_size`: width of the feed-forward part.
+  /// `intermediate_size`: width of the feed-forward layer.
   public let intermediateSize: Int
-  /// `max_position_embeddings`: tokens of the longest sequence.
+  /// `max_position_embeddings`: the maximum sequence length in tokens.
   public let maximumPositions: Int
-  /// `type_vocab_size`: segments that a sequence may have.
+  /// `type_vocab_size`: number of token types.
   public let tokenTypes: Int
   /// `layer_norm_eps`: added to the variance in every norm, 0 to 1.
   public let layerNormEpsilon: Float
-  /// `hidden_act`: the nonlinearity of the feed-forward part.
+  /// `hidden_act`: activation of the feed-forward layer.
   public let activation: Activation
-  /// `hidden_dropout_prob`: after the embeddings, the attention and the feed-forward part; 0 to 0.99.
+  /// `hidden_dropout_prob`: after the embeddings, the attention and the feed-forward layer; 0 to 0.99.
   public let hiddenDropout: Float
   /// `attention_probs_dropout_prob`: on the attention probabilities, 0 to 0.99.
   public let attentionDropout: Float
   /// `classifier_dropout`: before the classifier, 0 to 0.99; `hiddenDropout` where the key is null or missing.
   public let classifierDropout: Float
-  /// `initializer_range`: standard deviation of fresh weights.
+  /// `initializer_range`: standard deviation of initial weights.
   public let initializerRange: Float
-  /// Classes of the logits: as many as `id2label` or `num_labels` says, 2 without either.
+  /// Number of classes, from `id2label` or `num_labels`; 2 without either.
   public let classCount: Int
-  /// `bert_hash`: the size of the narrow embedding that a linear layer widens to the hidden size; nil for plain BERT.
+  /// `bert_hash`: the size of the token embeddings, which a linear layer projects to the hidden size; nil for plain
+  /// BERT.
   public let projections: Int?
 
   /// Reads and checks the keys; defaults are those of `BertConfig`. Throws `.input` naming file and key.

@@ -4,13 +4,13 @@ import Layers
 import Platform
 import Tensors
 
-/// Words, positions and segments of BERT, summed and normalised; or a slice of their rows.
+/// BERT's token, position and type embeddings, summed and normalised; or a tensor-parallel shard of their rows.
 struct BERTEmbeddings {
   let words: Parameter
-  /// Widens the words of `bert_hash`; whole in each slice.
+  /// Projects the narrow token embeddings of `bert_hash` to the hidden size; replicated in each shard.
   let projection: Linear?
   let positions: Parameter
-  /// Filled on slice 0 alone.
+  /// Filled on shard 0 only.
   let types: Parameter
   let norm: LayerNorm
   private let part: ModelPart
@@ -21,7 +21,7 @@ struct BERTEmbeddings {
     self.configuration = configuration
     let hidden = configuration.hiddenSize
     func table(_ name: String, _ rows: Int, _ columns: Int) -> Parameter {
-      // Behind a slice stands a row of zeros, for the ids that other slices have.
+      // A shard's last row is zeros, read for ids whose rows are on other shards.
       let count = part.slices == 1 ? rows : part.share(of: rows).count + 1
       return Parameter("embeddings.\(name)", .untouchedZeros([count, columns]), decays: true)
     }
@@ -34,7 +34,7 @@ struct BERTEmbeddings {
 
   var parameters: [Parameter] { [words] + (projection?.parameters ?? []) + [positions, types] + norm.parameters }
 
-  /// The rows of each table that are here, of all that the checkpoint has.
+  /// The rows of the checkpoint's table that this shard holds.
   var wordRows: Range<Int> { part.share(of: configuration.vocabularySize) }
   var positionRows: Range<Int> { part.share(of: configuration.maximumPositions) }
 
@@ -58,7 +58,7 @@ struct BERTEmbeddings {
     return norm(context.summed(sum).rounded(context), context)
   }
 
-  /// Rows of a slice; the row of zeros for what is in another one.
+  /// Row numbers within the shard; the row of zeros for ids on other shards.
   private func places(of ids: [Int32], in rows: Range<Int>) -> [Int32] {
     if part.slices == 1 { return ids }
     return ids.map { rows.contains(Int($0)) ? $0 - Int32(rows.lowerBound) : Int32(rows.count) }

@@ -3,9 +3,9 @@ import Datasets
 import Layers
 import Tensors
 
-/// One transformer layer in the order of BERT: attention, add, norm, feed-forward, add, norm.
+/// One transformer layer with post-normalisation: attention, add, norm, feed-forward, add, norm.
 struct BERTLayer {
-  /// Its place in the whole model, from 0.
+  /// Its index in the whole model, from 0.
   let number: Int
   let attention: SelfAttention
   let attentionNorm: LayerNorm
@@ -36,12 +36,12 @@ struct BERTLayer {
       + outputNorm.parameters
   }
 
-  /// The states after the layer, of all tokens or of the first ones only: behind attention no token reads another.
+  /// The layer's output states, for all tokens or for the first tokens only: after attention no token reads another.
   func callAsFunction(_ x: Variable, offsets: [Int32], only first: FirstTokens? = nil, _ context: ForwardContext)
     -> Variable
   {
     let attended = attention(x, layer: number + 1, offsets: offsets, rows: first?.rows, context)
-    // A sequence's first row has the same mask when it stands alone.
+    // A sequence's first row has the same mask with and without the other rows.
     let ranges = first?.offsets ?? offsets
     let middle = attentionNorm(
       attended, dropout: context.nextMask(hiddenDropout, offsets: ranges),
@@ -54,11 +54,11 @@ struct BERTLayer {
   }
 }
 
-/// The first token of each sequence of a batch, which is what a classifier reads.
+/// The first token of each sequence of a batch, which the classifier reads.
 struct FirstTokens {
-  /// Their rows among all tokens.
+  /// Their row numbers among all tokens.
   let rows: [Int32]
-  /// 0 ... B: when only they are left, each sequence has one row.
+  /// 0 ... B: with first tokens only, each sequence has one row.
   let offsets: [Int32]
 
   init(of batch: Batch) {

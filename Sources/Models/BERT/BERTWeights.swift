@@ -2,7 +2,8 @@ import Autograd
 import Layers
 
 extension BERTClassifier {
-  /// The checkpoint names of `BertForSequenceClassification`, and those under which older files have the same tensors.
+  /// The checkpoint names of `BertForSequenceClassification`, with the aliases that older files use for the same
+  /// tensors.
   public var weightTable: [WeightBinding] {
     var table = embeddings.map { bind($0) } ?? []
     for (layer, index) in zip(layers, part.layers(of: configuration.layerCount)) {
@@ -42,7 +43,7 @@ extension BERTClassifier {
     let size = hidden / configuration.headCount
     let heads = part.share(of: configuration.headCount)
     let columns = heads.lowerBound * size..<heads.upperBound * size
-    // The three projections lie one under the other in one matrix.
+    // One matrix holds the rows of query, then key, then value projection.
     for (place, kind) in ["query", "key", "value"].enumerated() {
       let rows = place * columns.count..<(place + 1) * columns.count
       let projection = layer.attention.projection
@@ -63,7 +64,7 @@ extension BERTClassifier {
     return table + bind("\(name).output.LayerNorm", layer.outputNorm)
   }
 
-  /// A layer of which a slice has some inputs; its bias is added once, by slice 0.
+  /// A row-parallel layer: a shard has some of its inputs, and shard 0 adds the bias.
   private func bindInputs(_ name: String, _ linear: Linear, _ inputs: Range<Int>, of count: Int) -> [WeightBinding] {
     let extract: WeightExtract = part.slices == 1 ? .all : .columns(inputs, of: count)
     let weight = bind("\(name).weight", linear.weight, extract: extract)
@@ -77,7 +78,7 @@ extension BERTClassifier {
   }
 
   private func bind(_ name: String, _ norm: LayerNorm) -> [WeightBinding] {
-    // Checkpoints converted from the first TensorFlow release call the two gamma and beta.
+    // Checkpoints converted from the original TensorFlow release call them gamma and beta.
     [bind("\(name).weight", norm.gamma, old: "\(name).gamma"), bind("\(name).bias", norm.beta, old: "\(name).beta")]
   }
 
@@ -86,7 +87,7 @@ extension BERTClassifier {
     extract: WeightExtract = .all
   ) -> WeightBinding {
     let names = [name] + (old.map { [$0] } ?? [])
-    // A bare encoder is saved without the prefix.
+    // A checkpoint of a bare encoder lacks the prefix.
     let bare = names.compactMap { $0.hasPrefix("bert.") ? String($0.dropFirst(5)) : nil }
     return WeightBinding(
       name, parameter, rows: rows, extract: extract, aliases: Array(names.dropFirst()) + bare, isHead: isHead)

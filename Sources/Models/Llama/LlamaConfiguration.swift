@@ -4,7 +4,7 @@ import Platform
 /// The sizes of a decoder of the Llama kind (Touvron et al., 2023), by the names of Hugging Face's `LlamaConfig`,
 /// `MistralConfig` and `Qwen2Config`.
 public struct LlamaConfiguration: Sendable, Equatable {
-  /// `vocab_size`: tokens that are read and predicted.
+  /// `vocab_size`: number of tokens.
   public let vocabularySize: Int
   /// `hidden_size`: elements of a token's state.
   public let hiddenSize: Int
@@ -12,33 +12,33 @@ public struct LlamaConfiguration: Sendable, Equatable {
   public let layerCount: Int
   /// `num_attention_heads`: query heads.
   public let headCount: Int
-  /// `num_key_value_heads`: a divisor of `headCount`; as many query heads share each of them.
+  /// `num_key_value_heads`: a divisor of `headCount`; equally many query heads share each of them.
   public let keyValueHeadCount: Int
   /// `head_dim`: elements of a head, an even number; `hiddenSize / headCount` where the key is null or missing.
   public let headSize: Int
-  /// `intermediate_size`: inner units of the feed-forward part.
+  /// `intermediate_size`: inner units of the feed-forward layer.
   public let intermediateSize: Int
-  /// `max_position_embeddings`: tokens of the longest sequence, the context.
+  /// `max_position_embeddings`: the context, the maximum sequence length in tokens.
   public let maximumPositions: Int
   /// `rms_norm_eps`: added to the mean square in every norm, 0 to 1.
   public let normEpsilon: Float
-  /// `hidden_act`: of the gate in the feed-forward part.
+  /// `hidden_act`: activation of the gate in the feed-forward layer.
   public let activation: Activation
   /// The angles of rotary positions.
   public let rotary: RotaryScaling
-  /// Whether the projections to queries, keys and values have biases.
+  /// Whether the query, key and value projections have biases.
   public let hasProjectionBias: Bool
-  /// Whether attention's output projection has one.
+  /// Whether the output projection of attention has a bias.
   public let hasOutputBias: Bool
-  /// `mlp_bias`: whether the feed-forward part has biases.
+  /// `mlp_bias`: whether the feed-forward layer has biases.
   public let hasFeedForwardBias: Bool
-  /// `tie_word_embeddings`: whether the head is the embedding table.
+  /// `tie_word_embeddings`: whether the head is the token embeddings.
   public let isTied: Bool
-  /// `initializer_range`: standard deviation of fresh weights.
+  /// `initializer_range`: standard deviation of initial weights.
   public let initializerRange: Float
 
-  /// Reads and checks the keys; defaults are those of the family's class in `transformers`. Throws `.input` naming file
-  /// and key.
+  /// Reads and checks the keys; missing keys get the defaults of the family's class in `transformers`. Throws `.input`
+  /// naming file and key.
   public init(_ configuration: ModelConfiguration) throws {
     let defaults = FamilyDefaults(configuration.family)
     vocabularySize = try configuration.size("vocab_size", default: defaults.vocabulary)
@@ -55,7 +55,7 @@ public struct LlamaConfiguration: Sendable, Equatable {
     isTied = try configuration.flag("tie_word_embeddings", default: false)
     let isLlama = configuration.family == .llama
     let bias = try isLlama && configuration.flag("attention_bias", default: false)
-    // Qwen 2 has them always, and no key for it; Mistral never.
+    // Qwen 2 always has these biases, without a key for them; Mistral never has them.
     hasProjectionBias = bias || configuration.family == .qwen2
     hasOutputBias = bias
     hasFeedForwardBias = try isLlama && configuration.flag("mlp_bias", default: false)
@@ -92,7 +92,7 @@ public struct LlamaConfiguration: Sendable, Equatable {
   }
 }
 
-/// What `transformers` takes where a key is missing.
+/// The values of `transformers` for missing keys.
 private struct FamilyDefaults {
   var vocabulary = 32_000
   var intermediate = 11_008
@@ -109,7 +109,7 @@ private struct FamilyDefaults {
 }
 
 extension ModelConfiguration {
-  /// true or false under a key; null counts as left out.
+  /// The Boolean under a key; null counts as missing.
   fileprivate func flag(_ key: String, default fallback: Bool) throws -> Bool {
     guard let value = json[key], !value.isNull else { return fallback }
     guard let flag = value.bool else {
@@ -118,7 +118,8 @@ extension ModelConfiguration {
     return flag
   }
 
-  /// Throws where a student of this configuration would be trained with what is not built; answers need none of it.
+  /// Throws `.input` if training a student of this configuration needs something that is not built; inference does not
+  /// need it.
   public func requireTrainable() throws {
     guard family.isLanguageModel, let dropout = json["attention_dropout"]?.double, dropout != 0 else { return }
     throw RetortError(
@@ -126,7 +127,7 @@ extension ModelConfiguration {
       remedy: "set it to 0, which changes nothing but training")
   }
 
-  /// Throws where a key asks for something that would make another model of these weights.
+  /// Throws if a key asks for something not built that changes the model's output.
   fileprivate func refuseUnbuilt(context: Int) throws {
     if let window = json["sliding_window"]?.int ?? (family == .mistral ? 4096 : nil), usesWindow, window < context {
       throw RetortError(
@@ -146,13 +147,13 @@ extension ModelConfiguration {
     return json["max_window_layers"]?.int ?? 28 < json["num_hidden_layers"]?.int ?? 32
   }
 
-  /// Whether `sliding_window` is in force.
+  /// Whether `sliding_window` applies.
   private var usesWindow: Bool {
     switch family {
-    // An explicit null means no window; a missing key means the class's own default.
+    // An explicit null means no window; a missing key means the class's default.
     case .mistral: json["sliding_window"].map { !$0.isNull } ?? true
-    // Its windows begin at a layer, 28 where the key is missing, which smaller models do not have; newer files list
-    // what each layer attends to instead.
+    // Windows begin at layer `max_window_layers`, 28 if the key is missing, which smaller models do not reach; newer
+    // files list the kind of attention of each layer instead.
     case .qwen2: json["use_sliding_window"]?.bool == true && hasWindowLayer
     default: false
     }

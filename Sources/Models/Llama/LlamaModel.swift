@@ -4,15 +4,15 @@ import Layers
 import Platform
 import Tensors
 
-/// A causal decoder of the Llama kind, or a part of one: `LlamaForCausalLM`, and the families that differ from it in
-/// biases and defaults alone.
+/// A causal decoder of the Llama kind, or a part of one: `LlamaForCausalLM` and the families that differ from it only
+/// in biases and defaults.
 ///
-/// The stream of residuals is float32 in every precision; in a bf16 pass the norms round what the products read.
+/// The residual stream is float32 in every precision; in a bf16 pass the norms round the inputs of the products.
 public final class LlamaModel: LanguageModel {
   /// The sizes of the whole model.
   public let configuration: LlamaConfiguration
   public let part: ModelPart
-  /// [tokens that are here, hidden], or nil behind the first stage.
+  /// [tokens of this part, hidden], or nil after the first stage.
   let words: Parameter?
   let layers: [LlamaLayer]
   /// nil before the last stage.
@@ -21,9 +21,9 @@ public final class LlamaModel: LanguageModel {
   private let ownHead: Parameter?
   let share: LlamaShare
 
-  /// Makes the weights of a part, zeros but for the norms' scales of 1; `ModelLoader` or `initialize` fills them.
+  /// Creates the weights of a part as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
   ///
-  /// Throws `.configuration` where the sizes do not allow so many stages or slices.
+  /// Throws `.configuration` for more stages than layers or more shards than `LlamaShare` can split.
   public init(_ configuration: LlamaConfiguration, part: ModelPart = .whole) throws {
     if part.stages > max(1, configuration.layerCount) {
       throw RetortError(
@@ -68,7 +68,7 @@ public final class LlamaModel: LanguageModel {
     return ownHead
   }
 
-  /// Whether head and embedding table are one parameter here.
+  /// Whether head and token embeddings are one parameter in this part.
   var sharesTable: Bool { ownHead != nil && ownHead === words }
 
   public var parameters: [Parameter] {
@@ -80,7 +80,7 @@ public final class LlamaModel: LanguageModel {
     [words.map { [$0] } ?? []] + layers.map(\.parameters) + [(norm?.parameters ?? []) + (ownHead.map { [$0] } ?? [])]
   }
 
-  /// The words, unless they are the head as well, whose gradient has all rows.
+  /// The token embeddings, unless they are also the head, whose gradient is dense.
   public var lookups: [LookupTable] {
     guard let words, !sharesTable else { return [] }
     return [LookupTable(parameter: words, ids: \.tokens)]
@@ -91,7 +91,7 @@ public final class LlamaModel: LanguageModel {
     return context.block(0) {
       Trace.detail("embeddings") {
         let (first, count) = (Int32(share.vocabulary.lowerBound), Int32(share.vocabulary.count))
-        // The slices that do not have a token's row add zeros to it.
+        // A shard without a token's row contributes zeros to the sum.
         let ids = batch.tokens.map { (0..<count).contains($0 - first) ? $0 - first : -1 }
         let x = context.summed(context.tape.embedding(tables: [words], ids: [ids], wide: true))
         context.observe(.states(0), x)
@@ -104,10 +104,9 @@ public final class LlamaModel: LanguageModel {
     advance(x, batch, context, after: nil)
   }
 
-  /// As the public one.
+  /// The public `advance`, with a KV cache.
   ///
-  /// - Parameter memory: of the tokens before those of the batch, for each layer; nil where sequences begin in the
-  ///   batch.
+  /// - Parameter memory: each layer's KV cache of the tokens before the batch; nil if sequences begin in the batch.
   private func advance(
     _ x: Variable, _ batch: Batch, _ context: ForwardContext, after memory: [KeyValueMemory]?
   ) -> Variable {
@@ -117,7 +116,7 @@ public final class LlamaModel: LanguageModel {
       x = context.block(index + 1, x) { x, context in
         Trace.detail("layers", layer.number) {
           let x = layer(x, at: places, after: memory?[index], context)
-          // The last states are those behind the final norm.
+          // The last states are the output of the final norm.
           if layer.number + 1 < self.layerCount { context.observe(.states(layer.number + 1), x) }
           return x
         }
@@ -137,7 +136,7 @@ public final class LlamaModel: LanguageModel {
     return states
   }
 
-  /// The block in which the value at a point is made: the last states are behind the final norm.
+  /// The block that computes the value at a point: the last states are the output of the final norm.
   public func block(of point: PassPoint) -> Int {
     switch point {
     case .states(let layer): layer == layerCount ? blocks.count - 1 : layer
@@ -157,13 +156,13 @@ public final class LlamaModel: LanguageModel {
     return finish(advance(embed(batch, context), batch, context, after: memory), batch, context)
   }
 
-  /// The logits of all tokens, [T, V] (of a slice [T, its share of V]), in float32.
+  /// The logits of all tokens, [T, V] (on a shard [T, its share of V]), in float32.
   public func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let x = advance(embed(batch, context), batch, context)
     return context.block(layers.count + 1, x) { x, context in self.headLogits(self.normed(x, context), context) }
   }
 
-  /// N(0, `initializer_range`²) for matrices, 1 for norms, 0 for biases.
+  /// Draws matrices from N(0, `initializer_range`²); sets norm scales to 1 and biases to 0.
   public func initialize(_ parameter: Parameter, seed: UInt64) {
     if parameter.decays {
       Initializer.normal(
@@ -173,15 +172,15 @@ public final class LlamaModel: LanguageModel {
     }
   }
 
-  /// With T tokens in sequences of lengths S, hidden size h, H query and K key/value heads of size D, I inner units and
-  /// V tokens in the vocabulary:
+  /// FLOPs of a forward pass over T tokens in sequences of lengths S, with hidden size h, H query and K key/value heads
+  /// of size D, I inner units and a vocabulary of V tokens:
   ///
-  ///     L · (T·2·h·(H + 2K)·D                queries, keys and values
-  ///       + Σ 4·H·D·S·(S + 1)/2              scores and their sums of values, of the pairs that causality leaves
-  ///       + T·2·H·D·h + T·6·h·I)             output of attention, feed-forward
+  ///     L · (T·2·h·(H + 2K)·D                Q, K and V projections
+  ///       + Σ 4·H·D·S·(S + 1)/2              scores and weighted sums of values, over causal pairs only
+  ///       + T·2·H·D·h + T·6·h·I)             output projection, feed-forward
   ///       + T·2·h·V                          the head, for every token
   ///
-  /// Of a part: its own layers, heads, units and tokens.
+  /// A part counts its own layers, heads, units and tokens.
   public func forwardFLOPs(lengths: [Int]) -> Double {
     let hidden = Double(hiddenSize)
     let tokens = Double(lengths.reduce(0, +))
@@ -196,7 +195,7 @@ public final class LlamaModel: LanguageModel {
 
 /// One layer: norm, attention, add, norm, feed-forward, add.
 struct LlamaLayer {
-  /// Its place in the whole model.
+  /// Its index in the whole model, from 0.
   let number: Int
   let attentionNorm: RMSNorm
   let attention: RotaryAttention
@@ -223,7 +222,7 @@ struct LlamaLayer {
     attentionNorm.parameters + attention.parameters + feedForwardNorm.parameters + feedForward.parameters
   }
 
-  /// The stream behind the layer, [T, hidden] in float32.
+  /// The residual stream after the layer, [T, hidden], in float32.
   func callAsFunction(
     _ x: Variable, at places: TokenPlaces, after memory: KeyValueMemory?, _ context: ForwardContext
   ) -> Variable {

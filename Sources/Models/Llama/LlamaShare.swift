@@ -1,20 +1,22 @@
 import Platform
 
-/// What a part of a model has of each layer and of the vocabulary.
+/// The slice of each layer and of the vocabulary that a part of a model holds.
 struct LlamaShare {
-  /// Query heads, by their number in the whole model.
+  /// Query heads, by index in the whole model.
   let heads: Range<Int>
-  /// For each key/value head that is here its number in the whole model; one may be here several times.
+  /// For each key/value head of this part, its index in the whole model; an index may repeat.
   let keyValueHeads: [Int]
-  /// Inner units of the feed-forward part.
+  /// Inner units of the feed-forward layer.
   let inner: Range<Int>
-  /// Tokens whose embedding and whose row of the head are here.
+  /// Tokens whose embedding row and head row this part holds.
   let vocabulary: Range<Int>
 
-  /// Key/value heads stay whole groups as long as there are enough of them; with more slices than that, a slice has
-  /// the one that its query heads share, or else one of its own for each query head.
+  /// Splits the heads, inner units and vocabulary of a layer.
   ///
-  /// Throws `.configuration` for more slices than heads, inner units or tokens.
+  /// Up to as many shards as key/value heads, groups stay whole. With more shards, a shard holds the single key/value
+  /// head that its query heads share, or otherwise one copy per query head.
+  ///
+  /// Throws `.configuration` for more shards than heads, inner units or tokens.
   init(_ configuration: LlamaConfiguration, _ part: ModelPart) throws {
     let (all, groups) = (configuration.headCount, configuration.keyValueHeadCount)
     let group = all / groups

@@ -2,7 +2,7 @@ import Autograd
 import Layers
 
 extension LlamaModel {
-  /// The checkpoint names of `LlamaForCausalLM`; a decoder that was saved without its head lacks the prefix `model.`.
+  /// The checkpoint names of `LlamaForCausalLM`; a decoder saved without its head lacks the prefix `model.`.
   public var weightTable: [WeightBinding] {
     var table: [WeightBinding] = []
     let tokens = rows(share.vocabulary, of: configuration.vocabularySize)
@@ -41,7 +41,7 @@ extension LlamaModel {
     return table + rowParallel("\(name).mlp.down_proj", layer.feedForward.down, transposed(inner))
   }
 
-  /// Keys or values: one binding for heads that follow each other in the file, else one a head.
+  /// Bindings of keys or values: one for heads that are consecutive in the file, otherwise one per head.
   private func keyValueBindings(_ name: String, _ parameter: Parameter, from first: Int) -> [WeightBinding] {
     let (size, here) = (configuration.headSize, share.keyValueHeads)
     let all = configuration.keyValueHeadCount * size
@@ -55,7 +55,7 @@ extension LlamaModel {
     }
   }
 
-  /// A matrix whose inputs are split, and its bias, which one slice has.
+  /// A matrix whose inputs are split, and its bias, which one shard holds.
   private func rowParallel(_ name: String, _ linear: Linear, _ columns: WeightExtract) -> [WeightBinding] {
     [bind("\(name).weight", linear.weight, extract: columns)] + (linear.bias.map { [bind("\(name).bias", $0)] } ?? [])
   }

@@ -1,25 +1,25 @@
 import Foundation
 import Platform
 
-/// How the angles of rotary positions (Su et al., 2021) grow with the position, as `rope_theta` and `rope_scaling` say.
+/// The growth of rotary angles (Su et al., 2021) with the position, as `rope_theta` and `rope_scaling` define it.
 public struct RotaryScaling: Sendable, Equatable {
-  /// What is done to the frequencies, so that longer contexts than those of training stay inside known angles.
+  /// The scaling of the frequencies, which keeps the angles of longer contexts in the range seen in training.
   public enum Kind: Sendable, Equatable {
-    /// Nothing.
+    /// No scaling.
     case plain
-    /// All frequencies are divided by a factor.
+    /// Divides all frequencies by a factor.
     case linear(factor: Double)
-    /// Llama 3.1: waves longer than the old context over `low` are stretched by the factor, those shorter than the old
-    /// context over `high` are not, and between the two lies a smooth passage.
+    /// Llama 3.1: divides frequencies whose wavelength exceeds the old context over `low` by the factor, keeps those
+    /// whose wavelength is below the old context over `high`, and interpolates between the two.
     case llama3(factor: Double, low: Double, high: Double, oldContext: Int)
   }
 
   /// `rope_theta`: the base of the geometric series of frequencies.
   public let theta: Double
-  /// The change to the frequencies.
+  /// The scaling of the frequencies.
   public let kind: Kind
 
-  /// The angles of a plain series.
+  /// Creates rotary angles with this base and scaling.
   public init(theta: Double, kind: Kind = .plain) {
     self.theta = theta
     self.kind = kind
@@ -45,7 +45,7 @@ public struct RotaryScaling: Sendable, Equatable {
 }
 
 extension RotaryScaling {
-  /// Reads `rope_scaling`, or else `rope_parameters`, as `transformers` does where a file has both; throws `.input`
+  /// Reads `rope_scaling`, or without it `rope_parameters`, with the precedence of `transformers`; throws `.input`
   /// naming file and key.
   init(_ configuration: ModelConfiguration) throws {
     let isScaled = configuration.json["rope_scaling"].map { !$0.isNull && $0.object?.isEmpty != true } ?? false
@@ -88,10 +88,10 @@ private struct RotaryKeys {
   let name: String?
   let source: String
 
-  /// The type, under the name of today or of yesterday; "default" where there is none.
+  /// The type, under its present key `rope_type` or its older key `type`; "default" without either.
   func type() throws -> String {
     guard let value = table["rope_type"] ?? table["type"], !value.isNull else {
-      // A table for each kind of layer has objects only.
+      // In a table per kind of layer every value is an object.
       if table.values.contains(where: { $0.object != nil }) {
         throw RetortError(.input, "\(name ?? "") differs from layer to layer: that is not built", at: source)
       }
