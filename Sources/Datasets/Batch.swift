@@ -1,9 +1,9 @@
 import Platform
 
-/// Sequences packed one behind the other, without padding: an example each, or several of one example that is a row of
-/// documents.
+/// Sequences packed one after the other, without padding. An example is one sequence; a row of packed documents is
+/// several.
 ///
-/// B: sequences, T: tokens of all of them together, F: numeric columns.
+/// B: sequences, T: tokens of all sequences, F: numeric columns.
 ///
 ///     offsets    0        3                 8      10      B = 3, T = 10
 ///     tokens    |a a a    |b b b b b        |c c   |
@@ -13,50 +13,50 @@ public struct Batch: Sendable, Equatable {
   public var tokens: [Int32] = []
   /// Segment of each token (0 first text, 1 second), [T].
   public var typeIDs: [Int32] = []
-  /// Place of each token in its own sequence, from 0, [T].
+  /// Position of each token in its own sequence, from 0, [T].
   public var positions: [Int32] = []
-  /// Where each sequence starts in `tokens`, and T at the end, [B+1].
+  /// The start of each sequence in `tokens`, followed by T, [B+1].
   public var offsets: [Int32] = [0]
-  /// Class of each sequence, -1 where unknown, [B].
+  /// Class of each sequence, -1 for unknown, [B].
   public var labels: [Int32] = []
-  /// A number for each sequence that no other of its data set has, [B]: the index of the example where it is one.
+  /// A number per sequence that is unique in its data set, [B]: the example's index if an example is one sequence.
   public var samples: [Int] = []
   /// Hash of the content of each sequence, [B].
   public var contentHashes: [UInt64] = []
-  /// The token that each token is to predict, −1 where none is: at the end of a document, or inside a prompt that does
-  /// not count; [T], or empty where the data has classes.
+  /// The token that each token predicts; −1 if it predicts none: at the end of a document or inside a prompt. [T], or
+  /// empty for data with classes.
   public var targets: [Int32] = []
   /// Numeric columns, row by row, [B, F]; empty for token data.
   public var features: [Float] = []
   /// F; 0 for token data.
   public var featureCount = 0
 
-  /// The empty batch.
+  /// An empty batch.
   public init() {}
 
   /// B.
   public var count: Int { samples.count }
-  /// Tokens of each sequence, [B].
+  /// The number of tokens of each sequence, [B].
   public var lengths: [Int] { zip(offsets, offsets.dropFirst()).map { Int($1 - $0) } }
 
-  /// The tokens that predict one, in order: the rows of a language model's loss, and of what its teacher says.
+  /// Indices of the tokens that predict a token, ascending: the rows of a language model's loss and teacher signals.
   public var predictedRows: [Int32] { targets.indices.lazy.filter { targets[$0] >= 0 }.map(Int32.init) }
 
   /// T.
   public var tokenCount: Int { tokens.count }
 
-  /// What a model can take of a batch: the numbers that its tables and rows are indexed with.
+  /// The sizes of the model's tables that the numbers of a batch index.
   public struct Bounds: Sendable, Equatable {
-    /// Rows of the token table; nil for rows of numbers.
+    /// Rows of the token embedding table; nil for numeric data.
     public var vocabulary: Int?
-    /// Rows of the segment table; nil where the model has none.
+    /// Rows of the segment table; nil if the model has none.
     public var tokenTypes: Int?
-    /// Rows of the position table; nil where the model has none.
+    /// Rows of the position table; nil if the model has none.
     public var positions: Int?
-    /// C, the outputs; of a language model the vocabulary.
+    /// C, the number of outputs; for a language model the vocabulary size.
     public var classes: Int?
 
-    /// Bounds of a model's tables; nil: no such table.
+    /// The sizes of a model's tables; nil: no such table.
     public init(vocabulary: Int? = nil, tokenTypes: Int? = nil, positions: Int? = nil, classes: Int? = nil) {
       self.vocabulary = vocabulary
       self.tokenTypes = tokenTypes
@@ -64,7 +64,7 @@ public struct Batch: Sendable, Equatable {
       self.classes = classes
     }
 
-    /// Without the classes, for a pass that gives logits and no loss.
+    /// The bounds without classes, for a pass that computes logits and no loss.
     public var ofInputs: Bounds {
       var copy = self
       copy.classes = nil
@@ -72,8 +72,8 @@ public struct Batch: Sendable, Equatable {
     }
   }
 
-  /// Throws `.input` where a token, segment, position, target or class is outside a model's tables, whatever it came
-  /// from: what reads by it does not look.
+  /// Throws `.input` if a token, segment, position, target or class is outside the model's tables, because the
+  /// operations that index them do not check.
   public func requireWithin(_ bounds: Bounds) throws {
     try Batch.require(tokens, 0, bounds.vocabulary, "the token id", "the model's vocabulary")
     try Batch.require(typeIDs, 0, bounds.tokenTypes, "the segment", "the model's segments (type_vocab_size)")
@@ -86,7 +86,7 @@ public struct Batch: Sendable, Equatable {
     _ values: [Int32], _ least: Int32, _ count: Int?, _ what: String, _ table: String
   ) throws {
     guard let count else { return }
-    // One pass without branches, which the compiler makes wide.
+    // The loop has no branches, so the compiler vectorises it.
     var (low, high): (Int32, Int32) = (0, -1)
     for value in values {
       low = min(low, value)
@@ -100,7 +100,7 @@ public struct Batch: Sendable, Equatable {
     }
   }
 
-  /// Appends one token sequence; `typeIDs` nil stands for all zeros.
+  /// Appends one token sequence; `typeIDs` nil means all zeros.
   public mutating func append(
     tokens: UnsafeBufferPointer<Int32>, typeIDs: UnsafeBufferPointer<Int32>?, label: Int32 = -1, sample: Int,
     contentHash: UInt64

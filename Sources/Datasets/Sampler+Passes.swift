@@ -1,11 +1,12 @@
 extension Sampler {
-  /// Cuts a rank's part of a batch into passes of at most `tokens` tokens each; an example longer than that is a pass
-  /// of its own.
+  /// Splits a rank's part of a batch into passes of at most `tokens` tokens each; an example longer than that is a pass
+  /// by itself.
   ///
-  /// As few passes as `partition` can balance within the bound: a short one at the end would leave the kernels idle.
+  /// Returns the smallest number of passes that `partition` balances within the bound: balanced passes avoid a short
+  /// last one, which would leave the kernels idle.
   ///
   /// - Parameter lengths: tokens of each example of the data set, [N], at least 1 each.
-  /// - Returns: no empty pass; none at all for an empty part.
+  /// - Returns: passes that are not empty; no passes for an empty part.
   public static func passes(_ samples: [Int], lengths: [Int32], tokens: Int) -> [[Int]] {
     precondition(tokens > 0, "a pass has room for at least one token, not for \(tokens)")
     func length(_ pass: [Int]) -> Int { pass.reduce(0) { $0 + Int(lengths[$1]) } }

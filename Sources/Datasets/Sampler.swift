@@ -1,10 +1,10 @@
 import Tensors
 
-/// How much a batch holds, over all ranks and accumulation steps; an integer alone counts examples.
+/// The size of a batch over all ranks and accumulation steps; an integer literal counts examples.
 public enum BatchSize: Sendable, Equatable, ExpressibleByIntegerLiteral {
-  /// So many examples; the last batch of an epoch may have fewer.
+  /// The number of examples; the last batch of an epoch may have fewer.
   case examples(Int)
-  /// At most so many tokens, in hardly more batches than that takes, all of them about equally full.
+  /// The maximum number of tokens; batches are about equally full, and close to the fewest possible.
   case tokens(Int)
 
   public init(integerLiteral value: Int) { self = .examples(value) }
@@ -12,29 +12,29 @@ public enum BatchSize: Sendable, Equatable, ExpressibleByIntegerLiteral {
 
 /// The order in which an epoch visits the examples: a pure function of (seed, epoch), equal on every rank.
 ///
-/// Every example occurs exactly once an epoch, and every epoch has as many batches. A batch is global: all ranks and
-/// accumulation steps share it and take their parts by `partition`.
+/// Every example occurs exactly once per epoch, and every epoch has the same number of batches. A batch is global: it
+/// covers all ranks and accumulation steps, and `partition` splits it among them.
 public struct Sampler: Sendable {
-  /// Batches of similar length are cut from windows of about this many batches of the shuffled order.
+  /// Batches of similar length are cut from windows of about this many batches.
   static let windowBatches = 50
 
   /// N.
   public let count: Int
-  /// What an optimizer step takes over all ranks.
+  /// The size of the batch of one optimizer step, over all ranks.
   public let batchSize: BatchSize
   public let shuffle: Bool
   /// Whether a batch holds examples of similar length; has no effect without `shuffle`.
   public let groupByLength: Bool
   public let seed: UInt64
   private let lengths: [Int32]
-  /// Examples of a full batch: all there are, where the batch size is above that; 0 where tokens are counted.
+  /// Examples of a full batch: `batchSize`, or all examples if there are fewer; 0 if tokens are counted.
   private let size: Int
-  /// How batches are filled by tokens; nil where examples are counted.
+  /// How batches are filled by tokens; nil if examples are counted.
   private let filling: TokenFilling?
 
   /// - Parameters:
-  ///   - lengths: tokens of each example, [N], at least 1 each; with a limit of tokens, none above it.
-  ///   - batchSize: of an optimizer step over all ranks, at least 1.
+  ///   - lengths: tokens of each example, [N], at least 1 each; at most the token limit if `batchSize` has one.
+  ///   - batchSize: the size of one optimizer step's batch over all ranks, at least 1.
   public init(lengths: [Int32], batchSize: BatchSize, shuffle: Bool, groupByLength: Bool, seed: UInt64) {
     switch batchSize {
     case .examples(let size):
@@ -53,10 +53,10 @@ public struct Sampler: Sendable {
     self.seed = seed
   }
 
-  /// Optimizer steps of an epoch, the same in each: ⌈N / B⌉ with B examples a batch.
+  /// Optimizer steps per epoch, equal in every epoch: ⌈N / B⌉ for batches of B examples.
   public var stepsPerEpoch: Int { filling?.batchCount ?? (count + size - 1) / size }
 
-  /// The global batches of an epoch (counted from 0), as indices of examples.
+  /// The global batches of an epoch (counted from 0), as example indices.
   public func batches(epoch: Int) -> [[Int]] {
     var order = Array(0..<count)
     if shuffle {
@@ -69,7 +69,7 @@ public struct Sampler: Sendable {
 
   /// Sorts windows of the shuffled order by length, cuts them into batches and shuffles the batches.
   ///
-  /// The examples of the short last batch are the tail of the shuffled order, so that no length is favoured there.
+  /// The short last batch holds the tail of the shuffled order, so that it does not favour any length.
   private func grouped(_ order: [Int], _ epoch: Int) -> [[Int]] {
     let full = count / size * size
     var batches: [[Int]] = []
@@ -84,7 +84,7 @@ public struct Sampler: Sendable {
     return batches
   }
 
-  /// Sorts the shuffled order by length and shuffles each group of neighbours that goes to different windows.
+  /// Sorts the shuffled order by length and shuffles within each group of neighbours, which go to different windows.
   private func filled(_ order: [Int], _ filling: TokenFilling, _ epoch: Int) -> [[Int]] {
     var order = Sampler.sortedByLength(order, lengths)
     var random = RandomStream(seed: seed, purpose: "windows", UInt64(epoch))
@@ -101,7 +101,7 @@ public struct Sampler: Sendable {
     Sampler.permute(&batches[...], &random)
   }
 
-  /// Fisher and Yates' shuffle.
+  /// The Fisher–Yates shuffle.
   private static func permute<T>(_ items: inout ArraySlice<T>, _ random: inout RandomStream) {
     let first = items.startIndex
     for last in stride(from: items.count - 1, to: 0, by: -1) {
@@ -115,7 +115,7 @@ public struct Sampler: Sendable {
 
   /// The indices by length, longest first; equal lengths keep their order.
   static func sortedByLength(_ order: [Int], _ lengths: [Int32]) -> [Int] {
-    // One word of shortness and place: words are compared several times faster than pairs by a closure.
+    // Keys pack inverted length and index in one word: words sort several times faster than pairs by a closure.
     var keys = order.enumerated().map { UInt64(~UInt32(bitPattern: lengths[$1])) << 32 | UInt64($0) }
     keys.sort()
     return keys.map { order[Int($0 & 0xffff_ffff)] }
@@ -123,11 +123,12 @@ public struct Sampler: Sendable {
 }
 
 extension Sampler {
-  /// Splits a batch into parts of about equal numbers of tokens, for ranks × accumulation steps.
+  /// Splits a batch into parts with about equal numbers of tokens, for ranks × accumulation steps.
   ///
-  /// The longest example goes to the part with the fewest tokens (then the fewest examples, then the lowest index),
-  /// so a part is empty only where there are fewer examples than parts. Packed examples cost by the token, so tokens
-  /// decide and not examples; with equal lengths the counts differ by at most one. A part keeps the batch's order.
+  /// Examples are assigned longest first, each to the part with the fewest tokens (ties: fewest examples, then lowest
+  /// index), so a part is empty only if there are fewer examples than parts. Tokens are balanced because the cost
+  /// of packed examples is per token; with equal lengths the example counts differ by at most one. Within a part,
+  /// examples keep the order of the batch.
   ///
   /// - Parameter lengths: tokens of each example of the data set, [N], at least 1 each.
   public static func partition(_ batch: [Int], lengths: [Int32], parts: Int) -> [[Int]] {
@@ -145,11 +146,11 @@ extension Sampler {
     return result.map { $0.sorted().map { batch[$0] } }
   }
 
-  /// The examples that each rank evaluates, as batches: every example exactly once over all ranks.
+  /// The evaluation batches of each rank: every example occurs exactly once over all ranks.
   ///
-  /// Examples are sorted by length, longest first, cut where a batch would have more than `batchSize` examples or
-  /// `batchTokens` tokens (one example alone may be longer), and dealt to the rank with the fewest tokens. Ranks may
-  /// get different numbers of batches, and none where there are fewer examples than ranks.
+  /// Examples are sorted by length, longest first, and cut into batches of at most `batchSize` examples and
+  /// `batchTokens` tokens (a longer example is a batch by itself); each batch goes to the rank with the fewest tokens.
+  /// Ranks may get different numbers of batches, and none if there are fewer examples than ranks.
   ///
   /// - Returns: [ranks][batches of the rank][examples of the batch].
   public static func evaluationShards(
@@ -157,7 +158,7 @@ extension Sampler {
   ) -> [[[Int]]] {
     precondition(ranks > 0 && batchSize > 0 && batchTokens > 0, "ranks and batches are at least one")
     let order = lengths.map { sortedByLength(Array(0..<count), $0) } ?? Array(0..<count)
-    // Small sets are cut finer, so that each rank has something to do.
+    // Small data sets are cut into smaller batches, so that every rank gets one.
     let size = max(1, min(batchSize, count / ranks))
     var shards = [[[Int]]](repeating: [], count: ranks)
     var load = [Int](repeating: 0, count: ranks)

@@ -1,29 +1,30 @@
-/// How the examples of an epoch are laid into batches of at most so many tokens, the same way in every epoch.
+/// Assigns the examples of an epoch to batches with a token limit, by the same cuts in every epoch.
 ///
-/// The order, longest example first, is taken in groups of W neighbours; each of W windows gets one example of every
-/// group, and the windows are cut into batches behind the same groups:
+/// The order, longest example first, is divided into groups of W neighbours. Each of W windows gets one example of
+/// every group, and all windows are cut into batches after the same groups:
 ///
 ///     order    a a a | b b b | c c c | d d d | e e       W = 3 windows, groups of 3
-///     window 0 a       b   ‖   c       d       e         a cut behind the second group
+///     window 0 a       b   ‖   c       d       e         a cut after the second group
 ///     window 1   a       b ‖     c       d       e
 ///     window 2     a   b   ‖       c   d
 ///
-/// No batch has more tokens than the longest examples of its groups together, whichever window each of them went to.
-/// So the cuts follow from the lengths alone: the number of batches is known before anything is shuffled.
+/// A batch has at most as many tokens as the longest examples of its groups together, in whatever way a group's
+/// examples are assigned to windows. The cuts therefore depend on the lengths only, and the number of batches is known
+/// before the examples are shuffled.
 struct TokenFilling: Sendable {
   /// W.
   let windows: Int
-  /// Where the batches of a window end, counted in groups.
+  /// The groups at which the batches of a window end.
   private let ends: [Int]
   /// N.
   private let count: Int
 
   /// - Parameters:
   ///   - lengths: tokens of each example, [N].
-  ///   - limit: tokens of a batch, at least those of the longest example.
-  ///   - shuffle: false: batches are cut from the order of the file.
-  ///   - groupByLength: whether windows are cut into batches of like length; otherwise each of them is one batch, in
-  ///     which all lengths occur.
+  ///   - limit: maximum tokens of a batch, at least the length of the longest example.
+  ///   - shuffle: false: batches are cut from the file order.
+  ///   - groupByLength: true: windows are cut into batches of similar length; false: each window is one batch, with
+  ///     examples of all lengths.
   init(_ lengths: [Int32], limit: Int, shuffle: Bool, groupByLength: Bool) {
     let sizes = (shuffle ? lengths.sorted(by: >) : lengths).map(Int.init)
     let (longest, total) = (sizes.max() ?? 0, sizes.reduce(0, +))
@@ -41,15 +42,15 @@ struct TokenFilling: Sendable {
     ends = shuffle && !groupByLength ? [bounds.count] : TokenFilling.evenEnds(bounds, limit)
   }
 
-  /// Batches of an epoch.
+  /// The number of batches of an epoch.
   var batchCount: Int {
     guard count > 0 else { return 0 }
-    // Of a last batch of one incomplete group, some windows have nothing.
+    // If the last batch is one incomplete group, only the windows with an example of it have that batch.
     let lastGroup = ends.dropLast().last ?? 0
     return windows * (ends.count - 1) + min(windows, count - lastGroup * windows)
   }
 
-  /// Cuts an order of all examples into batches; longest first, or that of the file, as the lengths were given.
+  /// Cuts an order of all examples into batches: groups by descending length, or the file order without `shuffle`.
   func batches(_ order: [Int]) -> [[Int]] {
     var batches: [[Int]] = []
     batches.reserveCapacity(batchCount)
@@ -62,12 +63,12 @@ struct TokenFilling: Sendable {
     return batches
   }
 
-  /// The most tokens of an example of each group.
+  /// The length of each group's longest example, which is its first.
   private static func bounds(_ sizes: [Int], _ windows: Int) -> [Int] {
     stride(from: 0, to: sizes.count, by: windows).map { sizes[$0] }
   }
 
-  /// The fewest batches of one example a group that keep the limit; more batches have fewer and shorter examples.
+  /// The fewest batches, each with one example per group, within the limit; more batches have fewer, shorter examples.
   private static func fewestBatches(_ sizes: [Int], _ limit: Int) -> Int {
     var (low, high) = (1, max(1, sizes.count))
     while low < high {
@@ -77,18 +78,18 @@ struct TokenFilling: Sendable {
     return low
   }
 
-  /// The ends of runs with a sum of at most `limit` each: hardly more of them than must be, about equally full.
+  /// The ends of runs with a sum of at most `limit` each: close to the fewest runs, about equally full.
   private static func evenEnds(_ sizes: [Int], _ limit: Int) -> [Int] {
     let fullest = greedyEnds(sizes, limit)
-    // One or two runs more leave the room that equal ones need; where sizes are so uneven that they do not, full runs
-    // and a smaller one at the end have to do.
+    // A few more runs than the minimum usually leave enough room for even runs; for very uneven sizes the greedy runs,
+    // with a smaller one at the end, are used.
     for count in fullest.count..<fullest.count + 8 {
       if let ends = evenEnds(sizes, limit, count) { return ends }
     }
     return fullest
   }
 
-  /// The ends of `count` runs, each as near as it can be to its share of what is left; nil where one would not fit.
+  /// The ends of `count` runs, each as close as possible to its share of the remaining sum; nil if they do not fit.
   private static func evenEnds(_ sizes: [Int], _ limit: Int, _ count: Int) -> [Int]? {
     var ends: [Int] = []
     var left = sizes.reduce(0, +)
@@ -96,7 +97,7 @@ struct TokenFilling: Sendable {
     for runs in stride(from: count, to: 0, by: -1) where place < sizes.count {
       var sum = sizes[place]
       place += 1
-      // Up to the example with whose half the share is reached.
+      // Adds an example as long as at least half of it is within the share.
       while place < sizes.count, runs == 1 || (2 * sum + sizes[place]) * runs <= 2 * left, sum + sizes[place] <= limit {
         sum += sizes[place]
         place += 1
@@ -107,7 +108,7 @@ struct TokenFilling: Sendable {
     return place == sizes.count ? ends : nil
   }
 
-  /// The ends of runs that are filled up to a limit one after another.
+  /// The ends of runs that are filled to the limit one after another.
   private static func greedyEnds(_ sizes: [Int], _ limit: Int) -> [Int] {
     var ends: [Int] = []
     var sum = 0

@@ -1,12 +1,12 @@
-/// Tokenised rows on their way from the rank that read them to the file that keeps them.
+/// Tokenised rows, sent from the rank that reads them to the ranks that write the token file.
 ///
-/// As words they are one self-describing run of `Int32`, so that the rows of all ranks can be gathered in one message
-/// and taken apart again:
+/// They are serialised as one self-describing array of `Int32`, so that the rows of all ranks are gathered in one
+/// message and parsed again:
 ///
 ///     rows · payload words · largest id · its line · largest segment · its line · cut rows · first cut line
 ///     lengths [rows] · labels [rows] · has segments [rows] · hashes [rows, 2] · payload
 ///
-/// The payload of a row is its ids, followed by its segments where not all of them are zero.
+/// The payload of a row is its ids, followed by its segments if any is not zero.
 struct TokenRows: Sendable {
   private static let headerWords = 8
 
@@ -15,19 +15,19 @@ struct TokenRows: Sendable {
   var hasTypes: [Bool] = []
   var hashes: [UInt64] = []
   var payload: [Int32] = []
-  /// The largest id and the line where it occurs first; -1 while there are no tokens.
+  /// The largest id and the line of its first occurrence; -1 while there are no tokens.
   var largestID: Int32 = -1
   var largestIDLine: Int32 = 0
-  /// The largest segment and the line where it occurs first.
+  /// The largest segment and the line of its first occurrence.
   var largestType: Int32 = 0
   var largestTypeLine: Int32 = 0
-  /// Rows of ids that were cut at the maximum length, and the line of the first.
+  /// The number of rows of ids that were truncated to the maximum length, and the line of the first.
   var cutRows: Int32 = 0
   var firstCutLine: Int32 = 0
 
   init() {}
 
-  /// Appends a row; `line` is where the file has it.
+  /// Appends a row; `line` is its line in the file.
   mutating func append(tokens: [Int32], typeIDs: [Int32]?, label: Int32, line: Int) {
     let types = typeIDs.flatMap { $0.contains { $0 != 0 } ? $0 : nil }
     lengths.append(Int32(tokens.count))
@@ -52,13 +52,13 @@ struct TokenRows: Sendable {
     }
   }
 
-  /// Notes that the row about to be appended was cut.
+  /// Records that the next appended row is truncated.
   mutating func noteCut(line: Int) {
     if cutRows == 0 { firstCutLine = Int32(truncatingIfNeeded: line) }
     cutRows += 1
   }
 
-  /// Appends the rows to a run of words.
+  /// Appends the serialised rows to `words`.
   func write(to words: inout [Int32]) {
     words.reserveCapacity(words.count + TokenRows.headerWords + lengths.count * 5 + payload.count)
     words += [Int32(lengths.count), Int32(payload.count), largestID, largestIDLine]
@@ -73,7 +73,7 @@ struct TokenRows: Sendable {
     words += payload
   }
 
-  /// Takes the next rows from a run of words and moves `at` behind them.
+  /// Parses the rows that start at word `at`, and moves `at` to the word after them.
   init(_ words: [Int32], at: inout Int) {
     let rows = Int(words[at])
     let payloadWords = Int(words[at + 1])

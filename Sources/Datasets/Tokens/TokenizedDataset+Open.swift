@@ -3,24 +3,24 @@ import Platform
 import Tokenizers
 
 extension TokenizedDataset {
-  /// How a file is read.
+  /// How a data file is read.
   public struct Options: Sendable {
-    /// The most tokens of an example, special ones included; nil: all.
+    /// Maximum tokens of an example, special tokens included; nil: no limit.
     public var maxLength: Int?
-    /// Rows of the model's embedding table; a larger id is refused. nil: not checked.
+    /// Rows of the model's token embedding table; an id beyond them is refused. nil: not checked.
     public var vocabularySize: Int?
-    /// Rows of the model's segment table; pairs of texts need two. nil: not checked.
+    /// Rows of the model's segment table; a text pair needs two. nil: not checked.
     public var tokenTypes: Int?
-    /// Where tokens are kept, in the subfolder `tokens`; nil: in memory.
+    /// The cache directory, which keeps tokens in its subfolder `tokens`; nil: tokens stay in memory.
     public var cacheDirectory: String?
-    /// Bytes that everything in the cache directory may have together.
+    /// Maximum bytes of the whole cache directory.
     public var cacheLimit: Int
-    /// Threads that tokenise on each rank.
+    /// The number of tokenising threads on each rank.
     public var threads: Int
-    /// For rows that are documents; nil: each is an example as it is.
+    /// How rows are read as documents; nil: each row is an example.
     var documents: DocumentReading?
 
-    /// By default: whole examples, tokens in the user's cache directory, one thread.
+    /// Defaults: whole examples, tokens in the user's cache directory, one thread.
     public init(
       maxLength: Int? = nil, vocabularySize: Int? = nil, tokenTypes: Int? = nil,
       cacheDirectory: String? = CacheDirectory.path(), cacheLimit: Int = CacheDirectory.defaultLimit,
@@ -35,15 +35,15 @@ extension TokenizedDataset {
     }
   }
 
-  /// Opens the files of a split, one after the other: their tokens come from the cache, or are made by all ranks
-  /// together and kept there.
+  /// Opens the files of a split in order; their tokens come from the cache, or all ranks build them together and cache
+  /// them.
   ///
-  /// Collective: all ranks call it with the same arguments, and all throw the same error. `.input` is thrown for a
-  /// file without rows, a row that cannot be read, a label outside the set and an id outside the vocabulary, with file
-  /// and line, and for text without a tokenizer; `.preflight` where ranks see different files.
+  /// Collective: all ranks call it with the same arguments, and all throw the same error: `.input` with file and line
+  /// for a file without rows, a row that cannot be read, a label outside the set or an id outside the vocabulary, and
+  /// for text without a tokenizer; `.preflight` if ranks see different files.
   ///
   /// - Parameters:
-  ///   - labels: the classes; nil: found in the file (`LabelScan`) where labels are read. A row without one gets -1.
+  ///   - labels: the classes; nil: found in the file (`LabelScan`) if labels are read. A row without a label gets -1.
   ///   - tokenizer: not needed for data with ids.
   public static func open(
     _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
@@ -85,7 +85,7 @@ extension TokenizedDataset {
     return TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes + [note])
   }
 
-  /// A segment number without a row in the model's table would be looked up in the memory behind it.
+  /// Throws `.input` if the tokenizer gives a segment that the model's segment table has no row for.
   private static func requireTypes(
     of tokenizer: any Tokenizer, pair: String?, below types: Int, _ path: String
   ) throws {
@@ -103,12 +103,12 @@ extension TokenizedDataset {
       remedy: "use the tokenizer that belongs to the model, or set type_id in post_processor of its tokenizer.json")
   }
 
-  /// A remark where texts bring the token with them that the template puts before each.
+  /// A remark if texts already begin with the token that the tokenizer's template puts before each text; nil otherwise.
   private static func leadingTokenNote(
     _ tokens: TokenizedDataset, _ tokenizer: (any Tokenizer)?, _ path: String
   ) -> String? {
     guard let leading = tokenizer?.leadingToken else { return nil }
-    // More rows would be read from the disk for a remark alone.
+    // The limit keeps a remark from reading a large file from disk.
     let looked = min(tokens.count, 100_000)
     var rows = 0
     for row in 0..<looked {
@@ -121,7 +121,7 @@ extension TokenizedDataset {
       + "which the tokenizer puts before each text: they have it twice"
   }
 
-  /// The file may have been made for another model: whatever a table or a row is indexed with is held against this one.
+  /// Throws `.input` if an id, segment or class of the file, which another model's run may have built, exceeds a table.
   private static func checkBounds(
     _ header: TokenFileHeader, _ options: Options, _ labels: LabelSet?, _ file: RowFile
   ) throws {
@@ -144,7 +144,7 @@ extension TokenizedDataset {
     }
   }
 
-  /// SHA-256 of all that decides what the tokens are. The file is digested once a node and compared over nodes.
+  /// SHA-256 of everything that determines the tokens. Each node digests the file once; nodes compare their digests.
   private static func contentKey(
     _ reader: ExampleReader, kind: TaskKind, node: any Communicator, _ communicator: any Communicator
   ) throws -> String {
@@ -159,10 +159,10 @@ extension TokenizedDataset {
     digest.update(kind.rawValue)
     digest.update(reader.tokenizer?.digest ?? "ids")
     let columns = reader.columns
-    // Joined columns have a separator that no name has.
+    // The separator of joined column names occurs in no name.
     let texts = [columns.text, columns.textPair].map { $0?.names.joined(separator: "\u{1f}") }
     for name in texts + [columns.label, columns.ids] { digest.update(name.map { "column \($0)" } ?? "none") }
-    // Where the user names the columns the content alone does not tell which is which.
+    // The user may name the columns of CSV and TSV files, so the content does not determine the names.
     if reader.file.format == .csv || reader.file.format == .tsv { reader.file.columns.forEach(digest.update(_:)) }
     digest.update(UInt64(reader.maxLength ?? 0))
     digest.update(columns.label != nil ? "labels required" : "labels optional")

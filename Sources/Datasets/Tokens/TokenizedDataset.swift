@@ -6,12 +6,12 @@ import Tokenizers
 public struct TokenizedExample: Sendable, Equatable {
   /// At least one id, none negative.
   public var ids: [Int32]
-  /// A segment a token, or nil for all zeros.
+  /// One segment per token; nil: all zeros.
   public var typeIDs: [Int32]?
-  /// The class, or -1.
+  /// The class, or -1 for none.
   public var label: Int32
 
-  /// An example as it is; `TokenizedDataset.init(examples:)` refuses one whose ids and segments do not fit.
+  /// An unchecked example; `TokenizedDataset.init(examples:)` throws for one whose ids and segments do not fit.
   public init(ids: [Int32], typeIDs: [Int32]? = nil, label: Int32 = -1) {
     self.ids = ids
     self.typeIDs = typeIDs
@@ -19,17 +19,17 @@ public struct TokenizedExample: Sendable, Equatable {
   }
 }
 
-/// Token sequences with their classes, in a file mapped into memory that all ranks of a node share.
+/// Token sequences with their classes, in a memory-mapped file that the ranks of a node share, or in memory.
 public final class TokenizedDataset: ExampleSource {
   /// `classification` or `languageModeling`.
   public let kind: TaskKind
-  /// The classes, or nil where labels are not read.
+  /// The classes; nil if labels are not read.
   public let labels: LabelSet?
   /// Tokens of each example, [N].
   public let lengths: [Int32]
-  /// SHA-256 of everything that decides the tokens: file, columns, tokenizer, maximum length, classes; in hexadecimal.
+  /// SHA-256 of what determines the tokens: file, columns, tokenizer, maximum length, classes; in hexadecimal.
   public let digest: String
-  /// Remarks for the user, such as rows of ids that were cut.
+  /// Remarks for the user, such as the number of truncated rows of ids.
   public let notes: [String]
   private let file: TokenFile
 
@@ -42,7 +42,7 @@ public final class TokenizedDataset: ExampleSource {
     lengths = Array(UnsafeBufferPointer(start: file.lengths, count: file.header.count))
   }
 
-  /// A data set of examples that are already in memory; throws `.input` where there are none, or one has no ids.
+  /// Builds a data set from examples in memory; throws `.input` if there are none or one is invalid.
   public convenience init(
     examples: [TokenizedExample], kind: TaskKind = .classification, labels: LabelSet? = nil
   ) throws {
@@ -75,13 +75,13 @@ public final class TokenizedDataset: ExampleSource {
 
   public var labelledCount: Int { kind == .languageModeling ? count : count - file.header.unlabelledRows }
 
-  /// The ids of an example, special tokens included, [length]; valid while the data set lives.
+  /// The ids of an example, special tokens included, [length]; valid as long as the data set lives.
   public func tokens(_ index: Int) -> UnsafeBufferPointer<Int32> {
     check(index)
     return UnsafeBufferPointer(start: file.payload + Int(file.offsets[index]), count: length(index))
   }
 
-  /// A 64-bit hash of ids and segments, the same in every data set, run and machine.
+  /// A 64-bit hash of ids and segments, equal in every data set and run and on every machine.
   public func contentHash(_ index: Int) -> UInt64 {
     check(index)
     return file.hashes[index]
