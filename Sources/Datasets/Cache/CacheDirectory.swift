@@ -5,20 +5,20 @@ import Platform
   import Glibc
 #endif
 
-/// Where Retort keeps what it can compute again: tokens, teacher signals, teachers' weights.
+/// The directory for data that Retort can recompute: tokens, teacher signals and teacher weights.
 ///
 ///     ROOT/tokens/KEY/…      the tokens of a data file, see `TokenFile`
-///     ROOT/teachers/KEY/…    signals, or the weights of a teacher
+///     ROOT/teachers/KEY/…    the signals or the weights of a teacher
 ///
-/// Tokens can be turned back into text, so directories and files are the user's alone.
+/// Tokens can be decoded to text, so directories and files are private to the user.
 public enum CacheDirectory {
-  /// The names of the folders of keys.
+  /// The names of the folders that contain keys.
   public static let kinds = ["tokens", "teachers"]
-  /// Bytes that everything kept may take together, unless a chain says otherwise.
+  /// Maximum bytes of the whole cache, unless the chain sets a limit.
   public static let defaultLimit = 10_000_000_000
 
-  /// RETORT_CACHE, or XDG_CACHE_HOME/retort, or ~/.cache/retort; nil where none of them is set, and for
-  /// `RETORT_CACHE=off`, which keeps nothing.
+  /// RETORT_CACHE, or XDG_CACHE_HOME/retort, or ~/.cache/retort; nil if none of these variables is set, and for
+  /// `RETORT_CACHE=off`, which disables the cache.
   public static func path(environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
     func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
     if let path = value("RETORT_CACHE") { return path == "off" ? nil : path }
@@ -26,7 +26,7 @@ public enum CacheDirectory {
     return value("HOME").map { joinPath($0, ".cache/retort") }
   }
 
-  /// Removes files that a killed run left under temporary names more than a day ago; what cannot be removed stays.
+  /// Removes temporary files that a killed run left more than a day ago; ignores files that it cannot remove.
   public static func sweep(_ directory: String) {
     let names = (try? listDirectory(directory)) ?? []
     for name in names where name.hasSuffix(".tmp") {
@@ -36,17 +36,17 @@ public enum CacheDirectory {
     }
   }
 
-  /// Makes the folder of a kind of keys, or makes sure that one is private: the user's own, and nobody else's to write
-  /// to. Rights to read that others have are taken away.
+  /// Creates a folder of keys, or checks that an existing one belongs to the user and is not writable by everybody,
+  /// and removes the permissions of other users.
   ///
-  /// Throws `.checkpoint` for a directory of another user or one that others may write to, and where none can be made.
+  /// Throws `.checkpoint` for a directory of another user or one that everybody may write to, and if it cannot be made.
   static func secure(_ folder: String) throws {
-    // The cache directory itself is there first, and private from the moment that it is made.
+    // The cache directory is created first, so that it is private from the start.
     if kinds.contains(fileName(of: folder)) {
       let root = parentDirectory(of: folder)
       if !root.isEmpty {
         try requirePrivate(root)
-        // A directory with other things in it keeps its rights: only what is made below is to be private.
+        // A directory that holds other things keeps its permissions: only the folders inside it must be private.
         let names = try listDirectory(root)
         if names.allSatisfy(kinds.contains) { chmod(root, 0o700) }
       }

@@ -1,35 +1,35 @@
 import Foundation
 import Platform
 
-/// What a cache directory has, key by key.
+/// The keys of a cache directory.
 public struct CacheInventory: Sendable {
-  /// What a key has.
+  /// The kind of data under a key.
   public enum Kind: String, Sendable, CaseIterable {
     /// The tokens of a data file.
     case tokens
-    /// What a teacher said of examples.
+    /// A teacher's signals for examples.
     case signals
     /// A teacher's weights in the form that passes read.
     case teachers
   }
 
-  /// One key.
+  /// One key of the cache.
   public struct Entry: Sendable {
-    /// What the key has.
+    /// The kind of the key's data.
     public let kind: Kind
     /// 64 hexadecimal digits.
     public let key: String
-    /// What it belongs to: a data file's path, a teacher's name; nil where nobody has written it.
+    /// The path of the data file or the name of the teacher that the key belongs to; nil if it is not recorded.
     public let about: String?
-    /// Of its files together.
+    /// The total size of the key's files.
     public let bytes: Int
-    /// Seconds since 1970.
+    /// The time of last use, in seconds since 1970.
     public let lastUse: Double
-    /// Whether a job holds it.
+    /// Whether a job holds the key.
     public let isUsed: Bool
     let path: String
 
-    /// The entry as `retort cache list --json` shows it.
+    /// The entry in the form of `retort cache list --json`.
     public var json: JSON {
       [
         "kind": .string(kind.rawValue), "key": .string(key), "about": about.map(JSON.string) ?? .null,
@@ -40,10 +40,10 @@ public struct CacheInventory: Sendable {
 
   /// The cache directory.
   public let root: String
-  /// The keys, the one that was used last first.
+  /// The keys, most recently used first.
   public let entries: [Entry]
 
-  /// Looks through a cache directory; one that is not there has nothing.
+  /// Lists a cache directory; a directory that does not exist has no keys.
   public init(root: String) {
     self.root = root
     var found: [Entry] = []
@@ -62,23 +62,23 @@ public struct CacheInventory: Sendable {
     entries = found.sorted { $0.lastUse > $1.lastUse }
   }
 
-  /// What a clearing came to.
+  /// The result of clearing the cache.
   public struct Cleared: Sendable {
-    /// Keys that are gone.
+    /// The number of removed keys.
     public var entries = 0
-    /// Of those that are gone.
+    /// The total size of the removed keys.
     public var bytes = 0
-    /// Keys that stay because a job holds them.
+    /// The number of keys kept because a job holds them.
     public var used = 0
-    /// Keys that could not be removed.
+    /// The number of keys that could not be removed.
     public var failed = 0
   }
 
   /// Removes keys that no job holds.
   ///
   /// - Parameters:
-  ///   - kinds: of these only.
-  ///   - seconds: those that were not used for so long only; nil: all.
+  ///   - kinds: the kinds of keys to remove.
+  ///   - seconds: removes only keys that were not used for this time; nil: all.
   public func clear(_ kinds: Set<Kind>, unusedFor seconds: Double? = nil) -> Cleared {
     var cleared = Cleared()
     let now = Date().timeIntervalSince1970

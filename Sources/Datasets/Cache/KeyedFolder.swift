@@ -5,31 +5,31 @@ import Platform
   import Glibc
 #endif
 
-/// The folder of one key among those of all keys, held by a shared lock while it is used.
+/// The folder of one key in a folder of keys, held by a shared lock while it is used.
 ///
-///     ROOT/KEY/lock         users hold a shared lock on it; its time of change is that of the last use
+///     ROOT/KEY/lock         users hold a shared lock on it; its modification time is the time of last use
 ///     ROOT/KEY/about.json   what the key belongs to, for people
 ///     ROOT/KEY/tokens       the tokens of a data file
 ///     ROOT/KEY/*.sig        segments of signals
 ///     ROOT/KEY/weights      the weights of a teacher
 ///
-/// Where roots stand side by side under the names of `CacheDirectory.kinds`, one limit holds for all of them. Folders
-/// are the user's alone (0700), and so are files (0600).
+/// Roots in one directory with the names of `CacheDirectory.kinds` share one limit. Folders (0700) and files (0600) are
+/// private to the user.
 public final class KeyedFolder: @unchecked Sendable {
   // Unchecked: nothing changes after `init`.
   /// The folder of the key.
   public let path: String
   private let root: String
   private let lock: Int32
-  /// The name of the file that says what a key belongs to.
+  /// The name of the file that records what a key belongs to.
   static let aboutName = "about.json"
-  /// Ends the name of a folder that is being removed.
+  /// The suffix of a folder that is being removed.
   private static let grave = ".removed"
 
-  /// Makes the folder if needed, and holds it against removal.
+  /// Creates the folder if needed, and holds it so that it is not removed.
   ///
   /// - Parameter about: what the key belongs to, for `retort cache list`.
-  /// Throws `.checkpoint` with the system's reason, and for a root that is not the user's alone.
+  /// Throws `.checkpoint` with the system's reason, and for a root that is not private to the user.
   public init(root: String, key: String, about: String? = nil) throws {
     try CacheDirectory.secure(root)
     self.root = root
@@ -43,10 +43,10 @@ public final class KeyedFolder: @unchecked Sendable {
 
   deinit { close(lock) }
 
-  /// Bytes of all keys together, those of neighbouring roots too.
+  /// The bytes of all keys, including the keys of neighbouring roots.
   public func totalBytes() -> Int { allKeys().reduce(0) { $0 + KeyedFolder.bytes(of: $1) } }
 
-  /// Removes other keys that nobody holds, least recently used first, until `needed` bytes more fit under the limit.
+  /// Removes other keys without a holder, least recently used first, until `needed` more bytes fit within the limit.
   public func makeRoom(for needed: Int, limit: Int) {
     let roots = KeyedFolder.roots(beside: root)
     roots.forEach(KeyedFolder.clearGraves)
@@ -59,7 +59,7 @@ public final class KeyedFolder: @unchecked Sendable {
     }
   }
 
-  /// Removes the folder where nothing but its lock is in it and nobody else holds it: for whoever made it in vain.
+  /// Removes the folder if it has no data and no other process holds it, for a process that failed to write any.
   public func discardIfEmpty() {
     let names = (try? listDirectory(path)) ?? []
     guard names.allSatisfy({ $0 == "lock" || $0 == KeyedFolder.aboutName }) else { return }
@@ -68,21 +68,21 @@ public final class KeyedFolder: @unchecked Sendable {
 
   private func allKeys() -> [String] { KeyedFolder.roots(beside: root).flatMap(KeyedFolder.keys) }
 
-  /// The roots under one limit: `root`, and those of the other kinds beside it.
+  /// The roots that share a limit: `root` and the roots of the other kinds next to it.
   private static func roots(beside root: String) -> [String] {
     guard CacheDirectory.kinds.contains(fileName(of: root)) else { return [root] }
     let parent = parentDirectory(of: root)
     return CacheDirectory.kinds.map { joinPath(parent, $0) }
   }
 
-  /// Removes what a process that was killed while it removed has left.
+  /// Removes folders whose removal was interrupted because the process was killed.
   static func clearGraves(in root: String) {
     for name in (try? listDirectory(root)) ?? [] where name.hasSuffix(KeyedFolder.grave) {
       try? FileManager.default.removeItem(atPath: joinPath(root, name))
     }
   }
 
-  /// Takes rights away that others have on a folder of an earlier version and its files.
+  /// Removes the permissions of other users on a folder that an earlier version wrote, and on its files.
   private static func tighten(_ folder: String) {
     chmod(folder, 0o700)
     for name in (try? listDirectory(folder)) ?? [] {
@@ -95,24 +95,24 @@ public final class KeyedFolder: @unchecked Sendable {
   private func describe(_ about: String) {
     let file = joinPath(path, KeyedFolder.aboutName)
     if fileExists(file) { return }
-    // Nothing depends on it.
+    // The record is for people only, so errors are ignored.
     guard let written = try? AtomicFile(file, permissions: 0o600) else { return }
     let text = JSON.object(["about": .string(about)]).text()
     if (try? Array(text.utf8).withUnsafeBytes(written.write)) != nil { try? written.commit() }
   }
 
-  /// A descriptor with a shared lock on a folder that is still there.
+  /// A descriptor with a shared lock on a folder that still exists.
   private static func hold(_ path: String) throws -> Int32 {
     let file = joinPath(path, "lock")
     for _ in 0..<16 {
       try makeDirectory(path, permissions: 0o700)
       let descriptor = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
       if descriptor < 0 {
-        // Between the two calls somebody may have removed the folder.
+        // Another process may have removed the folder between the two calls.
         if errno == ENOENT { continue }
         throw RetortError(.checkpoint, "cannot open the lock (\(systemErrorText()))", at: file)
       }
-      // A file system without locks still serves: whoever cannot lock removes nothing either.
+      // A file system without locks is usable: a process that cannot lock does not remove keys either.
       _ = Activity.waitingOutside { flock(descriptor, LOCK_SH) }
       if isSame(descriptor, file) { return descriptor }
       close(descriptor)
@@ -120,16 +120,16 @@ public final class KeyedFolder: @unchecked Sendable {
     throw RetortError(.checkpoint, "cannot hold the folder: it is removed again and again", at: path)
   }
 
-  /// Whether the open file still has this name.
+  /// Whether the path still refers to the open file.
   private static func isSame(_ descriptor: Int32, _ path: String) -> Bool {
     var (own, named) = (stat(), stat())
     return fstat(descriptor, &own) == 0 && stat(path, &named) == 0 && own.st_ino == named.st_ino
       && own.st_dev == named.st_dev
   }
 
-  /// Removes a key unless somebody holds it; whether it is gone.
+  /// Removes a key that no process holds; returns whether it is removed.
   static func removeIfUnused(_ folder: String) -> Bool {
-    // A file of an earlier version has no lock; whoever has mapped it keeps it.
+    // A token file of an earlier version has no lock; processes that have mapped it keep it.
     if !isDirectory(folder) { return unlink(folder) == 0 }
     let file = joinPath(folder, "lock")
     let descriptor = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
@@ -139,7 +139,7 @@ public final class KeyedFolder: @unchecked Sendable {
     return bury(folder)
   }
 
-  /// Whether somebody holds a key.
+  /// Whether a process holds a key.
   static func isUsed(_ folder: String) -> Bool {
     let descriptor = open(joinPath(folder, "lock"), O_RDWR | O_CLOEXEC)
     guard descriptor >= 0 else { return false }
@@ -147,13 +147,13 @@ public final class KeyedFolder: @unchecked Sendable {
     return flock(descriptor, LOCK_EX | LOCK_NB) != 0
   }
 
-  /// Under another name first: nobody finds it half removed.
+  /// Renames the folder and then removes it, so that no process finds it partly removed; returns whether it is removed.
   private static func bury(_ folder: String) -> Bool {
     guard rename(folder, folder + grave) == 0 else { return false }
     return (try? FileManager.default.removeItem(atPath: folder + grave)) != nil
   }
 
-  /// The folders of keys, and the token files of earlier versions, which had no folder.
+  /// The folders of keys, and the token files of earlier versions, which have no folder.
   static func keys(in root: String) -> [String] {
     let names = (try? listDirectory(root)) ?? []
     return names.filter { name in
@@ -170,7 +170,7 @@ public final class KeyedFolder: @unchecked Sendable {
     }
   }
 
-  /// Seconds since 1970.
+  /// The time of last use, in seconds since 1970.
   static func lastUse(of folder: String) -> Double {
     var info = stat()
     guard stat(isDirectory(folder) ? joinPath(folder, "lock") : folder, &info) == 0 else { return 0 }

@@ -1,17 +1,17 @@
 import Platform
 
-/// The bytes of a data file as UTF-8 text: the mapped file itself, or what its gzip or UTF-16 form becomes in memory.
+/// The bytes of a data file as UTF-8 text: the mapped file, or its gzip or UTF-16 content converted in memory.
 ///
-/// What is decompressed or converted stays in memory, so that no private text is left on a disk; each rank that opens
-/// the file has a copy of its own for as long as it reads.
+/// Converted text stays in memory, so that no private text is left on a disk; each rank that opens the file has its
+/// own copy as long as it reads.
 final class DataBytes: @unchecked Sendable {
-  // Unchecked: the bytes are never written after `init`.
+  // Unchecked: the bytes are not written after `init`.
   let bytes: UnsafeRawBufferPointer
   private let mapped: MappedFile?
   private let owned: UnsafeMutableRawPointer?
 
-  /// Opens a regular file; throws `.input` for gzip data that is damaged, and for text in another encoding that can be
-  /// told for certain.
+  /// Opens a regular file; throws `.input` for damaged gzip data, and for text that is certainly in an unsupported
+  /// encoding.
   init(_ path: String) throws {
     let file = try MappedFile(path)
     let isCompressed = file.bytes.starts(with: [0x1f, 0x8b])

@@ -1,6 +1,6 @@
-/// One field of a row, as its file spells it.
+/// The value of one field of a row, with the type that the file gives it.
 public enum FieldValue: Sendable, Equatable {
-  /// The field is not there, or null.
+  /// The field is missing or null.
   case absent
   case text(String)
   case integer(Int)
@@ -8,10 +8,10 @@ public enum FieldValue: Sendable, Equatable {
   case flag(Bool)
   /// A JSON list of numbers.
   case list([Double])
-  /// Anything else, named for an error message: "an object".
+  /// Any other value, described for an error message: "an object".
   case other(String)
 
-  /// What it is, for an error message.
+  /// The type of the value, for an error message.
   public var kind: String {
     switch self {
     case .absent: "nothing"
@@ -25,18 +25,18 @@ public enum FieldValue: Sendable, Equatable {
   }
 }
 
-/// How the rows of a data file are written.
+/// The format of a data file.
 public enum FileFormat: String, Sendable, CaseIterable {
-  /// Fields between tabs, a header line, no quoting.
+  /// Fields separated by tabs, with a header line and without quoting.
   case tsv
-  /// RFC 4180 with a header record: fields between commas, quotes around fields that need them.
+  /// RFC 4180 with a header record: fields separated by commas, with quotes around fields that need them.
   case csv
-  /// A JSON object a line, or a JSON list of objects.
+  /// One JSON object per line, or a JSON list of objects.
   case jsonl
-  /// A text a line, as the column `text`; blank lines are skipped.
+  /// Plain text with the single column `text`: one row per line, without blank lines, or one per document.
   case text
 
-  /// The format that a file's name tells, or nil; of a compressed file the name before `.gz`.
+  /// The format for a file's extension, ignoring a final `.gz`; nil for an unknown extension.
   public init?(path: String) {
     let name = path.lowercased()
     switch FileFormat.withoutCompression(name).split(separator: ".", omittingEmptySubsequences: false).last {
@@ -48,14 +48,14 @@ public enum FileFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// A name without the ending of a compressed file.
+  /// A file name without a final `.gz`.
   static func withoutCompression(_ name: String) -> Substring {
     name.lowercased().hasSuffix(".gz") ? name.dropLast(3) : name[...]
   }
 }
 
 extension StringProtocol {
-  /// The text without spaces at its ends.
+  /// The text without leading and trailing spaces.
   var trimmed: SubSequence {
     let start = drop { $0 == " " }
     guard let last = start.lastIndex(where: { $0 != " " }) else { return start }

@@ -2,15 +2,15 @@ import CZlib
 import Foundation
 import Platform
 
-/// Decompresses gzip files (RFC 1952), those of several members included.
+/// Decompresses gzip files (RFC 1952), including files of several members.
 enum Gzip {
-  /// Half of the machine's memory: more decompressed text than that would leave no room for the work.
+  /// Half of the machine's memory: more decompressed text leaves too little memory for the work.
   static var largest: Int { Int(clamping: ProcessInfo.processInfo.physicalMemory / 2) }
 
-  /// The decompressed bytes, which the caller deallocates.
+  /// The decompressed bytes; the caller deallocates them.
   ///
-  /// - Parameter limit: bytes that they may have.
-  /// Throws `.input` for damaged and cut-off data, and for more bytes than the limit.
+  /// - Parameter limit: maximum number of decompressed bytes.
+  /// Throws `.input` for damaged or truncated data, and for more bytes than the limit.
   static func decompress(_ source: UnsafeRawBufferPointer, path: String, limit: Int = largest) throws
     -> UnsafeMutableRawBufferPointer
   {
@@ -57,7 +57,7 @@ enum Gzip {
       case Z_OK, Z_BUF_ERROR:
         if read == source.count, stream.avail_out > 0 { throw refuse("the gzip data ends too early") }
       case Z_STREAM_END:
-        // A file may have several members; zeros behind the last one are padding.
+        // A file may have several members; zeros after the last one are padding.
         while read < source.count, source[read] == 0 { read += 1 }
         if read == source.count { return UnsafeMutableRawBufferPointer(start: memory, count: written) }
         guard inflateReset(&stream) == Z_OK else { throw refuse("the gzip data is damaged") }

@@ -1,10 +1,11 @@
 import Platform
 
-/// Reads one line of JSON Lines straight from its bytes: an object, of which only the wanted members are kept.
+/// Parses one line of JSON Lines from its bytes: an object whose selected members are kept.
 ///
-/// The whole line is checked against RFC 8259. The bytes must be valid UTF-8.
+/// The whole line is checked against RFC 8259, except that `NaN` and `Infinity` are accepted. The bytes must be valid
+/// UTF-8.
 struct JSONLine {
-  /// What is wrong and at which byte of the line (counted from 1).
+  /// A syntax error and its byte in the line (counted from 1).
   struct Failure: Error {
     let what: String
     let column: Int
@@ -16,7 +17,7 @@ struct JSONLine {
 
   init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  /// Walks the members in the order of the line; `keep` says for each name whether its value is wanted.
+  /// Visits the members in the order of the line; `keep` returns for each name whether `found` receives its value.
   mutating func members(keep: (String) -> Bool, found: (String, FieldValue) -> Void) throws(Failure) {
     skipSpace()
     guard peek == UInt8(ascii: "{") else { throw failure("a JSON object in braces was expected") }
@@ -92,7 +93,7 @@ struct JSONLine {
     }
   }
 
-  /// Whether a number of RFC 8259 may stand here.
+  /// Whether a number of RFC 8259 may start here.
   private var startsNumber: Bool {
     guard let next = peek else { return false }
     return (48...57).contains(next)
@@ -116,7 +117,7 @@ struct JSONLine {
     case UInt8(ascii: "n"):
       try word("null")
       return .absent
-    // Python writes these for numbers that are none; a column that is wanted refuses them as it does any such number.
+    // Python writes these for values that are not finite; a selected column refuses them like any other such number.
     case UInt8(ascii: "N"):
       try word("NaN")
       return .real(.nan)
@@ -130,7 +131,7 @@ struct JSONLine {
     }
   }
 
-  /// A list of numbers, or the name of what else it is.
+  /// A list of numbers, or a description of any other list.
   private mutating func list(depth: Int) throws(Failure) -> FieldValue {
     if depth > JSONLine.deepest { throw failure("values are nested deeper than \(JSONLine.deepest)") }
     var numbers: [Double] = []
@@ -151,7 +152,7 @@ struct JSONLine {
     return onlyNumbers ? .list(numbers) : .other("a list that holds something other than numbers")
   }
 
-  /// Checks and passes a value of any kind.
+  /// Checks and skips a value of any kind.
   private mutating func skip(depth: Int) throws(Failure) {
     if depth > JSONLine.deepest { throw failure("values are nested deeper than \(JSONLine.deepest)") }
     skipSpace()
@@ -208,7 +209,7 @@ extension JSONLine {
       if peek == UInt8(ascii: "+") || peek == UInt8(ascii: "-") { at += 1 }
       if digits() == 0 { throw failure("digits were expected in the exponent") }
     }
-    // 18 digits always fit an Int; more are kept as a number that no integer column accepts.
+    // 18 digits always fit an Int; a longer number is kept as a real, which no integer column accepts.
     if isInteger && whole <= 18 {
       var value = 0
       let negative = bytes[start] == UInt8(ascii: "-")
@@ -222,7 +223,7 @@ extension JSONLine {
   private mutating func string() throws(Failure) -> String {
     at += 1
     let start = at
-    // Most strings have no escapes and are taken in one piece.
+    // Most strings have no escapes and are decoded at once.
     while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\"), bytes[at] >= 0x20 {
       at += 1
     }
@@ -243,7 +244,7 @@ extension JSONLine {
     throw failure("the line ends inside a string")
   }
 
-  /// What stands behind a backslash.
+  /// Decodes the escape sequence after a backslash.
   private mutating func escape(into out: inout [UInt8]) throws(Failure) {
     do { try JSONEscape.decode(bytes, at: &at, into: &out) } catch { throw failure(error.what) }
   }

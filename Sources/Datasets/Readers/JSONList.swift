@@ -1,8 +1,8 @@
 import Platform
 
-/// Finds the objects of a JSON document that is one list of rows: `[{…}, {…}]`, or `{"data": [{…}, {…}]}`.
+/// Finds the objects of a JSON document that is a list of rows: `[{…}, {…}]`, or `{"data": [{…}, {…}]}`.
 struct JSONList {
-  /// Members of an outer object under which programs write rows.
+  /// Names of an outer object's members under which programs write lists of rows.
   static let memberNames = ["data", "rows", "records", "examples", "items", "instances"]
 
   private let bytes: UnsafeRawBufferPointer
@@ -10,10 +10,10 @@ struct JSONList {
   private var at: Int
   private var line = 1
 
-  /// The records of a list; nil where the document is something else, such as JSON Lines.
+  /// The records of a list; nil if the document is not a list, for example JSON Lines.
   ///
-  /// - Parameter mayBeWrapped: whether the list may stand in an object, which one row of JSON Lines is, too.
-  /// Throws `.input` with the line for a list that does not end.
+  /// - Parameter mayBeWrapped: whether the list may be a member of an object; one row of JSON Lines is an object, too.
+  /// Throws `.input` with the line for a list with a syntax error, and for an object over several lines without a list.
   static func records(
     _ bytes: UnsafeRawBufferPointer, from first: Int, path: String, mayBeWrapped: Bool
   ) throws -> RecordIndex? {
@@ -22,7 +22,7 @@ struct JSONList {
     if list.peek == UInt8(ascii: "[") { return try list.items() }
     guard mayBeWrapped, list.peek == UInt8(ascii: "{") else { return nil }
     let start = list
-    // One object that fills the file, or rows of JSON Lines?
+    // Distinguishes one object that fills the file from rows of JSON Lines.
     list.skipValue()
     let isOnOneLine = list.line == start.line
     list.skipSpace()
@@ -70,7 +70,7 @@ struct JSONList {
     at = min(at, bytes.count)
   }
 
-  /// Goes behind a value, whose inside is only looked at for quotes and brackets.
+  /// Moves past a value; inside it only quotes and brackets are recognised.
   private mutating func skipValue() {
     var depth = 0
     while at < bytes.count {
@@ -98,7 +98,7 @@ struct JSONList {
     }
   }
 
-  /// Goes to the list under one of the usual names of an object; false where there is none.
+  /// Moves to the list under one of `memberNames` in an object; returns false if there is none.
   private mutating func enterMember() -> Bool {
     at += 1
     while true {
@@ -119,7 +119,7 @@ struct JSONList {
     }
   }
 
-  /// Whether the list here begins with an object.
+  /// Whether the first item of the list that begins here is an object.
   private var holdsObjects: Bool {
     var inside = self
     inside.at += 1

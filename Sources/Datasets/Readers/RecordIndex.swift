@@ -1,17 +1,17 @@
 import Foundation
 import Platform
 
-/// Where each record of a file starts, and on which line.
+/// The byte offset and line of each record of a file.
 ///
-/// Records are found in one pass, so that afterwards any rank can read any range of them.
+/// One pass finds all records; any rank can then read any range of them.
 struct RecordIndex: Sendable {
   /// Byte offset of each record.
   private(set) var starts: [Int] = []
   /// Line on which each record starts, counted from 1.
   private(set) var lines: [UInt32] = []
-  /// Byte behind each record, where that is not the end of its line: of documents and JSON lists, otherwise empty.
+  /// Offset after each record's last byte, for documents and JSON lists; empty for other formats.
   private(set) var stops: [Int] = []
-  /// Where the records end: the file's length without blank lines at its end.
+  /// Offset at which the last record ends, without line breaks at the end of the file.
   private(set) var end = 0
 
   private mutating func add(_ start: Int, _ line: Int) {
@@ -26,7 +26,7 @@ struct RecordIndex: Sendable {
     end = stop
   }
 
-  /// Removes and returns the first record, for headers.
+  /// Removes the first record, a header, and returns its offset.
   mutating func removeFirst() -> Int? {
     guard !starts.isEmpty else { return nil }
     lines.removeFirst()
@@ -34,7 +34,7 @@ struct RecordIndex: Sendable {
     return starts.removeFirst()
   }
 
-  /// The bytes of a record without line breaks at its end, also those of a CSV record of several lines.
+  /// The bytes of a record, which may span several lines in CSV, without the line breaks at its end.
   func bytes(of record: Int, in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     let start = starts[record]
     var stop = stops.isEmpty ? (record + 1 < starts.count ? starts[record + 1] : end) : stops[record]
@@ -42,7 +42,7 @@ struct RecordIndex: Sendable {
     return UnsafeRawBufferPointer(rebasing: bytes[start..<stop])
   }
 
-  /// Keeps the records whose place is wanted.
+  /// Keeps the records whose indices `isWanted` accepts.
   mutating func keep(_ isWanted: (Int) -> Bool) {
     let places = starts.indices.filter(isWanted)
     starts = places.map { starts[$0] }
@@ -50,7 +50,7 @@ struct RecordIndex: Sendable {
     if !stops.isEmpty { stops = places.map { stops[$0] } }
   }
 
-  /// A record a line; lines of white space are left out, or, where tabs separate fields, empty lines alone.
+  /// One record per line; blank lines are left out. With `tabsCount` a line of spaces or tabs is not blank.
   static func ofLines(_ bytes: UnsafeRawBufferPointer, from first: Int, tabsCount: Bool = false) -> RecordIndex {
     var index = RecordIndex()
     index.end = trimmedEnd(bytes)
@@ -65,8 +65,8 @@ struct RecordIndex: Sendable {
     return index
   }
 
-  /// A record ends at a line break outside quotes (RFC 4180); blank lines between records are left out.
-  /// Throws `.input` for a quote that is never closed.
+  /// One record per CSV record, which ends at a line break outside quotes (RFC 4180); blank lines are left out.
+  /// Throws `.input` for a quote that is not closed.
   static func ofCSV(_ bytes: UnsafeRawBufferPointer, from first: Int, path: String) throws -> RecordIndex {
     var index = RecordIndex()
     index.end = trimmedEnd(bytes)
@@ -111,13 +111,13 @@ struct RecordIndex: Sendable {
     return index
   }
 
-  /// The offset of the line break at or after `at`, or `end`.
+  /// The offset of the first line break at or after `at`, or `end`.
   static func lineEnd(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ end: Int) -> Int {
     guard at < end, let base = bytes.baseAddress, let found = memchr(base + at, 0x0a, end - at) else { return end }
     return UnsafeRawPointer(found) - base
   }
 
-  /// Whether there is nothing but white space; with `tabsCount` a tab is none.
+  /// Whether a range has only white space; with `tabsCount` spaces and tabs do not count as white space.
   static func isBlank(_ bytes: UnsafeRawBufferPointer, _ from: Int, _ to: Int, tabsCount: Bool = false) -> Bool {
     for at in from..<to where bytes[at] != 0x0d && (tabsCount || bytes[at] != 0x20 && bytes[at] != 0x09) {
       return false

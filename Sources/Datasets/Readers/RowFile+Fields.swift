@@ -1,7 +1,7 @@
 import Platform
 
 extension RowFile {
-  /// A field's bytes, without the quotes around it.
+  /// The bytes of a field, without the quotes around it.
   struct Field {
     let bytes: UnsafeRawBufferPointer
     let hasDoubledQuotes: Bool
@@ -100,11 +100,11 @@ extension RowFile {
     return (names, values)
   }
 
-  /// Refuses bytes that are not UTF-8, with the line on which they are.
+  /// Throws `.input` with the line of the first byte that is not UTF-8.
   static func checkEncoding(_ record: UnsafeRawBufferPointer, _ path: String, _ line: Int) throws {
     guard let wrong = UTF8Check.firstInvalid(record) else { return }
     let breaks = record[..<wrong].count { $0 == 0x0a }
-    // Windows has letters and quotes where Latin-1 has control characters.
+    // Windows-1252 has letters and quotes at the codes of Latin-1's control characters.
     let isWindows = record.contains { (0x80...0x9f).contains($0) }
     throw RetortError(
       .input, "the text is not UTF-8 (byte 0x\(String(record[wrong], radix: 16)))", at: "\(path):\(line + breaks)",

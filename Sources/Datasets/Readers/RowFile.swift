@@ -1,59 +1,59 @@
 import Platform
 
-/// Which columns of a file are wanted, in which order.
+/// The columns to read from a file, in order.
 public struct RowSelection: Sendable {
-  /// The names of the wanted columns, in the order in which `read` gives their values.
+  /// The column names, in the order in which `read` returns their values.
   public let names: [String]
-  /// The place of each column in a row of each file; unused for JSON Lines, whose rows name their fields.
+  /// The index of each column in a row, per file; unused for JSON Lines, whose rows name their fields.
   fileprivate let places: [[Int]]
 }
 
-/// The rows of a split: one data file, or several one behind the other, that can be read in any order by any rank.
+/// The rows of a split, in one data file or several in order; any rank can read any row.
 ///
-/// Opening finds where the rows start; nothing else is parsed before it is asked for. A byte order mark is skipped,
-/// lines may end in CR LF, gzip and UTF-16 are read as what they hold, and text that is not UTF-8 is refused with its
-/// line. Lines are counted over all files: `location` says which file and line that is.
+/// Opening locates the rows; each row is parsed when it is read. A byte order mark is skipped, lines may end in CR LF,
+/// gzip and UTF-16 are decoded, and text that is not UTF-8 is refused with its line. Lines are counted over all files;
+/// `location` converts them to file and line.
 public final class RowFile: Sendable {
   /// One file of the split.
   struct Part: Sendable {
     let path: String
     let data: DataBytes
     let index: RecordIndex
-    /// The names of its columns; of the same set in all files, but maybe in another order.
+    /// The column names; all files of a split have the same set, possibly in different order.
     let columns: [String]
-    /// Rows and lines of the files before it.
+    /// Rows and lines of the preceding files.
     var firstRow = 0
     var firstLine = 0
-    /// How plain text was cut into documents.
+    /// How plain text is cut into documents.
     let documents: DocumentCut?
-    /// Whether the names of the columns stand in the file.
+    /// Whether the file has a header row.
     var hasHeader = true
   }
 
-  /// What messages call the split: its path, or the first of several.
+  /// The name of the split in messages: its path, or the first of several.
   public let path: String
-  /// How rows are written; the same in all files.
+  /// The format of the rows, the same in all files.
   public let format: FileFormat
-  /// How plain text was cut into rows that are documents; nil where a row is a line.
+  /// How plain text is cut into documents, one per row; nil for other rows.
   public let documents: DocumentCut?
-  /// The header's names; for JSON Lines the names in the first row, for plain text `text`.
+  /// The names in the header; for JSON Lines those in the first row, for plain text `text`.
   public let columns: [String]
-  /// The number of rows, without headers.
+  /// The number of rows, headers not counted.
   public let count: Int
-  /// Whether the names of the columns stand in the file; of a table.
+  /// Whether a table has a header row.
   public let hasHeader: Bool
-  /// By which words messages name the settings of the reader.
+  /// How messages name settings.
   public let settings: SettingNames
   private let share: RowShare?
   let parts: [Part]
 
-  /// Opens the files of a split; throws `.input` with the line for a header or quoting that cannot be read, and for
-  /// files whose columns differ.
+  /// Opens the files of a split; throws `.input` for an unknown format, for a header or quoting that cannot be read,
+  /// with its line, and for files with different columns.
   ///
   /// - Parameters:
-  ///   - format: how rows are written; nil: as the first file's extension tells.
-  ///   - headers: where the names of the columns of CSV and TSV come from.
-  ///   - documents: how plain text is cut into rows; nil: a row a line. Other formats have rows of their own.
+  ///   - format: the format of the rows; nil: the format for the first file's extension.
+  ///   - headers: the source of the column names of CSV and TSV files.
+  ///   - documents: how plain text is cut into rows; nil: one row per line. Other formats ignore it.
   public init(
     _ split: DatasetSplit, format: FileFormat? = nil, headers: RowHeader = .inFile, documents: DocumentCut? = nil,
     settings: SettingNames = .chainFile
@@ -61,7 +61,7 @@ public final class RowFile: Sendable {
     path = split.name
     share = split.share
     self.settings = settings
-    // A stream has no extension unless a FIFO was given one.
+    // A stream has no extension unless it is a FIFO with one in its name.
     guard let first = split.paths.first,
       let format = format ?? FileFormat(path: first) ?? (StreamContents.has(first) ? .jsonl : nil)
     else { throw RowFile.unknownFormat(split.paths.first ?? "") }
@@ -82,7 +82,7 @@ public final class RowFile: Sendable {
       rows += parts[place].index.starts.count
       lines += Int(parts[place].index.lines.last ?? 0)
     }
-    // A file without rows has no say about columns: an empty file has no header.
+    // A file without rows does not determine the columns: an empty file has no header.
     let named = parts.first { !$0.index.starts.isEmpty } ?? parts[0]
     for part in parts where format != .jsonl && !part.index.starts.isEmpty && Set(part.columns) != Set(named.columns) {
       throw RetortError(
@@ -132,7 +132,7 @@ public final class RowFile: Sendable {
     return Part(path: path, data: data, index: index, columns: columns, documents: cut, hasHeader: hasHeader)
   }
 
-  /// The parts with the rows that the split has of them.
+  /// The files with only those rows that belong to the split's share.
   private static func sharing(_ split: DatasetSplit, _ parts: [Part]) throws -> [Part] {
     guard let share = split.share else { return parts }
     let hashes = parts.flatMap { part in
@@ -161,7 +161,7 @@ public final class RowFile: Sendable {
     return RetortError(.input, "the file's extension does not tell how its rows are written", at: path, remedy: remedy)
   }
 
-  /// The file that has a row.
+  /// The file that contains a row.
   func part(of row: Int) -> Part {
     if parts.count == 1 { return parts[0] }
     return parts[parts.lastIndex { $0.firstRow <= row && !$0.index.starts.isEmpty } ?? 0]
@@ -173,25 +173,25 @@ public final class RowFile: Sendable {
     return part.firstLine + Int(part.index.lines[row - part.firstRow])
   }
 
-  /// `path:line` of a row, for error messages.
+  /// The `path:line` of a row, for error messages.
   public func location(of row: Int) -> String { location(ofLine: line(of: row)) }
 
-  /// `path:line` of a line that is counted over all files.
+  /// The `path:line` of a line that is counted over all files.
   public func location(ofLine line: Int) -> String {
     let part = parts.last { $0.firstLine < line && !$0.index.starts.isEmpty } ?? parts[0]
     return "\(part.path):\(line - part.firstLine)"
   }
 
-  /// Throws `.input` where there are no rows.
+  /// Throws `.input` if there are no rows.
   public func requireRows() throws {
     if count == 0 {
       throw RetortError(.input, "has no examples", at: path, remedy: "give a file with at least one row of data")
     }
   }
 
-  /// Resolves column names; throws `.input` with the columns found where one is missing or not unique.
+  /// Resolves column names; throws `.input` for a name that is missing, with the columns found, or not unique.
   ///
-  /// The rows of JSON Lines name their own fields, so there a missing one shows as `.absent` when it is read.
+  /// Rows of JSON Lines name their own fields; a missing field is `.absent` when the row is read.
   public func select(_ names: [String]) throws -> RowSelection {
     guard format != .jsonl else { return RowSelection(names: names, places: []) }
     let places = try parts.map { part -> [Int] in
@@ -208,10 +208,10 @@ public final class RowFile: Sendable {
     return RowSelection(names: names, places: places)
   }
 
-  /// One row's values of the selected columns; throws `.input` with the line for a row that cannot be parsed.
+  /// The values of the selected columns of one row; throws `.input` with the line for a row that cannot be parsed.
   public func read(_ row: Int, _ selection: RowSelection) throws -> [FieldValue] { try fields(row, selection).values }
 
-  /// The same, with the names of all fields that the row has.
+  /// The values of the selected columns of one row, and the names of all its fields.
   func fields(_ row: Int, _ selection: RowSelection) throws -> (names: [String], values: [FieldValue]) {
     let place = parts.count == 1 ? 0 : parts.lastIndex { $0.firstRow <= row && !$0.index.starts.isEmpty } ?? 0
     let part = parts[place]
@@ -246,14 +246,15 @@ public final class RowFile: Sendable {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// The names of a row's fields: the header's, or those that a row of JSON Lines has itself.
+  /// The names of a row's fields: those of the header, or of the row itself for JSON Lines.
   public func names(of row: Int) throws -> [String] {
     guard format == .jsonl else { return columns }
     let part = part(of: row)
     return try RowFile.members(part.data.bytes, part.index, row - part.firstRow, part.path) { _ in false }.names
   }
 
-  /// Whether there is such a column; of JSON Lines in one of the first rows, of which some may be broken.
+  /// Whether the file has a column; for JSON Lines, whether one of the first 1000 rows has the field. Rows that cannot
+  /// be parsed are ignored.
   func has(_ name: String) -> Bool {
     if columns.contains(name) { return true }
     let rows = 0..<(format == .jsonl ? min(count, 1000) : 0)
@@ -268,7 +269,7 @@ public final class RowFile: Sendable {
       remedy: near + settings.columns + headerRemedy)
   }
 
-  /// The error for a table that does not have the column of the label.
+  /// The error for a table without the label column.
   public func missingLabel(_ name: String = "label") -> RetortError {
     let near = nearestName(to: name, among: columns).map { "did you mean \(quoted($0))? Otherwise " } ?? ""
     return RetortError(
@@ -276,7 +277,7 @@ public final class RowFile: Sendable {
       remedy: near + settings.label + headerRemedy)
   }
 
-  /// What to do where the first line is no header, or is one with another separator.
+  /// The remedy if the first line is not a header, or has another separator.
   var headerRemedy: String {
     if columns.count == 1, format == .csv || format == .tsv {
       let own = format == .csv ? "commas" : "tabs"
@@ -301,7 +302,7 @@ public final class RowFile: Sendable {
 // MARK: - The whole split
 
 extension RowFile {
-  /// SHA-256 of the bytes of the file as they are read, of several files' digests, or of the share that the split has.
+  /// SHA-256 of the file's decoded bytes; for several files or a share, SHA-256 of the files' digests and the share.
   func contentDigest() -> String {
     let each = parts.map { part in
       let digest = Digest()
@@ -316,8 +317,8 @@ extension RowFile {
     return digest.finish()
   }
 
-  /// Where a chunk that starts at row `first` ends: after `rows` rows or `bytes` bytes, but after one row at least, and
-  /// with the file that has the row.
+  /// The end of the chunk that starts at row `first`: after `rows` rows or about `bytes` bytes, but at least one row,
+  /// and at the latest at the end of the row's file.
   func chunkEnd(from first: Int, rows: Int, bytes: Int) -> Int {
     let part = part(of: first)
     let starts = part.index.starts
@@ -325,7 +326,7 @@ extension RowFile {
     var end = min(starts.count, start + rows)
     let limit = starts[start] + bytes
     if end > start + 1, starts[end - 1] > limit {
-      // The first row of the chunk that starts behind the limit.
+      // Finds the first row that starts after the limit.
       var (low, high) = (start + 1, end - 1)
       while low < high {
         let middle = (low + high) / 2

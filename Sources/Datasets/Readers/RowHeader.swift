@@ -1,18 +1,19 @@
 import Platform
 
-/// Where the names of a table's columns come from.
+/// The source of a table's column names.
 public enum RowHeader: Sendable, Equatable {
-  /// The first row has them.
+  /// The first row is the header.
   case inFile
-  /// Files come with and without: the first row is data where it has as many fields as these names, and none of them
-  /// in whatever case.
+  /// The header is optional: the first row is data if it has as many fields as there are names here and contains none
+  /// of these names in any case; otherwise it is the header.
   case maybe([String])
-  /// The user names the columns: the first row is a header where it is exactly these names, and data otherwise.
+  /// The user names the columns: the first row is the header if it equals these names; otherwise it is data.
   case named([String])
 
-  /// The names of the columns; they equal the first row where that is the header.
+  /// The column names; they equal the first row if that is the header.
   ///
-  /// Throws `.input` where the user names another number of columns than the row has.
+  /// Throws `.input` if the user names another number of columns than the row has, or if the row has the same names in
+  /// another order or case.
   func names(firstRow: [String], at location: @autoclosure () -> String, _ settings: SettingNames) throws -> [String] {
     switch self {
     case .inFile: return firstRow

@@ -1,17 +1,17 @@
 import Foundation
 import Platform
 
-/// UTF-16 text: what begins with a byte order mark is converted, what lacks one is refused by name.
+/// Converts UTF-16 text with a byte order mark, and refuses UTF-16 without one.
 enum UTF16Text {
-  /// The text as UTF-8 without its mark, which the caller deallocates; nil where it is not UTF-16.
+  /// The text as UTF-8 without the byte order mark, which the caller deallocates; nil if the text is not UTF-16.
   ///
-  /// Throws `.input` for UTF-16 without a mark, UTF-32, and halves of characters.
+  /// Throws `.input` for UTF-16 without a byte order mark, UTF-32, and unpaired surrogates.
   static func utf8(of bytes: UnsafeRawBufferPointer, path: String) throws -> UnsafeMutableRawBufferPointer? {
     let start = Array(bytes.prefix(4))
     if start == [0xff, 0xfe, 0, 0] || start == [0, 0, 0xfe, 0xff] { throw refusal("UTF-32", "UTF-32", path) }
     if start.starts(with: [0xff, 0xfe]) { return try convert(bytes, isLittleEndian: true, path) }
     if start.starts(with: [0xfe, 0xff]) { return try convert(bytes, isLittleEndian: false, path) }
-    // Half of the bytes of Western text are zero in UTF-16, and none are in UTF-8.
+    // In UTF-16 half of the bytes of Western text are zero; UTF-8 text has no zero bytes.
     let sample = bytes.prefix(4096)
     let pairs = sample.count / 2
     guard pairs > 0 else { return nil }
@@ -41,7 +41,7 @@ enum UTF16Text {
       throw RetortError(
         .input, "the UTF-16 text ends within a character", at: path, remedy: "copy or make the file anew")
     }
-    // Three bytes at most for a unit of two.
+    // A 16-bit unit becomes at most three bytes.
     let room = max(1, bytes.count / 2 * 3)
     let out = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 16)
     let (low, high) = isLittleEndian ? (0, 1) : (1, 0)

@@ -1,11 +1,11 @@
-/// Finds where bytes stop being UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
+/// Checks that bytes are UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
 enum UTF8Check {
-  /// The offset of the first byte that does not belong to a valid sequence, or nil.
+  /// The offset of the first byte that is not part of a valid sequence, or nil.
   static func firstInvalid(_ bytes: UnsafeRawBufferPointer) -> Int? {
     var at = 0
     let count = bytes.count
     while at < count {
-      // Eight ASCII bytes at a time: most text is nothing else.
+      // Skips eight ASCII bytes at a time: most text is ASCII.
       while at + 8 <= count, bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self) & 0x8080_8080_8080_8080 == 0 {
         at += 8
       }
@@ -17,7 +17,7 @@ enum UTF8Check {
     return nil
   }
 
-  /// The length of the sequence that starts at `at`, or 0 where it is not valid.
+  /// The length of the sequence that starts at `at`, or 0 if it is not valid.
   private static func sequenceLength(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int {
     let first = bytes[at]
     if first < 0x80 { return 1 }
