@@ -3,19 +3,19 @@ import Platform
 
 /// The loss of a step: Σ_k w_k · (mean of term k over the global batch).
 ///
-/// The common case, cross-entropy with the labels and T²·KL(teacher ‖ student), is that of Hinton, Vinyals and Dean
+/// The common case, cross-entropy with the labels plus T²·KL(teacher ‖ student), is from Hinton, Vinyals and Dean
 /// (2015); T² keeps the size of the soft gradient independent of the temperature.
 public struct DistillationObjective: Sendable, Equatable {
-  /// The terms with their weights, under unique names.
+  /// The terms with their weights and unique names.
   public let terms: [ObjectiveTerm]
-  /// How terms on logits use several teachers.
+  /// How terms on logits combine several teachers.
   public var combine: TeacherCombination
-  /// The teachers of the step, in their order; empty for plain fine-tuning.
+  /// The teachers of the step, in order; empty for plain fine-tuning.
   public var teachers: [TeacherRole]
 
-  /// The loss of these terms.
+  /// Creates the loss of these terms.
   ///
-  /// - Parameter teachers: one, unless said otherwise; empty for plain fine-tuning.
+  /// - Parameter teachers: one teacher by default; empty for plain fine-tuning.
   public init(
     _ terms: [ObjectiveTerm], combine: TeacherCombination = .logits, teachers: [TeacherRole] = [TeacherRole("teacher")]
   ) {
@@ -24,7 +24,8 @@ public struct DistillationObjective: Sendable, Equatable {
     self.teachers = teachers
   }
 
-  /// ce_weight · cross-entropy + kd_weight · T²·KL(teacher ‖ student): weights need not add up to 1, T is above 0.
+  /// Creates ce_weight · cross-entropy + kd_weight · T²·KL(teacher ‖ student); the weights
+  /// need not sum to 1, and T is above 0.
   public init(crossEntropyWeight: Double, distillationWeight: Double, temperature: Double) {
     self.init([
       ObjectiveTerm(CrossEntropy.self, weight: Scheduled(crossEntropyWeight)),
@@ -34,18 +35,18 @@ public struct DistillationObjective: Sendable, Equatable {
     ])
   }
 
-  /// The terms that are computed: those without a teacher where the step has none.
+  /// The terms that a step computes: all of them, or without teachers only the cross-entropies.
   public var activeTerms: [ObjectiveTerm] {
     teachers.isEmpty ? terms.filter { $0.isCrossEntropy } : terms
   }
 
-  /// w_i of the teachers, which add up to 1.
+  /// w_i of the teachers, normalised to a sum of 1.
   public var teacherWeights: [Double] {
     let sum = teachers.reduce(0) { $0 + $1.weight }
     return teachers.map { $0.weight / sum }
   }
 
-  /// The place of the teacher that a term reads; nil for all of them.
+  /// The index of the teacher that a term reads; nil for all teachers.
   func teacher(of term: ObjectiveTerm) -> Int? {
     term.teacher.flatMap { name in teachers.firstIndex { $0.name == name } }
   }
@@ -53,9 +54,9 @@ public struct DistillationObjective: Sendable, Equatable {
   /// The inner terms, prepared for a student and its teachers.
   ///
   /// - Parameters:
-  ///   - shapes: of the teachers; nil of one that has no layers.
-  ///   - stage: the name of the training stage, where there are several, which becomes part of projections' names.
-  /// Throws `TermRefusal` for what cannot be compared.
+  ///   - shapes: one per teacher; nil for a model without layers.
+  ///   - stage: the training stage's name, a prefix of the projections' names; nil with a single stage.
+  /// Throws `TermRefusal` for models that a term cannot compare.
   package func innerTerms(student: ModelShape?, teachers shapes: [ModelShape?], stage: String? = nil, seed: UInt64 = 0)
     throws -> [InnerTerm]
   {
@@ -79,14 +80,14 @@ public struct DistillationObjective: Sendable, Equatable {
     return result
   }
 
-  /// Floats per token that the terms inside the models keep in a pass, for the memory plan; 0 for models that they
-  /// cannot compare, which is refused elsewhere.
+  /// Floats per token that the inner terms keep in a pass, for the memory plan; 0 for models that the terms cannot
+  /// compare, since another check refuses those.
   public func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
     let terms = (try? innerTerms(student: student, teachers: teachers)) ?? []
     return terms.reduce(0) { $0 + $1.keptFloats }
   }
 
-  /// What is read of each teacher.
+  /// What the terms read of each teacher.
   package func needs(_ inner: [InnerTerm]) -> [SignalNeeds] {
     var needs = teachers.map { _ in SignalNeeds(logits: false) }
     for term in activeTerms {
@@ -97,7 +98,7 @@ public struct DistillationObjective: Sendable, Equatable {
     return needs
   }
 
-  /// The terms on logits of an optimizer step.
+  /// The terms on logits in an optimizer step.
   package func logitsPlan(step: Int, of steps: Int, counts: StepCounts) -> LogitsPlan {
     var plan = LogitsPlan(termCount: activeTerms.count, teacherWeights: teacherWeights)
     for (index, term) in activeTerms.enumerated() {
@@ -118,7 +119,7 @@ public struct DistillationObjective: Sendable, Equatable {
     return plan
   }
 
-  /// A term cut up by what it is compared with.
+  /// The parts of a term, one per target.
   private func parts(_ whole: LogitsPlan.Part, _ named: Int?) -> [LogitsPlan.Part] {
     func part(_ target: LogitsTarget, share: Double = 1, byConfidence: Bool = false) -> LogitsPlan.Part {
       var result = whole
@@ -150,7 +151,7 @@ public struct DistillationObjective: Sendable, Equatable {
     }
   }
 
-  /// The cross-entropy among the means of the terms, and the first divergence on logits; 0 where there is none.
+  /// The means of the cross-entropy and of the first divergence on logits; 0 for a missing one.
   public func hardAndSoft(_ means: [Double]) -> (hard: Double, soft: Double) {
     let kinds = activeTerms.map { ObjectiveRegistry.kind($0.kind) as? any LogitsObjective.Type }
     let soft = kinds.firstIndex { $0?.readsTeacher ?? false }
@@ -158,7 +159,8 @@ public struct DistillationObjective: Sendable, Equatable {
     return (hard.map { means[$0] } ?? 0, soft.map { means[$0] } ?? 0)
   }
 
-  /// The weights and the temperature of the short form (`ce_weight`, `kd_weight`, `temperature`), where it is one.
+  /// The weights and the temperature of the short form (`ce_weight`, `kd_weight`, `temperature`); nil for any other
+  /// objective.
   public var plain: (ce: Double, kd: Double, temperature: Double)? {
     guard terms.count == 2, teachers.count < 2, terms[0].isCrossEntropy, terms[1].kind == ForwardKL.kind,
       terms.allSatisfy({ $0.weight.isConstant && $0.teacher == nil && $0.name == $0.kind }),
@@ -168,7 +170,7 @@ public struct DistillationObjective: Sendable, Equatable {
     return temperature.isConstant ? (terms[0].weight.from, terms[1].weight.from, temperature.from) : nil
   }
 
-  /// Every value, by the names of the chain file.
+  /// Every value under its chain file key.
   public var json: [String: JSON] {
     if let plain {
       return [
@@ -185,15 +187,15 @@ public struct DistillationObjective: Sendable, Equatable {
   }
 }
 
-/// A term that cannot be computed with the models of a step.
+/// A term that the models of a step do not allow.
 public struct TermRefusal: Error {
-  /// Its place among the objectives.
+  /// The term's index among the objectives.
   public let term: Int
   public let refusal: ObjectiveRefusal
 }
 
 extension DistillationObjective {
-  /// A line for each term, for people: "0.3 · cross_entropy", "0.7 · hidden_mse (layers uniform, …) named hidden".
+  /// One readable line per term: "0.3 · cross_entropy", "0.7 · hidden_mse (layers uniform, …) named hidden".
   public var lines: [String] {
     let lines = activeTerms.map { term in
       let weight = term.weight.json.text()

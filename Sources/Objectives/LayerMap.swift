@@ -1,29 +1,29 @@
 import Platform
 
-/// A layer of the student with the one of the teacher that it is compared with; 0 stands for the embeddings' output.
+/// A layer of the student and the teacher layer that it is compared with; 0 is the embeddings' output.
 public struct LayerPair: Sendable, Equatable, Hashable {
   /// 0 … M.
   public let student: Int
   /// 0 … N.
   public let teacher: Int
 
-  /// The layers with these numbers, as `hidden_states` counts them.
+  /// Creates a pair from layer numbers, counted as in `hidden_states`.
   public init(_ student: Int, _ teacher: Int) {
     self.student = student
     self.teacher = teacher
   }
 }
 
-/// Which layers of a student of M layers are compared with which of a teacher of N.
+/// The mapping of the layers of a student with M layers to those of a teacher with N.
 public enum LayerMap: Sendable, Equatable {
   /// m ↔ ⌊m·N/M⌋, m = 1 … M.
   case uniform
   /// M ↔ N.
   case last
-  /// As written.
+  /// The listed pairs.
   case pairs([LayerPair])
 
-  /// The pairs for models of these many layers, in the order of the student's layers.
+  /// The pairs for models with these layer counts, in the order of the student's layers.
   public func pairs(student: Int, teacher: Int) -> [LayerPair] {
     switch self {
     case .uniform: student == 0 ? [] : (1...student).map { LayerPair($0, $0 * teacher / student) }
@@ -32,7 +32,7 @@ public enum LayerMap: Sendable, Equatable {
     }
   }
 
-  /// As it is written in a chain file.
+  /// The value in a chain file.
   public var json: JSON {
     switch self {
     case .uniform: "uniform"

@@ -5,36 +5,37 @@ import Models
 import Platform
 import Tensors
 
-/// One kind of distillation objective: a term of the loss with its name, its options and what it reads of both models.
+/// One kind of distillation objective: a term of the loss with its name, its options and the values that it reads of
+/// both models.
 ///
-/// A kind is one file. `ObjectiveRegistry` lists them all; the decoder of chain files, the refusals, the table of
-/// docs/objectives.md, the plan and the log read a kind from there.
+/// Each kind has its own file. `ObjectiveRegistry` lists all kinds for the chain file decoder, the refusals, the table
+/// of docs/objectives.md, the plan and the log.
 public protocol Objective: Sendable {
-  /// Its name in a chain file.
+  /// The kind's name in a chain file.
   static var kind: String { get }
-  /// The term of a row, of a token or of an attention entry, in a line.
+  /// The term of one row, token or attention entry, as a one-line formula.
   static var formula: String { get }
-  /// The paper that it is from.
+  /// The paper that introduced the objective.
   static var source: String { get }
-  /// The keys that it has besides `kind`, `name`, `weight` and `teacher`.
+  /// The keys of the kind besides `kind`, `name`, `weight` and `teacher`.
   static var options: [ObjectiveOption] { get }
-  /// The objective with these options, all of them given and in their ranges.
+  /// Creates the objective from complete, validated options.
   init(_ options: ObjectiveOptions)
 }
 
-/// An objective on the logits of the rows of a batch: from every teacher, in every placement.
+/// An objective on the logits of a batch's rows, available from every teacher in every placement.
 public protocol LogitsObjective: Objective {
-  /// Whether it reads a teacher; only the cross-entropy does not.
+  /// Whether the objective reads a teacher; only the cross-entropy does not.
   static var readsTeacher: Bool { get }
-  /// Whether it can be computed of the k largest logits and one bucket for all others.
+  /// Whether the k largest logits and one bucket for all others are enough to compute it.
   static var allowsTopK: Bool { get }
   /// Whether teacher and student may have different classes.
   static var allowsOtherClasses: Bool { get }
-  /// Whether it is defined for classifiers alone, and reads the label of every row.
+  /// Whether it applies only to classifiers, and reads the label of every row.
   static var needsLabels: Bool { get }
-  /// The temperature over the optimizer steps; 1 where it has none.
+  /// The temperature over the optimizer steps; 1 for an objective without a temperature.
   var temperature: Scheduled { get }
-  /// What it computes of a row; nil for the cross-entropy.
+  /// The computation on one row; nil for the cross-entropy.
   var rowLoss: RowLoss? { get }
 }
 
@@ -45,13 +46,13 @@ extension LogitsObjective {
   public static var needsLabels: Bool { false }
 }
 
-/// An objective that is a sum over classes of φ(log q, log p): see `RowLoss.divergence`.
+/// An objective of the form Σ over classes of φ(log q, log p): see `RowLoss.divergence`.
 protocol Divergence: LogitsObjective {
   /// φ and its derivative in the kernels.
   static var kernel: rtk_divergence_kind { get }
-  /// The power of T that the sum is multiplied with.
+  /// The power of T in the factor of the sum.
   static var power: Int { get }
-  /// The formula's own number.
+  /// The formula's parameter, such as β or λ.
   var parameter: Double { get }
 }
 
@@ -62,39 +63,39 @@ extension Divergence {
   public var rowLoss: RowLoss? { .divergence(Self.kernel, parameter: parameter, power: Self.power) }
 }
 
-/// What an objective cannot be with two models, for a message at its place in the chain file.
+/// The reason why an objective cannot be computed for two models, reported at its place in the chain file.
 public struct ObjectiveRefusal: Error {
-  /// The option that says so; nil: the objective itself.
+  /// The option at fault; nil for the objective itself.
   public let key: String?
-  /// What is wrong.
+  /// The problem.
   public let what: String
-  /// What to do.
+  /// The fix.
   public let remedy: String
 }
 
-/// An objective on values inside the model: from a teacher on this rank's node.
+/// An objective on values inside the model, from a teacher on this rank's node.
 public protocol InnerObjective: Objective {
-  /// The layers that are compared.
+  /// The layer pairs to compare.
   ///
   /// Throws `ObjectiveRefusal` for layers that a model does not have, and for sizes that cannot be compared.
   func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair]
-  /// What is read of both models for a pair, and how much of it.
+  /// The point of both models that the objective reads for a layer.
   func point(of layer: Int) -> PassPoint
   /// How much is read at each point.
   static var reading: Reading { get }
   /// Whether it compares token by token, so that both models must read the same tokens.
   static var comparesTokens: Bool { get }
-  /// Whether the pairs count as a mean and not as a sum.
+  /// Whether the term is the mean over pairs instead of their sum.
   var averagesLayers: Bool { get }
-  /// How the student's width comes to the teacher's; nil where widths need not be equal.
+  /// How the student's width is projected to the teacher's; nil for objectives that allow different widths.
   var projection: ProjectionRule? { get }
-  /// How many numbers the term of one pair is a mean over, in the whole batch.
+  /// The number of elements over which one pair's mean is taken, in the global batch.
   func denominator(_ counts: StepCounts, student: ModelShape) -> Double
-  /// factor · Σ of the term of one pair in a pass, on the tape, and the sum without the factor.
+  /// factor · Σ of one pair's term in a pass, on the tape, and the sum without the factor.
   ///
   /// - Parameters:
-  ///   - x: the student's value at the pair's point, projected where it has to be.
-  ///   - target: the teacher's.
+  ///   - x: the student's value at the pair's point, projected if the term has a projection.
+  ///   - target: the teacher's value.
   func loss(_ x: Variable, _ target: Tensor, _ pass: InnerPass, factor: Double, on tape: Tape) -> LossTerm
 }
 
@@ -104,20 +105,20 @@ extension InnerObjective {
   public var projection: ProjectionRule? { nil }
 }
 
-/// When a trained linear layer x ↦ P·x + b brings a student's width to the teacher's.
+/// The rule for a trained linear layer x ↦ P·x + b that projects a student's width to the teacher's.
 public struct ProjectionRule: Sendable, Equatable {
-  /// When.
+  /// When to project.
   public enum Use: String, Sendable {
-    /// Where widths differ.
+    /// If the widths differ.
     case auto
     case always
-    /// Never: widths must be equal.
+    /// Never: the widths must be equal.
     case none
   }
 
-  /// When there is one.
+  /// When to project.
   public let use: Use
-  /// Whether all pairs have the same.
+  /// Whether all pairs share one projection.
   public let isShared: Bool
 
   init(_ options: ObjectiveOptions) {
@@ -126,15 +127,15 @@ public struct ProjectionRule: Sendable, Equatable {
   }
 }
 
-/// What an inner term needs to know of a pass besides the two values.
+/// The parts of a pass that an inner term needs besides the two values.
 public struct InnerPass: Sendable {
-  /// Where each sequence starts, and T at the end, [B+1].
+  /// The start of each sequence, then T, [B+1].
   public let offsets: [Int32]
   public let student: ModelShape
   public let teacher: ModelShape
 }
 
-/// How many of each there are in the global batch of an optimizer step, over all ranks, passes and micro-batches.
+/// The sizes of an optimizer step's global batch, over all ranks, passes and micro-batches.
 public struct StepCounts: Sendable, Equatable {
   /// Rows of the loss: examples, or predicted tokens.
   public var rows: Int
@@ -144,14 +145,14 @@ public struct StepCounts: Sendable, Equatable {
   public var sequences: Int
   /// Tokens.
   public var tokens: Int
-  /// Σ over sequences of the pairs of a query and a key that attention allows.
+  /// Σ over sequences of the query-key pairs that attention allows.
   public var pairs: Int
   /// Σ S² over sequences of S tokens.
   public var cells: Int
 
-  /// The counts of sequences with these lengths.
+  /// Counts sequences with these lengths.
   ///
-  /// - Parameter isCausal: whether a query sees only keys up to its own place.
+  /// - Parameter isCausal: whether a query attends only to keys up to its own position.
   public init(rows: Int, labelled: Int, lengths: [Int], isCausal: Bool) {
     self.rows = rows
     self.labelled = labelled

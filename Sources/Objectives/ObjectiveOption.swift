@@ -1,16 +1,16 @@
 import Platform
 
-/// An option that a kind of objective has in a chain file, with its range and what it is when it is left out.
+/// A chain file option of a kind of objective, with its range and default.
 public struct ObjectiveOption: Sendable {
-  /// What the option's value may be.
+  /// The allowed values of the option.
   public enum Domain: Sendable {
-    /// A number of a range, both ends included.
+    /// A number in a closed range.
     case number(ClosedRange<Double>, default: Double)
-    /// A number above 0, or one that changes over the stage: `{from, to, shape}`.
+    /// A number above 0, or a schedule over the stage: `{from, to, shape}`.
     case schedule(default: Double)
-    /// A whole number of 1 or more; nil where the models decide.
+    /// A whole number of 1 or more; without one the models decide.
     case count
-    /// One of some words.
+    /// One of the listed words.
     case word([String], default: String)
     /// true or false.
     case flag(default: Bool)
@@ -22,7 +22,7 @@ public struct ObjectiveOption: Sendable {
   public let name: String
   public let domain: Domain
 
-  /// An option of this name.
+  /// Creates an option with this name.
   public init(_ name: String, _ domain: Domain) {
     self.name = name
     self.domain = domain
@@ -30,18 +30,18 @@ public struct ObjectiveOption: Sendable {
 
   /// The softmax temperature T of both models.
   static let temperature = ObjectiveOption("temperature", .schedule(default: 2))
-  /// The student's and the teacher's layers that are compared.
+  /// The layer map between student and teacher.
   static func layers(default map: LayerMap = .uniform) -> ObjectiveOption {
     ObjectiveOption("layers", .layers(default: map))
   }
-  /// Whether the pairs count as a mean and not as a sum.
+  /// Whether the term is the mean over pairs instead of their sum.
   static let averageLayers = ObjectiveOption("average_layers", .flag(default: false))
-  /// Whether a trained linear layer brings the student's width to the teacher's.
+  /// Whether a trained linear layer projects the student's width to the teacher's.
   static let projection = ObjectiveOption("projection", .word(["auto", "always", "none"], default: "auto"))
-  /// Whether all pairs have the same projection.
+  /// Whether all pairs share one projection.
   static let shared = ObjectiveOption("shared", .flag(default: false))
 
-  /// What the option is when it is left out; nil where the models decide.
+  /// The default; nil if the models decide.
   public var defaultValue: OptionValue? {
     switch domain {
     case .number(_, let value): .number(value)
@@ -53,7 +53,7 @@ public struct ObjectiveOption: Sendable {
     }
   }
 
-  /// The default and the range in words, for the table of the docs.
+  /// The default and the range in words, for the docs table.
   public var text: String {
     func text(_ value: Double) -> String { Int(exactly: value).map(grouped) ?? "\(value)" }
     return words(text)
@@ -81,7 +81,7 @@ public enum OptionValue: Sendable, Equatable {
   case flag(Bool)
   case layers(LayerMap)
 
-  /// As it is written in a chain file.
+  /// The value in a chain file.
   public var json: JSON {
     switch self {
     case .number(let value): .double(value)
@@ -94,11 +94,11 @@ public enum OptionValue: Sendable, Equatable {
   }
 }
 
-/// The options of one objective by name, defaults filled in.
+/// The options of one objective by name, including defaults.
 public struct ObjectiveOptions: Sendable, Equatable {
   private var values: [String: OptionValue]
 
-  /// The values that are given, and the defaults of a kind for all others.
+  /// Combines the given values with the kind's defaults.
   public init(_ given: [String: OptionValue] = [:], of options: [ObjectiveOption]) {
     values = Dictionary(options.compactMap { option in option.defaultValue.map { (option.name, $0) } }) { $1 }
       .merging(given) { $1 }
@@ -110,34 +110,34 @@ public struct ObjectiveOptions: Sendable, Equatable {
     return options
   }
 
-  /// A number; NaN where the kind has no such option.
+  /// A number; NaN if the kind lacks the option.
   func number(_ name: String) -> Double {
     if case .number(let value)? = values[name] { value } else { .nan }
   }
 
-  /// A number that may change over the stage; 1 where the kind has no such option.
+  /// A number or schedule; 1 if the kind lacks the option.
   func schedule(_ name: String) -> Scheduled {
     if case .schedule(let value)? = values[name] { value } else { Scheduled(1) }
   }
 
-  /// A whole number, where one is given.
+  /// A whole number; nil without a value.
   func count(_ name: String) -> Int? {
     if case .count(let value)? = values[name] { value } else { nil }
   }
 
-  /// A word; empty where the kind has no such option.
+  /// A word; empty if the kind lacks the option.
   func word(_ name: String) -> String {
     if case .word(let value)? = values[name] { value } else { "" }
   }
 
-  /// A flag; false where the kind has no such option.
+  /// A flag; false if the kind lacks the option.
   func flag(_ name: String) -> Bool { values[name] == .flag(true) }
 
-  /// The layers that are compared.
+  /// The layer map.
   var layers: LayerMap {
     if case .layers(let map)? = values["layers"] { map } else { .uniform }
   }
 
-  /// Every value, by the names of the chain file.
+  /// Every value under its chain file key.
   public var json: [String: JSON] { values.mapValues(\.json) }
 }

@@ -1,4 +1,4 @@
-/// Named recipes of published methods, which a chain file can ask for instead of a list of objectives.
+/// Named recipes of published methods; a chain file can name one instead of listing objectives.
 public enum ObjectivePreset: String, Sendable, CaseIterable {
   /// Jiao et al. (2020): first embeddings, hidden states and attention scores, then the predictions.
   case tinybert
@@ -9,7 +9,7 @@ public enum ObjectivePreset: String, Sendable, CaseIterable {
   /// Wang et al. (2021): relations of queries, keys and values in the last layer, with labels and soft targets.
   case minilm
 
-  /// The training stages: names and terms; one stage without a name where the method has one.
+  /// The training stages with names and terms; a method without stages has one unnamed stage.
   public var stages: [(name: String?, terms: [ObjectiveTerm])] {
     func temperature(_ value: Double) -> [String: OptionValue] { ["temperature": .schedule(Scheduled(value))] }
     func term(_ kind: any Objective.Type, _ weight: Double, _ options: [String: OptionValue] = [:]) -> ObjectiveTerm {

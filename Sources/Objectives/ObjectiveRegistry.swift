@@ -1,8 +1,8 @@
 import Platform
 
-/// Every kind of objective that there is.
+/// All kinds of objectives.
 public enum ObjectiveRegistry {
-  /// In the order of the docs: on logits, then inside the model.
+  /// All kinds in docs order: on logits, then inside the model.
   public static let all: [any Objective.Type] = [
     CrossEntropy.self, ForwardKL.self, ReverseKL.self, JensenShannon.self, SkewForwardKL.self, SkewReverseKL.self,
     TotalVariation.self, LogitsMSE.self, DecoupledKL.self, SortedL1.self, HiddenMSE.self, HiddenCosine.self,
@@ -10,12 +10,12 @@ public enum ObjectiveRegistry {
     RelationKL.self,
   ]
 
-  /// The term of the labels, the one that reads no teacher.
+  /// The term of the labels, the only one that reads no teacher.
   public static let crossEntropy: any Objective.Type = CrossEntropy.self
-  /// T²·KL(teacher ‖ student), the divergence of a chain file that names none.
+  /// T²·KL(teacher ‖ student), the default divergence of a chain file.
   public static let forwardKL: any Objective.Type = ForwardKL.self
 
-  /// The kind of a name; nil where there is none.
+  /// The kind with this name; nil for an unknown name.
   public static func kind(_ name: String) -> (any Objective.Type)? { all.first { $0.kind == name } }
 
   /// The names of all kinds.

@@ -4,16 +4,16 @@ import Platform
 public struct ObjectiveTerm: Sendable, Equatable {
   /// The kind of the objective.
   public let kind: String
-  /// What metrics.jsonl calls it: unique among the terms of a step.
+  /// The term's key in metrics.jsonl, unique among the terms of a step.
   public var name: String
-  /// What its mean is multiplied with in the loss, over the optimizer steps.
+  /// The factor of the term's mean in the loss, over the optimizer steps.
   public var weight: Scheduled
-  /// The name of the teacher that it reads; nil: all of them on logits, the first one inside the model.
+  /// The name of the teacher that the term reads; nil means all teachers on logits, the first one inside the model.
   public var teacher: String?
-  /// The options of the kind, defaults filled in.
+  /// The options of the kind, including defaults.
   public private(set) var options: ObjectiveOptions
 
-  /// A term; throws nothing, since a kind that does not exist is refused where it is read.
+  /// Creates a term of a kind with these options.
   public init(
     _ kind: any Objective.Type, name: String? = nil, weight: Scheduled = Scheduled(1), teacher: String? = nil,
     _ options: [String: OptionValue] = [:]
@@ -25,10 +25,10 @@ public struct ObjectiveTerm: Sendable, Equatable {
     self.options = ObjectiveOptions(options, of: kind.options)
   }
 
-  /// Whether it is the term of the labels.
+  /// Whether this is the term of the labels.
   public var isCrossEntropy: Bool { kind == CrossEntropy.kind }
 
-  /// The same term with another value of an option of its kind.
+  /// The same term with one option changed.
   public func setting(_ option: String, _ value: OptionValue) -> ObjectiveTerm {
     var term = self
     term.options = options.setting(option, value)
@@ -41,7 +41,7 @@ public struct ObjectiveTerm: Sendable, Equatable {
     return kind.init(options)
   }
 
-  /// Every value, by the names of the chain file.
+  /// Every value under its chain file key.
   public var json: JSON {
     var members = options.json
     members["kind"] = .string(kind)
@@ -51,7 +51,7 @@ public struct ObjectiveTerm: Sendable, Equatable {
     return .object(members)
   }
 
-  /// The same terms with unique names: a second one of a name is NAME_2.
+  /// The terms with unique names: the second term named NAME becomes NAME_2.
   public static func named(_ terms: [ObjectiveTerm]) -> [ObjectiveTerm] {
     var seen: [String: Int] = [:]
     return terms.map { term in
@@ -63,26 +63,26 @@ public struct ObjectiveTerm: Sendable, Equatable {
   }
 }
 
-/// How a term on logits uses several teachers with weights w_i that add up to 1.
+/// How a term on logits combines several teachers with weights w_i that sum to 1.
 public enum TeacherCombination: String, Sendable, CaseIterable {
-  /// The student is compared with Σ w_i t_i.
+  /// Compares the student with Σ w_i t_i.
   case logits
-  /// With the mean Σ w_i softmax(t_i / T) of the teachers' probabilities.
+  /// Compares the student with the mean Σ w_i softmax(t_i / T) of the teachers' probabilities.
   case probabilities
-  /// The term is Σ w_i · (the term of teacher i).
+  /// Computes Σ w_i · (the term of teacher i).
   case sum
-  /// The same with weights of each row that are proportional to w_i · softmax(t_i)[label] (Zhang et al., 2022).
+  /// As `sum`, with per-row weights proportional to w_i · softmax(t_i)[label] (Zhang et al., 2022).
   case confidence
 }
 
-/// A teacher of a step, as objectives see it.
+/// A teacher's name and weight among the teachers of a step.
 public struct TeacherRole: Sendable, Equatable {
-  /// What objectives call it.
+  /// The name that objectives refer to.
   public var name: String
-  /// Its weight among the teachers; above 0, not yet brought to a sum of 1.
+  /// The weight among the teachers; above 0, not normalised.
   public var weight: Double
 
-  /// A teacher with its weight.
+  /// Creates a teacher with a weight.
   public init(_ name: String, weight: Double = 1) {
     self.name = name
     self.weight = weight

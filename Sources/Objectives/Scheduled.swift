@@ -3,7 +3,7 @@ import Platform
 
 /// A number that may change over the optimizer steps of a training stage.
 public struct Scheduled: Sendable, Equatable {
-  /// How it goes from its first to its last value.
+  /// The curve from the first to the last value.
   public enum Shape: String, Sendable, CaseIterable {
     /// x
     case linear
@@ -13,25 +13,26 @@ public struct Scheduled: Sendable, Equatable {
 
   /// The value in the first optimizer step.
   public let from: Double
-  /// The value in the last one.
+  /// The value in the last optimizer step.
   public let to: Double
-  /// The way between.
+  /// The curve between the two.
   public let shape: Shape
 
-  /// From one value to another over a stage.
+  /// Creates a schedule from one value to another over a stage.
   public init(from: Double, to: Double, shape: Shape = .linear) {
     self.from = from
     self.to = to
     self.shape = shape
   }
 
-  /// The same value in all steps.
+  /// Creates a constant value.
   public init(_ value: Double) { self.init(from: value, to: value) }
 
-  /// Whether it is the same in all steps.
+  /// Whether the value is the same in all steps.
   public var isConstant: Bool { from == to }
 
-  /// from + (to − from)·shape(x), x = (step − 1) / (steps − 1), for a step from 1; `from` in a stage of one step.
+  /// from + (to − from)·shape(x), x = (step − 1) / (steps − 1), with steps counted from 1; `from` in a stage
+  /// of one step.
   public func value(step: Int, of steps: Int) -> Double {
     if isConstant || steps <= 1 { return from }
     let x = Double(step - 1) / Double(steps - 1)

@@ -5,39 +5,39 @@ import Models
 import Objectives
 import Tensors
 
-/// A frozen model that says what a student should answer.
+/// A frozen model whose outputs a student learns to match.
 ///
-/// A teacher gives plain tensors for examples, addressed by their index in the training or validation data. How the
-/// signal is made and moved is its own business: a student cannot tell a resident teacher from any other.
+/// A teacher returns plain tensors for examples, which are addressed by their index in the training or validation data.
+/// Students use every kind of teacher alike, however it computes and transfers its signals.
 public protocol Teacher: AnyObject {
-  /// How it is called in messages.
+  /// The name in messages.
   var name: String { get }
-  /// Classes of its logits; of a language model its vocabulary.
+  /// Classes of its logits; for a language model the vocabulary size.
   var classCount: Int { get }
-  /// Weights, for the ratio to the student's.
+  /// The number of weights, for the ratio to the student's.
   var parameterCount: Int { get }
-  /// Its sizes; nil of a model without layers, or one whose inner values do not reach this rank.
+  /// The model's sizes; nil for a model without layers, or one whose inner values do not reach this rank.
   var shape: ModelShape? { get }
-  /// The signals for some examples of a split, in the order of `samples`, which differ from rank to rank: logits have a
-  /// row for each example, of a language model for each predicted token of their batch.
+  /// The signals for examples of a split, in the order of `samples`; each rank passes its own. Logits have one row per
+  /// example, or for a language model per predicted token of the batch.
   ///
-  /// - Parameter needs: what of the teacher is read; values inside it only where it has a `shape`.
+  /// - Parameter needs: the values to read; points inside the model only for a teacher with a `shape`.
   func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals
-  /// Whether its ranks answer each other's calls: all ranks that train then call `signals` equally often, if need be
-  /// for no examples.
+  /// Whether its ranks take part in each other's calls: then all training ranks call `signals` equally often, if
+  /// necessary without examples.
   var isCollective: Bool { get }
-  /// Useful arithmetic that this rank has done for signals so far, as `Model.forwardFLOPs` counts it.
+  /// FLOPs that this rank has computed for signals so far, counted as in `Model.forwardFLOPs`.
   var computedFLOPs: Double { get }
-  /// What the user should know of its weights or signals, once; nil mostly.
+  /// A remark for the user about its weights or signals, returned once; usually nil.
   func takeRemark() -> String?
-  /// The teacher as one that works ahead of its students; nil where it answers when it is asked.
+  /// The teacher as one that computes ahead of requests; nil for one that computes on request.
   var ahead: (any TeacherAhead)? { get }
-  /// The teacher as one that keeps what it has said; nil where it computes every answer.
+  /// The teacher as one that caches its signals; nil for one that computes every signal.
   var keeper: (any SignalKeeper)? { get }
 }
 
 extension Teacher {
-  /// The logits for some examples: see `signals(for:in:needs:)`.
+  /// The logits for examples of a split: see `signals(for:in:needs:)`.
   public func logits(for samples: [Int], in split: Split) throws -> TeacherLogits {
     guard let logits = try signals(for: samples, in: split, needs: .logitsOnly).logits else {
       preconditionFailure("the teacher \(name) gave no logits")
@@ -46,57 +46,57 @@ extension Teacher {
   }
 }
 
-/// A teacher that computes answers before its students ask for them.
+/// A teacher that computes signals before its students request them.
 public protocol TeacherAhead: AnyObject {
-  /// Tells the teacher the next calls of `signals`, in their order, after those that it was told of before; by all
-  /// ranks or by none, with equally many calls.
+  /// Announces the next calls of `signals` in order, after those announced earlier; called by all ranks or by none,
+  /// with equally many requests.
   func announce(_ requests: [[Int]], in split: Split) throws
 }
 
-/// A teacher that remembers its signals, for later epochs, other ranks and other runs.
+/// A teacher that caches its signals for later epochs, other ranks and other runs.
 public protocol SignalKeeper: AnyObject {
-  /// Makes signals that were computed here readable for other ranks and runs.
+  /// Makes the signals computed on this rank readable for other ranks and runs.
   func publishSignals()
-  /// Takes up what others have published.
+  /// Loads the signals that other ranks and runs have published.
   func collectSignals()
-  /// What it has read, computed and written since it was made.
+  /// What it has read, computed and written since its creation.
   var statistics: CachedTeacher.Statistics { get }
 }
 
-/// The two parts of a data set that a chain uses.
+/// The two parts of a dataset that a chain uses.
 public enum Split: String, Sendable {
   case train
   case validation
 }
 
-/// A teacher whose whole model is in this rank's memory, or in memory that the ranks of its node share.
+/// A teacher whose whole model is in this rank's memory, or in memory shared by the ranks of its node.
 ///
-/// Its weights come when it is first asked for a signal: one whose signals are all kept needs none. It reads the
-/// examples as its own tokenizer cuts them, and says the same of an example in every batch, to the last bit: what is
-/// remembered of it is what it would say again. Its parameters have no gradient buffers and its passes are not
-/// recorded, so it cannot be trained; it goes from memory when its last holder, the step, lets go of it.
+/// The weights are loaded at the first request for signals, so a fully cached teacher never loads them. It tokenizes
+/// the examples with its own tokenizer, and an example of a classifier gets the same bits in every batch, so cached
+/// signals equal recomputed ones. Its parameters have no gradient buffers and its passes are not recorded, so it cannot
+/// be trained. The end of the step releases it.
 public final class ResidentTeacher: Teacher {
-  /// What messages call it: the chain file's reference.
+  /// The name in messages: the chain file's reference.
   public let name: String
   private let model: any Model
   private let precision: Precision
-  /// Of what the teacher reads; it looks at no class.
+  /// The bounds of the teacher's inputs; labels are not checked.
   private let bounds: Batch.Bounds
   private let weights = BF16Weights()
-  /// Brings the weights; nil once they are there.
+  /// Loads the weights; nil after loading.
   private var load: (() throws -> String?)?
   private var remark: String?
   private let train: any ExampleSource
   private let validation: any ExampleSource
   public private(set) var computedFLOPs = 0.0
 
-  /// A teacher of a model that is in memory.
+  /// Creates a teacher from a model in memory.
   ///
   /// - Parameters:
-  ///   - model: frozen from here on, and the teacher's alone: in bf16 its matrices are kept in that format only.
-  ///   - train: the training examples in the teacher's own tokens, in the order of the student's.
-  ///   - validation: likewise.
-  ///   - precision: of its matrix multiplies.
+  ///   - model: frozen by this call and used only by the teacher; in bf16 its matrices are kept only in that format.
+  ///   - train: the training examples in the teacher's tokens, in the student's order.
+  ///   - validation: the validation examples, likewise.
+  ///   - precision: the precision of matrix products.
   public convenience init(
     name: String, model: any Model, train: any ExampleSource, validation: any ExampleSource,
     precision: Precision = .fp32
@@ -105,11 +105,11 @@ public final class ResidentTeacher: Teacher {
     model.freeze(for: precision)
   }
 
-  /// A teacher whose weights are brought when they are first needed.
+  /// Creates a teacher that loads its weights at the first request.
   ///
   /// - Parameters:
-  ///   - frozen: made for passes of this precision.
-  ///   - load: fills it; returns what the user should know of that, or nil.
+  ///   - frozen: a model built for passes in this precision.
+  ///   - load: fills the model; returns a remark for the user, or nil.
   public convenience init(
     name: String, frozen: FrozenModel, train: any ExampleSource, validation: any ExampleSource, precision: Precision,
     load: @escaping (FrozenModel) throws -> String?
@@ -147,7 +147,8 @@ public final class ResidentTeacher: Teacher {
     try batch.requireWithin(bounds)
     computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
     let observer = needs.areInner ? RecordingObserver(needs.points) : nil
-    // Nothing is kept of what a language model says, so its products may be the fastest.
+    // Signals of a language model are never cached, so its products need not be independent of the batch and can be
+    // faster.
     let isLanguageModel = model is any LanguageModel
     let context = ForwardContext.inference(
       precision: precision, weights: weights, observer: observer, independentRows: !isLanguageModel)
@@ -156,8 +157,8 @@ public final class ResidentTeacher: Teacher {
       needs.logits ? logits : nil, values: observer.map { values($0, needs, batch, context.tape) } ?? [:])
   }
 
-  /// The logits of a classifier; of a language model the states of the tokens that predict one, and the head that makes
-  /// logits of them.
+  /// The logits of a classifier; for a language model the states of the predicting tokens, and the head that turns them
+  /// into logits.
   private func logits(_ batch: Batch, _ context: ForwardContext) -> TeacherLogits {
     guard let model = model as? any LanguageModel else { return .logits(model.forward(batch, context).value) }
     let states = model.states(batch, context)
@@ -165,7 +166,7 @@ public final class ResidentTeacher: Teacher {
       context.tape.selectRows(states, batch.predictedRows).value, head: context.tape.operand(of: model.head))
   }
 
-  /// What the observer has recorded, of first tokens alone where no more is read.
+  /// The observed values, reduced to first tokens at points where only these are read.
   private func values(_ observer: RecordingObserver, _ needs: SignalNeeds, _ batch: Batch, _ tape: Tape)
     -> [PassPoint: Tensor]
   {

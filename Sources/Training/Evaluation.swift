@@ -5,17 +5,17 @@ import Foundation
 import Platform
 import Tensors
 
-/// The figures by which models are compared.
+/// The metrics by which models are compared.
 public enum Metric: String, Sendable, CaseIterable {
   /// Correct / count.
   case accuracy
-  /// F1 of class 1 with two classes, the mean of the classes' F1 with more.
+  /// F1 of class 1 for two classes, the mean of the classes' F1 for more.
   case f1
-  /// Matthews' correlation coefficient (its form for any number of classes: Gorodkin, 2004).
+  /// Matthews' correlation coefficient, in Gorodkin's form for any number of classes (2004).
   case matthews = "matthews_correlation"
-  /// Mean cross-entropy; the lower the better.
+  /// Mean cross-entropy; lower is better.
   case loss
-  /// exp(mean cross-entropy) over the predicted tokens of documents; the lower the better.
+  /// exp(mean cross-entropy) over the predicted tokens of documents; lower is better.
   case perplexity
 
   /// Whether a is better than b.
@@ -23,7 +23,7 @@ public enum Metric: String, Sendable, CaseIterable {
     b.isNaN || (self == .loss || self == .perplexity ? a < b : a > b)
   }
 
-  /// Whether there is such a figure for data of this kind.
+  /// Whether the metric is defined for data of this kind.
   public func applies(to kind: TaskKind) -> Bool {
     switch self {
     case .accuracy, .f1, .matthews: kind != .languageModeling
@@ -33,7 +33,7 @@ public enum Metric: String, Sendable, CaseIterable {
   }
 }
 
-/// Exact results over a whole split: integer counts, so no rank's average enters.
+/// Exact results over a whole split, from integer counts rather than averages of ranks.
 public struct EvaluationResult: Sendable, Equatable {
   /// confusion[label · k + prediction], counts; empty for documents.
   public let confusion: [Int]
@@ -41,10 +41,10 @@ public struct EvaluationResult: Sendable, Equatable {
   public let classCount: Int
   /// Mean cross-entropy.
   public let loss: Double
-  /// Examples with a label; of documents their predicted tokens. Where it is 0 there are no figures.
+  /// Examples with a label, or predicted tokens of documents; metrics are undefined for 0.
   public let count: Int
 
-  /// The result of a classifier.
+  /// Creates the result of a classifier.
   public init(confusion: [Int], classCount: Int, loss: Double) {
     self.confusion = confusion
     self.classCount = classCount
@@ -52,7 +52,7 @@ public struct EvaluationResult: Sendable, Equatable {
     count = confusion.reduce(0, +)
   }
 
-  /// The result of a language model.
+  /// Creates the result of a language model.
   public init(predictedTokens: Int, loss: Double) {
     confusion = []
     classCount = 0
@@ -60,7 +60,7 @@ public struct EvaluationResult: Sendable, Equatable {
     count = predictedTokens
   }
 
-  /// Whether it is about the tokens of documents.
+  /// Whether the result is over the tokens of documents.
   public var isOfDocuments: Bool { classCount == 0 }
   /// Examples whose largest logit is that of their label.
   public var correct: Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + $1] } }
@@ -74,7 +74,7 @@ public struct EvaluationResult: Sendable, Equatable {
   /// Predictions of a class.
   func predicted(_ label: Int) -> Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + label] } }
 
-  /// The figure by its name; of documents there are the loss and the perplexity only.
+  /// The value of a metric; for documents only loss and perplexity are defined.
   public func value(_ metric: Metric) -> Double {
     switch metric {
     case .accuracy: return accuracy
@@ -93,10 +93,10 @@ public struct EvaluationResult: Sendable, Equatable {
     }
   }
 
-  /// Over what `f1` is a mean: "binary", of class 1 of two, or "macro", of all classes alike.
+  /// The averaging of `f1`: "binary" for class 1 of two, or "macro" for the mean over all classes.
   public var f1Average: String { classCount == 2 ? "binary" : "macro" }
 
-  /// What a figure is called where its name alone leaves open how it is made: "f1 (macro)".
+  /// The metric's name, with the averaging of f1: "f1 (macro)".
   public func title(of metric: Metric) -> String {
     metric == .f1 ? "\(metric.rawValue) (\(f1Average))" : metric.rawValue
   }
@@ -106,7 +106,7 @@ public struct EvaluationResult: Sendable, Equatable {
     return all == 0 ? 0 : 2 * Double(confusion[label * classCount + label]) / Double(all)
   }
 
-  /// The mean of the classes' recalls over the classes that occur; 1/k for a model that ignores its input.
+  /// The mean recall over the classes that occur; for a model that ignores its input 1/k if all k classes occur.
   public var balancedAccuracy: Double {
     let present = (0..<classCount).filter { support($0) > 0 }
     if present.isEmpty { return 0 }
@@ -114,7 +114,7 @@ public struct EvaluationResult: Sendable, Equatable {
       / Double(present.count)
   }
 
-  /// The figure in a few words: "accuracy 0.9312 (812 of 872)", "perplexity 21.4812 (loss 3.0672, 51,200 tokens)".
+  /// The result in a few words: "accuracy 0.9312 (812 of 872)", "perplexity 21.4812 (loss 3.0672, 51,200 tokens)".
   public var text: String {
     isOfDocuments
       ? "perplexity \(fixed(perplexity, 4)) (loss \(fixed(loss, 4)), \(grouped(count)) tokens)"
@@ -125,19 +125,21 @@ public struct EvaluationResult: Sendable, Equatable {
   public var standardError: Double { count == 0 ? 0 : (accuracy * (1 - accuracy) / Double(count)).squareRoot() }
 }
 
-/// Evaluates a model over a whole split, shared out over the ranks; every example with a label counts exactly once.
+/// Evaluates a model over a whole split, divided over the ranks; every labelled example counts exactly once.
 public enum Evaluator {
-  /// Tokens that one evaluation batch may have: enough for full matrix multiply speed.
+  /// Maximum tokens of an evaluation batch: enough for full matrix product speed.
   static let batchTokens = 4096
-  /// Tokens of documents that one may have: fewer, since each of them has logits.
+  /// Maximum tokens of a batch of documents: fewer, since every token has logits.
   static let documentTokens = 2048
 
+  /// Evaluates a classifier; collective, with the same result on every rank.
+  ///
   /// - Parameters:
-  ///   - data: examples without a label are left out.
-  ///   - logits: [B, classes] for some examples of it.
-  ///   - stop: what a request to stop interrupts, as for `requireNoStop`; nil: nothing, the evaluation ends first.
-  ///   - idle: what a rank does instead, so that all do something equally often.
-  /// Collective; every rank gets the same result. Throws `.stopped` on all ranks.
+  ///   - data: the split; examples without a label are skipped.
+  ///   - logits: [B, classes] for the given examples.
+  ///   - stop: what a stop request interrupts, as for `requireNoStop`; nil lets the evaluation finish first.
+  ///   - idle: runs in place of a batch on ranks with fewer batches, so that all ranks run equally many.
+  /// Throws `.stopped` on all ranks, and `.input` for a label outside the model's classes.
   public static func evaluate(
     _ data: any ExampleSource, classCount: Int, stop: String? = nil, on communicator: any Communicator,
     logits: (_ samples: [Int]) throws -> Tensor, idle: () throws -> Void = {}
@@ -173,7 +175,7 @@ public enum Evaluator {
       confusion: confusion, classCount: classCount, loss: count == 0 ? 0 : lossSum / Double(count))
   }
 
-  /// The labelled examples of a split in batches, by rank.
+  /// The labelled examples of a split, in batches, by rank.
   private static func labelledShards(of data: any ExampleSource, ranks: Int) -> [[[Int]]] {
     func shards(_ lengths: [Int32]) -> [[[Int]]] {
       Sampler.evaluationShards(
@@ -184,14 +186,15 @@ public enum Evaluator {
     return shards(rows.map { data.lengths[$0] }).map { batches in batches.map { batch in batch.map { rows[$0] } } }
   }
 
-  /// The cross-entropy of a language model, a mean over every predicted token of the data.
+  /// The mean cross-entropy of a language model over every predicted token of the data; collective, with the same
+  /// result on every rank.
   ///
   /// - Parameters:
   ///   - data: documents.
-  ///   - crossEntropySum: Σ −log p(target) over the predicted tokens of some examples.
-  ///   - stop: what a request to stop interrupts, as for `requireNoStop`; nil: nothing, the evaluation ends first.
-  ///   - idle: what a rank does instead, so that all do something equally often.
-  /// Collective; every rank gets the same result. Throws `.stopped` on all ranks.
+  ///   - crossEntropySum: Σ −log p(target) over the predicted tokens of the given examples.
+  ///   - stop: what a stop request interrupts, as for `requireNoStop`; nil lets the evaluation finish first.
+  ///   - idle: runs in place of a batch on ranks with fewer batches, so that all ranks run equally many.
+  /// Throws `.stopped` on all ranks.
   public static func evaluate(
     documents data: any ExampleSource, stop: String? = nil, on communicator: any Communicator,
     crossEntropySum: (_ samples: [Int]) throws -> Double, idle: () throws -> Void = {}
@@ -214,7 +217,7 @@ public enum Evaluator {
     return EvaluationResult(predictedTokens: count, loss: count == 0 ? 0 : total / Double(count))
   }
 
-  /// The index of the largest element; the first of equals.
+  /// The index of the largest element; the first for ties.
   public static func largest(_ row: Tensor) -> Int {
     var best = 0
     for index in 1..<max(1, row.count) where row.floats[index] > row.floats[best] { best = index }

@@ -1,22 +1,22 @@
 import Collectives
 import Platform
 
-/// What one optimizer step did; the losses are global means over the step's whole batch: over its examples, or over the
-/// predicted tokens of documents.
+/// The record of one optimizer step; losses are means over the global batch: over its examples, or over the predicted
+/// tokens of documents.
 public struct StepRecord: Sendable, Equatable {
   /// A term of the objective.
   public struct Term: Sendable, Equatable {
-    /// Its name among the terms.
+    /// The term's unique name.
     public var name: String
     /// Its unweighted mean over the global batch.
     public var value: Double
   }
 
-  /// The optimizer step, from 1.
+  /// The optimizer step in the whole run, from 1.
   public var step: Int
   /// Optimizer steps of the whole run.
   public var totalSteps: Int
-  /// The training stage; nil where there is one alone.
+  /// The training stage; nil with a single stage.
   public var stage: String?
   /// Epochs of the stage done after this step, with fraction.
   public var epoch: Double
@@ -24,32 +24,32 @@ public struct StepRecord: Sendable, Equatable {
   public var loss: Double
   /// The terms, each an unweighted mean over the global batch.
   public var terms: [Term]
-  /// −log of the probability that the student gives the label, or the next token, in nats.
+  /// −log of the student's probability of the label, or of the next token, in nats.
   public var crossEntropy: Double
   /// The first divergence on logits; 0 without one.
   public var distillation: Double
-  /// The rate that the step was taken with.
+  /// The learning rate of the step.
   public var learningRate: Double
   /// Global norm before clipping.
   public var gradientNorm: Double
-  /// Tokens of the whole batch, over all ranks; for rows of numbers their count.
+  /// Tokens of the global batch; for numeric rows the row count.
   public var tokens: Int
-  /// Examples of the whole batch, over all ranks; of documents packed rows.
+  /// Examples of the global batch; for documents packed rows.
   public var examples: Int
-  /// What the losses are means over: the examples, or predicted tokens.
+  /// The number of rows in the losses' means: examples, or predicted tokens.
   public var lossRows: Int
   /// Wall-clock seconds of the step.
   public var seconds: Double
   /// Seconds of it that this rank spent on teacher signals.
   public var teacherSeconds: Double
-  /// Useful arithmetic of the step over all ranks: the student's forward and backward passes and what the teacher
-  /// really computed, as `Model.forwardFLOPs` counts it.
+  /// FLOPs of the step over all ranks: the student's forward and backward passes and the teachers' actual computation,
+  /// counted as in `Model.forwardFLOPs`.
   public var flops: Double
-  /// What this rank's teacher computed of it; 0 when all signals were kept.
+  /// This rank's share of the teachers' FLOPs; 0 if all signals come from the cache.
   public var teacherFLOPs: Double
-  /// Where this rank's time in the exchange went.
+  /// This rank's time in the exchange.
   public var exchange: ExchangeSeconds
-  /// What this rank sent in the step, in bytes.
+  /// Bytes that this rank sent in the step.
   public var sentBytes: [Traffic.Purpose: Int]
 
   /// The line of metrics.jsonl.
@@ -67,39 +67,39 @@ public struct StepRecord: Sendable, Equatable {
   }
 }
 
-/// Seconds that a rank spends in the exchange during a step, by the place where it may have to wait for others.
+/// Seconds that a rank spends in the exchange during a step, by the point at which it may wait for others.
 ///
-/// A rank that waits for a slower one communicates no more than that one does. At each place the rank that came last
-/// has waited for nobody, so the least of all ranks at a place is what the exchange itself has cost there.
+/// A wait for a slower rank is no cost of the exchange. At each point the last rank to arrive does not wait, so the
+/// minimum over ranks is the cost of the exchange itself.
 public struct ExchangeSeconds: Sendable, Equatable {
-  /// For the rows of embedding tables, before the first pass.
+  /// Waiting for the rows of embedding tables, before the first pass.
   public var rows = 0.0
-  /// During backward passes, to start messages and to keep them moving: never waiting.
+  /// During backward passes, starting and progressing messages; never waiting.
   public var progress = 0.0
-  /// For the sums of gradients, norm and loss included.
+  /// Waiting for the sums of gradients, including norm and loss.
   public var gradients = 0.0
-  /// For the updated weights.
+  /// Waiting for the updated weights.
   public var weights = 0.0
 
-  /// No time at all.
+  /// Creates zero seconds everywhere.
   public init() {}
 
-  /// All places, in the order of a step.
+  /// All points, in the order of a step.
   public var all: [Double] { [rows, progress, gradients, weights] }
 
-  /// Σ over steps and places of the least of all ranks, seconds; collective, all ranks with the same steps.
+  /// Σ over steps and points of the minimum over ranks, in seconds; collective, with the same steps on all ranks.
   public static func exposed(_ steps: [ExchangeSeconds], on communicator: any Communicator) throws -> Double {
     try communicator.allReduce(steps.flatMap(\.all), .min).reduce(0, +)
   }
 }
 
-/// What an evaluation found.
+/// The record of an evaluation.
 public struct EvaluationRecord: Sendable, Equatable {
   /// Optimizer steps done before it.
   public var step: Int
   /// Epochs done before it, with fraction.
   public var epoch: Double
-  /// The figure that decides which evaluation is the best.
+  /// The metric that selects the best evaluation.
   public var metric: Metric
   /// Counts and loss over the whole split, the same on every rank.
   public var result: EvaluationResult
@@ -113,7 +113,7 @@ public struct EvaluationRecord: Sendable, Equatable {
 
   /// The line of metrics.jsonl.
   public var json: JSON {
-    // Of no labelled row there are no figures.
+    // Without labelled rows there are no metrics.
     func figure(_ value: Double) -> JSON { result.count == 0 ? .null : .double(value) }
     var line: [String: JSON] = [
       "event": "evaluation", "step": .int(step), "epoch": .double(epoch), "split": "validation",
@@ -123,7 +123,7 @@ public struct EvaluationRecord: Sendable, Equatable {
     if result.isOfDocuments {
       line["perplexity"] = .double(result.perplexity)
     } else {
-      // Other figures than the accuracy do not count right answers.
+      // Only the accuracy line has the number of correct answers.
       if metric == .accuracy { line["correct"] = .int(result.correct) }
       if metric == .f1 { line["average"] = .string(result.f1Average) }
       line["accuracy"] = figure(result.accuracy)
@@ -133,12 +133,12 @@ public struct EvaluationRecord: Sendable, Equatable {
   }
 }
 
-/// Somebody who wants to know how training goes; called on every rank.
+/// Receives training events; called on every rank.
 public protocol TrainingObserver: AnyObject {
-  /// An optimizer step has been taken.
+  /// Reports a finished optimizer step.
   func trained(_ record: StepRecord)
-  /// The validation split has been evaluated.
+  /// Reports a finished evaluation of the validation split.
   func evaluated(_ record: EvaluationRecord)
-  /// A remark for the log.
+  /// Reports a remark for the log.
   func note(_ text: String)
 }

@@ -5,7 +5,7 @@ import Models
 import Objectives
 import Tensors
 
-/// The objective of an optimizer step with everything resolved that its passes share.
+/// The resolved objective of an optimizer step, shared by its passes.
 struct StepLoss {
   let objective: DistillationObjective
   /// The terms on logits.
@@ -14,7 +14,7 @@ struct StepLoss {
   let inner: [InnerTerm]
   /// The weights of all terms in this step.
   let weights: [Double]
-  /// Of the global batch.
+  /// The counts of the global batch.
   let counts: StepCounts
 
   init(_ objective: DistillationObjective, _ inner: [InnerTerm], step: Int, of steps: Int, counts: StepCounts) {
@@ -25,19 +25,19 @@ struct StepLoss {
     weights = objective.weights(step: step, of: steps)
   }
 
-  /// The observer of a pass, which adds the terms inside the model; nil where there are none.
+  /// The observer that adds the inner terms to a pass; nil without inner terms.
   func observer(_ batch: Batch, _ signals: [TeacherSignals?]) -> InnerTermObserver? {
     inner.isEmpty
       ? nil
       : InnerTermObserver(inner, signals: signals, offsets: batch.offsets, weights: weights, counts: counts)
   }
 
-  /// Adds the terms of a student's forward pass to the losses of its tape: a classifier has a row of the loss for each
-  /// example, a language model one for each predicted token.
+  /// Adds the terms of a student's forward pass to the losses of its tape; the loss has one row per example of a
+  /// classifier, or per predicted token of a language model.
   ///
   /// - Parameters:
-  ///   - signals: of the step's teachers, for the same examples.
-  ///   - observer: of this pass.
+  ///   - signals: one per teacher of the step, for the same examples.
+  ///   - observer: the observer of this pass.
   /// - Returns: the sum of each term over the pass, undivided.
   func add(
     of student: any Model, _ batch: Batch, _ signals: [TeacherSignals?], _ observer: InnerTermObserver?,
@@ -73,7 +73,7 @@ struct StepLoss {
     return sums
   }
 
-  /// The value of the step from the means of its terms.
+  /// The loss of the step, from the means of its terms.
   func total(_ means: [Double]) -> Double { zip(weights, means).reduce(0) { $0 + ($1.0 == 0 ? 0 : $1.0 * $1.1) } }
 }
 
@@ -82,7 +82,7 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
-  ///   - tapeObserver: loads the weights of blocks and releases them.
+  ///   - tapeObserver: loads and releases the weights of blocks.
   public func crossEntropySum(
     _ batch: Batch, precision: Precision, weights: BF16Weights = BF16Weights(),
     tapeObserver: (any TapeObserver)? = nil
@@ -112,7 +112,7 @@ extension TeacherLogits {
 }
 
 extension Tape {
-  /// Σ −log softmax(states·headᵀ)[label] over some rows of the states, nil for all.
+  /// Σ −log softmax(states·headᵀ)[label] over these rows of the states; nil for all rows.
   fileprivate func crossEntropySum(_ states: Variable, rows: [Int32]?, head: Parameter, labels: [Int32]) -> Double {
     headLoss(states, rows: rows, head: head, labels: labels, plan: .crossEntropySum).sums[0]
   }

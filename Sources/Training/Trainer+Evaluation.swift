@@ -5,7 +5,7 @@ import Platform
 extension Trainer {
   /// The student's metrics on a split; collective.
   ///
-  /// With sharded weights, embedding tables are whole on every rank during the evaluation.
+  /// With sharded weights, every rank holds the whole embedding tables during the evaluation.
   public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
     release()
     for table in tables { try table.hold() }
@@ -39,7 +39,8 @@ extension Trainer {
     }
   }
 
-  /// A forward pass, or this rank's part in the passes of others: with sharded weights all ranks have equally many.
+  /// Runs a forward pass, or without one this rank's part in the passes of others: with sharded weights all ranks run
+  /// equally many.
   private func throughBlocks<T>(_ pass: () throws -> T) throws -> T {
     exchange.strategy.beginReading()
     let result = try pass()

@@ -5,14 +5,13 @@ import Platform
 import Teachers
 
 extension Trainer {
-  /// Whether a teacher wants to know the batch after the one in hand.
+  /// Whether a teacher needs to know the batch after the current one.
   public var teacherWorksAhead: Bool { teachers.contains { $0.ahead != nil } }
 
-  /// Weights of the teachers; 0 without one.
+  /// The number of weights of all teachers; 0 without teachers.
   public var teacherParameterCount: Int { teachers.reduce(0) { $0 + $1.parameterCount } }
 
-  /// A rank's examples of a global batch (this rank's by default), cut into passes: by micro-batches, and those by
-  /// tokens.
+  /// The passes of a rank (by default this one) for a global batch: its micro-batches, each split by tokens.
   func passes(of batch: [Int], rank: Int? = nil) -> [[Int]] {
     let count = configuration.accumulation
     let parts = Sampler.partition(batch, lengths: lengths, parts: communicator.size * count)
@@ -23,23 +22,24 @@ extension Trainer {
     }
   }
 
-  /// The passes of the rank that has the most of them.
+  /// The largest number of passes on any rank.
   func mostPasses(of batch: [Int]) -> Int {
     (0..<communicator.size).reduce(0) { max($0, passes(of: batch, rank: $1).count) }
   }
 
-  /// The teachers that the stage in hand reads, by their places.
+  /// The indices of the teachers that the current stage reads.
   private var askedTeachers: [Int] {
     teachers.indices.filter { stages[stage].needs[$0].logits || stages[stage].needs[$0].areInner }
   }
 
-  /// What this rank asks a teacher for: its passes, padded with empty requests where all ranks must call equally often.
+  /// This rank's requests to a teacher: its passes, padded with empty requests for a teacher that all ranks must call
+  /// equally often.
   private func requests(_ passes: [[Int]], of batch: [Int], to teacher: any Teacher) -> [[Int]] {
     guard teacher.isCollective else { return passes }
     return passes + Array(repeating: [], count: mostPasses(of: batch) - passes.count)
   }
 
-  /// Tells the teachers that work ahead of this batch, unless they know already, and of the next one.
+  /// Announces this batch, unless already announced, and the next one to the teachers that compute ahead.
   func announce(of batch: [Int], next: [Int]?) throws {
     let waiting = askedTeachers.compactMap { place in teachers[place].ahead.map { (teachers[place], $0) } }
     if waiting.isEmpty { return }
@@ -50,11 +50,11 @@ extension Trainer {
     announced = next
   }
 
-  /// The questions of an optimizer step to all teachers, and what the answers have cost.
+  /// The requests of an optimizer step to all teachers, and their cost.
   struct Questions {
     private let teachers: [any Teacher]
     private let needs: [SignalNeeds]
-    /// Of each teacher that is asked: what for, pass by pass.
+    /// The requests to each teacher that the stage reads, one per pass.
     private let requests: [Int: [[Int]]]
     private let computedBefore: Double
     /// Seconds that this rank has spent on signals.
@@ -70,13 +70,13 @@ extension Trainer {
       computedBefore = teachers.reduce(0) { $0 + $1.computedFLOPs }
     }
 
-    /// The most questions to one teacher.
+    /// The largest number of requests to one teacher.
     var rounds: Int { requests.values.reduce(0) { max($0, $1.count) } }
 
-    /// Arithmetic that this rank has done for the answers.
+    /// FLOPs that this rank has computed for the signals.
     var flops: Double { teachers.reduce(0) { $0 + $1.computedFLOPs } - computedBefore }
 
-    /// What the teachers say in a round; nil of one that is not asked.
+    /// The signals of all teachers for a round; nil for a teacher without a request in it.
     mutating func ask(_ round: Int, _ samples: [Int]) throws -> [TeacherSignals?] {
       let clock = ContinuousClock()
       let start = clock.now
@@ -88,14 +88,14 @@ extension Trainer {
     }
   }
 
-  /// Lets every rank read the teacher signals that any of them has computed; collective, at the end of an epoch.
+  /// Lets every rank read the teacher signals that any rank has computed; collective, at the end of an epoch.
   ///
-  /// - Returns: what the user should know of how they are kept, on rank 0.
+  /// - Returns: remarks for the user about the signal cache.
   public func shareSignals() throws -> [String] {
     if teachers.isEmpty { return [] }
     let keepers = teachers.compactMap(\.keeper)
     for keeper in keepers { keeper.publishSignals() }
-    // A rank that has the remarks of all knows that all have published.
+    // The gathered remarks of all ranks also show that every rank has published.
     let own = teachers.compactMap { $0.takeRemark() }.joined(separator: "; ")
     let remarks = try communicator.allGather(text: own)
     for keeper in keepers { keeper.collectSignals() }

@@ -4,17 +4,16 @@ import Safetensors
 import Tensors
 
 extension Trainer {
-  /// Brings all of the student's weights up to date on this rank, for whoever reads them; collective.
+  /// Brings all of the student's weights up to date on this rank; collective.
   ///
-  /// Between steps a rank lacks the newest rows of embedding tables, which steps ask for as they need them. Where
-  /// weights are shared out this takes memory for all of them, until the next step or evaluation; `writeWeights` does
-  /// not.
+  /// Between steps a rank lacks the newest rows of embedding tables, which steps fetch on demand. With sharded weights
+  /// this takes memory for all of them until the next step or evaluation; `writeWeights` does not.
   public func settle() throws {
     for table in tables { try table.hold() }
     try exchange.strategy.holdAll()
   }
 
-  /// Calls `body` with a function that brings one weight into memory, up to date and whole, until it brings the next;
+  /// Calls `body` with a function that brings one weight into memory, whole and up to date, until it brings the next;
   /// both are collective.
   func withWeights<T>(_ body: (_ bring: @escaping (Parameter) throws -> Void) throws -> T) throws -> T {
     release()
@@ -26,7 +25,7 @@ extension Trainer {
     }
   }
 
-  /// Takes the part of a stored weight that this rank keeps.
+  /// Restores the part of a stored weight that this rank keeps.
   func restore(_ binding: WeightBinding, from stored: StoredTensor) {
     guard flat.parts.weights == .owned, let parameter = binding.parameter else {
       return stored.copyFloats(into: binding.tensor.floats)
@@ -51,10 +50,10 @@ extension Trainer {
       weights: 4 * (flat.values.count + rows), gradients: 4 * flat.gradients.count, moments: 4 * moments)
   }
 
-  /// The most bytes that whole buckets of weights and of gradients took at one time, besides what is kept.
+  /// The peak bytes of gathered weight and gradient buckets, besides the kept bytes.
   public var peakTransientBytes: Int { exchange.strategy.peakTransientBytes }
 
-  /// Releases the weights that this rank does not keep, after a reader of whole weights.
+  /// Releases the weights that this rank does not keep, after a read of whole weights.
   func release() {
     for table in tables { table.release() }
     exchange.strategy.release()

@@ -10,15 +10,15 @@ import Safetensors
 import Teachers
 import Tensors
 
-/// Trains one student by data parallel steps over all ranks of a communicator.
+/// Trains one student with data-parallel steps over all ranks of a communicator.
 ///
-/// A step: every rank takes its passes of the global batch, asks the teachers while rows of embedding tables travel,
-/// runs the student forward and backward while finished gradient buckets travel, then updates the weights it owns and
-/// gets the others back.
+/// In each step, every rank takes its passes of the global batch, requests teacher signals during the exchange of
+/// embedding rows, runs the student forward and backward during the exchange of finished gradient buckets, then updates
+/// the weights it owns and receives the others.
 public final class Trainer {
-  /// The training stages, one after the other.
+  /// The training stages, in order.
   public let stages: [TrainingStage]
-  /// The stage in hand.
+  /// The index of the current stage.
   public private(set) var stage = 0
   let student: any Model
   let flat: FlatParameters
@@ -30,23 +30,23 @@ public final class Trainer {
   let exchange: GradientExchange
   let lengths: [Int32]
   let weights = BF16Weights()
-  /// The weights that are trained with the student and are no part of it.
+  /// The weights that are trained with the student but are not part of it.
   let projections: [Parameter]
-  /// The batch that teachers were told of ahead of its step.
+  /// The batch announced to the teachers ahead of its step.
   var announced: [Int]?
-  /// Whether any rank has been asked to stop; all ranks know it after the same step.
+  /// Whether any rank has been asked to stop; all ranks learn it after the same step.
   public private(set) var isStopRequested = false
 
-  /// The values that every step of the stage in hand uses.
+  /// The values that every step of the current stage uses.
   public var configuration: TrainingConfiguration { stages[stage].configuration }
 
   /// - Parameters:
   ///   - stages: at least one; number format, bucket size and sharding are those of the first.
-  ///   - student: its weights get gradients, and move into one flat buffer but for its embedding tables.
+  ///   - student: its weights get gradients and move into one flat buffer, except the embedding tables.
   ///   - teachers: in the order of the stages' objectives; empty for plain fine-tuning.
   ///   - train: examples in the student's tokens.
-  ///   - fill: fills a weight of a student whose weights are not there yet; called for one after the other, so that of
-  ///     weights that ranks share out no rank ever has all.
+  ///   - fill: fills a weight of a student without loaded weights; called for one weight after the other, so that no
+  ///     rank ever holds all weights when they are sharded.
   public init(
     _ stages: [TrainingStage], student: any Model, teachers: [any Teacher], train: any ExampleSource,
     fill: (Parameter) -> Void = { _ in }, on communicator: any Communicator
@@ -87,7 +87,7 @@ public final class Trainer {
     optimizer = AdamW(configuration.optimizer, segments: flat.segments(of: flat.updated))
   }
 
-  /// A run of one stage whose objective is on logits alone, with one teacher or none.
+  /// Creates a run of one stage with an objective on logits only, with one teacher or none.
   public convenience init(
     _ configuration: TrainingConfiguration, student: any Model, teacher: (any Teacher)?, train: any ExampleSource,
     fill: (Parameter) -> Void = { _ in }, on communicator: any Communicator
@@ -99,7 +99,7 @@ public final class Trainer {
       fill: fill, on: communicator)
   }
 
-  /// Begins a stage after the first one: moments are zero, and its steps count from 1; collective.
+  /// Starts a stage after the first one with zero moments and step number 1; collective.
   func begin(stage: Int) throws {
     self.stage = stage
     for table in tables { try table.settle() }
@@ -107,18 +107,18 @@ public final class Trainer {
     for table in tables { table.optimizer.restart(configuration.optimizer) }
   }
 
-  /// Takes up a stage whose state a checkpoint has.
+  /// Resumes in a stage whose state comes from a checkpoint.
   func resume(stage: Int) { self.stage = stage }
 
-  /// One optimizer step on a global batch.
+  /// Runs one optimizer step on a global batch.
   ///
   /// - Parameters:
-  ///   - step: of the stage, from 1.
-  ///   - done: optimizer steps of the stages before.
-  ///   - batch: indices into the training examples; all ranks pass the same.
-  ///   - next: the batch of the step after this one, for a teacher that works ahead; nil where there is none.
+  ///   - step: the number in the stage, from 1.
+  ///   - done: optimizer steps of the earlier stages.
+  ///   - batch: indices into the training examples, equal on all ranks.
+  ///   - next: the batch of the next step, for teachers that compute ahead; nil after the last.
   ///   - epoch: epochs done after this step, for the record.
-  /// Throws `.numerical`, on all ranks alike, when the gradient is not finite; the weights are untouched then.
+  /// Throws `.numerical` on all ranks if the gradient or the loss is not finite; the weights are then unchanged.
   public func step(_ step: Int, after done: Int = 0, batch: [Int], next: [Int]? = nil, epoch: Double) throws
     -> StepRecord
   {
@@ -129,7 +129,7 @@ public final class Trainer {
     let clock = ContinuousClock()
     let start = clock.now
     release()
-    // Where all ranks read the whole batch, all refuse it alike.
+    // If all ranks read the whole batch, all refuse it alike.
     let all = tables.isEmpty ? Batch() : train.batch(batch)
     do { try all.requireWithin(student.bounds) } catch {
       var refusal = RetortError.wrap(error).located("optimizer step \(before + step)")
@@ -144,7 +144,7 @@ public final class Trainer {
     let rounds = exchange.strategy.sendsEveryPass ? max(1, most) : max(passes.count, questions.rounds)
     let sentBefore = Traffic.sentBytes
     try Trace.detail("send for rows") { try exchange.begin(all) }
-    // Once a step and not after each change: a step cannot meet weights of before the last one, however they changed.
+    // Once per step rather than after each change, so no step can use copies of older weights.
     weights.invalidate()
     let lengths = train.sequenceLengths(batch)
     let loss = stepLoss(step, batch, lengths)
@@ -170,7 +170,7 @@ public final class Trainer {
     let total = loss.total(means)
     try refuseUnlessFinite(norm: norm, loss: total, step: before + step)
     let rate = try update(step, norm: norm)
-    // A backward pass has two products for each of the forward pass.
+    // A backward pass has two products for each product of the forward pass.
     let learnt = 3 * student.forwardFLOPs(lengths: lengths)
     let (hard, soft) = loss.objective.hardAndSoft(means)
     return StepRecord(
@@ -183,12 +183,12 @@ public final class Trainer {
       sentBytes: Traffic.sentBytes.merging(sentBefore) { $0 - $1 })
   }
 
-  /// Optimizer steps of the stage in hand and those after it.
+  /// Optimizer steps of the current stage and all later ones.
   private var stepsFromHere: Int { stages[stage...].reduce(0) { $0 + $1.configuration.totalSteps } }
 
   private func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }
 
-  /// The objective of an optimizer step on a global batch.
+  /// The loss of an optimizer step on a global batch.
   private func stepLoss(_ step: Int, _ batch: [Int], _ lengths: [Int]) -> StepLoss {
     let rows = batch.reduce(0) { $0 + train.lossRows($1) }
     let labelled = batch.reduce(0) { $0 + train.labelledRows($1) }
@@ -210,7 +210,7 @@ public final class Trainer {
     return rate
   }
 
-  /// Forward and backward on one pass of this rank; the sums of the terms.
+  /// Runs forward and backward on one pass of this rank; returns the sums of the terms.
   private func pass(
     _ samples: [Int], _ signals: [TeacherSignals?], _ loss: StepLoss, step: Int
   ) throws -> [Double] {
@@ -239,7 +239,7 @@ public final class Trainer {
     throw error
   }
 
-  /// A batch whose numbers are all inside the student's tables; throws `.input` for another.
+  /// The batch, if all its ids are within the student's bounds; throws `.input` otherwise.
   func checked(_ batch: Batch) throws -> Batch {
     try batch.requireWithin(student.bounds)
     return batch

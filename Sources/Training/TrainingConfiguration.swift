@@ -4,64 +4,65 @@ import Optimizers
 import Platform
 import Tensors
 
-/// Everything that decides what a training step computes, with no value left open.
+/// Every value that determines what a training step computes.
 public struct TrainingConfiguration: Sendable, Equatable {
   /// When to evaluate and save.
   public enum Interval: Sendable, Equatable {
     /// At the end of each epoch.
     case epoch
-    /// After every so many optimizer steps.
+    /// After every N optimizer steps.
     case steps(Int)
   }
 
-  /// Of all randomness: order of the data, dropout, fresh weights.
+  /// The seed of all randomness: data order, dropout, initial weights.
   public var seed: UInt64
-  /// Optimizer steps of the whole run.
+  /// Optimizer steps of the stage.
   public var totalSteps: Int
-  /// What an optimizer step takes over all ranks.
+  /// The size of an optimizer step's batch, over all ranks.
   public var batchSize: BatchSize
-  /// Micro-batches that a rank's part of a batch is cut into.
+  /// Micro-batches into which a rank's part of a batch is split.
   public var accumulation: Int
-  /// Tokens that one forward and backward pass may have; a rank's micro-batch is cut into as many passes as that takes.
-  /// Small enough that activations stay in the cache and memory does not grow with the batch, large enough for the full
-  /// speed of matrix multiplies.
+  /// Maximum tokens of one forward and backward pass; a micro-batch is split into as many passes as that takes.
+  ///
+  /// Passes are small enough that activations stay in the cache and memory does not grow with the batch, and large
+  /// enough for full matrix product speed.
   public var passTokens: Int
   /// The loss: its terms with their weights and options.
   public var objective: DistillationObjective
-  /// AdamW's constants.
+  /// The settings of AdamW.
   public var optimizer: AdamWConfiguration
-  /// Limit of the global gradient norm, or nil.
+  /// Maximum global gradient norm; nil disables clipping.
   public var maximumGradientNorm: Double?
   /// The learning rate of each step.
   public var schedule: Schedule
-  /// Whether each epoch has an order of its own; otherwise the order of the file.
+  /// Whether each epoch shuffles the data; otherwise the file order.
   public var shuffle: Bool
-  /// Whether examples of like length share a batch.
+  /// Whether examples of similar length share a batch.
   public var groupByLength: Bool
   /// Replaces the dropout probabilities of the model's configuration; nil keeps them.
   public var dropout: Double?
-  /// Of matrix multiplies; weights, their updates and all sums are float32 in either.
+  /// The precision of matrix products; weights, updates and sums are float32 in every precision.
   public var precision: Precision
-  /// When the validation split is evaluated, besides the end of the run.
+  /// When to evaluate on the validation split, besides the end of the run.
   public var evaluation: Interval
-  /// What decides which student is the best, and when to stop.
+  /// The metric that selects the best student and drives early stopping.
   public var metric: Metric
-  /// Evaluations without improvement after which training stops; nil never.
+  /// Evaluations without improvement before training stops; nil disables early stopping.
   public var patience: Int?
-  /// Optimizer steps between checkpoints besides those at evaluations; nil none.
+  /// Optimizer steps between extra checkpoints, besides those at evaluations; nil for no extra checkpoints.
   public var saveSteps: Int?
-  /// Checkpoints kept besides the best student.
+  /// Checkpoints to keep, besides the best student.
   public var saveTotalLimit: Int
   /// Optimizer steps between lines of metrics.jsonl.
   public var loggingSteps: Int
-  /// Size at which a gradient bucket is closed, bytes.
+  /// The size at which a gradient bucket is closed, in bytes.
   public var bucketBytes: Int
-  /// What ranks share out of the student.
+  /// The part of the student that is sharded over ranks.
   public var sharding: StudentSharding
-  /// Whether of each layer the input alone is kept, and the rest computed again in the backward pass; the same bits.
+  /// Whether each layer keeps only its input and is recomputed in the backward pass, with the same bits.
   public var activationCheckpointing: Bool
 
-  /// All values; the defaults are those of a chain file that says nothing.
+  /// Creates a configuration; the defaults are those of a chain file without the key.
   public init(
     seed: UInt64, totalSteps: Int, batchSize: BatchSize, accumulation: Int = 1, passTokens: Int = 2048,
     objective: DistillationObjective, optimizer: AdamWConfiguration = AdamWConfiguration(),
@@ -94,13 +95,13 @@ public struct TrainingConfiguration: Sendable, Equatable {
     self.activationCheckpointing = activationCheckpointing
   }
 
-  /// What decides where the student's numbers lie, in words: "student sharding gradients, activation checkpointing".
+  /// The sharding of the student in words: "student sharding gradients, activation checkpointing".
   public var sharingText: String {
     "student sharding \(sharding.rawValue)" + (activationCheckpointing ? ", activation checkpointing" : "")
   }
 
-  /// The values by the names of the chain file, as they are printed and stored; what only changes logging, saving
-  /// and speed is left out, so that equal text means equal students.
+  /// The values under their chain file keys, as printed and stored; values that affect only logging, saving and speed
+  /// are omitted, so that equal text means equal students.
   public var json: [String: JSON] {
     let batch: (key: String, count: Int) =
       switch batchSize {

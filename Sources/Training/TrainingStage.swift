@@ -3,24 +3,24 @@ import Datasets
 import Models
 import Objectives
 
-/// One of the training stages of a chain step: they follow each other on one student, each with its own objective,
+/// One of the consecutive training stages of a chain step, which train one student; each has its own objective,
 /// schedule and moments.
 public struct TrainingStage {
-  /// What the chain file calls it; nil where the step has one stage alone.
+  /// The name in the chain file; nil for a step with a single stage.
   public let name: String?
-  /// Every value that decides what its optimizer steps compute.
+  /// Every value that determines what its optimizer steps compute.
   public let configuration: TrainingConfiguration
-  /// The terms of its objective inside the models, with the projections that they train.
+  /// The inner terms of its objective, with the projections that they train.
   let inner: [InnerTerm]
-  /// What it reads of each teacher.
+  /// The values that the stage reads of each teacher.
   let needs: [SignalNeeds]
 
-  /// A stage for a student and its teachers.
+  /// Creates a stage for a student and its teachers.
   ///
   /// - Parameters:
-  ///   - student: the sizes of the student; nil where it has no layers.
-  ///   - teachers: of each teacher; nil where its inner values do not reach this rank.
-  /// Throws `TermRefusal` for a term that cannot compare them.
+  ///   - student: the student's sizes; nil for a student without layers.
+  ///   - teachers: one per teacher; nil for a teacher whose inner values do not reach this rank.
+  /// Throws `TermRefusal` for a term that cannot compare these models.
   public init(
     _ configuration: TrainingConfiguration, name: String? = nil, student: ModelShape?, teachers: [ModelShape?]
   ) throws {
@@ -31,7 +31,7 @@ public struct TrainingStage {
     needs = configuration.objective.needs(inner)
   }
 
-  /// A stage whose objective has terms on logits alone.
+  /// Creates a stage whose objective has terms on logits only.
   init(onLogits configuration: TrainingConfiguration) {
     name = nil
     self.configuration = configuration
@@ -42,15 +42,15 @@ public struct TrainingStage {
 }
 
 extension DistillationObjective {
-  /// Throws `TermRefusal` for a term inside the models that cannot compare a student and teachers of these sizes.
+  /// Throws `TermRefusal` for an inner term that cannot compare a student and teachers of these sizes.
   public func requireComparable(student: ModelShape?, teachers: [ModelShape?]) throws {
     _ = try innerTerms(student: student, teachers: teachers)
   }
 }
 
 extension Model {
-  /// The weights of the model and of projections that are trained with it, by blocks: each projection is in the block
-  /// that makes what it reads.
+  /// The weights of the model and of the projections trained with it, by block; each projection is in the block that
+  /// computes its input.
   func blocks(with projections: [(block: Int, parameters: [Parameter])]) -> [[Parameter]] {
     var blocks = blocks
     for (block, parameters) in projections {
@@ -61,7 +61,7 @@ extension Model {
 }
 
 extension [[Parameter]] {
-  /// Each parameter once, where it comes first.
+  /// Each parameter once, in order of first occurrence.
   var unique: [Parameter] {
     var seen: Set<ObjectIdentifier> = []
     return joined().filter { seen.insert(ObjectIdentifier($0)).inserted }

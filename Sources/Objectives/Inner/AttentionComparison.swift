@@ -3,12 +3,12 @@ import CKernels
 import Models
 import Tensors
 
-/// Which of a token's queries, keys and values an attention matrix is made of: the matrix of queries and keys is
-/// attention, that of any with itself a relation.
+/// The vectors of a token that an attention matrix compares: queries with keys give attention, any kind with itself
+/// gives a relation.
 enum TokenVectors: Int {
   case queries, keys, values
 
-  /// Where they begin in a row of queries, keys and values, in floats.
+  /// The offset of these vectors in a row of queries, keys and values, in floats.
   func first(_ shape: ModelShape) -> Int {
     switch self {
     case .queries: 0
@@ -17,30 +17,31 @@ enum TokenVectors: Int {
     }
   }
 
-  /// Heads of them.
+  /// The number of heads of these vectors.
   func heads(_ shape: ModelShape) -> Int { self == .queries ? shape.heads : shape.keyValueHeads }
 
-  /// Floats of a token's, all heads together.
+  /// Floats per token, over all heads.
   func width(_ shape: ModelShape) -> Int { heads(shape) * shape.headSize }
 }
 
-/// Two attention matrices that are compared head by head, [S, S] of each sequence, and never kept.
+/// A head-by-head comparison of two attention matrices, [S, S] per sequence, which are never stored.
 struct AttentionComparison {
   let kind: rtk_comparison
   let isCausal: Bool
-  /// The rows' vectors and the columns'.
+  /// The vectors of the matrix's rows and of its columns.
   let rows: TokenVectors
   let columns: TokenVectors
-  /// Heads that vectors are cut into; nil: the models' own.
+  /// The number of relation heads into which vectors are split; nil for the models' own heads.
   let relationHeads: Int?
 }
 
 extension Tape {
-  /// factor · Σ of some comparisons over sequences, heads and what their kind sums, and the sum without the factor.
+  /// factor · Σ of the comparisons over sequences, heads and the entries that each kind sums, and the sum without the
+  /// factor.
   ///
   /// - Parameters:
   ///   - x: the student's queries, keys and values, [T, (H + 2·H_kv)·D].
-  ///   - target: the teacher's.
+  ///   - target: the teacher's queries, keys and values.
   func compareAttention(
     _ x: Variable, _ target: Tensor, _ comparisons: [AttentionComparison], _ pass: InnerPass, factor: Double
   ) -> LossTerm {

@@ -4,7 +4,7 @@ import Layers
 import Models
 import Tensors
 
-/// KL divergence of the teacher's attention probabilities and the student's, row by row.
+/// KL(teacher ‖ student) of the attention probabilities, row by row.
 struct AttentionKL: InnerObjective {
   static let kind = "attention_kl"
   static let formula = "mean over sequences, heads, queries of KL(teacher's row ‖ student's row)"

@@ -4,7 +4,7 @@ import Layers
 import Models
 import Tensors
 
-/// The mean squared difference of attention, of its probabilities or of the scores before softmax.
+/// The mean squared difference of attention probabilities, or of attention scores before softmax.
 struct AttentionMSE: InnerObjective {
   static let kind = "attention_mse"
   static let formula =
@@ -30,7 +30,7 @@ struct AttentionMSE: InnerObjective {
 
   func point(of layer: Int) -> PassPoint { .projections(layer) }
 
-  /// Pairs of a query and a key that attention allows, of each of the student's heads.
+  /// The query-key pairs that attention allows, times the student's heads.
   func denominator(_ counts: StepCounts, student: ModelShape) -> Double {
     Double(max(1, counts.pairs * student.heads))
   }

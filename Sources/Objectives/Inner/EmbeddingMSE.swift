@@ -3,7 +3,7 @@ import Layers
 import Models
 import Tensors
 
-/// `hidden_mse` of the embeddings' output alone.
+/// `hidden_mse` of the embeddings' output only.
 struct EmbeddingMSE: InnerObjective {
   static let kind = "embedding_mse"
   static let formula = "`hidden_mse` of {0: 0}, the embeddings' output"

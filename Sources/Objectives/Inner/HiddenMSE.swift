@@ -31,7 +31,7 @@ struct HiddenMSE: InnerObjective {
   func denominator(_ counts: StepCounts, student: ModelShape) -> Double { Double(max(1, counts.tokens)) }
 
   func loss(_ x: Variable, _ target: Tensor, _ pass: InnerPass, factor: Double, on tape: Tape) -> LossTerm {
-    // The mean over dimensions is of the compared width, which is the teacher's.
+    // The mean over dimensions uses the compared width, which is the teacher's.
     scaled(
       tape.compareRows(x, target, .squared, factor: factor / Double(target.columns)), by: 1 / Double(target.columns))
   }

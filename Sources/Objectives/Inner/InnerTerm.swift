@@ -3,22 +3,24 @@ import Layers
 import Models
 import Tensors
 
-/// An inner objective of a step for one student and one teacher: its pairs of layers, and the projections that are
-/// trained with the student.
+/// An inner objective of a step for one student and one teacher: its layer pairs, and the projections trained with the
+/// student.
 package final class InnerTerm {
-  /// Its place among the step's terms.
+  /// The term's index among the step's terms.
   let index: Int
   let objective: any InnerObjective
-  /// Its teacher, by its place among the step's.
+  /// The teacher's index among the step's teachers.
   let teacher: Int
   let pairs: [LayerPair]
   private let student: ModelShape
   private let teacherShape: ModelShape
-  /// The projection of each pair; nil where widths are compared as they are.
+  /// The projection of each pair; nil for an unprojected pair.
   private let projections: [Linear?]
 
-  /// - Parameter name: the term's, of which the projections have theirs.
-  /// Throws `ObjectiveRefusal` for what cannot be compared.
+  /// Prepares the term and creates its projections.
+  ///
+  /// - Parameter name: the term's name, a prefix of its projections' names.
+  /// Throws `ObjectiveRefusal` for models that the objective cannot compare.
   package init(
     _ objective: any InnerObjective, index: Int, name: String, teacher: Int, student: ModelShape,
     teacherShape: ModelShape, seed: UInt64 = 0
@@ -51,7 +53,7 @@ package final class InnerTerm {
     return (0..<count).map { Linear("objectives.\(name).\($0)", inputs: inputs, outputs: outputs) }
   }
 
-  /// Uniform in ±1/√inputs, PyTorch's default for a linear layer.
+  /// Draws uniformly from ±1/√inputs, PyTorch's default for a linear layer.
   private static func initialize(_ linear: Linear, seed: UInt64) {
     let bound = 1 / Float(linear.weight.value.columns).squareRoot()
     for parameter in linear.parameters {
@@ -59,25 +61,25 @@ package final class InnerTerm {
     }
   }
 
-  /// What it reads of its teacher.
+  /// What the term reads of its teacher.
   package var needs: [PassPoint: Reading] {
     Dictionary(pairs.map { (objective.point(of: $0.teacher), type(of: objective).reading) }, uniquingKeysWith: max)
   }
 
-  /// How much of the student's value at a point it reads.
+  /// How much the term reads of the student's value at a point.
   func reading(of point: PassPoint) -> Reading {
     pairs.contains { objective.point(of: $0.student) == point } ? type(of: objective).reading : .nothing
   }
 
-  /// The weights of the projections with the points of the student that they read.
+  /// The weights of the projections, each with the point of the student that it reads.
   package var parameters: [(point: PassPoint, parameters: [Parameter])] {
     zip(pairs, projections).compactMap { pair, linear in
       linear.map { (objective.point(of: pair.student), $0.parameters) }
     }
   }
 
-  /// Floats per token that the term keeps in a pass: the teacher's values, and the gradients of the student's and of
-  /// projected values. Those of first tokens and pooled outputs are not worth counting.
+  /// Floats per token that the term keeps in a pass: the teacher's values, and the gradients of the student's values
+  /// and of projected values. First tokens and pooled outputs are too small to count.
   var keptFloats: Int {
     if type(of: objective).reading != .allTokens { return 0 }
     func width(_ point: PassPoint, _ shape: ModelShape) -> Int {
@@ -95,15 +97,16 @@ package final class InnerTerm {
     }
   }
 
-  /// How many numbers the mean of a pair is over.
+  /// The number of elements over which the mean of a pair is taken.
   func denominator(_ counts: StepCounts) -> Double { objective.denominator(counts, student: student) }
 
-  /// Σ over pairs counts 1, the mean of pairs 1 / pairs.
+  /// The factor of each pair: 1 for a sum over pairs, 1 / pairs for a mean.
   var share: Double { objective.averagesLayers ? 1 / Double(pairs.count) : 1 }
 
-  /// Adds the term of the pairs at a point to the losses of the pass; returns Σ over them of the term, undivided.
+  /// Adds the term of all pairs at a point to the losses of the pass; returns the term's sum over these pairs,
+  /// undivided.
   ///
-  /// - Parameter factor: the term's weight / denominator; 0 reports the term and costs no gradient.
+  /// - Parameter factor: the term's weight / denominator; 0 reports the term without computing a gradient.
   func add(
     at point: PassPoint, _ x: Variable, _ signals: TeacherSignals, offsets: [Int32], factor: Double,
     _ context: ForwardContext
@@ -114,7 +117,7 @@ package final class InnerTerm {
       guard let given = signals.values[objective.point(of: pair.teacher)] else {
         preconditionFailure("the teacher gave nothing at \(objective.point(of: pair.teacher))")
       }
-      // Other terms may read all tokens at the same point.
+      // The value has all tokens if another term reads all tokens at this point.
       let isCut = type(of: objective).reading == .firstTokens
       let own = isCut ? firstTokens(x, offsets, context) : x
       let target = isCut ? firstTokens(Variable(constant: given), offsets, context).value : given
@@ -126,7 +129,7 @@ package final class InnerTerm {
     return sum
   }
 
-  /// The states of first tokens, [B, hidden], of those of all tokens or of these alone.
+  /// The first-token states, [B, hidden], selected from all tokens unless x already has only first tokens.
   private func firstTokens(_ x: Variable, _ offsets: [Int32], _ context: ForwardContext) -> Variable {
     x.value.rows == offsets.count - 1 ? x : context.tape.selectRows(x, Array(offsets.dropLast()))
   }
@@ -137,14 +140,14 @@ package final class InnerTermObserver: PassObserver {
   private let terms: [InnerTerm]
   private let signals: [TeacherSignals?]
   private let offsets: [Int32]
-  /// Of each term: its weight / its denominator.
+  /// Weight / denominator of each inner term.
   private let factors: [Double]
-  /// Σ of each of the step's terms over what this pass has shown so far, undivided.
+  /// Each step term's sum over the values that this pass has observed so far, undivided.
   package private(set) var sums: [Double]
 
   /// - Parameters:
-  ///   - signals: of the step's teachers, for the sequences of the pass.
-  ///   - weights: of all terms of the step.
+  ///   - signals: one per teacher of the step, for the sequences of the pass.
+  ///   - weights: one per term of the step.
   package init(
     _ terms: [InnerTerm], signals: [TeacherSignals?], offsets: [Int32], weights: [Double], counts: StepCounts
   ) {

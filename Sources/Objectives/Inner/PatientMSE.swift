@@ -3,7 +3,7 @@ import Layers
 import Models
 import Tensors
 
-/// The mean squared difference of the first tokens' states, each divided by its length.
+/// The mean squared difference of the first tokens' states, each normalised to length 1.
 struct PatientMSE: InnerObjective {
   static let kind = "patient_mse"
   static let formula =

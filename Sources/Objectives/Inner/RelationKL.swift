@@ -4,9 +4,10 @@ import Layers
 import Models
 import Tensors
 
-/// KL divergence of relations between tokens: of queries with queries, keys with keys, values with values.
+/// KL divergence of relations between tokens: queries with queries, keys with keys, values with values.
 ///
-/// All heads' vectors of a token are one, cut into R relation heads: head counts and widths of the models may differ.
+/// The vectors of all heads of a token are concatenated and split into R relation heads, so head counts and widths of
+/// the two models may differ.
 struct RelationKL: InnerObjective {
   static let kind = "relation_kl"
   static let formula =
@@ -26,7 +27,7 @@ struct RelationKL: InnerObjective {
     averagesLayers = options.flag("average_layers")
   }
 
-  /// R: as written, else the student's heads.
+  /// R: the option's value, by default the student's number of heads.
   func heads(_ student: ModelShape) -> Int { relationHeads ?? student.heads }
 
   func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {

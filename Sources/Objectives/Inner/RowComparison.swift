@@ -3,7 +3,7 @@ import CKernels
 import Models
 import Tensors
 
-/// How a row of the student is compared with one of the teacher: a sum over the row's elements, and its gradient.
+/// The comparison of a student's row with a teacher's row: a sum over the row's elements, and its gradient.
 enum RowComparison {
   /// Σ (x − y)²
   case squared
@@ -17,8 +17,8 @@ extension Tape {
   /// factor · Σ_r comparison(x_r, y_r), and the sum without the factor.
   ///
   /// - Parameters:
-  ///   - x: [R, C], in the format of the pass.
-  ///   - y: [R, C], in any format.
+  ///   - x: [R, C], in the number format of the pass.
+  ///   - y: [R, C], in any number format.
   func compareRows(_ x: Variable, _ y: Tensor, _ comparison: RowComparison, factor: Double) -> LossTerm {
     precondition(x.shape == y.shape, "rows \(x.shape) of a student are compared with rows \(y.shape) of a teacher")
     let (own, theirs) = (x.value.converted(to: .float32), y.converted(to: .float32))
@@ -41,9 +41,9 @@ extension Tape {
 }
 
 extension LayerMap {
-  /// The pairs of layers that both models have.
+  /// The layer pairs; throws `ObjectiveRefusal` for a layer that a model does not have.
   ///
-  /// - Parameter least: the first that can be compared: 0 where the embeddings' output can.
+  /// - Parameter least: the lowest layer that can be compared: 0 if the embeddings' output can, else 1.
   func checkedPairs(student: ModelShape, teacher: ModelShape, least: Int) throws -> [LayerPair] {
     let pairs = pairs(student: student.layers, teacher: teacher.layers)
     if pairs.isEmpty {
@@ -63,5 +63,5 @@ extension LayerMap {
   }
 }
 
-/// A term with its sum multiplied, as a mean over dimensions has it.
+/// A term with its sum multiplied by a factor, for means over dimensions.
 func scaled(_ term: LossTerm, by factor: Double) -> LossTerm { LossTerm(loss: term.loss, sum: term.sum * factor) }

@@ -1,13 +1,13 @@
 import Tensors
 
-/// What the teachers of a step say of the rows of a pass, cut into chunks of rows.
+/// The teachers' logits for the rows of a pass, by chunks of rows.
 struct ChunkTeachers {
   private let plan: LogitsPlan
   private let signals: [TeacherLogits?]
-  /// The k best classes, where these are all that a teacher names.
+  /// The k largest logits; nil unless a teacher has only these.
   private let best: TopKTargets?
 
-  /// - Parameter signals: of the step's teachers in their order, R rows each; nil where no term reads one.
+  /// - Parameter signals: one per teacher of the step, R rows each; nil for a teacher that no term reads.
   init(_ plan: LogitsPlan, _ signals: [TeacherLogits?], rows: Int) {
     for signal in signals {
       precondition(signal.map { $0.rowCount == rows } ?? true, "\(signal?.rowCount ?? 0) rows of a teacher for \(rows)")
@@ -20,7 +20,7 @@ struct ChunkTeachers {
     }
   }
 
-  /// Runs `body` with the heads that make logits of states in memory.
+  /// Runs `body` with the teachers' heads in memory.
   func whileInMemory(_ body: () -> Void) { ChunkTeachers.whileInMemory(signals.compactMap { $0?.head }[...], body) }
 
   private static func whileInMemory(_ heads: ArraySlice<Tensor>, _ body: () -> Void) {
@@ -28,9 +28,9 @@ struct ChunkTeachers {
     first.whileInMemory { whileInMemory(heads.dropFirst(), body) }
   }
 
-  /// The work on some rows.
+  /// The work on a chunk of rows.
   ///
-  /// - Parameter operand: the chunk's rows of states as a product with the head reads them.
+  /// - Parameter operand: the chunk's rows of states in the format that a product with the head reads.
   func work(
     _ part: Range<Int>, labels: ArraySlice<Int32>, classes: Int, operand: (_ states: Tensor, _ head: Tensor) -> Tensor
   ) -> RowLossWork {
@@ -75,7 +75,7 @@ struct ChunkTeachers {
       shares: shares(labels) { whole($0) })
   }
 
-  /// The shares of teachers in the parts that weigh them by their confidence, row by row.
+  /// The teachers' shares by row, for the parts that weight teachers by confidence.
   private func shares(_ labels: ArraySlice<Int32>, _ whole: (Int) -> Tensor) -> [Int: [Double]] {
     let parts = plan.parts.enumerated().filter(\.element.byConfidence)
     if parts.isEmpty { return [:] }
@@ -89,7 +89,7 @@ struct ChunkTeachers {
       parts.compactMap { index, part in
         guard case .teacher(let teacher) = part.target else { return nil }
         let shares = zip(certainties[teacher], totals).map { own, total in
-          // Teachers of which none gives the label any probability share the row as in any other term.
+          // If no teacher gives the label any probability, the row uses the configured teacher weights.
           total > 0 ? own / total : plan.teacherWeights[teacher]
         }
         return (index, shares)

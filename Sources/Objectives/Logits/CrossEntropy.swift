@@ -1,4 +1,4 @@
-/// −Σ y log softmax(s): y is the label, or 1 − ε of it and ε/C of every class.
+/// −Σ y log softmax(s): y is one-hot at the label; with smoothing it is 1 − ε of that plus ε/C for every class.
 struct CrossEntropy: LogitsObjective {
   static let kind = "cross_entropy"
   static let formula = "−Σ y log softmax(s)"

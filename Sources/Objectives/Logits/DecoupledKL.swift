@@ -1,4 +1,5 @@
-/// Forward KL in its two parts, of the label against all other classes and among these, each with its own weight.
+/// Forward KL in two separately weighted parts: the label against all other classes, and the distribution among the
+/// others.
 struct DecoupledKL: LogitsObjective {
   static let kind = "decoupled_kl"
   static let formula = "T² (a · KL of target/rest + b · KL inside the rest)"

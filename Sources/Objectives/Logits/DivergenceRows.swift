@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// One divergence of a chunk of rows, whose classes come block by block, three times: maxima and sums, then the value,
+/// One divergence over a chunk of rows, in three passes over the blocks of classes: maxima and sums, then the value,
 /// then the gradient.
 struct DivergenceRows {
   private let divergence: rtk_divergence
@@ -14,14 +14,14 @@ struct DivergenceRows {
     rows = RowNumbers(count, none)
   }
 
-  /// Takes the maxima and sums of some classes, [R or more, classes].
+  /// Accumulates the maxima and sums of a block of classes, [R or more, classes].
   func add(_ student: Tensor, _ target: TargetLogits.Block?) {
     split(student, target) { row, count, s, t in
       rtk_divergence_sums(rows.start + row, s, t, count, student.columns, divergence.temperature)
     }
   }
 
-  /// Takes the value of some classes, after `add` has had all of them.
+  /// Accumulates the value of a block of classes, after `add` for all blocks.
   func measure(_ student: Tensor, _ target: TargetLogits.Block?) {
     split(student, target) { row, count, s, t in
       var kind = divergence
@@ -29,10 +29,10 @@ struct DivergenceRows {
     }
   }
 
-  /// Σ over classes of each row, without the factor of the temperature.
+  /// Σ over classes per row, without the temperature factor.
   var values: [Double] { rows.buffer.map(\.value) }
 
-  /// gradient [R or more, classes] += weights[r] · d(term of row r)/ds, after `measure` has had all classes.
+  /// gradient [R or more, classes] += weights[r] · d(term of row r)/ds, after `measure` for all blocks.
   func addGradient(of student: Tensor, _ target: TargetLogits.Block?, into gradient: Tensor, weights: [Float]) {
     let factors = RowNumbers(weights)
     split(student, target) { row, count, s, t in

@@ -1,6 +1,6 @@
 import CKernels
 
-/// T²·KL(p ‖ q): the student covers every class to which the teacher gives probability.
+/// T²·KL(p ‖ q): mode-covering, so the student gives probability to every class that the teacher does.
 struct ForwardKL: Divergence {
   static let kind = "forward_kl"
   static let formula = "T² Σ p (log p − log q)"

@@ -1,23 +1,23 @@
 import Tensors
 
-/// How the work of a head's loss is cut, and what memory that takes.
+/// The chunk and block sizes of a head's loss, and their memory.
 ///
-/// Each chunk of rows reads W and adds to dW once more, so few rows make slow products: of 32,000 classes chunks of 256
-/// rows take a tenth longer than those of 512, and these 3 % longer than those of 1,024.
+/// Each chunk of rows reads W and adds to dW once, so small chunks make slow products: with 32,000 classes, chunks of
+/// 256 rows take a tenth longer than chunks of 512, which take 3 % longer than chunks of 1,024.
 public enum HeadLossChunks {
-  /// Numbers of logits that a chunk may have: 64 MiB.
+  /// The maximum number of logits in a chunk: 64 MiB.
   static let mostLogits = 1 << 24
-  /// Chunks end at multiples of it, but for the last, so that few shapes of products occur.
+  /// Every chunk but the last ends at a multiple of `unit`, which keeps the number of product shapes small.
   static let unit = 32
-  /// Classes of a block.
+  /// Classes per block.
   static let blockClasses = 2048
 
-  /// The most rows of a chunk: some hundreds, however large the vocabulary is.
+  /// The maximum rows per chunk: 256 to 1,024, depending on the vocabulary.
   public static func mostRows(classes: Int) -> Int {
     max(256, min(1024, mostLogits / max(1, classes) / unit * unit))
   }
 
-  /// The chunks of so many rows: as few as may be, of nearly equal size.
+  /// The chunks of `rows` rows: the fewest possible, of nearly equal size.
   static func ranges(rows: Int, classes: Int) -> [Range<Int>] {
     let most = mostRows(classes: classes)
     let (count, units) = ((rows + most - 1) / most, (rows + unit - 1) / unit)
@@ -26,19 +26,19 @@ public enum HeadLossChunks {
     }
   }
 
-  /// The blocks of so many classes.
+  /// The blocks of `classes` classes.
   static func blocks(classes: Int) -> [Range<Int>] {
     stride(from: 0, to: classes, by: blockClasses).map { $0..<min($0 + blockClasses, classes) }
   }
 
-  /// Rows with the padding behind them that products of bf16 get.
+  /// The row count with the padding that bf16 products get.
   static func padded(_ rows: Int) -> Int { (rows + unit - 1) / unit * unit }
 
-  /// Bytes of logits and of their gradients that are there at one time, for all rows of a pass.
+  /// Bytes of the logits and logit gradients that exist at one time, for all rows of a pass.
   ///
   /// - Parameters:
   ///   - classes: V, or this rank's part of it.
-  ///   - teacherStates: whether a teacher's logits are made from its states.
+  ///   - teacherStates: whether a teacher's logits are computed from its states.
   public static func bytes(rows: Int, classes: Int, precision: Precision, teacherStates: Bool) -> Int {
     let largest = ranges(rows: rows, classes: classes).map(\.count).max() ?? 0
     let gradient = min(classes, blockClasses) * (precision == .bf16 ? 2 : 4)

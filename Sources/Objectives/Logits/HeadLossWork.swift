@@ -2,15 +2,14 @@ import Autograd
 import CKernels
 import Tensors
 
-/// The loss of logits = states·headᵀ at work: chunks of rows, and in each of them blocks of classes.
+/// The loss of logits = states·headᵀ, computed by chunks of rows and, within each, by blocks of classes.
 ///
 ///     for each chunk of rows
 ///       for each block of classes: logits = x·Wᵀ (student), t = y·Uᵀ (teacher) → maxima and sums of each row
 ///       for each block of classes: g = dLoss/dlogits → dx += g·W, dW += gᵀ·x
 ///
-/// The logits of a chunk are kept from the first pass to the second; of g there is one block. A block is small enough
-/// for the cache that the product has left it in, a chunk large enough for the products, whose cost of reading W and
-/// adding to dW is that of a chunk.
+/// The logits of a chunk are kept from the first pass to the second; g exists for one block only. A block is small
+/// enough to stay in the cache after its product; a chunk is large enough to amortise reading W and adding to dW.
 final class HeadLossWork {
   private let tape: Tape
   private let states: Variable
@@ -19,11 +18,11 @@ final class HeadLossWork {
   private let labels: [Int32]
   private let teachers: ChunkTeachers
   private let plan: LogitsPlan
-  /// The head as products read it.
+  /// The head in the format that products read.
   private let weight: Tensor
   private let wantsStates: Bool
   private let headGradient: Tensor?
-  /// dLoss/dstates, [T, h], where it is wanted.
+  /// dLoss/dstates, [T, h]; nil without a gradient of the states.
   private let stateGradient: Tensor?
   private var sums: [Double]
   private var total = 0.0
@@ -46,7 +45,7 @@ final class HeadLossWork {
     teachers = ChunkTeachers(plan, signals, rows: count)
     weight =
       head.isRoundedFactor(in: tape.precision) ? tape.weights.copy(of: head) : head.value.converted(to: .float32)
-    // A loss that counts for nothing is reported, and costs no gradient.
+    // A loss with zero weight is reported and needs no gradient.
     let counts = tape.isRecording && plan.hasGradient
     wantsStates = counts && states.needsGradient
     if counts && head.gradient != nil { tape.needGradient(of: head) }
@@ -55,7 +54,7 @@ final class HeadLossWork {
     sums = [Double](repeating: 0, count: plan.termCount)
   }
 
-  /// Does all rows; the loss is on the tape afterwards.
+  /// Computes all rows and records the loss on the tape.
   func run() -> LogitsLoss {
     weight.whileInMemory {
       teachers.whileInMemory {
@@ -96,7 +95,7 @@ final class HeadLossWork {
     let room = Tensor(uninitialized: [x.rows, min(classes, HeadLossChunks.blockClasses)], weight.dtype)
     for block in blocks {
       let g = room.slice(at: 0, [x.rows, block.count])
-      // Rows behind the last are padding, which is to add nothing to dW.
+      // Padding rows must add nothing to dW.
       if x.rows > part.count { g.rows(part.count..<x.rows).clear() }
       work.gradient(of: scores(block), block, into: g)
       if wantsStates { matrixMultiply(g, weight.rows(block), into: dx, accumulate: block.lowerBound > 0) }
@@ -112,8 +111,8 @@ final class HeadLossWork {
     }
   }
 
-  /// The rows of a chunk as a product with this matrix reads them; in bf16 with rows of zeros behind, so that few
-  /// shapes of products occur.
+  /// The rows of a chunk in the format of this matrix; in bf16 padded with rows of zeros, which keeps the number of
+  /// product shapes small.
   private func operand(_ x: Tensor, rows: [Int32]?, _ part: Range<Int>, like matrix: Tensor) -> Tensor {
     let given = x.dtype
     let count = isRounded ? HeadLossChunks.padded(part.count) : part.count

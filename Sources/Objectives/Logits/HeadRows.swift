@@ -2,7 +2,7 @@ import CKernels
 import Foundation
 import Tensors
 
-/// Numbers that kernels read or write for each row of a chunk; copies share them.
+/// One number per row of a chunk, read or written by kernels; copies share the storage.
 struct RowNumbers<Number: BitwiseCopyable> {
   private let storage: Storage
   let count: Int
@@ -19,12 +19,12 @@ struct RowNumbers<Number: BitwiseCopyable> {
     _ = buffer.initialize(fromContentsOf: values)
   }
 
-  /// Valid while this is held.
+  /// Valid while this value is alive.
   var start: UnsafeMutablePointer<Number> { storage.address.assumingMemoryBound(to: Number.self) }
   var buffer: UnsafeMutableBufferPointer<Number> { UnsafeMutableBufferPointer(start: start, count: count) }
 }
 
-/// The rows of a chunk: what has been seen of their logits, then what their gradients are made from.
+/// The rows of a chunk: running sums of their logits, then the factors of their gradients.
 struct HeadRows {
   private let labels: RowNumbers<Int32>
   private let hasTeacher: Bool
@@ -32,7 +32,7 @@ struct HeadRows {
   private let factors: RowNumbers<rtk_head_factors>
   /// The logit of each row's label.
   private let scores: RowNumbers<Double>
-  /// Of the k classes that a teacher names, if it names any, [R, k].
+  /// The state of the k classes that a top-k teacher lists, [R, k]; nil for other teachers.
   private let best: Best?
 
   private struct Best {
@@ -47,7 +47,7 @@ struct HeadRows {
 
   private var count: Int { labels.count }
 
-  /// Rows of which nothing has been seen; `best` has as many, as far as it is there.
+  /// Creates rows with empty sums; `best`, if given, has as many rows.
   init(labels: some Collection<Int32>, best: TopKTargets?, hasTeacher: Bool) {
     self.labels = RowNumbers(labels)
     self.hasTeacher = hasTeacher
@@ -64,11 +64,11 @@ struct HeadRows {
     }
   }
 
-  /// Takes the student's and the teacher's logits of some classes into the sums.
+  /// Adds the student's and the teacher's logits of a block of classes to the sums.
   ///
   /// - Parameters:
-  ///   - logits: [R or more, classes]; those of classes that the teacher names become −∞.
-  ///   - first: the number of the first of the classes.
+  ///   - logits: [R or more, classes]; top-k classes of the teacher are overwritten with −∞.
+  ///   - first: the index of the block's first class.
   func add(_ logits: Tensor, _ teacher: TargetLogits.Block?, first: Int, temperature: Float) {
     let columns = logits.columns
     ThreadTeam.split(count, cost: columns) { part in
@@ -86,7 +86,7 @@ struct HeadRows {
     }
   }
 
-  /// The sums of the rows' cross-entropies and of their T²·KL, when all classes have been seen.
+  /// The sums over rows of cross-entropy and of T²·KL, after `add` for all blocks.
   ///
   /// The gradients are of hardWeight · Σ cross-entropy + softWeight · Σ T²·KL.
   func finish(hardWeight: Double, softWeight: Double, temperature: Float) -> (hard: Double, soft: Double) {
@@ -107,8 +107,8 @@ struct HeadRows {
     return ((0..<count).reduce(0) { $0 + hard[$1] }, (0..<count).reduce(0) { $0 + soft[$1] })
   }
 
-  /// Writes the gradients with respect to the logits of some classes into `gradient`, [R or more, classes], rounded
-  /// where that is bf16; after `finish`, with what was given to `add`.
+  /// Writes the gradient with respect to a block's logits into `gradient`, [R or more, classes], rounded if that is
+  /// bf16; after `finish`, with the arguments of `add`.
   func gradient(
     of logits: Tensor, _ teacher: TargetLogits.Block?, into gradient: Tensor, first: Int, hardWeight: Double,
     temperature: Float
@@ -133,11 +133,11 @@ struct HeadRows {
 }
 
 extension HeadRows {
-  /// Adds a divergence of the k + 1 buckets (the k classes that the teacher names, and all others) to what `finish` has
-  /// made: its sum over rows, and its gradients.
+  /// Adds a divergence over k + 1 buckets (the k classes of the teacher, and one bucket for all others) to the results
+  /// of `finish`: the sum over rows, and the gradients.
   ///
-  /// The logit of the bucket of all others is T · log Σ e^(s/T) over them, and a class among them has its share of the
-  /// bucket's gradient, e^(s/T) / Σ e^(s/T).
+  /// The logit of the bucket of all others is T · log Σ e^(s/T) over them; each class c among them gets its share of
+  /// the bucket's gradient, e^(s_c/T) / Σ e^(s/T).
   func addBuckets(_ divergence: rtk_divergence, weight: Double) -> Double {
     guard let best else { return 0 }
     let (k, temperature) = (best.k, divergence.temperature)

@@ -1,31 +1,31 @@
 import Autograd
 import Tensors
 
-/// The terms on logits of a pass, on the tape, and their exact sums.
+/// The loss of a pass's terms on logits, on the tape, and the exact sums of the terms.
 package struct LogitsLoss {
-  /// Σ weight · (sum of the term), the scalar that backward starts from.
+  /// Σ weight · (sum of the term), the scalar from which backward starts.
   package let loss: Variable
   /// Σ over rows of each term, unweighted, in double precision.
   package let sums: [Double]
 }
 
 extension Tape {
-  /// The terms of a plan on the logits of a classifier.
+  /// The loss of a plan's terms on a classifier's logits.
   ///
   /// - Parameters:
   ///   - logits: [R, C], float32.
-  ///   - labels: R classes; −1 where a row has none.
-  ///   - signals: of the step's teachers, R rows each.
+  ///   - labels: R classes; −1 for a row without a label.
+  ///   - signals: one per teacher of the step, R rows each.
   package func logitsLoss(
     _ logits: Variable, labels: [Int32], signals: [TeacherLogits?], plan: LogitsPlan
   ) -> LogitsLoss {
     let (rows, classes) = (logits.value.rows, logits.value.columns)
-    // The kernels write to the gradient of the label's class.
+    // The kernels index the gradient by the label, so an invalid label must not reach them.
     precondition(
       labels.count == rows && labels.allSatisfy { $0 < classes },
       "\(labels.count) labels up to \(labels.max() ?? -1) for logits \(logits.shape)")
     let teachers = ChunkTeachers(plan, signals, rows: rows)
-    // A top-k leaves the classes that it names out of the logits.
+    // Top-k kernels overwrite the logits of the listed classes, so they work on a copy.
     let scores = logits.value.copy()
     let work = teachers.work(0..<rows, labels: labels[...], classes: classes) { states, head in
       states.converted(to: head.dtype == .bfloat16 ? .bfloat16 : .float32)
@@ -40,23 +40,22 @@ extension Tape {
     return LogitsLoss(loss: loss(total, of: logits, gradient: gradient), sums: sums)
   }
 
-  /// The terms of a plan on logits = states·headᵀ, without ever holding all logits.
+  /// The loss of a plan's terms on logits = states·headᵀ, without storing all logits at once.
   ///
   /// - Parameters:
   ///   - states: [T, h].
-  ///   - rows: which R of the states count, each once; nil for all.
-  ///   - head: [V, h]; its gradient, if it has one, is of the shape of the value.
-  ///   - labels: R classes; a negative one leaves the cross-entropy of its row out.
-  ///   - signals: of the step's teachers, R rows each.
-  /// The gradients are computed here already, chunk by chunk while the logits are there, since nothing can follow that
-  /// would change them: so the result must be a loss that `backward` starts from. A pass that does not record computes
-  /// the sums alone. In a pass of precision bf16 states, head and the gradients of logits are rounded once, and logits,
-  /// softmax and losses are f32.
+  ///   - rows: the R distinct rows of the states that count; nil for all.
+  ///   - head: [V, h]; its gradient, if present, has the shape of the value.
+  ///   - labels: R classes; a negative label excludes the row from the cross-entropy.
+  ///   - signals: one per teacher of the step, R rows each.
+  /// The gradients are computed here, chunk by chunk while the logits exist, so the result must be a loss from which
+  /// `backward` starts: no later operation may scale it. A pass that does not record computes only the sums. In bf16
+  /// precision states, head and logit gradients are rounded once; logits, softmax and losses are f32.
   package func headLoss(
     _ states: Variable, rows: [Int32]? = nil, head: Parameter, labels: [Int32], signals: [TeacherLogits?] = [],
     plan: LogitsPlan
   ) -> LogitsLoss {
-    // A stage that trains inner values alone needs no logits.
+    // A stage with inner terms only needs no logits.
     if plan.crossEntropies.isEmpty, plan.parts.isEmpty {
       return LogitsLoss(loss: Variable(constant: .zeros([])), sums: [Double](repeating: 0, count: plan.termCount))
     }
@@ -64,7 +63,7 @@ extension Tape {
   }
 }
 
-/// Hands on the gradient of the states; the head has its own already.
+/// Passes the gradient of the states on; `headLoss` has already added the head's gradient.
 struct HeadLossOperation: Operation {
   let states: VariablePlace
   let gradient: Tensor?

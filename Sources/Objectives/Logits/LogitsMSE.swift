@@ -1,6 +1,6 @@
 import CKernels
 
-/// The mean squared difference of logits, which softmax and temperature do not touch.
+/// The mean squared difference of raw logits, without softmax and temperature.
 struct LogitsMSE: Divergence {
   static let kind = "logits_mse"
   static let formula = "mean over classes of (s − t)²"

@@ -1,6 +1,6 @@
 import CKernels
 
-/// What a term on logits computes of a row of student's logits s and teacher's logits t, at a temperature T.
+/// The term of one row, from student logits s and teacher logits t at temperature T.
 public enum RowLoss: Sendable, Equatable {
   /// T^power · Σ φ(log q, log p) over the classes, p = softmax(t/T), q = softmax(s/T): see `rtk_divergence_kind`.
   case divergence(rtk_divergence_kind, parameter: Double, power: Int)
@@ -9,21 +9,21 @@ public enum RowLoss: Sendable, Equatable {
   /// Σ |p₍ᵢ₎ − q₍ᵢ₎| over sorted probabilities; the two may have different numbers of classes.
   case sortedL1
 
-  /// What the sum that the kernels give is multiplied with.
+  /// The factor of the kernels' sum.
   func factor(_ temperature: Float) -> Double {
     guard case .divergence(_, _, let power) = self else { return 1 }
     return (0..<power).reduce(1) { product, _ in product * Double(temperature) }
   }
 
-  /// T²·KL(p ‖ q), which has kernels of its own.
+  /// Whether this is T²·KL(p ‖ q), which has its own kernels.
   var isForwardKL: Bool { if case .divergence(RTK_FORWARD_KL, _, _) = self { true } else { false } }
 }
 
-/// Which logits a part of the loss compares the student's with.
+/// The logits with which a part of the loss compares the student's.
 package enum LogitsTarget: Sendable, Hashable {
-  /// None: the labels alone.
+  /// None: the part uses only the labels.
   case labels
-  /// Those of one teacher, by its place among the step's.
+  /// The logits of one teacher, by its index among the step's teachers.
   case teacher(Int)
   /// Σ w_i t_i over all teachers.
   case meanLogits
@@ -31,32 +31,33 @@ package enum LogitsTarget: Sendable, Hashable {
   case meanProbabilities(Float)
 }
 
-/// The terms on logits of one optimizer step with everything resolved: what a pass adds to the loss is
-/// Σ over parts and rows of weight · (a row's term).
+/// The resolved terms on logits of one optimizer step.
+///
+/// A pass adds Σ over parts and rows of weight · (a row's term) to the loss.
 package struct LogitsPlan: Sendable {
-  /// A cross-entropy with the labels; rows without a label are left out.
+  /// A cross-entropy with the labels, over rows with a label.
   package struct CrossEntropy: Sendable {
-    /// Its place among the step's terms.
+    /// The index among the step's terms.
     package var term: Int
     /// The term's weight divided by the labelled rows of the step.
     package var weight: Double
-    /// ε: the label has 1 − ε and every class ε / C.
+    /// ε: the label's class gets 1 − ε, and every class ε / C.
     package var smoothing: Double
   }
 
   /// A comparison with one target.
   package struct Part: Sendable {
-    /// Its place among the step's terms.
+    /// The index among the step's terms.
     package var term: Int
     package var loss: RowLoss
     package var temperature: Float
     package var target: LogitsTarget
-    /// The term's weight divided by the rows of the step; without the share.
+    /// The term's weight divided by the rows of the step, without the share.
     package var weight: Double
-    /// The part of the term that this teacher has.
+    /// This teacher's share of the term.
     package var share: Double
-    /// Whether the share is multiplied, row by row, by the teacher's probability of the label, and shares of a row are
-    /// brought to a sum of 1.
+    /// Whether each row multiplies the share by the teacher's probability of the label and normalises the shares of all
+    /// teachers to a sum of 1.
     package var byConfidence: Bool = false
   }
 
@@ -64,28 +65,28 @@ package struct LogitsPlan: Sendable {
   package var crossEntropies: [CrossEntropy] = []
   /// The terms with the teachers.
   package var parts: [Part] = []
-  /// How many sums the loss reports.
+  /// The number of sums that the loss reports.
   package var termCount: Int
-  /// w_i of the step's teachers, which add up to 1.
+  /// w_i of the step's teachers, normalised to a sum of 1.
   package var teacherWeights: [Double] = []
 
-  /// No terms yet, of `termCount`.
+  /// Creates an empty plan for `termCount` terms.
   package init(termCount: Int, teacherWeights: [Double] = []) {
     self.termCount = termCount
     self.teacherWeights = teacherWeights
   }
 
-  /// −log softmax(logits)[label] alone, Σ over rows.
+  /// Only −log softmax(logits)[label], Σ over rows.
   package static let crossEntropySum: LogitsPlan = {
     var plan = LogitsPlan(termCount: 1)
     plan.crossEntropies = [CrossEntropy(term: 0, weight: 1, smoothing: 0)]
     return plan
   }()
 
-  /// Whether anything has a weight, and so a gradient.
+  /// Whether any term has a nonzero weight, and so a gradient.
   var hasGradient: Bool { crossEntropies.contains { $0.weight != 0 } || parts.contains { $0.weight * $0.share != 0 } }
 
-  /// What label smoothing adds: −(ε/C) Σ log q of the labelled rows.
+  /// The part of each cross-entropy that label smoothing adds: −(ε/C) Σ log q over labelled rows.
   var smoothingParts: [Part] {
     crossEntropies.filter { $0.smoothing != 0 }.map {
       Part(

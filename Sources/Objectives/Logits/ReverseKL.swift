@@ -1,6 +1,6 @@
 import CKernels
 
-/// T²·KL(q ‖ p): the student keeps to classes to which the teacher gives probability.
+/// T²·KL(q ‖ p): mode-seeking, so the student stays within the classes to which the teacher gives probability.
 struct ReverseKL: Divergence {
   static let kind = "reverse_kl"
   static let formula = "T² Σ q (log q − log p)"

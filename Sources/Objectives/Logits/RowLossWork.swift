@@ -1,14 +1,14 @@
 import CKernels
 import Tensors
 
-/// The terms of a plan on one chunk of rows, whose student's logits come block by block, three times.
+/// A plan's terms on one chunk of rows, in three passes over the student's logits, block by block.
 ///
 ///     add(block)           every block once: maxima and sums of each row
-///     finish(blocks)       every block once more where a term needs it: values
+///     finish(blocks)       every block a second time if a term needs it: values
 ///     gradient(block)      Σ over terms of weight · d(term)/ds, block by block
 ///
 /// Cross-entropy and one forward KL share kernels that read each block once before its gradient (`HeadRows`); every
-/// other comparison has its own `DivergenceRows`, or whole rows where sorting or the label needs them.
+/// other comparison has its own `DivergenceRows`, or whole rows if it sorts or reads the label.
 final class RowLossWork {
   private let plan: LogitsPlan
   private let labels: ArraySlice<Int32>
@@ -20,25 +20,25 @@ final class RowLossWork {
   private let best: TopKTargets?
   private var slow: [SlowPart] = []
   private let hardWeight: Double
-  /// The logits of each block, by its first class, before the classes that a top-k names are taken out; where a term
-  /// reads them.
+  /// The logits of each block, by its first class, as they are before top-k classes are overwritten; only for terms
+  /// that read them.
   private var copies: [Int: Tensor] = [:]
 
-  /// A comparison that `HeadRows` does not make.
+  /// A comparison that `HeadRows` does not compute.
   private struct SlowPart {
     let part: LogitsPlan.Part
     let rows: DivergenceRows?
-    /// Of each row: the share of the teacher, 0 where the row is left out.
+    /// The teacher's share of each row; 0 excludes the row.
     let shares: [Double]
-    /// The gradient of whole rows, [R, classes], where it is made at once.
+    /// The gradient of whole rows, [R, classes], for terms that compute it with the value.
     var gradient: Tensor?
   }
 
   private var count: Int { labels.count }
 
   /// - Parameters:
-  ///   - targets: what the parts of the plan name, of these rows; a top-k is `best` instead.
-  ///   - shares: of each part with `byConfidence`, of each row; the plan's own share for all others.
+  ///   - targets: the targets of the plan's parts, for these rows; `best` replaces them for a top-k teacher.
+  ///   - shares: for each part with `byConfidence`, one share per row; all other parts use the plan's share.
   init(
     _ plan: LogitsPlan, labels: ArraySlice<Int32>, classes: Int, targets: [LogitsTarget: TargetLogits],
     best: TopKTargets?, shares: [Int: [Double]]
@@ -86,8 +86,8 @@ final class RowLossWork {
     targets[part.part.target]?.block(block, computing: false)
   }
 
-  /// Takes the student's logits of some classes, [R or more, classes]; where only k classes of a teacher are known,
-  /// those of these classes become −∞.
+  /// Adds the student's logits of a block of classes, [R or more, classes]; a top-k teacher's classes are overwritten
+  /// with −∞.
   func add(_ scores: Tensor, _ range: Range<Int>) {
     for target in targets.values where target.classes == classes { _ = target.block(range, computing: true) }
     if best != nil, slow.contains(where: { $0.rows != nil }) { copies[range.lowerBound] = scores.copy() }
@@ -95,9 +95,9 @@ final class RowLossWork {
     fast.add(scores, fastBlock(range, computing: false), first: range.lowerBound, temperature: temperature)
   }
 
-  /// The sums of the plan's terms over the rows, unweighted, and their weighted total.
+  /// The unweighted sums of the plan's terms over the rows, and their weighted total.
   ///
-  /// - Parameter scores: the logits that `add` was given.
+  /// - Parameter scores: the logits passed to `add`.
   func finish(_ blocks: [Range<Int>], _ scores: (Range<Int>) -> Tensor)
     -> (sums: [Double], total: Double)
   {
@@ -135,7 +135,7 @@ final class RowLossWork {
     return wholeRows(place, blocks, scores)
   }
 
-  /// The terms that need all classes of a row at once: value and gradient together.
+  /// Computes value and gradient of a term that needs all classes of a row at once.
   private func wholeRows(_ place: Int, _ blocks: [Range<Int>], _ scores: (Range<Int>) -> Tensor) -> Double {
     let part = slow[place]
     guard let target = targets[part.part.target] else { preconditionFailure("no logits for \(part.part.target)") }
@@ -175,8 +175,8 @@ final class RowLossWork {
     return zip(values.buffer, part.shares).reduce(0) { $0 + $1.0 * $1.1 }
   }
 
-  /// Writes the gradient with respect to the logits of some classes into `gradient`, [R or more, classes], rounded
-  /// where that is bf16; after `finish`.
+  /// Writes the gradient with respect to a block's logits into `gradient`, [R or more, classes], rounded if that is
+  /// bf16; after `finish`.
   func gradient(of scores: Tensor, _ range: Range<Int>, into gradient: Tensor) {
     let added = slow.filter { $0.part.weight != 0 && ($0.rows != nil || $0.gradient != nil) }
     let exact = added.isEmpty || gradient.dtype == .float32 ? gradient : Tensor(uninitialized: scores.shape)

@@ -1,6 +1,6 @@
 import CKernels
 
-/// Forward KL to a mixture with some of the teacher's own probability, whose gradient is bounded.
+/// Forward KL to a mixture of the student with a share λ of the teacher, which bounds the gradient.
 struct SkewForwardKL: Divergence {
   static let kind = "skew_forward_kl"
   static let formula = "T² KL(p ‖ λp + (1−λ)q)"

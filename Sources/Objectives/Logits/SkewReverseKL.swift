@@ -1,6 +1,6 @@
 import CKernels
 
-/// Reverse KL to a mixture with some of the student's own probability, whose gradient is bounded.
+/// Reverse KL to a mixture of the teacher with a share λ of the student, which bounds the gradient.
 struct SkewReverseKL: Divergence {
   static let kind = "skew_reverse_kl"
   static let formula = "T² KL(q ‖ λq + (1−λ)p)"

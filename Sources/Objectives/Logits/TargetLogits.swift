@@ -2,17 +2,16 @@ import CKernels
 import Foundation
 import Tensors
 
-/// The logits of a chunk of rows that the student's are compared with: given, or made from a teacher's states block by
-/// block.
+/// The target logits for a chunk of rows: given, or computed from a teacher's states block by block.
 struct TargetLogits {
-  /// The logits of some classes.
+  /// The logits of a block of classes.
   struct Block {
     let logits: Tensor
-    /// The place of the first in the tensor, and the numbers from one row to the next.
+    /// The offset of the first logit in the tensor, and the distance from one row to the next, both in elements.
     let first: Int
     let stride: Int
 
-    /// Calls `body` with the rows from one on of a block, as kernels read it, or with nil.
+    /// Calls `body` with a block's rows from `row` on, in the kernels' representation, or with nil.
     static func with(_ block: Block?, from row: Int, _ body: (UnsafePointer<rtk_head_teacher>?) -> Void) {
       guard let block, let start = block.logits.bytes.baseAddress else { return body(nil) }
       var rows = rtk_head_teacher(
@@ -26,14 +25,14 @@ struct TargetLogits {
   private let logits: Tensor
   private let made: (states: Tensor, head: Tensor)?
 
-  /// Logits [R, classes].
+  /// Wraps existing logits, [R, classes].
   init(given logits: Tensor) {
     classes = logits.columns
     self.logits = logits
     made = nil
   }
 
-  /// Logits that `states` [R or more, h] and `head` [classes, h] make.
+  /// Prepares logits computed from `states` [R or more, h] and `head` [classes, h].
   init(states: Tensor, head: Tensor) {
     precondition(
       head.columns == states.columns, "a teacher's states \(states.shape) and head \(head.shape)")
@@ -42,7 +41,7 @@ struct TargetLogits {
     made = (states, head)
   }
 
-  /// The logits of some classes; `computing` makes them first, and they stay.
+  /// The logits of a block of classes; `computing` computes and stores them first.
   func block(_ range: Range<Int>, computing: Bool) -> Block {
     guard let (states, head) = made else {
       return Block(logits: logits, first: range.lowerBound, stride: logits.columns)
@@ -52,7 +51,7 @@ struct TargetLogits {
     return Block(logits: part, first: 0, stride: range.count)
   }
 
-  /// The logits of all classes, [rows, classes] in float32, row by row; `computing` makes them first.
+  /// The logits of all classes, [rows, classes] in float32, row-major; `computing` computes them first.
   func whole(rows: Int, computing: Bool) -> Tensor {
     if made == nil, logits.dtype == .float32 { return logits }
     let result = Tensor(uninitialized: [rows, classes])
@@ -69,7 +68,7 @@ struct TargetLogits {
 }
 
 extension TargetLogits {
-  /// Σ w_i t_i of teachers with the same classes, [rows, classes].
+  /// Σ w_i t_i over teachers with the same classes, [rows, classes].
   static func meanLogits(_ teachers: [Tensor], weights: [Double]) -> Tensor {
     let result = Tensor.zeros(teachers[0].shape)
     let columns = result.columns
@@ -82,7 +81,7 @@ extension TargetLogits {
     return result
   }
 
-  /// T · log Σ w_i softmax(t_i / T): logits whose softmax at T is the mean of the teachers' probabilities.
+  /// T · log Σ w_i softmax(t_i / T): logits whose softmax at T is the weighted mean of the teachers' probabilities.
   static func meanProbabilities(_ teachers: [Tensor], weights: [Double], temperature: Float) -> Tensor {
     let result = Tensor(uninitialized: teachers[0].shape)
     let columns = result.columns

@@ -2,18 +2,18 @@ import Tensors
 
 /// A teacher's logits of R rows: plain tensors, so that no gradient can reach the teacher.
 ///
-/// A row is an example of a classifier, or a predicted token of a language model, in the order of the batch
+/// A row is an example of a classifier, or a predicted token of a language model, in batch order
 /// (`Batch.predictedRows`).
 public enum TeacherLogits: Sendable {
   /// Logits [R, C], before softmax and temperature; float32 or bf16.
   case logits(Tensor)
-  /// States behind the teacher's last norm, [R, h], and its head [C, h]: the logits are states · headᵀ, which the loss
-  /// computes some rows at a time.
+  /// The output states of the teacher's final norm, [R, h], and its head [C, h]: the logits are states · headᵀ,
+  /// which the loss computes chunk by chunk.
   case hidden(Tensor, head: Tensor)
   /// The k largest logits of each row.
   case topK(TopKTargets)
 
-  /// The logits [R, C] of all rows at once, for targets of few classes; top-k targets have none.
+  /// The logits [R, C] of all rows at once, for targets with few classes; not for top-k targets.
   public var materialized: Tensor {
     switch self {
     case .logits(let logits): return logits
@@ -25,17 +25,17 @@ public enum TeacherLogits: Sendable {
     }
   }
 
-  /// The matrix that makes the logits, where they are still to be made.
+  /// The head from which the logits are computed; nil for given logits.
   var head: Tensor? {
     if case .hidden(_, let head) = self { head } else { nil }
   }
 
-  /// The k largest logits, where these are all that is known.
+  /// The top-k targets; nil for complete logits.
   public var best: TopKTargets? {
     if case .topK(let best) = self { best } else { nil }
   }
 
-  /// C, or k where only the k largest are known.
+  /// C, or k for top-k targets.
   public var classCount: Int {
     switch self {
     case .logits(let logits): logits.columns
@@ -54,18 +54,18 @@ public enum TeacherLogits: Sendable {
   }
 }
 
-/// The k largest logits of each row, and what all others weigh together.
+/// The k largest logits of each row, and the total weight of all other classes.
 public struct TopKTargets: Sendable {
   /// Logits, [R, k], largest first.
   public let logits: Tensor
   /// Their classes, [R · k].
   public let classes: [Int32]
-  /// log Σ exp(z_c / T) over the classes that are not among the k, [R]; −∞ where k is all of them.
+  /// log Σ exp(z_c / T) over the classes outside the top k, [R]; −∞ if k is the number of classes.
   public let logRest: [Float]
-  /// T, the temperature that `logRest` belongs to.
+  /// T, the temperature of `logRest`.
   public let temperature: Float
 
-  /// The k best of R rows; `classes` has as many elements as `logits`, `logRest` one for each row.
+  /// Creates the top k of R rows; `classes` has one element per element of `logits`, `logRest` one per row.
   public init(logits: Tensor, classes: [Int32], logRest: [Float], temperature: Float) {
     precondition(
       classes.count == logits.count && logRest.count == logits.rows,
@@ -78,7 +78,7 @@ public struct TopKTargets: Sendable {
 }
 
 extension TopKTargets {
-  /// The same of some rows.
+  /// The targets of a range of rows.
   func rows(_ range: Range<Int>) -> TopKTargets {
     let k = logits.columns
     return TopKTargets(

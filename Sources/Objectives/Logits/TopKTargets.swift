@@ -2,7 +2,8 @@ import CKernels
 import Tensors
 
 extension TopKTargets {
-  /// The k largest logits of each row, of equal ones those of earlier classes, and what all others weigh at T.
+  /// Selects the k largest logits of each row, with ties won by the lower class, and sums the weight of all others at
+  /// T.
   ///
   /// - Parameters:
   ///   - logits: [R, C], float32 or bf16.

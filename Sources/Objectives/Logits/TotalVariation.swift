@@ -1,6 +1,6 @@
 import CKernels
 
-/// Half the sum of the differences of probabilities.
+/// Half the L1 distance of the probabilities.
 struct TotalVariation: Divergence {
   static let kind = "total_variation"
   static let formula = "T · ½ Σ &#124;p − q&#124;"

@@ -1,42 +1,42 @@
 import Layers
 import Tensors
 
-/// What the objectives of a step read of a teacher.
+/// The values of a teacher that a step's objectives read.
 public struct SignalNeeds: Sendable, Equatable {
-  /// Whether its logits are read.
+  /// Whether the logits are read.
   public var logits: Bool
-  /// The values inside it that are read, and how much of each.
+  /// The points inside the model that are read, and how much of each.
   public var points: [PassPoint: Reading]
 
-  /// Logits, and nothing inside the model unless said otherwise.
+  /// Reads the logits, and by default nothing inside the model.
   public init(logits: Bool = true, points: [PassPoint: Reading] = [:]) {
     self.logits = logits
     self.points = points
   }
 
-  /// Logits alone: what every teacher can give from everywhere.
+  /// Only logits, which every teacher in every placement can give.
   public static let logitsOnly = SignalNeeds()
 
-  /// Whether values inside the model are read, which a teacher gives only from this rank's node.
+  /// Whether points inside the model are read, which only a teacher on this rank's node can give.
   public var areInner: Bool { !points.isEmpty }
 
-  /// Reads more of a point.
+  /// Raises the reading of a point.
   mutating func add(_ point: PassPoint, _ reading: Reading) { points[point] = max(points[point] ?? .nothing, reading) }
 
-  /// What either reads.
+  /// The union of both.
   func union(_ other: SignalNeeds) -> SignalNeeds {
     SignalNeeds(logits: logits || other.logits, points: points.merging(other.points, uniquingKeysWith: max))
   }
 }
 
-/// What a teacher says of a batch: plain tensors, in which no gradient flows.
+/// A teacher's outputs for a batch: plain tensors without gradients.
 public struct TeacherSignals: Sendable {
-  /// Its logits of the rows of the loss; nil where no objective reads them.
+  /// The logits of the loss's rows; nil if no objective reads them.
   public var logits: TeacherLogits?
-  /// Values inside it, in the format of its pass: [T, …], or [B, …] of what is read of first tokens alone.
+  /// Values inside the model, in the number format of its pass: [T, …], or [B, …] where only first tokens are read.
   public var values: [PassPoint: Tensor]
 
-  /// Some logits, and nothing inside the model unless said otherwise.
+  /// Creates signals with logits, and by default nothing inside the model.
   public init(_ logits: TeacherLogits?, values: [PassPoint: Tensor] = [:]) {
     self.logits = logits
     self.values = values
