@@ -18,7 +18,7 @@ enum Keys {
     "step_id", "teacher", "combine", "student_base", "student_init", "output_dir", "allow_untrained_teacher",
     "hyperparams", "stages",
   ]
-  /// What the families read of a student that is written out; any other key goes to its config.json as it is.
+  /// The keys of a student's configuration that the model families read; any other key is copied to its config.json.
   static let studentBase = [
     "family", "model_type", "tokenizer", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "intermediate_size", "max_position_embeddings", "type_vocab_size", "hidden_act",
@@ -37,13 +37,13 @@ enum Keys {
     "logging_steps",
   ]
   static let optimizer = ["weight_decay", "betas", "epsilon", "max_grad_norm"]
-  /// A number that changes over a training stage.
+  /// The keys of a number that changes over a training stage.
   static let scheduled = ["from", "to", "shape"]
-  /// A teacher of a step that is written out.
+  /// The keys of a teacher given as a mapping.
   static let teacher = ["model", "name", "weight", "parallel"]
   static let stage = ["name", "hyperparams"]
 
-  /// The place of a key that is known, but elsewhere.
+  /// The level at which a misplaced key is known; nil for an unknown key.
   static func home(of key: String) -> String? {
     let levels = [
       ("distillation_chain", chain), ("metadata", metadata), ("metadata.task", task), ("steps", step),

@@ -2,12 +2,12 @@ import Objectives
 import Platform
 
 extension Hyperparameters {
-  /// Reads a step's values over the chain's defaults.
+  /// Reads a step's values, with the chain's values as defaults.
   ///
-  /// A key of the step wins over the same key of the defaults, in `optimizer` too. Keys that say the same thing in
-  /// different words (`alpha` and `ce_weight`, `batch_size` and `batch_tokens`) displace each other.
+  /// A key of the step overrides the same key of the defaults, also within `optimizer`. A key also overrides
+  /// alternative keys for the same setting (`alpha` and `ce_weight`, `batch_size` and `batch_tokens`).
   static func decode(_ own: ConfigurationCursor, over defaults: ConfigurationCursor?) throws -> Hyperparameters {
-    // Each alone first, so that a mistake is reported under the key path where it stands.
+    // Each mapping is decoded separately first, so that an error is reported at its own key path.
     _ = try decode(own)
     var merged = own
     if let defaults, !defaults.isNull {
@@ -53,7 +53,7 @@ extension Hyperparameters {
     return ConfigurationNode(content: .mapping(merged), origin: own.origin)
   }
 
-  /// Reads one mapping of hyperparameters, each key by itself.
+  /// Reads one mapping of hyperparameters, each key independently.
   static func decode(_ cursor: ConfigurationCursor) throws -> Hyperparameters {
     let members = try cursor.members(known: Keys.hyperparameters)
     var values = Hyperparameters()
@@ -94,7 +94,7 @@ extension Hyperparameters {
     if let list = members.present("objectives") { return try ObjectiveListing.decode(list) }
     if let member = members.present("preset") {
       let preset = try member.word(ObjectivePreset.self)
-      // A preset of several stages is cut up where the step is read; the last one stands for it elsewhere.
+      // A preset with several stages is split when the step is read; elsewhere its last stage represents it.
       return ObjectiveListing(terms: ObjectiveTerm.named(preset.stages.last?.terms ?? []), preset: preset)
     }
     let ce = try (members["alpha"]?.number(.fraction)) ?? members["ce_weight"]?.number(.weight)
@@ -147,7 +147,7 @@ extension Hyperparameters {
     if let member = members["logging_steps"] { loggingSteps = try member.integer(.atLeastOne) }
   }
 
-  /// What single keys cannot tell: keys that exclude each other or need each other.
+  /// Checks what single keys cannot show: keys that exclude or require each other.
   private func checkCombinations(_ members: ConfigurationMembers) throws {
     let (ce, kd) = (members["ce_weight"], members["kd_weight"])
     if let alpha = members["alpha"], ce != nil || kd != nil {

@@ -3,12 +3,12 @@ import Objectives
 import Optimizers
 import Training
 
-/// How a step is trained. The defaults are those of a chain file that says nothing.
+/// The hyperparameters of a training stage, with the defaults of a chain file without the key.
 public struct Hyperparameters: Sendable, Equatable {
   /// The shape of the learning rate over the steps, after warm-up.
   public typealias Schedule = Optimizers.Schedule.Kind
 
-  /// What an optimizer step takes.
+  /// The size of an optimizer step's batch.
   public typealias BatchSize = Datasets.BatchSize
 
   /// The number format of weights and matrix products.
@@ -18,25 +18,25 @@ public struct Hyperparameters: Sendable, Equatable {
     case fp32, bf16
   }
 
-  /// What "best" and early stopping look at.
+  /// The metric that selects the best student and drives early stopping.
   public typealias Metric = Training.Metric
 
-  /// When the validation split is evaluated.
+  /// When to evaluate on the validation split.
   public enum Evaluation: Sendable, Equatable {
     /// After each epoch and at the end.
     case epoch
-    /// After every so many optimizer steps and at the end.
+    /// After every N optimizer steps and at the end.
     case steps(Int)
   }
 
-  /// How long the learning rate rises.
+  /// The length of the learning rate's warm-up.
   public enum Warmup: Sendable, Equatable {
     /// Optimizer steps, 0 or more.
     case steps(Int)
-    /// Share of all optimizer steps, 0 to 1.
+    /// A share of all optimizer steps, 0 to 1.
     case ratio(Double)
 
-    /// The warm-up steps of a run of `total` steps; a ratio is rounded up, as Hugging Face does.
+    /// The warm-up steps of a run of `total` steps; a ratio is rounded up, as in Hugging Face.
     public func steps(of total: Int) -> Int {
       switch self {
       case .steps(let count): count
@@ -45,7 +45,7 @@ public struct Hyperparameters: Sendable, Equatable {
     }
   }
 
-  /// AdamW's settings. Weight decay never touches biases and norms.
+  /// The settings of AdamW; weight decay never applies to biases and norms.
   public struct Optimizer: Sendable, Equatable {
     /// 0 or more. Default: 0.
     public var weightDecay = 0.0
@@ -55,61 +55,63 @@ public struct Hyperparameters: Sendable, Equatable {
     public var beta2 = 0.999
     /// Above 0. Default: 1e-8.
     public var epsilon = 1e-8
-    /// The global gradient norm is clipped to this; nil (null or 0 in the file) = no clipping. Default: 1.
+    /// Maximum global gradient norm; nil (null or 0 in the file) disables clipping. Default: 1.
     public var maxGradientNorm: Double? = 1
 
     /// The defaults: no decay, betas 0.9 and 0.999, epsilon 1e-8, gradients clipped to norm 1.
     public init() {}
   }
 
-  /// The highest learning rate, 0 or more. Default: 1e-4.
+  /// The peak learning rate, 0 or more. Default: 1e-4.
   public var learningRate = 1e-4
-  /// Passes over the training data, fractions allowed; counts only where `maxSteps` is nil. Default: 3.
+  /// Epochs over the training data, fractions allowed; used only if `maxSteps` is nil. Default: 3.
   public var trainEpochs = 3.0
-  /// Optimizer steps in all; given together with `num_train_epochs` it wins, as in Hugging Face. Default: nil.
+  /// Total optimizer steps; overrides `num_train_epochs`, as in Hugging Face. Default: nil.
   public var maxSteps: Int?
-  /// What an optimizer step takes over all ranks and micro-batches: `batch_size` examples, or at most `batch_tokens`
+  /// The batch of an optimizer step over all ranks and micro-batches: `batch_size` examples, or at most `batch_tokens`
   /// tokens. Default: 32 examples.
   public var batchSize: BatchSize = 32
-  /// Micro-batches that an optimizer step's batch is cut into, from 1 to the batch size or tokens. Default: 1.
+  /// Micro-batches into which an optimizer step's batch is split, from 1 to the batch size or tokens. Default: 1.
   public var gradientAccumulationSteps = 1
   /// The terms of the loss. Default: 0.5 · cross-entropy + 0.5 · forward KL at temperature 2.
   ///
-  /// The short form has two of them: `alpha: a` means ce_weight = a and kd_weight = 1 − a; of `ce_weight` and
-  /// `kd_weight`, the one that is left out is 1 minus the other. `alpha` beside either of them is refused.
+  /// The short form has two terms: `alpha: a` means ce_weight = a and kd_weight = 1 − a; if only one of `ce_weight`
+  /// and `kd_weight` is given, the other is 1 minus it. `alpha` with either of them is refused.
   public var objectives = ObjectiveListing.short(ce: 0.5, kd: 0.5, ObjectiveTerm(ObjectiveRegistry.forwardKL))
   public var optimizer = Optimizer()
-  /// Default: linear.
+  /// The learning rate schedule. Default: linear.
   public var schedule: Schedule = .linear
-  /// Default: none.
+  /// The warm-up. Default: none.
   public var warmup: Warmup = .steps(0)
-  /// A new order of the training data each epoch; false = file order. Default: true.
+  /// Whether each epoch shuffles the training data; false keeps the file order. Default: true.
   public var shuffle = true
-  /// Examples of like length share a batch. Default: true.
+  /// Whether examples of similar length share a batch. Default: true.
   public var groupByLength = true
-  /// Replaces every dropout probability of the student, 0 to below 1; nil = as its config says. Default: nil.
+  /// Replaces every dropout probability of the student, 0 to below 1; nil keeps those of its configuration. Default:
+  /// nil.
   public var dropout: Double?
-  /// Default: auto.
+  /// The number format. Default: auto.
   public var precision: Precision = .auto
-  /// Whether of each layer the input alone is kept, and the backward pass computes the rest again. Default: false.
+  /// Whether each layer keeps only its input and is recomputed in the backward pass. Default: false.
   public var activationCheckpointing = false
-  /// Default: each epoch.
+  /// When to evaluate. Default: each epoch.
   public var evaluation: Evaluation = .epoch
-  /// Nil = the task's own, see `metric(for:)`. Default: nil.
+  /// The metric that selects the best student; nil means the task's default, see `metric(for:)`. Default: nil.
   public var metric: Metric?
-  /// Evaluations without a better value before training stops, 1 or more; nil = never. Default: nil.
+  /// Evaluations without improvement before training stops, 1 or more; nil disables early stopping. Default: nil.
   public var earlyStoppingPatience: Int?
-  /// Optimizer steps between checkpoints besides those of every evaluation; nil = none. Default: nil.
+  /// Optimizer steps between extra checkpoints, besides those at evaluations; nil for no extra checkpoints. Default:
+  /// nil.
   public var saveSteps: Int?
-  /// Checkpoints kept, 1 or more; nil (null) = all. Default: 2.
+  /// Checkpoints to keep, 1 or more; nil (null) keeps all. Default: 2.
   public var saveTotalLimit: Int? = 2
-  /// Optimizer steps between lines in the log, 1 or more. Default: 1.
+  /// Optimizer steps between log lines, 1 or more. Default: 1.
   public var loggingSteps = 1
 
-  /// The defaults, as every property states its own.
+  /// Creates hyperparameters with the default of every property.
   public init() {}
 
-  /// The metric that decides: the one named, else accuracy where there are labels and perplexity where there are none.
+  /// The metric in the chain file, by default accuracy for data with labels and perplexity for documents.
   public func metric(for kind: TaskConfiguration.Kind) -> Metric {
     metric ?? (kind == .languageModeling ? .perplexity : .accuracy)
   }

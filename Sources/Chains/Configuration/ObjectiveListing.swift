@@ -2,13 +2,13 @@ import Models
 import Objectives
 import Platform
 
-/// The objectives of a training stage as a chain file has them.
+/// The objectives of a training stage, as written in a chain file.
 public struct ObjectiveListing: Sendable, Equatable {
-  /// The terms with their weights, under unique names.
+  /// The terms with their weights and unique names.
   public var terms: [ObjectiveTerm]
-  /// The recipe that they come from; nil where they are written out.
+  /// The preset of the terms; nil for listed terms.
   public var preset: ObjectivePreset?
-  /// Where each of them was written, for messages; empty for the short form.
+  /// The location of each term in the chain file, for messages; empty for the short form.
   var locations: [String] = []
 
   /// The short form: cross-entropy and a divergence, with these weights.
@@ -25,7 +25,7 @@ public struct ObjectiveListing: Sendable, Equatable {
     return key.map { "\(locations[term]).\($0)" } ?? locations[term]
   }
 
-  /// The different temperatures of the terms that read a teacher's logits.
+  /// The distinct temperatures of the terms that read a teacher's logits.
   var temperatures: [Scheduled] {
     terms.reduce(into: []) { found, term in
       guard let objective = term.objective as? any LogitsObjective, type(of: objective).readsTeacher,
@@ -36,7 +36,7 @@ public struct ObjectiveListing: Sendable, Equatable {
     }
   }
 
-  /// The objective for these teachers; without one the cross-entropy alone counts, with weight 1.
+  /// The objective for these teachers; without teachers only the cross-entropy counts, with weight 1.
   func objective(_ teachers: [TeacherRole], _ combine: TeacherCombination) -> DistillationObjective {
     if !teachers.isEmpty { return DistillationObjective(terms, combine: combine, teachers: teachers) }
     var terms = terms
@@ -46,7 +46,7 @@ public struct ObjectiveListing: Sendable, Equatable {
 }
 
 extension StepConfiguration {
-  /// The different temperatures of the terms of all stages that read a teacher's logits.
+  /// The distinct temperatures over all stages of the terms that read a teacher's logits.
   var temperatures: [Scheduled] {
     stages.flatMap(\.hyperparameters.objectives.temperatures).reduce(into: []) { found, temperature in
       if !found.contains(temperature) { found.append(temperature) }
@@ -55,7 +55,7 @@ extension StepConfiguration {
 }
 
 extension StepConfiguration {
-  /// The most floats per token that the terms inside the models of a stage keep in a pass.
+  /// The maximum over stages of the floats per token that inner terms keep in a pass.
   func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
     let names = teacher.entries.map { $0.name ?? $0.reference }
     let roles = teachers.indices.map { TeacherRole(names.indices.contains($0) ? names[$0] : "") }
@@ -83,7 +83,7 @@ extension ObjectiveListing {
     return ObjectiveListing(terms: ObjectiveTerm.named(terms), locations: items.map(\.location))
   }
 
-  /// Reads one objective: the name of a kind alone, or a mapping with its kind and options.
+  /// Reads one objective: the plain name of a kind, or a mapping with its kind and options.
   static func term(_ cursor: ConfigurationCursor) throws -> ObjectiveTerm {
     guard case .mapping = cursor.node.content else { return ObjectiveTerm(try kind(cursor)) }
     guard let node = cursor.node["kind"] else {
@@ -111,7 +111,7 @@ extension ObjectiveListing {
       remedy: "\(near) kinds are \(ObjectiveRegistry.names.joined(separator: ", "))")
   }
 
-  /// The keys of an objective; an option of another kind is told whose it is.
+  /// The keys of an objective; the error for another kind's option names that kind.
   private static func members(of cursor: ConfigurationCursor, _ kind: any Objective.Type) throws
     -> ConfigurationMembers
   {
@@ -149,7 +149,7 @@ extension ObjectiveListing {
     throw cursor.failure("is \"\(text)\"", remedy: "\(near): \(words.joined(separator: ", "))")
   }
 
-  /// A number, or `{from, to, shape}`.
+  /// Reads a number, or `{from, to, shape}`.
   static func schedule(_ cursor: ConfigurationCursor, _ allowed: AllowedNumbers) throws -> Scheduled {
     guard case .mapping = cursor.node.content else { return Scheduled(try cursor.number(allowed)) }
     let members = try cursor.members(known: Keys.scheduled)
@@ -175,7 +175,7 @@ extension ObjectiveListing {
 }
 
 extension AllowedNumbers {
-  /// The numbers of a range, both ends included.
+  /// The numbers in a closed range.
   static func within(_ range: ClosedRange<Double>) -> AllowedNumbers {
     AllowedNumbers(text: "from \(range.lowerBound) to \(range.upperBound)") { range.contains($0) }
   }

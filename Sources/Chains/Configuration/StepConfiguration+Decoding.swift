@@ -3,9 +3,11 @@ import Objectives
 import Platform
 
 extension StepConfiguration {
+  /// Reads a step of a chain file.
+  ///
   /// - Parameters:
   ///   - defaults: the chain's hyperparameters.
-  ///   - teachers: `parallel.teacher` of the chain, which a teacher's own placement is laid over.
+  ///   - teachers: the chain's `parallel.teacher`, the default of a teacher's own placement.
   static func decode(
     _ cursor: ConfigurationCursor, index: Int, defaults: ConfigurationCursor?, teachers: ConfigurationCursor?
   ) throws -> StepConfiguration {
@@ -31,7 +33,7 @@ extension StepConfiguration {
       stages: try stages(members, own, over: defaults), source: SourceLocations(cursor))
   }
 
-  /// The stages that are written out, those of a preset, or one.
+  /// The listed stages, the stages of a preset, or a single stage.
   private static func stages(
     _ members: ConfigurationMembers, _ own: ConfigurationCursor, over defaults: ConfigurationCursor?
   ) throws -> [StageConfiguration] {
@@ -70,7 +72,7 @@ extension StepConfiguration {
     return stages
   }
 
-  /// What is one for all stages of a step.
+  /// Throws if a stage changes a setting that all stages of a step must share.
   private static func requireAlike(_ own: Hyperparameters, _ first: Hyperparameters, _ cursor: ConfigurationCursor)
     throws
   {
@@ -92,7 +94,7 @@ extension StepConfiguration {
 }
 
 extension TeacherReference {
-  /// Left out: the previous step's student, none in the first step. Null: none.
+  /// A missing key means the previous step's student, or no teacher in the first step; null means no teacher.
   static func decode(_ cursor: ConfigurationCursor?, index: Int, over placement: ConfigurationCursor?) throws
     -> TeacherReference
   {
@@ -114,7 +116,7 @@ extension TeacherReference {
 }
 
 extension TeacherEntry {
-  /// Reads a teacher: a reference alone, or a mapping.
+  /// Reads a teacher: a plain reference, or a mapping.
   static func decode(_ cursor: ConfigurationCursor, over placement: ConfigurationCursor?) throws -> TeacherEntry {
     guard case .mapping = cursor.node.content else { return TeacherEntry(reference: try cursor.string()) }
     let members = try cursor.members(known: Keys.teacher)
@@ -148,7 +150,8 @@ extension StudentReference {
 }
 
 extension ConfigurationCursor {
-  /// Throws where a key of a model's configuration is a slip of one that the families read: its default would be taken.
+  /// Throws if a key of a model configuration is a misspelling of a key that the families read, since that key would
+  /// silently get its default.
   fileprivate func requireSpelled(_ entry: ConfigurationNode.Entry) throws {
     if let near = misspelledName(entry.key, among: Keys.studentBase) { throw unknownKey(entry, [near]) }
   }
@@ -178,7 +181,7 @@ extension StudentInitialization {
         "name the model: student_init: {from: PATH, layers: …}, or name a teacher; with alpha: 1 it does not teach"
       switch teacher {
       case .none: throw cursor.failure("takes weights from the teacher, and this step has none", remedy: remedy)
-      // Of several the first one.
+      // With several teachers, the first one.
       case .previous, .named: break
       }
     }
@@ -191,7 +194,7 @@ extension StudentInitialization {
       layers: Layers(source: from == "teacher" ? .teacher : .model(from), indices: indices), head: head)
   }
 
-  /// As it is written in a chain file.
+  /// The value in a chain file.
   var json: JSON {
     var keys: [String: JSON] = head == .new ? ["head": "new"] : [:]
     if let layers {
@@ -206,7 +209,7 @@ extension StudentInitialization {
 }
 
 extension ConfigurationNode {
-  /// The tree as JSON; words without quotes are null, true, false or numbers where they look like it.
+  /// The tree as JSON; unquoted scalars become null, Booleans or numbers if they have that form.
   var json: JSON {
     switch content {
     case .sequence(let items): return .array(items.map(\.json))

@@ -3,10 +3,10 @@ import Objectives
 import Platform
 
 extension Preflight {
-  /// What a step needs of labels against what its data has of them: the advice, with the step's name.
+  /// Compares the labels that a step needs with those in its data; returns advice with the step's name.
   ///
-  /// Throws `.input` for a step that learns from labels alone where no training row has one, and `.configuration` for
-  /// early stopping where no validation row has one.
+  /// Throws `.input` for a step that learns only from labels if no training row has one, and `.configuration` for early
+  /// stopping if no validation row has one.
   static func checkLabels(of step: ResolvedStep, _ data: SplitData) throws -> [String] {
     let source = step.configuration.source
     if data.validation.labelled == .none,

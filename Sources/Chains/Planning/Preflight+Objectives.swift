@@ -6,7 +6,7 @@ import Teachers
 import Training
 
 extension Preflight {
-  /// Refuses objectives that the step's models, teachers or their placement cannot have; the remarks on the others.
+  /// Refuses objectives that do not fit the step's models, teachers or placements; returns remarks about the others.
   static func checkObjectives(of step: ResolvedStep, kind: TaskKind) throws -> [String] {
     var remarks: [String] = []
     for stage in step.configuration.stages {
@@ -18,7 +18,7 @@ extension Preflight {
   }
 }
 
-/// The objectives of one training stage against the models of its step.
+/// The check of one training stage's objectives against the models of its step.
 private struct ObjectiveCheck {
   private let step: ResolvedStep
   private let stage: StageConfiguration
@@ -51,7 +51,7 @@ private struct ObjectiveCheck {
     }
   }
 
-  /// What is floored or has no weight is said.
+  /// Remarks about rounded-down layer maps, and about caches that inner terms do not use.
   func remarks() throws -> [String] {
     guard let student = try shape(step.student.configuration), !step.teachers.isEmpty else { return [] }
     let inner = list.terms.filter { $0.objective is any InnerObjective }
@@ -143,7 +143,7 @@ private struct ObjectiveCheck {
     }
   }
 
-  /// Token by token only the same tokens can be compared.
+  /// Refuses a token-by-token comparison between models with different tokenizers.
   private func checkTokens(of term: ObjectiveTerm, _ index: Int) throws {
     guard let objective = term.objective as? any InnerObjective, type(of: objective).comparesTokens,
       !step.teachers.isEmpty
@@ -157,7 +157,7 @@ private struct ObjectiveCheck {
         + "than the student", "use an objective on logits, or patient_mse, pooled_mse, pooled_cosine")
   }
 
-  /// Values inside a model do not travel.
+  /// Refuses terms on values inside a teacher that another placement or payload does not transfer.
   private func checkPlacement(of term: ObjectiveTerm, _ index: Int) throws {
     guard !step.teachers.isEmpty else { return }
     let teacher = teacher(of: term)
@@ -174,7 +174,7 @@ private struct ObjectiveCheck {
 }
 
 extension ResolvedStep {
-  /// Whether an objective compares the student with a teacher class by class.
+  /// Whether an objective compares the student's classes with the teacher's one by one.
   func comparesClasses(with teacher: ResolvedTeacher) -> Bool {
     configuration.stages.contains { stage in
       stage.hyperparameters.objectives.terms.contains { term in

@@ -5,7 +5,7 @@ import Tensors
 import Training
 
 extension ModelFamily {
-  /// The kind of data that its models are trained on.
+  /// The kind of data on which models of this family are trained.
   public var reads: TaskKind { self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification }
 }
 

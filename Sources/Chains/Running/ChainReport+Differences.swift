@@ -2,20 +2,21 @@ import Platform
 import Training
 
 extension StepReport {
-  /// The share of right answers that the metric is; nil for metrics that are none.
+  /// The proportion of correct answers, for accuracy; nil for other metrics.
   public var proportion: Proportion? {
     guard metric == Metric.accuracy.rawValue, let correct, count > 0, (0...count).contains(correct) else { return nil }
     return Proportion(correct, of: count)
   }
 
-  /// [low, high] of the 95 % interval, for metrics that have one.
+  /// [low, high] of the 95 % interval; null for metrics without an interval.
   var intervalJSON: JSON { proportion?.intervalJSON ?? .null }
 }
 
 extension ChainReport {
-  /// The interval of each accuracy, and of each pair of them the difference beside the smallest that says something.
+  /// The interval of each accuracy, and for pairs of accuracies the difference with the smallest significant
+  /// difference.
   ///
-  /// Other metrics get no line: their intervals do not follow from counts.
+  /// Other metrics get no line, since their intervals do not follow from counts.
   var differences: [String] {
     let rows = steps.compactMap { step in step.proportion.map { (id: step.id, share: $0) } }
     if rows.isEmpty { return [] }
@@ -45,7 +46,7 @@ extension ChainReport {
     return lines
   }
 
-  /// All pairs of a few rows; of many each with the one before it.
+  /// All pairs of up to four rows; for more rows, each row with the previous one.
   private func pairs(_ count: Int) -> [(Int, Int)] {
     if count > 4 { return (1..<count).map { ($0 - 1, $0) } }
     return (1..<count).flatMap { after in (0..<after).map { ($0, after) } }

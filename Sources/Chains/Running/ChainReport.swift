@@ -1,39 +1,39 @@
 import Platform
 
-/// One line of the table at the end of a chain.
+/// One row of the table at the end of a chain.
 public struct StepReport: Sendable, Equatable {
   public var id: String
   /// Family and sizes in words, such as "bert L4 H256".
   public var model: String
   public var parameters: Int
-  /// The first teacher's parameters divided by these.
+  /// The first teacher's parameter count divided by the student's.
   public var ratio: Double
-  /// "teacher → student" in words; nil for fine-tuning.
+  /// The names of the teachers; nil for fine-tuning.
   public var teacher: String?
   public var metric: String
-  /// Of no meaning where `count` is 0.
+  /// The metric's value; undefined if `count` is 0.
   public var value: Double
-  /// Examples that are right; nil where the metric does not count them.
+  /// Correct examples; nil for metrics that do not count them.
   public var correct: Int?
-  /// Over what an f1 is a mean: "binary" or "macro"; nil for other metrics.
+  /// The averaging of f1: "binary" or "macro"; nil for other metrics.
   public var average: String? = nil
-  /// Whether `count` is one of predicted tokens.
+  /// Whether `count` is a number of predicted tokens.
   public var countsTokens = false
   /// Examples with a label, or predicted tokens, of the validation split.
   public var count: Int
   public var seconds: Double
   public var examplesPerSecond: Double
-  /// nil for a step of a program that did not measure it.
+  /// nil for a step committed by a version that did not measure it.
   public var tokensPerSecond: Double?
-  /// Useful arithmetic of the optimizer steps, all ranks together, 10⁹ operations a second; nil for a step of a
-  /// program that did not measure it.
+  /// FLOPs of the optimizer steps over all ranks, in 10⁹ per second; nil for a step committed by a version that did
+  /// not measure it.
   public var gigaflops: Double?
-  /// Model FLOP utilisation: `gigaflops` over the rate of plain matrix products on the same ranks.
+  /// Model FLOP utilisation: `gigaflops` divided by the rate of plain matrix products on the same ranks.
   public var utilisation: Double?
-  /// Whether the step had been committed by an earlier run.
+  /// Whether an earlier run committed the step.
   public var wasCommitted: Bool
 
-  /// The line as JSON.
+  /// The row as JSON.
   public var json: JSON {
     [
       "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
@@ -47,19 +47,19 @@ public struct StepReport: Sendable, Equatable {
     ]
   }
 
-  /// The metric's value with four decimals; a dash where no row of the validation split has a label.
+  /// The metric's value with four decimals; a dash if no validation row has a label.
   public var valueText: String { count == 0 ? "-" : fixed(value, 4) }
 
-  /// "812 of 872", where the metric counts no right answers "872 examples", or "51,200 tokens".
+  /// "812 of 872"; for metrics without correct answers "872 examples" or "51,200 tokens".
   public var countText: String {
     if count == 0 { return "no labels" }
     return correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) \(countsTokens ? "tokens" : "examples")"
   }
 
-  /// The metric with what its name leaves open: "f1 (macro)".
+  /// The metric's name, with the averaging of f1: "f1 (macro)".
   public var metricText: String { average.map { "\(metric) (\($0))" } ?? metric }
 
-  /// "213 examples/s", or of documents "5,120 tokens/s".
+  /// "213 examples/s", or for documents "5,120 tokens/s".
   public var rateText: String {
     guard countsTokens, let tokensPerSecond else { return "\(fixed(examplesPerSecond, 0)) examples/s" }
     return "\(grouped(tokensPerSecond)) tokens/s"
@@ -85,13 +85,13 @@ public struct StepReport: Sendable, Equatable {
 /// The table of a whole chain.
 public struct ChainReport: Sendable, Equatable {
   public var name: String
-  /// A line for each step of the chain, in order.
+  /// One row per step of the chain, in order.
   public var steps: [StepReport]
 
-  /// The report of a chain with these steps.
+  /// Creates the report of a chain with these steps.
   package init(name: String, steps: [StepReport]) { (self.name, self.steps) = (name, steps) }
 
-  /// The table as aligned text, and what the figures allow to say.
+  /// The table as aligned text, followed by the intervals and differences of accuracies.
   public var text: String {
     var rows = [
       ["step", "teacher", "model", "parameters", "ratio", "metric", "k of n", "seconds", "examples/s", "MFU"]

@@ -5,7 +5,7 @@ import Teachers
 import Training
 
 extension ChainRunner {
-  /// Evaluates the teachers that exist before the chain starts; refuses those at chance level. Collective.
+  /// Evaluates the teachers that exist before the chain starts, and refuses those at chance level. Collective.
   public func checkTeachers() throws {
     for step in plan.steps {
       for (place, teacher) in step.teachers.enumerated() {
@@ -17,7 +17,7 @@ extension ChainRunner {
 
   private func check(_ teacher: ResolvedTeacher, _ place: Int, of step: ResolvedStep) throws {
     let digest = try self.digest(of: teacher.model.place)
-    // Ranks that only teach have no result of an evaluation, and learn of a refusal.
+    // Ranks that only teach have no evaluation result, so they receive the refusal.
     if try communicator.broadcast(evaluated[digest] == nil ? 0 : 1) == 1 {
       return try communicator.share(judgement(of: digest, step, place))
     }
@@ -26,8 +26,8 @@ extension ChainRunner {
     }
   }
 
-  /// Evaluates a teacher once on the validation split and refuses it at chance level; collective over the ranks that
-  /// train.
+  /// Evaluates a teacher once on the validation split and refuses it at chance level; collective over the training
+  /// ranks.
   func check(
     _ digest: String, _ step: ResolvedStep, _ place: Int, _ teacher: any Teacher, on students: any Communicator
   ) throws {
@@ -41,7 +41,8 @@ extension ChainRunner {
     if let refusal = judgement(of: digest, step, place) { throw refusal }
   }
 
-  /// Whether labels of the validation split can tell what a step's teacher has learnt; says once a step where none can.
+  /// Whether the validation split has labels to evaluate a step's teacher; without labels it reports this once per
+  /// step.
   private func canCheck(_ step: ResolvedStep, _ place: Int) -> Bool {
     guard plan.data[step.index].teachers[place].validation.labelled == .none else { return true }
     if warned.insert(step.index).inserted {
@@ -55,7 +56,7 @@ extension ChainRunner {
   private func evaluate(_ teacher: any Teacher, _ data: any ExampleSource, on students: any Communicator) throws
     -> EvaluationResult
   {
-    // A teacher of several ranks answers all at once.
+    // All ranks of a collective teacher answer together, so idle ranks call it without examples.
     let stop = "while the teacher \(teacher.name) was evaluated"
     let idle = { if teacher.isCollective { _ = try teacher.logits(for: [], in: .validation) } }
     guard data.kind == .languageModeling else {
@@ -73,8 +74,8 @@ extension ChainRunner {
     }
   }
 
-  /// What speaks against an evaluated teacher; a warning, once a step, where it is at chance level and the chain file
-  /// lets it teach all the same.
+  /// The refusal of an evaluated teacher, or nil; at chance level only a warning, once per step, if the chain file
+  /// allows an untrained teacher.
   private func judgement(of digest: String, _ step: ResolvedStep, _ place: Int) -> RetortError? {
     guard let (result, classCount) = evaluated[digest] else { return nil }
     let name = step.teachers[place].model.reference
@@ -102,7 +103,7 @@ extension ChainRunner {
       remedy: "train the teacher first (a step with teacher: null), or set allow_untrained_teacher: true")
   }
 
-  /// All ranks that train have the same evaluation, and so the same refusal.
+  /// A refusal marked collective: all training ranks have the same evaluation, and so the same refusal.
   private func refusal(_ kind: RetortError.Kind, _ step: ResolvedStep, _ what: String, remedy: String) -> RetortError {
     var error = RetortError(kind, what, at: step.configuration.source.location(of: "teacher"), remedy: remedy)
     error.isCollective = true

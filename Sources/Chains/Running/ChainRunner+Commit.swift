@@ -3,9 +3,9 @@ import Foundation
 import Models
 import Platform
 
-// What is written to an output directory besides checkpoints: always on rank 0, and behind the directory's lock.
+// The writes to an output directory besides checkpoints: only on rank 0, and under the directory's lock.
 extension ChainRunner {
-  /// Makes a directory this step's before training writes there. The student that is there stays as it is.
+  /// Records this step as the directory's owner before training writes to it. A committed student stays unchanged.
   func begin(_ step: ResolvedStep, _ planDigest: String) throws {
     let directory = step.outputDirectory
     try fence(of: step)?.requireHeld()
@@ -21,8 +21,8 @@ extension ChainRunner {
       plan: planDigest)
   }
 
-  /// Leaves a committed student as it is: writes anew what of its files is lost, and removes what a run left that was
-  /// killed between its commit and its end. Collective.
+  /// Keeps a committed student: rewrites its lost files, and removes what a run left that was killed after its commit.
+  /// Collective.
   func keep(_ step: ResolvedStep, _ outlook: StepOutlook) throws {
     try onFirst {
       let (directory, fence) = (step.outputDirectory, fence(of: step))
@@ -42,7 +42,7 @@ extension ChainRunner {
         aside.remarks.forEach(observer.note)
       }
       let own = record(step, manifest.plan)
-      // Checkpoints of a successor that was stopped stay: its values may come back.
+      // Checkpoints of a stopped successor stay, since its values may come back.
       let isLeftOver = OwnerRecord.read(from: directory).map { $0.plan == own.plan } ?? false
       let checkpoints = joinPath(directory, "training/checkpoints")
       if isLeftOver, fileExists(checkpoints) {
@@ -53,7 +53,7 @@ extension ChainRunner {
     }
   }
 
-  /// Puts the best student in the place of the one before; the record comes last.
+  /// Replaces the previous student with the best one; the manifest is written last.
   func commit(_ step: ResolvedStep, _ inputs: JSON, _ trained: TrainedStep?, _ report: StepReport) throws {
     var remarks: [String] = []
     try communicator.agree("committing step \(step.id)") {

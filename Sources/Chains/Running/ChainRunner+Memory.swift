@@ -4,12 +4,12 @@ import Platform
 import Teachers
 
 extension ChainRunner {
-  /// Holds the memory of each step that is going to be trained against the limits of every machine: all ranks of a
-  /// machine together. Collective.
+  /// Compares the memory of each step to train with the limits of every machine, for all ranks of a machine together.
+  /// Collective.
   ///
-  /// Throws `.preflight` where a step is clearly beyond a limit; warns where it is beyond what is free now.
+  /// Throws `.preflight` if a step clearly exceeds a limit; warns if it exceeds the memory available now.
   ///
-  /// - Parameter outlook: of the steps; what `takeOutputs` has found where it is left out.
+  /// - Parameter outlook: the outlook of the steps; by default the one found by `takeOutputs`.
   public func checkMemory(_ outlook: [StepOutlook]? = nil) throws {
     let outlook = outlook ?? looks.map(\.outlook)
     let machine = try communicator.splitByNode()
@@ -51,7 +51,7 @@ extension ChainRunner {
     Set(try communicator.allGather(text: warning)).filter { !$0.isEmpty }.sorted().prefix(3).forEach(observer.warning)
   }
 
-  /// What would need less, with its bytes where the plan knows them.
+  /// The changes that need less memory, with the bytes that the plan estimates for them.
   private func remedy(_ step: ResolvedStep, _ layout: Layout, _ teaches: Bool, _ need: MemoryNeed) -> String {
     var ways: [String] = []
     func consider(_ words: String, _ change: (inout Layout) -> Void) {
@@ -70,7 +70,7 @@ extension ChainRunner {
 }
 
 extension MemoryBudget {
-  /// The limits of this machine; collective over the ranks on it.
+  /// Reads the limits of this machine; collective over its ranks.
   init(of machine: any Communicator) throws {
     let groups = try machine.allGather(text: MemoryLimits.controlGroupName ?? "")
     let swap = MemoryLimits.swap ?? 0

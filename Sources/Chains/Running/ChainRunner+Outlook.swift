@@ -4,11 +4,10 @@ import Models
 import Platform
 
 extension ChainRunner {
-  /// What a run would do with each step, without doing anything. Collective; rank 0 knows the reasons.
+  /// What a run would do with each step, without changing anything. Collective; only rank 0 has the reasons.
   public func outlook() throws -> [StepOutlook] { try look().map(\.outlook) }
 
-  /// Whether files of others, or the student of another step, stand where a step's output goes; for those who only
-  /// look. nil where nothing does.
+  /// The refusal to write to a step's directory in words, for runs that only look; nil if writing is allowed.
   func refusal(of step: ResolvedStep) -> String? {
     do {
       guard let refusal = try foreign(step) else { return nil }
@@ -16,7 +15,7 @@ extension ChainRunner {
     } catch { return RetortError.wrap(error).description }
   }
 
-  /// What is done with each step, and its inputs where they are known before the steps before it have run.
+  /// The outlook of each step, with its inputs if they are known before the earlier steps run.
   func look() throws -> [(outlook: StepOutlook, inputs: JSON?)] {
     var (looks, trained) = ([(outlook: StepOutlook, inputs: JSON?)](), Set<Int>())
     for step in plan.steps {
@@ -27,9 +26,9 @@ extension ChainRunner {
     return looks
   }
 
-  /// What is done with a step; collective, rank 0 decides.
+  /// The outlook of a step; collective, rank 0 decides.
   ///
-  /// - Parameter trained: steps that are trained before it, so that what is made from them is not known yet.
+  /// - Parameter trained: the earlier steps that will be trained, so that inputs made from them are not known yet.
   func look(at step: ResolvedStep, after trained: Set<Int> = []) throws -> (outlook: StepOutlook, inputs: JSON?) {
     var outlook = StepOutlook(step)
     outlook.totalSteps = plan.totalSteps(of: step)
@@ -59,16 +58,16 @@ extension ChainRunner {
     return found
   }
 
-  /// Whether the student in a step's directory is the one that these inputs make, and whole.
+  /// Decides whether the student in a step's directory is complete and made from these inputs.
   ///
-  /// - Parameter pending: what the step is made from and is trained before it; its inputs are not known then.
+  /// - Parameter pending: the source of the step that is trained before it, in words; the inputs are then unknown.
   private func judge(_ step: ResolvedStep, _ inputs: JSON?, _ pending: String?, _ outlook: inout StepOutlook) throws {
     let directory = step.outputDirectory
     if locks == nil {
       outlook.holder = OutputLock.holder(of: directory)
       outlook.refusal = refusal(of: step)
     }
-    // A run that holds no lock leaves a finished student where it is, and counts it as in its place.
+    // A run without a lock leaves a finished commit in its staging directory, and treats it as complete.
     let staged = locks == nil ? StepCommit.staged(in: directory) : nil
     let manifest = staged ?? StepManifest.read(from: directory)
     outlook.hasStudent = manifest != nil
@@ -98,8 +97,8 @@ extension ChainRunner {
     }
   }
 
-  /// Every file of a student whose inputs are right: what is wrong and can be written anew without training is, all
-  /// else is a reason to train.
+  /// Checks every file of a student with matching inputs: damage that can be repaired without training becomes a
+  /// repair, any other damage a reason to train.
   private func check(_ step: ResolvedStep, _ manifest: StepManifest, isStaged: Bool, _ outlook: inout StepOutlook) {
     guard let report = StepReport.committed(manifest.results, id: step.id) else {
       outlook.reasons = ["its results cannot be read"]
@@ -121,15 +120,16 @@ extension ChainRunner {
     outlook.report = report
   }
 
-  /// The files of a step's student besides the weights, which its plan determines.
+  /// The files of a step's student besides the weights, which the plan determines.
   func contents(of step: ResolvedStep) throws -> [String: Data] {
     try ModelWriter.companions(step.student.configuration, tokenizerFiles: studentFiles(of: step))
   }
 
-  /// The files that are copied beside a student: its tokenizer's, and what goes with the model that it begins from.
+  /// The files copied next to a student's weights: its tokenizer's, and the companions of its base model.
   func studentFiles(of step: ResolvedStep) -> [String] { (step.student.tokenizer?.files ?? []) + companions(of: step) }
 
-  /// Work of another step that this one would replace: a committed student, or checkpoints of an interrupted run.
+  /// The refusal to replace another step's work: a committed student, or checkpoints of an interrupted run; nil without
+  /// a conflict.
   private func conflict(_ step: ResolvedStep, _ manifest: StepManifest?, isKnown: Bool, _ outlook: StepOutlook)
     -> RetortError?
   {

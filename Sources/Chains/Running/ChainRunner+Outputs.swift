@@ -3,24 +3,25 @@ import Foundation
 import Platform
 import Tokenizers
 
-/// How a run may treat output directories.
+/// The permissions of a run on output directories.
 public struct OutputPermissions: Sendable {
-  /// A directory with files of others may be written to.
+  /// Allows writing to a directory with files that Retort did not write.
   public var overwrites = false
-  /// A directory is taken from the run that holds it.
+  /// Allows taking a directory from the run that holds its lock.
   public var breaksLocks = false
-  /// Anything that is there is refused.
+  /// Refuses any existing output.
   public var isFresh = false
 
-  /// What is allowed where nobody says otherwise: nothing of it.
+  /// Creates the default: no permission is given.
   public init() {}
 }
 
 extension ChainRunner {
-  /// Refuses outputs that cannot be, or may not be written, before hours go into them; looks only. Collective.
+  /// Refuses unusable or protected output directories before training starts, without changing them. Collective.
   ///
-  /// Throws `.configuration` for a directory that is an input of the chain, that lies in another step's, or that has
-  /// files and no record of Retort, unless these may be overwritten; `.checkpoint` for one that cannot be written.
+  /// Throws `.configuration` for a directory that is an input of the chain, that is inside another step's, or that has
+  /// files and no record of Retort, unless overwriting is permitted; `.checkpoint` for a directory that cannot be
+  /// written.
   public func checkOutputs() throws {
     try onFirst {
       if permissions.isFresh { try requireNoOutputs() }
@@ -36,19 +37,19 @@ extension ChainRunner {
     }
   }
 
-  /// Takes the output directories of all steps for this run, brings to its end what a killed run had begun, and says
-  /// what is done with each step. Collective.
+  /// Locks the output directories of all steps for this run, completes the interrupted commits of killed runs, and
+  /// reports what the run does with each step. Collective.
   ///
   /// - Parameter command: the command line, for the messages of other runs.
-  /// Throws `.preflight` where another run has one of them, with the holder's host, process and start; what
-  /// `checkOutputs` throws; `.configuration` for a student of another step that would be replaced.
+  /// Throws `.preflight` if another run holds a directory, with the holder's host, process and start; the errors of
+  /// `checkOutputs`; `.configuration` for the student of another step that would be replaced.
   public func takeOutputs(command: String) throws {
     try onFirst {
       locks = try OutputLocks(
         plan.steps.map { realPath($0.outputDirectory) }, as: LockHolder(command: command),
         breaking: permissions.breaksLocks, note: observer.note)
     }
-    // Once more: what was seen before may have been another run's beginning.
+    // Repeated under the lock, since another run may have changed a directory after the first check.
     try checkOutputs()
     try onFirst {
       for step in plan.steps {
@@ -60,16 +61,16 @@ extension ChainRunner {
     for look in looks { observer.foresaw(look.outlook) }
   }
 
-  /// Gives the output directories back; nothing where none were taken.
+  /// Releases the locks of the output directories, if held.
   public func releaseOutputs() {
     locks?.release()
     locks = nil
   }
 
-  /// What is asked before anything in a step's directory is renamed; nil elsewhere than on rank 0, which alone writes.
+  /// The fence that every rename in a step's directory checks; nil except on rank 0, the only rank that writes.
   func fence(of step: ResolvedStep) -> (any WriteFence)? { locks?.fence(of: realPath(step.outputDirectory)) }
 
-  /// Runs `body` on rank 0, and throws on all ranks what it throws. Collective.
+  /// Runs `body` on rank 0, and throws its error on all ranks. Collective.
   func onFirst(_ body: () throws -> Void) throws {
     var failure: RetortError?
     if communicator.isFirst {
@@ -78,7 +79,7 @@ extension ChainRunner {
     try communicator.share(failure)
   }
 
-  /// Refuses to go on when any output exists (`--fresh`).
+  /// Refuses to continue if any output exists (`--fresh`).
   private func requireNoOutputs() throws {
     for step in plan.steps where OutputDirectory(path: step.outputDirectory).hasOutput {
       throw RetortError(
@@ -87,7 +88,7 @@ extension ChainRunner {
     }
   }
 
-  /// A directory belongs to one step, and holds none of the models that the chain reads.
+  /// Checks that each directory belongs to one step and contains none of the models that the chain reads.
   private func requireSeparateOutputs() throws {
     let outputs = plan.steps.map { realPath($0.outputDirectory) }
     func refusal(_ step: ResolvedStep, _ what: String, _ remedy: String) -> RetortError {
@@ -128,7 +129,7 @@ extension ChainRunner {
     }
   }
 
-  /// The directories that the chain reads models and tokenizers from, those of steps left out.
+  /// The directories from which the chain reads models and tokenizers, except earlier steps' outputs.
   private func inputs() -> [(path: String, what: String)] {
     var found: [(String, String)] = []
     for step in plan.steps {
@@ -142,7 +143,7 @@ extension ChainRunner {
       }
       for file in step.student.tokenizer?.files ?? [] {
         let folder = parentDirectory(of: file)
-        // A student of an earlier run may have lent its tokenizer: it gets the same one again.
+        // A student of an earlier run may be the source of the tokenizer: it gets the same files again.
         if (try? OutputDirectory(path: folder).content()) != .ours {
           found.append((folder, "the tokenizer of step \(step.id)"))
         }
@@ -151,13 +152,13 @@ extension ChainRunner {
     return found
   }
 
-  /// The chain file and the files of the data.
+  /// The chain file and the data files.
   private func files() -> [String] {
     let data = try? plan.locator.locateDataset(of: plan.chain)
     return [plan.chain.metadata.source.file] + (data.map { $0.train.paths + $0.validation.paths } ?? [])
   }
 
-  /// Why a step's directory is not written to without leave; nil where it may be.
+  /// The refusal to write to a step's directory without permission; nil if writing is allowed.
   func foreign(_ step: ResolvedStep) throws -> RetortError? {
     guard !permissions.overwrites else { return nil }
     guard case .foreign(let names) = try OutputDirectory(path: step.outputDirectory).content() else { return nil }
@@ -170,12 +171,12 @@ extension ChainRunner {
   }
 }
 
-/// Whether a path lies below a directory; both without links.
+/// Whether a path is inside a directory; both without symbolic links.
 private func isInside(_ path: String, _ directory: String) -> Bool {
   path.hasPrefix(directory.hasSuffix("/") ? directory : directory + "/")
 }
 
-/// The path without links, as far as it is there; what is not there yet follows as it is written.
+/// The path with the symbolic links of its existing part resolved; the missing part is appended unchanged.
 func realPath(_ path: String) -> String {
   var (head, tail) = (path, [String]())
   while true {
@@ -190,7 +191,7 @@ func realPath(_ path: String) -> String {
   }
 }
 
-/// The first part of a path that is a link to nothing; nil where there is none.
+/// The longest existing prefix of a path if it is a dangling symbolic link; nil otherwise.
 private func danglingLink(_ path: String) -> String? {
   var next = path
   while !next.isEmpty, next != "/" {

@@ -3,13 +3,13 @@ import Models
 import Platform
 import Teachers
 
-/// Which ranks of a job train, and which only teach, where several teachers may have ranks of their own.
+/// The training ranks of a job and the ranks of its dedicated teachers.
 ///
 ///     rank    0 1 … S−1 │ ranks of the first dedicated teacher │ those of the second │ …
 struct JobRoles {
   /// S.
   let students: Int
-  /// The ranks of each teacher that has some, by its place among the step's.
+  /// The ranks of each dedicated teacher, by its index among the given teachers.
   private let ranks: [Int: Range<Int>]
 
   init(_ teachers: [ResolvedTeacher], ranks count: Int) {
@@ -25,24 +25,25 @@ struct JobRoles {
     self.ranks = ranks
   }
 
-  /// The teacher that a rank only teaches; nil for a rank that trains.
+  /// The teacher that a rank serves; nil for a training rank.
   func teacher(of rank: Int) -> Int? { ranks.first { $0.value.contains(rank) }?.key }
 
-  /// The teachers that have ranks of their own.
+  /// The indices of the dedicated teachers.
   var dedicated: [Int] { ranks.keys.sorted() }
 }
 
 extension ChainRunner {
-  /// Runs `body` with the teachers of a step on the ranks that train, while others, where there are such, only teach.
+  /// Runs `body` with the teachers of a step on the training ranks, while the ranks of dedicated teachers serve them.
   /// Collective.
   ///
   /// - Parameters:
-  ///   - digests: of the teachers' files, in the order of `only` or of the step; empty for a step without teachers.
-  ///   - only: the one teacher that is wanted; nil: all of the step.
-  ///   - quietly: without a word on where the teachers are.
-  ///   - body: collective over the ranks that train; it gets the teachers and their communicator.
-  /// - Returns: what `body` returned; nil on a rank that only taught.
-  /// Throws on all ranks what `body` throws on those that train.
+  ///   - digests: digests of the teachers' files, in the order of `only` or of the step; empty for a step without
+  ///     teachers.
+  ///   - only: the single teacher to place; nil for all teachers of the step.
+  ///   - quietly: omits the log lines about the placement.
+  ///   - body: collective over the training ranks; receives the teachers and their communicator.
+  /// - Returns: the result of `body`; nil on a rank that only teaches.
+  /// Throws the error of `body` on all ranks.
   func withTeachers<T>(
     of step: ResolvedStep, _ digests: [String], only: Int? = nil, quietly: Bool = false,
     _ body: (_ teachers: [any Teacher], any Communicator) throws -> T
@@ -54,7 +55,7 @@ extension ChainRunner {
     let students =
       roles.dedicated.isEmpty
       ? communicator : try communicator.split(color: taught == nil ? 0 : 1, key: communicator.rank)
-    // Students with the ranks of one teacher; every rank takes part in making all of them.
+    // Each link joins the students with the ranks of one teacher; every rank takes part in creating every link.
     var links: [Int: any Communicator] = [:]
     for own in roles.dedicated {
       let takesPart = taught == nil || taught == places[own]
@@ -67,18 +68,18 @@ extension ChainRunner {
     return try place(placing, 0, [], quietly, body)
   }
 
-  /// What `withTeachers` has found out.
+  /// The constants of one `withTeachers` call.
   private struct Placing {
     let step: ResolvedStep
     let places: [Int]
     let digests: [String]
-    /// The teacher that this rank only teaches.
+    /// The teacher that this rank serves; nil on a training rank.
     let taught: Int?
     let students: any Communicator
     let links: [Int: any Communicator]
   }
 
-  /// Places the teachers from one on, then runs `body` inside.
+  /// Places the teachers from index `next` on, then runs `body` inside.
   private func place<T>(
     _ placing: Placing, _ next: Int, _ placed: [any Teacher], _ quietly: Bool,
     _ body: ([any Teacher], any Communicator) throws -> T
@@ -88,7 +89,7 @@ extension ChainRunner {
     func rest(_ teacher: (any Teacher)?) throws -> T? {
       try self.place(placing, next + 1, placed + (teacher.map { [$0] } ?? []), quietly, body)
     }
-    // A rank that teaches another one has nothing to do with this one.
+    // A rank that serves another teacher skips this one.
     if let taught = placing.taught, taught != place { return try rest(nil) }
     let (teacher, digest) = (placing.step.teachers[place], placing.digests[next])
     let data = plan.data[placing.step.index].teachers[place]
@@ -103,8 +104,7 @@ extension ChainRunner {
     return try stage.shared { teacher, _ in try rest(teacher) }
   }
 
-  /// The teacher of a step, whole on each rank, which remembers what it said where the chain file allows it.
-  /// Collective.
+  /// A teacher that is whole on each rank, with a signal cache if the chain file allows it. Collective.
   private func resident(
     _ step: ResolvedStep, _ teacher: ResolvedTeacher, _ data: SplitData, _ digest: String,
     on students: any Communicator
@@ -118,7 +118,7 @@ extension ChainRunner {
     let resident = ResidentTeacher(
       name: model.reference, frozen: frozen, train: data.train, validation: data.validation, precision: precision,
       load: load)
-    // What a language model says of a document is too much to keep.
+    // Signals of a language model are too large to cache.
     guard teacher.placement.isCached, plan.keepsSignals, let root = plan.cacheDirectory else { return resident }
     let store = SignalStore(
       root: joinPath(root, "teachers"),
@@ -132,8 +132,9 @@ extension ChainRunner {
     return CachedTeacher(resident, train: data.train, validation: data.validation, store: store)
   }
 
-  /// What brings a teacher's weights: from a file, when they are needed, where they may be kept; else they are brought
-  /// now, to memory that the ranks of a node share. Collective over the ranks that want the same weights.
+  /// The function that loads a teacher's weights: from a cache file on first use if they may be cached; otherwise the
+  /// weights are loaded now, into memory shared by the ranks of a node. Collective over the ranks that want the same
+  /// weights.
   func weights(
     of frozen: FrozenModel, _ digest: String, _ placement: TeacherPlacementConfiguration,
     sharedBy ranks: any Communicator
@@ -150,15 +151,15 @@ extension ChainRunner {
   }
 }
 
-/// What the caches of a step's teachers did, over all ranks.
+/// The activity of the signal caches of a step's teachers, over all ranks.
 struct SignalReport: Equatable {
   private let counts: CachedTeacher.Statistics
 
-  /// nil where no teacher has a cache; collective where one has.
+  /// Sums the statistics; nil if no teacher has used a cache. Collective if a teacher has one.
   init?(of teachers: [any Teacher], on communicator: any Communicator) throws {
     let own = teachers.compactMap { $0.keeper?.statistics }
     if own.isEmpty { return nil }
-    // Nothing is kept where objectives read values inside the teachers.
+    // Signals are not cached if objectives read values inside the teachers.
     guard try communicator.any(own.contains { $0 != CachedTeacher.Statistics() }) else { return nil }
     func total(_ path: KeyPath<CachedTeacher.Statistics, Int>) -> Int { own.reduce(0) { $0 + $1[keyPath: path] } }
     let sums = try communicator.allReduce(
@@ -166,10 +167,10 @@ struct SignalReport: Equatable {
     counts = CachedTeacher.Statistics(hits: sums[0], misses: sums[1], bytesRead: sums[2], bytesWritten: sums[3])
   }
 
-  /// Examples that were read, of all that were asked for; 0 where none was.
+  /// Cached signals among all requested ones, 0 to 1; 0 without requests.
   private var hitRate: Double { Double(counts.hits) / Double(max(1, counts.hits + counts.misses)) }
 
-  /// The line for people.
+  /// The log line.
   var text: String {
     "teacher signals: \(fixed(100 * hitRate, 1)) % of \(grouped(counts.hits + counts.misses)) from the cache "
       + "(\(grouped(counts.bytesRead)) bytes), \(grouped(counts.misses)) computed, "

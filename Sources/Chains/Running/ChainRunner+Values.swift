@@ -8,14 +8,14 @@ import Tensors
 import Training
 
 extension ChainRunner {
-  /// The first weights of a student, from a model by its place; without a head that is to be new.
+  /// The initial weights of a student, from a model at its place; a new head is not read.
   func weights(_ place: ModelPlace, _ student: ResolvedStudent) throws -> any WeightSource {
     try ModelDirectory(plan.directory(of: place), for: .student(head: student.head), labels: plan.classes)
       .weights(for: student.configuration)
   }
 
-  /// The files beside the first weights that the student keeps. A student that begins at random generates as its
-  /// teacher does, whose tokens it shares.
+  /// The files next to the initial weights that the student keeps. A student with random weights gets the generation
+  /// settings of its teacher, whose tokens it shares.
   func companions(of step: ResolvedStep) -> [String] {
     guard step.student.configuration.family.isLanguageModel,
       let place = step.student.origin.place ?? step.teacher?.place
@@ -25,7 +25,7 @@ extension ChainRunner {
 }
 
 extension ChainPlan {
-  /// The values that the training stages of a step train with, with the names of the stages.
+  /// The configurations of a step's training stages, with the names of the stages.
   func stages(of step: ResolvedStep) -> [(name: String?, values: TrainingConfiguration)] {
     step.configuration.stages.map { stage in
       let values = TrainingConfiguration(
@@ -39,7 +39,7 @@ extension ChainPlan {
   /// Optimizer steps of all stages together.
   func totalSteps(of step: ResolvedStep) -> Int { stages(of: step).reduce(0) { $0 + $1.values.totalSteps } }
 
-  /// Everything that decides what a step's training computes: the values of its one stage, or those of each.
+  /// Every value that determines what a step's training computes: the values of its single stage, or of each stage.
   func valuesJSON(of step: ResolvedStep) -> JSON {
     let stages = stages(of: step)
     if stages.count == 1 { return .object(stages[0].values.json) }
@@ -51,10 +51,10 @@ extension ChainPlan {
 }
 
 extension TrainingConfiguration {
-  /// The values that a step really trains with, everything resolved.
+  /// The resolved values of a stage's training.
   ///
   /// - Parameters:
-  ///   - precision: what the values' own stands for.
+  ///   - precision: the resolved value of `precision`.
   ///   - objective: the loss, with the teachers of the step.
   ///   - lengths: tokens of each training example, [N].
   init(

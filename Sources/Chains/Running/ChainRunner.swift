@@ -7,45 +7,44 @@ import Teachers
 import Tensors
 import Training
 
-/// Somebody who shows how a chain goes; called on every rank, speaks on rank 0.
+/// Receives the events of a chain; called on every rank, prints on rank 0.
 public protocol ChainObserver: TrainingObserver {
-  /// A warning with figure and remedy.
+  /// Reports a warning with figure and remedy.
   func warning(_ text: String)
-  /// A step begins.
+  /// Reports the start of a step.
   func began(
     _ step: ResolvedStep, of count: Int, stages: [(name: String?, values: TrainingConfiguration)], ratio: Double?)
-  /// What is going to be done with a step, before anything is done with the first.
+  /// Reports the outlook of a step, before the first step runs.
   func foresaw(_ outlook: StepOutlook)
-  /// A step was committed by an earlier run and is left as it is.
+  /// Reports a step that an earlier run committed and this run keeps.
   func skipped(_ step: ResolvedStep, report: StepReport)
-  /// A step has been committed.
+  /// Reports the commit of a step.
   func finished(_ step: ResolvedStep, report: StepReport)
 }
 
-/// Runs the steps of a plan in order, each to its commit, leaving out those that are committed already.
+/// Runs the steps of a plan in order, each up to its commit, and skips committed steps.
 public final class ChainRunner {
   let plan: ChainPlan
   let observer: any ChainObserver
   let communicator: any Communicator
-  /// Evaluated teachers with their classes, by the digest of their files.
+  /// The evaluations and class counts of evaluated teachers, by the digest of their files.
   var evaluated: [String: (EvaluationResult, classCount: Int)] = [:]
-  /// The steps of whose teacher a warning has been given, or that it is not checked.
+  /// The steps whose warning or remark about a teacher has been given.
   var warned: Set<Int> = []
-  /// How the teachers of the step in hand are placed, and what that cost, by their places; those that are resident are
-  /// left out.
+  /// The placement reports of the current step's teachers, by their indices, except resident teachers.
   var placementReports: [Int: PlacementReport] = [:]
-  /// Whether a step has been trained in this process.
+  /// Whether this process has trained a step.
   private var hasTrained = false
-  /// Digests of models that no step of the chain writes, by their directory: hundreds of megabytes are read once.
+  /// Digests of models that no step of the chain writes, by directory, since each digest reads hundreds of megabytes.
   private var digests: [String: String] = [:]
-  /// How output directories may be treated.
+  /// The permissions on output directories.
   let permissions: OutputPermissions
-  /// The output directories that this run holds; nil before it takes them, and on every rank but the first.
+  /// The locked output directories; nil before `takeOutputs`, and on every rank but the first.
   var locks: OutputLocks?
-  /// What is done with each step, as it was found when the directories were taken.
+  /// The outlook of each step when the directories were locked.
   var looks: [(outlook: StepOutlook, inputs: JSON?)] = []
 
-  /// A runner of the plan on the communicator that the plan was made on; nothing is read or written yet.
+  /// Creates a runner on the communicator of the plan; it does not read or write yet.
   public init(
     _ plan: ChainPlan, observer: any ChainObserver, permissions: OutputPermissions = OutputPermissions(),
     on communicator: any Communicator
@@ -56,7 +55,7 @@ public final class ChainRunner {
     self.communicator = communicator
   }
 
-  /// Runs the chain, whose directories `takeOutputs` has taken; collective. Every rank gets the report.
+  /// Runs the chain after `takeOutputs`; collective. Every rank gets the report.
   public func run() throws -> ChainReport {
     var reports: [StepReport] = []
     for step in plan.steps {
@@ -70,7 +69,7 @@ public final class ChainRunner {
       } else {
         reports.append(try Trace.span(named: step.id) { try run(step, look.inputs ?? .null) })
       }
-      // Memory of one step's models is of no use to the next one's sizes.
+      // The next step's tensors have other sizes, so pooled memory is of no use to it.
       StoragePool.trim()
     }
     return ChainReport(name: plan.chain.metadata.name, steps: reports)
@@ -85,7 +84,7 @@ public final class ChainRunner {
       }
       return try self.train(step, inputs, teachers, on: students, since: start)
     }
-    // Afterwards, so that nobody waits for it before the first step.
+    // Measured after training, so that it does not delay the first step.
     let precision = plan.precision(of: step)
     let limit = try Trace.span("rate of products") { try ArithmeticLimit.measure(precision, on: communicator) }
     if let remark = limit.remark { observer.note("MFU is too high: \(remark)") }
@@ -95,7 +94,7 @@ public final class ChainRunner {
     return report
   }
 
-  /// What a step's training has come to.
+  /// The result of a step's training.
   struct TrainedStep {
     let student: LoadedModel
     let training: TrainingRun
@@ -105,7 +104,7 @@ public final class ChainRunner {
     let seconds: Double
   }
 
-  /// Trains the student of a step; collective over the ranks that train.
+  /// Trains the student of a step; collective over the training ranks.
   private func train(
     _ step: ResolvedStep, _ inputs: JSON, _ teachers: [any Teacher], on students: any Communicator,
     since start: ContinuousClock.Instant
@@ -141,7 +140,7 @@ public final class ChainRunner {
       seconds: (clock.now - start).seconds)
   }
 
-  /// The report of a step, on all ranks; those that only taught get it from rank 0.
+  /// The report of a step, on all ranks; ranks that only teach receive it from rank 0.
   private func report(of step: ResolvedStep, _ trained: TrainedStep?, limit: Double) throws -> StepReport {
     let report = trained.map { trained -> StepReport in
       let (result, parameters) = (trained.result, trained.student.model.parameterCount)
@@ -165,7 +164,7 @@ public final class ChainRunner {
     return told
   }
 
-  /// Everything that decides the student of a step: values and digests; collective.
+  /// Every input that determines the student of a step: values and digests; collective.
   func inputs(of step: ResolvedStep) throws -> JSON {
     let data = plan.data[step.index]
     var object: [String: JSON] = [
@@ -193,7 +192,7 @@ public final class ChainRunner {
     return .object(object)
   }
 
-  /// What of a teacher decides the student; collective.
+  /// The inputs of a step that come from a teacher; collective.
   private func inputs(of teacher: ResolvedTeacher, in step: ResolvedStep) throws -> [String: JSON] {
     var object: [String: JSON] = [
       "teacher": .string(try digest(of: teacher.model.place)), "teacher_name": .string(teacher.model.reference),
@@ -205,7 +204,7 @@ public final class ChainRunner {
     return object
   }
 
-  /// The digest of a model's files; those of a step are read anew, since the step may have run in the meantime.
+  /// The digest of a model's files, cached except for the student of a step, which the run may have replaced.
   /// Collective.
   func digest(of place: ModelPlace) throws -> String {
     let directory = plan.directory(of: place)
@@ -216,7 +215,7 @@ public final class ChainRunner {
     return digest
   }
 
-  /// The student, and what fills one of its weights, which are not there yet.
+  /// The student without weights, and the function that fills each weight.
   private func openStudent(_ step: ResolvedStep, _ data: SplitData) throws
     -> (loaded: LoadedModel, fill: WeightFilling)
   {

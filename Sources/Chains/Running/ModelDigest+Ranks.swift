@@ -5,8 +5,8 @@ import Platform
 extension ModelDigest {
   /// The digest of a model's files, which must be equal on all ranks; collective.
   ///
-  /// Ranks that see the same files share them out, so that each is read once however many ranks there are. Throws
-  /// `.input` for files that cannot be read, `.preflight` where ranks see files of different content.
+  /// Ranks that see the same files divide them, so each file is read once for any number of ranks. Throws `.input` for
+  /// unreadable files, `.preflight` if ranks see different content.
   static func of(directory: String, on communicator: any Communicator) throws -> String {
     let (files, identity) = try communicator.agree { () -> ([String], String) in
       let files = try ModelDigest.files(of: directory)

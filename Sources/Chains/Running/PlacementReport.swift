@@ -3,18 +3,18 @@ import Platform
 import Teachers
 import Tensors
 
-/// Where the teacher of a step is, and what its answers cost.
+/// The placement of a step's teacher, and the cost of its signals.
 struct PlacementReport: Equatable {
   private let placement: TeacherPlacementConfiguration
-  /// Ranks that hold it together.
+  /// The number of ranks that hold the teacher together.
   private let holders: Int
   private let payload: String
-  /// Bytes of weights that one rank holds at most, and of the whole teacher.
+  /// Maximum bytes of weights on one rank, and bytes of the whole teacher.
   private let heldBytes: Int
   private let wholeBytes: Int
-  /// Bytes that a row of an answer has on its way.
+  /// Bytes transferred per row of signals.
   private let rowBytes: Int
-  /// Bytes that a token costs between the ranks that hold the teacher.
+  /// Bytes exchanged per token between the ranks that hold the teacher.
   private let innerBytes: Int
   private let isLanguageModel: Bool
   private var students = TeacherTraffic()
@@ -39,7 +39,7 @@ struct PlacementReport: Equatable {
     }
   }
 
-  /// The line at the start of a step.
+  /// The log line at the start of a step.
   var beginning: String {
     let share = fixed(100 * Double(heldBytes) / Double(max(1, wholeBytes)), 1)
     let cut = holders > 1 ? " (\(placement.sharding.rawValue))" : ""
@@ -54,13 +54,13 @@ struct PlacementReport: Equatable {
       "teacher \(placement.placement.rawValue): \(who), \(grouped(heldBytes)) bytes of weights a rank at most, "
       + "\(share) % of \(grouped(wholeBytes)); payload \(payload), \(grouped(rowBytes)) bytes \(row)"
     if innerBytes > 0 { text += "; \(grouped(innerBytes)) bytes a token between its ranks" }
-    // Whether an answer is kept would have to be agreed upon by all ranks for each example.
+    // Caching would need the agreement of all ranks on every example.
     return text + "; signals are not cached"
   }
 
   private var row: String { isLanguageModel ? "a predicted token" : "an example" }
 
-  /// The line at the end of a step.
+  /// The log line at the end of a step.
   var end: String {
     let sent = students.sentBytes + (teachers?.sentBytes ?? 0)
     let inner = students.innerBytes + (teachers?.innerBytes ?? 0)

@@ -4,11 +4,11 @@ import Platform
 import Teachers
 import Tensors
 
-/// Puts the teacher of a step where the chain file wants it, and takes it away behind the step.
+/// Places the teacher of a step as the chain file says, and releases it after the step.
 struct TeacherStage {
   private let runner: ChainRunner
   private let step: ResolvedStep
-  /// Its place among the step's teachers.
+  /// The teacher's index among the step's teachers.
   private let place: Int
   private let teacher: ResolvedModel
   private let data: SplitData
@@ -36,12 +36,12 @@ struct TeacherStage {
     payload = runner.plan.payload(of: teacher, in: step)
   }
 
-  /// The ranks that train, and those that teach this teacher where it has ranks of its own.
+  /// The training ranks, plus the teacher's own ranks if it is dedicated.
   private let world: any Communicator
-  /// Whether layers come from a file and go; a run that may write nothing has no such file.
+  /// Whether layers are streamed from a file; a run without a cache directory has no such file.
   private var isStreamed: Bool { wanted.placement == .streamed && runner.plan.cacheDirectory != nil }
 
-  /// A teacher on the ranks that train: in parts on groups of them, or whole on each.
+  /// Runs `body` with a teacher on the training ranks: sharded over groups of them, or whole on each.
   func shared<T>(_ body: (any Teacher, any Communicator) throws -> T) throws -> T {
     let size = wanted.groupSize(of: world.size)
     let group = try world.split(color: world.rank / size, key: world.rank)
@@ -62,14 +62,14 @@ struct TeacherStage {
     return result
   }
 
-  /// A teacher on the last ranks of the job, which serve while the others run `body`.
+  /// Runs `body` with a teacher on the last ranks of the job, which serve it while the other ranks run `body`.
   func dedicated<T>(_ body: (any Teacher, any Communicator) throws -> T) throws -> T? {
     let roles = TeachingRoles(ranks: world.size, teachers: wanted.groupSize(of: world.size))
     let teaches = roles.teaches(world.rank)
     let own = try world.split(color: teaches ? 1 : 0, key: world.rank)
     let size = roles.teachers
     let part = try teaches ? wanted.sharding.part(rank: own.rank, of: size, of: whole()) : .whole
-    // Each part is one rank's; the others are a group that holds nothing.
+    // Each teacher rank holds its own part; the students form a group that holds nothing.
     let holders = try world.split(color: teaches ? 1 + own.rank : 0, key: world.rank)
     let (frozen, bytes) = try load(part, asking: teaches, holders: holders)
     let head = try head(onRanks: own, wanted: !teaches)
@@ -87,7 +87,7 @@ struct TeacherStage {
       train: data.train, validation: data.validation, roles: roles, on: world)
     let outcome = Result { try body(placed, own) }
     if case .failure(let failure) = outcome, !RetortError.wrap(failure).isCollective {
-      // The other students know nothing of it: the job ends here, and the teacher with it.
+      // The other students do not know of the failure: the job ends here, and the teacher with it.
       throw failure
     }
     let taught = try placed.end()
@@ -96,9 +96,9 @@ struct TeacherStage {
     return try outcome.get()
   }
 
-  /// Takes up what the teacher has cost; collective over the ranks that train.
+  /// Records the cost of the teacher's signals; collective over the training ranks.
   ///
-  /// - Parameter taught: what the ranks that only teach have counted, where there are such.
+  /// - Parameter taught: the traffic of the dedicated teacher ranks; nil without them.
   private func finish(_ own: TeacherTraffic, teachers taught: TeacherTraffic?, on students: any Communicator) throws {
     let sum = try TeacherTraffic.sum(own, on: students)
     let waited = try students.allReduce(own.waitedSeconds, .max)
@@ -106,10 +106,10 @@ struct TeacherStage {
     if !isQuiet, let report = runner.placementReports[place] { runner.observer.note(report.end) }
   }
 
-  /// This rank's part of the teacher, its weights there; collective over all ranks.
+  /// This rank's part of the teacher, with its weights; collective over all ranks.
   ///
   /// - Parameters:
-  ///   - asking: whether this rank wants a part at all.
+  ///   - asking: whether this rank holds a part.
   ///   - holders: the ranks that hold the same part.
   private func load(_ part: ModelPart, asking: Bool, holders: any Communicator) throws
     -> (frozen: FrozenModel?, bytes: Int)
@@ -129,7 +129,7 @@ struct TeacherStage {
     return (frozen, frozen?.byteCount ?? 0)
   }
 
-  /// Refuses to stream what is in memory anyway.
+  /// Refuses a streamed teacher whose weights would be in memory instead of a file.
   private func requireMapped(_ remark: String?, _ frozen: FrozenModel?) throws {
     let (limit, bytes) = (wanted.cacheLimit, frozen?.byteCount ?? 0)
     if bytes < limit, remark == nil { return }
@@ -139,7 +139,8 @@ struct TeacherStage {
       remedy: "make room in the cache directory (RETORT_CACHE), raise teacher.cache_limit, or use placement: sharded")
   }
 
-  /// What turns hidden states into logits, where those are what moves; collective over ranks that all want it or none.
+  /// The head that turns hidden states into logits, if hidden states are the payload; collective over ranks that all
+  /// want it or all do not.
   private func head(onRanks ranks: any Communicator, wanted isWanted: Bool = true) throws -> TeacherHead? {
     guard payload == .hidden, isWanted else { return nil }
     let directory = runner.plan.directory(of: teacher.place)
@@ -160,15 +161,15 @@ struct TeacherStage {
     return model
   }
 
-  /// The whole model, whose weights are never brought to memory.
+  /// The whole model, without weights in memory.
   private func whole() throws -> any Model { try ModelLoader.build(teacher.configuration) }
 
-  /// Bytes of the whole teacher in the form that a rank would hold it.
+  /// Bytes of the whole teacher in the form that a rank holds.
   private func wholeBytes() throws -> Int {
     try FrozenModel(teacher.configuration, from: .random, seed: 0, precision: precision).byteCount
   }
 
-  /// Remarks of all ranks, each once; collective.
+  /// Reports the remarks of all ranks, each once; collective.
   private func tell(_ remarks: [String]) throws {
     let all = try world.allGather(text: remarks.joined())
     Set(all).filter { !$0.isEmpty }.sorted().forEach(runner.observer.note)
