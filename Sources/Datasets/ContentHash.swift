@@ -1,7 +1,7 @@
-/// A 64-bit hash of token sequences that is the same on every machine and in every run.
+/// A 64-bit hash of token sequences, equal on every machine and in every run.
 ///
-/// Words are folded in with a multiplication by an odd constant and a rotation, and a finaliser spreads the last
-/// ones; the length comes first, so that a sequence and its prefix differ. It guards against accidents, not attacks.
+/// Each word is mixed in by multiplications with odd constants and a rotation; a finaliser mixes the last words. The
+/// length comes first, so that a sequence and its prefix differ. The hash is not secure against attacks.
 package enum ContentHash {
   private static func fold(_ state: UInt64, _ word: UInt64) -> UInt64 {
     let mixed = (state ^ word) &* 0x9e37_79b9_7f4a_7c15
@@ -14,7 +14,7 @@ package enum ContentHash {
     return z ^ (z >> 29)
   }
 
-  /// The hash of ids and, where not all are zero, their segments.
+  /// The hash of ids and, if given, their segments.
   package static func of(tokens: UnsafeBufferPointer<Int32>, typeIDs: UnsafeBufferPointer<Int32>?) -> UInt64 {
     var state = fold(0x2545_f491_4f6c_dd1d, UInt64(tokens.count))
     for token in tokens { state = fold(state, UInt64(UInt32(bitPattern: token))) }
@@ -25,12 +25,12 @@ package enum ContentHash {
     return finish(state)
   }
 
-  /// The hash of other hashes and numbers, in their order.
+  /// The hash of a sequence of other hashes and numbers.
   static func of(_ words: [UInt64]) -> UInt64 {
     finish(words.reduce(fold(0x510e_527f_ade6_82d1, UInt64(words.count)), fold))
   }
 
-  /// The hash of bytes and a seed.
+  /// The hash of bytes with a seed.
   static func of(bytes: UnsafeRawBufferPointer, _ seed: UInt64) -> UInt64 {
     var state = fold(fold(0x3c6e_f372_fe94_f82b, seed), UInt64(bytes.count))
     var at = 0
@@ -45,7 +45,7 @@ package enum ContentHash {
     return finish(state)
   }
 
-  /// The hash of a row of numbers by their bits.
+  /// The hash of the bit patterns of a row of numbers.
   static func of(features: UnsafeBufferPointer<Float>) -> UInt64 {
     var state = fold(0x6a09_e667_f3bc_c909, UInt64(features.count))
     for value in features { state = fold(state, UInt64(value.bitPattern)) }

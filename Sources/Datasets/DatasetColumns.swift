@@ -1,10 +1,10 @@
 import Platform
 
-/// The columns that make one text: mostly one, else several that are joined with a separator between them.
+/// The columns that form one text: usually one, otherwise several whose texts are joined by a separator.
 public struct TextColumns: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
-  /// At least one.
+  /// The column names, at least one.
   public var names: [String]
-  /// What stands between the texts of two columns.
+  /// The separator between the texts of two columns.
   public static let separator = " "
 
   /// Several columns, joined in this order.
@@ -16,13 +16,13 @@ public struct TextColumns: Sendable, Equatable, ExpressibleByStringLiteral, Expr
   /// Several columns, joined in this order.
   public init(arrayLiteral names: String...) { self.names = names }
 
-  /// The names with a plus sign between them, for messages.
+  /// The names joined by plus signs, for messages.
   public var text: String { names.joined(separator: " + ") }
 
-  /// Where records keep it: a text for one column, a list for several.
+  /// The form in records: a string for one column, a list for several.
   public var json: JSON { names.count == 1 ? .string(names[0]) : .array(names.map(JSON.string)) }
 
-  /// Reads what `json` writes; nil for anything else.
+  /// Parses what `json` writes; nil for anything else.
   public init?(json: JSON?) {
     if let name = json?.string {
       names = [name]
@@ -34,23 +34,23 @@ public struct TextColumns: Sendable, Equatable, ExpressibleByStringLiteral, Expr
   }
 }
 
-/// The names of the columns that make an example; nil where the data has none.
+/// The names of the columns that form an example; nil for columns that the data does not have.
 public struct DatasetColumns: Sendable, Equatable {
-  /// The text, or the first of a pair.
+  /// The text, or the first text of a pair.
   public var text: TextColumns?
   /// The second text of a pair.
   public var textPair: TextColumns?
-  /// The class, by name or by number.
+  /// The class, as a name or number.
   public var label: String?
   /// Numeric columns, in the order of the model's inputs.
   public var features: [String]?
-  /// Token ids with special ones included, in place of text.
+  /// Token ids, special tokens included, instead of text.
   public var ids: String?
-  /// What stands before the text of a document and is read, but not predicted; of the same kind as the text, which is
-  /// ids where the data has ids.
+  /// The prompt of a document, which comes first and is read but not predicted: text for documents of text, ids for
+  /// documents of ids.
   public var prompt: String?
 
-  /// The named columns; those left out are found out from the file, see `TaskDescription.columns(in:)`.
+  /// The named columns; others are found in the file, see `TaskDescription.columns(in:)`.
   public init(
     text: TextColumns? = nil, textPair: TextColumns? = nil, label: String? = nil, features: [String]? = nil,
     ids: String? = nil, prompt: String? = nil
@@ -63,6 +63,6 @@ public struct DatasetColumns: Sendable, Equatable {
     self.prompt = prompt
   }
 
-  /// The names of all text columns and of ids.
+  /// The names of all text columns and of the ids column.
   var inputs: [String] { (text?.names ?? []) + (textPair?.names ?? []) + [ids].compactMap { $0 } }
 }

@@ -9,7 +9,7 @@ public struct DatasetFiles: Sendable, Equatable {
   /// The test split, nil where it is missing.
   public var test: DatasetSplit?
 
-  /// The splits by their files, which are not looked at.
+  /// The splits with these files, which are not opened.
   public init(train: DatasetSplit?, validation: DatasetSplit?, test: DatasetSplit? = nil) {
     self.train = train
     self.validation = validation
@@ -20,17 +20,17 @@ public struct DatasetFiles: Sendable, Equatable {
     "convert it to JSON Lines, for example: python3 -c \"import pandas, sys; "
     + "pandas.read_parquet(sys.argv[1]).to_json(sys.argv[2], orient='records', lines=True)\" X.parquet train.jsonl"
 
-  /// What a data set's directory holds, for messages.
+  /// The expected files of a data set's directory, for messages.
   public static let layout =
     "train.* and validation.*, valid.*, val.* or dev.* (tsv, csv, jsonl, json or txt, also .gz or in shards)"
 
-  /// Finds the splits in a directory: `train.*`, `validation.*` (or `valid`, `val`, `dev`) and `test.*`. Their files
-  /// end in tsv, csv, jsonl, json or txt, maybe with .gz behind it. A split is one file, or shards by number:
+  /// Finds the splits in a directory: `train.*`, `validation.*` (or `valid`, `val`, `dev`) and `test.*`, with the
+  /// extensions tsv, csv, jsonl, json or txt, optionally followed by .gz. A split is one file, or numbered shards:
   /// `train-00000-of-00003.jsonl`, `train-0.tsv`, `train_1.csv`.
   ///
-  /// Looked through in this order: the subfolder that has the task's name (SST-2 and sst2 are one), the directory
-  /// itself, its subfolder `data`. One split may be missing; where all are, or where the files are of a form that
-  /// Retort does not read, `.input` is thrown with what is there.
+  /// The places are searched in this order: the subfolder with the task's name (SST-2 and sst2 are the same), the
+  /// directory itself, its subfolder `data`. A split may be missing; if all are missing, or the files are in a format
+  /// that Retort does not read, throws `.input` with the files found.
   public static func find(inDirectory directory: String, task: String? = nil) throws -> DatasetFiles {
     var places: [String] = []
     for name in try listDirectory(directory) where isDirectory(joinPath(directory, name)) {
@@ -60,14 +60,14 @@ public struct DatasetFiles: Sendable, Equatable {
       at: directory, remedy: "name the files: dataset: {train: FILE, validation: FILE}")
   }
 
-  /// A shard's place in its split, and how many there are, where its name says so.
+  /// A shard's number in its split, and the number of shards if the name contains it.
   private struct Shard {
     let name: String
     let number: Int
     let total: Int?
   }
 
-  /// The files of a split by the first stem that exists; plain text counts only where there is nothing else.
+  /// The files of a split with the first stem that exists; plain text is used only if there is no other file.
   private static func pick(_ stems: [String], _ names: [String], _ place: String) throws -> DatasetSplit? {
     for stem in stems {
       let found = names.filter { FileFormat(path: $0) != nil && self.stem(of: $0) == stem }
@@ -86,7 +86,7 @@ public struct DatasetFiles: Sendable, Equatable {
     return nil
   }
 
-  /// All shards of a split in order; throws `.input` where one of them is missing or there twice.
+  /// All shards of a split in order; throws `.input` if a shard is missing or occurs twice.
   private static func split(of shards: [Shard], _ stem: String, _ place: String) throws -> DatasetSplit {
     let ordered = shards.sorted { ($0.number, $0.name) < ($1.number, $1.name) }
     let totals = Set(ordered.map(\.total))
@@ -101,12 +101,12 @@ public struct DatasetFiles: Sendable, Equatable {
     return DatasetSplit(ordered.map { joinPath(place, $0.name) })
   }
 
-  /// A name without its endings.
+  /// A file name without its extensions.
   private static func stem(of name: String) -> String {
     FileFormat.withoutCompression(name).split(separator: ".").dropLast().joined(separator: ".")
   }
 
-  /// `train-00000-of-00003`, `train-0`, `train_1` and `train.2` are shards of train.
+  /// Parses a shard's name: `train-00000-of-00003`, `train-0`, `train_1` and `train.2` are shards of train.
   private static func shard(_ name: String, of stem: String) -> Shard? {
     guard FileFormat(path: name) != nil else { return nil }
     let own = self.stem(of: name)

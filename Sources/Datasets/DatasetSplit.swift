@@ -1,13 +1,13 @@
 import Platform
 
-/// One split of a data set: the files that have its rows, in order, and which share of their rows is in it.
+/// One split of a data set: the files with its rows, in order, and the share of these rows that belongs to it.
 public struct DatasetSplit: Sendable, Equatable, ExpressibleByStringLiteral {
-  /// At least one; a split of several files (shards) has their rows one file after the other.
+  /// At least one path; a split of several files (shards) has their rows in file order.
   public var paths: [String]
-  /// Which of the rows; nil: all.
+  /// The share of the rows; nil: all rows.
   public var share: RowShare?
 
-  /// The rows of all files, or a share of them.
+  /// All rows of the files, or a share of them.
   public init(_ paths: [String], share: RowShare? = nil) {
     self.paths = paths
     self.share = share
@@ -19,7 +19,7 @@ public struct DatasetSplit: Sendable, Equatable, ExpressibleByStringLiteral {
   /// The rows of one file.
   public init(stringLiteral path: String) { self.init([path]) }
 
-  /// What messages call the split: its file, or the first one and how many more there are.
+  /// The name of the split in messages: its file, or the first file and the number of further files.
   public var name: String {
     let first = (paths.first ?? "no file") + (share?.isHeldOut == true ? " (held-out rows)" : "")
     switch paths.count {
@@ -30,31 +30,31 @@ public struct DatasetSplit: Sendable, Equatable, ExpressibleByStringLiteral {
   }
 }
 
-/// A part of the rows of a data set that is held out from the others, or those others.
+/// The held-out part of a data set's rows, or the remaining part.
 ///
-/// Rows are ordered by a hash of their content and the seed, and the first `share` of them is held out: the same rows
-/// on any number of ranks, and two equal rows always on one side.
+/// Rows are ordered by a hash of their content and the seed, and the first `share` of them are held out: the same rows
+/// for any number of ranks. Equal rows are always in the same part.
 public struct RowShare: Sendable, Equatable {
-  /// Between 0 and 1: the part of the rows that is held out.
+  /// The fraction of the rows that is held out, between 0 and 1.
   public var share: Double
-  /// Another seed holds other rows out.
+  /// The seed of the hash; another seed holds out other rows.
   public var seed: UInt64
-  /// Whether this is the part that is held out, or what remains.
+  /// Whether this is the held-out part or the remaining part.
   public var isHeldOut: Bool
 
-  /// One side of a division.
+  /// One part of a division.
   public init(_ share: Double, seed: UInt64, isHeldOut: Bool) {
     self.share = share
     self.seed = seed
     self.isHeldOut = isHeldOut
   }
 
-  /// What decides which rows are meant, for digests.
+  /// The values that determine the rows, as text for digests.
   var text: String { "\(share) \(seed) \(isHeldOut ? "held out" : "the others")" }
 
-  /// Whether each of some rows is on this side; throws `.input` where one side would have none.
+  /// Whether each row belongs to this part; throws `.input` if one part would be empty.
   ///
-  /// - Parameter hashes: of the content of each row, in order.
+  /// - Parameter hashes: the hash of each row's content, in order.
   func rows(_ hashes: [UInt64], of name: String) throws -> [Bool] {
     let count = hashes.count
     let ordered = (0..<count).sorted { (hashes[$0], $0) < (hashes[$1], $1) }

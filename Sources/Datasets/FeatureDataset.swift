@@ -3,27 +3,27 @@ import Platform
 
 /// Rows of numbers with their classes, in memory on every rank.
 public final class FeatureDataset: ExampleSource {
-  /// Rows of numbers, always.
+  /// Always `features`.
   public let kind = TaskKind.features
-  /// The classes, or nil where labels are not read.
+  /// The classes; nil if labels are not read.
   public let labels: LabelSet?
-  /// SHA-256 of the file's content, the names of the columns and the classes, in hexadecimal.
+  /// SHA-256 of the file's content, the column names, the classes and the reading of labels, in hexadecimal.
   public let digest: String
-  /// Remarks for the user, such as classes of 0 ... largest that no row has.
+  /// Remarks for the user, such as how labels are read.
   public let notes: [String]
-  /// The names of the columns, [F]; `features[i]` where rows are lists.
+  /// The column names, [F]; `features[i]` if rows are lists.
   public let columnNames: [String]
-  /// Row by row, [N, F].
+  /// The numbers, row by row, [N, F].
   public let values: [Float]
   /// The mean of each column, [F].
   public let means: [Float]
   /// The standard deviation of each column over all N rows, [F]; 0 for a constant column.
   public let standardDeviations: [Float]
   private let classes: [Int32]
-  /// Rows with a class.
+  /// The number of rows with a class.
   public let labelledCount: Int
 
-  /// F.
+  /// F, the number of columns.
   public var featureCount: Int { columnNames.count }
   public var count: Int { classes.count }
   /// 1 for each row, [N].
@@ -36,7 +36,7 @@ public final class FeatureDataset: ExampleSource {
     values[(index * featureCount)..<((index + 1) * featureCount)]
   }
 
-  /// A 64-bit hash of a row's numbers, the same in every run and on every machine.
+  /// A 64-bit hash of a row's numbers, equal in every run and on every machine.
   public func contentHash(_ index: Int) -> UInt64 {
     values.withUnsafeBufferPointer {
       ContentHash.of(
@@ -70,14 +70,14 @@ public final class FeatureDataset: ExampleSource {
     self.notes = notes
   }
 
-  /// Reads the files of a split, one after the other: numeric columns, or JSON Lines with `{"features": […]}`.
+  /// Opens the files of a split in order: numeric columns, or JSON Lines with `{"features": […]}`.
   ///
   /// Collective: all ranks call it with the same arguments and throw the same error: `.input` with file and line for a
-  /// field that is no finite number, and for a label outside the set; `.preflight` where ranks see different files.
+  /// field that is not a finite number or a label outside the set; `.preflight` if ranks see different files.
   ///
   /// - Parameters:
   ///   - task: its `columns.features` are read in their order; nil: all columns but the label.
-  ///   - labels: the classes; nil: found in the file where labels are read. A row without one gets -1.
+  ///   - labels: the classes; nil: found in the file if labels are read. A row without a label gets -1.
   public static func open(
     _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, on communicator: any Communicator
   ) throws -> FeatureDataset {
@@ -103,7 +103,7 @@ public final class FeatureDataset: ExampleSource {
     return FeatureDataset(table, labels: labels, digest: digest.finish(), notes: notes)
   }
 
-  /// Mean and standard deviation of each column by Welford's updates, which do not cancel.
+  /// The mean and standard deviation of each column by Welford's update, which avoids cancellation.
   private static func statistics(_ values: [Float], _ columns: Int) -> ([Float], [Float]) {
     var mean = [Double](repeating: 0, count: columns)
     var squares = [Double](repeating: 0, count: columns)
@@ -120,7 +120,7 @@ public final class FeatureDataset: ExampleSource {
   }
 }
 
-/// The parsed rows.
+/// The values and classes parsed from the rows of a file.
 private struct FeatureTable {
   var names: [String]
   var values: [Float] = []
@@ -128,7 +128,7 @@ private struct FeatureTable {
 
   init(_ file: RowFile, _ columns: DatasetColumns, _ labels: LabelSet?) throws {
     let label = columns.label
-    // A label that is not read is no number to learn from.
+    // A label column is not an input, even if labels are not read.
     let other = label ?? TaskDescription.usualLabel(in: file)
     let isList = columns.features == nil && file.format == .jsonl && file.columns.contains("features")
     names = isList ? ["features"] : columns.features ?? file.columns.filter { $0 != other }

@@ -1,19 +1,19 @@
 import Platform
 
-/// The labels of a data set's files decide together how they are read, so that train and validation mean the same.
+/// Chooses how labels are read from all files of a data set together, so that train and validation labels agree.
 extension LabelSet {
-  /// The set with the one reading under which every label of the files is a class, and what the user should know of it.
+  /// The set with the one reading under which every label of the files is a class, and remarks for the user.
   ///
-  /// Labels are names where all of them are names of the set, indices where all are numbers below the number of
-  /// classes, then truth values of two classes, then numbers from 1 where the largest is the number of classes. Where
-  /// names look like numbers and the labels are both, each with another meaning, text of JSON Lines is a name, and
-  /// anything else is refused: only the user knows. So are files that have names in some rows and indices in others.
+  /// Labels are names if all are names of the set, else indices if all are numbers below the number of classes, else
+  /// truth values of two classes, else numbers from 1 if the largest is the number of classes. Labels that can all be
+  /// read both as names and as indices, with different classes, are read by `usual`; without it, text labels of JSON
+  /// Lines are names, and other labels are refused, because only the user knows their meaning. Throws `.input` for such
+  /// labels, and for files with names in some rows and indices in others.
   ///
   /// - Parameters:
-  ///   - scans: of the files with labels.
-  ///   - told: what the user says that labels are; nil: nothing.
-  ///   - usual: how labels were read when the model was trained, or are written in files of this task: what counts
-  ///     where they could be read in two ways.
+  ///   - scans: the scans of the files with labels.
+  ///   - told: the reading that the user names; nil: not named.
+  ///   - usual: the reading at training, or the one known for files of this task; decides if two readings are possible.
   public func deciding(
     _ scans: [LabelScan], told: LabelReading? = nil, usual: LabelReading? = nil
   ) throws -> (set: LabelSet, notes: [String]) {
@@ -72,7 +72,7 @@ extension LabelSet {
       + "(\(name(of: count - 1)))"
   }
 
-  /// Whether a name is a number, which could be meant as an index, too.
+  /// Whether a class name is a number, which can also be read as an index.
   private var looksLikeNumbers: Bool { names?.contains { LabelSet.number($0) != nil } ?? false }
 
   private func ambiguous(_ label: String, at location: String) -> RetortError {
@@ -90,7 +90,7 @@ extension LabelSet {
       at: location, remedy: "correct the row, or \(settings.reading)")
   }
 
-  /// The first label that is neither name nor index, or else one of each.
+  /// The error for the first label that is neither name nor index, otherwise for two labels, one of each kind.
   private func refusal(
     unnamed: [(entry: LabelScan.Entry, scan: LabelScan)], unplaced: [(entry: LabelScan.Entry, scan: LabelScan)]
   ) -> RetortError {
@@ -106,16 +106,16 @@ extension LabelSet {
   }
 }
 
-/// What a set of classes finds in the files that it is used for.
+/// Counts of the classes in the files of a data set, and warnings about them.
 extension LabelSet {
-  /// The rows of each class in a file: `data/train.tsv: negative 30, positive 34`.
+  /// The number of rows of each class in a file: `data/train.tsv: negative 30, positive 34`.
   public func counts(in scan: LabelScan) -> String {
     let counts = classCounts(scan)
     let shown = counts.prefix(20).enumerated().map { "\(name(of: $0).prefix(40)) \(grouped($1))" }
     return "\(scan.path): " + shown.joined(separator: ", ") + (count > 20 ? ", … (\(count) classes)" : "")
   }
 
-  /// Warnings of classes that training cannot learn: those without a row and those with one.
+  /// Warnings about classes that training cannot learn: those without a training row, and those with a single one.
   public func warnings(train: LabelScan, validation: LabelScan?) -> [String] {
     let counts = classCounts(train)
     let there = validation.map(classCounts)

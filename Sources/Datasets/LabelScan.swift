@@ -1,43 +1,43 @@
 import Collectives
 import Platform
 
-/// All distinct labels of a split, with the line where each occurs first.
+/// All distinct labels of a split, with the line of each label's first row.
 public struct LabelScan: Sendable {
-  /// One label as it is written.
+  /// One label as written in the file.
   public struct Entry: Sendable, Equatable {
-    /// The text of the field without blanks around it; a whole number in digits.
+    /// The text of the field without surrounding spaces; a whole number in digits.
     public let label: String
-    /// The line of its first row, over all files of the split.
+    /// The line of the label's first row, counted over all files of the split.
     public let line: Int
-    /// How many rows have it.
+    /// The number of rows with the label.
     public let count: Int
   }
 
-  /// What messages call the split that was read.
+  /// The name of the split in messages.
   public let path: String
-  /// Integers by value, or names in alphabetical order.
+  /// The labels: integers by value, or names in alphabetical order.
   public let entries: [Entry]
   /// Whether all labels are integers.
   public let areIntegers: Bool
-  /// Whether all labels are text of JSON, which has numbers and truth values besides.
+  /// Whether all labels are JSON strings, which JSON distinguishes from numbers and truth values.
   public let isText: Bool
-  /// Rows of the split.
+  /// The number of rows of the split.
   public let rowCount: Int
-  /// Rows without a label.
+  /// The number of rows without a label.
   public let unlabelledCount: Int
   /// The line of the first row without a label.
   public let firstUnlabelledLine: Int?
-  /// Fields of JSON Lines that only rows without a label have, by name.
+  /// Names of JSON Lines fields that occur only in rows without a label.
   private let strangers: [String]
   private let file: RowFile
 
-  /// More classes than any head should have: such a column is something else.
+  /// Maximum number of classes: a column with more distinct labels is not a label column.
   private static let mostClasses = 100_000
 
-  /// Reads the labels of all rows, a slice a rank.
+  /// Reads the labels of all rows; each rank reads a slice.
   ///
-  /// Collective; all ranks throw the same error: `.input` for a label that is none, and for rows of JSON Lines without
-  /// a label that have a field whose name looks like a slip for the column.
+  /// Collective; all ranks throw the same error: `.input` for a field that is not a label, and for JSON Lines rows
+  /// without a label that have a field whose name resembles the label column's.
   ///
   /// - Parameter besides: other columns that are read.
   public init(
@@ -66,7 +66,7 @@ public struct LabelScan: Sendable {
     try communicator.agree { if let refusal { throw refusal } }
   }
 
-  /// A file of which no label is read.
+  /// A scan of a file whose labels are not read.
   init(unlabelled file: RowFile) {
     self.file = file
     path = file.path
@@ -76,11 +76,11 @@ public struct LabelScan: Sendable {
     (entries, areIntegers, isText, strangers) = ([], false, false, [])
   }
 
-  /// Which rows have a label.
+  /// Whether all, some or none of the rows have a label.
   public var labelled: LabelCoverage { LabelCoverage(rowCount - unlabelledCount, of: rowCount) }
 
-  /// "1,200 of 67,349 rows of data/train.tsv have no label", for messages; where no row has one, with the fields that
-  /// rows of JSON Lines have instead.
+  /// "1,200 of 67,349 rows of data/train.tsv have no label", for messages; if no row has a label, also names the fields
+  /// of JSON Lines rows.
   public var unlabelledText: String {
     if unlabelledCount < rowCount {
       return "\(grouped(unlabelledCount)) of \(grouped(rowCount)) rows of \(path) have no label"
@@ -89,7 +89,7 @@ public struct LabelScan: Sendable {
     return "none of the \(grouped(rowCount)) rows of \(path) has a label\(found)"
   }
 
-  /// The refusal of rows that have no label, and a field under a name like the label's that no row with a label has.
+  /// The error if rows without a label have a field whose name resembles `column` and that no labelled row has, or nil.
   private func slip(for column: String, in strangers: [String: Int]) -> RetortError? {
     let names = strangers.keys.sorted().filter { abs($0.count - column.count) <= 2 }
     let usual = strangers.keys.sorted().first { TaskDescription.usualLabels.contains($0.lowercased()) }
@@ -101,20 +101,20 @@ public struct LabelScan: Sendable {
         + "\(quoted(column)): null")
   }
 
-  /// What labels are in this file where they can be read in two ways, as the task knows it; nil: it does not.
+  /// The reading known to the task for labels of this file with two possible readings; nil: none is known.
   public func usualReading(of task: TaskDescription) -> LabelReading? { task.usualReading(in: file) }
 
-  /// `path:line` of a label's first row.
+  /// The `path:line` of a label's first row.
   func location(of entry: Entry) -> String { file.location(ofLine: entry.line) }
 
-  /// The set that the labels of a training split make, and what the user should know of it.
+  /// The set of classes for the labels of a training split, and remarks for the user.
   ///
-  /// Numbers make the classes 0 … the largest; where none is 0, in training or validation, classes named "1" … the
-  /// largest, or, from 2 up, named as the numbers that occur. Truth values make false and true, anything else names in
-  /// alphabetical order. Throws `.input` for negative or absurdly many classes, numbers with a fraction, numbers among
-  /// names, and where no row has a label.
+  /// Numbers give the classes 0 … the largest if 0 occurs in training or validation. Otherwise the classes are named
+  /// "1" … the largest if the smallest number is 1, and after the numbers that occur if it is larger. Truth values give
+  /// the classes false and true; other labels give names in alphabetical order. Throws `.input` for negative numbers,
+  /// too many classes, numbers with a fraction, numbers among names, and if no row has a label.
   ///
-  /// - Parameter told: what the user says that labels are; it then has to be true of all of them.
+  /// - Parameter told: the reading that the user names, which must fit all labels.
   public func labelSet(validation: LabelScan? = nil, told: LabelReading? = nil) throws -> (
     set: LabelSet, notes: [String]
   ) {
@@ -152,7 +152,7 @@ public struct LabelScan: Sendable {
     return (LabelSet(names: names, reading: .name), [note])
   }
 
-  /// The set that the labels make when they are read in one way, whether or not all of them can be.
+  /// The set of classes for the labels under one reading, which need not fit all labels.
   private func given(_ reading: LabelReading) throws -> LabelSet {
     guard let last = entries.last else { return try labelSet().set }
     let high = entries.compactMap { LabelSet.number($0.label) }.max() ?? 0
@@ -166,14 +166,14 @@ public struct LabelScan: Sendable {
     }
   }
 
-  /// The refusal of a training file all of whose labels are one.
+  /// The error for a training file whose labels are all equal.
   public func ofOneClass(_ name: String) -> RetortError {
     RetortError(
       .input, "every label is \(quoted(name)): a classifier needs rows of two classes", at: path,
       remedy: "check that the label column is the right one, or \(file.settings.classes)")
   }
 
-  /// Throws `.input` with the line for the first label that is outside a set.
+  /// Throws `.input` with the line of the first label that is outside a set.
   public func check(against set: LabelSet) throws {
     let outside = entries.filter { set.index(of: $0.label) == nil }
     guard let first = outside.min(by: { $0.line < $1.line }) else { return }

@@ -1,12 +1,12 @@
 import Platform
 
-/// What the labels of a data set are: one answer for all its rows.
+/// How the labels of a data set are read, the same for all its rows.
 public enum LabelReading: String, Sendable, CaseIterable {
-  /// Names of classes; case does not matter.
+  /// Names of classes, ignoring case.
   case name
-  /// Places of classes in the model's outputs, from 0.
+  /// Indices of classes in the model's outputs, from 0.
   case index
-  /// Places of classes counted from 1.
+  /// Indices of classes, counted from 1.
   case indexFromOne = "index_from_1"
   /// True for class 1, false for class 0.
   case boolean
@@ -14,23 +14,23 @@ public enum LabelReading: String, Sendable, CaseIterable {
 
 /// The classes of a task, in the order of the model's outputs.
 public struct LabelSet: Sendable, Equatable {
-  /// The names of the classes, or nil where only their number is known.
+  /// The names of the classes; nil if only their number is known.
   public let names: [String]?
-  /// C.
+  /// C, the number of classes.
   public let count: Int
-  /// What labels are; nil: not decided yet, see `deciding(_:told:)`.
+  /// How labels are read; nil: not decided yet, see `deciding(_:told:usual:)`.
   public let reading: LabelReading?
-  /// By which words messages name the settings of the reader.
+  /// How messages name settings.
   public var settings = SettingNames.chainFile
   private let indexByName: [String: Int32]
 
   /// - Parameters:
-  ///   - names: a name a class; case does not matter when labels are read.
+  ///   - names: one name per class; labels match ignoring case.
   public init(names: [String], reading: LabelReading? = nil) {
     self.init(names: names, count: names.count, reading: reading)
   }
 
-  /// Classes 0 ..< count without names, which Hugging Face calls `LABEL_0`, `LABEL_1`, ….
+  /// Classes 0 ..< count without names; Hugging Face names them `LABEL_0`, `LABEL_1`, ….
   public init(count: Int, reading: LabelReading? = nil) { self.init(names: nil, count: count, reading: reading) }
 
   private init(names: [String]?, count: Int, reading: LabelReading?) {
@@ -42,26 +42,26 @@ public struct LabelSet: Sendable, Equatable {
       uniquingKeysWith: { first, _ in first })
   }
 
-  /// The same classes, their labels read in one way.
+  /// The same classes with a decided reading of labels.
   public func reading(_ reading: LabelReading) -> LabelSet {
     var copy = LabelSet(names: names, count: count, reading: reading)
     copy.settings = settings
     return copy
   }
 
-  /// The class that a label means, or nil; before a reading is decided a name of the set, or else a number within
+  /// The class of a label, or nil; without a decided reading, the label is first read as a name, then as a number in
   /// 0 ..< C.
   public func index(of label: String) -> Int32? {
     guard let reading else { return index(of: label, by: .name) ?? index(of: label, by: .index) }
     return index(of: label, by: reading)
   }
 
-  /// The class that a label means in one way of reading.
+  /// The class of a label under one reading, or nil.
   func index(of label: String, by reading: LabelReading) -> Int32? {
     switch reading {
     case .name:
       if let found = indexByName[label] ?? indexByName[label.lowercased()] { return found }
-      // Programs write the class 1 as 1.0 where other rows of the column are empty.
+      // Programs write class 1 as 1.0 if other rows of the column are empty.
       return LabelSet.number(label).flatMap { indexByName[String($0)] }
     case .index, .indexFromOne:
       guard let number = LabelSet.number(label) else { return nil }
@@ -73,7 +73,7 @@ public struct LabelSet: Sendable, Equatable {
     }
   }
 
-  /// The whole number that a label is: `2`, `-1`, `2.0`; nil for anything else.
+  /// The whole number that a label represents: `2`, `-1`, `2.0`; nil for other text.
   static func number(_ label: String) -> Int? {
     if let number = Int(label) { return number }
     let parts = label.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
@@ -81,7 +81,7 @@ public struct LabelSet: Sendable, Equatable {
     return Int(parts[0])
   }
 
-  /// The truth that a label is: `true`, `False`; nil for anything else.
+  /// The truth value that a label represents: `true`, `False`; nil for other text.
   static func flag(_ label: String) -> Bool? {
     switch label.lowercased() {
     case "true": true
@@ -90,10 +90,10 @@ public struct LabelSet: Sendable, Equatable {
     }
   }
 
-  /// The name of a class, or its number.
+  /// The name of a class, or its index as text.
   public func name(of index: Int) -> String { names.map { $0[index] } ?? String(index) }
 
-  /// Throws `.configuration` where two classes have the same name, by which neither could be told.
+  /// Throws if two names are equal ignoring case: `.configuration` for a chain, `.input` for a model's config.json.
   public func requireDistinctNames() throws {
     guard let names, indexByName.count < names.count else { return }
     throw RetortError(
@@ -102,21 +102,21 @@ public struct LabelSet: Sendable, Equatable {
       remedy: "give every class a name of its own; case does not count")
   }
 
-  /// The set in words, for messages: `0 (negative), 1 (positive)`.
+  /// The classes as text for messages: `0 (negative), 1 (positive)`.
   public var description: String {
     guard let names else { return count == 1 ? "0" : "0 to \(count - 1)" }
     let shown = names.prefix(20).enumerated().map { "\($0) (\($1.prefix(60)))" }.joined(separator: ", ")
     return names.count > 20 ? shown + ", … (\(names.count) in all)" : shown
   }
 
-  /// The class of a field, or -1 where it is absent or blank; throws `.input` with the set for a label outside it.
+  /// The class of a field, -1 if it is absent or blank; throws `.input` with the classes for a label outside the set.
   func index(of field: FieldValue, at location: @autoclosure () -> String) throws -> Int32 {
     guard let label = try LabelSet.text(of: field, at: location()) else { return -1 }
     if let index = index(of: label) { return index }
     throw refusal(of: label, at: location())
   }
 
-  /// The error for a label that means no class.
+  /// The error for a label outside the set.
   func refusal(of label: String, at location: String) -> RetortError {
     if label == "-1" {
       return RetortError(
@@ -131,7 +131,7 @@ public struct LabelSet: Sendable, Equatable {
       remedy: near + settings.classes)
   }
 
-  /// A label as it is written, or nil where the field is absent or blank.
+  /// The label in a field as written, nil if absent or blank; throws `.input` for a value that cannot be a label.
   static func text(of field: FieldValue, at location: @autoclosure () -> String) throws -> String? {
     switch field {
     case .absent: return nil

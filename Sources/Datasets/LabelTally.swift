@@ -1,25 +1,25 @@
 import Platform
 
-/// Labels counted over some rows.
+/// The label counts of a set of rows.
 struct LabelTally {
   private(set) var labels: [String: (line: Int, count: Int)] = [:]
-  /// The line of the first row without a label, and how many there are.
+  /// The line of the first row without a label; `unlabelledCount` is the number of such rows.
   private(set) var unlabelled: Int?
   private(set) var unlabelledCount = 0
-  /// Whether a label is a number or a truth value of JSON.
+  /// Whether a label is a JSON number or truth value.
   private(set) var hasValues = false
-  /// The names of the fields of rows with a label.
+  /// The field names of rows with a label.
   private var labelledNames: Set<String> = []
-  /// The names of the fields of rows that have none for the label, with the line of the first.
+  /// The field names of rows without a label field, each with the line of the first such row.
   private var otherNames: [String: Int] = [:]
-  /// The fields of the row before: most rows have the same ones.
+  /// The field names of the preceding rows: most rows have the same ones.
   private var (lastLabelled, lastOther): ([String], [String]) = ([], [])
-  /// More names are not kept: such rows have no columns.
+  /// Maximum number of field names kept: rows with more have no common columns.
   private static let mostNames = 1000
 
   init() {}
 
-  /// Counts a row, `field` of which holds its label.
+  /// Counts a row whose label is in `field`.
   mutating func add(_ label: String?, _ field: FieldValue, line: Int) {
     switch field {
     case .integer, .real, .flag: hasValues = true
@@ -29,7 +29,7 @@ struct LabelTally {
     add(label, line: line, count: 1)
   }
 
-  /// Notes the names of a row's fields, `column` being that of the label.
+  /// Records the field names of a row; `column` is the name of the label.
   mutating func note(_ names: [String], isLabelled: Bool, line: Int, _ column: String) {
     if isLabelled {
       if names == lastLabelled || labelledNames.count > LabelTally.mostNames { return }
@@ -49,8 +49,8 @@ struct LabelTally {
     otherNames.merge(other.otherNames, uniquingKeysWith: min)
   }
 
-  /// The fields that rows without a label have and rows with one do not, with the line of the first; the columns
-  /// `besides` are known.
+  /// Fields that occur only in rows without a label, each with the line of the first such row; leaves out the columns
+  /// `besides`.
   func strangers(besides: [String]) -> [String: Int] {
     otherNames.filter { !labelledNames.contains($0.key) && !besides.contains($0.key) }
   }
@@ -65,7 +65,7 @@ struct LabelTally {
     unlabelledCount += count
   }
 
-  /// What one rank tells the others.
+  /// The counts in the form in which ranks exchange them.
   var json: JSON {
     .object([
       "unlabelled": unlabelled.map { .int($0) } ?? .null, "unlabelled_count": .int(unlabelledCount),

@@ -1,18 +1,18 @@
-/// What a file must have of labels, and what is read of them.
+/// Whether a file must have labels, and whether they are read.
 public enum LabelUse: Sendable, Equatable {
-  /// The file has a column of labels, in which single rows may have none. Rows of JSON Lines name their own fields, so
-  /// there all rows may be without one.
+  /// The file must have a label column; rows may lack a label. Rows of JSON Lines name their own fields, so all rows of
+  /// such a file may lack a label.
   case expected
-  /// Labels are read where the file has a column for them.
+  /// Labels are read if the file has a column for them.
   case ifPresent
-  /// No label is read, whatever the file has.
+  /// Labels are not read, even if the file has them.
   case unread
 }
 
-/// Which examples of a split have a class.
+/// Whether all, some or none of a split's examples have a class.
 public enum LabelCoverage: Sendable, Equatable {
   case all
-  /// So many, at least one and less than all.
+  /// The number of examples with a class, at least one and fewer than all.
   case some(Int)
   case none
 

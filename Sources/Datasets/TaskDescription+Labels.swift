@@ -3,15 +3,15 @@ import Platform
 
 // How the labels of a task's files are found and read.
 extension TaskDescription {
-  /// Names under which a label usually stands.
+  /// Usual names of the label column.
   static let usualLabels = ["label", "labels"]
 
-  /// The column of the label by its usual names; rows of JSON Lines name their own fields.
+  /// The label column with a usual name; for JSON Lines, whose rows name their own fields, `label` if there is none.
   static func usualLabel(in file: RowFile) -> String? {
     usualLabels.first(where: file.has) ?? (file.format == .jsonl ? usualLabels[0] : nil)
   }
 
-  /// The label's column as far as labels are read: the one that is known, else the one under a usual name.
+  /// The label column, if labels are read: the known column, else one with a usual name.
   func label(_ found: DatasetColumns, in file: RowFile) -> String? {
     switch labelUse {
     case .unread: return nil
@@ -22,8 +22,8 @@ extension TaskDescription {
     }
   }
 
-  /// The columns that are read of a file: as `columns(in:)`; throws `.input` for a table without the column of labels
-  /// that it should have, too.
+  /// The columns to read from a file, as in `columns(in:)`; also throws `.input` for a table without the label column
+  /// that it must have.
   func inputs(in file: RowFile) throws -> DatasetColumns {
     let columns = try self.columns(in: file)
     if kind != .languageModeling, labelUse == .expected, file.format != .jsonl {
@@ -33,10 +33,10 @@ extension TaskDescription {
     return columns
   }
 
-  /// All distinct labels of a file, none where the task reads none; see `LabelScan`.
+  /// All distinct labels of a file, or none if the task reads no labels; see `LabelScan`.
   ///
-  /// Collective; all ranks throw the same error, among them `.input` for a table without the column of labels that it
-  /// should have.
+  /// Collective; all ranks throw the same error, for example `.input` for a table without the label column that it must
+  /// have.
   public func labels(in file: RowFile, on communicator: any Communicator) throws -> LabelScan {
     let columns = try communicator.agree { try inputs(in: file) }
     guard let column = columns.label else { return LabelScan(unlabelled: file) }
@@ -44,8 +44,8 @@ extension TaskDescription {
     return try LabelScan(file, column: column, besides: besides, on: communicator)
   }
 
-  /// The classes of a file with the reading of its labels, as they are or as the file's own labels decide; nil where no
-  /// label is read and no class known. Collective.
+  /// The classes with the reading of the file's labels: unchanged if the reading is known, otherwise decided by the
+  /// labels; nil if no labels are read and no classes are known. Collective.
   func deciding(_ labels: LabelSet?, in file: RowFile, on communicator: any Communicator) throws -> (
     set: LabelSet?, notes: [String]
   ) {
@@ -60,8 +60,8 @@ extension TaskDescription {
     }
   }
 
-  /// The task by which the validation files of a training without labels are read: labels that are there choose the
-  /// best student.
+  /// The task for reading validation files: if training uses no labels, labels in the validation files are still read
+  /// to choose the best student.
   public var ofValidation: TaskDescription {
     var copy = self
     if labelUse == .unread { copy.labelUse = .ifPresent }

@@ -1,29 +1,29 @@
 import Platform
 
-/// What a data set is for: the kind of task, its columns and its classes, as far as they are known before a file is
+/// The purpose of a data set: the kind of task, its columns and its classes, as far as they are known before a file is
 /// opened.
 public struct TaskDescription: Sendable, Equatable {
-  /// The name that the user gave, or nil for a task described by its parts.
+  /// The name given by the user; nil for a task described by its parts.
   public var name: String?
-  /// What the examples are made of.
+  /// The kind of the examples.
   public var kind: TaskKind
-  /// Columns that the user named; what is nil is found out from the file.
+  /// The columns named by the user; a nil column is found in the file.
   public var columns: DatasetColumns
   /// The classes in the order of the model's outputs.
   public var labelNames: [String]?
-  /// What the files must have of labels.
+  /// Whether the files must have labels, and whether they are read.
   public var labelUse = LabelUse.expected
-  /// What labels are, where the user says it.
+  /// The reading of labels named by the user.
   public var labelReading: LabelReading?
-  /// How labels were read when the model was trained: what counts where they could be names and indices.
+  /// The reading of labels at training, which decides if they can be both names and indices.
   public var usualReading: LabelReading?
   /// The columns of CSV and TSV files without a header, in order.
   public var headers: [String]?
-  /// The columns of such files if this one has no header: one that has none of these names in its first row.
+  /// The columns of such files if their first row contains none of these names and is therefore not a header.
   public var usualHeaders: [String]?
-  /// How plain text is cut into documents; for language modelling.
+  /// How plain text is cut into documents, for language modelling.
   public var documents = DocumentCut.automatic
-  /// By which words messages name the settings of the reader.
+  /// How messages name settings.
   public var settings = SettingNames.chainFile
 
   /// A task described by its parts.
@@ -33,10 +33,10 @@ public struct TaskDescription: Sendable, Equatable {
     self.labelNames = labelNames
   }
 
-  /// A well-known task by its name, or a kind of task by its.
+  /// A well-known task or a kind of task, by its name.
   ///
-  /// - Parameter kind: what a task is whose name is not known; nil: such a name is refused.
-  /// Throws `.configuration` for tasks that Retort cannot train, and for names that it does not know.
+  /// - Parameter kind: the kind of a task with an unknown name; nil: unknown names are refused.
+  /// Throws `.configuration` for tasks that Retort cannot train, and for unknown names.
   public init(named name: String, kind: TaskKind? = nil) throws {
     if let kind = TaskKind(rawValue: name) {
       self.init(kind: kind)
@@ -54,7 +54,7 @@ public struct TaskDescription: Sendable, Equatable {
     labelNames = WellKnownTask.all[key]?.labelNames
   }
 
-  /// The names of the tasks that are known by name, and of the kinds.
+  /// The names of the well-known tasks and of the kinds of tasks.
   public static var knownNames: [String] { WellKnownTask.names + TaskKind.allCases.map(\.rawValue) }
 
   private static func unknown(_ name: String) -> RetortError {
@@ -67,7 +67,7 @@ public struct TaskDescription: Sendable, Equatable {
 
   private var known: WellKnownTask? { name.flatMap { WellKnownTask.all[WellKnownTask.key($0)] } }
 
-  /// Opens the files of a split as this task's files are written.
+  /// Opens the files of a split; throws `.configuration` if column names or a document cut do not apply to its format.
   public func open(_ split: DatasetSplit) throws -> RowFile {
     let header = headers.map(RowHeader.named) ?? (usualHeaders ?? known?.headerless).map(RowHeader.maybe) ?? .inFile
     let file = try RowFile(
@@ -85,11 +85,11 @@ public struct TaskDescription: Sendable, Equatable {
     return file
   }
 
-  /// The columns of this task in a file: those that were named, then those that the task's files are known to have,
-  /// then `text` or `sentence`, then `ids`; and `label` where the file has it. Where only the second text of a pair is
-  /// named, the first is the one under a usual name.
+  /// The columns of this task in a file: the named columns, else a known layout of the task's files, else `text` or
+  /// `sentence`, else `ids`; and the label column if the file has it. If only the second text of a pair is named, the
+  /// first is the column with a usual name.
   ///
-  /// Throws `.input` with the columns found where none of them are there.
+  /// Throws `.input` with the columns found if the file lacks a named column or has none of these.
   public func columns(in file: RowFile) throws -> DatasetColumns {
     if file.columns.isEmpty { try file.requireRows() }
     var found = columns
@@ -100,13 +100,13 @@ public struct TaskDescription: Sendable, Equatable {
     if let pair = columns.textPair, columns.text == nil, columns.ids == nil {
       found.text = try firstText(of: pair, in: file)
     } else if let text = columns.text, columns.textPair == nil {
-      // A task of pairs is one of pairs also where only its first text is named.
+      // A pair task reads pairs even if only the first text is named.
       let layout = known?.layouts.first { $0.text == text && $0.textPair != nil && $0.isIn(file.columns) }
       found.textPair = layout?.textPair
       found.label = found.label ?? layout?.label.flatMap { file.has($0) ? $0 : nil }
     } else if found.text == nil && found.ids == nil {
       let there = layouts.filter { $0.isIn(file.columns) }
-      // Files of one task circulate with the same texts under two names of the label.
+      // Files of one task exist with the same text columns and different label columns.
       let labelled = there.first { $0.label.map(file.has) ?? false }
       guard let layout = labelled ?? there.first else { throw noText(file) }
       found.text = layout.text
@@ -117,7 +117,7 @@ public struct TaskDescription: Sendable, Equatable {
     try requireInputs(columns.inputs, in: file)
     if kind == .languageModeling {
       found.label = nil
-      // Of JSON Lines some rows may have one and others not.
+      // Some rows of JSON Lines may have a prompt and others not.
       let hasPrompt = file.format == .jsonl || file.columns.contains("prompt")
       found.prompt = found.prompt ?? (hasPrompt ? "prompt" : nil)
     } else {
@@ -126,13 +126,13 @@ public struct TaskDescription: Sendable, Equatable {
     return found
   }
 
-  /// Named columns must be there.
+  /// Throws `.input` if a file with rows lacks one of the columns.
   private func requireInputs(_ names: [String], in file: RowFile) throws {
     guard file.count > 0 else { return }
     for name in names where !file.has(name) { throw file.missingColumn(name) }
   }
 
-  /// The first text of a pair of which only the second is named.
+  /// The first text of a pair if only the second is named.
   private func firstText(of pair: TextColumns, in file: RowFile) throws -> TextColumns {
     try requireInputs(pair.names, in: file)
     if let layout = known?.layouts.first(where: { $0.textPair == pair }), layout.isIn(file.columns),
@@ -150,7 +150,7 @@ public struct TaskDescription: Sendable, Equatable {
       remedy: settings == .chainFile ? "name the first under task: {text: …}" : "name the first with --text")
   }
 
-  /// Another text, by its usual name, that a file has beside a text that is read alone; nil where there is none.
+  /// The usual name of a second text that the file has and `columns` does not read; nil if there is none.
   public static func unreadPartner(of columns: DatasetColumns, in file: RowFile) -> String? {
     guard let text = columns.text, columns.textPair == nil else { return nil }
     if let pair = WellKnownTask.usualPairs.first(where: { TextColumns($0.0) == text && file.columns.contains($0.1) }) {
@@ -163,15 +163,15 @@ public struct TaskDescription: Sendable, Equatable {
     }
   }
 
-  /// What labels are in a file where they can be read in two ways: what the training says, or what is known of files
-  /// of this task that have no header.
+  /// The reading for labels that can be read in two ways: that of the training, or the one known for this task's files
+  /// without a header.
   func usualReading(in file: RowFile) -> LabelReading? {
     usualReading ?? (file.hasHeader ? nil : known?.headerlessReading)
   }
 
   private var layouts: [DatasetColumns] {
     var layouts = known?.layouts ?? []
-    // A pair task whose second text is missing must not be read as single sentences.
+    // A pair task whose second text is missing must not be read as single texts.
     if layouts.allSatisfy({ $0.textPair == nil }) {
       layouts += [DatasetColumns(text: "text"), DatasetColumns(text: "sentence")]
     }

@@ -1,31 +1,32 @@
 import Platform
 
-/// What a student was trained on, as its config.json keeps it: `evaluate` and `predict` read data as training did.
+/// The task that a student was trained on, kept in its config.json so that `evaluate` and `predict` read data as
+/// training did.
 ///
 ///     "retort_task": {"kind": "classification", "name": "mrpc", "text": "sentence1", "text_pair": "sentence2",
 ///                     "label": "label", "labels_are": "index", "metric": "accuracy", "max_length": 128}
 ///
-/// The classes are the configuration's own `id2label`. Programs that do not know the key leave it alone.
+/// The classes are in the configuration's own `id2label`. Other programs ignore the key.
 public struct TaskRecord: Sendable, Equatable {
-  /// The key of config.json.
+  /// The key in config.json.
   public static let key = "retort_task"
 
-  /// What the examples were made of.
+  /// The kind of the examples.
   public var kind: TaskKind
-  /// The name of a known task.
+  /// The name of a well-known task.
   public var name: String?
-  /// The columns that were read.
+  /// The columns that training read.
   public var columns: DatasetColumns
-  /// How labels were read.
+  /// The reading of labels at training.
   public var reading: LabelReading?
   /// The columns of a file without a header.
   public var headers: [String]?
-  /// Which figure chose the best student.
+  /// The metric that chose the best student.
   public var metric: String?
-  /// Tokens of an example at most.
+  /// Maximum tokens of an example.
   public var maxLength: Int?
 
-  /// The record of a training.
+  /// The record of a training run.
   public init(
     _ task: TaskDescription, columns: DatasetColumns, reading: LabelReading?, metric: String?, maxLength: Int?
   ) {
@@ -38,7 +39,7 @@ public struct TaskRecord: Sendable, Equatable {
     self.maxLength = maxLength
   }
 
-  /// Reads what `json` writes; nil where there is no record, or none that is understood.
+  /// Parses the object that `json` writes; nil if there is no record or its kind is unknown.
   public init?(_ json: JSON?) {
     guard let json, let kind = json["kind"]?.string.flatMap(TaskKind.init(rawValue:)) else { return nil }
     self.kind = kind
@@ -52,7 +53,7 @@ public struct TaskRecord: Sendable, Equatable {
     maxLength = json["max_length"]?.int.flatMap { $0 > 0 ? $0 : nil }
   }
 
-  /// The object that config.json keeps.
+  /// The object for config.json.
   public var json: JSON {
     var members: [String: JSON] = ["kind": .string(kind.rawValue)]
     members["name"] = name.map(JSON.string)
@@ -68,14 +69,14 @@ public struct TaskRecord: Sendable, Equatable {
     return .object(members)
   }
 
-  /// The task by which a file is read: the record's, with what the user names in its place.
+  /// The task for reading a file: the recorded task, overridden by the columns that the user names.
   ///
-  /// A file without the recorded columns is read by the usual names, which is said; not where that would make single
-  /// texts of what the model knows as pairs.
+  /// If the file lacks the recorded columns, columns with usual names are read instead and a note says so; this is
+  /// refused if a model of text pairs would read single texts.
   /// - Parameters:
   ///   - given: the columns that the user names.
   ///   - named: the columns of a file without a header.
-  /// Throws `.input` for a pair model of which only one text would be read.
+  /// Throws `.input` if only one text would be read for a model of pairs.
   public func task(
     _ given: DatasetColumns, for split: DatasetSplit, headers named: [String]? = nil, settings: SettingNames
   ) throws
@@ -106,7 +107,7 @@ public struct TaskRecord: Sendable, Equatable {
       if let name = missing.first(where: own.contains) { throw file.missingColumn(name) }
       throw pairRefusal(file, settings)
     }
-    // Only usual names are left.
+    // The recorded columns are missing, so only usual names remain.
     var usual = task
     usual.columns = DatasetColumns(label: label)
     let found = try usual.columns(in: file)

@@ -1,16 +1,16 @@
-/// A public classification benchmark whose column and class names are common knowledge.
+/// A public classification benchmark with well-known column and class names.
 ///
-/// A layout is one way in which its files circulate: as the Hugging Face hub writes them, or as the benchmark's own
-/// archive has them.
+/// A layout is one set of columns with which its files are distributed: that of the Hugging Face hub, or that of the
+/// benchmark's own archive.
 struct WellKnownTask: Sendable {
   let layouts: [DatasetColumns]
   let labelNames: [String]
-  /// The columns of files that come without a header.
+  /// The columns of files without a header.
   var headerless: [String]?
-  /// What labels are in such files, where the label of a class could be taken for that of its neighbour.
+  /// The reading of labels in files without a header, for tasks whose labels count from 1 and could be read from 0.
   var headerlessReading: LabelReading?
 
-  /// A task's name without case and separators: SST-2, sst2 and sst_2 are one.
+  /// A task's name without case and separators: SST-2, sst2 and sst_2 are the same.
   static func key(_ name: String) -> String { name.lowercased().filter { $0.isLetter || $0.isNumber } }
 
   private static func pair(_ first: TextColumns, _ second: TextColumns, label: String = "label") -> DatasetColumns {
@@ -21,19 +21,19 @@ struct WellKnownTask: Sendable {
     DatasetColumns(text: text, label: label)
   }
 
-  /// Names of the first text of an example, the most usual ones first.
+  /// Names of the first text of an example, most common first.
   static let usualTexts = [
     "text", "sentence", "sentence1", "premise", "question", "question1", "text1", "text_a", "query", "#1 String",
     "first",
   ]
 
-  /// Names of two texts that are read together.
+  /// Names of two texts that are read as a pair.
   static let usualPairs: [(String, String)] = [
     ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence"),
     ("text", "text_pair"), ("text1", "text2"), ("text_a", "text_b"), ("#1 String", "#2 String"),
   ]
 
-  /// Further names under which a second text stands beside the first.
+  /// Further names of a second text.
   static let usualPartners: Set<String> = [
     "text", "sentence", "premise", "question", "query", "context", "passage", "answer", "response", "second",
     "document",
@@ -74,7 +74,7 @@ struct WellKnownTask: Sendable {
       layouts: [single("text")], labelNames: ["sadness", "joy", "love", "anger", "fear", "surprise"]),
   ]
 
-  /// The names of the known tasks as they are usually written.
+  /// The usual spelling of the known tasks' names.
   static let names = [
     "ag_news", "cola", "emotion", "imdb", "mnli", "mrpc", "qnli", "qqp", "rotten_tomatoes", "rte", "snli", "sst2",
     "wnli",
