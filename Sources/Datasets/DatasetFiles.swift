@@ -2,11 +2,11 @@ import Platform
 
 /// The files of a data set's splits.
 public struct DatasetFiles: Sendable, Equatable {
-  /// The training split, nil where it is missing.
+  /// The training split; nil if it is missing.
   public var train: DatasetSplit?
-  /// The validation split, nil where it is missing.
+  /// The validation split; nil if it is missing.
   public var validation: DatasetSplit?
-  /// The test split, nil where it is missing.
+  /// The test split; nil if it is missing.
   public var test: DatasetSplit?
 
   /// The splits with these files, which are not opened.

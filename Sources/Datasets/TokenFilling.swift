@@ -8,8 +8,8 @@
 ///     window 1   a       b ‖     c       d       e
 ///     window 2     a   b   ‖       c   d
 ///
-/// A batch has at most as many tokens as the longest examples of its groups together, in whatever way a group's
-/// examples are assigned to windows. The cuts therefore depend on the lengths only, and the number of batches is known
+/// A batch has at most as many tokens as the longest examples of its groups together, however a group's examples are
+/// assigned to windows. The cuts therefore depend on the lengths only, and the number of batches is known
 /// before the examples are shuffled.
 struct TokenFilling: Sendable {
   /// W.

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How a plain text file is divided into documents; a stretch of white space only is not a document.
+/// How a plain text file is divided into documents; white space without text is not a document.
 public enum DocumentCut: Sendable, Equatable {
   /// At each `<|endoftext|>` if the file contains one; otherwise the file is one document.
   case automatic
