@@ -111,8 +111,8 @@ public struct LabelScan: Sendable {
   ///
   /// Numbers give the classes 0 … the largest if 0 occurs in training or validation. Otherwise the classes are named
   /// "1" … the largest if the smallest number is 1, and after the numbers that occur if it is larger. Truth values
-  /// give the classes false and true; other labels give names in alphabetical order. Throws `.input` for negative numbers,
-  /// too many classes, numbers with a fraction, numbers among names, and if no row has a label.
+  /// give the classes false and true; other labels give names in alphabetical order. Throws `.input` for negative
+  /// numbers, too many classes, numbers with a fraction, numbers among names, and if no row has a label.
   ///
   /// - Parameter told: the reading that the user names, which must fit all labels.
   public func labelSet(validation: LabelScan? = nil, told: LabelReading? = nil) throws -> (
