@@ -58,7 +58,7 @@ extension Preflight {
     }
   }
 
-  /// Checks the numbers alone: throws for too few ranks for the teacher, or too few classes for k.
+  /// Checks only the numbers: throws for too few ranks for the teacher, or too few classes for k.
   static func checkCounts(
     of teacher: String, classes: Int, _ wanted: TeacherPlacementConfiguration, at place: PlacementPlace, ranks: Int
   ) throws {

@@ -139,8 +139,8 @@ struct TeacherStage {
       remedy: "make room in the cache directory (RETORT_CACHE), raise teacher.cache_limit, or use placement: sharded")
   }
 
-  /// The head that turns hidden states into logits, if hidden states are the payload; collective over ranks that all
-  /// want it or all do not.
+  /// The head that turns hidden states into logits, if hidden states are the payload; collective over ranks with
+  /// the same `isWanted`.
   private func head(onRanks ranks: any Communicator, wanted isWanted: Bool = true) throws -> TeacherHead? {
     guard payload == .hidden, isWanted else { return nil }
     let directory = runner.plan.directory(of: teacher.place)

@@ -25,7 +25,7 @@ public struct BERTConfiguration: Sendable, Equatable {
   public let hiddenDropout: Float
   /// `attention_probs_dropout_prob`: on the attention probabilities, 0 to 0.99.
   public let attentionDropout: Float
-  /// `classifier_dropout`: before the classifier, 0 to 0.99; `hiddenDropout` where the key is null or missing.
+  /// `classifier_dropout`: before the classifier, 0 to 0.99; `hiddenDropout` if the key is null or missing.
   public let classifierDropout: Float
   /// `initializer_range`: standard deviation of initial weights.
   public let initializerRange: Float

@@ -14,7 +14,7 @@ public struct LlamaConfiguration: Sendable, Equatable {
   public let headCount: Int
   /// `num_key_value_heads`: a divisor of `headCount`; equally many query heads share each of them.
   public let keyValueHeadCount: Int
-  /// `head_dim`: elements of a head, an even number; `hiddenSize / headCount` where the key is null or missing.
+  /// `head_dim`: elements of a head, an even number; `hiddenSize / headCount` if the key is null or missing.
   public let headSize: Int
   /// `intermediate_size`: inner units of the feed-forward layer.
   public let intermediateSize: Int

@@ -1,6 +1,6 @@
 import Platform
 
-/// The slice of each layer and of the vocabulary that a part of a model holds.
+/// The shard of each layer and of the vocabulary that a part of a model holds.
 struct LlamaShare {
   /// Query heads, by index in the whole model.
   let heads: Range<Int>
