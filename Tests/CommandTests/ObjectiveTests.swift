@@ -52,6 +52,18 @@ import Testing
       ),
       (
         [
+          "steps.1.teacher=[first, {model: first, name: again}]", "parallel.teacher={payload: top_k, top_k: 1}",
+          "\(list)[{kind: forward_kl}]",
+        ], ["objectives.0.kind", "reads several teachers", "payload: logits or hidden"]
+      ),
+      (
+        [
+          "steps.1.teacher=[{model: first, parallel: {payload: top_k, top_k: 1}}, {model: first, name: again}]",
+          "\(list)[{kind: reverse_kl, teacher: again}, {kind: forward_kl, teacher: first}]",
+        ], ["objectives.1.kind", "together read several teachers", "first gives", "payload: logits or hidden"]
+      ),
+      (
+        [
           "\(list)[{kind: forward_kl, temperature: {from: 4, to: 1}}]",
           "parallel.teacher={payload: top_k, top_k: 1}",
         ], ["objectives.0.temperature", "one temperature"]
@@ -110,7 +122,9 @@ import Testing
     #expect(records.allSatisfy { $0["loss"]?.double?.isFinite ?? false })
     if preset == "tinybert" {
       #expect(names.last == ["forward_kl"] && records.count == 8)
-      #expect(records.map { $0["stage"]?.string } == Array(repeating: "intermediate", count: 4) + Array(repeating: "prediction", count: 4))
+      #expect(
+        records.map { $0["stage"]?.string } == Array(repeating: "intermediate", count: 4)
+          + Array(repeating: "prediction", count: 4))
     }
     // A student of a narrower width than its teacher's: the projections stay behind.
     let weights = try Data(contentsOf: URL(fileURLWithPath: command.path("toy/out/second/model.safetensors")))
@@ -121,7 +135,9 @@ import Testing
     #expect(step.text().contains("\"kind\": \"\(preset == "tinybert" ? "hidden_mse" : "forward_kl")\""))
   }
 
-  @Test(.enabled(if: Command.hasMPI)) func `several teachers, each with its own place, teach on two ranks as on one`() throws {
+  @Test(.enabled(if: Command.hasMPI)) func `several teachers, each with its own place, teach on two ranks as on one`()
+    throws
+  {
     var losses: [[Double]] = []
     for ranks in [0, 2] {
       let command = try toy()

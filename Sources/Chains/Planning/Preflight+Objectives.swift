@@ -60,16 +60,17 @@ private struct ObjectiveCheck {
         ? "step \(step.id): the signals of the teacher \(name) are computed in every epoch, since "
           + "\(inner.map(\.name).joined(separator: ", ")) \(inner.count == 1 ? "reads" : "read") values inside it" : nil
     }
-    return try recomputed + list.terms.compactMap { term in
-      guard let objective = term.objective as? any InnerObjective,
-        let teacher = try shape(self.teacher(of: term).model.configuration),
-        term.options.json["layers"]?.string == "uniform", teacher.layers % student.layers != 0
-      else { return nil }
-      let pairs = try objective.pairs(student: student, teacher: teacher)
-      let map = pairs.map { "\($0.student): \($0.teacher)" }.joined(separator: ", ")
-      return "step \(step.id): \(teacher.layers) layers of the teacher are not a multiple of \(student.layers), so "
-        + "\(term.name) compares {\(map)} (rounded down)"
-    }
+    return try recomputed
+      + list.terms.compactMap { term in
+        guard let objective = term.objective as? any InnerObjective,
+          let teacher = try shape(self.teacher(of: term).model.configuration),
+          term.options.json["layers"]?.string == "uniform", teacher.layers % student.layers != 0
+        else { return nil }
+        let pairs = try objective.pairs(student: student, teacher: teacher)
+        let map = pairs.map { "\($0.student): \($0.teacher)" }.joined(separator: ", ")
+        return "step \(step.id): \(teacher.layers) layers of the teacher are not a multiple of \(student.layers), so "
+          + "\(term.name) compares {\(map)} (rounded down)"
+      }
   }
 
   private func requireComparable() throws {
@@ -96,6 +97,14 @@ private struct ObjectiveCheck {
     term.teacher == nil ? step.teachers : [teacher(of: term)]
   }
 
+  /// The number of teachers whose logits the stage's terms read together.
+  private var teachersRead: Int {
+    Set(
+      list.terms.filter { ($0.objective as? any LogitsObjective).map { type(of: $0).readsTeacher } ?? false }
+        .flatMap { teachers(of: $0).map(\.role.name) }
+    ).count
+  }
+
   private func checkTeacher(of term: ObjectiveTerm, _ index: Int) throws {
     if let name = term.teacher, !step.teachers.contains(where: { $0.role.name == name }) {
       let names = step.teachers.map(\.role.name)
@@ -120,16 +129,17 @@ private struct ObjectiveCheck {
         "use forward_kl, or another divergence on logits")
     }
     for teacher in teachers(of: term) where teacher.placement.payload == .topK {
-      let (key, many) = ("kind", teachers(of: term).count > 1)
-      if many {
+      if teachersRead > 1 {
+        // One top-k gives all terms of a step their buckets of classes.
+        let reads = teachers(of: term).count > 1 ? "reads" : "is one of several objectives that together read"
         throw refusal(
-          index, key,
-          "reads several teachers, and \(teacher.role.name) gives its \(teacher.placement.topK) largest "
-            + "logits alone (payload: top_k)", "use payload: logits or hidden for teachers that are combined")
+          index, "kind",
+          "\(reads) several teachers, and \(teacher.role.name) gives its \(teacher.placement.topK) largest "
+            + "logits alone (payload: top_k)", "use payload: logits or hidden for the teachers of such a step")
       }
       if !type.allowsTopK {
         throw refusal(
-          index, key,
+          index, "kind",
           "\(term.kind) needs all classes, and \(teacher.role.name) gives its \(teacher.placement.topK) "
             + "largest logits alone (payload: top_k)",
           "use payload: logits or hidden, or a divergence such as forward_kl")
@@ -153,7 +163,8 @@ private struct ObjectiveCheck {
       theirs.digest != ours.digest
     else { return }
     throw refusal(
-      index, "kind", "\(term.kind) compares token by token, and the teacher \(teacher.role.name) has another tokenizer "
+      index, "kind",
+      "\(term.kind) compares token by token, and the teacher \(teacher.role.name) has another tokenizer "
         + "than the student", "use an objective on logits, or patient_mse, pooled_mse, pooled_cosine")
   }
 
