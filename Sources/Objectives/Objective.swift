@@ -147,8 +147,6 @@ public struct StepCounts: Sendable, Equatable {
   public var tokens: Int
   /// Σ over sequences of the query-key pairs that attention allows.
   public var pairs: Int
-  /// Σ S² over sequences of S tokens.
-  public var cells: Int
 
   /// Counts sequences with these lengths.
   ///
@@ -158,7 +156,6 @@ public struct StepCounts: Sendable, Equatable {
     self.labelled = labelled
     sequences = lengths.count
     tokens = lengths.reduce(0, +)
-    cells = lengths.reduce(0) { $0 + $1 * $1 }
-    pairs = isCausal ? (cells + tokens) / 2 : cells
+    pairs = lengths.reduce(0) { $0 + (isCausal ? $1 * ($1 + 1) / 2 : $1 * $1) }
   }
 }

@@ -1,5 +1,6 @@
 import Autograd
 import CKernels
+import Layers
 import Models
 import Tensors
 
@@ -33,6 +34,39 @@ struct AttentionComparison {
   let columns: TokenVectors
   /// The number of relation heads into which vectors are split; nil for the models' own heads.
   let relationHeads: Int?
+
+  /// Compares the models' own attention.
+  init(attention kind: rtk_comparison, _ pass: InnerPass) {
+    self.kind = kind
+    isCausal = pass.student.isCausal
+    (rows, columns, relationHeads) = (.queries, .keys, nil)
+  }
+
+  /// The KL divergence of the relations of vectors of one kind.
+  init(relationOf vectors: TokenVectors, heads: Int, _ pass: InnerPass) {
+    kind = RTK_COMPARE_KL
+    isCausal = pass.student.isCausal
+    (rows, columns, relationHeads) = (vectors, vectors, heads)
+  }
+}
+
+/// An inner objective on attention matrices of the pairs that a layer map names.
+protocol AttentionObjective: InnerObjective {
+  var layers: LayerMap { get }
+  /// The comparisons of one pair, whose sums are added.
+  func comparisons(_ pass: InnerPass) -> [AttentionComparison]
+}
+
+extension AttentionObjective {
+  func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
+    try layers.checkedPairs(student: student, teacher: teacher, least: 1)
+  }
+
+  func point(of layer: Int) -> PassPoint { .projections(layer) }
+
+  func loss(_ x: Variable, _ target: Tensor, _ pass: InnerPass, factor: Double, on tape: Tape) -> LossTerm {
+    tape.compareAttention(x, target, comparisons(pass), pass, factor: factor)
+  }
 }
 
 extension Tape {

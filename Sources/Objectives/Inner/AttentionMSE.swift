@@ -1,11 +1,8 @@
-import Autograd
 import CKernels
-import Layers
 import Models
-import Tensors
 
 /// The mean squared difference of attention probabilities, or of attention scores before softmax.
-struct AttentionMSE: InnerObjective {
+struct AttentionMSE: AttentionObjective {
   static let kind = "attention_mse"
   static let formula =
     "mean over sequences, heads, queries, keys of (A_s − A_t)²; A: probabilities before dropout, or scores q·k/√d"
@@ -24,21 +21,12 @@ struct AttentionMSE: InnerObjective {
     averagesLayers = options.flag("average_layers")
   }
 
-  func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
-    try layers.checkedPairs(student: student, teacher: teacher, least: 1)
-  }
-
-  func point(of layer: Int) -> PassPoint { .projections(layer) }
-
   /// The query-key pairs that attention allows, times the student's heads.
   func denominator(_ counts: StepCounts, student: ModelShape) -> Double {
     Double(max(1, counts.pairs * student.heads))
   }
 
-  func loss(_ x: Variable, _ target: Tensor, _ pass: InnerPass, factor: Double, on tape: Tape) -> LossTerm {
-    let comparison = AttentionComparison(
-      kind: isOfScores ? RTK_COMPARE_SCORES : RTK_COMPARE_PROBABILITIES, isCausal: pass.student.isCausal,
-      rows: .queries, columns: .keys, relationHeads: nil)
-    return tape.compareAttention(x, target, [comparison], pass, factor: factor)
+  func comparisons(_ pass: InnerPass) -> [AttentionComparison] {
+    [AttentionComparison(attention: isOfScores ? RTK_COMPARE_SCORES : RTK_COMPARE_PROBABILITIES, pass)]
   }
 }

@@ -1,14 +1,11 @@
-import Autograd
 import CKernels
-import Layers
 import Models
-import Tensors
 
 /// KL divergence of relations between tokens: queries with queries, keys with keys, values with values.
 ///
 /// The vectors of all heads of a token are concatenated and split into R relation heads, so head counts and widths of
 /// the two models may differ.
-struct RelationKL: InnerObjective {
+struct RelationKL: AttentionObjective {
   static let kind = "relation_kl"
   static let formula =
     "for each of Q, K, V: mean over sequences, relation heads, rows of KL of softmax(x xᵀ/√d_r); the three summed"
@@ -45,18 +42,13 @@ struct RelationKL: InnerObjective {
     return try layers.checkedPairs(student: student, teacher: teacher, least: 1)
   }
 
-  func point(of layer: Int) -> PassPoint { .projections(layer) }
-
   func denominator(_ counts: StepCounts, student: ModelShape) -> Double {
     Double(max(1, counts.tokens * heads(student)))
   }
 
-  func loss(_ x: Variable, _ target: Tensor, _ pass: InnerPass, factor: Double, on tape: Tape) -> LossTerm {
-    let comparisons = [TokenVectors.queries, .keys, .values].map {
-      AttentionComparison(
-        kind: RTK_COMPARE_KL, isCausal: pass.student.isCausal, rows: $0, columns: $0,
-        relationHeads: heads(pass.student))
+  func comparisons(_ pass: InnerPass) -> [AttentionComparison] {
+    [.queries, .keys, .values].map {
+      AttentionComparison(relationOf: $0, heads: heads(pass.student), pass)
     }
-    return tape.compareAttention(x, target, comparisons, pass, factor: factor)
   }
 }

@@ -11,6 +11,9 @@ enum RowComparison {
   case cosine
   /// Σ (x/|x| − y/|y|)²
   case unitSquared
+
+  /// Whether the value is a sum over the row's elements; a term then takes their mean.
+  var sumsElements: Bool { self != .cosine }
 }
 
 extension Tape {
@@ -62,6 +65,3 @@ extension LayerMap {
     return pairs
   }
 }
-
-/// A term with its sum multiplied by a factor, for means over dimensions.
-func scaled(_ term: LossTerm, by factor: Double) -> LossTerm { LossTerm(loss: term.loss, sum: term.sum * factor) }

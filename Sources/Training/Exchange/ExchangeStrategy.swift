@@ -82,6 +82,21 @@ extension WholeWeights {
   func release() {}
 }
 
+/// A strategy that adds to whole gradients over all passes and sends them once a step (`WholeGradients`).
+protocol WholeGradientStrategy: WholeWeights {
+  var gradients: WholeGradients { get }
+}
+
+extension WholeGradientStrategy {
+  var sendsEveryPass: Bool { false }
+  var peakTransientBytes: Int { 0 }
+  func begin() { gradients.begin() }
+  func beginPass(isLast: Bool) { gradients.beginPass(isLast: isLast) }
+  func gradientReady(_ parameter: Parameter) throws { try gradients.complete(parameter) }
+  func afterOperation() throws { try gradients.poll() }
+  func endPass() throws {}
+}
+
 extension StudentSharding {
   /// The strategy of this sharding.
   var strategy: any ExchangeStrategy.Type {
