@@ -97,7 +97,7 @@ extension Tape {
     observer?.enter(span.block, .backward)
   }
 
-  /// Tells the observer that the backward pass leaves each block of which no entry is left.
+  /// Tells the observer that the backward pass leaves every block without entries left.
   func leaveBlocks() {
     while let span = spans.last, entries.count <= span.entries.lowerBound {
       spans.removeLast()

@@ -27,7 +27,7 @@ public struct Linear {
     context.tape.linear(x, weight: weight, bias: bias, wide: true)
   }
 
-  /// x·Wᵀ + b, [R, out], summed over the tensor-parallel shards, each of which has some of the inputs: see
+  /// x·Wᵀ + b, [R, out], summed over the tensor-parallel shards; each shard has some of the inputs: see
   /// `ForwardContext.summed`.
   public func summed(_ x: Variable, _ context: ForwardContext) -> Variable {
     context.hasSlices ? context.summed(wide(x, context)).rounded(context) : self(x, context)

@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// AdamW on a table of which an optimizer step touches few rows; every row gets the same bits as with `AdamW`.
+/// AdamW on a table when an optimizer step touches few of its rows; every row gets the same bits as with `AdamW`.
 ///
 /// A row without a gradient still moves, since its moments are not zero, and shrinks under weight decay. Such steps
 /// are deferred until the row is next used, and then taken at once with the same arithmetic:

@@ -134,8 +134,8 @@ public struct Tensor: @unchecked Sendable {
     UnsafeRawBufferPointer(start: storage.address + byteOffset, count: count * dtype.size)
   }
 
-  /// Maps the tensor's pages, runs `body` and releases them: for large weights in a mapped file, of which only those in
-  /// use then count as this process's memory. For other tensors it only runs `body`.
+  /// Maps the tensor's pages, runs `body` and releases them: for large weights in a mapped file. Only
+  /// weights in use then count as this process's memory. For other tensors it only runs `body`.
   public func whileInMemory(_ body: () throws -> Void) rethrows {
     guard storage.releasesPages else { return try body() }
     MappedPages.populate(bytes)

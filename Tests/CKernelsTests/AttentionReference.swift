@@ -20,7 +20,7 @@ struct AttentionCase: CustomStringConvertible {
   var vStride: Int { keyHeads * size + 3 * gap }
   var outStride: Int { heads * size + gap }
   var scale: Double { 1 / Double(size).squareRoot() }
-  /// Pairs of a sequence and a key/value head, of which a kernel call does a range.
+  /// Pairs of a sequence and a key/value head; a kernel call computes a range of them.
   var pairs: Int { lengths.count * keyHeads }
   var probabilityCount: Int { lengths.reduce(0) { $0 + heads * $1 * $1 } }
 

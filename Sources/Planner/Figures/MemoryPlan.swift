@@ -52,7 +52,7 @@ public struct MemoryPlan: Sendable, Equatable {
   /// The bytes of signals after which they are written to disk.
   static let segment = Double(8 << 20)
 
-  /// Weights, gradients, optimizer state and copies: 16 bytes a parameter, of which the sharding divides a part by the
+  /// Weights, gradients, optimizer state and copies: 16 bytes a parameter; the sharding divides a part of them by the
   /// ranks (Rajbhandari et al., 2020). Sharded data is also present whole for a few buckets or two blocks at a time,
   /// and table rows for as long as a step uses them.
   private static func state(_ work: StepWork, _ layout: Layout, _ ranks: Int) -> RankMemory {

@@ -51,7 +51,7 @@ public struct WeightTensor: Sendable, Equatable {
   public let columns: Int
   /// 0: embeddings; 1 … L: layers; L + 1: head.
   public let block: Int
-  /// Whether it is a lookup table, of which an optimizer step exchanges only the touched rows.
+  /// Whether it is a lookup table: an optimizer step exchanges only its touched rows.
   public let isLookup: Bool
   /// Whether products read it, which needs a rounded copy in a bf16 pass.
   public let isFactor: Bool

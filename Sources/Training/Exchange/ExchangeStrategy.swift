@@ -44,7 +44,7 @@ protocol ExchangeStrategy: TapeObserver {
   /// Gives the ranks what they need of the weights that each has updated.
   func distribute() throws
 
-  /// Begins a forward pass without gradients, of which all ranks have equally many.
+  /// Begins a forward pass without gradients; all ranks have the same number of these passes.
   func beginReading()
   /// Ends it; throws the errors that it could not throw.
   func endReading() throws
