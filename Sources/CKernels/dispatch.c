@@ -5,7 +5,9 @@
 
 #include "table.h"
 
+// The set of the process, and the one that a thread has selected for itself, if any.
 static _Atomic(const rtk_table *) chosen;
+static _Thread_local const rtk_table *chosen_here;
 
 #if defined(__x86_64__)
 static bool cpu_has_avx2(void) {
@@ -36,25 +38,26 @@ static const rtk_table *find(const char *name) {
 bool rtk_isa_supported(const char *name) { return name && find(name); }
 
 int rtk_select_isa(const char *name_or_null) {
-  if (name_or_null) {
-    const rtk_table *table = find(name_or_null);
-    if (!table) return -1;
-    atomic_store_explicit(&chosen, table, memory_order_release);
-    return 0;
-  }
+  const rtk_table *table = name_or_null ? find(name_or_null) : NULL;
+  if (name_or_null && !table) return -1;
+  chosen_here = table;
+  return 0;
+}
+
+// RETORT_ISA, or the best set if it is unset, unknown or not this CPU's.
+static const rtk_table *wished(void) {
   const char *wish = getenv("RETORT_ISA");
-  if (wish && !*wish) wish = NULL;
-  const rtk_table *table = find(wish);
-  atomic_store_explicit(&chosen, table ? table : find(NULL), memory_order_release);
-  return table ? 0 : -1;
+  const rtk_table *table = wish && *wish ? find(wish) : NULL;
+  return table ? table : find(NULL);
 }
 
 // Threads that get here first at the same time select the same table.
 static inline const rtk_table *current(void) {
+  if (__builtin_expect(chosen_here != NULL, 0)) return chosen_here;
   const rtk_table *table = atomic_load_explicit(&chosen, memory_order_acquire);
   if (__builtin_expect(!table, 0)) {
-    rtk_select_isa(NULL);
-    table = atomic_load_explicit(&chosen, memory_order_acquire);
+    table = wished();
+    atomic_store_explicit(&chosen, table, memory_order_release);
   }
   return table;
 }

@@ -88,7 +88,11 @@ public struct Tensor: @unchecked Sendable {
   public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 
   /// The elements as an array, for tests and for small results.
-  public var array: [Float] { Array(converted(to: .float32).buffer) }
+  public var array: [Float] {
+    // A converted tensor is a temporary, which the compiler releases once its address is read: without this, another
+    // thread could take its memory while the elements are copied.
+    withExtendedLifetime(converted(to: .float32)) { Array($0.buffer) }
+  }
 
   /// Sets every bit to zero, in place.
   public func clear() { memset(storage.address + byteOffset, 0, count * dtype.size) }

@@ -54,6 +54,7 @@ enum Program {
     if MPISession.isLaunchedWithPeers { exit(asJob(parsed)) }
     do {
       var command = try parsed.get()
+      try KernelSet.requireKnown()
       if let command = command as? any RankCommand { exit(onAllRanks { try command.run(on: $0) }) }
       try command.run()
       try Terminal.requireWritten()
@@ -92,6 +93,7 @@ enum Program {
       try StartMemory.require()
       let started = try MPISession.start()
       communicator = started
+      try started.agree { try KernelSet.requireKnown() }
       try started.requireEqual(started.agree { try fingerprints })
       for note in try Watchdog.start(on: started) + libraryNotes(on: started) {
         Terminal.write("retort: \(note)\n", toError: true)

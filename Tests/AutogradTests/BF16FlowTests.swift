@@ -86,7 +86,7 @@ import Testing
         let padded = matrix.withPaddedRows()
         #expect(padded.rows == 16 && padded.storage === matrix.storage)
         padded.bf16Words.update(repeating: padding, count: padded.count)
-        matrix.bf16Words.update(from: randomTensor([5, columns], seed: seed).bf16().bf16Words, count: matrix.count)
+        matrix.copyBits(of: randomTensor([5, columns], seed: seed).bf16())
         return matrix
       }
       let tape = Tape(recording: true, precision: .bf16)

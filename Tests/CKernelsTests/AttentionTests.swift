@@ -125,7 +125,7 @@ extension KernelTests {
 
   @Test func `the instruction sets agree within rounding`() {
     let run = AttentionRun(AttentionCase(lengths: [50, 13], heads: 2, keyHeads: 2, size: 24, dropout: 0.1))
-    rtk_select_isa("baseline")
+    #expect(rtk_select_isa("baseline") == 0)
     let expected = run.forward()
     let gradients = run.backward(probabilities: true)
     onEverySet { name in

@@ -1,16 +1,15 @@
 import CKernels
 import Testing
 
-/// All tests that switch the instruction set, in series; the other files extend it by theme.
-@Suite("Kernels", .serialized)
-struct KernelTests {
+/// The kernels of each instruction set; the other files extend it by theme.
+@Suite("Kernels") struct KernelTests {
   /// The sets that this CPU can run.
   static let sets = (["baseline", "neon", "avx2", "avx512", "avx512bf16"] as [String]).filter { rtk_isa_supported($0) }
 
   /// Sizes below, at and beside whole vectors of every width.
   static let sizes = [1, 3, 4, 15, 16, 17, 64, 100, 1027]
 
-  /// Runs the body with each set selected, then selects the best one.
+  /// Runs the body with each set selected for this thread, then with none.
   func onEverySet(_ body: (String) throws -> Void) rethrows {
     defer { rtk_select_isa(nil) }
     for name in Self.sets {

@@ -18,6 +18,12 @@ import Testing
     #expect(result.errors.contains("--frehs"))
   }
 
+  @Test(arguments: [0, 2]) func `an instruction set that the CPU lacks is refused by name`(ranks: Int) throws {
+    let result = try Command().run("doctor", ranks: ranks, environment: ["RETORT_ISA": "avx3"])
+    #expect(result.code == 2, "\(result.said)")
+    #expect(result.errors.contains("RETORT_ISA=avx3") && result.errors.contains("baseline"), "\(result.said)")
+  }
+
   @Test func `the same toy runs on two ranks`() throws {
     let command = try Command()
     try command.makeToy()

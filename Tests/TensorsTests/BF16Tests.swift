@@ -1,4 +1,6 @@
 import CKernels
+import Dispatch
+import Synchronization
 import TestSupport
 import Testing
 
@@ -61,7 +63,7 @@ import Testing
       let want = Tensor(uninitialized: [m, n])
       matrixMultiply(x.float32(), w.float32(), transposeB: true, into: want)
       if let bias { rtk_add_bias(want.floats, bias.floats, m, n) }
-      if let activation { rtk_activation_forward(activation, want.floats, want.copy().floats, m * n) }
+      if let activation { rtk_activation_forward(activation, want.floats, want.floats, m * n) }
       let (exact, rounded) = (Tensor(uninitialized: [m, n]), Tensor(uninitialized: [m, n], .bfloat16))
       affineProduct(x, w, bias: bias, activation: activation, into: exact)
       affineProduct(x, w, bias: bias, activation: activation, into: rounded)
@@ -97,6 +99,17 @@ import Testing
       }
       for await isSame in group { #expect(isSame) }
     }
+  }
+
+  @Test func `elements are read from memory that no other thread can take`() {
+    // Reading a bf16 tensor's elements converts them in memory of the pool, which all threads take from.
+    let wrong = Atomic<Int>(0)
+    DispatchQueue.concurrentPerform(iterations: 8) { task in
+      let want = [Float](repeating: Float(task), count: 100_000)
+      let tensor = Tensor(want, [100, 1000]).bf16()
+      for _ in 0..<1000 where tensor.array.last != want.last { wrong.wrappingAdd(1, ordering: .relaxed) }
+    }
+    #expect(wrong.load(ordering: .relaxed) == 0)
   }
 
   @Test func `more shapes than are kept still multiply`() {

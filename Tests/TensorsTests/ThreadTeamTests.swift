@@ -3,18 +3,8 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Tests that change the number of threads, one after the other.
-@Suite("Threads", .serialized)
-struct ThreadTeamTests {
-  private func withThreads(_ counts: ClosedRange<Int>, _ body: (Int) -> Void) {
-    let before = LinearAlgebraLibrary.threads
-    defer { LinearAlgebraLibrary.setThreads(before) }
-    for count in counts {
-      LinearAlgebraLibrary.setThreads(count)
-      body(count)
-    }
-  }
-
+/// Tests that change the number of threads.
+@Suite("Threads") struct ThreadTeamTests {
   @Test func `each part runs once, whatever the number of threads`() {
     withThreads(1...4) { _ in
       for parts in [0, 1, 2, 7, 100] {

@@ -16,10 +16,11 @@
 
 // ---- instruction sets ---------------------------------------------------------------------------
 
-// Selects the kernels: the best set of this CPU for null, or the named one ("baseline", "avx2", "avx512", "avx512bf16",
-// "neon"). Returns 0, or -1 when the name is unknown or the CPU lacks the set; the selection then stays as it was.
+// Selects the kernels that the calling thread's calls run: the named set ("baseline", "avx2", "avx512", "avx512bf16",
+// "neon"), or for null the set of the process again, which is the best one of this CPU or that of RETORT_ISA. Returns
+// 0, or -1 when the name is unknown or the CPU lacks the set; the selection then stays as it was.
 int rtk_select_isa(const char *name_or_null);
-// The instruction set in use; selects the best when none has been selected.
+// The instruction set in use by the calling thread.
 const char *rtk_isa_name(void);
 // Whether the CPU can run the named set.
 bool rtk_isa_supported(const char *name);
