@@ -6,18 +6,18 @@ import Tensors
 /// A copy cannot detect that its weight changed. A trainer, which holds this object over several passes, calls
 /// `invalidate` before the passes of every optimizer step. A frozen model holds bf16 weights itself, which are used
 /// directly.
-public final class BF16Weights {
+package final class BF16Weights {
   private var copies: [ObjectIdentifier: (copy: Tensor, of: Parameter, version: Int)] = [:]
   private var version = 0
 
   /// No copies yet.
-  public init() {}
+  package init() {}
 
   /// Invalidates all copies; each is rounded again at its next use, in the same memory.
-  public func invalidate() { version += 1 }
+  package func invalidate() { version += 1 }
 
   /// Releases the copies of weights whose own values are released too.
-  public func forget(_ parameters: [Parameter]) {
+  package func forget(_ parameters: [Parameter]) {
     for parameter in parameters { copies[ObjectIdentifier(parameter)] = nil }
   }
 

@@ -36,7 +36,7 @@ struct BlockSpan {
 
 extension Tape {
   /// Runs a block of the model, whose weights the observer keeps in memory during `body` and the block's backward pass.
-  public func block<T>(_ index: Int, _ body: () -> T) -> T {
+  package func block<T>(_ index: Int, _ body: () -> T) -> T {
     guard let observer else { return body() }
     observer.enter(index, .forward)
     let first = entries.count
@@ -52,7 +52,7 @@ extension Tape {
   ///   - x: the only input through which a gradient flows.
   ///   - body: the computation on this tape.
   ///   - recompute: the same computation on the tape that it gets, with the same bits.
-  public func checkpoint(
+  package func checkpoint(
     _ x: Variable, _ body: (Variable) -> Variable, recompute: @escaping (Tape, Variable) -> Variable
   ) -> Variable {
     guard isRecording else { return body(x) }

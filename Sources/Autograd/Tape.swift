@@ -5,7 +5,7 @@ import Tensors
 /// One operation of a computation, with its backward pass.
 ///
 /// A conforming struct holds only the tensors that its backward pass needs.
-public protocol Operation {
+package protocol Operation {
   /// The weights to whose gradients this operation adds; `Tape` counts them to detect complete gradients.
   var parameters: [Parameter] { get }
 
@@ -18,18 +18,18 @@ public protocol Operation {
 }
 
 extension Operation {
-  public var parameters: [Parameter] { [] }
+  package var parameters: [Parameter] { [] }
 }
 
 /// dLoss/dvariable for the variables of one backward pass, each in the format of its variable.
-public struct Gradients {
+package struct Gradients {
   private struct Slot {
     var tensor: Tensor
     var isOwned: Bool
   }
   private var slots: [Slot?]
   /// Whether the current operation is the only user of the gradient that it gets, so it may write to it.
-  public private(set) var isGivenOwned = false
+  package private(set) var isGivenOwned = false
 
   init(count: Int) { slots = Array(repeating: nil, count: count) }
 
@@ -39,15 +39,15 @@ public struct Gradients {
   }
 
   /// Whether the variable needs a gradient; otherwise an operation can skip the work.
-  public func wants(_ variable: Variable) -> Bool { wants(variable.place) }
+  package func wants(_ variable: Variable) -> Bool { wants(variable.place) }
 
   /// Whether the variable of this place needs a gradient.
-  public func wants(_ place: VariablePlace) -> Bool { place.entry != nil }
+  package func wants(_ place: VariablePlace) -> Bool { place.entry != nil }
 
   /// Adds to the gradient of the variable.
   ///
   /// - Parameter owned: whether the tensor has no other user, so it may be written to later.
-  public mutating func add(_ tensor: Tensor, to variable: Variable, owned: Bool = true) {
+  package mutating func add(_ tensor: Tensor, to variable: Variable, owned: Bool = true) {
     add(tensor, to: variable.place, owned: owned)
   }
 
@@ -56,7 +56,7 @@ public struct Gradients {
   /// - Parameters:
   ///   - tensor: in any format; it is converted to the variable's. Each bf16 sum is rounded once.
   ///   - owned: whether the tensor has no other user, so it may be written to later.
-  public mutating func add(_ tensor: Tensor, to place: VariablePlace, owned: Bool = true) {
+  package mutating func add(_ tensor: Tensor, to place: VariablePlace, owned: Bool = true) {
     guard let entry = place.entry else { return }
     precondition(tensor.count == place.shape.count, "gradient \(tensor.shape) for a variable of shape \(place.shape)")
     let (given, owned) = (tensor.converted(to: place.dtype), owned || tensor.dtype != place.dtype)
@@ -102,17 +102,17 @@ extension Gradients {
 /// The linear record of a forward pass; `backward` walks it from the end and frees each entry when it is done.
 ///
 /// With a tape that does not record, the same model code is an inference pass: nothing is kept.
-public final class Tape {
+package final class Tape {
   /// Whether operations are kept for a backward pass; otherwise every output is a constant.
-  public let isRecording: Bool
+  package let isRecording: Bool
   /// With bf16, values between operations, values kept for the backward pass and operands of products are bf16.
-  public let precision: Precision
+  package let precision: Precision
   /// The bf16 copies of weights that this pass uses.
   package let weights: BF16Weights
   /// Whether no bit of a sequence's result depends on the other sequences of its batch.
-  public let hasIndependentRows: Bool
+  package let hasIndependentRows: Bool
   /// Whether the pass decodes one token at a time: products of one row then read their weight once, without conversion.
-  public let isDecoding: Bool
+  package let isDecoding: Bool
   /// Follows the pass; nil if all weights and gradients are always in memory and nothing waits for them.
   let observer: (any TapeObserver)?
   var entries: [TapeEntry] = []
@@ -131,7 +131,7 @@ public final class Tape {
   ///   - independentRows: gives a sequence the same bits in every batch, at some cost in speed.
   ///   - decoding: for inference only; the last bits of a row differ from those in a pass of many rows.
   ///   - observer: follows the pass, forward and in `observedBackward`.
-  public init(
+  package init(
     recording: Bool, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
     decoding: Bool = false, observer: (any TapeObserver)? = nil
   ) {
@@ -151,13 +151,13 @@ public final class Tape {
   ///
   /// So a term on a value inside the model is added where the value is computed, and a block that the backward pass
   /// recomputes adds its terms again.
-  public func addLoss(_ loss: Variable) {
+  package func addLoss(_ loss: Variable) {
     precondition(loss.value.count == 1, "a loss is a scalar, not \(loss.shape)")
     if let entry = loss.entry { losses.append(entry) }
   }
 
   /// A leaf that receives a gradient, for tests and for trained inputs.
-  public func leaf(_ value: Tensor) -> Variable {
+  package func leaf(_ value: Tensor) -> Variable {
     guard isRecording else { return Variable(constant: value) }
     entries.append(.operation(Leaf()))
     return Variable(value: value, entry: entries.count - 1)
@@ -167,7 +167,7 @@ public final class Tape {
   ///
   /// - Parameter recompute: computes the output again, bit for bit, from the values that the operation keeps, so other
   ///   operations that need it in their backward pass do not hold its memory.
-  public func record(
+  package func record(
     _ output: Tensor, from inputs: [Variable], recompute: (@Sendable () -> Tensor)? = nil,
     _ operation: @autoclosure () -> some Operation
   ) -> Variable {
@@ -187,14 +187,14 @@ public final class Tape {
   ///   - leaves: variables whose gradients are returned, in order; zeros if no gradient reached them.
   /// The tape is empty afterwards.
   @discardableResult
-  public func backward(from loss: Variable? = nil, leaves: [Variable] = []) -> [Tensor] {
+  package func backward(from loss: Variable? = nil, leaves: [Variable] = []) -> [Tensor] {
     precondition(observer == nil, "a backward pass with an observer is observedBackward")
     return backward(from: loss, leaves: leaves, ready: { _ in }, afterOperation: {})
   }
 
   /// Runs the backward pass as `backward` does, and tells the observer of each step; throws the observer's errors.
   @discardableResult
-  public func observedBackward(from loss: Variable? = nil, leaves: [Variable] = []) throws -> [Tensor] {
+  package func observedBackward(from loss: Variable? = nil, leaves: [Variable] = []) throws -> [Tensor] {
     try backward(
       from: loss, leaves: leaves, ready: { try observer?.gradientReady($0) },
       afterOperation: { try observer?.afterOperation() })

@@ -1,5 +1,5 @@
 /// The direction in which a pass goes through the blocks of a model.
-public enum PassDirection: Sendable {
+package enum PassDirection: Sendable {
   case forward, backward
 }
 
@@ -7,7 +7,7 @@ public enum PassDirection: Sendable {
 ///
 /// Blocks are numbered as in `Model.blocks`. A pass is in one block at a time; it visits them in ascending order
 /// forward and, on a tape that records, in descending order backward. It may enter the same block twice in a row.
-public protocol TapeObserver: AnyObject {
+package protocol TapeObserver: AnyObject {
   /// Whether the values of a block's parameters are in memory only while the pass is in the block.
   var releasesWeights: Bool { get }
   /// Makes the values of the block's parameters readable before it returns.
@@ -28,9 +28,9 @@ public protocol TapeObserver: AnyObject {
 /// For an observer of blocks alone, as in inference, where there are no gradients.
 extension TapeObserver {
   /// Does nothing: gradients have memory already, or there are none.
-  public func gradientNeeded(_ parameter: Parameter) {}
+  package func gradientNeeded(_ parameter: Parameter) {}
   /// Does nothing: gradients stay where they are.
-  public func gradientReady(_ parameter: Parameter) throws {}
+  package func gradientReady(_ parameter: Parameter) throws {}
   /// Does nothing: no communication is in flight.
-  public func afterOperation() throws {}
+  package func afterOperation() throws {}
 }

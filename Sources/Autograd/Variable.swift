@@ -1,16 +1,16 @@
 import Tensors
 
 /// A tensor together with its place on a tape; a constant has no place and receives no gradient.
-public struct Variable: Sendable {
+package struct Variable: Sendable {
   /// The values, which operations read and never write to.
-  public let value: Tensor
+  package let value: Tensor
   /// The number of the tape entry that computed the value, or nil for a constant.
   let entry: Int?
   /// Computes the value again from what the tape keeps anyway; nil if the value itself must be kept.
   let recompute: (@Sendable () -> Tensor)?
 
   /// A value through which no gradient flows.
-  public init(constant value: Tensor) { self.init(value: value, entry: nil) }
+  package init(constant value: Tensor) { self.init(value: value, entry: nil) }
 
   init(value: Tensor, entry: Int?, recompute: (@Sendable () -> Tensor)? = nil) {
     self.value = value
@@ -19,12 +19,12 @@ public struct Variable: Sendable {
   }
 
   /// The shape of the value.
-  public var shape: Shape { value.shape }
+  package var shape: Shape { value.shape }
   /// Whether a gradient flows through it.
   package var needsGradient: Bool { entry != nil }
 
   /// The destination of the variable's gradient, for an operation whose backward pass does not need the value.
-  public var place: VariablePlace { VariablePlace(entry: entry, shape: shape, dtype: value.dtype) }
+  package var place: VariablePlace { VariablePlace(entry: entry, shape: shape, dtype: value.dtype) }
 
   /// The value for a backward pass: recomputed if possible, otherwise this form of it.
   func kept(as tensor: Tensor) -> KeptValue { recompute.map(KeptValue.recomputed) ?? .held(tensor) }
@@ -45,41 +45,41 @@ enum KeptValue: Sendable {
 }
 
 /// A variable without its value, for operations that do not hold the value's memory.
-public struct VariablePlace: Sendable {
+package struct VariablePlace: Sendable {
   let entry: Int?
   /// The shape of the value and of its gradient.
-  public let shape: Shape
+  package let shape: Shape
   /// The format of the value and of its gradient.
-  public let dtype: DType
+  package let dtype: DType
 }
 
 /// A named weight of a model; it is trained if it has a gradient buffer.
 ///
 /// Only `Training` assigns one. The parameters of a teacher never have one, so no operation can compute a gradient for
 /// them.
-public final class Parameter {
+package final class Parameter {
   /// The name, unique within the model.
-  public let name: String
+  package let name: String
   /// The values. They are rebound when they move into the optimizer's flat buffer and, with sharded weights, whenever
   /// they are gathered and released; in between they are `Tensor.absent`.
-  public var value: Tensor
+  package var value: Tensor
   /// The rows in memory of a lookup table whose `value` is absent, indexed by `gradientRows`; nil if `value` has all
   /// rows.
-  public var valueRows: Tensor?
+  package var valueRows: Tensor?
   /// The buffer to which backward passes add dLoss/dvalue; nil for a weight that is not trained.
   ///
   /// With sharded gradients it is absent until a `Tape` reports that it is needed.
-  public var gradient: Tensor?
+  package var gradient: Tensor?
   /// For a lookup table with only some rows in `gradient`: the row of `gradient` for each row of the table, or −1; nil
   /// if the gradient has the shape of the value.
-  public var gradientRows: [Int32]?
+  package var gradientRows: [Int32]?
   /// Whether weight decay applies: false for biases and norms.
-  public let decays: Bool
+  package let decays: Bool
   /// Whether only products x·Wᵀ read it, as their W.
-  public let isFactor: Bool
+  package let isFactor: Bool
 
   /// A weight with its initial values and no gradient buffer; `decays` is false for biases and norms.
-  public init(_ name: String, _ value: Tensor, decays: Bool, isFactor: Bool = false) {
+  package init(_ name: String, _ value: Tensor, decays: Bool, isFactor: Bool = false) {
     self.name = name
     self.value = value
     self.decays = decays
@@ -95,7 +95,7 @@ public final class Parameter {
   }
 
   /// Whether a pass of this precision reads it only rounded to bf16.
-  public func isRounded(in precision: Precision) -> Bool { isFactor && isRoundedFactor(in: precision) }
+  package func isRounded(in precision: Precision) -> Bool { isFactor && isRoundedFactor(in: precision) }
 
   /// The positions of the table's rows in `gradient` and `valueRows`.
   func places(of rows: [Int32]) -> [Int32] {
@@ -109,7 +109,7 @@ public final class Parameter {
   }
 
   /// The number of elements.
-  public var count: Int { value.count }
+  package var count: Int { value.count }
   /// The shape of the value, and of a whole gradient.
-  public var shape: Shape { value.shape }
+  package var shape: Shape { value.shape }
 }

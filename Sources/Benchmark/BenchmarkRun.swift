@@ -10,34 +10,34 @@ import Tensors
 import Training
 
 /// How a work is timed.
-public struct BenchmarkOptions: Sendable, Equatable {
+package struct BenchmarkOptions: Sendable, Equatable {
   /// Examples of an optimizer step on each rank.
-  public var batch = 32
+  package var batch = 32
   /// Tokens of an example; with `lengths` the most tokens.
-  public var sequence = 128
+  package var sequence = 128
   /// Timed optimizer steps.
-  public var steps = 8
+  package var steps = 8
   /// Optimizer steps before the timed ones.
-  public var warmup = 2
+  package var warmup = 2
   /// The number of times that the timed steps are repeated.
-  public var epochs = 1
+  package var epochs = 1
   /// The precision of teacher and student.
-  public var precision = Precision.fp32
+  package var precision = Precision.fp32
   /// The objectives of the loss; by default 0.5 · cross-entropy + 0.5 · forward KL at temperature 2.
-  public var objective = DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2)
+  package var objective = DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2)
   /// Real lengths of examples; batches then have examples of similar lengths, as in training.
-  public var lengths: [Int]?
+  package var lengths: [Int]?
 
   /// Makes the default options.
-  public init() {}
+  package init() {}
 }
 
 /// A run of one timed work.
-public enum BenchmarkRun {
+package enum BenchmarkRun {
   /// Times teacher forward, student forward, loss, backward, exchange and AdamW; collective.
   ///
   /// - Returns: the figures under the keys of the PyTorch program with the same work, for one JSON line.
-  public static func time(
+  package static func time(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, version: String, on communicator: any Communicator
   ) throws -> JSON {
     let plan = batches(options, ranks: communicator.size)

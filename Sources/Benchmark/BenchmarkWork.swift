@@ -4,7 +4,7 @@ import Platform
 import Tensors
 
 /// A distillation step of fixed shapes, timed on random data; Retort is compared with other programs on these.
-public struct BenchmarkWork: Sendable, Equatable {
+package struct BenchmarkWork: Sendable, Equatable {
   /// The kind of the models.
   enum Kind: Equatable {
     /// Encoders with two classes.
@@ -23,13 +23,13 @@ public struct BenchmarkWork: Sendable, Equatable {
   }
 
   /// Its name on the command line.
-  public let name: String
+  package let name: String
   let kind: Kind
   let teacher: Shape
   let student: Shape
 
   /// All works, the largest first.
-  public static let all: [BenchmarkWork] = [
+  package static let all: [BenchmarkWork] = [
     BenchmarkWork(name: "bert-large-mini", kind: .classifier, teacher: large, student: mini),
     BenchmarkWork(name: "bert-base-mini", kind: .classifier, teacher: base, student: mini),
     BenchmarkWork(name: "bert-mini-tiny", kind: .classifier, teacher: mini, student: tiny),

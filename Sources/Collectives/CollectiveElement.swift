@@ -1,7 +1,7 @@
 import CKernels
 
 /// A number that ranks can exchange and reduce: `Float`, `Double`, `Int`, `Int32`, `UInt8`.
-public protocol CollectiveElement: BitwiseCopyable, Equatable, Sendable {
+package protocol CollectiveElement: BitwiseCopyable, Equatable, Sendable {
   /// The wire format of this type.
   static var elementKind: ElementKind { get }
 
@@ -13,27 +13,27 @@ public protocol CollectiveElement: BitwiseCopyable, Equatable, Sendable {
 }
 
 /// The wire formats.
-public enum ElementKind: String, Sendable, CaseIterable {
+package enum ElementKind: String, Sendable, CaseIterable {
   case float32, float64, int64, int32, byte
 }
 
 /// How the values of several ranks are combined into one.
-public enum Reduction: String, Sendable, CaseIterable {
+package enum Reduction: String, Sendable, CaseIterable {
   case sum, max, min
 }
 
 extension Float: CollectiveElement {
-  public static var elementKind: ElementKind { .float32 }
+  package static var elementKind: ElementKind { .float32 }
 
-  public static func sum(
+  package static func sum(
     parts: UnsafePointer<Float>, partCount: Int, stride: Int, into out: UnsafeMutablePointer<Float>, count: Int
   ) { rtk_sum_parts(out, parts, partCount, stride, count) }
 }
 
 extension Double: CollectiveElement {
-  public static var elementKind: ElementKind { .float64 }
+  package static var elementKind: ElementKind { .float64 }
 
-  public static func sum(
+  package static func sum(
     parts: UnsafePointer<Double>, partCount: Int, stride: Int, into out: UnsafeMutablePointer<Double>, count: Int
   ) {
     out.update(from: parts, count: count)
@@ -45,25 +45,25 @@ extension Double: CollectiveElement {
 }
 
 extension Int: CollectiveElement {
-  public static var elementKind: ElementKind { .int64 }
+  package static var elementKind: ElementKind { .int64 }
 
-  public static func sum(
+  package static func sum(
     parts: UnsafePointer<Int>, partCount: Int, stride: Int, into out: UnsafeMutablePointer<Int>, count: Int
   ) { sumWrapping(parts, partCount, stride, out, count) }
 }
 
 extension Int32: CollectiveElement {
-  public static var elementKind: ElementKind { .int32 }
+  package static var elementKind: ElementKind { .int32 }
 
-  public static func sum(
+  package static func sum(
     parts: UnsafePointer<Int32>, partCount: Int, stride: Int, into out: UnsafeMutablePointer<Int32>, count: Int
   ) { sumWrapping(parts, partCount, stride, out, count) }
 }
 
 extension UInt8: CollectiveElement {
-  public static var elementKind: ElementKind { .byte }
+  package static var elementKind: ElementKind { .byte }
 
-  public static func sum(
+  package static func sum(
     parts: UnsafePointer<UInt8>, partCount: Int, stride: Int, into out: UnsafeMutablePointer<UInt8>, count: Int
   ) { sumWrapping(parts, partCount, stride, out, count) }
 }

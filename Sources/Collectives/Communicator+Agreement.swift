@@ -1,16 +1,16 @@
 import Platform
 
 /// A value that must be equal on all ranks, with its name in words.
-public struct Fingerprint: Sendable {
+package struct Fingerprint: Sendable {
   /// The name of the value, as the subject of a sentence.
-  public let label: String
+  package let label: String
   /// The value on this rank.
-  public let value: String
+  package let value: String
   /// What to do if it differs.
-  public let remedy: String
+  package let remedy: String
 
   /// Makes a fingerprint; the default remedy is to start all ranks alike.
-  public init(
+  package init(
     _ label: String, _ value: String,
     remedy: String = "start every rank with the same program, files, options and environment"
   ) {
@@ -29,7 +29,7 @@ extension Communicator {
   /// rank would skip. Without a failure this costs one small allreduce.
   ///
   /// - Parameter what: prefixes the location, for errors whose origin does not know the context.
-  public func agree<T>(_ what: String = "", _ body: () throws -> T) throws -> T {
+  package func agree<T>(_ what: String = "", _ body: () throws -> T) throws -> T {
     var value: T?
     var failure: RetortError?
     do { value = try body() } catch {
@@ -44,7 +44,7 @@ extension Communicator {
   /// Throws the failure of one rank, if it has one, on all ranks: for ranks that did not take part in the failed work.
   ///
   /// - Parameter failure: the root's failure; the argument is ignored on other ranks.
-  public func share(_ failure: RetortError?, of root: Int = 0) throws {
+  package func share(_ failure: RetortError?, of root: Int = 0) throws {
     let report = failure.map { FailureReport(error: $0, host: hostName).text } ?? ""
     guard var error = FailureReport(text: try broadcast(text: report, root: root))?.error else { return }
     error.isCollective = true
@@ -70,14 +70,14 @@ extension Communicator {
   }
 
   /// Throws `.preflight` on all ranks if a fingerprint differs from rank 0's; names the first rank that differs.
-  public func requireEqual(_ fingerprint: String, label: String) throws {
+  package func requireEqual(_ fingerprint: String, label: String) throws {
     try requireEqual([Fingerprint(label, fingerprint)])
   }
 
   /// Throws `.preflight` on all ranks if one of several fingerprints differs from rank 0's, with one exchange.
   ///
   /// Every rank passes the same labels in the same order. The error names the first difference with both values.
-  public func requireEqual(_ fingerprints: [Fingerprint]) throws {
+  package func requireEqual(_ fingerprints: [Fingerprint]) throws {
     let digests = fingerprints.map { Array(Digest.of($0.value).utf8) }
     let reference = try broadcast(bytes: digests.flatMap { $0 })
     let count = fingerprints.count

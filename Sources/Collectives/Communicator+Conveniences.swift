@@ -2,7 +2,7 @@
 
 extension Communicator {
   /// The reduction of one value over all ranks.
-  public func allReduce<T: CollectiveElement>(_ value: T, _ reduction: Reduction) throws -> T {
+  package func allReduce<T: CollectiveElement>(_ value: T, _ reduction: Reduction) throws -> T {
     var value = value
     try withUnsafeMutablePointer(to: &value) {
       try allReduce(UnsafeMutableBufferPointer(start: $0, count: 1), reduction)
@@ -11,20 +11,20 @@ extension Communicator {
   }
 
   /// The reduction of each element over all ranks; equal counts.
-  public func allReduce<T: CollectiveElement>(_ values: [T], _ reduction: Reduction) throws -> [T] {
+  package func allReduce<T: CollectiveElement>(_ values: [T], _ reduction: Reduction) throws -> [T] {
     var values = values
     try values.withUnsafeMutableBufferPointer { try allReduce($0, reduction) }
     return values
   }
 
   /// Whether a condition holds on every rank.
-  public func all(_ condition: Bool) throws -> Bool { try allReduce(condition ? 1 : 0, .min) == 1 }
+  package func all(_ condition: Bool) throws -> Bool { try allReduce(condition ? 1 : 0, .min) == 1 }
 
   /// Whether a condition holds on at least one rank.
-  public func any(_ condition: Bool) throws -> Bool { try allReduce(condition ? 1 : 0, .max) == 1 }
+  package func any(_ condition: Bool) throws -> Bool { try allReduce(condition ? 1 : 0, .max) == 1 }
 
   /// The root's value, on every rank.
-  public func broadcast<T: CollectiveElement>(_ value: T, root: Int = 0) throws -> T {
+  package func broadcast<T: CollectiveElement>(_ value: T, root: Int = 0) throws -> T {
     var value = value
     try withUnsafeMutablePointer(to: &value) {
       try broadcast(UnsafeMutableBufferPointer(start: $0, count: 1), root: root)
@@ -33,7 +33,7 @@ extension Communicator {
   }
 
   /// The root's elements, on every rank; the arguments of other ranks and their lengths are ignored.
-  public func broadcast<T: CollectiveElement>(_ values: [T], root: Int = 0) throws -> [T] {
+  package func broadcast<T: CollectiveElement>(_ values: [T], root: Int = 0) throws -> [T] {
     let count = try broadcast(values.count, root: root)
     if rank == root {
       var values = values
@@ -44,15 +44,15 @@ extension Communicator {
   }
 
   /// The root's bytes, on every rank; the arguments of other ranks are ignored.
-  public func broadcast(bytes: [UInt8], root: Int = 0) throws -> [UInt8] { try broadcast(bytes, root: root) }
+  package func broadcast(bytes: [UInt8], root: Int = 0) throws -> [UInt8] { try broadcast(bytes, root: root) }
 
   /// The root's text, on every rank; the arguments of other ranks are ignored.
-  public func broadcast(text: String, root: Int = 0) throws -> String {
+  package func broadcast(text: String, root: Int = 0) throws -> String {
     String(decoding: try broadcast(Array(text.utf8), root: root), as: UTF8.self)
   }
 
   /// One value of each rank, in rank order.
-  public func allGather<T: CollectiveElement>(_ value: T) throws -> [T] {
+  package func allGather<T: CollectiveElement>(_ value: T) throws -> [T] {
     try fill(size, zeroed: true) { buffer in
       buffer[rank] = value
       try allGather(buffer)
@@ -60,7 +60,7 @@ extension Communicator {
   }
 
   /// The elements of each rank, in rank order; counts may differ.
-  public func allGather<T: CollectiveElement>(_ values: [T]) throws -> [[T]] {
+  package func allGather<T: CollectiveElement>(_ values: [T]) throws -> [[T]] {
     let counts = try allGather(values.count)
     let together = try fill(counts.reduce(0, +), zeroed: false) { receive in
       try values.withUnsafeBufferPointer { try allGather($0, into: receive, counts: counts) }
@@ -69,12 +69,12 @@ extension Communicator {
   }
 
   /// The text of each rank, in rank order.
-  public func allGather(text: String) throws -> [String] {
+  package func allGather(text: String) throws -> [String] {
     try allGather(Array(text.utf8)).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// The elements of each rank, in rank order, on the root; nil elsewhere. Counts may differ.
-  public func gather<T: CollectiveElement>(_ values: [T], root: Int = 0) throws -> [[T]]? {
+  package func gather<T: CollectiveElement>(_ values: [T], root: Int = 0) throws -> [[T]]? {
     let counts = try allGather(values.count)
     guard rank == root else {
       try values.withUnsafeBufferPointer { try gather($0, into: nil, counts: counts, root: root) }
@@ -87,12 +87,12 @@ extension Communicator {
   }
 
   /// Sends to one rank.
-  public func send<T: CollectiveElement>(_ values: [T], to destination: Int, tag: Int = 0) throws {
+  package func send<T: CollectiveElement>(_ values: [T], to destination: Int, tag: Int = 0) throws {
     try values.withUnsafeBufferPointer { try send($0, to: destination, tag: tag) }
   }
 
   /// Receives `count` elements from one rank.
-  public func receive<T: CollectiveElement>(
+  package func receive<T: CollectiveElement>(
     _ type: T.Type = T.self, count: Int, from source: Int, tag: Int = 0
   ) throws -> [T] {
     try fill(count, zeroed: false) { try receive($0, from: source, tag: tag) }

@@ -9,7 +9,7 @@ extension Communicator {
   ///
   /// It compares size and CRC32C. Ranks of one node that see the same file read it once; a rank that sees another file,
   /// through its own mount, reads that one. A file that no rank can read is left to the code that needs it.
-  public func requireSameFiles(_ paths: [String]) throws {
+  package func requireSameFiles(_ paths: [String]) throws {
     guard size > 1 else { return }
     let node = try splitByNode()
     var fingerprints: [Fingerprint] = []

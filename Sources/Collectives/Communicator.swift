@@ -10,7 +10,7 @@
 /// - Only one thread calls at a time (the main thread in the command), so the types are not `Sendable`.
 /// - The buffers of a nonblocking form stay alive and untouched until the operation is complete; an owner passed as
 ///   `keeping` is kept alive until then. Nonblocking collectives are started in the same order on all ranks.
-public protocol Communicator: AnyObject {
+package protocol Communicator: AnyObject {
   /// The rank of this process, 0 ..< size.
   var rank: Int { get }
   /// The number of ranks.
@@ -72,5 +72,5 @@ public protocol Communicator: AnyObject {
 
 extension Communicator {
   /// Whether this is rank 0, which prints and writes for all.
-  public var isFirst: Bool { rank == 0 }
+  package var isFirst: Bool { rank == 0 }
 }

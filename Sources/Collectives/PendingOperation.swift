@@ -6,9 +6,9 @@ import Platform
 /// its communicator, its scratch and the `keeping` object of the call alive until it is complete; the caller keeps
 /// the buffers alive and untouched until then. An operation that is dropped earlier (while a failing rank unwinds) is
 /// abandoned without waiting, since its peers may never answer; the job can then end only by `MPISession.abort`.
-public class PendingOperation {
+package class PendingOperation {
   /// Whether the operation is complete, and the caller may use the buffers again.
-  public internal(set) var isComplete: Bool {
+  package internal(set) var isComplete: Bool {
     didSet { if isComplete { transfer?.end() } }
   }
   /// Its event in the trace, if one is recorded.
@@ -17,10 +17,10 @@ public class PendingOperation {
   init(isComplete: Bool) { self.isComplete = isComplete }
 
   /// Lets MPI move data; returns whether the operation is complete.
-  public func test() throws -> Bool { isComplete }
+  package func test() throws -> Bool { isComplete }
 
   /// Returns when the operation is complete.
-  public func wait() throws {}
+  package func wait() throws {}
 
   /// An operation that is complete from the start.
   static func completed() -> PendingOperation { PendingOperation(isComplete: true) }
@@ -28,14 +28,14 @@ public class PendingOperation {
 
 extension Sequence where Element == PendingOperation {
   /// Tests each operation; returns whether all are complete.
-  public func testAll() throws -> Bool {
+  package func testAll() throws -> Bool {
     var complete = true
     for operation in self where !(try operation.test()) { complete = false }
     return complete
   }
 
   /// Waits for each operation.
-  public func waitAll() throws {
+  package func waitAll() throws {
     for operation in self { try operation.wait() }
   }
 }

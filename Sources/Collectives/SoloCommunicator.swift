@@ -1,46 +1,46 @@
 /// The communicator of a process that runs alone: behaves as `MPICommunicator` on one rank, without MPI.
-public final class SoloCommunicator: Communicator {
+package final class SoloCommunicator: Communicator {
   /// The only rank, in a group of one.
-  public let rank = 0
-  public let size = 1
+  package let rank = 0
+  package let size = 1
   /// The name of this machine, read once.
-  public let hostName: String
-  public var chunking: Chunking
+  package let hostName: String
+  package var chunking: Chunking
   private let mailbox = SelfMailbox()
 
   /// Makes a group of one rank.
-  public init(chunking: Chunking = Chunking()) {
+  package init(chunking: Chunking = Chunking()) {
     self.chunking = chunking
     hostName = currentHostName()
   }
 
-  public func split(color: Int, key: Int) throws -> any Communicator {
+  package func split(color: Int, key: Int) throws -> any Communicator {
     precondition(color >= 0, "split: color \(color) is negative")
     return SoloCommunicator(chunking: chunking)
   }
 
-  public func splitByNode() throws -> any Communicator { SoloCommunicator(chunking: chunking) }
+  package func splitByNode() throws -> any Communicator { SoloCommunicator(chunking: chunking) }
 
-  public func barrier() throws {}
+  package func barrier() throws {}
 
-  public func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws {
+  package func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws {
     checkRank(root, "broadcast")
   }
 
-  public func allReduce<T: CollectiveElement>(
+  package func allReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction
   ) throws {}
 
-  public func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {}
+  package func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {}
 
-  public func allGather<T: CollectiveElement>(
+  package func allGather<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, counts: [Int]
   ) throws {
     checkGather(send: send.count, receive: receive.count, counts: counts, "allGather")
     copy(send, to: receive)
   }
 
-  public func gather<T: CollectiveElement>(
+  package func gather<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>?, counts: [Int], root: Int
   ) throws {
     checkRank(root, "gather")
@@ -48,13 +48,13 @@ public final class SoloCommunicator: Communicator {
     if let receive { copy(send, to: receive) }
   }
 
-  public func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws {
+  package func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws {
     checkRank(destination, "send")
     checkTag(tag, "send")
     try mailbox.send(UnsafeRawBufferPointer(buffer), tag: tag)
   }
 
-  public func receive<T: CollectiveElement>(
+  package func receive<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int
   ) throws {
     checkRank(source, "receive")
@@ -62,11 +62,11 @@ public final class SoloCommunicator: Communicator {
     try mailbox.receive(into: UnsafeMutableRawBufferPointer(buffer), tag: tag)
   }
 
-  public func iAllReduce<T: CollectiveElement>(
+  package func iAllReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction, keeping owner: AnyObject?
   ) throws -> PendingOperation { .completed() }
 
-  public func iReduceScatter<T: CollectiveElement>(
+  package func iReduceScatter<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     checkReduceScatter(send: send.count, receive: receive.count)
@@ -74,18 +74,18 @@ public final class SoloCommunicator: Communicator {
     return .completed()
   }
 
-  public func iAllGather<T: CollectiveElement>(
+  package func iAllGather<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
   ) throws -> PendingOperation { .completed() }
 
-  public func iSend<T: CollectiveElement>(
+  package func iSend<T: CollectiveElement>(
     _ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     try send(buffer, to: destination, tag: tag)
     return .completed()
   }
 
-  public func iReceive<T: CollectiveElement>(
+  package func iReceive<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     checkRank(source, "receive")

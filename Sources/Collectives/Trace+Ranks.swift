@@ -2,7 +2,7 @@ import Platform
 
 extension Trace {
   /// Starts the recording on every rank, with rank 0's clock; collective.
-  public static func start(on communicator: any Communicator, limits: Limits = Limits()) throws {
+  package static func start(on communicator: any Communicator, limits: Limits = Limits()) throws {
     let offset = try clockOffset(on: communicator)
     let origin = try communicator.broadcast(Int(now))
     start(
@@ -36,7 +36,7 @@ extension Trace {
   ///
   /// - Returns: a warning for the user, on every rank, if events were dropped; otherwise nil.
   /// Throws `.checkpoint`, on all ranks, if the file cannot be written.
-  public func write(to path: String, on communicator: any Communicator) throws -> String? {
+  package func write(to path: String, on communicator: any Communicator) throws -> String? {
     let mine = Array(text().utf8)
     let counts = try communicator.allGather(mine.count)
     let dropped = try communicator.allReduce(self.dropped, .sum)
@@ -64,7 +64,7 @@ extension Trace {
   }
 
   /// Writes only this rank's events, for a rank that fails while the others may not answer.
-  public func writeAlone(to path: String) throws {
+  package func writeAlone(to path: String) throws {
     try OutputFile.write(Trace.fileStart + text() + Trace.fileEnd, to: path)
   }
 }

@@ -4,9 +4,9 @@ import Synchronization
 ///
 /// They are counted at the start of an operation, as the least bytes that it must send: a reduce-scatter or an
 /// all-gather of P blocks of n bytes sends (P − 1)·n, an allreduce of n bytes 2·(P − 1)/P·n.
-public enum Traffic {
+package enum Traffic {
   /// The purpose of a message.
-  public enum Purpose: String, Sendable, CaseIterable {
+  package enum Purpose: String, Sendable, CaseIterable {
     /// Sums of a student's gradients.
     case gradients
     /// A student's weights.
@@ -24,7 +24,7 @@ public enum Traffic {
   private static let state = Mutex(State())
 
   /// Counts the bytes that `body` starts to send under `purpose`.
-  public static func counting<T>(_ purpose: Purpose, _ body: () throws -> T) rethrows -> T {
+  package static func counting<T>(_ purpose: Purpose, _ body: () throws -> T) rethrows -> T {
     let outer = state.withLock { state in
       defer { state.purpose = purpose }
       return state.purpose
@@ -34,7 +34,7 @@ public enum Traffic {
   }
 
   /// Bytes sent since the start of the process, for every purpose.
-  public static var sentBytes: [Purpose: Int] {
+  package static var sentBytes: [Purpose: Int] {
     let bytes = state.withLock { $0.bytes }
     return Dictionary(uniqueKeysWithValues: Purpose.allCases.map { ($0, bytes[$0] ?? 0) })
   }

@@ -8,56 +8,56 @@ import Platform
 ///     offsets    0        3                 8      10      B = 3, T = 10
 ///     tokens    |a a a    |b b b b b        |c c   |
 ///     positions |0 1 2    |0 1 2 3 4        |0 1   |
-public struct Batch: Sendable, Equatable {
+package struct Batch: Sendable, Equatable {
   /// Token ids, [T].
-  public var tokens: [Int32] = []
+  package var tokens: [Int32] = []
   /// Segment of each token (0 first text, 1 second), [T].
-  public var typeIDs: [Int32] = []
+  package var typeIDs: [Int32] = []
   /// Position of each token in its own sequence, from 0, [T].
-  public var positions: [Int32] = []
+  package var positions: [Int32] = []
   /// The start of each sequence in `tokens`, followed by T, [B+1].
-  public var offsets: [Int32] = [0]
+  package var offsets: [Int32] = [0]
   /// Class of each sequence, -1 for unknown, [B].
-  public var labels: [Int32] = []
+  package var labels: [Int32] = []
   /// A number per sequence that is unique in its data set, [B]: the example's index if an example is one sequence.
-  public var samples: [Int] = []
+  package var samples: [Int] = []
   /// Hash of the content of each sequence, [B].
-  public var contentHashes: [UInt64] = []
+  package var contentHashes: [UInt64] = []
   /// The token that each token predicts; −1 if it predicts none: at the end of a document or inside a prompt. [T], or
   /// empty for data with classes.
-  public var targets: [Int32] = []
+  package var targets: [Int32] = []
   /// Numeric columns, row by row, [B, F]; empty for token data.
-  public var features: [Float] = []
+  package var features: [Float] = []
   /// F; 0 for token data.
-  public var featureCount = 0
+  package var featureCount = 0
 
   /// An empty batch.
-  public init() {}
+  package init() {}
 
   /// B.
-  public var count: Int { samples.count }
+  package var count: Int { samples.count }
   /// The number of tokens of each sequence, [B].
-  public var lengths: [Int] { zip(offsets, offsets.dropFirst()).map { Int($1 - $0) } }
+  package var lengths: [Int] { zip(offsets, offsets.dropFirst()).map { Int($1 - $0) } }
 
   /// Indices of the tokens that predict a token, ascending: the rows of a language model's loss and teacher signals.
-  public var predictedRows: [Int32] { targets.indices.lazy.filter { targets[$0] >= 0 }.map(Int32.init) }
+  package var predictedRows: [Int32] { targets.indices.lazy.filter { targets[$0] >= 0 }.map(Int32.init) }
 
   /// T.
-  public var tokenCount: Int { tokens.count }
+  package var tokenCount: Int { tokens.count }
 
   /// The sizes of the model's tables that the numbers of a batch index.
-  public struct Bounds: Sendable, Equatable {
+  package struct Bounds: Sendable, Equatable {
     /// Rows of the token embedding table; nil for numeric data.
-    public var vocabulary: Int?
+    package var vocabulary: Int?
     /// Rows of the segment table; nil if the model has none.
-    public var tokenTypes: Int?
+    package var tokenTypes: Int?
     /// Rows of the position table; nil if the model has none.
-    public var positions: Int?
+    package var positions: Int?
     /// C, the number of outputs; for a language model the vocabulary size.
-    public var classes: Int?
+    package var classes: Int?
 
     /// The sizes of a model's tables; nil: no such table.
-    public init(vocabulary: Int? = nil, tokenTypes: Int? = nil, positions: Int? = nil, classes: Int? = nil) {
+    package init(vocabulary: Int? = nil, tokenTypes: Int? = nil, positions: Int? = nil, classes: Int? = nil) {
       self.vocabulary = vocabulary
       self.tokenTypes = tokenTypes
       self.positions = positions
@@ -65,7 +65,7 @@ public struct Batch: Sendable, Equatable {
     }
 
     /// The bounds without classes, for a pass that computes logits and no loss.
-    public var ofInputs: Bounds {
+    package var ofInputs: Bounds {
       var copy = self
       copy.classes = nil
       return copy
@@ -74,7 +74,7 @@ public struct Batch: Sendable, Equatable {
 
   /// Throws `.input` if a token, segment, position, target or class is outside the model's tables, because the
   /// operations that index them do not check.
-  public func requireWithin(_ bounds: Bounds) throws {
+  package func requireWithin(_ bounds: Bounds) throws {
     try Batch.require(tokens, 0, bounds.vocabulary, "the token id", "the model's vocabulary")
     try Batch.require(typeIDs, 0, bounds.tokenTypes, "the segment", "the model's segments (type_vocab_size)")
     try Batch.require(positions, 0, bounds.positions, "the position", "the model's positions")
@@ -101,7 +101,7 @@ public struct Batch: Sendable, Equatable {
   }
 
   /// Appends one token sequence; `typeIDs` nil means all zeros.
-  public mutating func append(
+  package mutating func append(
     tokens: UnsafeBufferPointer<Int32>, typeIDs: UnsafeBufferPointer<Int32>?, label: Int32 = -1, sample: Int,
     contentHash: UInt64
   ) {

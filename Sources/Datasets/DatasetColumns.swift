@@ -1,29 +1,29 @@
 import Platform
 
 /// The columns that form one text: usually one, otherwise several whose texts are joined by a separator.
-public struct TextColumns: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
+package struct TextColumns: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
   /// The column names, at least one.
-  public var names: [String]
+  package var names: [String]
   /// The separator between the texts of two columns.
-  public static let separator = " "
+  package static let separator = " "
 
   /// Several columns, joined in this order.
-  public init(_ names: [String]) { self.names = names }
+  package init(_ names: [String]) { self.names = names }
   /// One column.
-  public init(_ name: String) { names = [name] }
+  package init(_ name: String) { names = [name] }
   /// One column.
-  public init(stringLiteral name: String) { names = [name] }
+  package init(stringLiteral name: String) { names = [name] }
   /// Several columns, joined in this order.
-  public init(arrayLiteral names: String...) { self.names = names }
+  package init(arrayLiteral names: String...) { self.names = names }
 
   /// The names joined by plus signs, for messages.
-  public var text: String { names.joined(separator: " + ") }
+  package var text: String { names.joined(separator: " + ") }
 
   /// The form in records: a string for one column, a list for several.
-  public var json: JSON { names.count == 1 ? .string(names[0]) : .array(names.map(JSON.string)) }
+  package var json: JSON { names.count == 1 ? .string(names[0]) : .array(names.map(JSON.string)) }
 
   /// Parses what `json` writes; nil for anything else.
-  public init?(json: JSON?) {
+  package init?(json: JSON?) {
     if let name = json?.string {
       names = [name]
     } else if let names = json?.array?.compactMap(\.string), !names.isEmpty, names.count == json?.array?.count {
@@ -35,23 +35,23 @@ public struct TextColumns: Sendable, Equatable, ExpressibleByStringLiteral, Expr
 }
 
 /// The names of the columns that form an example; nil for columns that the data does not have.
-public struct DatasetColumns: Sendable, Equatable {
+package struct DatasetColumns: Sendable, Equatable {
   /// The text, or the first text of a pair.
-  public var text: TextColumns?
+  package var text: TextColumns?
   /// The second text of a pair.
-  public var textPair: TextColumns?
+  package var textPair: TextColumns?
   /// The class, as a name or number.
-  public var label: String?
+  package var label: String?
   /// Numeric columns, in the order of the model's inputs.
-  public var features: [String]?
+  package var features: [String]?
   /// Token ids, special tokens included, instead of text.
-  public var ids: String?
+  package var ids: String?
   /// The prompt of a document, which comes first and is read but not predicted: text for documents of text, ids for
   /// documents of ids.
-  public var prompt: String?
+  package var prompt: String?
 
   /// The named columns; others are found in the file, see `TaskDescription.columns(in:)`.
-  public init(
+  package init(
     text: TextColumns? = nil, textPair: TextColumns? = nil, label: String? = nil, features: [String]? = nil,
     ids: String? = nil, prompt: String? = nil
   ) {

@@ -1,16 +1,16 @@
 import Platform
 
 /// The files of a data set's splits.
-public struct DatasetFiles: Sendable, Equatable {
+package struct DatasetFiles: Sendable, Equatable {
   /// The training split; nil if it is missing.
-  public var train: DatasetSplit?
+  package var train: DatasetSplit?
   /// The validation split; nil if it is missing.
-  public var validation: DatasetSplit?
+  package var validation: DatasetSplit?
   /// The test split; nil if it is missing.
-  public var test: DatasetSplit?
+  package var test: DatasetSplit?
 
   /// The splits with these files, which are not opened.
-  public init(train: DatasetSplit?, validation: DatasetSplit?, test: DatasetSplit? = nil) {
+  package init(train: DatasetSplit?, validation: DatasetSplit?, test: DatasetSplit? = nil) {
     self.train = train
     self.validation = validation
     self.test = test
@@ -21,7 +21,7 @@ public struct DatasetFiles: Sendable, Equatable {
     + "pandas.read_parquet(sys.argv[1]).to_json(sys.argv[2], orient='records', lines=True)\" X.parquet train.jsonl"
 
   /// The expected files of a data set's directory, for messages.
-  public static let layout =
+  package static let layout =
     "train.* and validation.*, valid.*, val.* or dev.* (tsv, csv, jsonl, json or txt, also .gz or in shards)"
 
   /// Finds the splits in a directory: `train.*`, `validation.*` (or `valid`, `val`, `dev`) and `test.*`, with the
@@ -31,7 +31,7 @@ public struct DatasetFiles: Sendable, Equatable {
   /// The places are searched in this order: the subfolder with the task's name (SST-2 and sst2 are the same), the
   /// directory itself, its subfolder `data`. A split may be missing; if all are missing, or the files are in a format
   /// that Retort does not read, throws `.input` with the files found.
-  public static func find(inDirectory directory: String, task: String? = nil) throws -> DatasetFiles {
+  package static func find(inDirectory directory: String, task: String? = nil) throws -> DatasetFiles {
     var places: [String] = []
     for name in try listDirectory(directory) where isDirectory(joinPath(directory, name)) {
       if let task, WellKnownTask.key(name) == WellKnownTask.key(task) { places.append(joinPath(directory, name)) }

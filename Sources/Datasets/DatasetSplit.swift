@@ -1,26 +1,26 @@
 import Platform
 
 /// One split of a data set: the files with its rows, in order, and the share of these rows that belongs to it.
-public struct DatasetSplit: Sendable, Equatable, ExpressibleByStringLiteral {
+package struct DatasetSplit: Sendable, Equatable, ExpressibleByStringLiteral {
   /// At least one path; a split of several files (shards) has their rows in file order.
-  public var paths: [String]
+  package var paths: [String]
   /// The share of the rows; nil: all rows.
-  public var share: RowShare?
+  package var share: RowShare?
 
   /// All rows of the files, or a share of them.
-  public init(_ paths: [String], share: RowShare? = nil) {
+  package init(_ paths: [String], share: RowShare? = nil) {
     self.paths = paths
     self.share = share
   }
 
   /// The rows of one file.
-  public init(_ path: String) { self.init([path]) }
+  package init(_ path: String) { self.init([path]) }
 
   /// The rows of one file.
-  public init(stringLiteral path: String) { self.init([path]) }
+  package init(stringLiteral path: String) { self.init([path]) }
 
   /// The name of the split in messages: its file, or the first file and the number of further files.
-  public var name: String {
+  package var name: String {
     let first = (paths.first ?? "no file") + (share?.isHeldOut == true ? " (held-out rows)" : "")
     switch paths.count {
     case ...1: return first
@@ -34,16 +34,16 @@ public struct DatasetSplit: Sendable, Equatable, ExpressibleByStringLiteral {
 ///
 /// Rows are ordered by a hash of their content and the seed, and the first `share` of them are held out: the same rows
 /// for any number of ranks. Equal rows are always in the same part.
-public struct RowShare: Sendable, Equatable {
+package struct RowShare: Sendable, Equatable {
   /// The fraction of the rows that is held out, between 0 and 1.
-  public var share: Double
+  package var share: Double
   /// The seed of the hash; another seed holds out other rows.
-  public var seed: UInt64
+  package var seed: UInt64
   /// Whether this is the held-out part or the remaining part.
-  public var isHeldOut: Bool
+  package var isHeldOut: Bool
 
   /// One part of a division.
-  public init(_ share: Double, seed: UInt64, isHeldOut: Bool) {
+  package init(_ share: Double, seed: UInt64, isHeldOut: Bool) {
     self.share = share
     self.seed = seed
     self.isHeldOut = isHeldOut

@@ -1,5 +1,5 @@
 /// The kind of a data set's examples, which determines the models that can read it.
-public enum TaskKind: String, Sendable, CaseIterable {
+package enum TaskKind: String, Sendable, CaseIterable {
   /// Token sequences, each with a class.
   case classification
   /// Rows of numbers, each with a class.
@@ -9,7 +9,7 @@ public enum TaskKind: String, Sendable, CaseIterable {
 }
 
 /// A data set of any kind, for samplers and batches.
-public protocol ExampleSource: Sendable {
+package protocol ExampleSource: Sendable {
   var kind: TaskKind { get }
   /// N, at least 1.
   var count: Int { get }
@@ -38,13 +38,13 @@ public protocol ExampleSource: Sendable {
 }
 
 extension ExampleSource {
-  public func length(_ index: Int) -> Int { Int(lengths[index]) }
+  package func length(_ index: Int) -> Int { Int(lengths[index]) }
   /// One: an example is classified as a whole.
-  public func lossRows(_ index: Int) -> Int { 1 }
+  package func lossRows(_ index: Int) -> Int { 1 }
   /// One for an example with a class, zero for one without.
-  public func labelledRows(_ index: Int) -> Int { label(index) >= 0 ? 1 : 0 }
+  package func labelledRows(_ index: Int) -> Int { label(index) >= 0 ? 1 : 0 }
   /// Whether all, some or none of the examples have a class.
-  public var labelled: LabelCoverage { LabelCoverage(labelledCount, of: count) }
+  package var labelled: LabelCoverage { LabelCoverage(labelledCount, of: count) }
   /// One sequence per example.
-  public func sequenceLengths(_ samples: [Int]) -> [Int] { samples.map(length) }
+  package func sequenceLengths(_ samples: [Int]) -> [Int] { samples.map(length) }
 }

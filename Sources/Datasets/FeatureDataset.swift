@@ -2,49 +2,49 @@ import Collectives
 import Platform
 
 /// Rows of numbers with their classes, in memory on every rank.
-public final class FeatureDataset: ExampleSource {
+package final class FeatureDataset: ExampleSource {
   /// Always `features`.
-  public let kind = TaskKind.features
+  package let kind = TaskKind.features
   /// The classes; nil if labels are not read.
-  public let labels: LabelSet?
+  package let labels: LabelSet?
   /// SHA-256 of the file's content, the column names, the classes and the reading of labels, in hexadecimal.
-  public let digest: String
+  package let digest: String
   /// Remarks for the user, such as how labels are read.
-  public let notes: [String]
+  package let notes: [String]
   /// The column names, [F]; `features[i]` if rows are lists.
-  public let columnNames: [String]
+  package let columnNames: [String]
   /// The numbers, row by row, [N, F].
-  public let values: [Float]
+  package let values: [Float]
   /// The mean of each column, [F].
-  public let means: [Float]
+  package let means: [Float]
   /// The standard deviation of each column over all N rows, [F]; 0 for a constant column.
-  public let standardDeviations: [Float]
+  package let standardDeviations: [Float]
   private let classes: [Int32]
   /// The number of rows with a class.
-  public let labelledCount: Int
+  package let labelledCount: Int
 
   /// F, the number of columns.
-  public var featureCount: Int { columnNames.count }
-  public var count: Int { classes.count }
+  package var featureCount: Int { columnNames.count }
+  package var count: Int { classes.count }
   /// 1 for each row, [N].
-  public let lengths: [Int32]
-  public func length(_ index: Int) -> Int { 1 }
-  public func label(_ index: Int) -> Int32 { classes[index] }
+  package let lengths: [Int32]
+  package func length(_ index: Int) -> Int { 1 }
+  package func label(_ index: Int) -> Int32 { classes[index] }
 
   /// The numbers of a row, [F].
-  public func features(_ index: Int) -> ArraySlice<Float> {
+  package func features(_ index: Int) -> ArraySlice<Float> {
     values[(index * featureCount)..<((index + 1) * featureCount)]
   }
 
   /// A 64-bit hash of a row's numbers, equal in every run and on every machine.
-  public func contentHash(_ index: Int) -> UInt64 {
+  package func contentHash(_ index: Int) -> UInt64 {
     values.withUnsafeBufferPointer {
       ContentHash.of(
         features: UnsafeBufferPointer(rebasing: $0[(index * featureCount)..<((index + 1) * featureCount)]))
     }
   }
 
-  public func batch(_ samples: [Int]) -> Batch {
+  package func batch(_ samples: [Int]) -> Batch {
     var batch = Batch()
     batch.featureCount = featureCount
     batch.features.reserveCapacity(samples.count * featureCount)
@@ -78,7 +78,7 @@ public final class FeatureDataset: ExampleSource {
   /// - Parameters:
   ///   - task: its `columns.features` are read in their order; nil: all columns but the label.
   ///   - labels: the classes; nil: found in the file if labels are read. A row without a label gets -1.
-  public static func open(
+  package static func open(
     _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, on communicator: any Communicator
   ) throws -> FeatureDataset {
     let (file, columns) = try communicator.agree {

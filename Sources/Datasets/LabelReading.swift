@@ -14,7 +14,7 @@ extension LabelSet {
   ///   - scans: the scans of the files with labels.
   ///   - told: the reading that the user names; nil: not named.
   ///   - usual: the reading at training, or the one known for files of this task; decides if two readings are possible.
-  public func deciding(
+  package func deciding(
     _ scans: [LabelScan], told: LabelReading? = nil, usual: LabelReading? = nil
   ) throws -> (set: LabelSet, notes: [String]) {
     let labels = scans.flatMap { scan in scan.entries.map { (entry: $0, scan: scan) } }
@@ -109,14 +109,14 @@ extension LabelSet {
 /// Counts of the classes in the files of a data set, and warnings about them.
 extension LabelSet {
   /// The number of rows of each class in a file: `data/train.tsv: negative 30, positive 34`.
-  public func counts(in scan: LabelScan) -> String {
+  package func counts(in scan: LabelScan) -> String {
     let counts = classCounts(scan)
     let shown = counts.prefix(20).enumerated().map { "\(name(of: $0).prefix(40)) \(grouped($1))" }
     return "\(scan.path): " + shown.joined(separator: ", ") + (count > 20 ? ", … (\(count) classes)" : "")
   }
 
   /// Warnings about classes that training cannot learn: those without a training row, and those with a single one.
-  public func warnings(train: LabelScan, validation: LabelScan?) -> [String] {
+  package func warnings(train: LabelScan, validation: LabelScan?) -> [String] {
     let counts = classCounts(train)
     let there = validation.map(classCounts)
     var warnings: [String] = []

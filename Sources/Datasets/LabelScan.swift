@@ -2,31 +2,31 @@ import Collectives
 import Platform
 
 /// All distinct labels of a split, with the line of each label's first row.
-public struct LabelScan: Sendable {
+package struct LabelScan: Sendable {
   /// One label as written in the file.
-  public struct Entry: Sendable, Equatable {
+  package struct Entry: Sendable, Equatable {
     /// The text of the field without surrounding spaces; a whole number in digits.
-    public let label: String
+    package let label: String
     /// The line of the label's first row, counted over all files of the split.
-    public let line: Int
+    package let line: Int
     /// The number of rows with the label.
-    public let count: Int
+    package let count: Int
   }
 
   /// The name of the split in messages.
-  public let path: String
+  package let path: String
   /// The labels: integers by value, or names in alphabetical order.
-  public let entries: [Entry]
+  package let entries: [Entry]
   /// Whether all labels are integers.
-  public let areIntegers: Bool
+  package let areIntegers: Bool
   /// Whether all labels are JSON strings, which JSON distinguishes from numbers and truth values.
-  public let isText: Bool
+  package let isText: Bool
   /// The number of rows of the split.
-  public let rowCount: Int
+  package let rowCount: Int
   /// The number of rows without a label.
-  public let unlabelledCount: Int
+  package let unlabelledCount: Int
   /// The line of the first row without a label.
-  public let firstUnlabelledLine: Int?
+  package let firstUnlabelledLine: Int?
   /// Names of JSON Lines fields that occur only in rows without a label.
   private let strangers: [String]
   private let file: RowFile
@@ -40,7 +40,7 @@ public struct LabelScan: Sendable {
   /// without a label that have a field whose name resembles the label column's.
   ///
   /// - Parameter besides: other columns that are read.
-  public init(
+  package init(
     _ file: RowFile, column: String, besides: [String] = [], on communicator: any Communicator
   ) throws {
     self.file = file
@@ -77,11 +77,11 @@ public struct LabelScan: Sendable {
   }
 
   /// Whether all, some or none of the rows have a label.
-  public var labelled: LabelCoverage { LabelCoverage(rowCount - unlabelledCount, of: rowCount) }
+  package var labelled: LabelCoverage { LabelCoverage(rowCount - unlabelledCount, of: rowCount) }
 
   /// "1,200 of 67,349 rows of data/train.tsv have no label", for messages; if no row has a label, also names the fields
   /// of JSON Lines rows.
-  public var unlabelledText: String {
+  package var unlabelledText: String {
     if unlabelledCount < rowCount {
       return "\(grouped(unlabelledCount)) of \(grouped(rowCount)) rows of \(path) have no label"
     }
@@ -102,7 +102,7 @@ public struct LabelScan: Sendable {
   }
 
   /// The reading known to the task for labels of this file with two possible readings; nil: none is known.
-  public func usualReading(of task: TaskDescription) -> LabelReading? { task.usualReading(in: file) }
+  package func usualReading(of task: TaskDescription) -> LabelReading? { task.usualReading(in: file) }
 
   /// The `path:line` of a label's first row.
   func location(of entry: Entry) -> String { file.location(ofLine: entry.line) }
@@ -115,7 +115,7 @@ public struct LabelScan: Sendable {
   /// numbers, too many classes, numbers with a fraction, numbers among names, and if no row has a label.
   ///
   /// - Parameter told: the reading that the user names, which must fit all labels.
-  public func labelSet(validation: LabelScan? = nil, told: LabelReading? = nil) throws -> (
+  package func labelSet(validation: LabelScan? = nil, told: LabelReading? = nil) throws -> (
     set: LabelSet, notes: [String]
   ) {
     if let told { return try given(told).deciding([self] + [validation].compactMap { $0 }, told: told) }
@@ -167,14 +167,14 @@ public struct LabelScan: Sendable {
   }
 
   /// The error for a training file whose labels are all equal.
-  public func ofOneClass(_ name: String) -> RetortError {
+  package func ofOneClass(_ name: String) -> RetortError {
     RetortError(
       .input, "every label is \(quoted(name)): a classifier needs rows of two classes", at: path,
       remedy: "check that the label column is the right one, or \(file.settings.classes)")
   }
 
   /// Throws `.input` with the line of the first label that is outside a set.
-  public func check(against set: LabelSet) throws {
+  package func check(against set: LabelSet) throws {
     let outside = entries.filter { set.index(of: $0.label) == nil }
     guard let first = outside.min(by: { $0.line < $1.line }) else { return }
     throw set.refusal(of: first.label, at: location(of: first))

@@ -1,7 +1,7 @@
 import Platform
 
 /// How the labels of a data set are read, the same for all its rows.
-public enum LabelReading: String, Sendable, CaseIterable {
+package enum LabelReading: String, Sendable, CaseIterable {
   /// Names of classes, ignoring case.
   case name
   /// Indices of classes in the model's outputs, from 0.
@@ -13,25 +13,25 @@ public enum LabelReading: String, Sendable, CaseIterable {
 }
 
 /// The classes of a task, in the order of the model's outputs.
-public struct LabelSet: Sendable, Equatable {
+package struct LabelSet: Sendable, Equatable {
   /// The names of the classes; nil if only their number is known.
-  public let names: [String]?
+  package let names: [String]?
   /// C, the number of classes.
-  public let count: Int
+  package let count: Int
   /// How labels are read; nil: not decided yet, see `deciding(_:told:usual:)`.
-  public let reading: LabelReading?
+  package let reading: LabelReading?
   /// How messages name settings.
-  public var settings = SettingNames.chainFile
+  package var settings = SettingNames.chainFile
   private let indexByName: [String: Int32]
 
   /// - Parameters:
   ///   - names: one name per class; labels match ignoring case.
-  public init(names: [String], reading: LabelReading? = nil) {
+  package init(names: [String], reading: LabelReading? = nil) {
     self.init(names: names, count: names.count, reading: reading)
   }
 
   /// Classes 0 ..< count without names; Hugging Face names them `LABEL_0`, `LABEL_1`, ….
-  public init(count: Int, reading: LabelReading? = nil) { self.init(names: nil, count: count, reading: reading) }
+  package init(count: Int, reading: LabelReading? = nil) { self.init(names: nil, count: count, reading: reading) }
 
   private init(names: [String]?, count: Int, reading: LabelReading?) {
     self.names = names
@@ -43,7 +43,7 @@ public struct LabelSet: Sendable, Equatable {
   }
 
   /// The same classes with a decided reading of labels.
-  public func reading(_ reading: LabelReading) -> LabelSet {
+  package func reading(_ reading: LabelReading) -> LabelSet {
     var copy = LabelSet(names: names, count: count, reading: reading)
     copy.settings = settings
     return copy
@@ -51,7 +51,7 @@ public struct LabelSet: Sendable, Equatable {
 
   /// The class of a label, or nil; without a decided reading, the label is first read as a name, then as a number in
   /// 0 ..< C.
-  public func index(of label: String) -> Int32? {
+  package func index(of label: String) -> Int32? {
     guard let reading else { return index(of: label, by: .name) ?? index(of: label, by: .index) }
     return index(of: label, by: reading)
   }
@@ -91,10 +91,10 @@ public struct LabelSet: Sendable, Equatable {
   }
 
   /// The name of a class, or its index as text.
-  public func name(of index: Int) -> String { names.map { $0[index] } ?? String(index) }
+  package func name(of index: Int) -> String { names.map { $0[index] } ?? String(index) }
 
   /// Throws if two names are equal ignoring case: `.configuration` for a chain, `.input` for a model's config.json.
-  public func requireDistinctNames() throws {
+  package func requireDistinctNames() throws {
     guard let names, indexByName.count < names.count else { return }
     throw RetortError(
       settings == .chainFile ? .configuration : .input, "the class names are not distinct: \(description)",
@@ -103,7 +103,7 @@ public struct LabelSet: Sendable, Equatable {
   }
 
   /// The classes as text for messages: `0 (negative), 1 (positive)`.
-  public var description: String {
+  package var description: String {
     guard let names else { return count == 1 ? "0" : "0 to \(count - 1)" }
     let shown = names.prefix(20).enumerated().map { "\($0) (\($1.prefix(60)))" }.joined(separator: ", ")
     return names.count > 20 ? shown + ", … (\(names.count) in all)" : shown

@@ -1,5 +1,5 @@
 /// Whether a file must have labels, and whether they are read.
-public enum LabelUse: Sendable, Equatable {
+package enum LabelUse: Sendable, Equatable {
   /// The file must have a label column; rows may lack a label. Rows of JSON Lines name their own fields, so all rows of
   /// such a file may lack a label.
   case expected
@@ -10,7 +10,7 @@ public enum LabelUse: Sendable, Equatable {
 }
 
 /// Whether all, some or none of a split's examples have a class.
-public enum LabelCoverage: Sendable, Equatable {
+package enum LabelCoverage: Sendable, Equatable {
   case all
   /// The number of examples with a class, at least one and fewer than all.
   case some(Int)

@@ -7,7 +7,7 @@ extension Sampler {
   ///
   /// - Parameter lengths: tokens of each example of the data set, [N], at least 1 each.
   /// - Returns: passes that are not empty; no passes for an empty part.
-  public static func passes(_ samples: [Int], lengths: [Int32], tokens: Int) -> [[Int]] {
+  package static func passes(_ samples: [Int], lengths: [Int32], tokens: Int) -> [[Int]] {
     precondition(tokens > 0, "a pass has room for at least one token, not for \(tokens)")
     func length(_ pass: [Int]) -> Int { pass.reduce(0) { $0 + Int(lengths[$1]) } }
     var count = (length(samples) + tokens - 1) / tokens

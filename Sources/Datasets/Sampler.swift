@@ -1,31 +1,31 @@
 import Tensors
 
 /// The size of a batch over all ranks and accumulation steps; an integer literal counts examples.
-public enum BatchSize: Sendable, Equatable, ExpressibleByIntegerLiteral {
+package enum BatchSize: Sendable, Equatable, ExpressibleByIntegerLiteral {
   /// The number of examples; the last batch of an epoch may have fewer.
   case examples(Int)
   /// The maximum number of tokens; batches are about equally full, and close to the fewest possible.
   case tokens(Int)
 
-  public init(integerLiteral value: Int) { self = .examples(value) }
+  package init(integerLiteral value: Int) { self = .examples(value) }
 }
 
 /// The order in which an epoch visits the examples: a pure function of (seed, epoch), equal on every rank.
 ///
 /// Every example occurs exactly once per epoch, and every epoch has the same number of batches. A batch is global: it
 /// covers all ranks and accumulation steps, and `partition` splits it among them.
-public struct Sampler: Sendable {
+package struct Sampler: Sendable {
   /// Batches of similar length are cut from windows of about this many batches.
   static let windowBatches = 50
 
   /// N.
-  public let count: Int
+  package let count: Int
   /// The size of the batch of one optimizer step, over all ranks.
-  public let batchSize: BatchSize
-  public let shuffle: Bool
+  package let batchSize: BatchSize
+  package let shuffle: Bool
   /// Whether a batch holds examples of similar length; has no effect without `shuffle`.
-  public let groupByLength: Bool
-  public let seed: UInt64
+  package let groupByLength: Bool
+  package let seed: UInt64
   private let lengths: [Int32]
   /// Examples of a full batch: `batchSize`, or all examples if there are fewer; 0 if tokens are counted.
   private let size: Int
@@ -35,7 +35,7 @@ public struct Sampler: Sendable {
   /// - Parameters:
   ///   - lengths: tokens of each example, [N], at least 1 each; at most the token limit if `batchSize` has one.
   ///   - batchSize: the size of one optimizer step's batch over all ranks, at least 1.
-  public init(lengths: [Int32], batchSize: BatchSize, shuffle: Bool, groupByLength: Bool, seed: UInt64) {
+  package init(lengths: [Int32], batchSize: BatchSize, shuffle: Bool, groupByLength: Bool, seed: UInt64) {
     switch batchSize {
     case .examples(let size):
       precondition(size > 0, "a batch needs at least one example, not \(size)")
@@ -54,10 +54,10 @@ public struct Sampler: Sendable {
   }
 
   /// Optimizer steps per epoch, equal in every epoch: ⌈N / B⌉ for batches of B examples.
-  public var stepsPerEpoch: Int { filling?.batchCount ?? (count + size - 1) / size }
+  package var stepsPerEpoch: Int { filling?.batchCount ?? (count + size - 1) / size }
 
   /// The global batches of an epoch (counted from 0), as example indices.
-  public func batches(epoch: Int) -> [[Int]] {
+  package func batches(epoch: Int) -> [[Int]] {
     var order = Array(0..<count)
     if shuffle {
       var random = RandomStream(seed: seed, purpose: "shuffle", UInt64(epoch))
@@ -131,7 +131,7 @@ extension Sampler {
   /// examples keep the order of the batch.
   ///
   /// - Parameter lengths: tokens of each example of the data set, [N], at least 1 each.
-  public static func partition(_ batch: [Int], lengths: [Int32], parts: Int) -> [[Int]] {
+  package static func partition(_ batch: [Int], lengths: [Int32], parts: Int) -> [[Int]] {
     precondition(parts > 0, "a batch is split into at least one part, not \(parts)")
     if parts == 1 { return [batch] }
     let sizes = batch.map { lengths[$0] }
@@ -153,7 +153,7 @@ extension Sampler {
   /// Ranks may get different numbers of batches, and none if there are fewer examples than ranks.
   ///
   /// - Returns: [ranks][batches of the rank][examples of the batch].
-  public static func evaluationShards(
+  package static func evaluationShards(
     count: Int, lengths: [Int32]?, ranks: Int, batchSize: Int, batchTokens: Int = .max
   ) -> [[[Int]]] {
     precondition(ranks > 0 && batchSize > 0 && batchTokens > 0, "ranks and batches are at least one")

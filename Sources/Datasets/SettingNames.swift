@@ -1,5 +1,5 @@
 /// How messages name settings: by the keys of a chain file or by the options of a command.
-public enum SettingNames: Sendable, Equatable {
+package enum SettingNames: Sendable, Equatable {
   case chainFile
   case options
 

@@ -37,7 +37,7 @@ extension TaskDescription {
   ///
   /// Collective; all ranks throw the same error, for example `.input` for a table without the label column that it must
   /// have.
-  public func labels(in file: RowFile, on communicator: any Communicator) throws -> LabelScan {
+  package func labels(in file: RowFile, on communicator: any Communicator) throws -> LabelScan {
     let columns = try communicator.agree { try inputs(in: file) }
     guard let column = columns.label else { return LabelScan(unlabelled: file) }
     let besides = columns.inputs + (columns.features ?? []) + ["features"]
@@ -62,7 +62,7 @@ extension TaskDescription {
 
   /// The task for reading validation files: if training uses no labels, labels in the validation files are still read
   /// to choose the best student.
-  public var ofValidation: TaskDescription {
+  package var ofValidation: TaskDescription {
     var copy = self
     if labelUse == .unread { copy.labelUse = .ifPresent }
     return copy

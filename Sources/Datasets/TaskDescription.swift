@@ -2,32 +2,32 @@ import Platform
 
 /// The purpose of a data set: the kind of task, its columns and its classes, as far as they are known before a file is
 /// opened.
-public struct TaskDescription: Sendable, Equatable {
+package struct TaskDescription: Sendable, Equatable {
   /// The name given by the user; nil for a task described by its parts.
-  public var name: String?
+  package var name: String?
   /// The kind of the examples.
-  public var kind: TaskKind
+  package var kind: TaskKind
   /// The columns named by the user; a nil column is found in the file.
-  public var columns: DatasetColumns
+  package var columns: DatasetColumns
   /// The classes in the order of the model's outputs.
-  public var labelNames: [String]?
+  package var labelNames: [String]?
   /// Whether the files must have labels, and whether they are read.
-  public var labelUse = LabelUse.expected
+  package var labelUse = LabelUse.expected
   /// The reading of labels named by the user.
-  public var labelReading: LabelReading?
+  package var labelReading: LabelReading?
   /// The reading of labels at training, which decides if they can be both names and indices.
-  public var usualReading: LabelReading?
+  package var usualReading: LabelReading?
   /// The columns of CSV and TSV files without a header, in order.
-  public var headers: [String]?
+  package var headers: [String]?
   /// The columns of such files if their first row contains none of these names and is therefore not a header.
-  public var usualHeaders: [String]?
+  package var usualHeaders: [String]?
   /// How plain text is cut into documents, for language modelling.
-  public var documents = DocumentCut.automatic
+  package var documents = DocumentCut.automatic
   /// How messages name settings.
-  public var settings = SettingNames.chainFile
+  package var settings = SettingNames.chainFile
 
   /// A task described by its parts.
-  public init(kind: TaskKind, columns: DatasetColumns = DatasetColumns(), labelNames: [String]? = nil) {
+  package init(kind: TaskKind, columns: DatasetColumns = DatasetColumns(), labelNames: [String]? = nil) {
     self.kind = kind
     self.columns = columns
     self.labelNames = labelNames
@@ -37,7 +37,7 @@ public struct TaskDescription: Sendable, Equatable {
   ///
   /// - Parameter kind: the kind of a task with an unknown name; nil: unknown names are refused.
   /// Throws `.configuration` for tasks that Retort cannot train, and for unknown names.
-  public init(named name: String, kind: TaskKind? = nil) throws {
+  package init(named name: String, kind: TaskKind? = nil) throws {
     if let kind = TaskKind(rawValue: name) {
       self.init(kind: kind)
       return
@@ -55,7 +55,7 @@ public struct TaskDescription: Sendable, Equatable {
   }
 
   /// The names of the well-known tasks and of the kinds of tasks.
-  public static var knownNames: [String] { WellKnownTask.names + TaskKind.allCases.map(\.rawValue) }
+  package static var knownNames: [String] { WellKnownTask.names + TaskKind.allCases.map(\.rawValue) }
 
   private static func unknown(_ name: String) -> RetortError {
     let near = nearestName(to: name, among: knownNames).map { "did you mean \(quoted($0))? Known" } ?? "known"
@@ -68,7 +68,7 @@ public struct TaskDescription: Sendable, Equatable {
   private var known: WellKnownTask? { name.flatMap { WellKnownTask.all[WellKnownTask.key($0)] } }
 
   /// Opens the files of a split; throws `.configuration` if column names or a document cut do not apply to its format.
-  public func open(_ split: DatasetSplit) throws -> RowFile {
+  package func open(_ split: DatasetSplit) throws -> RowFile {
     let header = headers.map(RowHeader.named) ?? (usualHeaders ?? known?.headerless).map(RowHeader.maybe) ?? .inFile
     let file = try RowFile(
       split, headers: header, documents: kind == .languageModeling ? documents : nil, settings: settings)
@@ -90,7 +90,7 @@ public struct TaskDescription: Sendable, Equatable {
   /// first is the column with a usual name.
   ///
   /// Throws `.input` with the columns found if the file lacks a named column or has none of these.
-  public func columns(in file: RowFile) throws -> DatasetColumns {
+  package func columns(in file: RowFile) throws -> DatasetColumns {
     if file.columns.isEmpty { try file.requireRows() }
     var found = columns
     if kind == .features {
@@ -151,7 +151,7 @@ public struct TaskDescription: Sendable, Equatable {
   }
 
   /// The usual name of a second text that the file has and `columns` does not read; nil if there is none.
-  public static func unreadPartner(of columns: DatasetColumns, in file: RowFile) -> String? {
+  package static func unreadPartner(of columns: DatasetColumns, in file: RowFile) -> String? {
     guard let text = columns.text, columns.textPair == nil else { return nil }
     if let pair = WellKnownTask.usualPairs.first(where: { TextColumns($0.0) == text && file.columns.contains($0.1) }) {
       return pair.1

@@ -7,27 +7,27 @@ import Platform
 ///                     "label": "label", "labels_are": "index", "metric": "accuracy", "max_length": 128}
 ///
 /// The classes are in the configuration's own `id2label`. Other programs ignore the key.
-public struct TaskRecord: Sendable, Equatable {
+package struct TaskRecord: Sendable, Equatable {
   /// The key in config.json.
-  public static let key = "retort_task"
+  package static let key = "retort_task"
 
   /// The kind of the examples.
-  public var kind: TaskKind
+  package var kind: TaskKind
   /// The name of a well-known task.
-  public var name: String?
+  package var name: String?
   /// The columns that training read.
-  public var columns: DatasetColumns
+  package var columns: DatasetColumns
   /// The reading of labels at training.
-  public var reading: LabelReading?
+  package var reading: LabelReading?
   /// The columns of a file without a header.
-  public var headers: [String]?
+  package var headers: [String]?
   /// The metric that chose the best student.
-  public var metric: String?
+  package var metric: String?
   /// Maximum tokens of an example.
-  public var maxLength: Int?
+  package var maxLength: Int?
 
   /// The record of a training run.
-  public init(
+  package init(
     _ task: TaskDescription, columns: DatasetColumns, reading: LabelReading?, metric: String?, maxLength: Int?
   ) {
     kind = task.kind
@@ -40,7 +40,7 @@ public struct TaskRecord: Sendable, Equatable {
   }
 
   /// Parses the object that `json` writes; nil if there is no record or its kind is unknown.
-  public init?(_ json: JSON?) {
+  package init?(_ json: JSON?) {
     guard let json, let kind = json["kind"]?.string.flatMap(TaskKind.init(rawValue:)) else { return nil }
     self.kind = kind
     name = json["name"]?.string
@@ -54,7 +54,7 @@ public struct TaskRecord: Sendable, Equatable {
   }
 
   /// The object for config.json.
-  public var json: JSON {
+  package var json: JSON {
     var members: [String: JSON] = ["kind": .string(kind.rawValue)]
     members["name"] = name.map(JSON.string)
     members["text"] = columns.text?.json
@@ -77,7 +77,7 @@ public struct TaskRecord: Sendable, Equatable {
   ///   - given: the columns that the user names.
   ///   - named: the columns of a file without a header.
   /// Throws `.input` if only one text would be read for a model of pairs.
-  public func task(
+  package func task(
     _ given: DatasetColumns, for split: DatasetSplit, headers named: [String]? = nil, settings: SettingNames
   ) throws
     -> (task: TaskDescription, notes: [String])

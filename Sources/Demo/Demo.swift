@@ -2,7 +2,7 @@ import Foundation
 import Platform
 
 /// The embedded demo: generated reviews, a vocabulary for them, and a chain file that trains on them.
-public enum Demo {
+package enum Demo {
   /// Writes the whole demo into a directory and returns the paths of the files, in the order of writing.
   ///
   ///     data/train.tsv, data/validation.tsv    header sentence<TAB>label; no sentence is in both
@@ -13,7 +13,7 @@ public enum Demo {
   ///
   /// Throws `.configuration` for counts that are not positive or exceed what the grammar can generate and for files
   /// that would be replaced, and `.checkpoint` if the directory cannot be written.
-  public static func write(
+  package static func write(
     to directory: String, trainCount: Int = DemoPlan.trainCount, validationCount: Int = DemoPlan.validationCount,
     seed: UInt64 = DemoPlan.seed, overwrites: Bool = false
   ) throws -> [String] {
@@ -46,7 +46,7 @@ public enum Demo {
   ///
   /// A hash of its text decides the list of a sentence, so the lists are disjoint for every seed and size.
   /// Throws `.configuration` for counts that are not positive or exceed what the grammar can generate.
-  public static func reviews(
+  package static func reviews(
     trainCount: Int, validationCount: Int, seed: UInt64
   ) throws -> (train: [Review], validation: [Review]) {
     guard trainCount > 0, validationCount > 0 else {

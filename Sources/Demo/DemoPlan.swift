@@ -1,11 +1,11 @@
 /// All settings of the demo chain.
-public enum DemoPlan {
+package enum DemoPlan {
   /// The number of training reviews.
-  public static let trainCount = 8000
+  package static let trainCount = 8000
   /// The number of validation reviews; none of them is in the training set.
-  public static let validationCount = 1000
+  package static let validationCount = 1000
   /// The seed of the reviews and of the chain.
-  public static let seed: UInt64 = 7
+  package static let seed: UInt64 = 7
   /// Tokens of the longest input, [CLS] and [SEP] included; the longest review has about 40.
   static let maxLength = 64
 
@@ -72,7 +72,7 @@ public enum DemoPlan {
 
 extension DemoPlan {
   /// The text of the chain file, which is run in its own directory.
-  public static var chainFile: String {
+  package static var chainFile: String {
     var lines = [
       "# The demo: one large model from scratch, two students distilled from it, and for each student the same model",
       "# trained on the labels alone. Outputs go to this directory:",

@@ -1,11 +1,11 @@
 import Platform
 
 /// The demo's tokenizer: WordPiece over the grammar's words, in Hugging Face's file formats.
-public enum DemoVocabulary {
+package enum DemoVocabulary {
   /// The entries of vocab.txt; the index is the token id.
   ///
   /// Other words are spelled with suffixes and letters, so that the trained models accept any English text.
-  public static let entries: [String] = {
+  package static let entries: [String] = {
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     let letters = "abcdefghijklmnopqrstuvwxyz0123456789".map(String.init)
     let punctuation = ["!", "\"", "'", "(", ")", ",", "-", ".", ":", ";", "?"]

@@ -1,14 +1,14 @@
 import Tensors
 
 /// One labelled example.
-public struct Review: Equatable, Hashable, Sendable {
+package struct Review: Equatable, Hashable, Sendable {
   /// The sentence or sentences, with capitals and punctuation as people write them.
-  public let text: String
+  package let text: String
   /// 1 if the reviewer is satisfied, otherwise 0.
-  public let label: Int
+  package let label: Int
 
   /// Makes a review.
-  public init(text: String, label: Int) {
+  package init(text: String, label: Int) {
     self.text = text
     self.label = label
   }
@@ -19,15 +19,15 @@ public struct Review: Equatable, Hashable, Sendable {
 /// The label is drawn first and the sentence is built to express it, so every label is right. Each word list has
 /// entries for both labels, and the rules invert polarity as often as they keep it: a model that counts words is right
 /// in part; one that follows negation, contrast and reported speech is always right.
-public struct ReviewGenerator: Sendable {
+package struct ReviewGenerator: Sendable {
   /// Determines the whole sequence; equal seeds give equal reviews on every machine.
-  public let seed: UInt64
+  package let seed: UInt64
 
   /// Makes a generator for one sequence of reviews.
-  public init(seed: UInt64) { self.seed = seed }
+  package init(seed: UInt64) { self.seed = seed }
 
   /// The review at an index of the sequence: a pure function of (seed, index).
-  public func review(at index: UInt64) -> Review {
+  package func review(at index: UInt64) -> Review {
     // The index is mixed first, since streams whose keys differ by one increment are shifted copies of each other.
     let key = RandomStream.mix(seed &+ RandomStream.mix(index &+ 0x9e37_79b9_7f4a_7c15))
     var writer = Writer(random: RandomStream(key: key))
@@ -37,7 +37,7 @@ public struct ReviewGenerator: Sendable {
   }
 
   /// All words and punctuation marks of the grammar, in lower case, sorted.
-  public static var words: [String] { Grammar.words }
+  package static var words: [String] { Grammar.words }
 }
 
 /// Expands rules into text, and remembers what the review has already mentioned.

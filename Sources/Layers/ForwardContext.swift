@@ -4,18 +4,18 @@ import Tensors
 /// The random numbers of one training forward pass, a pure function of (seed, step, site, sample).
 ///
 /// The rank and the position of a sample in its batch do not enter, so any split of a batch drops the same elements.
-public struct DropoutSource: Sendable {
+package struct DropoutSource: Sendable {
   /// The run's seed.
-  public let seed: UInt64
+  package let seed: UInt64
   /// The optimizer step.
-  public let step: Int
+  package let step: Int
   /// The dataset index of each sequence in the batch.
-  public let samples: [Int]
+  package let samples: [Int]
   /// Replaces every dropout probability of the model's configuration; nil keeps those.
-  public let override: Float?
+  package let override: Float?
 
   /// Describes one micro-batch of a step; `samples` are in batch order.
-  public init(seed: UInt64, step: Int, samples: [Int], override: Float? = nil) {
+  package init(seed: UInt64, step: Int, samples: [Int], override: Float? = nil) {
     self.seed = seed
     self.step = step
     self.samples = samples
@@ -34,13 +34,13 @@ public struct DropoutSource: Sendable {
 }
 
 /// What a model needs to know about the current forward pass: the tape, the random numbers, the observer.
-public final class ForwardContext {
+package final class ForwardContext {
   /// Records the operations.
-  public let tape: Tape
+  package let tape: Tape
   /// Reads values inside the model; nil without a reader.
-  public let observer: (any PassObserver)?
+  package let observer: (any PassObserver)?
   /// Whether this pass recomputes a block during the backward pass.
-  public let isRecomputing: Bool
+  package let isRecomputing: Bool
   private let dropoutSource: DropoutSource?
   private let checkpoints: Range<Int>
   private let sumOverSlices: ((Tensor) -> Void)?
@@ -52,7 +52,7 @@ public final class ForwardContext {
   ///   - checkpoints: the blocks that keep only their input on the tape and are recomputed in the backward pass.
   ///   - sumOverSlices: sums a float32 tensor in place over the tensor-parallel shards; nil for unsharded layers.
   ///     Inference only: the sum has no backward pass.
-  public init(
+  package init(
     tape: Tape, dropout: DropoutSource? = nil, observer: (any PassObserver)? = nil, checkpoints: Range<Int> = 0..<0,
     sumOverSlices: ((Tensor) -> Void)? = nil, isRecomputing: Bool = false
   ) {
@@ -74,7 +74,7 @@ public final class ForwardContext {
   ///   - decoding: for passes of one token at a time.
   ///   - tapeObserver: loads and releases the weights of blocks.
   ///   - sumOverSlices: see `init`.
-  public static func inference(
+  package static func inference(
     precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), observer: (any PassObserver)? = nil,
     independentRows: Bool = false, decoding: Bool = false, tapeObserver: (any TapeObserver)? = nil,
     sumOverSlices: ((Tensor) -> Void)? = nil
@@ -92,7 +92,7 @@ public final class ForwardContext {
   /// - Parameters:
   ///   - x: the only input of the body that receives a gradient.
   ///   - body: the backward pass may run it a second time, so it uses only the context that it receives.
-  public func block(
+  package func block(
     _ index: Int, _ x: Variable, _ body: @escaping (_ x: Variable, _ context: ForwardContext) -> Variable
   ) -> Variable {
     tape.block(index) {
@@ -110,14 +110,14 @@ public final class ForwardContext {
   }
 
   /// Runs a block that reads no variable: the embeddings.
-  public func block(_ index: Int, _ body: () -> Variable) -> Variable { tape.block(index, body) }
+  package func block(_ index: Int, _ body: () -> Variable) -> Variable { tape.block(index, body) }
 
   /// How much the observer reads of the value at a point.
-  public func reading(of point: PassPoint) -> Reading { observer?.reading(of: point) ?? .nothing }
+  package func reading(of point: PassPoint) -> Reading { observer?.reading(of: point) ?? .nothing }
 
   /// Passes the value at a point to the observer if it reads that point; called inside the block that computes the
   /// value.
-  public func observe(_ point: PassPoint, _ x: Variable) {
+  package func observe(_ point: PassPoint, _ x: Variable) {
     guard let observer, observer.reading(of: point) != .nothing else { return }
     observer.observe(point, x, self)
   }
@@ -126,19 +126,19 @@ public final class ForwardContext {
   ///
   /// Every row-parallel product needs it: the output projection of attention and the down projection of the
   /// feed-forward layer. With `hasSlices` the product must be in float32; the reader of the sum rounds it.
-  public func summed(_ x: Variable) -> Variable {
+  package func summed(_ x: Variable) -> Variable {
     // In place, since only this call reads the product and an unrecorded pass keeps no values.
     sumOverSlices?(x.value)
     return x
   }
 
   /// Whether each layer is split into tensor-parallel shards.
-  public var hasSlices: Bool { sumOverSlices != nil }
+  package var hasSlices: Bool { sumOverSlices != nil }
 
   /// The probability and keys of the next dropout site, or nil if nothing is dropped there.
   ///
   /// Each call takes the next site number, whether or not anything is dropped.
-  public func nextDropout(_ configured: Float) -> (probability: Float, keys: [UInt32])? {
+  package func nextDropout(_ configured: Float) -> (probability: Float, keys: [UInt32])? {
     site += 1
     guard let dropoutSource else { return nil }
     let probability = dropoutSource.override ?? configured
@@ -146,12 +146,12 @@ public final class ForwardContext {
   }
 
   /// The mask of the next dropout site, or nil if nothing is dropped there.
-  public func nextMask(_ configured: Float, offsets: [Int32]) -> DropoutMask? {
+  package func nextMask(_ configured: Float, offsets: [Int32]) -> DropoutMask? {
     nextDropout(configured).map { DropoutMask(offsets: offsets, keys: $0.keys, probability: $0.probability) }
   }
 
   /// Dropout on x [T, C] with the configured probability of this site.
-  public func dropout(_ x: Variable, probability: Float, offsets: [Int32]) -> Variable {
+  package func dropout(_ x: Variable, probability: Float, offsets: [Int32]) -> Variable {
     nextMask(probability, offsets: offsets).map { tape.dropout(x, $0) } ?? x
   }
 }

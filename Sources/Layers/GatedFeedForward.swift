@@ -2,13 +2,13 @@ import Autograd
 import Tensors
 
 /// A gated feed-forward layer, (f(x·Gᵀ) ∘ x·Uᵀ)·Dᵀ (Shazeer, 2020); G and U are one matrix [2·inner, hidden].
-public struct GatedFeedForward {
+package struct GatedFeedForward {
   /// The gate projection G, then the up projection U: [T, hidden] ↦ [T, 2·inner].
-  public let gateUp: Linear
+  package let gateUp: Linear
   /// The down projection D: [T, inner] ↦ [T, hidden].
-  public let down: Linear
+  package let down: Linear
   /// f.
-  public let activation: Activation
+  package let activation: Activation
 
   /// Creates the matrices with zeros.
   ///
@@ -16,7 +16,7 @@ public struct GatedFeedForward {
   ///   - inner: the inner units of this tensor-parallel shard.
   ///   - hasBias: whether the gate and up projections have a bias.
   ///   - hasOutputBias: whether this shard adds the down projection's bias, which one shard of the group does.
-  public init(
+  package init(
     _ name: String, hidden: Int, inner: Int, activation: Activation, hasBias: Bool = false, hasOutputBias: Bool = false
   ) {
     // The names are keys of the initial weights, so they do not follow the properties.
@@ -26,10 +26,10 @@ public struct GatedFeedForward {
   }
 
   /// The weights of both matrices.
-  public var parameters: [Parameter] { gateUp.parameters + down.parameters }
+  package var parameters: [Parameter] { gateUp.parameters + down.parameters }
 
   /// The layer's output in float32, [T, hidden], summed over tensor-parallel shards.
-  public func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
+  package func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     context.summed(down.wide(context.tape.gated(activation, gateUp(x, context)), context))
   }
 }

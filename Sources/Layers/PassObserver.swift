@@ -2,7 +2,7 @@ import Autograd
 import Tensors
 
 /// A point of a forward pass whose value an observer can read.
-public enum PassPoint: Hashable, Sendable {
+package enum PassPoint: Hashable, Sendable {
   /// The token states as `hidden_states` of transformers defines them, [T, hidden]: 0 is the embeddings' output, i the
   /// output of layer i; for a decoder the last one is the output of the final norm.
   case states(Int)
@@ -13,20 +13,20 @@ public enum PassPoint: Hashable, Sendable {
 }
 
 /// How much of a value an observer reads.
-public enum Reading: Int, Comparable, Sendable {
+package enum Reading: Int, Comparable, Sendable {
   case nothing
   /// Only the first token of each sequence.
   case firstTokens
   case allTokens
 
-  public static func < (a: Reading, b: Reading) -> Bool { a.rawValue < b.rawValue }
+  package static func < (a: Reading, b: Reading) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// Reads values inside a model during a forward pass, and may add losses on them to the pass's tape.
 ///
 /// A model skips what no observer reads: the last layer of a classifier computes only first-token states unless an
 /// observer reads all tokens.
-public protocol PassObserver: AnyObject {
+package protocol PassObserver: AnyObject {
   /// How much of the value at a point is read; constant during a pass.
   func reading(of point: PassPoint) -> Reading
   /// Receives the value at a point that is read: [T, …], or [B, …] for first tokens only.
@@ -37,20 +37,20 @@ public protocol PassObserver: AnyObject {
 }
 
 /// Keeps the values at chosen points of a pass as plain tensors.
-public final class RecordingObserver: PassObserver {
+package final class RecordingObserver: PassObserver {
   private let readings: [PassPoint: Reading]
   /// The values observed so far, in the number format of the pass.
-  public private(set) var values: [PassPoint: Tensor] = [:]
+  package private(set) var values: [PassPoint: Tensor] = [:]
 
   /// Reads the listed points and no others.
-  public init(_ readings: [PassPoint: Reading]) { self.readings = readings }
+  package init(_ readings: [PassPoint: Reading]) { self.readings = readings }
 
   /// Reads all tokens at the given points.
-  public convenience init(all points: some Sequence<PassPoint>) {
+  package convenience init(all points: some Sequence<PassPoint>) {
     self.init(Dictionary(points.map { ($0, Reading.allTokens) }) { first, _ in first })
   }
 
-  public func reading(of point: PassPoint) -> Reading { readings[point] ?? .nothing }
+  package func reading(of point: PassPoint) -> Reading { readings[point] ?? .nothing }
 
-  public func observe(_ point: PassPoint, _ x: Variable, _ context: ForwardContext) { values[point] = x.value }
+  package func observe(_ point: PassPoint, _ x: Variable, _ context: ForwardContext) { values[point] = x.value }
 }

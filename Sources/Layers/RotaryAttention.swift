@@ -2,31 +2,31 @@ import Autograd
 import Tensors
 
 /// The sequences of a pass and the positions of its tokens.
-public struct TokenPlaces: Sendable {
+package struct TokenPlaces: Sendable {
   /// The start of each sequence, then the number of tokens, [B+1].
-  public let offsets: [Int32]
+  package let offsets: [Int32]
   /// The position of each token in its sequence, [T].
-  public let positions: [Int32]
+  package let positions: [Int32]
 
   /// The positions of T tokens in B sequences.
-  public init(offsets: [Int32], positions: [Int32]) {
+  package init(offsets: [Int32], positions: [Int32]) {
     self.offsets = offsets
     self.positions = positions
   }
 }
 
 /// Causal self-attention with rotary positions; groups of query heads share key and value heads (Ainslie et al., 2023).
-public struct RotaryAttention {
+package struct RotaryAttention {
   /// Queries, then keys, then values: [T, hidden] ↦ [T, (H + 2·H_kv)·D].
-  public let projection: Linear
+  package let projection: Linear
   /// The output projection, [T, H·D] ↦ [T, hidden].
-  public let output: Linear
+  package let output: Linear
   /// H, the query heads of this tensor-parallel shard.
-  public let heads: Int
+  package let heads: Int
   /// H_kv, a divisor of H.
-  public let keyValueHeads: Int
+  package let keyValueHeads: Int
   /// The rotary angles, D/2 per position.
-  public let rotary: RotaryTable
+  package let rotary: RotaryTable
 
   /// Creates the projections with zeros.
   ///
@@ -34,7 +34,7 @@ public struct RotaryAttention {
   ///   - heads: the query heads of this tensor-parallel shard.
   ///   - hasBias: whether the projection of queries, keys and values has a bias.
   ///   - hasOutputBias: whether this shard adds the output projection's bias, which one shard of the group does.
-  public init(
+  package init(
     _ name: String, hidden: Int, heads: Int, keyValueHeads: Int, rotary: RotaryTable, hasBias: Bool = false,
     hasOutputBias: Bool = false
   ) {
@@ -48,13 +48,13 @@ public struct RotaryAttention {
   }
 
   /// D.
-  public var headSize: Int { rotary.headSize }
+  package var headSize: Int { rotary.headSize }
 
   /// The projection's weights, then the output's.
-  public var parameters: [Parameter] { projection.parameters + output.parameters }
+  package var parameters: [Parameter] { projection.parameters + output.parameters }
 
   /// An empty KV cache for one sequence; it grows beyond the capacity.
-  public func memory(capacity: Int) -> KeyValueMemory {
+  package func memory(capacity: Int) -> KeyValueMemory {
     KeyValueMemory(width: keyValueHeads * headSize, capacity: capacity)
   }
 
@@ -63,7 +63,7 @@ public struct RotaryAttention {
   /// - Parameters:
   ///   - layer: the number of the layer in the whole model, counted from 1.
   ///   - memory: the KV cache of the earlier tokens, if x continues one sequence.
-  public func callAsFunction(
+  package func callAsFunction(
     _ x: Variable, layer: Int, at places: TokenPlaces, after memory: KeyValueMemory? = nil, _ context: ForwardContext
   ) -> Variable {
     let rotated = context.tape.rotary(

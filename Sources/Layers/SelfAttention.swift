@@ -2,22 +2,22 @@ import Autograd
 import Tensors
 
 /// Self-attention whose query, key and value projections are one matrix [3·hidden, hidden], then the output projection.
-public struct SelfAttention {
+package struct SelfAttention {
   /// Queries, then keys, then values: [T, hidden] ↦ [T, 3·H·D].
-  public let projection: Linear
+  package let projection: Linear
   /// The output projection, [T, H·D] ↦ [T, hidden].
-  public let output: Linear
+  package let output: Linear
   /// H, for queries, keys and values.
-  public let heads: Int
+  package let heads: Int
   /// D.
-  public let headSize: Int
+  package let headSize: Int
   /// Dropout on the attention probabilities in training, 0 ..< 1.
-  public let dropoutProbability: Float
+  package let dropoutProbability: Float
 
   /// Creates the projections with zeros.
   ///
   /// - Parameter headSize: by default hidden / heads; given for a tensor-parallel shard, which has only some heads.
-  public init(_ name: String, hidden: Int, heads: Int, headSize: Int? = nil, dropoutProbability: Float) {
+  package init(_ name: String, hidden: Int, heads: Int, headSize: Int? = nil, dropoutProbability: Float) {
     let headSize = headSize ?? hidden / heads
     projection = Linear("\(name).projection", inputs: hidden, outputs: 3 * heads * headSize)
     output = Linear("\(name).output", inputs: heads * headSize, outputs: hidden)
@@ -27,14 +27,14 @@ public struct SelfAttention {
   }
 
   /// The projection's weights, then the output's.
-  public var parameters: [Parameter] { projection.parameters + output.parameters }
+  package var parameters: [Parameter] { projection.parameters + output.parameters }
 
   /// The output projection of attention within each sequence, [T, hidden].
   ///
   /// - Parameters:
   ///   - layer: the number of the layer in the whole model, counted from 1.
   ///   - rows: the rows of the output to compute, or nil for all of them.
-  public func callAsFunction(
+  package func callAsFunction(
     _ x: Variable, layer: Int, offsets: [Int32], rows: [Int32]? = nil, _ context: ForwardContext
   ) -> Variable {
     let options = AttentionOptions(

@@ -140,7 +140,7 @@ struct CheckpointKind {
 }
 
 /// The meaning of the outputs of a classifier's head.
-public enum ClassifierProblem: Sendable, Equatable {
+package enum ClassifierProblem: Sendable, Equatable {
   /// Logits of mutually exclusive classes: softmax.
   case singleLabel
   /// Logits of independent labels: a sigmoid each.

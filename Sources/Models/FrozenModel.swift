@@ -8,21 +8,21 @@ import Tensors
 /// Matrices that a bf16 pass rounds are stored rounded, and packed if products read that faster; all other weights are
 /// float32. The form depends on the configuration, the precision and the CPU, so one process can fill a block and
 /// others with the same `form` can use it directly.
-public final class FrozenModel {
+package final class FrozenModel {
   /// The model; its weights are zeros until the block is filled or adopted.
-  public let model: any Model
+  package let model: any Model
   /// Bytes of the block, a multiple of 64.
-  public let byteCount: Int
+  package let byteCount: Int
   /// The part of the whole model.
-  public let part: ModelPart
+  package let part: ModelPart
   private let content: Content
   private let places: [Place]
   private let weights: MatchedWeights
   /// The initialised tensors and the ignored tensors of the origin.
-  public var report: LoadReport { weights.report }
+  package var report: LoadReport { weights.report }
 
   /// The weights in the block.
-  public enum Content: String, Sendable {
+  package enum Content: String, Sendable {
     /// All weights of the part.
     case all
     /// Only the head of a model with layers, for a rank that receives states and computes logits.
@@ -50,7 +50,7 @@ public final class FrozenModel {
   ///   - only: the weights in the block; no pass may read other weights.
   ///   - packs: whether matrices are packed for products of many rows; products of one row read unpacked ones.
   /// Throws `.input` for unreadable files and for shapes that differ, with file, tensor and both shapes.
-  public init(
+  package init(
     _ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64, precision: Precision,
     part: ModelPart = .whole, only content: Content = .all, packs: Bool = true
   ) throws {
@@ -73,7 +73,7 @@ public final class FrozenModel {
   }
 
   /// The model of a directory with config.json and weights in Hugging Face layout, as `ModelLoader.load` reads it.
-  public convenience init(
+  package convenience init(
     directory: String, labels: LabelNames?, precision: Precision, part: ModelPart = .whole, only content: Content = .all
   ) throws {
     let opened = try ModelDirectory(directory, for: .answers, labels: labels)
@@ -89,7 +89,7 @@ public final class FrozenModel {
 
   /// Name, shape, type, layout and offset of every weight, and the part of the model: blocks of equal form are
   /// interchangeable.
-  public var form: String {
+  package var form: String {
     let weights = places.map {
       "\($0.parameter.name) \($0.parameter.shape) \($0.dtype.rawValue) \($0.layout.rawValue) \($0.offset)"
     }
@@ -100,7 +100,7 @@ public final class FrozenModel {
   /// Reads or initialises the weights one by one and converts each into the block, which the model then uses.
   ///
   /// - Parameter memory: `byteCount` bytes.
-  public func fill(_ memory: Storage) {
+  package func fill(_ memory: Storage) {
     // Only one matrix at a time is in float32, in memory that returns to the system, not to the pool.
     let largest = places.filter { $0.dtype != .float32 }.map { 4 * $0.parameter.count }.max() ?? 0
     let scratch = Storage(untouchedZeros: largest)
@@ -117,7 +117,7 @@ public final class FrozenModel {
   }
 
   /// Uses a block of this form that this process or another has filled; nothing writes to it.
-  public func adopt(_ memory: Storage) {
+  package func adopt(_ memory: Storage) {
     for place in places { place.parameter.value = place.tensor(in: memory) }
     weights.fillBuffers()
   }
@@ -126,7 +126,7 @@ public final class FrozenModel {
 extension Model {
   /// Replaces the matrices that a pass of this precision rounds by their rounded form, packed if products read that
   /// faster: for a model in memory that is no longer trained.
-  public func freeze(for precision: Precision) {
+  package func freeze(for precision: Precision) {
     for parameter in parameters where parameter.isRounded(in: precision) && parameter.value.dtype == .float32 {
       let layout: TensorLayout = Tensor.isPackable(parameter.shape) ? .packed : .rows
       let rounded = Tensor(

@@ -1,18 +1,18 @@
 import Platform
 
 /// The class names of a classifier, in the order of its logits.
-public struct LabelNames: Equatable, Sendable {
+package struct LabelNames: Equatable, Sendable {
   /// The name of each class.
-  public let names: [String]
+  package let names: [String]
 
   /// The names of the classes, in the order of the logits.
-  public init(_ names: [String]) { self.names = names }
+  package init(_ names: [String]) { self.names = names }
 
   /// `LABEL_0`, `LABEL_1`, …: the names that Hugging Face gives to unnamed classes.
-  public static func generic(_ count: Int) -> LabelNames { LabelNames((0..<count).map { "LABEL_\($0)" }) }
+  package static func generic(_ count: Int) -> LabelNames { LabelNames((0..<count).map { "LABEL_\($0)" }) }
 
   /// Whether the classes are unnamed: `LABEL_0`, `LABEL_1`, …
-  public var isGeneric: Bool { self == .generic(names.count) }
+  package var isGeneric: Bool { self == .generic(names.count) }
 
   /// The largest number of classes, since each has a name in memory.
   static let most = 1 << 20

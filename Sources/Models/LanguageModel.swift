@@ -6,7 +6,7 @@ import Layers
 ///
 /// `Model.forward` computes all logits, [T, V]. A loss uses states and head instead, and holds only a part of [T, V] at
 /// a time. `classCount` is V.
-public protocol LanguageModel: StagedModel {
+package protocol LanguageModel: StagedModel {
   /// The states after the last norm, [T, hidden].
   func states(_ batch: Batch, _ context: ForwardContext) -> Variable
   /// The matrix that maps states to logits, [V, hidden]; the token embeddings themselves if the two are tied.
@@ -23,22 +23,22 @@ public protocol LanguageModel: StagedModel {
 }
 
 extension LanguageModel {
-  public func states(_ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func states(_ batch: Batch, _ context: ForwardContext) -> Variable {
     finish(advance(embed(batch, context), batch, context), batch, context)
   }
 
   /// The states after the last norm of the tokens that predict a token.
-  public func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     context.tape.selectRows(finish(x, batch, context), batch.predictedRows)
   }
 
   /// states · headᵀ.
-  public func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
+  package func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
     context.tape.linear(states, weight: head, bias: nil, wide: true)
   }
 
-  public var headWeights: (matrix: Parameter, bias: Parameter?) { (head, nil) }
+  package var headWeights: (matrix: Parameter, bias: Parameter?) { (head, nil) }
 
   /// False, since rounding errors would accumulate over the layers.
-  public var roundsStates: Bool { false }
+  package var roundsStates: Bool { false }
 }

@@ -4,7 +4,7 @@ import Layers
 import Tensors
 
 /// A network with weights, on one device; it knows no ranks, files or optimizers.
-public protocol Model: AnyObject {
+package protocol Model: AnyObject {
   /// Every weight, in the order in which the forward pass uses it.
   var parameters: [Parameter] { get }
   /// The location of each tensor of a Hugging Face checkpoint in the parameters.
@@ -32,16 +32,16 @@ public protocol Model: AnyObject {
 
 extension Model {
   /// Limits the classes only.
-  public var bounds: Batch.Bounds { Batch.Bounds(classes: classCount) }
+  package var bounds: Batch.Bounds { Batch.Bounds(classes: classCount) }
 
   /// No tables.
-  public var lookups: [LookupTable] { [] }
+  package var lookups: [LookupTable] { [] }
 
   /// The blocks that are layers: all but the embeddings and the head.
-  public var layerBlocks: Range<Int> { 1..<max(1, blocks.count - 1) }
+  package var layerBlocks: Range<Int> { 1..<max(1, blocks.count - 1) }
 
   /// The number of weights that training changes.
-  public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
+  package var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
   /// The logits of a batch in inference, [B, classes].
   ///
@@ -49,7 +49,7 @@ extension Model {
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - independentRows: gives an example the same bits in every batch.
   ///   - tapeObserver: loads the weights of blocks and releases them.
-  public func logits(
+  package func logits(
     _ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), independentRows: Bool = false,
     tapeObserver: (any TapeObserver)? = nil
   ) -> Tensor {
@@ -59,13 +59,13 @@ extension Model {
   }
 
   /// Fills all weights with the family's initial distribution.
-  public func initialize(seed: UInt64) { parameters.forEach { initialize($0, seed: seed) } }
+  package func initialize(seed: UInt64) { parameters.forEach { initialize($0, seed: seed) } }
 }
 
 /// A table that a model reads only by row.
-public struct LookupTable {
+package struct LookupTable {
   /// [V, C].
-  public let parameter: Parameter
+  package let parameter: Parameter
   /// The field of a batch with the rows that a pass reads, each any number of times.
-  public let ids: KeyPath<Batch, [Int32]>
+  package let ids: KeyPath<Batch, [Int32]>
 }

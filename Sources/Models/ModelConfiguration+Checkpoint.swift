@@ -28,7 +28,7 @@ extension ModelConfiguration {
 
   /// The first tensor whose shape differs between a model and one with some of its layers, or nil. Throws `.input` for
   /// an invalid size.
-  public func sizeDifference(from other: ModelConfiguration) throws -> (name: String, own: [Int], theirs: [Int])? {
+  package func sizeDifference(from other: ModelConfiguration) throws -> (name: String, own: [Int], theirs: [Int])? {
     let theirs = Dictionary(try other.sizeProbes().map { ($0.names[0], $0.shape) }) { first, _ in first }
     for (names, shape) in try sizeProbes() {
       if let different = theirs[names[0]], different != shape { return (names[0], shape, different) }
@@ -94,7 +94,7 @@ extension ModelConfiguration {
 
   /// Whether this language model has a tied head and the other one an untied head. Throws `.configuration` for
   /// impossible values.
-  public func givesTableAsHead(to other: ModelConfiguration) throws -> Bool {
+  package func givesTableAsHead(to other: ModelConfiguration) throws -> Bool {
     guard family.isLanguageModel, other.family.isLanguageModel else { return false }
     return try LlamaConfiguration(self).isTied && !LlamaConfiguration(other).isTied
   }

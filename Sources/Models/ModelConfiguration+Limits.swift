@@ -1,6 +1,6 @@
 extension ModelConfiguration {
   /// The number of layers, or nil if the family has none; throws `.input` for an invalid size.
-  public var layerCount: Int? {
+  package var layerCount: Int? {
     get throws {
       switch family {
       case .bert, .bertHash: try BERTConfiguration(self).layerCount
@@ -11,7 +11,7 @@ extension ModelConfiguration {
   }
 
   /// The number of texts in an example that the model distinguishes, or nil if it reads no tokens.
-  public var tokenTypes: Int? {
+  package var tokenTypes: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.tokenTypes
     case .llama, .mistral, .qwen2: 1
@@ -20,7 +20,7 @@ extension ModelConfiguration {
   }
 
   /// The longest sequence for which the model has positions, or nil if there is no limit.
-  public var maximumPositions: Int? {
+  package var maximumPositions: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.maximumPositions
     case .llama, .mistral, .qwen2: (try? LlamaConfiguration(self))?.maximumPositions
@@ -29,7 +29,7 @@ extension ModelConfiguration {
   }
 
   /// The number of token embeddings, or nil if the model reads no tokens.
-  public var vocabularySize: Int? {
+  package var vocabularySize: Int? {
     switch family {
     case .bert, .bertHash: (try? BERTConfiguration(self))?.vocabularySize
     case .llama, .mistral, .qwen2: (try? LlamaConfiguration(self))?.vocabularySize
@@ -40,7 +40,7 @@ extension ModelConfiguration {
 
 extension ModelConfiguration {
   /// Family and sizes in a few words, such as "bert L4 H256".
-  public var shapeText: String {
+  package var shapeText: String {
     switch family {
     case .bert, .bertHash:
       guard let bert = try? BERTConfiguration(self) else { return family.rawValue }

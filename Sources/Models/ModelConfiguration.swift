@@ -2,7 +2,7 @@ import Autograd
 import Platform
 
 /// The model families of Retort.
-public enum ModelFamily: String, Sendable, CaseIterable {
+package enum ModelFamily: String, Sendable, CaseIterable {
   case bert
   case bertHash = "bert_hash"
   case llama
@@ -11,7 +11,7 @@ public enum ModelFamily: String, Sendable, CaseIterable {
   case perceptron
 
   /// Whether its models predict the next token and have a vocabulary instead of classes.
-  public var isLanguageModel: Bool {
+  package var isLanguageModel: Bool {
     switch self {
     case .llama, .mistral, .qwen2: true
     case .bert, .bertHash, .perceptron: false
@@ -40,19 +40,19 @@ public enum ModelFamily: String, Sendable, CaseIterable {
 }
 
 /// A model's `config.json`: the family, and all keys, also those that Retort does not know.
-public struct ModelConfiguration: Sendable {
+package struct ModelConfiguration: Sendable {
   /// The family that `model_type` names.
-  public let family: ModelFamily
+  package let family: ModelFamily
   /// All keys as read; written back with the student.
-  public private(set) var json: [String: JSON]
+  package private(set) var json: [String: JSON]
   /// The path of the file, for messages.
-  public let source: String
+  package let source: String
 
   /// - Parameters:
   ///   - json: the object; its `model_type` (or `family`) names the family.
   ///   - source: the file, for messages.
   /// Throws `.input` for an unknown family.
-  public init(_ json: JSON, source: String) throws {
+  package init(_ json: JSON, source: String) throws {
     guard var object = json.object else {
       throw RetortError(.input, "a model configuration is a JSON object", at: source)
     }
@@ -72,7 +72,7 @@ public struct ModelConfiguration: Sendable {
   }
 
   /// Reads `config.json` of a model directory.
-  public init(directory: String) throws {
+  package init(directory: String) throws {
     let path = joinPath(directory, "config.json")
     guard fileExists(path) else {
       throw RetortError(
@@ -83,17 +83,17 @@ public struct ModelConfiguration: Sendable {
   }
 
   /// The class names, if the configuration has them.
-  public var labels: LabelNames? { LabelNames(configuration: .object(json)) }
+  package var labels: LabelNames? { LabelNames(configuration: .object(json)) }
 
   /// The same configuration for other classes.
-  public func with(labels: LabelNames) -> ModelConfiguration {
+  package func with(labels: LabelNames) -> ModelConfiguration {
     var copy = self
     labels.write(to: &copy.json)
     return copy
   }
 
   /// The same configuration with some keys set.
-  public func setting(_ values: [String: JSON]) -> ModelConfiguration {
+  package func setting(_ values: [String: JSON]) -> ModelConfiguration {
     var copy = self
     copy.json.merge(values) { _, new in new }
     return copy

@@ -2,7 +2,7 @@ import Platform
 import Safetensors
 
 /// The use for which a model directory is opened.
-public enum ModelUse: Sendable, Equatable {
+package enum ModelUse: Sendable, Equatable {
   /// Its answers, as a teacher or for an evaluation: it must have the complete head of Retort's models of the family.
   case answers
   /// Its raw outputs: classes, or independent labels, or numbers.
@@ -14,7 +14,7 @@ public enum ModelUse: Sendable, Equatable {
 }
 
 /// The head of a student's initial weights.
-public enum StudentHead: Sendable, Equatable {
+package enum StudentHead: Sendable, Equatable {
   /// It is kept if it has the classes of the task, and initialised otherwise.
   case fitting
   /// It is initialised.
@@ -26,19 +26,19 @@ public enum StudentHead: Sendable, Equatable {
 ///     config.json ─ architectures, problem_type ─┐
 ///                                                ├─ which head ─ refused, kept or initialised, by use
 ///     weights ───── canonical names, shapes ─────┘   tied or not; classes; sizes compared with shapes
-public struct ModelDirectory {
+package struct ModelDirectory {
   /// The path of the directory.
-  public let path: String
+  package let path: String
   /// config.json, with the classes and the tied or untied head of the weights.
-  public let configuration: ModelConfiguration
+  package let configuration: ModelConfiguration
   /// The tensors under their `transformers` names, without those of a head that is replaced.
-  public let weights: any WeightSource
+  package let weights: any WeightSource
   /// Why the head is initialised, as a sentence without a full stop; nil if it is the checkpoint's.
-  public let newHead: String?
+  package let newHead: String?
   /// Irregularities and resolved contradictions, one sentence each, without a full stop.
-  public let remarks: [String]
+  package let remarks: [String]
   /// The head, if Retort's models of the family have another one, as a sentence without a subject; otherwise nil.
-  public let misfit: String?
+  package let misfit: String?
 
   /// Opens a model directory in Hugging Face layout.
   ///
@@ -46,7 +46,7 @@ public struct ModelDirectory {
   ///   - labels: the classes of the task; nil for any classes.
   /// Throws `.input` for unreadable files, for sizes that differ from the weights, and for a head that the use does not
   /// allow.
-  public init(_ path: String, for use: ModelUse, labels: LabelNames? = nil) throws {
+  package init(_ path: String, for use: ModelUse, labels: LabelNames? = nil) throws {
     self.path = path
     let raw = try openWeights(inModelDirectory: path)
     var configuration = try ModelConfiguration(directory: path)
@@ -98,7 +98,7 @@ public struct ModelDirectory {
 
   /// The initial weights of a student with another configuration: an untied head starts as the token embeddings of a
   /// model with a tied head. Throws `.configuration` for impossible values.
-  public func weights(for student: ModelConfiguration) throws -> any WeightSource {
+  package func weights(for student: ModelConfiguration) throws -> any WeightSource {
     guard let source = weights as? CanonicalWeights, try configuration.givesTableAsHead(to: student) else {
       return weights
     }
@@ -106,10 +106,10 @@ public struct ModelDirectory {
   }
 
   /// Compares names and shapes with the configuration and reports the initialised and ignored tensors. Throws `.input`.
-  public func check() throws -> LoadReport { try ModelLoader.check(configuration, from: .checkpoint(weights)) }
+  package func check() throws -> LoadReport { try ModelLoader.check(configuration, from: .checkpoint(weights)) }
 
   /// Warnings for the user: the remarks, ignored tensors, and missing tensors that are initialised.
-  public func warnings(_ report: LoadReport) -> [String] {
+  package func warnings(_ report: LoadReport) -> [String] {
     var warnings = remarks + [report.warning].compactMap { $0 }
     // A new head is reported by the caller that asks for it.
     if newHead == nil, !report.initialized.isEmpty {
@@ -120,7 +120,7 @@ public struct ModelDirectory {
   }
 
   /// The configuration of a directory that may have no weights; without them it is that of config.json.
-  public static func configuration(of path: String) throws -> ModelConfiguration {
+  package static func configuration(of path: String) throws -> ModelConfiguration {
     let configuration = try ModelConfiguration(directory: path)
     guard configuration.family.isLanguageModel, let weights = try? openWeights(inModelDirectory: path) else {
       return configuration
@@ -130,7 +130,7 @@ public struct ModelDirectory {
 
   /// The files of a directory that a student made from it keeps: generation_config.json. The tokenizer's files come
   /// with the tokenizer.
-  public static func companions(of path: String) -> [String] {
+  package static func companions(of path: String) -> [String] {
     let file = joinPath(path, "generation_config.json")
     return fileExists(file) && !isDirectory(file) ? [file] : []
   }

@@ -4,45 +4,45 @@ import Safetensors
 import Tensors
 
 /// A model in memory with its configuration and the warnings of its loading.
-public struct LoadedModel {
+package struct LoadedModel {
   /// The model with its weights.
-  public let model: any Model
+  package let model: any Model
   /// The configuration from which it was built.
-  public let configuration: ModelConfiguration
+  package let configuration: ModelConfiguration
   /// The initialised and the ignored tensors.
-  public let report: LoadReport
+  package let report: LoadReport
   /// Warnings for the user, one sentence each.
-  public var warnings: [String] = []
+  package var warnings: [String] = []
 
   /// The meaning of a classifier's outputs.
-  public var problem: ClassifierProblem { ClassifierProblem(configuration, classes: model.classCount) }
+  package var problem: ClassifierProblem { ClassifierProblem(configuration, classes: model.classCount) }
 
   /// The class names, by default `LABEL_0`, …; none for a language model.
-  public var labels: LabelNames {
+  package var labels: LabelNames {
     configuration.family.isLanguageModel ? LabelNames([]) : configuration.labels ?? .generic(model.classCount)
   }
 }
 
 /// The initialised and the ignored tensors of a loaded checkpoint.
-public struct LoadReport: Sendable, Equatable {
+package struct LoadReport: Sendable, Equatable {
   /// Tensors of the file that the model does not have, such as pre-training heads.
-  public var ignored: [String] = []
+  package var ignored: [String] = []
   /// Tensors of the model that the file lacks and that were initialised.
-  public var initialized: [String] = []
+  package var initialized: [String] = []
   /// The ignored tensors that may change the model's answers, in one line with the file, or nil.
-  public var warning: String?
+  package var warning: String?
 
   /// The report of a checkpoint that matches exactly.
-  public init() {}
+  package init() {}
 
   /// One line with the initialised tensors, or nil if there are none.
-  public var summary: String? {
+  package var summary: String? {
     initialized.isEmpty ? nil : "initialised (not in the checkpoint): \(initialized.joined(separator: ", "))"
   }
 }
 
 /// The source of a model's weights.
-public enum WeightOrigin {
+package enum WeightOrigin {
   /// The family's initial distribution.
   case random
   /// A checkpoint with the model's own names.
@@ -52,15 +52,15 @@ public enum WeightOrigin {
 }
 
 /// Fills a weight of a model that is open but not loaded.
-public typealias WeightFilling = (Parameter) -> Void
+package typealias WeightFilling = (Parameter) -> Void
 
 /// Builds models of every family and fills them from checkpoints, or with their initial distribution.
-public enum ModelLoader {
+package enum ModelLoader {
   /// Builds a model of the configured family and sizes, or a part of one; its weights are zeros until they are loaded
   /// or initialised.
   ///
   /// Throws `.configuration` if the family or its sizes do not allow the part.
-  public static func build(_ configuration: ModelConfiguration, part: ModelPart = .whole) throws -> any Model {
+  package static func build(_ configuration: ModelConfiguration, part: ModelPart = .whole) throws -> any Model {
     switch configuration.family {
     case .llama, .mistral, .qwen2: return try LlamaModel(LlamaConfiguration(configuration), part: part)
     case .bert, .bertHash:
@@ -102,7 +102,7 @@ public enum ModelLoader {
   ///   - labels: the classes of the task, or nil for any.
   ///   - seed: for tensors that the checkpoint lacks.
   /// Throws `.input` for unreadable files and for shapes that differ, with file, tensor and both shapes.
-  public static func load(
+  package static func load(
     directory: String, for use: ModelUse = .answers, labels: LabelNames? = nil, seed: UInt64 = 0
   ) throws -> LoadedModel {
     let opened = try ModelDirectory(directory, for: use, labels: labels)
@@ -113,7 +113,7 @@ public enum ModelLoader {
   }
 
   /// Builds a model and fills it from its origin.
-  public static func load(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
+  package static func load(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
     -> LoadedModel
   {
     let (loaded, fill) = try open(configuration, from: origin, seed: seed)
@@ -124,7 +124,7 @@ public enum ModelLoader {
   /// Builds a model and checks its origin; the weights are zeros, which take no memory, until `fill` fills one.
   ///
   /// For callers that do not hold all weights in memory at once.
-  public static func open(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
+  package static func open(_ configuration: ModelConfiguration, from origin: WeightOrigin, seed: UInt64) throws
     -> (loaded: LoadedModel, fill: WeightFilling)
   {
     let model = try build(configuration)
@@ -134,12 +134,12 @@ public enum ModelLoader {
   }
 
   /// Checks names and shapes of a checkpoint against a configuration without reading the weights.
-  public static func check(_ configuration: ModelConfiguration, from origin: WeightOrigin) throws -> LoadReport {
+  package static func check(_ configuration: ModelConfiguration, from origin: WeightOrigin) throws -> LoadReport {
     try MatchedWeights(build(configuration), configuration, from: origin, seed: 0).report
   }
 
   /// The name of the classifier's matrix, [classes, hidden], in a checkpoint; nil for a family without classes.
-  public static func headName(_ configuration: ModelConfiguration) throws -> String? {
+  package static func headName(_ configuration: ModelConfiguration) throws -> String? {
     switch configuration.family {
     case .llama, .mistral, .qwen2: nil
     case .bert, .bertHash: "classifier.weight"

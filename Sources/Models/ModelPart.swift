@@ -2,26 +2,26 @@
 ///
 ///     stages (pipeline)     | embeddings, layers 0 1 2 | layers 3 4 5 | layers 6 7, head |    stage 0, 1, 2 of 3
 ///     slices (tensor)       of each layer: some heads, some inner units, some of the vocabulary
-public struct ModelPart: Sendable, Hashable {
+package struct ModelPart: Sendable, Hashable {
   /// The pipeline stage, counted from the embeddings.
-  public let stage: Int
+  package let stage: Int
   /// The number of pipeline stages; 1: the part has all layers.
-  public let stages: Int
+  package let stages: Int
   /// The tensor-parallel shard.
-  public let slice: Int
+  package let slice: Int
   /// The number of tensor-parallel shards; 1: layers are whole.
-  public let slices: Int
+  package let slices: Int
 
   /// The end of each stage's layers; nil if the stages are as equal as possible.
   private let stageEnds: [Int]?
 
   /// The whole model.
-  public static let whole = ModelPart()
+  package static let whole = ModelPart()
 
   /// The part with this stage and shard; all counts are at least 1, and each index is below its count.
   ///
   /// - Parameter stageEnds: the layer after the last one of each stage; nil: layers are divided evenly.
-  public init(stage: Int = 0, of stages: Int = 1, slice: Int = 0, of slices: Int = 1, stageEnds: [Int]? = nil) {
+  package init(stage: Int = 0, of stages: Int = 1, slice: Int = 0, of slices: Int = 1, stageEnds: [Int]? = nil) {
     precondition((0..<stages).contains(stage) && (0..<slices).contains(slice), "no such part of a model")
     precondition(stageEnds.map { $0.count == stages } ?? true, "\(stageEnds ?? []) for \(stages) stages")
     self.stageEnds = stageEnds
@@ -32,21 +32,21 @@ public struct ModelPart: Sendable, Hashable {
   }
 
   /// Whether the part has the embeddings.
-  public var hasEmbeddings: Bool { stage == 0 }
+  package var hasEmbeddings: Bool { stage == 0 }
   /// Whether the part has the head.
-  public var hasHead: Bool { stage == stages - 1 }
+  package var hasHead: Bool { stage == stages - 1 }
   /// Whether the part is the whole model.
-  public var isWhole: Bool { stages == 1 && slices == 1 }
+  package var isWhole: Bool { stages == 1 && slices == 1 }
 
   /// The part's layers, of `count`: those of the given stage ends, or an even division where stages differ by at most
   /// one layer.
-  public func layers(of count: Int) -> Range<Int> {
+  package func layers(of count: Int) -> Range<Int> {
     if let stageEnds { return (stage == 0 ? 0 : stageEnds[stage - 1])..<stageEnds[stage] }
     return count * stage / stages..<count * (stage + 1) / stages
   }
 
   /// The shard's share of `count` heads, inner units or tokens of the vocabulary; shares differ by at most one.
-  public func share(of count: Int) -> Range<Int> { count * slice / slices..<count * (slice + 1) / slices }
+  package func share(of count: Int) -> Range<Int> { count * slice / slices..<count * (slice + 1) / slices }
 }
 
 extension ModelPart {
@@ -56,7 +56,7 @@ extension ModelPart {
   ///   - blocks: the number of weights of each block in `Model.blocks`: embeddings, layers, head.
   ///   - stages: at most the number of layers; the last stage has at least one layer, since one rank must have both the
   ///     last layer and the head.
-  public static func balancedEnds(_ blocks: [Int], stages: Int) -> [Int] {
+  package static func balancedEnds(_ blocks: [Int], stages: Int) -> [Int] {
     let layers = blocks.count - 2
     precondition(stages >= 1 && stages <= max(1, layers), "\(stages) stages for \(layers) layers")
     let sums = blocks.dropFirst().dropLast().reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) }

@@ -1,22 +1,22 @@
 /// The sizes of a model with layers that objectives compare.
-public struct ModelShape: Sendable, Equatable {
+package struct ModelShape: Sendable, Equatable {
   /// The number of layers of the whole model.
-  public var layers: Int
+  package var layers: Int
   /// Elements of a token's state.
-  public var hidden: Int
+  package var hidden: Int
   /// H, query heads of a layer.
-  public var heads: Int
+  package var heads: Int
   /// H_kv, key and value heads of a layer.
-  public var keyValueHeads: Int
+  package var keyValueHeads: Int
   /// D, elements of a head.
-  public var headSize: Int
+  package var headSize: Int
   /// Whether a token attends only to itself and to earlier tokens.
-  public var isCausal: Bool
+  package var isCausal: Bool
   /// Whether it has a pooled output.
-  public var hasPooler: Bool
+  package var hasPooler: Bool
 
   /// The sizes of a whole model.
-  public init(
+  package init(
     layers: Int, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, isCausal: Bool, hasPooler: Bool
   ) {
     self.layers = layers
@@ -29,5 +29,5 @@ public struct ModelShape: Sendable, Equatable {
   }
 
   /// Floats of a token's queries, keys and values together.
-  public var projectionWidth: Int { (heads + 2 * keyValueHeads) * headSize }
+  package var projectionWidth: Int { (heads + 2 * keyValueHeads) * headSize }
 }

@@ -4,9 +4,9 @@ import Safetensors
 import Tensors
 
 /// Writes models as Hugging Face directories.
-public enum ModelWriter {
+package enum ModelWriter {
   /// Writes a model's weights to one safetensors file under their `transformers` names; atomic.
-  public static func writeWeights(_ model: any Model, to path: String) throws {
+  package static func writeWeights(_ model: any Model, to path: String) throws {
     let table = model.weightTable
     var writer = try SafetensorsWriter(
       path, tensors: table.map { TensorDeclaration($0.name, .float32, $0.shape.array) })
@@ -18,7 +18,7 @@ public enum ModelWriter {
   ///
   /// The configuration keeps every key of the student's base that Retort does not know.
   /// - Parameter tokenizerFiles: paths to copy.
-  public static func companions(_ configuration: ModelConfiguration, tokenizerFiles: [String]) throws -> [String: Data]
+  package static func companions(_ configuration: ModelConfiguration, tokenizerFiles: [String]) throws -> [String: Data]
   {
     var files: [String: Data] = [:]
     for file in tokenizerFiles { files[fileName(of: file)] = try readFile(file) }
@@ -33,7 +33,7 @@ public enum ModelWriter {
   ///     file system has no hard links.
   ///   - tokenizerFiles: paths to copy.
   ///   - maxShardBytes: a larger file is written as shards of at most this size and an index.
-  public static func assemble(
+  package static func assemble(
     directory: String, configuration: ModelConfiguration, weights: String, tokenizerFiles: [String],
     maxShardBytes: Int = 5_000_000_000
   ) throws {
@@ -82,21 +82,21 @@ public enum ModelWriter {
 }
 
 /// The identity of a model's files.
-public enum ModelDigest {
+package enum ModelDigest {
   /// The files of the model in a directory: config.json and its weights. Throws `.input`.
-  public static func files(of directory: String) throws -> [String] {
+  package static func files(of directory: String) throws -> [String] {
     [joinPath(directory, "config.json")] + (try openWeights(inModelDirectory: directory).files)
   }
 
   /// SHA-256 of the SHA-256 of each of the `files`, in their order.
-  public static func of(_ files: [String]) -> String {
+  package static func of(_ files: [String]) -> String {
     let digest = Digest()
     files.forEach(digest.update(_:))
     return digest.finish()
   }
 
   /// SHA-256 of model.safetensors, or of a sharded model's files together.
-  public static func ofWeights(directory: String) throws -> String {
+  package static func ofWeights(directory: String) throws -> String {
     let files = try openWeights(inModelDirectory: directory).files
     if files.count == 1 { return try Digest.ofFile(files[0]) }
     return of(try files.map(Digest.ofFile))

@@ -9,7 +9,7 @@ import Layers
 ///     2 stages    advance(embed(batch)) │ states [T, hidden] are sent │ finish(advance(states))
 ///
 /// Every part has all members of the protocol; callers use only those that its `part` allows.
-public protocol StagedModel: Model {
+package protocol StagedModel: Model {
   /// The pipeline stage and tensor-parallel shard of the weights.
   var part: ModelPart { get }
   /// The number of layers of the whole model.
@@ -45,7 +45,7 @@ public protocol StagedModel: Model {
 
 extension StagedModel {
   /// A layer's block computes its states, block 0 those of the embeddings, the last block the pooled output.
-  public func block(of point: PassPoint) -> Int {
+  package func block(of point: PassPoint) -> Int {
     switch point {
     case .states(let layer), .projections(let layer): layer
     case .pooled: blocks.count - 1

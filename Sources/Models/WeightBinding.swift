@@ -4,22 +4,22 @@ import Tensors
 
 /// One tensor of a checkpoint file: its name in the file and the part of a parameter (or of a buffer) that holds all or
 /// some of it.
-public struct WeightBinding {
+package struct WeightBinding {
   /// The `transformers` name.
-  public let name: String
+  package let name: String
   /// Names in older files, tried in order.
-  public let aliases: [String]
+  package let aliases: [String]
   /// The values in the model; shares the parameter's memory.
-  public var tensor: Tensor { parameter.map { part($0.value) } ?? buffer! }
+  package var tensor: Tensor { parameter.map { part($0.value) } ?? buffer! }
   /// The gradient of the same part, if the parameter is trained.
-  public var gradient: Tensor? { parameter?.gradient.map(part) }
+  package var gradient: Tensor? { parameter?.gradient.map(part) }
   /// Whether a checkpoint may lack it; it is then initialised, with a remark.
-  public let isHead: Bool
+  package let isHead: Bool
   /// The shape of the whole tensor in the file.
-  public let shape: Shape
+  package let shape: Shape
 
   /// The parameter that contains it; nil for a buffer.
-  public let parameter: Parameter?
+  package let parameter: Parameter?
   private let buffer: Tensor?
   /// The rows of the parameter.
   private let rows: Range<Int>?
@@ -57,7 +57,7 @@ public struct WeightBinding {
   }
 
   /// The elements of the parameter that belong to this tensor; all elements of a buffer.
-  public var elements: Range<Int> {
+  package var elements: Range<Int> {
     guard let rows, let parameter else { return 0..<tensor.count }
     return rows.lowerBound * parameter.value.columns..<rows.upperBound * parameter.value.columns
   }

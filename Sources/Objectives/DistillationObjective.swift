@@ -5,18 +5,18 @@ import Platform
 ///
 /// The common case, cross-entropy with the labels plus T²·KL(teacher ‖ student), is from Hinton, Vinyals and Dean
 /// (2015); T² keeps the size of the soft gradient independent of the temperature.
-public struct DistillationObjective: Sendable, Equatable {
+package struct DistillationObjective: Sendable, Equatable {
   /// The terms with their weights and unique names.
-  public let terms: [ObjectiveTerm]
+  package let terms: [ObjectiveTerm]
   /// How terms on logits combine several teachers.
-  public var combine: TeacherCombination
+  package var combine: TeacherCombination
   /// The teachers of the step, in order; empty for plain fine-tuning.
-  public var teachers: [TeacherRole]
+  package var teachers: [TeacherRole]
 
   /// Creates the loss of these terms.
   ///
   /// - Parameter teachers: one teacher by default; empty for plain fine-tuning.
-  public init(
+  package init(
     _ terms: [ObjectiveTerm], combine: TeacherCombination = .logits, teachers: [TeacherRole] = [TeacherRole("teacher")]
   ) {
     self.terms = ObjectiveTerm.named(terms)
@@ -26,7 +26,7 @@ public struct DistillationObjective: Sendable, Equatable {
 
   /// Creates ce_weight · cross-entropy + kd_weight · T²·KL(teacher ‖ student); the weights
   /// need not sum to 1, and T is above 0.
-  public init(crossEntropyWeight: Double, distillationWeight: Double, temperature: Double) {
+  package init(crossEntropyWeight: Double, distillationWeight: Double, temperature: Double) {
     self.init([
       ObjectiveTerm(CrossEntropy.self, weight: Scheduled(crossEntropyWeight)),
       ObjectiveTerm(
@@ -36,12 +36,12 @@ public struct DistillationObjective: Sendable, Equatable {
   }
 
   /// The terms that a step computes: all of them, or without teachers only the cross-entropies.
-  public var activeTerms: [ObjectiveTerm] {
+  package var activeTerms: [ObjectiveTerm] {
     teachers.isEmpty ? terms.filter { $0.isCrossEntropy } : terms
   }
 
   /// w_i of the teachers, normalised to a sum of 1.
-  public var teacherWeights: [Double] {
+  package var teacherWeights: [Double] {
     let sum = teachers.reduce(0) { $0 + $1.weight }
     return teachers.map { $0.weight / sum }
   }
@@ -82,7 +82,7 @@ public struct DistillationObjective: Sendable, Equatable {
 
   /// Floats per token that the inner terms keep in a pass, for the memory plan; 0 for models that the terms cannot
   /// compare, since another check refuses those.
-  public func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
+  package func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
     let terms = (try? innerTerms(student: student, teachers: teachers)) ?? []
     return terms.reduce(0) { $0 + $1.keptFloats }
   }
@@ -152,7 +152,7 @@ public struct DistillationObjective: Sendable, Equatable {
   }
 
   /// The means of the cross-entropy and of the first divergence on logits; 0 for a missing one.
-  public func hardAndSoft(_ means: [Double]) -> (hard: Double, soft: Double) {
+  package func hardAndSoft(_ means: [Double]) -> (hard: Double, soft: Double) {
     let kinds = activeTerms.map { ObjectiveRegistry.kind($0.kind) as? any LogitsObjective.Type }
     let soft = kinds.firstIndex { $0?.readsTeacher ?? false }
     let hard = activeTerms.firstIndex { $0.isCrossEntropy }
@@ -161,7 +161,7 @@ public struct DistillationObjective: Sendable, Equatable {
 
   /// The weights and the temperature of the short form (`ce_weight`, `kd_weight`, `temperature`); nil for any other
   /// objective.
-  public var plain: (ce: Double, kd: Double, temperature: Double)? {
+  package var plain: (ce: Double, kd: Double, temperature: Double)? {
     guard terms.count == 2, teachers.count < 2, terms[0].isCrossEntropy, terms[1].kind == ForwardKL.kind,
       terms.allSatisfy({ $0.weight.isConstant && $0.teacher == nil && $0.name == $0.kind }),
       terms[0].options.number("label_smoothing") == 0
@@ -171,7 +171,7 @@ public struct DistillationObjective: Sendable, Equatable {
   }
 
   /// Every value under its chain file key.
-  public var json: [String: JSON] {
+  package var json: [String: JSON] {
     if let plain {
       return [
         "ce_weight": .double(plain.ce), "kd_weight": .double(plain.kd), "temperature": .double(plain.temperature),
@@ -188,15 +188,15 @@ public struct DistillationObjective: Sendable, Equatable {
 }
 
 /// A term that the models of a step do not allow.
-public struct TermRefusal: Error {
+package struct TermRefusal: Error {
   /// The term's index among the objectives.
-  public let term: Int
-  public let refusal: ObjectiveRefusal
+  package let term: Int
+  package let refusal: ObjectiveRefusal
 }
 
 extension DistillationObjective {
   /// One readable line per term: "0.3 · cross_entropy", "0.7 · hidden_mse (layers uniform, …) named hidden".
-  public var lines: [String] {
+  package var lines: [String] {
     let lines = activeTerms.map { term in
       let weight = term.weight.json.text()
       let options = term.options.json.sorted { $0.key < $1.key }.map {

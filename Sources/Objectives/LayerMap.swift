@@ -1,21 +1,21 @@
 import Platform
 
 /// A layer of the student and the teacher layer that it is compared with; 0 is the embeddings' output.
-public struct LayerPair: Sendable, Equatable, Hashable {
+package struct LayerPair: Sendable, Equatable, Hashable {
   /// 0 … M.
-  public let student: Int
+  package let student: Int
   /// 0 … N.
-  public let teacher: Int
+  package let teacher: Int
 
   /// Creates a pair from layer numbers, counted as in `hidden_states`.
-  public init(_ student: Int, _ teacher: Int) {
+  package init(_ student: Int, _ teacher: Int) {
     self.student = student
     self.teacher = teacher
   }
 }
 
 /// The mapping of the layers of a student with M layers to those of a teacher with N.
-public enum LayerMap: Sendable, Equatable {
+package enum LayerMap: Sendable, Equatable {
   /// m ↔ ⌊m·N/M⌋, m = 1 … M.
   case uniform
   /// M ↔ N.
@@ -24,7 +24,7 @@ public enum LayerMap: Sendable, Equatable {
   case pairs([LayerPair])
 
   /// The pairs for models with these layer counts, in the order of the student's layers.
-  public func pairs(student: Int, teacher: Int) -> [LayerPair] {
+  package func pairs(student: Int, teacher: Int) -> [LayerPair] {
     switch self {
     case .uniform: student == 0 ? [] : (1...student).map { LayerPair($0, $0 * teacher / student) }
     case .last: [LayerPair(student, teacher)]
@@ -33,7 +33,7 @@ public enum LayerMap: Sendable, Equatable {
   }
 
   /// The value in a chain file.
-  public var json: JSON {
+  package var json: JSON {
     switch self {
     case .uniform: "uniform"
     case .last: "last"

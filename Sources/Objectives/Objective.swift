@@ -10,7 +10,7 @@ import Tensors
 ///
 /// Each kind has its own file. `ObjectiveRegistry` lists all kinds for the chain file decoder, the refusals, the table
 /// of docs/objectives.md, the plan and the log.
-public protocol Objective: Sendable {
+package protocol Objective: Sendable {
   /// The kind's name in a chain file.
   static var kind: String { get }
   /// The term of one row, token or attention entry, as a one-line formula.
@@ -24,7 +24,7 @@ public protocol Objective: Sendable {
 }
 
 /// An objective on the logits of a batch's rows, available from every teacher in every placement.
-public protocol LogitsObjective: Objective {
+package protocol LogitsObjective: Objective {
   /// Whether the objective reads a teacher; only the cross-entropy does not.
   static var readsTeacher: Bool { get }
   /// Whether the k largest logits and one bucket for all others are enough to compute it.
@@ -40,10 +40,10 @@ public protocol LogitsObjective: Objective {
 }
 
 extension LogitsObjective {
-  public static var readsTeacher: Bool { true }
-  public static var allowsTopK: Bool { false }
-  public static var allowsOtherClasses: Bool { false }
-  public static var needsLabels: Bool { false }
+  package static var readsTeacher: Bool { true }
+  package static var allowsTopK: Bool { false }
+  package static var allowsOtherClasses: Bool { false }
+  package static var needsLabels: Bool { false }
 }
 
 /// An objective of the form Σ over classes of φ(log q, log p): see `RowLoss.divergence`.
@@ -57,24 +57,24 @@ protocol Divergence: LogitsObjective {
 }
 
 extension Divergence {
-  public static var allowsTopK: Bool { true }
+  package static var allowsTopK: Bool { true }
   static var power: Int { 2 }
   var parameter: Double { 0 }
-  public var rowLoss: RowLoss? { .divergence(Self.kernel, parameter: parameter, power: Self.power) }
+  package var rowLoss: RowLoss? { .divergence(Self.kernel, parameter: parameter, power: Self.power) }
 }
 
 /// The reason why an objective cannot be computed for two models, reported at its place in the chain file.
-public struct ObjectiveRefusal: Error {
+package struct ObjectiveRefusal: Error {
   /// The option at fault; nil for the objective itself.
-  public let key: String?
+  package let key: String?
   /// The problem.
-  public let what: String
+  package let what: String
   /// The fix.
-  public let remedy: String
+  package let remedy: String
 }
 
 /// An objective on values inside the model, from a teacher on this rank's node.
-public protocol InnerObjective: Objective {
+package protocol InnerObjective: Objective {
   /// The layer pairs to compare.
   ///
   /// Throws `ObjectiveRefusal` for layers that a model does not have, and for sizes that cannot be compared.
@@ -100,15 +100,15 @@ public protocol InnerObjective: Objective {
 }
 
 extension InnerObjective {
-  public static var reading: Reading { .allTokens }
-  public static var comparesTokens: Bool { true }
-  public var projection: ProjectionRule? { nil }
+  package static var reading: Reading { .allTokens }
+  package static var comparesTokens: Bool { true }
+  package var projection: ProjectionRule? { nil }
 }
 
 /// The rule for a trained linear layer x ↦ P·x + b that projects a student's width to the teacher's.
-public struct ProjectionRule: Sendable, Equatable {
+package struct ProjectionRule: Sendable, Equatable {
   /// When to project.
-  public enum Use: String, Sendable {
+  package enum Use: String, Sendable {
     /// If the widths differ.
     case auto
     case always
@@ -117,9 +117,9 @@ public struct ProjectionRule: Sendable, Equatable {
   }
 
   /// When to project.
-  public let use: Use
+  package let use: Use
   /// Whether all pairs share one projection.
-  public let isShared: Bool
+  package let isShared: Bool
 
   init(_ options: ObjectiveOptions) {
     use = Use(rawValue: options.word("projection")) ?? .auto
@@ -128,30 +128,30 @@ public struct ProjectionRule: Sendable, Equatable {
 }
 
 /// The parts of a pass that an inner term needs besides the two values.
-public struct InnerPass: Sendable {
+package struct InnerPass: Sendable {
   /// The start of each sequence, then T, [B+1].
-  public let offsets: [Int32]
-  public let student: ModelShape
-  public let teacher: ModelShape
+  package let offsets: [Int32]
+  package let student: ModelShape
+  package let teacher: ModelShape
 }
 
 /// The sizes of an optimizer step's global batch, over all ranks, passes and micro-batches.
-public struct StepCounts: Sendable, Equatable {
+package struct StepCounts: Sendable, Equatable {
   /// Rows of the loss: examples, or predicted tokens.
-  public var rows: Int
+  package var rows: Int
   /// Rows with a label; every predicted token has one.
-  public var labelled: Int
+  package var labelled: Int
   /// Sequences.
-  public var sequences: Int
+  package var sequences: Int
   /// Tokens.
-  public var tokens: Int
+  package var tokens: Int
   /// Σ over sequences of the query-key pairs that attention allows.
-  public var pairs: Int
+  package var pairs: Int
 
   /// Counts sequences with these lengths.
   ///
   /// - Parameter isCausal: whether a query attends only to keys up to its own position.
-  public init(rows: Int, labelled: Int, lengths: [Int], isCausal: Bool) {
+  package init(rows: Int, labelled: Int, lengths: [Int], isCausal: Bool) {
     self.rows = rows
     self.labelled = labelled
     sequences = lengths.count

@@ -1,9 +1,9 @@
 import Platform
 
 /// A chain file option of a kind of objective, with its range and default.
-public struct ObjectiveOption: Sendable {
+package struct ObjectiveOption: Sendable {
   /// The allowed values of the option.
-  public enum Domain: Sendable {
+  package enum Domain: Sendable {
     /// A number in a closed range.
     case number(ClosedRange<Double>, default: Double)
     /// A number above 0, or a schedule over the stage: `{from, to, shape}`.
@@ -19,11 +19,11 @@ public struct ObjectiveOption: Sendable {
   }
 
   /// The key.
-  public let name: String
-  public let domain: Domain
+  package let name: String
+  package let domain: Domain
 
   /// Creates an option with this name.
-  public init(_ name: String, _ domain: Domain) {
+  package init(_ name: String, _ domain: Domain) {
     self.name = name
     self.domain = domain
   }
@@ -42,7 +42,7 @@ public struct ObjectiveOption: Sendable {
   static let shared = ObjectiveOption("shared", .flag(default: false))
 
   /// The default; nil if the models decide.
-  public var defaultValue: OptionValue? {
+  package var defaultValue: OptionValue? {
     switch domain {
     case .number(_, let value): .number(value)
     case .schedule(let value): .schedule(Scheduled(value))
@@ -54,7 +54,7 @@ public struct ObjectiveOption: Sendable {
   }
 
   /// The default and the range in words, for the docs table.
-  public var text: String {
+  package var text: String {
     func text(_ value: Double) -> String { Int(exactly: value).map(grouped) ?? "\(value)" }
     return words(text)
   }
@@ -73,7 +73,7 @@ public struct ObjectiveOption: Sendable {
 }
 
 /// The value of an option.
-public enum OptionValue: Sendable, Equatable {
+package enum OptionValue: Sendable, Equatable {
   case number(Double)
   case schedule(Scheduled)
   case count(Int)
@@ -82,7 +82,7 @@ public enum OptionValue: Sendable, Equatable {
   case layers(LayerMap)
 
   /// The value in a chain file.
-  public var json: JSON {
+  package var json: JSON {
     switch self {
     case .number(let value): .double(value)
     case .schedule(let value): value.json
@@ -95,11 +95,11 @@ public enum OptionValue: Sendable, Equatable {
 }
 
 /// The options of one objective by name, including defaults.
-public struct ObjectiveOptions: Sendable, Equatable {
+package struct ObjectiveOptions: Sendable, Equatable {
   private var values: [String: OptionValue]
 
   /// Combines the given values with the kind's defaults.
-  public init(_ given: [String: OptionValue] = [:], of options: [ObjectiveOption]) {
+  package init(_ given: [String: OptionValue] = [:], of options: [ObjectiveOption]) {
     values = Dictionary(options.compactMap { option in option.defaultValue.map { (option.name, $0) } }) { $1 }
       .merging(given) { $1 }
   }
@@ -139,5 +139,5 @@ public struct ObjectiveOptions: Sendable, Equatable {
   }
 
   /// Every value under its chain file key.
-  public var json: [String: JSON] { values.mapValues(\.json) }
+  package var json: [String: JSON] { values.mapValues(\.json) }
 }

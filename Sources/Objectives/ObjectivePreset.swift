@@ -1,5 +1,5 @@
 /// Named recipes of published methods; a chain file can name one instead of listing objectives.
-public enum ObjectivePreset: String, Sendable, CaseIterable {
+package enum ObjectivePreset: String, Sendable, CaseIterable {
   /// Jiao et al. (2020): first embeddings, hidden states and attention scores, then the predictions.
   case tinybert
   /// Sun et al. (2019): labels, soft targets and the normalised states of first tokens.
@@ -10,7 +10,7 @@ public enum ObjectivePreset: String, Sendable, CaseIterable {
   case minilm
 
   /// The training stages with names and terms; a method without stages has one unnamed stage.
-  public var stages: [(name: String?, terms: [ObjectiveTerm])] {
+  package var stages: [(name: String?, terms: [ObjectiveTerm])] {
     func temperature(_ value: Double) -> [String: OptionValue] { ["temperature": .schedule(Scheduled(value))] }
     func term(_ kind: any Objective.Type, _ weight: Double, _ options: [String: OptionValue] = [:]) -> ObjectiveTerm {
       ObjectiveTerm(kind, weight: Scheduled(weight), options)

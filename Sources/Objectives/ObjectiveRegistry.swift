@@ -1,9 +1,9 @@
 import Platform
 
 /// All kinds of objectives.
-public enum ObjectiveRegistry {
+package enum ObjectiveRegistry {
   /// All kinds in docs order: on logits, then inside the model.
-  public static let all: [any Objective.Type] = [
+  package static let all: [any Objective.Type] = [
     CrossEntropy.self, ForwardKL.self, ReverseKL.self, JensenShannon.self, SkewForwardKL.self, SkewReverseKL.self,
     TotalVariation.self, LogitsMSE.self, DecoupledKL.self, SortedL1.self, HiddenMSE.self, HiddenCosine.self,
     EmbeddingMSE.self, PatientMSE.self, PooledMSE.self, PooledCosine.self, AttentionMSE.self, AttentionKL.self,
@@ -11,18 +11,18 @@ public enum ObjectiveRegistry {
   ]
 
   /// The term of the labels, the only one that reads no teacher.
-  public static let crossEntropy: any Objective.Type = CrossEntropy.self
+  package static let crossEntropy: any Objective.Type = CrossEntropy.self
   /// T²·KL(teacher ‖ student), the default divergence of a chain file.
-  public static let forwardKL: any Objective.Type = ForwardKL.self
+  package static let forwardKL: any Objective.Type = ForwardKL.self
 
   /// The kind with this name; nil for an unknown name.
-  public static func kind(_ name: String) -> (any Objective.Type)? { all.first { $0.kind == name } }
+  package static func kind(_ name: String) -> (any Objective.Type)? { all.first { $0.kind == name } }
 
   /// The names of all kinds.
-  public static var names: [String] { all.map { $0.kind } }
+  package static var names: [String] { all.map { $0.kind } }
 
   /// The table of docs/objectives.md, in Markdown: kind, formula, options, source.
-  public static var table: String {
+  package static var table: String {
     let rows = all.map { kind in
       let options = kind.options.map(\.text).joined(separator: "; ")
       return "| `\(kind.kind)` | \(kind.formula) | \(options) | \(kind.source) |"

@@ -1,20 +1,20 @@
 import Platform
 
 /// An objective of a step with its weight: one item of `hyperparams.objectives`.
-public struct ObjectiveTerm: Sendable, Equatable {
+package struct ObjectiveTerm: Sendable, Equatable {
   /// The kind of the objective.
-  public let kind: String
+  package let kind: String
   /// The term's key in metrics.jsonl, unique among the terms of a step.
-  public var name: String
+  package var name: String
   /// The factor of the term's mean in the loss, over the optimizer steps.
-  public var weight: Scheduled
+  package var weight: Scheduled
   /// The name of the teacher that the term reads; nil means all teachers on logits, the first one inside the model.
-  public var teacher: String?
+  package var teacher: String?
   /// The options of the kind, including defaults.
-  public private(set) var options: ObjectiveOptions
+  package private(set) var options: ObjectiveOptions
 
   /// Creates a term of a kind with these options.
-  public init(
+  package init(
     _ kind: any Objective.Type, name: String? = nil, weight: Scheduled = Scheduled(1), teacher: String? = nil,
     _ options: [String: OptionValue] = [:]
   ) {
@@ -26,23 +26,23 @@ public struct ObjectiveTerm: Sendable, Equatable {
   }
 
   /// Whether this is the term of the labels.
-  public var isCrossEntropy: Bool { kind == CrossEntropy.kind }
+  package var isCrossEntropy: Bool { kind == CrossEntropy.kind }
 
   /// The same term with one option changed.
-  public func setting(_ option: String, _ value: OptionValue) -> ObjectiveTerm {
+  package func setting(_ option: String, _ value: OptionValue) -> ObjectiveTerm {
     var term = self
     term.options = options.setting(option, value)
     return term
   }
 
   /// The objective with its options.
-  public var objective: any Objective {
+  package var objective: any Objective {
     guard let kind = ObjectiveRegistry.kind(kind) else { preconditionFailure("there is no objective \(kind)") }
     return kind.init(options)
   }
 
   /// Every value under its chain file key.
-  public var json: JSON {
+  package var json: JSON {
     var members = options.json
     members["kind"] = .string(kind)
     members["name"] = .string(name)
@@ -52,7 +52,7 @@ public struct ObjectiveTerm: Sendable, Equatable {
   }
 
   /// The terms with unique names: the second term named NAME becomes NAME_2.
-  public static func named(_ terms: [ObjectiveTerm]) -> [ObjectiveTerm] {
+  package static func named(_ terms: [ObjectiveTerm]) -> [ObjectiveTerm] {
     var seen: [String: Int] = [:]
     return terms.map { term in
       var term = term
@@ -64,7 +64,7 @@ public struct ObjectiveTerm: Sendable, Equatable {
 }
 
 /// How a term on logits combines several teachers with weights w_i that sum to 1.
-public enum TeacherCombination: String, Sendable, CaseIterable {
+package enum TeacherCombination: String, Sendable, CaseIterable {
   /// Compares the student with Σ w_i t_i.
   case logits
   /// Compares the student with the mean Σ w_i softmax(t_i / T) of the teachers' probabilities.
@@ -76,14 +76,14 @@ public enum TeacherCombination: String, Sendable, CaseIterable {
 }
 
 /// A teacher's name and weight among the teachers of a step.
-public struct TeacherRole: Sendable, Equatable {
+package struct TeacherRole: Sendable, Equatable {
   /// The name that objectives refer to.
-  public var name: String
+  package var name: String
   /// The weight among the teachers; above 0, not normalised.
-  public var weight: Double
+  package var weight: Double
 
   /// Creates a teacher with a weight.
-  public init(_ name: String, weight: Double = 1) {
+  package init(_ name: String, weight: Double = 1) {
     self.name = name
     self.weight = weight
   }

@@ -2,9 +2,9 @@ import Foundation
 import Platform
 
 /// A number that may change over the optimizer steps of a training stage.
-public struct Scheduled: Sendable, Equatable {
+package struct Scheduled: Sendable, Equatable {
   /// The curve from the first to the last value.
-  public enum Shape: String, Sendable, CaseIterable {
+  package enum Shape: String, Sendable, CaseIterable {
     /// x
     case linear
     /// (1 − cos πx) / 2
@@ -12,28 +12,28 @@ public struct Scheduled: Sendable, Equatable {
   }
 
   /// The value in the first optimizer step.
-  public let from: Double
+  package let from: Double
   /// The value in the last optimizer step.
-  public let to: Double
+  package let to: Double
   /// The curve between the two.
-  public let shape: Shape
+  package let shape: Shape
 
   /// Creates a schedule from one value to another over a stage.
-  public init(from: Double, to: Double, shape: Shape = .linear) {
+  package init(from: Double, to: Double, shape: Shape = .linear) {
     self.from = from
     self.to = to
     self.shape = shape
   }
 
   /// Creates a constant value.
-  public init(_ value: Double) { self.init(from: value, to: value) }
+  package init(_ value: Double) { self.init(from: value, to: value) }
 
   /// Whether the value is the same in all steps.
-  public var isConstant: Bool { from == to }
+  package var isConstant: Bool { from == to }
 
   /// from + (to − from)·shape(x), x = (step − 1) / (steps − 1), with steps counted from 1; `from` in a stage
   /// of one step.
-  public func value(step: Int, of steps: Int) -> Double {
+  package func value(step: Int, of steps: Int) -> Double {
     if isConstant || steps <= 1 { return from }
     let x = Double(step - 1) / Double(steps - 1)
     let share = shape == .linear ? x : (1 - cos(Double.pi * x)) / 2
@@ -41,7 +41,7 @@ public struct Scheduled: Sendable, Equatable {
   }
 
   /// A number, or `{from, to, shape}`.
-  public var json: JSON {
+  package var json: JSON {
     isConstant ? .double(from) : ["from": .double(from), "to": .double(to), "shape": .string(shape.rawValue)]
   }
 }

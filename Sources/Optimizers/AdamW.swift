@@ -6,18 +6,18 @@ import Tensors
 #endif
 
 /// AdamW's constants (Loshchilov and Hutter, 2019).
-public struct AdamWConfiguration: Sendable, Equatable {
+package struct AdamWConfiguration: Sendable, Equatable {
   /// β₁, the decay of the gradient's mean, 0 ..< 1.
-  public var beta1: Double
+  package var beta1: Double
   /// β₂, the decay of the squared gradient's mean, 0 ..< 1.
-  public var beta2: Double
+  package var beta2: Double
   /// ε > 0, added to the root of the second moment.
-  public var epsilon: Double
+  package var epsilon: Double
   /// λ, decoupled: an optimizer step shrinks the weights of decaying segments by lr·λ.
-  public var weightDecay: Double
+  package var weightDecay: Double
 
   /// Makes the constants; the defaults are those of `transformers`, without decay.
-  public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
+  package init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
     self.beta1 = beta1
     self.beta2 = beta2
     self.epsilon = epsilon
@@ -37,14 +37,14 @@ extension AdamWConfiguration {
 }
 
 /// A range of elements of a flat buffer with the same setting for weight decay.
-public struct ParameterSegment: Sendable, Equatable {
+package struct ParameterSegment: Sendable, Equatable {
   /// The elements in the flat buffer.
-  public let range: Range<Int>
+  package let range: Range<Int>
   /// Whether weight decay applies to them.
-  public let decays: Bool
+  package let decays: Bool
 
   /// Makes a segment of the elements in `range`, with or without weight decay.
-  public init(range: Range<Int>, decays: Bool) {
+  package init(range: Range<Int>, decays: Bool) {
     self.range = range
     self.decays = decays
   }
@@ -54,18 +54,18 @@ public struct ParameterSegment: Sendable, Equatable {
 ///
 /// For step t: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p − lr·λ·p − lr·(m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε).
 /// The moments of the owned elements are contiguous, in the order of `segments`.
-public struct AdamW {
+package struct AdamW {
   /// β₁, β₂, ε and λ.
-  public private(set) var configuration: AdamWConfiguration
+  package private(set) var configuration: AdamWConfiguration
   /// The owned elements, in the order of their moments.
-  public let segments: [ParameterSegment]
+  package let segments: [ParameterSegment]
   /// First moments of the owned elements, [owned].
-  public let firstMoments: Tensor
+  package let firstMoments: Tensor
   /// Second moments of the owned elements, [owned].
-  public let secondMoments: Tensor
+  package let secondMoments: Tensor
 
   /// Starts with zero moments, which use 8 bytes per owned element.
-  public init(_ configuration: AdamWConfiguration, segments: [ParameterSegment]) {
+  package init(_ configuration: AdamWConfiguration, segments: [ParameterSegment]) {
     self.configuration = configuration
     self.segments = segments
     let owned = segments.reduce(0) { $0 + $1.range.count }
@@ -74,7 +74,7 @@ public struct AdamW {
   }
 
   /// Starts over with zero moments and t = 1, for the next training stage.
-  public mutating func restart(_ configuration: AdamWConfiguration) {
+  package mutating func restart(_ configuration: AdamWConfiguration) {
     self.configuration = configuration
     firstMoments.fill(0)
     secondMoments.fill(0)
@@ -88,7 +88,7 @@ public struct AdamW {
   ///   - step: t, from 1.
   ///   - learningRate: the learning rate of this step.
   ///   - gradientScale: the factor on the gradients, from clipping.
-  public func update(
+  package func update(
     _ parameters: Tensor, gradients: Tensor, step: Int, learningRate: Double, gradientScale: Double
   ) {
     func constants(decays: Bool) -> rtk_adamw_step {
@@ -113,10 +113,10 @@ public struct AdamW {
 }
 
 /// Gradient clipping by the global norm.
-public enum Clipping {
+package enum Clipping {
   /// The factor for gradients of this norm: min(1, limit / (norm + 1e-6)), as PyTorch's `clip_grad_norm_`; 1 without a
   /// limit.
-  public static func scale(norm: Double, limit: Double?) -> Double {
+  package static func scale(norm: Double, limit: Double?) -> Double {
     guard let limit else { return 1 }
     return min(1, limit / (norm + 1e-6))
   }

@@ -11,7 +11,7 @@ import Tensors
 ///     row 13     · · · · · · ·        never touched: without decay it needs no work and no memory
 ///
 /// This object owns only every `stride`-th row, so that ranks can divide a table.
-public final class RowAdamW {
+package final class RowAdamW {
   private var configuration: AdamWConfiguration
   private let decays: Bool
   private let table: Tensor
@@ -25,9 +25,9 @@ public final class RowAdamW {
   /// Whether an owned row has nonzero moments, [count].
   private var isTouched: [Bool]
   /// First moments of the owned rows, [count, C].
-  public let firstMoments: Tensor
+  package let firstMoments: Tensor
   /// Second moments of the owned rows, [count, C].
-  public let secondMoments: Tensor
+  package let secondMoments: Tensor
 
   /// Starts with zero moments, which use memory only for rows that get a gradient.
   ///
@@ -35,7 +35,7 @@ public final class RowAdamW {
   ///   - table: [V, C]; only rows `first`, `first` + `stride`, … are updated, in place.
   ///   - decays: whether weight decay applies.
   ///   - historyLimit: the steps after which all owned rows are brought up to date, which bounds the history.
-  public init(
+  package init(
     _ configuration: AdamWConfiguration, table: Tensor, first: Int = 0, stride: Int = 1, decays: Bool,
     historyLimit: Int = 1 << 16
   ) {
@@ -54,17 +54,17 @@ public final class RowAdamW {
   }
 
   /// The number of owned rows.
-  public var count: Int { done.count }
+  package var count: Int { done.count }
 
   /// Takes the deferred steps of some owned rows.
   ///
   /// - Parameter rows: row numbers in the table; all must be owned.
-  public func catchUp(_ rows: [Int32]) {
+  package func catchUp(_ rows: [Int32]) {
     for row in rows { catchUp(own: place(of: row)) }
   }
 
   /// Takes the deferred steps of all owned rows; afterwards the rows equal those of `AdamW`.
-  public func catchUp() {
+  package func catchUp() {
     if history.isEmpty { return }
     for own in 0..<count { catchUp(own: own) }
     history.removeAll(keepingCapacity: true)
@@ -77,7 +77,7 @@ public final class RowAdamW {
   ///   - t: from 1; one more than in the previous call.
   ///   - rows: the owned rows that have a gradient, each once.
   ///   - gradients: their gradients in this order, [at least rows.count, C].
-  public func step(
+  package func step(
     _ t: Int, learningRate: Double, gradientScale: Double, rows: [Int32], gradients: Tensor
   ) {
     precondition(
@@ -100,7 +100,7 @@ public final class RowAdamW {
   }
 
   /// Starts over with zero moments and t = 1, for the next training stage; first takes all deferred steps.
-  public func restart(_ configuration: AdamWConfiguration) {
+  package func restart(_ configuration: AdamWConfiguration) {
     catchUp()
     self.configuration = configuration
     for own in 0..<count where isTouched[own] {
@@ -111,7 +111,7 @@ public final class RowAdamW {
   }
 
   /// Sets the moments of an owned row from a checkpoint; the row is then up to date.
-  public func restore(row: Int32, first: UnsafePointer<Float>, second: UnsafePointer<Float>) {
+  package func restore(row: Int32, first: UnsafePointer<Float>, second: UnsafePointer<Float>) {
     let own = place(of: row)
     let (m, v) = (firstMoments.floats + own * table.columns, secondMoments.floats + own * table.columns)
     done[own] = Int32(history.count)

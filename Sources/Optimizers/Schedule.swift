@@ -5,9 +5,9 @@ import Platform
 #endif
 
 /// The learning rate as a function of the optimizer step.
-public struct Schedule: Sendable, Equatable {
+package struct Schedule: Sendable, Equatable {
   /// The shape after warm-up.
-  public enum Kind: String, Sendable, CaseIterable {
+  package enum Kind: String, Sendable, CaseIterable {
     /// lr · (steps − i + 1) / (steps − warmup)
     case linear
     /// lr · ½ (1 + cos(π (i − warmup − 1) / (steps − warmup))) (Loshchilov and Hutter, 2017, without restarts)
@@ -16,16 +16,16 @@ public struct Schedule: Sendable, Equatable {
   }
 
   /// The shape after warm-up.
-  public let kind: Kind
+  package let kind: Kind
   /// The rate at the end of warm-up.
-  public let peak: Double
+  package let peak: Double
   /// The optimizer steps of linear rise: step i has lr · i / warmup.
-  public let warmup: Int
+  package let warmup: Int
   /// All optimizer steps of the run.
-  public let total: Int
+  package let total: Int
 
   /// Makes the schedule of `total` optimizer steps; the rate rises to `peak` during the first `warmup` (≥ 0).
-  public init(_ kind: Kind, peak: Double, warmup: Int, total: Int) {
+  package init(_ kind: Kind, peak: Double, warmup: Int, total: Int) {
     self.kind = kind
     self.peak = peak
     self.warmup = warmup
@@ -33,7 +33,7 @@ public struct Schedule: Sendable, Equatable {
   }
 
   /// The learning rate of an optimizer step, counted from 1.
-  public func learningRate(step: Int) -> Double {
+  package func learningRate(step: Int) -> Double {
     if step <= warmup { return peak * Double(step) / Double(warmup) }
     let span = Double(max(1, total - warmup))
     switch kind {

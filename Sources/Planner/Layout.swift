@@ -1,12 +1,12 @@
 /// How the ranks of a job divide the student and its teacher.
-public struct Layout: Sendable, Hashable {
+package struct Layout: Sendable, Hashable {
   /// The part of the student's training state that is sharded over the ranks (ZeRO 0 to 3).
-  public enum Sharding: String, Sendable, CaseIterable {
+  package enum Sharding: String, Sendable, CaseIterable {
     case none, optimizer, gradients, parameters
   }
 
   /// Where the teacher's weights are.
-  public enum Placement: String, Sendable, CaseIterable {
+  package enum Placement: String, Sendable, CaseIterable {
     /// Whole on every node, mapped by all of its ranks.
     case resident
     /// In parts on the ranks that train.
@@ -18,7 +18,7 @@ public struct Layout: Sendable, Hashable {
   }
 
   /// How a teacher is split into parts.
-  public enum Split: String, Sendable, CaseIterable {
+  package enum Split: String, Sendable, CaseIterable {
     /// Each layer by heads and inner units.
     case tensor
     /// By layers.
@@ -26,7 +26,7 @@ public struct Layout: Sendable, Hashable {
   }
 
   /// What the teacher sends to the student for each row.
-  public enum Payload: Sendable, Hashable {
+  package enum Payload: Sendable, Hashable {
     /// All C logits, f32.
     case logits
     /// The state after the last norm, in the teacher's format; the student's rank applies the head.
@@ -35,7 +35,7 @@ public struct Layout: Sendable, Hashable {
     case topK(Int)
 
     /// Its name in the chain file.
-    public var word: String {
+    package var word: String {
       switch self {
       case .logits: "logits"
       case .hidden: "hidden"
@@ -44,10 +44,10 @@ public struct Layout: Sendable, Hashable {
     }
 
     /// Whether the student gets the teacher's complete distribution.
-    public var isExact: Bool { if case .topK = self { false } else { true } }
+    package var isExact: Bool { if case .topK = self { false } else { true } }
 
     /// Bytes of a row.
-    public func rowBytes(classes: Int, hidden: Int, _ format: PlannedFormat) -> Int {
+    package func rowBytes(classes: Int, hidden: Int, _ format: PlannedFormat) -> Int {
       switch self {
       case .logits: 4 * classes
       case .hidden: format.bytes * hidden
@@ -57,20 +57,20 @@ public struct Layout: Sendable, Hashable {
   }
 
   /// The student's sharding.
-  public var sharding: Sharding
+  package var sharding: Sharding
   /// Whether the backward pass recomputes the activations of layers.
-  public var checkpointing: Bool
+  package var checkpointing: Bool
   /// The teacher's placement.
-  public var placement: Placement
+  package var placement: Placement
   /// N: the ranks of a group that shares one teacher; 1 if each rank has all of it.
-  public var teacherRanks: Int
+  package var teacherRanks: Int
   /// How these N ranks divide it.
-  public var split: Split
+  package var split: Split
   /// What the teacher sends.
-  public var payload: Payload
+  package var payload: Payload
 
   /// The chain file's defaults: ZeRO-1, a resident teacher, logits.
-  public init(
+  package init(
     sharding: Sharding = .optimizer, checkpointing: Bool = false, placement: Placement = .resident,
     teacherRanks: Int = 1, split: Split = .tensor, payload: Payload = .logits
   ) {
@@ -83,7 +83,7 @@ public struct Layout: Sendable, Hashable {
   }
 
   /// The placement in words, such as "dedicated 64 pipeline".
-  public var placementText: String {
+  package var placementText: String {
     switch placement {
     case .resident, .streamed: placement.rawValue
     case .sharded, .dedicated: "\(placement.rawValue) \(teacherRanks) \(split.rawValue)"

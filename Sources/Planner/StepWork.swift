@@ -1,30 +1,30 @@
 /// The work of a chain step, independent of the layout.
-public struct StepWork: Sendable {
+package struct StepWork: Sendable {
   /// The model that is trained.
-  public var student: any NetworkSizes
+  package var student: any NetworkSizes
   /// The teachers; none for plain fine-tuning. The first one has the layout's placement, the others are resident.
-  public var teachers: [any NetworkSizes]
+  package var teachers: [any NetworkSizes]
   /// Of one optimizer step, over all ranks.
-  public var load: TokenLoad
+  package var load: TokenLoad
   /// Micro-batches of a rank's part.
-  public var accumulation: Int
+  package var accumulation: Int
   /// The most tokens of one forward and backward pass.
-  public var passTokens: Int
+  package var passTokens: Int
   /// The format of the student's passes.
-  public var studentFormat: PlannedFormat
+  package var studentFormat: PlannedFormat
   /// The format of the teacher's passes.
-  public var teacherFormat: PlannedFormat
+  package var teacherFormat: PlannedFormat
   /// The size at which a gradient bucket is sent.
-  public var bucketBytes: Int
+  package var bucketBytes: Int
   /// Optimizer steps of the run; nil if that depends on the data.
-  public var steps: Int?
+  package var steps: Int?
   /// k, in comparisons with top-k signals.
-  public var topK: Int
+  package var topK: Int
   /// Floats per token that objectives inside the models keep in a pass: see `DistillationObjective.innerFloats`.
-  public var innerFloats = 0
+  package var innerFloats = 0
 
   /// Makes a work; see the properties.
-  public init(
+  package init(
     student: any NetworkSizes, teachers: [any NetworkSizes], load: TokenLoad, accumulation: Int = 1,
     passTokens: Int = 2048, studentFormat: PlannedFormat = .bf16, teacherFormat: PlannedFormat = .bf16,
     bucketBytes: Int = 25 << 20, steps: Int? = nil, topK: Int = 64
@@ -42,7 +42,7 @@ public struct StepWork: Sendable {
   }
 
   /// The first teacher.
-  public var teacher: (any NetworkSizes)? { teachers.first }
+  package var teacher: (any NetworkSizes)? { teachers.first }
 
   /// The passes of a rank's part of an optimizer step, with `trainers` training ranks.
   func passes(trainers: Int) -> Passes {

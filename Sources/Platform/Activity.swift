@@ -4,9 +4,9 @@ import Synchronization
 /// What this process is doing, for the watchdog's thread: the phase, whether it advances, and what it waits for.
 ///
 /// `Trace` sets the phase as work enters and leaves it; long work without a span calls `tick`.
-public enum Activity {
+package enum Activity {
   /// What a process waits for.
-  public enum Wait: UInt8, Sendable {
+  package enum Wait: UInt8, Sendable {
     /// It does not wait.
     case none
     /// Other ranks of its job.
@@ -16,18 +16,18 @@ public enum Activity {
   }
 
   /// The state at one moment.
-  public struct Snapshot: Equatable, Sendable {
+  package struct Snapshot: Equatable, Sendable {
     /// The innermost phase, such as "plan and data" or "step 12".
-    public var phase: String
+    package var phase: String
     /// A counter that grows whenever work advances.
-    public var ticks: UInt64
+    package var ticks: UInt64
     /// What the process waits for; a waiting process cannot advance by itself.
-    public var wait: Wait
+    package var wait: Wait
     /// Whether the main thread is in uninterruptible sleep in the kernel, as while it waits for a disk.
-    public var isBlocked: Bool
+    package var isBlocked: Bool
 
     /// Makes a state from reported values.
-    public init(phase: String, ticks: UInt64, wait: Wait = .none, isBlocked: Bool = false) {
+    package init(phase: String, ticks: UInt64, wait: Wait = .none, isBlocked: Bool = false) {
       self.phase = phase
       self.ticks = ticks
       self.wait = wait
@@ -41,7 +41,7 @@ public enum Activity {
   private static let outsideWaits = Atomic<Int>(0)
 
   /// What the process is doing now; callable on every thread.
-  public static var now: Snapshot {
+  package static var now: Snapshot {
     let outside = outsideWaits.load(ordering: .relaxed) > 0
     let peers = peerWaits.load(ordering: .relaxed) > 0
     return Snapshot(
@@ -50,7 +50,7 @@ public enum Activity {
   }
 
   /// Records that work has advanced.
-  public static func tick() { _ = ticks.wrappingAdd(1, ordering: .relaxed) }
+  package static func tick() { _ = ticks.wrappingAdd(1, ordering: .relaxed) }
 
   /// Sets the phase while the body runs, and restores the previous one afterwards.
   static func during<T>(_ name: @autoclosure () -> String, _ body: () throws -> T) rethrows -> T {
@@ -73,7 +73,7 @@ public enum Activity {
 
   /// Marks the body as waiting for other ranks of the job.
   @inlinable
-  public static func waitingForPeers<T>(_ body: () throws -> T) rethrows -> T {
+  package static func waitingForPeers<T>(_ body: () throws -> T) rethrows -> T {
     begin(.peers)
     defer { end(.peers) }
     return try body()
@@ -81,7 +81,7 @@ public enum Activity {
 
   /// Marks the body as waiting for something outside the job, for any length of time.
   @inlinable
-  public static func waitingOutside<T>(_ body: () throws -> T) rethrows -> T {
+  package static func waitingOutside<T>(_ body: () throws -> T) rethrows -> T {
     begin(.outside)
     defer { end(.outside) }
     return try body()

@@ -9,18 +9,18 @@ import Foundation
 ///
 /// A reader sees the old directory or the whole new one. A directory that is dropped without `commit` is removed;
 /// `sweep` removes those that killed processes have left, which it finds by their ending.
-public final class AtomicDirectory: @unchecked Sendable {
+package final class AtomicDirectory: @unchecked Sendable {
   // Unchecked: the thread that fills it passes it to the one that commits it; only one thread uses it at a time.
   /// The ending of temporary names.
-  public static let ending = ".tmp"
+  package static let ending = ".tmp"
   /// The final name, which `commit` gives the directory.
-  public let path: String
+  package let path: String
   /// The name until then; files are created here.
-  public let temporary: String
+  package let temporary: String
   private var isCommitted = false
 
   /// Creates the temporary directory beside `path`, with its parents; throws `.checkpoint` with the system's reason.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     temporary = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max))\(AtomicDirectory.ending)"
     try makeDirectory(temporary)
@@ -38,7 +38,7 @@ public final class AtomicDirectory: @unchecked Sendable {
   ///   - known: entries that the manifest takes as given, so that later damage to those files is detected.
   ///   - facts: values that the manifest stores beside the files.
   ///   - fence: checked before the rename.
-  public func commit(
+  package func commit(
     _ listed: [String], known: [String: FileManifest.Entry] = [:], facts: [String: JSON], fence: (any WriteFence)?
   ) throws {
     for name in try listDirectory(temporary) { try AtomicDirectory.flush(joinPath(temporary, name)) }
@@ -51,7 +51,7 @@ public final class AtomicDirectory: @unchecked Sendable {
   }
 
   /// Removes the temporary directories that killed processes have left in a directory.
-  public static func sweep(_ directory: String) {
+  package static func sweep(_ directory: String) {
     for name in (try? listDirectory(directory)) ?? [] where name.hasSuffix(ending) {
       try? FileManager.default.removeItem(atPath: joinPath(directory, name))
     }

@@ -3,23 +3,23 @@ import CKernels
 /// A running CRC32C (Castagnoli) over bytes: detects damaged files, at about the speed of memory.
 ///
 /// It detects accidents, not attacks; `Digest` identifies content.
-public struct Checksum: Equatable, Sendable {
+package struct Checksum: Equatable, Sendable {
   /// The checksum of all bytes so far; 0 before the first.
-  public private(set) var value: UInt32 = 0
+  package private(set) var value: UInt32 = 0
 
   /// Starts with no bytes.
-  public init() {}
+  package init() {}
 
   /// The checksum of these bytes.
-  public init(of bytes: UnsafeRawBufferPointer) { update(bytes) }
+  package init(of bytes: UnsafeRawBufferPointer) { update(bytes) }
 
   /// Adds bytes; two calls equal one call with the bytes joined.
-  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     if let start = bytes.baseAddress { value = rtk_crc32c(value, start, bytes.count) }
   }
 
   /// The checksum of a regular file's content. Throws `.input` if the file cannot be read.
-  public static func ofFile(_ path: String) throws -> Checksum {
+  package static func ofFile(_ path: String) throws -> Checksum {
     let file = try MappedFile(path)
     var checksum = Checksum()
     for start in stride(from: 0, to: file.bytes.count, by: 1 << 24) {

@@ -1,11 +1,11 @@
 import CCrypto
 
 /// A running SHA-256 over bytes, strings and numbers; equal content gives equal digests on every machine.
-public final class Digest {
+package final class Digest {
   private let context: OpaquePointer
 
   /// Starts an empty digest.
-  public init() {
+  package init() {
     context = EVP_MD_CTX_new()
     EVP_DigestInit_ex(context, EVP_sha256(), nil)
   }
@@ -13,12 +13,12 @@ public final class Digest {
   deinit { EVP_MD_CTX_free(context) }
 
   /// Adds bytes without their count: two calls equal one call with the bytes joined.
-  public func update(_ bytes: UnsafeRawBufferPointer) {
+  package func update(_ bytes: UnsafeRawBufferPointer) {
     if let start = bytes.baseAddress, bytes.count > 0 { EVP_DigestUpdate(context, start, bytes.count) }
   }
 
   /// Adds a string with its length, so that ("ab", "c") and ("a", "bc") differ.
-  public func update(_ text: String) {
+  package func update(_ text: String) {
     var text = text
     text.withUTF8 { utf8 in
       update(UInt64(utf8.count))
@@ -27,12 +27,12 @@ public final class Digest {
   }
 
   /// Adds a number as 8 bytes, little-endian on every machine.
-  public func update(_ number: UInt64) {
+  package func update(_ number: UInt64) {
     withUnsafeBytes(of: number.littleEndian) { update($0) }
   }
 
   /// The digest as 64 hexadecimal characters. The object cannot be used afterwards.
-  public func finish() -> String {
+  package func finish() -> String {
     var out = [UInt8](repeating: 0, count: 32)
     var length: UInt32 = 0
     EVP_DigestFinal_ex(context, &out, &length)
@@ -41,7 +41,7 @@ public final class Digest {
   }
 
   /// The digest of a file's content.
-  public static func ofFile(_ path: String) throws -> String {
+  package static func ofFile(_ path: String) throws -> String {
     let file = try MappedFile(path)
     let digest = Digest()
     for start in stride(from: 0, to: file.bytes.count, by: 1 << 24) {
@@ -54,7 +54,7 @@ public final class Digest {
   }
 
   /// The digest of a list of strings.
-  public static func of(_ parts: String...) -> String {
+  package static func of(_ parts: String...) -> String {
     let digest = Digest()
     parts.forEach(digest.update(_:))
     return digest.finish()

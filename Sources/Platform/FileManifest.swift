@@ -4,26 +4,26 @@ import Foundation
 ///
 /// It is stored as `manifest.json` beside the files that it lists, with the owner's `facts` and a checksum of itself.
 /// CRC32C detects accidents, not attacks.
-public struct FileManifest: Equatable, Sendable {
+package struct FileManifest: Equatable, Sendable {
   /// The name of the file that holds a manifest.
-  public static let fileName = "manifest.json"
+  package static let fileName = "manifest.json"
 
   /// A file's size and checksum.
-  public struct Entry: Equatable, Sendable {
+  package struct Entry: Equatable, Sendable {
     /// Bytes of the file.
-    public var bytes: Int
+    package var bytes: Int
     /// CRC32C of its content.
-    public var checksum: UInt32
+    package var checksum: UInt32
   }
 
   /// The entries by file name.
-  public private(set) var files: [String: Entry]
+  package private(set) var files: [String: Entry]
   /// Values that the owner stores with the directory, such as its plan and step.
-  public var facts: [String: JSON]
+  package var facts: [String: JSON]
 
   /// Lists `names` in a directory as they are now; `known` entries are taken as given. Throws `.input` if a file
   /// cannot be read.
-  public init(
+  package init(
     of directory: String, _ names: [String], known: [String: Entry] = [:], facts: [String: JSON] = [:]
   ) throws {
     self.facts = facts
@@ -36,7 +36,7 @@ public struct FileManifest: Equatable, Sendable {
   }
 
   /// Reads the manifest of a directory. Throws `.checkpoint` if it is missing, truncated or changed.
-  public init(readingFrom directory: String) throws {
+  package init(readingFrom directory: String) throws {
     let path = joinPath(directory, FileManifest.fileName)
     guard fileExists(path) else { throw RetortError(.checkpoint, "it has no \(FileManifest.fileName)") }
     func damaged() -> RetortError { RetortError(.checkpoint, "its \(FileManifest.fileName) is damaged") }
@@ -55,7 +55,7 @@ public struct FileManifest: Equatable, Sendable {
   }
 
   /// The content of `manifest.json`.
-  public var json: JSON {
+  package var json: JSON {
     var members: [String: JSON] = [
       "facts": .object(facts),
       "files": .object(files.mapValues { ["bytes": .int($0.bytes), "crc32c": .int(Int($0.checksum))] }),
@@ -65,12 +65,12 @@ public struct FileManifest: Equatable, Sendable {
   }
 
   /// Writes `manifest.json` into a directory; throws `.checkpoint`.
-  public func write(to directory: String) throws {
+  package func write(to directory: String) throws {
     try writeFileAtomically(joinPath(directory, FileManifest.fileName), json.text(indent: 2) + "\n")
   }
 
   /// The first fault among the listed files, by name, as a phrase; nil if all files are as listed.
-  public func firstFault(in directory: String) -> String? {
+  package func firstFault(in directory: String) -> String? {
     for (name, entry) in files.sorted(by: { $0.key < $1.key }) {
       let path = joinPath(directory, name)
       guard fileExists(path) else { return "\(name) is missing" }

@@ -5,26 +5,26 @@ import Foundation
 #endif
 
 /// The text of the current `errno`.
-public func systemErrorText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
+package func systemErrorText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
 
 /// Whether a file or directory of this name exists; links are followed.
-public func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+package func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
 /// Why a file seems to be missing: it "does not exist", or a directory on its path cannot be searched.
-public func absenceText(_ path: String) -> String {
+package func absenceText(_ path: String) -> String {
   if access(path, F_OK) == 0 || errno == ENOENT || errno == ENOTDIR { return "does not exist" }
   return systemErrorText().lowercased()
 }
 
 /// Whether a directory of this name exists; links are followed.
-public func isDirectory(_ path: String) -> Bool {
+package func isDirectory(_ path: String) -> Bool {
   var info = stat()
   return stat(path, &info) == 0 && (info.st_mode & S_IFMT) == S_IFDIR
 }
 
 /// The inode, size and modification time of a file: paths for which all three are equal name the same file, also on
 /// different nodes. Throws `.input` with the system's reason.
-public func fileIdentity(_ path: String) throws -> String {
+package func fileIdentity(_ path: String) throws -> String {
   var info = stat()
   guard stat(path, &info) == 0 else {
     throw RetortError(.input, "cannot read the file (\(systemErrorText()))", at: path)
@@ -33,7 +33,7 @@ public func fileIdentity(_ path: String) throws -> String {
 }
 
 /// Whether two names refer to one existing file; links are followed.
-public func isSameFile(_ a: String, _ b: String) -> Bool {
+package func isSameFile(_ a: String, _ b: String) -> Bool {
   guard let first = realpath(a, nil), let second = realpath(b, nil) else { return false }
   defer {
     free(first)
@@ -43,13 +43,13 @@ public func isSameFile(_ a: String, _ b: String) -> Bool {
 }
 
 /// `base/name`, or `name` alone if it is absolute.
-public func joinPath(_ base: String, _ name: String) -> String {
+package func joinPath(_ base: String, _ name: String) -> String {
   if name.hasPrefix("/") || base.isEmpty { return name }
   return base.hasSuffix("/") ? base + name : base + "/" + name
 }
 
 /// The path without its last name: "a" of "a/b", "/" of "/a", empty for a name alone.
-public func parentDirectory(of path: String) -> String {
+package func parentDirectory(of path: String) -> String {
   // Foundation's function traps on a name of one character.
   let path = withoutTrailingSlashes(path[...])
   guard let slash = path.lastIndex(of: "/") else { return "" }
@@ -57,7 +57,7 @@ public func parentDirectory(of path: String) -> String {
 }
 
 /// The last name of a path: "b" of "a/b" and of "a/b/".
-public func fileName(of path: String) -> String {
+package func fileName(of path: String) -> String {
   let path = withoutTrailingSlashes(path[...])
   guard path != "/", let slash = path.lastIndex(of: "/") else { return String(path) }
   return String(path[path.index(after: slash)...])
@@ -71,7 +71,7 @@ private func withoutTrailingSlashes(_ path: Substring) -> Substring {
 }
 
 /// The names in a directory, sorted; throws `.input` if it cannot be read.
-public func listDirectory(_ path: String) throws -> [String] {
+package func listDirectory(_ path: String) throws -> [String] {
   do { return try FileManager.default.contentsOfDirectory(atPath: path).sorted() } catch {
     let code = access(path, R_OK | X_OK) != 0 ? errno : isDirectory(path) ? EIO : ENOTDIR
     throw RetortError(.input, "cannot list the directory (\(systemErrorText(code)))", at: path)
@@ -81,7 +81,7 @@ public func listDirectory(_ path: String) throws -> [String] {
 /// Opens a regular file for reading; never blocks.
 ///
 /// Throws `.input` with the system's reason, and for a directory, FIFO, socket or device, which could block forever.
-public func openRegularFile(_ path: String) throws -> (descriptor: Int32, size: Int) {
+package func openRegularFile(_ path: String) throws -> (descriptor: Int32, size: Int) {
   let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
   guard descriptor >= 0 else {
     // ENXIO means a socket or a device without a driver.
@@ -113,7 +113,7 @@ private func fileKind(_ mode: mode_t) -> String {
 ///
 /// Throws `.input` with the system's reason or if it is not a regular file, and the error of `OutOfMemory` if the file
 /// does not fit into memory.
-public func readFile(_ path: String) throws -> Data {
+package func readFile(_ path: String) throws -> Data {
   let (descriptor, size) = try openRegularFile(path)
   defer { close(descriptor) }
   if size == 0 { return Data() }
@@ -136,7 +136,7 @@ public func readFile(_ path: String) throws -> Data {
 /// Creates a directory with its parents; throws `.checkpoint`, since only outputs create directories.
 ///
 /// - Parameter permissions: for the directory itself if it is created; its parents get 0777 less the umask.
-public func makeDirectory(_ path: String, permissions: mode_t = 0o777) throws {
+package func makeDirectory(_ path: String, permissions: mode_t = 0o777) throws {
   if isDirectory(path) { return }
   let parent = parentDirectory(of: path)
   if !parent.isEmpty, parent != path { try makeDirectory(parent) }
@@ -149,7 +149,7 @@ public func makeDirectory(_ path: String, permissions: mode_t = 0o777) throws {
 }
 
 /// Throws `.checkpoint` if files cannot be created in a directory, or the directory itself cannot; changes nothing.
-public func requireWritable(directory path: String) throws {
+package func requireWritable(directory path: String) throws {
   var nearest = path
   while !fileExists(nearest) {
     let parent = parentDirectory(of: nearest)
@@ -174,23 +174,23 @@ public func requireWritable(directory path: String) throws {
 /// Writes a file so that a reader sees the old one or the whole new one: temporary name, fsync, rename.
 ///
 /// - Parameter flushing: false if other code flushes the directory's files before they are used.
-public func writeFileAtomically(_ path: String, _ data: Data, flushing: Bool = true) throws {
+package func writeFileAtomically(_ path: String, _ data: Data, flushing: Bool = true) throws {
   let file = try AtomicFile(path)
   try data.withUnsafeBytes { try file.write($0) }
   try file.commit(flushing: flushing)
 }
 
 /// Writes text so that a reader sees the old file or the whole new one.
-public func writeFileAtomically(_ path: String, _ text: String, flushing: Bool = true) throws {
+package func writeFileAtomically(_ path: String, _ text: String, flushing: Bool = true) throws {
   try writeFileAtomically(path, Data(text.utf8), flushing: flushing)
 }
 
 /// A file with a temporary name that is flushed and renamed to its final name by `commit`.
 ///
 /// A file that is dropped without `commit` removes itself.
-public final class AtomicFile {
+package final class AtomicFile {
   /// The final name, which `commit` gives the file.
-  public let path: String
+  package let path: String
   private let temporary: String
   private var descriptor: Int32
   /// Bytes appended so far.
@@ -204,7 +204,7 @@ public final class AtomicFile {
   ///   - permissions: for the file, less the umask.
   ///   - spare: an unused file on the same file system. It becomes the temporary file, so that the system neither
   ///     frees its blocks and pages nor allocates new ones; a file with further hard links is not used.
-  public init(_ path: String, permissions: mode_t = 0o644, reusing spare: String? = nil) throws {
+  package init(_ path: String, permissions: mode_t = 0o644, reusing spare: String? = nil) throws {
     self.path = path
     // A file name has at most 255 bytes, so a long name is shortened before the suffix is added.
     let name = fileName(of: path)
@@ -222,7 +222,7 @@ public final class AtomicFile {
   }
 
   /// Appends bytes.
-  public func write(_ bytes: UnsafeRawBufferPointer) throws {
+  package func write(_ bytes: UnsafeRawBufferPointer) throws {
     let code = writeAll(bytes, to: descriptor)
     if code != 0 { throw RetortError.ofWriting("cannot write", path, code) }
     count += bytes.count
@@ -236,14 +236,14 @@ public final class AtomicFile {
   }
 
   /// Overwrites bytes at an offset, for headers that are complete only at the end.
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     guard pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset)) == bytes.count else {
       throw RetortError.ofWriting("cannot write", path, errno)
     }
   }
 
   /// Gives the file the permissions and, if allowed, the owner of the file that it replaces.
-  public func keepAttributes(of replaced: String) {
+  package func keepAttributes(of replaced: String) {
     var info = stat()
     if stat(replaced, &info) != 0 { return }
     // The owner comes first, since a change of owner clears permission bits.
@@ -254,7 +254,7 @@ public final class AtomicFile {
   /// Flushes the file and renames it to its final name.
   ///
   /// - Parameter flushing: false if other code flushes the directory's files before they are used.
-  public func commit(flushing: Bool = true) throws {
+  package func commit(flushing: Bool = true) throws {
     if isReused, ftruncate(descriptor, off_t(count)) != 0 {
       throw RetortError.ofWriting("cannot shorten", path, errno)
     }
@@ -284,11 +284,11 @@ public final class AtomicFile {
 }
 
 /// A file mapped read-only into memory; unmapped with the last reference.
-public final class MappedFile: @unchecked Sendable {
+package final class MappedFile: @unchecked Sendable {
   /// The path that the file was opened by.
-  public let path: String
+  package let path: String
   /// The whole content, valid while this object lives; an empty file has no base address.
-  public let bytes: UnsafeRawBufferPointer
+  package let bytes: UnsafeRawBufferPointer
 
   /// The bytes of a pipe; nil for a file.
   private let streamed: StreamContents.Bytes?
@@ -297,7 +297,7 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Maps a regular file, or takes the bytes that `StreamContents` keeps under this name; throws `.input` with the
   /// system's reason.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     streamed = StreamContents.content(of: path)
     if let streamed {
@@ -325,7 +325,7 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   /// Device and inode, which distinguish the mapped file from a later one of the same name.
-  public var inode: String { "\(identity.device) \(identity.number)" }
+  package var inode: String { "\(identity.device) \(identity.number)" }
 
   deinit {
     if streamed != nil { return }

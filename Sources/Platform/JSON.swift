@@ -1,7 +1,7 @@
 import Foundation
 
 /// A JSON value; objects are unordered and written with sorted keys, as Hugging Face writes its files.
-public enum JSON: Equatable, Sendable {
+package enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
   case int(Int)
@@ -12,7 +12,7 @@ public enum JSON: Equatable, Sendable {
 
   /// Parses one JSON value from UTF-8 bytes as Python's `json` does: NaN and infinities are numbers, and the last of
   /// several members with one name counts. Throws `.input` with the fault, its line and its column.
-  public init(parsing data: Data) throws { self = try data.withUnsafeBytes(JSON.parse) }
+  package init(parsing data: Data) throws { self = try data.withUnsafeBytes(JSON.parse) }
 
   private static func parse(_ bytes: UnsafeRawBufferPointer) throws -> JSON {
     var parser = JSONParser(bytes)
@@ -25,16 +25,16 @@ public enum JSON: Equatable, Sendable {
   }
 
   /// Parses one JSON value from text; throws as for bytes.
-  public init(parsing text: String) throws { try self.init(parsing: Data(text.utf8)) }
+  package init(parsing text: String) throws { try self.init(parsing: Data(text.utf8)) }
 
   /// Reads and parses a whole file; errors carry its path.
-  public init(contentsOf path: String) throws {
+  package init(contentsOf path: String) throws {
     let data = try readFile(path)
     do { try self.init(parsing: data) } catch { throw RetortError.wrap(error).located(path) }
   }
 
   /// The same value with null for NaN and infinities, as `text` writes them: parsing its text gives an equal value.
-  public var finite: JSON {
+  package var finite: JSON {
     switch self {
     case .double(let value) where !value.isFinite: .null
     case .array(let values): .array(values.map(\.finite))
@@ -46,22 +46,22 @@ public enum JSON: Equatable, Sendable {
 
 extension JSON {
   /// The member of an object; nil if it has none of that name, and nil for any other value.
-  public subscript(key: String) -> JSON? {
+  package subscript(key: String) -> JSON? {
     if case .object(let members) = self { members[key] } else { nil }
   }
   /// The text of a string, nil for any other value.
-  public var string: String? { if case .string(let value) = self { value } else { nil } }
+  package var string: String? { if case .string(let value) = self { value } else { nil } }
   /// true or false, nil for any other value, numbers included.
-  public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
   /// The elements of an array, nil for any other value.
-  public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+  package var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
   /// The members of an object, nil for any other value.
-  public var object: [String: JSON]? { if case .object(let value) = self { value } else { nil } }
+  package var object: [String: JSON]? { if case .object(let value) = self { value } else { nil } }
   /// Whether it is `null`; a missing member is Swift's nil.
-  public var isNull: Bool { self == .null }
+  package var isNull: Bool { self == .null }
 
   /// An integer, also if it is written with a zero fraction.
-  public var int: Int? {
+  package var int: Int? {
     switch self {
     case .int(let value): value
     case .double(let value): Int(exactly: value)
@@ -70,7 +70,7 @@ extension JSON {
   }
 
   /// A number, integer or not; nil for any other value.
-  public var double: Double? {
+  package var double: Double? {
     switch self {
     case .int(let value): Double(value)
     case .double(let value): value
@@ -82,22 +82,22 @@ extension JSON {
 extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
   ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {
-  public init(stringLiteral value: String) { self = .string(value) }
-  public init(integerLiteral value: Int) { self = .int(value) }
-  public init(floatLiteral value: Double) { self = .double(value) }
-  public init(booleanLiteral value: Bool) { self = .bool(value) }
-  public init(arrayLiteral elements: JSON...) { self = .array(elements) }
-  public init(dictionaryLiteral elements: (String, JSON)...) {
+  package init(stringLiteral value: String) { self = .string(value) }
+  package init(integerLiteral value: Int) { self = .int(value) }
+  package init(floatLiteral value: Double) { self = .double(value) }
+  package init(booleanLiteral value: Bool) { self = .bool(value) }
+  package init(arrayLiteral elements: JSON...) { self = .array(elements) }
+  package init(dictionaryLiteral elements: (String, JSON)...) {
     self = .object(Dictionary(elements) { _, last in last })
   }
-  public init(nilLiteral: ()) { self = .null }
+  package init(nilLiteral: ()) { self = .null }
 }
 
 extension JSON {
   /// The value as text: keys sorted, numbers in the shortest form that reads back the same, NaN and infinities as null.
   ///
   /// - Parameter indent: spaces per level, or nil for one line.
-  public func text(indent: Int? = nil) -> String {
+  package func text(indent: Int? = nil) -> String {
     var out = ""
     write(to: &out, indent: indent, level: 0)
     return out

@@ -1,18 +1,18 @@
 /// Decodes the escapes of JSON strings (RFC 8259, section 7) byte by byte.
-public enum JSONEscape {
+package enum JSONEscape {
   /// An invalid escape.
-  public struct Fault: Error {
+  package struct Fault: Error {
     /// What is wrong, a few words.
-    public let what: String
+    package let what: String
     /// Whether it is half of a surrogate pair: four valid digits that encode no character.
-    public var isLoneSurrogate = false
+    package var isLoneSurrogate = false
   }
 
   /// Decodes one escape and appends it as UTF-8.
   ///
   /// - Parameters:
   ///   - index: the byte after the backslash; on return the byte after the escape.
-  public static func decode(_ bytes: UnsafeRawBufferPointer, at index: inout Int, into out: inout [UInt8])
+  package static func decode(_ bytes: UnsafeRawBufferPointer, at index: inout Int, into out: inout [UInt8])
     throws(Fault)
   {
     guard index < bytes.count else { throw Fault(what: "a string has no end") }

@@ -3,12 +3,12 @@
 #endif
 
 /// A text file to which whole lines are appended, each with one write.
-public final class LogFile {
+package final class LogFile {
   private let path: String
   private let descriptor: Int32
 
   /// Opens a file for appending and creates it if it does not exist; throws `.checkpoint`.
-  public init(appendingTo path: String) throws {
+  package init(appendingTo path: String) throws {
     self.path = path
     descriptor = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o644)
     if descriptor < 0 {
@@ -19,7 +19,7 @@ public final class LogFile {
   deinit { close(descriptor) }
 
   /// Appends a line; throws `.checkpoint` when the disk is full or gone.
-  public func writeLine(_ line: String) throws {
+  package func writeLine(_ line: String) throws {
     var text = line + "\n"
     let code = text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
     if code != 0 {

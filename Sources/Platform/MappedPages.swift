@@ -3,7 +3,7 @@
 #endif
 
 /// The memory of shared file mappings, which can be released at any time, since the file keeps the bytes.
-public enum MappedPages {
+package enum MappedPages {
   private static let page = sysconf(Int32(_SC_PAGESIZE))
 
   /// The pages that lie completely inside some bytes.
@@ -18,20 +18,20 @@ public enum MappedPages {
   /// Releases the pages from this process's memory; the next access reads each from the page cache or the disk.
   ///
   /// - Parameter bytes: a part of a shared file mapping. Private memory would lose its content.
-  public static func release(_ bytes: UnsafeRawBufferPointer) {
+  package static func release(_ bytes: UnsafeRawBufferPointer) {
     if let (start, count) = whole(bytes) { madvise(start, count, MADV_DONTNEED) }
   }
 
   /// Maps the pages into this process's memory with one call instead of one page fault for each few of them.
   ///
   /// Kernels before Linux 5.14 ignore the call; the accesses then fault the pages in.
-  public static func populate(_ bytes: UnsafeRawBufferPointer) {
+  package static func populate(_ bytes: UnsafeRawBufferPointer) {
     let populateForReading: Int32 = 22  // MADV_POPULATE_READ, which older headers lack
     if let (start, count) = whole(bytes) { madvise(start, count, populateForReading) }
   }
 
   /// Asks the system to read the pages from the disk and does not wait for them.
-  public static func prefetch(_ bytes: UnsafeRawBufferPointer) {
+  package static func prefetch(_ bytes: UnsafeRawBufferPointer) {
     if let (start, count) = whole(bytes) { madvise(start, count, MADV_WILLNEED) }
   }
 
@@ -39,7 +39,7 @@ public enum MappedPages {
   ///
   /// It does if the page cache holds the file in large folios (2 to 9 µs on ext4 of Linux 6.18), and does not if it
   /// holds single pages of 4 KiB (100 µs there, 170 µs in a tmpfs).
-  public static func areCheap(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  package static func areCheap(_ bytes: UnsafeRawBufferPointer) -> Bool {
     let part = UnsafeRawBufferPointer(rebasing: bytes.prefix(32 << 20))
     let clock = ContinuousClock()
     let times = (0..<3).map { _ -> Double in

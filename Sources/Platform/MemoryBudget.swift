@@ -1,18 +1,18 @@
 /// The memory that a machine's limits allow the processes of a job, to compare with what a plan needs.
-public struct MemoryBudget: Equatable, Sendable {
+package struct MemoryBudget: Equatable, Sendable {
   /// Bytes that one process may use: the smaller of `ulimit -v` and `ulimit -d`; nil without either.
-  public var process: Int?
+  package var process: Int?
   /// Bytes that the processes of a control group may use together, swap included; nil without a limit.
-  public var group: Int?
+  package var group: Int?
   /// Processes of the job on this machine that share that group.
-  public var groupProcesses: Int
+  package var groupProcesses: Int
   /// Bytes that the machine has, swap included; nil if the system does not report it.
-  public var machine: Int?
+  package var machine: Int?
   /// Bytes that are available on the machine now; nil if the system does not report it.
-  public var available: Int?
+  package var available: Int?
 
   /// Makes a budget from these limits; see the properties.
-  public init(process: Int?, group: Int?, groupProcesses: Int, machine: Int?, available: Int?) {
+  package init(process: Int?, group: Int?, groupProcesses: Int, machine: Int?, available: Int?) {
     self.process = process
     self.group = group
     self.groupProcesses = groupProcesses
@@ -21,10 +21,10 @@ public struct MemoryBudget: Equatable, Sendable {
   }
 
   /// A plan is refused only if this share of its bytes exceeds a limit: estimates are accurate to 15 %.
-  public static let certainShare = 0.8
+  package static let certainShare = 0.8
 
   /// The result of comparing a plan with the limits.
-  public enum Verdict: Equatable, Sendable {
+  package enum Verdict: Equatable, Sendable {
     case fits
     /// The plan needs more than is free now: the system may end the job unless other programs end.
     case tight(available: Int)
@@ -39,7 +39,7 @@ public struct MemoryBudget: Equatable, Sendable {
   ///   - ranks: bytes that the job's processes on this machine certainly need.
   ///   - group: bytes that the processes in this process's control group certainly need.
   ///   - more: bytes that the job's processes on this machine are estimated to need beyond what they have now.
-  public func judge(rank: Double, ranks: Double, group groupNeed: Double, more: Double) -> Verdict {
+  package func judge(rank: Double, ranks: Double, group groupNeed: Double, more: Double) -> Verdict {
     let checks = [
       (rank, process, "of the limit of one process (ulimit -v, ulimit -d)"),
       (groupNeed, group, "of the job's memory (its control group, swap included)"),

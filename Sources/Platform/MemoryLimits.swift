@@ -5,12 +5,12 @@ import CFaults
 #endif
 
 /// How much memory this process may use, as far as the system reports it.
-public enum MemoryLimits {
+package enum MemoryLimits {
   /// Bytes of address space that the process may use (`ulimit -v`); nil without a limit.
-  public static var addressSpace: Int? { limit(RLIMIT_AS) }
+  package static var addressSpace: Int? { limit(RLIMIT_AS) }
 
   /// Bytes of private memory that the process may use (`ulimit -d`); nil without a limit.
-  public static var data: Int? { limit(RLIMIT_DATA) }
+  package static var data: Int? { limit(RLIMIT_DATA) }
 
   private static func limit(_ resource: __rlimit_resource) -> Int? {
     var limit = rlimit()
@@ -21,7 +21,7 @@ public enum MemoryLimits {
   }
 
   /// Bytes of address space left under both limits; nil if neither is set or the system does not report current use.
-  public static var remainingAddresses: Int? {
+  package static var remainingAddresses: Int? {
     let limits = (addressSpace, data)
     if limits == (nil, nil) { return nil }
     return remaining(
@@ -45,12 +45,12 @@ public enum MemoryLimits {
   private static let fewAddresses = 4 << 30
 
   /// Reduces the use of address space if little is left; call it at the start of the process.
-  public static func prepare() {
+  package static func prepare() {
     if let left = remainingAddresses, left < fewAddresses { rtk_faults_spare_addresses() }
   }
 
   /// The lowest memory limit among the process's control groups, in bytes; nil without a limit.
-  public static var controlGroup: Int? {
+  package static var controlGroup: Int? {
     guard let own = text(of: "/proc/self/cgroup") else { return nil }
     var least: Int?
     for line in own.split(separator: "\n") {
@@ -73,16 +73,16 @@ public enum MemoryLimits {
   }
 
   /// The process's control groups, to compare with those of another process.
-  public static var controlGroupName: String? { text(of: "/proc/self/cgroup") }
+  package static var controlGroupName: String? { text(of: "/proc/self/cgroup") }
 
   /// Bytes of memory of the machine; nil if the system does not report it.
-  public static var total: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemTotal:", in: $0) } }
+  package static var total: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemTotal:", in: $0) } }
 
   /// Bytes of swap of the machine; nil if the system does not report it.
-  public static var swap: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "SwapTotal:", in: $0) } }
+  package static var swap: Int? { text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "SwapTotal:", in: $0) } }
 
   /// Bytes that the machine can allocate without swapping; nil if the system does not report it.
-  public static var available: Int? {
+  package static var available: Int? {
     text(of: "/proc/meminfo").flatMap { ProcessMemory.bytes(of: "MemAvailable:", in: $0) }
   }
 

@@ -2,7 +2,7 @@
 ///
 /// A name is near if at most a third of its letters differ (two in short names), or if one name contains the other
 /// (`epochs` in `num_train_epochs`).
-public func nearestName(to name: String, among known: [String]) -> String? {
+package func nearestName(to name: String, among known: [String]) -> String? {
   let wanted = Array(name.lowercased().utf8)
   let measured = known.map { ($0, editDistance(wanted, Array($0.lowercased().utf8))) }
   if let best = measured.min(by: { $0.1 < $1.1 }), best.1 <= max(min(2, wanted.count - 1), wanted.count / 3) {
@@ -15,7 +15,7 @@ public func nearestName(to name: String, among known: [String]) -> String? {
 }
 
 /// The known name that `name` misspells: more than five letters, at most two of them changed.
-public func misspelledName(_ name: String, among known: [String]) -> String? {
+package func misspelledName(_ name: String, among known: [String]) -> String? {
   guard !known.contains(name) else { return nil }
   return known.first { $0.count > 5 && editDistance(Array(name.lowercased().utf8), Array($0.utf8)) <= 2 }
 }

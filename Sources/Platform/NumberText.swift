@@ -1,5 +1,5 @@
 /// A number with a fixed count of decimals, without Foundation's formatting.
-public func fixed(_ value: Double, _ decimals: Int) -> String {
+package func fixed(_ value: Double, _ decimals: Int) -> String {
   guard value.isFinite, abs(value) < 1e9 else { return "\(value)" }
   var scale = 1.0
   for _ in 0..<decimals { scale *= 10 }
@@ -12,10 +12,10 @@ public func fixed(_ value: Double, _ decimals: Int) -> String {
 }
 
 /// The nearest integer with grouped digits; a value that is not finite or exceeds 64 bits is not grouped.
-public func grouped(_ value: Double) -> String { Int(exactly: value.rounded()).map { grouped($0) } ?? "\(value)" }
+package func grouped(_ value: Double) -> String { Int(exactly: value.rounded()).map { grouped($0) } ?? "\(value)" }
 
 /// 22713986 as "22,713,986".
-public func grouped(_ number: Int) -> String {
+package func grouped(_ number: Int) -> String {
   var out = ""
   for (index, digit) in "\(number)".reversed().enumerated() {
     if index > 0 && index % 3 == 0 { out.append(",") }

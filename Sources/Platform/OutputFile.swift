@@ -8,9 +8,9 @@
 /// new one, with the permissions of the old one. A symbolic link stays; its target is replaced. FIFOs, terminals and
 /// other character devices are written to and never replaced. `-` and `/dev/stdout` are standard output. Anything
 /// else is refused.
-public final class OutputFile {
+package final class OutputFile {
   /// What a name resolves to.
-  public enum Place: Equatable, Sendable {
+  package enum Place: Equatable, Sendable {
     /// A descriptor of this process, named `-` or by a path under `/dev/fd`.
     case descriptor(Int32)
     /// A regular file that may not exist yet: the path with all links resolved.
@@ -19,18 +19,18 @@ public final class OutputFile {
     case stream(String)
 
     /// Whether it is the process's standard output.
-    public var isStandardOutput: Bool { self == .descriptor(STDOUT_FILENO) }
+    package var isStandardOutput: Bool { self == .descriptor(STDOUT_FILENO) }
   }
 
   /// The name that the user gave.
-  public let name: String
+  package let name: String
   /// What the name resolves to.
-  public let place: Place
+  package let place: Place
   private let file: AtomicFile?
   private let descriptor: Int32
 
   /// Opens the output; opening a FIFO blocks until it has a reader. Throws as `place(of:)` and `requireWritable` do.
-  public init(_ name: String) throws {
+  package init(_ name: String) throws {
     self.name = name
     place = try OutputFile.place(of: name)
     switch place {
@@ -51,7 +51,7 @@ public final class OutputFile {
   deinit { if case .stream = place, descriptor >= 0 { close(descriptor) } }
 
   /// Appends bytes; throws `.checkpoint` with the system's reason.
-  public func write(_ bytes: UnsafeRawBufferPointer) throws {
+  package func write(_ bytes: UnsafeRawBufferPointer) throws {
     if let file { return try file.write(bytes) }
     let code = writeAll(bytes, to: descriptor)
     if code == 0 { return }
@@ -64,7 +64,7 @@ public final class OutputFile {
   }
 
   /// Flushes the bytes and renames a regular file to its final name; throws `.checkpoint`.
-  public func commit() throws {
+  package func commit() throws {
     if let file { return try file.commit() }
     // Some devices report a failed write only here. Terminals and pipes cannot be flushed and return these codes.
     if fsync(descriptor) != 0, errno != EINVAL, errno != EROFS, errno != ENOTSUP, errno != EBADF {
@@ -73,7 +73,7 @@ public final class OutputFile {
   }
 
   /// Writes a whole text and commits it.
-  public static func write(_ text: String, to name: String) throws {
+  package static func write(_ text: String, to name: String) throws {
     let output = try OutputFile(name)
     var text = text
     try text.withUTF8 { try output.write(UnsafeRawBufferPointer($0)) }
@@ -85,7 +85,7 @@ public final class OutputFile {
   /// Resolves a name; creates and opens nothing.
   ///
   /// Throws `.configuration` for a directory, a socket or a block device, and for links that form a loop.
-  public static func place(of name: String) throws -> Place {
+  package static func place(of name: String) throws -> Place {
     func refusal(_ what: String) -> RetortError {
       RetortError(
         .configuration, what, at: name, remedy: "name a file, a FIFO, or - for standard output")
@@ -118,7 +118,7 @@ public final class OutputFile {
   /// Checks that an output can be written before any work is done for it; creates nothing and opens no FIFO.
   ///
   /// Throws `.configuration` with the reason.
-  public static func requireWritable(_ name: String) throws {
+  package static func requireWritable(_ name: String) throws {
     switch try place(of: name) {
     case .descriptor(let number):
       let flags = fcntl(number, F_GETFL)

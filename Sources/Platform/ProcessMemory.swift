@@ -3,13 +3,13 @@
 #endif
 
 /// The memory that this process uses.
-public enum ProcessMemory {
+package enum ProcessMemory {
   /// The proportional set size in bytes: private pages plus each shared page divided by the number of processes that
   /// map it, so that sums over processes count shared memory once; nil if the system does not report it.
-  public static var proportionalBytes: Int? { figure("Pss:", of: "/proc/self/smaps_rollup") }
+  package static var proportionalBytes: Int? { figure("Pss:", of: "/proc/self/smaps_rollup") }
 
   /// The peak resident memory of this process in bytes, shared pages included; nil if the system does not report it.
-  public static var peakBytes: Int? { figure("VmHWM:", of: "/proc/self/status") }
+  package static var peakBytes: Int? { figure("VmHWM:", of: "/proc/self/status") }
 
   private static func figure(_ field: String, of path: String) -> Int? {
     // Files in /proc report a size of 0, so the buffer has a fixed size.

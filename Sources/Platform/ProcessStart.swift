@@ -1,10 +1,10 @@
 import Foundation
 
 /// When a process was started.
-public enum ProcessStart {
+package enum ProcessStart {
   /// Seconds since the process was started, to a hundredth, counted from its first start if it has replaced itself
   /// by `exec`; nil if the system does not report it.
-  public static var secondsAgo: Double? {
+  package static var secondsAgo: Double? {
     var now = timespec()
     guard let ticks = ticks(of: getpid()), clock_gettime(CLOCK_BOOTTIME, &now) == 0 else { return nil }
     let started = Double(ticks) / Double(sysconf(Int32(_SC_CLK_TCK)))
@@ -13,7 +13,7 @@ public enum ProcessStart {
 
   /// The clock ticks from the machine's start to the process's start: process id and ticks identify one process until
   /// the machine restarts. nil for a process that has ended, zombies included.
-  public static func ticks(of process: Int32) -> UInt64? {
+  package static func ticks(of process: Int32) -> UInt64? {
     // Files in /proc report a size of 0.
     guard let file = fopen("/proc/\(process)/stat", "rb") else { return nil }
     defer { fclose(file) }

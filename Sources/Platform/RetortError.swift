@@ -2,9 +2,9 @@
 ///
 /// The kind decides the exit code of the command. Everything that a user's file, a flag or a peer can cause
 /// is thrown as this type; programming errors are preconditions.
-public struct RetortError: Error, Equatable, Sendable {
+package struct RetortError: Error, Equatable, Sendable {
   /// The documented exit codes of the command.
-  public enum Kind: Int32, Sendable, CaseIterable {
+  package enum Kind: Int32, Sendable, CaseIterable {
     case unexpected = 1
     case configuration = 2
     case input = 3
@@ -15,18 +15,18 @@ public struct RetortError: Error, Equatable, Sendable {
     case stopped = 75
   }
 
-  public var kind: Kind
+  package var kind: Kind
   /// What is wrong, one sentence without a full stop.
-  public var what: String
+  package var what: String
   /// File and line, key, tensor, rank and host, as far as they are known.
-  public var location: String?
+  package var location: String?
   /// What the reader should do.
-  public var remedy: String?
+  package var remedy: String?
   /// Whether every rank of the job throws this same error, so that the job can end without `MPI_Abort`.
-  public var isCollective = false
+  package var isCollective = false
 
   /// Makes an error of one rank; `what` and `remedy` are phrases without a full stop, which `description` joins.
-  public init(_ kind: Kind, _ what: String, at location: String? = nil, remedy: String? = nil) {
+  package init(_ kind: Kind, _ what: String, at location: String? = nil, remedy: String? = nil) {
     self.kind = kind
     self.what = what
     self.location = location
@@ -34,21 +34,21 @@ public struct RetortError: Error, Equatable, Sendable {
   }
 
   /// The same error with a location put in front of its own.
-  public func located(_ outer: String) -> RetortError {
+  package func located(_ outer: String) -> RetortError {
     var copy = self
     copy.location = location.map { "\(outer), \($0)" } ?? outer
     return copy
   }
 
   /// Any error as a `RetortError`: itself, or an `.unexpected` error that quotes it.
-  public static func wrap(_ error: any Error) -> RetortError {
+  package static func wrap(_ error: any Error) -> RetortError {
     (error as? RetortError) ?? RetortError(.unexpected, "\(error)")
   }
 }
 
 extension RetortError: CustomStringConvertible {
   /// `WHERE: WHAT. REMEDY.` in one line.
-  public var description: String {
+  package var description: String {
     let shown = RetortError.cut(what)
     var text = location.map { "\(RetortError.cut($0)): \(shown)" } ?? shown
     if let remedy = remedy.map(RetortError.cut) {

@@ -3,12 +3,12 @@
 #endif
 
 /// The descriptors 0, 1 and 2 of this process.
-public enum StandardStreams {
+package enum StandardStreams {
   /// Makes lost output an error of the write instead of a signal or a damaged file; call it before anything else.
   ///
   /// Writing to a pipe without a reader gives EPIPE instead of SIGPIPE. A stream that is closed at the start is opened
   /// as `/dev/null` for the other direction: no data file gets its number, and a write to it or a read from it fails.
-  public static func prepare() {
+  package static func prepare() {
     signal(SIGPIPE, SIG_IGN)
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
       // open() returns the lowest free number, which is this one.
@@ -20,7 +20,7 @@ public enum StandardStreams {
 /// Writes all bytes to a descriptor; retries after interruptions and waits while a non-blocking stream is full.
 ///
 /// - Returns: 0, or the `errno` of the write that failed.
-public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
+package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
   var rest = bytes
   while !rest.isEmpty {
     let count = Activity.waitingOutside { write(descriptor, rest.baseAddress, min(rest.count, 1 << 30)) }
@@ -39,7 +39,7 @@ public func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> I
 /// Reads a descriptor to its end; throws `.input` with the system's reason.
 ///
 /// - Parameter name: the name of the stream, for the message.
-public func readAll(from descriptor: Int32, name: String) throws -> [UInt8] {
+package func readAll(from descriptor: Int32, name: String) throws -> [UInt8] {
   var bytes: [UInt8] = []
   var piece = [UInt8](repeating: 0, count: 1 << 18)
   while true {

@@ -8,19 +8,19 @@ import Synchronization
 ///
 /// The handler only sets a flag, which training checks between optimizer steps. A second SIGTERM or SIGINT ends the
 /// process at once.
-public enum StopRequest {
+package enum StopRequest {
   private static let flag = Atomic<Bool>(false)
 
   /// Whether this process was asked to stop.
-  public static var isPending: Bool { flag.load(ordering: .relaxed) }
+  package static var isPending: Bool { flag.load(ordering: .relaxed) }
 
   private static let signals = [SIGUSR1, SIGTERM, SIGINT]
 
   /// Blocks the signals, also across an `exec` of the program, until `listen` or `release`.
-  public static func hold() { mask(SIG_BLOCK) }
+  package static func hold() { mask(SIG_BLOCK) }
 
   /// Unblocks the signals, which then have their default effect.
-  public static func release() { mask(SIG_UNBLOCK) }
+  package static func release() { mask(SIG_UNBLOCK) }
 
   private static func mask(_ how: Int32) {
     var set = sigset_t()
@@ -30,15 +30,15 @@ public enum StopRequest {
   }
 
   /// The error that ends a stopped run; `moment` says when it stopped.
-  public static func error(_ moment: String) -> RetortError {
+  package static func error(_ moment: String) -> RetortError {
     RetortError(.stopped, "stopped on request \(moment)", remedy: "run the same command again to continue")
   }
 
   /// Throws `.stopped` if this process was asked to stop; call it inside `agree`, so that all ranks throw.
-  public static func refuse(_ moment: String) throws { if isPending { throw error(moment) } }
+  package static func refuse(_ moment: String) throws { if isPending { throw error(moment) } }
 
   /// Treats the signals as requests from now on, including those that were blocked.
-  public static func listen() {
+  package static func listen() {
     // The flag must exist before a handler touches it.
     flag.store(false, ordering: .relaxed)
     for number in signals {

@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// A pipe can be read once and cannot be mapped. Its bytes are kept here, and `MappedFile` returns them for that name
 /// as if it were a file's. The contents belong to the process, as its pipes do.
-public enum StreamContents {
+package enum StreamContents {
   private static let contents = Mutex<[String: Bytes]>([:])
 
   /// Memory that is written once and freed with its last user.
@@ -21,13 +21,13 @@ public enum StreamContents {
   }
 
   /// Keeps bytes under a name and replaces earlier ones.
-  public static func keep(_ bytes: [UInt8], as name: String) {
+  package static func keep(_ bytes: [UInt8], as name: String) {
     let kept = Bytes(bytes)
     contents.withLock { $0[name] = kept }
   }
 
   /// Whether the name belongs to the content of a pipe.
-  public static func has(_ name: String) -> Bool { content(of: name) != nil }
+  package static func has(_ name: String) -> Bool { content(of: name) != nil }
 
   static func content(of name: String) -> Bytes? { contents.withLock { $0[name] } }
 }

@@ -2,12 +2,12 @@
 
 extension Trace {
   /// The text before the events of all ranks in the file.
-  public static let fileStart = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
+  package static let fileStart = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
   /// The text after the events.
-  public static let fileEnd = "\n]}\n"
+  package static let fileEnd = "\n]}\n"
 
   /// The file in which a rank that fails alone writes its own events: trace.rank3.json for trace.json of rank 3.
-  public static func path(_ path: String, ofRank rank: Int) -> String {
+  package static func path(_ path: String, ofRank rank: Int) -> String {
     let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
     guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "\(path).rank\(rank)" }
     return "\(path.dropLast(name.count))\(name[..<dot]).rank\(rank)\(name[dot...])"
@@ -17,7 +17,7 @@ extension Trace {
   ///
   /// A rank is a process. Its work is a thread of complete events ("X"), its transfers are asynchronous events
   /// ("b", "e"). Times are microseconds on rank 0's clock.
-  public func text() -> String {
+  package func text() -> String {
     var out = metadata
     out.reserveCapacity(out.utf8.count + 120 * count)
     let quoted = names.map { JSON.string($0).text().dropLast() }

@@ -7,16 +7,16 @@
 /// Code marks its work with `Trace.span` and `Trace.detail`; without a trace each costs a check for nil. Spans nest as
 /// calls do. Details (layers, transfers) are recorded only inside the optimizer steps of the window, so that a long run
 /// has a trace of bounded size. Only the thread that started the trace is recorded.
-public final class Trace {
+package final class Trace {
   /// Which optimizer steps are recorded, and how much memory that may take.
-  public struct Limits: Sendable, Equatable {
+  package struct Limits: Sendable, Equatable {
     /// Optimizer steps, counted from 1 in each chain step of this run.
-    public var steps: ClosedRange<Int>
+    package var steps: ClosedRange<Int>
     /// The most events that are kept, 40 bytes each; later ones are counted and dropped.
-    public var events: Int
+    package var events: Int
 
     /// By default the first 100 optimizer steps of each chain step, and 262,144 events.
-    public init(steps: ClosedRange<Int> = 1...100, events: Int = 1 << 18) {
+    package init(steps: ClosedRange<Int> = 1...100, events: Int = 1 << 18) {
       self.steps = steps
       self.events = events
     }
@@ -41,10 +41,10 @@ public final class Trace {
   }
 
   /// The trace of this process; nil if nothing is traced.
-  nonisolated(unsafe) public private(set) static var current: Trace?
+  nonisolated(unsafe) package private(set) static var current: Trace?
 
   /// The rank of this process.
-  public let rank: Int
+  package let rank: Int
   let host: String
   /// Rank 0's clock minus this rank's, in nanoseconds.
   let clockOffset: Int64
@@ -55,7 +55,7 @@ public final class Trace {
   private let events: UnsafeMutablePointer<Event>
   private(set) var count = 0
   /// The number of events dropped for lack of room.
-  public private(set) var dropped = 0
+  package private(set) var dropped = 0
   private(set) var names: [String] = []
   private var numbers: [UInt: Int32] = [:]
   private var numbersByText: [String: Int32] = [:]
@@ -80,25 +80,25 @@ public final class Trace {
   /// - Parameters:
   ///   - clockOffset: rank 0's `now` minus this rank's.
   ///   - origin: rank 0's `now` at the beginning.
-  public static func start(rank: Int, host: String, clockOffset: Int64, origin: Int64, limits: Limits = Limits()) {
+  package static func start(rank: Int, host: String, clockOffset: Int64, origin: Int64, limits: Limits = Limits()) {
     current = Trace(rank: rank, host: host, clockOffset: clockOffset, origin: origin, limits: limits)
   }
 
   /// Ends the recording and returns it; nil if nothing was traced.
-  public static func stop() -> Trace? {
+  package static func stop() -> Trace? {
     defer { current = nil }
     return current
   }
 
   /// Nanoseconds of the monotonic clock.
-  public static var now: Int64 {
+  package static var now: Int64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 
   /// Records the body's duration under a name; inside an optimizer step only if the step is in the window.
-  public static func span<T>(_ name: StaticString, _ body: () throws -> T) rethrows -> T {
+  package static func span<T>(_ name: StaticString, _ body: () throws -> T) rethrows -> T {
     try Activity.during("\(name)") { try recordedSpan(name, body) }
   }
 
@@ -108,7 +108,7 @@ public final class Trace {
   }
 
   /// Records the body's duration under a name made at run time, outside optimizer steps only.
-  public static func span<T>(named name: String, _ body: () throws -> T) rethrows -> T {
+  package static func span<T>(named name: String, _ body: () throws -> T) rethrows -> T {
     try Activity.during(name) { try recordedSpan(named: name, body) }
   }
 
@@ -120,14 +120,14 @@ public final class Trace {
   }
 
   /// Records the body's duration inside an optimizer step of the window only; `number` becomes part of the name.
-  public static func detail<T>(_ name: StaticString, _ number: Int = -1, _ body: () throws -> T) rethrows -> T {
+  package static func detail<T>(_ name: StaticString, _ number: Int = -1, _ body: () throws -> T) rethrows -> T {
     Activity.tick()
     guard let trace = current, trace.isInWindow, trace.isHere else { return try body() }
     return try trace.record(name, number: number, body)
   }
 
   /// Records an optimizer step of the window, and enables the records inside it.
-  public static func step<T>(_ step: Int, _ body: () throws -> T) rethrows -> T {
+  package static func step<T>(_ step: Int, _ body: () throws -> T) rethrows -> T {
     try Activity.during("step \(step)") { try recordedStep(step, body) }
   }
 
@@ -141,7 +141,7 @@ public final class Trace {
   }
 
   /// Restarts the count of optimizer steps that the window refers to.
-  public static func beginTraining() { current?.stepsSeen = 0 }
+  package static func beginTraining() { current?.stepsSeen = 0 }
 
   private var isInStep = false
   private var isHere: Bool { pthread_equal(owner, pthread_self()) != 0 }
@@ -190,11 +190,11 @@ public final class Trace {
 
 extension Trace {
   /// Whether details are recorded now, for callers that must build a name first.
-  public static var wantsDetails: Bool { current.map { $0.isInWindow && $0.isHere } ?? false }
+  package static var wantsDetails: Bool { current.map { $0.isInWindow && $0.isHere } ?? false }
 
   /// Ends the open section and begins another, unless it already has this name; for work that is a sequence, such as a
   /// backward pass.
-  public static func enterSection(_ name: String) {
+  package static func enterSection(_ name: String) {
     guard let trace = current, wantsDetails else { return }
     let id = trace.intern(name)
     if trace.section?.name == id { return }
@@ -203,23 +203,23 @@ extension Trace {
   }
 
   /// Whether a section is open.
-  public static var isInSection: Bool { current?.section != nil }
+  package static var isInSection: Bool { current?.section != nil }
 
   /// Ends the open section, if there is one.
-  public static func endSection() {
+  package static func endSection() {
     guard let trace = current, let section = trace.section else { return }
     trace.section = nil
     trace.add(section.name, start: section.start)
   }
 
   /// An operation that overlaps other work, such as the reduce-scatter of a bucket.
-  public struct Transfer {
+  package struct Transfer {
     fileprivate let name: Int32
     fileprivate let start: Int64
     fileprivate let bytes: Int
 
     /// Records the transfer as ended now.
-    public func end() {
+    package func end() {
       if let trace = Trace.current, trace.isHere {
         trace.add(name, start: start, amount: bytes, kind: .transfer)
       }
@@ -227,7 +227,7 @@ extension Trace {
   }
 
   /// Begins a transfer; nil if details are not recorded.
-  public static func transfer(_ name: StaticString, bytes: Int) -> Transfer? {
+  package static func transfer(_ name: StaticString, bytes: Int) -> Transfer? {
     guard let trace = current, wantsDetails else { return nil }
     return Transfer(name: trace.intern(name), start: now, bytes: bytes)
   }

@@ -4,9 +4,9 @@ import Tensors
 /// A safetensors file, mapped into memory and checked as a whole before anything is read from it.
 ///
 ///     | header length, 8 bytes | JSON header, spaces to the next multiple of 8 | data of all tensors, without gaps |
-public final class SafetensorsFile: WeightSource, Sendable {
+package final class SafetensorsFile: WeightSource, Sendable {
   /// The largest accepted header in bytes, the same limit as the reference implementation's.
-  public static let maxHeaderBytes = 100_000_000
+  package static let maxHeaderBytes = 100_000_000
 
   private let mapping: MappedFile
   private let tensors: [String: StoredTensor]
@@ -14,13 +14,13 @@ public final class SafetensorsFile: WeightSource, Sendable {
   private let foreign: [String: TensorDescription]
 
   /// The names of all tensors, in the order of their data.
-  public let names: [String]
+  package let names: [String]
   /// The strings of the header's `__metadata__`; empty if it has none.
-  public let metadata: [String: String]
-  public var files: [String] { [mapping.path] }
+  package let metadata: [String: String]
+  package var files: [String] { [mapping.path] }
 
   /// Opens and checks a file; throws `.input` with file, tensor and numbers if the header does not match the bytes.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     mapping = try MappedFile(path)
     let file = BoundedBytes(bytes: mapping.bytes, file: path)
     try file.refuseLargeFilePointer()
@@ -47,15 +47,15 @@ public final class SafetensorsFile: WeightSource, Sendable {
     metadata = scanned.metadata
   }
 
-  public func contains(_ name: String) -> Bool { tensors[name] != nil || foreign[name] != nil }
+  package func contains(_ name: String) -> Bool { tensors[name] != nil || foreign[name] != nil }
 
-  public func tensor(_ name: String) throws -> StoredTensor {
+  package func tensor(_ name: String) throws -> StoredTensor {
     if let tensor = tensors[name] { return tensor }
     if let other = foreign[name] { throw unreadType(other.type, at: "\(mapping.path), tensor \(shown(name))") }
     throw noSuchTensor(name, in: mapping.path, names: names)
   }
 
-  public func describe(_ name: String) throws -> TensorDescription {
+  package func describe(_ name: String) throws -> TensorDescription {
     if let other = foreign[name] { return other }
     let tensor = try tensor(name)
     return TensorDescription(type: tensor.dtype.rawValue, shape: tensor.shape, byteCount: tensor.bytes.count)

@@ -3,16 +3,16 @@ import Platform
 import Tensors
 
 /// The name, element type and shape of a tensor to be written.
-public struct TensorDeclaration: Sendable, Equatable {
+package struct TensorDeclaration: Sendable, Equatable {
   /// The name in the file; unique there, and not `__metadata__`.
-  public var name: String
+  package var name: String
   /// The element type in the file.
-  public var dtype: DType
+  package var dtype: DType
   /// The extents, outermost first, of any number; empty for a scalar.
-  public var shape: [Int]
+  package var shape: [Int]
 
   /// Makes a declaration; `SafetensorsWriter.init` refuses impossible and duplicate ones.
-  public init(_ name: String, _ dtype: DType, _ shape: [Int]) {
+  package init(_ name: String, _ dtype: DType, _ shape: [Int]) {
     self.name = name
     self.dtype = dtype
     self.shape = shape
@@ -27,7 +27,7 @@ public struct TensorDeclaration: Sendable, Equatable {
 ///
 /// Readers see the old files or the whole new ones: the files get their names in `finish`, and the index of a sharded
 /// model is written last. A writer that is dropped before `finish` removes its files.
-public struct SafetensorsWriter: ~Copyable {
+package struct SafetensorsWriter: ~Copyable {
   /// A range of declarations in one file.
   private struct Shard {
     let tensors: Range<Int>
@@ -52,7 +52,7 @@ public struct SafetensorsWriter: ~Copyable {
   ///   - spare: an unused file that may become the first one (`AtomicFile`).
   ///
   /// Throws `.checkpoint` if a file cannot be created and `.unexpected` for a duplicate name.
-  public init(
+  package init(
     _ path: String, tensors: [TensorDeclaration], metadata: [String: String] = ["format": "pt"],
     maxShardBytes: Int? = nil, reusing spare: String? = nil
   ) throws {
@@ -72,7 +72,7 @@ public struct SafetensorsWriter: ~Copyable {
   /// next declared name.
   ///
   /// Throws `.checkpoint` if writing fails and `.unexpected` for a tensor out of order or of a different size.
-  public mutating func append(_ name: String, floats: UnsafeBufferPointer<Float>) throws {
+  package mutating func append(_ name: String, floats: UnsafeBufferPointer<Float>) throws {
     let (declaration, file) = try take(name)
     guard [.float32, .bfloat16, .float16, .float64].contains(declaration.dtype) else {
       throw misuse("is declared as \(declaration.dtype.rawValue), floats were given", name)
@@ -85,7 +85,7 @@ public struct SafetensorsWriter: ~Copyable {
   /// Appends the next tensor's data unconverted: row-major, little-endian, of the declared type.
   ///
   /// Throws as `append(_:floats:)` does.
-  public mutating func append(_ name: String, bytes: UnsafeRawBufferPointer) throws {
+  package mutating func append(_ name: String, bytes: UnsafeRawBufferPointer) throws {
     let (declaration, file) = try take(name)
     guard bytes.count == declaration.byteCount else { throw wrongSize(bytes.count, declaration) }
     try file.write(bytes)
@@ -98,7 +98,7 @@ public struct SafetensorsWriter: ~Copyable {
   ///
   /// - Parameter flushing: false if the caller flushes the files before they are used.
   @discardableResult
-  public consuming func finish(flushing: Bool = true) throws -> [String] {
+  package consuming func finish(flushing: Bool = true) throws -> [String] {
     if next < declarations.count {
       throw misuse(
         "\(declarations.count - next) of \(declarations.count) tensors were never appended, the first is "

@@ -5,7 +5,7 @@ import Platform
 /// Reads `model.safetensors.index.json` and `pytorch_model.bin.index.json`. The shards themselves decide where a tensor
 /// is: one in a shard other than the index says, or one that the index does not list, is found, as `transformers` finds
 /// it, and a remark reports that the index is wrong.
-public final class ShardedWeights: WeightSource {
+package final class ShardedWeights: WeightSource {
   private let index: String
   /// Tensor name to the shard file that the index names.
   private let listed: [String: String]
@@ -14,15 +14,15 @@ public final class ShardedWeights: WeightSource {
   private let opened: [String: any WeightSource]
 
   /// The names of all tensors, ordered by shard file name, then by name.
-  public let names: [String]
+  package let names: [String]
   /// The index's `metadata`, such as `total_size`; values other than strings as JSON text.
-  public let metadata: [String: String]
+  package let metadata: [String: String]
   /// The path of the index, then those of the shards, sorted.
-  public let files: [String]
-  public let remarks: [String]
+  package let files: [String]
+  package let remarks: [String]
 
   /// Reads the index and opens every shard; throws `.input` with the index, the tensor and the shard.
-  public init(index path: String) throws {
+  package init(index path: String) throws {
     index = path
     let json = try JSON(contentsOf: path)
     guard let map = json["weight_map"]?.object else {
@@ -84,11 +84,11 @@ public final class ShardedWeights: WeightSource {
     return remarks
   }
 
-  public func contains(_ name: String) -> Bool { held[name] != nil || listed[name] != nil }
+  package func contains(_ name: String) -> Bool { held[name] != nil || listed[name] != nil }
 
-  public func tensor(_ name: String) throws -> StoredTensor { try shard(of: name).tensor(name) }
+  package func tensor(_ name: String) throws -> StoredTensor { try shard(of: name).tensor(name) }
 
-  public func describe(_ name: String) throws -> TensorDescription { try shard(of: name).describe(name) }
+  package func describe(_ name: String) throws -> TensorDescription { try shard(of: name).describe(name) }
 
   private func shard(of name: String) throws -> any WeightSource {
     if let source = held[name].flatMap({ opened[$0] }) { return source }
@@ -115,7 +115,7 @@ func openWeightFile(_ path: String) throws -> any WeightSource {
 /// `pytorch_model.bin` or `pytorch_model.bin.index.json`, the first of these that exists.
 ///
 /// Throws `.input` with these names if none exists, or with the fault of the one that does.
-public func openWeights(inModelDirectory directory: String) throws -> any WeightSource {
+package func openWeights(inModelDirectory directory: String) throws -> any WeightSource {
   guard isDirectory(directory) else {
     let what = fileExists(directory) ? "is a file, a model directory was expected" : "there is no such directory"
     throw RetortError(.input, what, at: directory)

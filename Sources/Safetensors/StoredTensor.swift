@@ -5,19 +5,19 @@ import Tensors
 ///
 /// `bytes` are row-major, little-endian and not necessarily aligned for `dtype`. They stay valid while the tensor, or
 /// the file that it came from, lives.
-public struct StoredTensor: @unchecked Sendable {
+package struct StoredTensor: @unchecked Sendable {
   /// The name in the file.
-  public let name: String
+  package let name: String
   /// The element type in the file.
-  public let dtype: DType
+  package let dtype: DType
   /// The extents, outermost first, of any number; empty for a scalar.
-  public let shape: [Int]
+  package let shape: [Int]
   /// `count * dtype.size` bytes.
-  public let bytes: UnsafeRawBufferPointer
+  package let bytes: UnsafeRawBufferPointer
   /// The file that holds the tensor, for messages.
-  public let file: String
+  package let file: String
   /// The number of elements: the product of `shape`, 1 for a scalar.
-  public let count: Int
+  package let count: Int
   /// Keeps the memory of `bytes` alive. The memory is never written, so the type is safe to send.
   private let owner: AnyObject
 
@@ -41,7 +41,7 @@ public struct StoredTensor: @unchecked Sendable {
   /// Converts the elements in `range` (all by default) to 32-bit floats at `destination`, which has room for them.
   ///
   /// Integers and 64-bit floats are rounded to the nearest float; true is 1, false is 0.
-  public func copyFloats(into destination: UnsafeMutablePointer<Float>, range: Range<Int>? = nil) {
+  package func copyFloats(into destination: UnsafeMutablePointer<Float>, range: Range<Int>? = nil) {
     let range = range ?? 0..<count
     precondition(
       range.lowerBound >= 0 && range.upperBound <= count,
@@ -55,22 +55,22 @@ public struct StoredTensor: @unchecked Sendable {
 }
 
 /// A file's description of a tensor, whether or not Retort reads its type.
-public struct TensorDescription: Sendable, Equatable {
+package struct TensorDescription: Sendable, Equatable {
   /// The type as the file names it, such as "F32" or "F8_E4M3".
-  public let type: String
+  package let type: String
   /// The extents, outermost first.
-  public let shape: [Int]
+  package let shape: [Int]
   /// The bytes of its data in the file.
-  public let byteCount: Int
+  package let byteCount: Int
 
   /// Makes a description.
-  public init(type: String, shape: [Int], byteCount: Int) {
+  package init(type: String, shape: [Int], byteCount: Int) {
     (self.type, self.shape, self.byteCount) = (type, shape, byteCount)
   }
 }
 
 /// Named tensors from one file or several.
-public protocol WeightSource: AnyObject {
+package protocol WeightSource: AnyObject {
   /// The names of all tensors in the order of the file, including those whose type Retort does not read.
   var names: [String] { get }
   /// The tensor with this name; throws `.input` if there is none, if its file is damaged, or if Retort does not read
@@ -88,12 +88,12 @@ public protocol WeightSource: AnyObject {
 }
 
 extension WeightSource {
-  public func describe(_ name: String) throws -> TensorDescription {
+  package func describe(_ name: String) throws -> TensorDescription {
     let tensor = try tensor(name)
     return TensorDescription(type: tensor.dtype.rawValue, shape: tensor.shape, byteCount: tensor.bytes.count)
   }
 
-  public var remarks: [String] { [] }
+  package var remarks: [String] { [] }
 }
 
 /// The error for a tensor whose type is not one of `DType`.

@@ -7,7 +7,7 @@ import Tensors
 ///     zip:    archive/data.pkl   archive/data/0   archive/data/1   …
 ///     legacy: pickle of a magic number | of the protocol | of the system | of the object | of the storage keys |
 ///             for each key: count, 8 bytes, and the elements
-public final class TorchFile: WeightSource {
+package final class TorchFile: WeightSource {
   private struct Entry {
     var view: PickleHeap.Tensor
     var storage: PickleHeap.Storage
@@ -22,15 +22,15 @@ public final class TorchFile: WeightSource {
   /// Copies of tensors that are not contiguous; kept, since `bytes` stays valid as long as the file.
   private var gathered: [String: StoredTensor] = [:]
 
-  public private(set) var names: [String] = []
-  public var metadata: [String: String] { [:] }
-  public var files: [String] { [mapping.path] }
+  package private(set) var names: [String] = []
+  package var metadata: [String: String] { [:] }
+  package var files: [String] { [mapping.path] }
 
   /// Opens and checks a checkpoint; throws `.input` with file, tensor and numbers.
   ///
   /// The tensors are those of the top-level dict, or of the dict under its key "state_dict", "model_state_dict",
   /// "model" or "module".
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     mapping = try MappedFile(path)
     let file = BoundedBytes(bytes: mapping.bytes, file: path)
     try file.refuseLargeFilePointer()
@@ -62,9 +62,9 @@ public final class TorchFile: WeightSource {
     }
   }
 
-  public func contains(_ name: String) -> Bool { entries[name] != nil || foreign[name] != nil }
+  package func contains(_ name: String) -> Bool { entries[name] != nil || foreign[name] != nil }
 
-  public func describe(_ name: String) throws -> TensorDescription {
+  package func describe(_ name: String) throws -> TensorDescription {
     if let entry = entries[name] {
       let count = entry.view.shape.contains(0) ? 0 : entry.view.shape.reduce(1, *)
       return TensorDescription(
@@ -74,7 +74,7 @@ public final class TorchFile: WeightSource {
     return other
   }
 
-  public func tensor(_ name: String) throws -> StoredTensor {
+  package func tensor(_ name: String) throws -> StoredTensor {
     guard let entry = entries[name] else {
       guard let other = foreign[name] else { throw noSuchTensor(name, in: mapping.path, names: names) }
       throw unreadType(other.type, at: "\(mapping.path), tensor \(shown(name))")

@@ -9,7 +9,7 @@ import Tensors
 ///
 /// A teacher returns plain tensors for examples, which are addressed by their index in the training or validation data.
 /// Students use every kind of teacher alike, however it computes and transfers its signals.
-public protocol Teacher: AnyObject {
+package protocol Teacher: AnyObject {
   /// The name in messages.
   var name: String { get }
   /// Classes of its logits; for a language model the vocabulary size.
@@ -38,7 +38,7 @@ public protocol Teacher: AnyObject {
 
 extension Teacher {
   /// The logits for examples of a split: see `signals(for:in:needs:)`.
-  public func logits(for samples: [Int], in split: Split) throws -> TeacherLogits {
+  package func logits(for samples: [Int], in split: Split) throws -> TeacherLogits {
     guard let logits = try signals(for: samples, in: split, needs: .logitsOnly).logits else {
       preconditionFailure("the teacher \(name) gave no logits")
     }
@@ -47,14 +47,14 @@ extension Teacher {
 }
 
 /// A teacher that computes signals before its students request them.
-public protocol TeacherAhead: AnyObject {
+package protocol TeacherAhead: AnyObject {
   /// Announces the next calls of `signals` in order, after those announced earlier; called by all ranks or by none,
   /// with equally many requests.
   func announce(_ requests: [[Int]], in split: Split) throws
 }
 
 /// A teacher that caches its signals for later epochs, other ranks and other runs.
-public protocol SignalKeeper: AnyObject {
+package protocol SignalKeeper: AnyObject {
   /// Makes the signals computed on this rank readable for other ranks and runs.
   func publishSignals()
   /// Loads the signals that other ranks and runs have published.
@@ -64,7 +64,7 @@ public protocol SignalKeeper: AnyObject {
 }
 
 /// The two parts of a dataset that a chain uses.
-public enum Split: String, Sendable {
+package enum Split: String, Sendable {
   case train
   case validation
 }
@@ -75,9 +75,9 @@ public enum Split: String, Sendable {
 /// the examples with its own tokenizer, and an example of a classifier gets the same bits in every batch, so cached
 /// signals equal recomputed ones. Its parameters have no gradient buffers and its passes are not recorded, so it cannot
 /// be trained. The end of the step releases it.
-public final class ResidentTeacher: Teacher {
+package final class ResidentTeacher: Teacher {
   /// The name in messages: the chain file's reference.
-  public let name: String
+  package let name: String
   private let model: any Model
   private let precision: Precision
   /// The bounds of the teacher's inputs; labels are not checked.
@@ -88,7 +88,7 @@ public final class ResidentTeacher: Teacher {
   private var remark: String?
   private let train: any ExampleSource
   private let validation: any ExampleSource
-  public private(set) var computedFLOPs = 0.0
+  package private(set) var computedFLOPs = 0.0
 
   /// Creates a teacher from a model in memory.
   ///
@@ -97,7 +97,7 @@ public final class ResidentTeacher: Teacher {
   ///   - train: the training examples in the teacher's tokens, in the student's order.
   ///   - validation: the validation examples, likewise.
   ///   - precision: the precision of matrix products.
-  public convenience init(
+  package convenience init(
     name: String, model: any Model, train: any ExampleSource, validation: any ExampleSource,
     precision: Precision = .fp32
   ) {
@@ -110,7 +110,7 @@ public final class ResidentTeacher: Teacher {
   /// - Parameters:
   ///   - frozen: a model built for passes in this precision.
   ///   - load: fills the model; returns a remark for the user, or nil.
-  public convenience init(
+  package convenience init(
     name: String, frozen: FrozenModel, train: any ExampleSource, validation: any ExampleSource, precision: Precision,
     load: @escaping (FrozenModel) throws -> String?
   ) {
@@ -131,14 +131,14 @@ public final class ResidentTeacher: Teacher {
     self.validation = validation
   }
 
-  public var classCount: Int { model.classCount }
-  public var parameterCount: Int { model.parameterCount }
-  public var shape: ModelShape? { (model as? any StagedModel)?.shape }
-  public var isCollective: Bool { false }
-  public var ahead: (any TeacherAhead)? { nil }
-  public var keeper: (any SignalKeeper)? { nil }
+  package var classCount: Int { model.classCount }
+  package var parameterCount: Int { model.parameterCount }
+  package var shape: ModelShape? { (model as? any StagedModel)?.shape }
+  package var isCollective: Bool { false }
+  package var ahead: (any TeacherAhead)? { nil }
+  package var keeper: (any SignalKeeper)? { nil }
 
-  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
+  package func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
     if let load {
       remark = try load()
       self.load = nil
@@ -179,7 +179,7 @@ public final class ResidentTeacher: Teacher {
     return values
   }
 
-  public func takeRemark() -> String? {
+  package func takeRemark() -> String? {
     defer { remark = nil }
     return remark
   }

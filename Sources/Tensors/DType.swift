@@ -1,5 +1,5 @@
 /// The element types of files and tensors.
-public enum DType: String, Sendable, CaseIterable {
+package enum DType: String, Sendable, CaseIterable {
   case float32 = "F32"
   case float64 = "F64"
   case float16 = "F16"
@@ -12,7 +12,7 @@ public enum DType: String, Sendable, CaseIterable {
   case bool = "BOOL"
 
   /// Bytes of one element.
-  public var size: Int {
+  package var size: Int {
     switch self {
     case .float64, .int64: 8
     case .float32, .int32: 4

@@ -3,15 +3,15 @@ import Foundation
 import Platform
 
 /// The instruction set of Retort's own kernels.
-public enum KernelSet {
+package enum KernelSet {
   /// The environment variable that names a set; unset or empty selects the best one.
-  public static let variable = "RETORT_ISA"
+  package static let variable = "RETORT_ISA"
 
   /// Its name: baseline, avx2, avx512, avx512bf16 or neon.
-  public static var name: String { String(cString: rtk_isa_name()) }
+  package static var name: String { String(cString: rtk_isa_name()) }
 
   /// Throws a configuration error if `RETORT_ISA` names no set that this CPU can run.
-  public static func requireKnown(in environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+  package static func requireKnown(in environment: [String: String] = ProcessInfo.processInfo.environment) throws {
     guard let wish = environment[variable], !wish.isEmpty, !rtk_isa_supported(wish) else { return }
     let sets = (["baseline", "avx2", "avx512", "avx512bf16", "neon"] as [String]).filter { rtk_isa_supported($0) }
     throw RetortError(

@@ -9,7 +9,7 @@ import COpenBLAS
 ///   - c: [m, n], float32, overwritten, or added to with `accumulate`; for bf16 operands also bf16, overwritten.
 /// Tensors of rank above 2 count as [rows, columns]. Mismatched shapes are a precondition failure. On a CPU for
 /// which oneDNN has no bf16 product, bf16 operands are widened to float32: slower, and equal up to rounding of sums.
-public func matrixMultiply(
+package func matrixMultiply(
   _ a: Tensor, transposeA: Bool = false, _ b: Tensor, transposeB: Bool = false, into c: Tensor,
   accumulate: Bool = false
 ) {
@@ -62,7 +62,7 @@ public func matrixMultiply(
 ///   - activation: f, or nil for none.
 ///   - y: [m, n], float32, or bf16: rounded once, after f.
 /// Mismatched shapes are a precondition failure.
-public func affineProduct(
+package func affineProduct(
   _ x: Tensor, _ w: Tensor, bias: Tensor?, activation: rtk_activation? = nil, into y: Tensor
 ) {
   precondition(

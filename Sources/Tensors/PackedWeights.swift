@@ -5,7 +5,7 @@ import CKernels
 // at 64. The results are bit-identical.
 extension Tensor {
   /// Whether a bf16 weight of shape [n, k] can be packed on this CPU: it has whole blocks, and oneDNN has products.
-  public static func isPackable(_ shape: Shape) -> Bool {
+  package static func isPackable(_ shape: Shape) -> Bool {
     guard shape.rank == 2, shape.count > 0, shape.rows % Block.rows == 0, shape.columns % (2 * Block.pairs) == 0 else {
       return false
     }
@@ -14,14 +14,14 @@ extension Tensor {
 
   /// The same weight [n, k] in the order that products read: blocks of 64 rows and 32 columns; a block holds the first
   /// pair of neighbours of every row, then the second pair, and so on: [n/64, k/32, 16, 64, 2].
-  public func packed() -> Tensor {
+  package func packed() -> Tensor {
     let result = Tensor(storage: Storage(bytes: 2 * count), byteOffset: 0, shape: shape, dtype: dtype, layout: .packed)
     pack(into: result)
     return result
   }
 
   /// `packed()` into existing memory: `place` is a packed tensor of this shape.
-  public func pack(into place: Tensor) {
+  package func pack(into place: Tensor) {
     precondition(
       layout == .rows && place.layout == .packed && place.shape == shape && place.dtype == dtype,
       "\(layout) of \(shape) packed into \(place.layout) of \(place.shape)")
@@ -45,7 +45,7 @@ extension Tensor {
   }
 
   /// The rows of a packed weight, in new memory.
-  public func unpacked() -> Tensor {
+  package func unpacked() -> Tensor {
     precondition(layout == .packed, "rows of \(shape) were unpacked")
     let result = Tensor(uninitialized: shape, dtype)
     Block.visit(shape, rows: result.pairs, packed: pairs) { row, packed in row.pointee = packed.pointee }

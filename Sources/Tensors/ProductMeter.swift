@@ -8,17 +8,17 @@ import Synchronization
 ///
 /// They are large enough to reach the rate of larger ones, and so short (0.5 ms at 500 GFLOP/s) that on a shared
 /// machine some of them run undisturbed.
-public final class ProductMeter {
+package final class ProductMeter {
   /// The result of one round of products.
-  public struct Round: Sendable, Equatable {
+  package struct Round: Sendable, Equatable {
     /// The rate of the best product, GFLOP/s.
-    public var gigaflops: Double
+    package var gigaflops: Double
     /// CPU time of the multiplying threads divided by time · threads of the round: 1 if each had a core to itself,
     /// 0.5 if two shared one.
-    public var occupancy: Double
+    package var occupancy: Double
 
     /// Makes a round with these figures.
-    public init(gigaflops: Double, occupancy: Double) {
+    package init(gigaflops: Double, occupancy: Double) {
       self.gigaflops = gigaflops
       self.occupancy = occupancy
     }
@@ -28,7 +28,7 @@ public final class ProductMeter {
   private let (a, b, c): (Tensor, Tensor, Tensor)
 
   /// - Parameter precision: the format of the operands.
-  public init(_ precision: Precision) {
+  package init(_ precision: Precision) {
     let shape: Shape = [ProductMeter.size, ProductMeter.size]
     let (a, b) = (Tensor(repeating: 0.5, shape), Tensor(repeating: 0.25, shape))
     (self.a, self.b) = precision == .bf16 ? (a.bf16(), b.bf16()) : (a, b)
@@ -36,7 +36,7 @@ public final class ProductMeter {
   }
 
   /// Runs at least two products, for at least this many seconds.
-  public func round(seconds: Double) -> Round {
+  package func round(seconds: Double) -> Round {
     let used = ProductMeter.teamSeconds()
     let start = ProductMeter.now(CLOCK_MONOTONIC)
     var (best, time, count) = (Double.infinity, start, 0)

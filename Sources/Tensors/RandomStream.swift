@@ -4,11 +4,11 @@ import CKernels
 ///
 /// The key is (seed, purpose, a, b), for example (42, "dropout", step, sample). The n-th number is
 /// mix(key + n · 0x9E3779B97F4A7C15), the SplitMix64 generator of Steele, Lea and Flood (2014).
-public struct RandomStream: RandomNumberGenerator, Sendable {
+package struct RandomStream: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
   /// The stream of a key; equal keys give equal numbers on every machine, others unrelated ones.
-  public init(seed: UInt64, purpose: String, _ a: UInt64 = 0, _ b: UInt64 = 0) {
+  package init(seed: UInt64, purpose: String, _ a: UInt64 = 0, _ b: UInt64 = 0) {
     // FNV-1a of the purpose, then each word is mixed in, so that near keys give unrelated streams.
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in purpose.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
@@ -16,30 +16,30 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
   }
 
   /// The stream of an already mixed key; of two keys one increment apart, one stream is the other's tail.
-  public init(key: UInt64) { state = key }
+  package init(key: UInt64) { state = key }
 
   /// The finaliser of SplitMix64: a bijection of 64-bit words in which every input bit reaches every output bit.
-  public static func mix(_ word: UInt64) -> UInt64 {
+  package static func mix(_ word: UInt64) -> UInt64 {
     var z = word
     z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
     z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
     return z ^ (z >> 31)
   }
 
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9e37_79b9_7f4a_7c15
     return RandomStream.mix(state)
   }
 
   /// A uniform integer in 0 ..< n, without bias; n > 0.
-  public mutating func below(_ n: Int) -> Int { Int.random(in: 0..<n, using: &self) }
+  package mutating func below(_ n: Int) -> Int { Int.random(in: 0..<n, using: &self) }
 
   /// A uniform number in [0, 1) with 24 random bits.
-  public mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
+  package mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
 
   /// Fills a buffer from N(0, deviation²), by Box and Muller's basic form (two uniforms a number); two calls give the
   /// numbers of one for both buffers.
-  public mutating func normals(deviation: Float, into numbers: UnsafeMutableBufferPointer<Float>) {
+  package mutating func normals(deviation: Float, into numbers: UnsafeMutableBufferPointer<Float>) {
     guard let base = numbers.baseAddress else { return }
     rtk_normal_numbers(base, state, deviation, numbers.count)
     state &+= 0x9e37_79b9_7f4a_7c15 &* UInt64(2 * numbers.count)

@@ -12,7 +12,7 @@ import CKernels
 ///   - y: [R, outputs], float32, overwritten.
 /// Mismatched shapes are a precondition failure. oneDNN's native bf16 products for AVX-512 have this property and are
 /// used; its other products lack it, so bf16 operands are widened there.
-public func rowProduct(_ x: Tensor, _ weight: Tensor, into y: Tensor) {
+package func rowProduct(_ x: Tensor, _ weight: Tensor, into y: Tensor) {
   let (rows, inputs, outputs) = (x.rows, x.columns, weight.rows)
   precondition(
     weight.columns == inputs && y.rows == rows && y.columns == outputs && x.dtype == weight.dtype,

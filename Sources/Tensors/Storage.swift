@@ -6,18 +6,18 @@ import Synchronization
 #endif
 
 /// A block of memory from the pool, 64-byte aligned; it returns to the pool with the last tensor that uses it.
-public final class Storage: @unchecked Sendable {
+package final class Storage: @unchecked Sendable {
   /// The first byte; 64-byte aligned if the memory comes from the pool.
-  public let address: UnsafeMutableRawPointer
+  package let address: UnsafeMutableRawPointer
   /// Usable bytes.
-  public let capacity: Int
+  package let capacity: Int
   /// Whether it is a shared file mapping whose pages `Tensor.whileInMemory` releases after each use.
-  public let releasesPages: Bool
+  package let releasesPages: Bool
   private let isPooled: Bool
   private let owner: AnyObject?
 
   /// Uninitialised memory for at least this many bytes.
-  public init(bytes: Int) {
+  package init(bytes: Int) {
     capacity = StoragePool.rounded(bytes)
     address = StoragePool.take(capacity)
     isPooled = true
@@ -28,7 +28,7 @@ public final class Storage: @unchecked Sendable {
   /// Memory from elsewhere, such as a mapped file, which `owner` keeps alive.
   ///
   /// - Parameter releasesPages: see the property; only for shared file mappings.
-  public init(borrowing address: UnsafeMutableRawPointer, bytes: Int, owner: AnyObject?, releasesPages: Bool = false) {
+  package init(borrowing address: UnsafeMutableRawPointer, bytes: Int, owner: AnyObject?, releasesPages: Bool = false) {
     self.address = address
     self.releasesPages = releasesPages
     capacity = bytes
@@ -38,7 +38,7 @@ public final class Storage: @unchecked Sendable {
 
   /// Zeros from the system instead of the pool, which use memory only once they are written: for weights, which are
   /// created once and often only for their shapes.
-  public convenience init(untouchedZeros bytes: Int) {
+  package convenience init(untouchedZeros bytes: Int) {
     let size = max(bytes, 1)
     // MAP_NORESERVE: a model larger than this machine's memory may be inspected without reading most of it.
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
@@ -48,7 +48,7 @@ public final class Storage: @unchecked Sendable {
   }
 
   /// Addresses without memory, for data that is not present: reading or writing them ends the program.
-  public convenience init(absent bytes: Int) {
+  package convenience init(absent bytes: Int) {
     let size = max(bytes, 1)
     let address = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let address, address != MAP_FAILED else { OutOfMemory.end(bytes: bytes, for: "the address range of weights") }
@@ -74,7 +74,7 @@ public final class Storage: @unchecked Sendable {
 /// Allocates and reuses the memory of tensors, so that a steady training step requests nothing from the system.
 ///
 /// Small blocks have their own arena: a long-lived one would keep two large free parts from merging.
-public enum StoragePool {
+package enum StoragePool {
   private struct State: @unchecked Sendable {
     // With limited address space, tensors leave most of it to everything else.
     var small = Arena(share: 16)
@@ -121,7 +121,7 @@ public enum StoragePool {
   }
 
   /// Returns all unused memory to the system; called between chain steps.
-  public static func trim() {
+  package static func trim() {
     state.withLock { state in
       state.small.trim()
       state.large.trim()
@@ -129,7 +129,7 @@ public enum StoragePool {
   }
 
   /// The number of times the pool has requested memory from the system since the start.
-  public static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths + $0.outside } }
+  package static var systemAllocations: Int { state.withLock { $0.small.growths + $0.large.growths + $0.outside } }
   /// The bytes that tensors hold now.
-  public static var liveBytes: Int { state.withLock { $0.liveBytes } }
+  package static var liveBytes: Int { state.withLock { $0.liveBytes } }
 }

@@ -6,7 +6,7 @@ import Platform
 #endif
 
 /// The order of a tensor's elements in memory.
-public enum TensorLayout: String, Sendable {
+package enum TensorLayout: String, Sendable {
   /// Row-major, without gaps.
   case rows
   /// A bf16 weight in the blocks that oneDNN's products read: see `Tensor.packed`.
@@ -17,25 +17,25 @@ public enum TensorLayout: String, Sendable {
 ///
 /// An operation that writes into a tensor owns it or documents the write. Operations compute in float32; other element
 /// types are storage formats.
-public struct Tensor: @unchecked Sendable {
+package struct Tensor: @unchecked Sendable {
   /// The memory, which other tensors may share.
-  public let storage: Storage
+  package let storage: Storage
   /// Bytes from the start of the storage.
-  public let byteOffset: Int
+  package let byteOffset: Int
   /// The extents; the last one runs fastest.
-  public let shape: Shape
+  package let shape: Shape
   /// How an element is stored.
-  public let dtype: DType
+  package let dtype: DType
   /// The order of the elements: `rows`, except for weights that only products read.
-  public let layout: TensorLayout
+  package let layout: TensorLayout
 
   /// Uninitialised memory of this shape.
-  public init(uninitialized shape: Shape, _ dtype: DType = .float32) {
+  package init(uninitialized shape: Shape, _ dtype: DType = .float32) {
     self.init(storage: Storage(bytes: shape.count * dtype.size), byteOffset: 0, shape: shape, dtype: dtype)
   }
 
   /// A view of existing memory; a shape that does not fit is a precondition failure.
-  public init(
+  package init(
     storage: Storage, byteOffset: Int, shape: Shape, dtype: DType = .float32, layout: TensorLayout = .rows
   ) {
     precondition(
@@ -49,72 +49,72 @@ public struct Tensor: @unchecked Sendable {
   }
 
   /// A tensor of one value.
-  public init(repeating value: Float, _ shape: Shape) {
+  package init(repeating value: Float, _ shape: Shape) {
     self.init(uninitialized: shape)
     fill(value)
   }
 
   /// A float32 tensor of zeros, in new memory.
-  public static func zeros(_ shape: Shape) -> Tensor { Tensor(repeating: 0, shape) }
+  package static func zeros(_ shape: Shape) -> Tensor { Tensor(repeating: 0, shape) }
 
   /// A tensor with the given elements; their number must equal the shape's count.
-  public init(_ values: [Float], _ shape: Shape) {
+  package init(_ values: [Float], _ shape: Shape) {
     precondition(values.count == shape.count, "\(values.count) values for shape \(shape)")
     self.init(uninitialized: shape)
     values.withUnsafeBufferPointer { if let from = $0.baseAddress { floats.update(from: from, count: $0.count) } }
   }
 
   /// The number of elements.
-  public var count: Int { shape.count }
+  package var count: Int { shape.count }
   /// Extent 0, or 1 for a scalar.
-  public var rows: Int { shape.rows }
+  package var rows: Int { shape.rows }
   /// The product of all extents but the first: the length of a row.
-  public var columns: Int { shape.columns }
+  package var columns: Int { shape.columns }
 
   /// The elements as float32; valid while the tensor is held.
-  public var floats: UnsafeMutablePointer<Float> {
+  package var floats: UnsafeMutablePointer<Float> {
     precondition(dtype == .float32, "a \(dtype.rawValue) tensor was used as F32")
     return (storage.address + byteOffset).assumingMemoryBound(to: Float.self)
   }
 
   /// The elements as bf16 bit patterns; valid while the tensor is held.
-  public var bf16Words: UnsafeMutablePointer<UInt16> {
+  package var bf16Words: UnsafeMutablePointer<UInt16> {
     precondition(
       dtype == .bfloat16 && layout == .rows, "a tensor of \(layout) of \(dtype.rawValue) was used as rows of BF16")
     return (storage.address + byteOffset).assumingMemoryBound(to: UInt16.self)
   }
 
   /// All elements as float32, in place; valid while the tensor is held.
-  public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
+  package var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 
   /// The elements as an array, for tests and for small results.
-  public var array: [Float] {
+  package var array: [Float] {
     // A converted tensor is a temporary, which the compiler releases once its address is read: without this, another
     // thread could take its memory while the elements are copied.
     withExtendedLifetime(converted(to: .float32)) { Array($0.buffer) }
   }
 
   /// Sets every bit to zero, in place.
-  public func clear() { memset(storage.address + byteOffset, 0, count * dtype.size) }
+  package func clear() { memset(storage.address + byteOffset, 0, count * dtype.size) }
 
   /// Zeros that use memory only once they are written; for weights.
-  public static func untouchedZeros(_ shape: Shape) -> Tensor {
+  package static func untouchedZeros(_ shape: Shape) -> Tensor {
     Tensor(storage: Storage(untouchedZeros: 4 * shape.count), byteOffset: 0, shape: shape)
   }
 
   /// A shape without elements, for data that is not in memory: reading or writing it ends the program.
-  public static func absent(_ shape: Shape) -> Tensor {
+  package static func absent(_ shape: Shape) -> Tensor {
     Tensor(storage: Storage(absent: 4 * shape.count), byteOffset: 0, shape: shape)
   }
 
   /// The only element.
-  public var scalar: Float {
+  package var scalar: Float {
     precondition(count == 1, "a tensor of shape \(shape) is no scalar")
     return floats[0]
   }
 
   /// A view of some rows; for a packed matrix the range must be whole blocks.
-  public func rows(_ range: Range<Int>) -> Tensor {
+  package func rows(_ range: Range<Int>) -> Tensor {
     precondition(
       range.lowerBound >= 0 && range.upperBound <= rows && (layout == .rows || areWholeBlocks(range)),
       "rows \(range) of \(layout) \(shape)")
@@ -126,7 +126,7 @@ public struct Tensor: @unchecked Sendable {
   }
 
   /// A view of `shape` that begins at an element of the flat memory.
-  public func slice(at element: Int, _ shape: Shape) -> Tensor {
+  package func slice(at element: Int, _ shape: Shape) -> Tensor {
     precondition(
       element >= 0 && element + shape.count <= count && layout == .rows,
       "slice \(shape) at \(element) of \(layout) \(self.shape)")
@@ -134,13 +134,13 @@ public struct Tensor: @unchecked Sendable {
   }
 
   /// The bytes of the elements, in place; valid while the tensor is held.
-  public var bytes: UnsafeRawBufferPointer {
+  package var bytes: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: storage.address + byteOffset, count: count * dtype.size)
   }
 
   /// Maps the tensor's pages, runs `body` and releases them: for large weights in a mapped file. Only
   /// weights in use then count as this process's memory. For other tensors it only runs `body`.
-  public func whileInMemory(_ body: () throws -> Void) rethrows {
+  package func whileInMemory(_ body: () throws -> Void) rethrows {
     guard storage.releasesPages else { return try body() }
     MappedPages.populate(bytes)
     defer { MappedPages.release(bytes) }
@@ -148,34 +148,34 @@ public struct Tensor: @unchecked Sendable {
   }
 
   /// Sets every element in place, for all tensors that share the memory.
-  public func fill(_ value: Float) { rtk_fill(floats, value, count) }
+  package func fill(_ value: Float) { rtk_fill(floats, value, count) }
 
   /// Copies the other tensor's elements; the shapes must have the same count.
-  public func update(from other: Tensor) {
+  package func update(from other: Tensor) {
     precondition(other.count == count, "cannot copy \(other.shape) into \(shape)")
     floats.update(from: other.floats, count: count)
   }
 
   /// Copies the other tensor's bytes; both have the same format and count.
-  public func copyBits(of other: Tensor) {
+  package func copyBits(of other: Tensor) {
     precondition(
       other.count == count && other.dtype == dtype, "cannot copy \(other.dtype.rawValue) \(other.shape) into \(shape)")
     memcpy(storage.address + byteOffset, other.storage.address + other.byteOffset, count * dtype.size)
   }
 
   /// Adds the other tensor's elements to these; both are float32 of the same count.
-  public func add(_ other: Tensor) {
+  package func add(_ other: Tensor) {
     precondition(other.count == count, "cannot add \(other.shape) to \(shape)")
     rtk_add(floats, floats, other.floats, count)
   }
 
   /// A float32 tensor with the same elements in new memory.
-  public func copy() -> Tensor {
+  package func copy() -> Tensor {
     let result = Tensor(uninitialized: shape)
     result.update(from: self)
     return result
   }
 
   /// Σ x², summed in double precision.
-  public var sumOfSquares: Double { rtk_sum_of_squares(floats, count) }
+  package var sumOfSquares: Double { rtk_sum_of_squares(floats, count) }
 }

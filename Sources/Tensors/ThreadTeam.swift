@@ -10,18 +10,18 @@ import Synchronization
 /// oneDNN's products run on OpenMP, whose threads spin for a while after each product: threads of another pool would
 /// wait for their cores. So these loops run on the same OpenMP threads. The library is looked up by name, since it is
 /// oneDNN's dependency and not this program's; without GNU OpenMP, Dispatch runs the loops.
-public enum ThreadTeam {
+package enum ThreadTeam {
   private static let count = Atomic<Int>(1)
 
   /// The most threads that a loop uses, the caller's included; `LinearAlgebraLibrary.setThreads` sets it.
-  public static var size: Int { count.load(ordering: .relaxed) }
+  package static var size: Int { count.load(ordering: .relaxed) }
 
   static func setSize(_ threads: Int) { count.store(max(1, threads), ordering: .relaxed) }
 
   /// Calls `body` once for each part in 0 ..< parts on the team's threads, and returns when all are done.
   ///
   /// Parts run in any order: none may read what another writes. A nested loop runs on the calling thread alone.
-  public static func run(parts: Int, _ body: (_ part: Int) -> Void) {
+  package static func run(parts: Int, _ body: (_ part: Int) -> Void) {
     let threads = min(size, parts)
     if threads <= 1 {
       for part in 0..<max(0, parts) { body(part) }
@@ -48,7 +48,7 @@ public enum ThreadTeam {
   ///     worth a thread: small loops run on the calling thread.
   ///   - isUneven: whether elements take different times; there are then more ranges than threads.
   /// The result for an element must not depend on its range, so that any number of threads gives the same bits.
-  public static func split(
+  package static func split(
     _ count: Int, unit: Int = 1, cost: Int = 1, isUneven: Bool = false, _ body: (_ range: Range<Int>) -> Void
   ) {
     if count == 0 { return }

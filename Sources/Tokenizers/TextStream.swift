@@ -1,5 +1,5 @@
 /// Decodes tokens to text one by one: returned text never changes later, and no character is split.
-public struct TextStream {
+package struct TextStream {
   private let tokenizer: any Tokenizer
   private let skipsSpecialTokens: Bool
   /// The tokens whose text has been returned (the first `written`), then those whose text is pending.
@@ -7,19 +7,19 @@ public struct TextStream {
   private var written = 0
 
   /// Starts an empty stream; `skipsSpecialTokens` omits special tokens from the text.
-  public init(_ tokenizer: any Tokenizer, skipsSpecialTokens: Bool = true) {
+  package init(_ tokenizer: any Tokenizer, skipsSpecialTokens: Bool = true) {
     self.tokenizer = tokenizer
     self.skipsSpecialTokens = skipsSpecialTokens
   }
 
   /// The text that becomes final with some more tokens; empty while a character is incomplete.
-  public mutating func append(_ more: [Int32]) -> String {
+  package mutating func append(_ more: [Int32]) -> String {
     ids += more
     return take(isLast: false)
   }
 
   /// The rest of the text; the bytes of an incomplete character become U+FFFD.
-  public mutating func finish() -> String { take(isLast: true) }
+  package mutating func finish() -> String { take(isLast: true) }
 
   /// Earlier tokens that are decoded again with the new ones, since the text of a token can depend on those before it.
   private static let kept = 16

@@ -1,12 +1,12 @@
 /// The token ids of a text, or of a pair of texts, and the segment of each token.
-public struct Encoding: Equatable, Sendable {
+package struct Encoding: Equatable, Sendable {
   /// Vocabulary ids, with special tokens if requested; [tokens].
-  public var ids: [Int32]
+  package var ids: [Int32]
   /// Segments: 0 for the first text, 1 for the second; the template decides for special tokens; [tokens].
-  public var typeIDs: [Int32]
+  package var typeIDs: [Int32]
 
   /// Makes an encoding; lists of different lengths are a precondition failure.
-  public init(ids: [Int32], typeIDs: [Int32]) {
+  package init(ids: [Int32], typeIDs: [Int32]) {
     precondition(ids.count == typeIDs.count, "Encoding: \(ids.count) ids and \(typeIDs.count) type ids")
     self.ids = ids
     self.typeIDs = typeIDs
@@ -14,7 +14,7 @@ public struct Encoding: Equatable, Sendable {
 }
 
 /// Encodes text as vocabulary ids and decodes ids; made by `loadTokenizer`, safe to use from several threads.
-public protocol Tokenizer: Sendable {
+package protocol Tokenizer: Sendable {
   /// The largest id + 1, added tokens included: token embeddings need at least this many rows.
   var vocabularySize: Int { get }
 
@@ -51,18 +51,18 @@ public protocol Tokenizer: Sendable {
 
 extension Tokenizer {
   /// None.
-  public var remarks: [String] { [] }
+  package var remarks: [String] { [] }
 }
 
 extension Tokenizer {
   /// Whether the text itself begins with the template's leading token, so that the encoding has it twice.
-  public func repeatsLeadingToken(_ encoding: Encoding) -> Bool {
+  package func repeatsLeadingToken(_ encoding: Encoding) -> Bool {
     guard let leadingToken, encoding.ids.count > 1 else { return false }
     return encoding.ids[0] == leadingToken && encoding.ids[1] == leadingToken
   }
 
   /// The ids of one text with special tokens, at most `maxLength`.
-  public func encode(_ text: String, maxLength: Int? = nil) -> Encoding {
+  package func encode(_ text: String, maxLength: Int? = nil) -> Encoding {
     encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: true)
   }
 }

@@ -10,21 +10,21 @@ import Tensors
 ///
 /// Model FLOP utilisation (MFU; Chowdhery et al., 2022) is the useful arithmetic of a run divided by its time and by
 /// this rate.
-public enum ArithmeticLimit {
+package enum ArithmeticLimit {
   /// The rates of all ranks.
-  public struct Measurement: Sendable, Equatable {
+  package struct Measurement: Sendable, Equatable {
     /// The best rate of each rank, GFLOP/s.
-    public var rates: [Double]
+    package var rates: [Double]
     /// For each rank, the share of core time that its threads had in the least disturbed round, 0 to 1.
-    public var occupancies: [Double]
+    package var occupancies: [Double]
     /// Whether every rank had two undisturbed rounds that agree; otherwise the rates are lower bounds.
-    public var isSteady: Bool
+    package var isSteady: Bool
 
     /// The rate of all ranks together, GFLOP/s.
-    public var total: Double { rates.reduce(0, +) }
+    package var total: Double { rates.reduce(0, +) }
 
     /// The disturbance of the measurement, in a sentence without a full stop; nil if there was none.
-    public var remark: String? {
+    package var remark: String? {
       if isSteady { return nil }
       let worst = occupancies.indices.min { occupancies[$0] < occupancies[$1] } ?? 0
       let share = occupancies.isEmpty ? 0 : occupancies[worst]
@@ -49,7 +49,7 @@ public enum ArithmeticLimit {
   /// - Parameters:
   ///   - precision: the format of the operands.
   ///   - budget: seconds after which an unsteady measurement ends.
-  public static func measure(
+  package static func measure(
     _ precision: Precision, budget: Double = 0.3, on communicator: any Communicator
   ) throws -> Measurement {
     let meter = ProductMeter(precision)

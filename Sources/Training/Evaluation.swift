@@ -6,7 +6,7 @@ import Platform
 import Tensors
 
 /// The metrics by which models are compared.
-public enum Metric: String, Sendable, CaseIterable {
+package enum Metric: String, Sendable, CaseIterable {
   /// Correct / count.
   case accuracy
   /// F1 of class 1 for two classes, the mean of the classes' F1 for more.
@@ -19,12 +19,12 @@ public enum Metric: String, Sendable, CaseIterable {
   case perplexity
 
   /// Whether a is better than b.
-  public func isBetter(_ a: Double, than b: Double) -> Bool {
+  package func isBetter(_ a: Double, than b: Double) -> Bool {
     b.isNaN || (self == .loss || self == .perplexity ? a < b : a > b)
   }
 
   /// Whether the metric is defined for data of this kind.
-  public func applies(to kind: TaskKind) -> Bool {
+  package func applies(to kind: TaskKind) -> Bool {
     switch self {
     case .accuracy, .f1, .matthews: kind != .languageModeling
     case .perplexity: kind == .languageModeling
@@ -34,18 +34,18 @@ public enum Metric: String, Sendable, CaseIterable {
 }
 
 /// Exact results over a whole split, from integer counts rather than averages of ranks.
-public struct EvaluationResult: Sendable, Equatable {
+package struct EvaluationResult: Sendable, Equatable {
   /// confusion[label · k + prediction], counts; empty for documents.
-  public let confusion: [Int]
+  package let confusion: [Int]
   /// k; 0 for documents.
-  public let classCount: Int
+  package let classCount: Int
   /// Mean cross-entropy.
-  public let loss: Double
+  package let loss: Double
   /// Examples with a label, or predicted tokens of documents; metrics are undefined for 0.
-  public let count: Int
+  package let count: Int
 
   /// Creates the result of a classifier.
-  public init(confusion: [Int], classCount: Int, loss: Double) {
+  package init(confusion: [Int], classCount: Int, loss: Double) {
     self.confusion = confusion
     self.classCount = classCount
     self.loss = loss
@@ -53,7 +53,7 @@ public struct EvaluationResult: Sendable, Equatable {
   }
 
   /// Creates the result of a language model.
-  public init(predictedTokens: Int, loss: Double) {
+  package init(predictedTokens: Int, loss: Double) {
     confusion = []
     classCount = 0
     self.loss = loss
@@ -61,21 +61,21 @@ public struct EvaluationResult: Sendable, Equatable {
   }
 
   /// Whether the result is over the tokens of documents.
-  public var isOfDocuments: Bool { classCount == 0 }
+  package var isOfDocuments: Bool { classCount == 0 }
   /// Examples whose largest logit is that of their label.
-  public var correct: Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + $1] } }
+  package var correct: Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + $1] } }
   /// Correct / count.
-  public var accuracy: Double { count == 0 ? 0 : Double(correct) / Double(count) }
+  package var accuracy: Double { count == 0 ? 0 : Double(correct) / Double(count) }
   /// exp(loss).
-  public var perplexity: Double { exp(loss) }
+  package var perplexity: Double { exp(loss) }
 
   /// Examples of a class.
-  public func support(_ label: Int) -> Int { confusion[label * classCount..<(label + 1) * classCount].reduce(0, +) }
+  package func support(_ label: Int) -> Int { confusion[label * classCount..<(label + 1) * classCount].reduce(0, +) }
   /// Predictions of a class.
   func predicted(_ label: Int) -> Int { (0..<classCount).reduce(0) { $0 + confusion[$1 * classCount + label] } }
 
   /// The value of a metric; for documents only loss and perplexity are defined.
-  public func value(_ metric: Metric) -> Double {
+  package func value(_ metric: Metric) -> Double {
     switch metric {
     case .accuracy: return accuracy
     case .loss: return loss
@@ -94,10 +94,10 @@ public struct EvaluationResult: Sendable, Equatable {
   }
 
   /// The averaging of `f1`: "binary" for class 1 of two, or "macro" for the mean over all classes.
-  public var f1Average: String { classCount == 2 ? "binary" : "macro" }
+  package var f1Average: String { classCount == 2 ? "binary" : "macro" }
 
   /// The metric's name, with the averaging of f1: "f1 (macro)".
-  public func title(of metric: Metric) -> String {
+  package func title(of metric: Metric) -> String {
     metric == .f1 ? "\(metric.rawValue) (\(f1Average))" : metric.rawValue
   }
 
@@ -107,7 +107,7 @@ public struct EvaluationResult: Sendable, Equatable {
   }
 
   /// The mean recall over the classes that occur; for a model that ignores its input 1/k if all k classes occur.
-  public var balancedAccuracy: Double {
+  package var balancedAccuracy: Double {
     let present = (0..<classCount).filter { support($0) > 0 }
     if present.isEmpty { return 0 }
     return present.reduce(0) { $0 + Double(confusion[$1 * classCount + $1]) / Double(support($1)) }
@@ -115,18 +115,18 @@ public struct EvaluationResult: Sendable, Equatable {
   }
 
   /// The result in a few words: "accuracy 0.9312 (812 of 872)", "perplexity 21.4812 (loss 3.0672, 51,200 tokens)".
-  public var text: String {
+  package var text: String {
     isOfDocuments
       ? "perplexity \(fixed(perplexity, 4)) (loss \(fixed(loss, 4)), \(grouped(count)) tokens)"
       : "accuracy \(fixed(accuracy, 4)) (\(correct) of \(count))"
   }
 
   /// The standard error of the accuracy: √(a(1−a)/n).
-  public var standardError: Double { count == 0 ? 0 : (accuracy * (1 - accuracy) / Double(count)).squareRoot() }
+  package var standardError: Double { count == 0 ? 0 : (accuracy * (1 - accuracy) / Double(count)).squareRoot() }
 }
 
 /// Evaluates a model over a whole split, divided over the ranks; every labelled example counts exactly once.
-public enum Evaluator {
+package enum Evaluator {
   /// Maximum tokens of an evaluation batch: enough for full matrix product speed.
   static let batchTokens = 4096
   /// Maximum tokens of a batch of documents: fewer, since every token has logits.
@@ -140,7 +140,7 @@ public enum Evaluator {
   ///   - stop: what a stop request interrupts, as for `requireNoStop`; nil lets the evaluation finish first.
   ///   - idle: runs in place of a batch on ranks with fewer batches, so that all ranks run equally many.
   /// Throws `.stopped` on all ranks, and `.input` for a label outside the model's classes.
-  public static func evaluate(
+  package static func evaluate(
     _ data: any ExampleSource, classCount: Int, stop: String? = nil, on communicator: any Communicator,
     logits: (_ samples: [Int]) throws -> Tensor, idle: () throws -> Void = {}
   ) throws -> EvaluationResult {
@@ -195,7 +195,7 @@ public enum Evaluator {
   ///   - stop: what a stop request interrupts, as for `requireNoStop`; nil lets the evaluation finish first.
   ///   - idle: runs in place of a batch on ranks with fewer batches, so that all ranks run equally many.
   /// Throws `.stopped` on all ranks.
-  public static func evaluate(
+  package static func evaluate(
     documents data: any ExampleSource, stop: String? = nil, on communicator: any Communicator,
     crossEntropySum: (_ samples: [Int]) throws -> Double, idle: () throws -> Void = {}
   ) throws -> EvaluationResult {
@@ -218,7 +218,7 @@ public enum Evaluator {
   }
 
   /// The index of the largest element; the first for ties.
-  public static func largest(_ row: Tensor) -> Int {
+  package static func largest(_ row: Tensor) -> Int {
     var best = 0
     for index in 1..<max(1, row.count) where row.floats[index] > row.floats[best] { best = index }
     return best

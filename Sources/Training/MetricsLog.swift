@@ -29,7 +29,7 @@ struct RestoredLog {
 ///
 /// A resumed run begins with the lines of its checkpoint. A new run starts an empty file; the lines of a committed
 /// student stay in `metrics.previous.jsonl` until its successor is committed.
-public final class MetricsLog {
+package final class MetricsLog {
   let path: String
   private let file: LogFile
   private(set) var position = LogPosition()
@@ -62,7 +62,7 @@ public final class MetricsLog {
   static func removePrevious(inDirectory directory: String) { unlink(previous(directory)) }
 
   /// Appends one line; throws `.checkpoint` if the disk is full or gone.
-  public func write(_ line: JSON) throws {
+  package func write(_ line: JSON) throws {
     let text = line.text()
     try file.writeLine(text)
     Array("\(text)\n".utf8).withUnsafeBytes { note($0) }

@@ -1,14 +1,14 @@
 import Platform
 
 /// A share of correct answers, k of n, and its uncertainty.
-public struct Proportion: Sendable, Equatable {
+package struct Proportion: Sendable, Equatable {
   /// k, the correct answers.
-  public let correct: Int
+  package let correct: Int
   /// n, all answers.
-  public let count: Int
+  package let count: Int
 
   /// Makes the proportion k of n; n is at least 1.
-  public init(_ correct: Int, of count: Int) {
+  package init(_ correct: Int, of count: Int) {
     self.correct = correct
     self.count = count
   }
@@ -17,11 +17,11 @@ public struct Proportion: Sendable, Equatable {
   static let z = 1.959963984540054
 
   /// k / n.
-  public var value: Double { Double(correct) / Double(max(1, count)) }
+  package var value: Double { Double(correct) / Double(max(1, count)) }
 
   /// The 95 % interval of the share by Wilson's score (1927), which is also accurate for small n and near 0 and 1:
   /// (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
-  public var interval: ClosedRange<Double> {
+  package var interval: ClosedRange<Double> {
     if count <= 0 { return 0...1 }
     let (n, z, p) = (Double(count), Proportion.z, value)
     let middle = p + z * z / (2 * n)
@@ -33,7 +33,7 @@ public struct Proportion: Sendable, Equatable {
   }
 
   /// [low, high] of the interval.
-  public var intervalJSON: JSON { [.double(interval.lowerBound), .double(interval.upperBound)] }
+  package var intervalJSON: JSON { [.double(interval.lowerBound), .double(interval.upperBound)] }
 
   /// The smallest significant difference from another share (95 %), for independent samples:
   /// z √(p₁(1−p₁)/(n₁+2) + p₂(1−p₂)/(n₂+2)) with p = (k+1)/(n+2) (Agresti and Caffo, 2000), which is above 0 even if
@@ -41,7 +41,7 @@ public struct Proportion: Sendable, Equatable {
   ///
   /// Two models that answer the same examples mostly agree, so a paired test of their answers detects smaller
   /// differences.
-  public func smallestDifference(to other: Proportion) -> Double {
+  package func smallestDifference(to other: Proportion) -> Double {
     func variance(_ share: Proportion) -> Double {
       let n = Double(share.count) + 2
       let p = (Double(share.correct) + 1) / n
@@ -53,7 +53,7 @@ public struct Proportion: Sendable, Equatable {
 
 extension EvaluationResult {
   /// The accuracy as a share of the examples; nil for documents and for no examples.
-  public var proportion: Proportion? {
+  package var proportion: Proportion? {
     isOfDocuments || count == 0 ? nil : Proportion(correct, of: count)
   }
 }

@@ -3,57 +3,57 @@ import Platform
 
 /// The record of one optimizer step; losses are means over the global batch: over its examples, or over the predicted
 /// tokens of documents.
-public struct StepRecord: Sendable, Equatable {
+package struct StepRecord: Sendable, Equatable {
   /// A term of the objective.
-  public struct Term: Sendable, Equatable {
+  package struct Term: Sendable, Equatable {
     /// The term's unique name.
-    public var name: String
+    package var name: String
     /// Its unweighted mean over the global batch.
-    public var value: Double
+    package var value: Double
   }
 
   /// The optimizer step in the whole run, from 1.
-  public var step: Int
+  package var step: Int
   /// Optimizer steps of the whole run.
-  public var totalSteps: Int
+  package var totalSteps: Int
   /// The training stage; nil with a single stage.
-  public var stage: String?
+  package var stage: String?
   /// Epochs of the stage done after this step, with fraction.
-  public var epoch: Double
+  package var epoch: Double
   /// Σ weight · mean over the terms.
-  public var loss: Double
+  package var loss: Double
   /// The terms, each an unweighted mean over the global batch.
-  public var terms: [Term]
+  package var terms: [Term]
   /// −log of the student's probability of the label, or of the next token, in nats.
-  public var crossEntropy: Double
+  package var crossEntropy: Double
   /// The first divergence on logits; 0 without one.
-  public var distillation: Double
+  package var distillation: Double
   /// The learning rate of the step.
-  public var learningRate: Double
+  package var learningRate: Double
   /// Global norm before clipping.
-  public var gradientNorm: Double
+  package var gradientNorm: Double
   /// Tokens of the global batch; for numeric rows the row count.
-  public var tokens: Int
+  package var tokens: Int
   /// Examples of the global batch; for documents packed rows.
-  public var examples: Int
+  package var examples: Int
   /// The number of rows in the losses' means: examples, or predicted tokens.
-  public var lossRows: Int
+  package var lossRows: Int
   /// Wall-clock seconds of the step.
-  public var seconds: Double
+  package var seconds: Double
   /// Seconds of it that this rank spent on teacher signals.
-  public var teacherSeconds: Double
+  package var teacherSeconds: Double
   /// FLOPs of the step over all ranks: the student's forward and backward passes and the teachers' actual computation,
   /// counted as in `Model.forwardFLOPs`.
-  public var flops: Double
+  package var flops: Double
   /// This rank's share of the teachers' FLOPs; 0 if all signals come from the cache.
-  public var teacherFLOPs: Double
+  package var teacherFLOPs: Double
   /// This rank's time in the exchange.
-  public var exchange: ExchangeSeconds
+  package var exchange: ExchangeSeconds
   /// Bytes that this rank sent in the step.
-  public var sentBytes: [Traffic.Purpose: Int]
+  package var sentBytes: [Traffic.Purpose: Int]
 
   /// The line of metrics.jsonl.
-  public var json: JSON {
+  package var json: JSON {
     var line: [String: JSON] = [
       "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss), "ce": .double(crossEntropy),
       "terms": .object(Dictionary(terms.map { ($0.name, JSON.double($0.value)) }) { first, _ in first }),
@@ -71,48 +71,48 @@ public struct StepRecord: Sendable, Equatable {
 ///
 /// A wait for a slower rank is no cost of the exchange. At each point the last rank to arrive does not wait, so the
 /// minimum over ranks is the cost of the exchange itself.
-public struct ExchangeSeconds: Sendable, Equatable {
+package struct ExchangeSeconds: Sendable, Equatable {
   /// Waiting for the rows of embedding tables, before the first pass.
-  public var rows = 0.0
+  package var rows = 0.0
   /// During backward passes, starting and progressing messages; never waiting.
-  public var progress = 0.0
+  package var progress = 0.0
   /// Waiting for the sums of gradients, including norm and loss.
-  public var gradients = 0.0
+  package var gradients = 0.0
   /// Waiting for the updated weights.
-  public var weights = 0.0
+  package var weights = 0.0
 
   /// Creates zero seconds everywhere.
-  public init() {}
+  package init() {}
 
   /// All points, in the order of a step.
-  public var all: [Double] { [rows, progress, gradients, weights] }
+  package var all: [Double] { [rows, progress, gradients, weights] }
 
   /// Σ over steps and points of the minimum over ranks, in seconds; collective, with the same steps on all ranks.
-  public static func exposed(_ steps: [ExchangeSeconds], on communicator: any Communicator) throws -> Double {
+  package static func exposed(_ steps: [ExchangeSeconds], on communicator: any Communicator) throws -> Double {
     try communicator.allReduce(steps.flatMap(\.all), .min).reduce(0, +)
   }
 }
 
 /// The record of an evaluation.
-public struct EvaluationRecord: Sendable, Equatable {
+package struct EvaluationRecord: Sendable, Equatable {
   /// Optimizer steps done before it.
-  public var step: Int
+  package var step: Int
   /// Epochs done before it, with fraction.
-  public var epoch: Double
+  package var epoch: Double
   /// The metric that selects the best evaluation.
-  public var metric: Metric
+  package var metric: Metric
   /// Counts and loss over the whole split, the same on every rank.
-  public var result: EvaluationResult
+  package var result: EvaluationResult
   /// Whether it is the best of the run so far.
-  public var isBest: Bool
+  package var isBest: Bool
   /// Wall-clock seconds of the evaluation.
-  public var seconds: Double
+  package var seconds: Double
 
   /// The value of `metric`.
-  public var value: Double { result.value(metric) }
+  package var value: Double { result.value(metric) }
 
   /// The line of metrics.jsonl.
-  public var json: JSON {
+  package var json: JSON {
     // Without labelled rows there are no metrics.
     func figure(_ value: Double) -> JSON { result.count == 0 ? .null : .double(value) }
     var line: [String: JSON] = [
@@ -134,7 +134,7 @@ public struct EvaluationRecord: Sendable, Equatable {
 }
 
 /// Receives training events; called on every rank.
-public protocol TrainingObserver: AnyObject {
+package protocol TrainingObserver: AnyObject {
   /// Reports a finished optimizer step.
   func trained(_ record: StepRecord)
   /// Reports a finished evaluation of the validation split.

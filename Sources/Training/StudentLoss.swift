@@ -83,7 +83,7 @@ extension LanguageModel {
   /// - Parameters:
   ///   - weights: copies that outlive the pass, see `Tape`.
   ///   - tapeObserver: loads and releases the weights of blocks.
-  public func crossEntropySum(
+  package func crossEntropySum(
     _ batch: Batch, precision: Precision, weights: BF16Weights = BF16Weights(),
     tapeObserver: (any TapeObserver)? = nil
   ) -> Double {
@@ -101,7 +101,7 @@ extension LanguageModel {
 
 extension TeacherLogits {
   /// Σ −log softmax(logits_r)[label_r] over the rows; not for top-k targets.
-  public func crossEntropySum(labels: [Int32]) -> Double {
+  package func crossEntropySum(labels: [Int32]) -> Double {
     guard case .hidden(let states, let head) = self else {
       return Evaluator.crossEntropySum(materialized, labels)
     }

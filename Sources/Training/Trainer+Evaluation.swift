@@ -6,7 +6,7 @@ extension Trainer {
   /// The student's metrics on a split; collective.
   ///
   /// With sharded weights, every rank holds the whole embedding tables during the evaluation.
-  public func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
+  package func evaluate(_ data: any ExampleSource) throws -> EvaluationResult {
     release()
     for table in tables { try table.hold() }
     defer { release() }

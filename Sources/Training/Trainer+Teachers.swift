@@ -6,10 +6,10 @@ import Teachers
 
 extension Trainer {
   /// Whether a teacher needs to know the batch after the current one.
-  public var teacherWorksAhead: Bool { teachers.contains { $0.ahead != nil } }
+  package var teacherWorksAhead: Bool { teachers.contains { $0.ahead != nil } }
 
   /// The number of weights of all teachers; 0 without teachers.
-  public var teacherParameterCount: Int { teachers.reduce(0) { $0 + $1.parameterCount } }
+  package var teacherParameterCount: Int { teachers.reduce(0) { $0 + $1.parameterCount } }
 
   /// The passes of a rank (by default this one) for a global batch: its micro-batches, each split by tokens.
   func passes(of batch: [Int], rank: Int? = nil) -> [[Int]] {
@@ -91,7 +91,7 @@ extension Trainer {
   /// Lets every rank read the teacher signals that any rank has computed; collective, at the end of an epoch.
   ///
   /// - Returns: remarks for the user about the signal cache.
-  public func shareSignals() throws -> [String] {
+  package func shareSignals() throws -> [String] {
     if teachers.isEmpty { return [] }
     let keepers = teachers.compactMap(\.keeper)
     for keeper in keepers { keeper.publishSignals() }

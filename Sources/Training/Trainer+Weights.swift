@@ -8,7 +8,7 @@ extension Trainer {
   ///
   /// Between steps a rank lacks the newest rows of embedding tables, which steps fetch on demand. With sharded weights
   /// this takes memory for all of them until the next step or evaluation; `writeWeights` does not.
-  public func settle() throws {
+  package func settle() throws {
     for table in tables { try table.hold() }
     try exchange.strategy.holdAll()
   }
@@ -43,7 +43,7 @@ extension Trainer {
   }
 
   /// Bytes of the student that this rank keeps between steps.
-  public var memory: StudentMemory {
+  package var memory: StudentMemory {
     let rows = tables.map(\.keptElements).reduce(0, +)
     let moments = 2 * (optimizer.firstMoments.count + tables.reduce(0) { $0 + $1.optimizer.firstMoments.count })
     return StudentMemory(
@@ -51,7 +51,7 @@ extension Trainer {
   }
 
   /// The peak bytes of gathered weight and gradient buckets, besides the kept bytes.
-  public var peakTransientBytes: Int { exchange.strategy.peakTransientBytes }
+  package var peakTransientBytes: Int { exchange.strategy.peakTransientBytes }
 
   /// Releases the weights that this rank does not keep, after a read of whole weights.
   func release() {

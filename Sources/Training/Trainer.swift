@@ -15,11 +15,11 @@ import Tensors
 /// In each step, every rank takes its passes of the global batch, requests teacher signals during the exchange of
 /// embedding rows, runs the student forward and backward during the exchange of finished gradient buckets, then updates
 /// the weights it owns and receives the others.
-public final class Trainer {
+package final class Trainer {
   /// The training stages, in order.
-  public let stages: [TrainingStage]
+  package let stages: [TrainingStage]
   /// The index of the current stage.
-  public private(set) var stage = 0
+  package private(set) var stage = 0
   let student: any Model
   let flat: FlatParameters
   let communicator: any Communicator
@@ -35,10 +35,10 @@ public final class Trainer {
   /// The batch announced to the teachers ahead of its step.
   var announced: [Int]?
   /// Whether any rank has been asked to stop; all ranks learn it after the same step.
-  public private(set) var isStopRequested = false
+  package private(set) var isStopRequested = false
 
   /// The values that every step of the current stage uses.
-  public var configuration: TrainingConfiguration { stages[stage].configuration }
+  package var configuration: TrainingConfiguration { stages[stage].configuration }
 
   /// - Parameters:
   ///   - stages: at least one; number format, bucket size and sharding are those of the first.
@@ -47,7 +47,7 @@ public final class Trainer {
   ///   - train: examples in the student's tokens.
   ///   - fill: fills a weight of a student without loaded weights; called for one weight after the other, so that no
   ///     rank ever holds all weights when they are sharded.
-  public init(
+  package init(
     _ stages: [TrainingStage], student: any Model, teachers: [any Teacher], train: any ExampleSource,
     fill: (Parameter) -> Void = { _ in }, on communicator: any Communicator
   ) {
@@ -88,7 +88,7 @@ public final class Trainer {
   }
 
   /// Creates a run of one stage with an objective on logits only, with one teacher or none.
-  public convenience init(
+  package convenience init(
     _ configuration: TrainingConfiguration, student: any Model, teacher: (any Teacher)?, train: any ExampleSource,
     fill: (Parameter) -> Void = { _ in }, on communicator: any Communicator
   ) {
@@ -119,7 +119,7 @@ public final class Trainer {
   ///   - next: the batch of the next step, for teachers that compute ahead; nil after the last.
   ///   - epoch: epochs done after this step, for the record.
   /// Throws `.numerical` on all ranks if the gradient or the loss is not finite; the weights are then unchanged.
-  public func step(_ step: Int, after done: Int = 0, batch: [Int], next: [Int]? = nil, epoch: Double) throws
+  package func step(_ step: Int, after done: Int = 0, batch: [Int], next: [Int]? = nil, epoch: Double) throws
     -> StepRecord
   {
     try Trace.step(done + step) { try take(step, done, batch: batch, next: next, epoch: epoch) }

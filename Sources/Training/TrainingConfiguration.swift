@@ -5,9 +5,9 @@ import Platform
 import Tensors
 
 /// Every value that determines what a training step computes.
-public struct TrainingConfiguration: Sendable, Equatable {
+package struct TrainingConfiguration: Sendable, Equatable {
   /// When to evaluate and save.
-  public enum Interval: Sendable, Equatable {
+  package enum Interval: Sendable, Equatable {
     /// At the end of each epoch.
     case epoch
     /// After every N optimizer steps.
@@ -15,55 +15,55 @@ public struct TrainingConfiguration: Sendable, Equatable {
   }
 
   /// The seed of all randomness: data order, dropout, initial weights.
-  public var seed: UInt64
+  package var seed: UInt64
   /// Optimizer steps of the stage.
-  public var totalSteps: Int
+  package var totalSteps: Int
   /// The size of an optimizer step's batch, over all ranks.
-  public var batchSize: BatchSize
+  package var batchSize: BatchSize
   /// Micro-batches into which a rank's part of a batch is split.
-  public var accumulation: Int
+  package var accumulation: Int
   /// Maximum tokens of one forward and backward pass; a micro-batch is split into as many passes as that takes.
   ///
   /// Passes are small enough that activations stay in the cache and memory does not grow with the batch, and large
   /// enough for full matrix product speed.
-  public var passTokens: Int
+  package var passTokens: Int
   /// The loss: its terms with their weights and options.
-  public var objective: DistillationObjective
+  package var objective: DistillationObjective
   /// The settings of AdamW.
-  public var optimizer: AdamWConfiguration
+  package var optimizer: AdamWConfiguration
   /// Maximum global gradient norm; nil disables clipping.
-  public var maximumGradientNorm: Double?
+  package var maximumGradientNorm: Double?
   /// The learning rate of each step.
-  public var schedule: Schedule
+  package var schedule: Schedule
   /// Whether each epoch shuffles the data; otherwise the file order.
-  public var shuffle: Bool
+  package var shuffle: Bool
   /// Whether examples of similar length share a batch.
-  public var groupByLength: Bool
+  package var groupByLength: Bool
   /// Replaces the dropout probabilities of the model's configuration; nil keeps them.
-  public var dropout: Double?
+  package var dropout: Double?
   /// The precision of matrix products; weights, updates and sums are float32 in every precision.
-  public var precision: Precision
+  package var precision: Precision
   /// When to evaluate on the validation split, besides the end of the run.
-  public var evaluation: Interval
+  package var evaluation: Interval
   /// The metric that selects the best student and drives early stopping.
-  public var metric: Metric
+  package var metric: Metric
   /// Evaluations without improvement before training stops; nil disables early stopping.
-  public var patience: Int?
+  package var patience: Int?
   /// Optimizer steps between extra checkpoints, besides those at evaluations; nil for no extra checkpoints.
-  public var saveSteps: Int?
+  package var saveSteps: Int?
   /// Checkpoints to keep, besides the best student.
-  public var saveTotalLimit: Int
+  package var saveTotalLimit: Int
   /// Optimizer steps between lines of metrics.jsonl.
-  public var loggingSteps: Int
+  package var loggingSteps: Int
   /// The size at which a gradient bucket is closed, in bytes.
-  public var bucketBytes: Int
+  package var bucketBytes: Int
   /// The part of the student that is sharded over ranks.
-  public var sharding: StudentSharding
+  package var sharding: StudentSharding
   /// Whether each layer keeps only its input and is recomputed in the backward pass, with the same bits.
-  public var activationCheckpointing: Bool
+  package var activationCheckpointing: Bool
 
   /// Creates a configuration; the defaults are those of a chain file without the key.
-  public init(
+  package init(
     seed: UInt64, totalSteps: Int, batchSize: BatchSize, accumulation: Int = 1, passTokens: Int = 2048,
     objective: DistillationObjective, optimizer: AdamWConfiguration = AdamWConfiguration(),
     maximumGradientNorm: Double? = 1, schedule: Schedule, shuffle: Bool = true, groupByLength: Bool = true,
@@ -96,13 +96,13 @@ public struct TrainingConfiguration: Sendable, Equatable {
   }
 
   /// The sharding of the student in words: "student sharding gradients, activation checkpointing".
-  public var sharingText: String {
+  package var sharingText: String {
     "student sharding \(sharding.rawValue)" + (activationCheckpointing ? ", activation checkpointing" : "")
   }
 
   /// The values under their chain file keys, as printed and stored; values that affect only logging, saving and speed
   /// are omitted, so that equal text means equal students.
-  public var json: [String: JSON] {
+  package var json: [String: JSON] {
     let batch: (key: String, count: Int) =
       switch batchSize {
       case .examples(let count): ("batch_size", count)

@@ -5,40 +5,40 @@ import Platform
 import Teachers
 
 /// The result of a finished training run.
-public struct TrainingResult: Sendable, Equatable {
+package struct TrainingResult: Sendable, Equatable {
   /// The best evaluation of the last stage, whose weights the student's directory holds.
-  public let best: EvaluationRecord
+  package let best: EvaluationRecord
   /// The result of each training stage; empty if there is only one.
-  public let stages: [StageResult]
+  package let stages: [StageResult]
   /// The number of optimizer steps, also those before a resumption.
-  public let steps: Int
+  package let steps: Int
   /// Seconds of this process, evaluations included.
-  public let seconds: Double
+  package let seconds: Double
   /// Examples per second during the optimizer steps of this process, on all ranks together.
-  public let examplesPerSecond: Double
+  package let examplesPerSecond: Double
   /// Tokens per second likewise; for rows of numbers, rows per second.
-  public let tokensPerSecond: Double
+  package let tokensPerSecond: Double
   /// Useful arithmetic during the optimizer steps of this process, on all ranks together, 10⁹ operations per second.
-  public let gigaflops: Double
+  package let gigaflops: Double
   /// The step from which training resumed; 0 for a run from the start.
-  public let continuedFrom: Int
+  package let continuedFrom: Int
   /// Bytes that rank 0 sent per optimizer step, the mean over the steps of this process.
-  public let sentBytes: [Traffic.Purpose: Int]
+  package let sentBytes: [Traffic.Purpose: Int]
   /// The largest peak memory of a rank in bytes; 0 if the system does not report it.
-  public let peakMemory: Int
+  package let peakMemory: Int
 }
 
 /// The result of one of several training stages.
-public struct StageResult: Sendable, Equatable {
+package struct StageResult: Sendable, Equatable {
   /// The stage's name.
-  public let name: String
+  package let name: String
   /// Its optimizer steps.
-  public let steps: Int
+  package let steps: Int
   /// Its best evaluation.
-  public let best: EvaluationRecord
+  package let best: EvaluationRecord
 
   /// The record in step.json.
-  public var json: JSON {
+  package var json: JSON {
     var members: [String: JSON] = [
       "name": .string(name), "steps": .int(steps), "metric": .string(best.metric.rawValue),
       "best_step": .int(best.step),
@@ -56,7 +56,7 @@ public struct StageResult: Sendable, Equatable {
 ///     output/training/metrics.jsonl            one line per logged step and evaluation
 ///     output/training/checkpoints/best/        weights of the best evaluation so far
 ///     output/training/checkpoints/step-N/      everything to resume after step N, renamed into place when complete
-public final class TrainingRun {
+package final class TrainingRun {
   private let trainer: Trainer
   private let validation: any ExampleSource
   private let train: any ExampleSource
@@ -75,7 +75,7 @@ public final class TrainingRun {
   ///   - planDigest: the digest of everything that determines the result; checkpoints of other plans are not resumed.
   ///   - directory: the chain step's output directory.
   ///   - fence: checked before anything there is renamed, replaced or removed.
-  public init(
+  package init(
     _ trainer: Trainer, train: any ExampleSource, validation: any ExampleSource, planDigest: String,
     directory: String, fence: (any WriteFence)? = nil, observer: any TrainingObserver,
     on communicator: any Communicator
@@ -123,7 +123,7 @@ public final class TrainingRun {
   private var isLastStage: Bool { state.stage == trainer.stages.count - 1 }
 
   /// Trains to the end; the best weights are in `verifiedBestWeights` afterwards.
-  public func run() throws -> TrainingResult {
+  package func run() throws -> TrainingResult {
     Trace.beginTraining()
     // If training ends early, wait for a save in progress.
     defer { store.awaitSaving() }
@@ -207,7 +207,7 @@ public final class TrainingRun {
   /// The file with the weights of the best evaluation, after a check of its checksum; rank 0 only.
   ///
   /// Throws `.checkpoint` if it is damaged or belongs to another run.
-  public func verifiedBestWeights() throws -> String {
+  package func verifiedBestWeights() throws -> String {
     guard let best = state.best else { throw RetortError(.unexpected, "no evaluation has been made") }
     return try store.verifiedBest(after: best.step)
   }
@@ -215,7 +215,7 @@ public final class TrainingRun {
   /// Removes the checkpoints of all plans after the student is committed; acts on rank 0 only.
   ///
   /// Throws `.checkpoint` if another job holds the directory now.
-  public func removeCheckpoints() throws {
+  package func removeCheckpoints() throws {
     try store.removeAll()
     if communicator.isFirst { MetricsLog.removePrevious(inDirectory: directory) }
   }

@@ -5,11 +5,11 @@ import Objectives
 
 /// One of the consecutive training stages of a chain step, which train one student; each has its own objective,
 /// schedule and moments.
-public struct TrainingStage {
+package struct TrainingStage {
   /// The name in the chain file; nil for a step with a single stage.
-  public let name: String?
+  package let name: String?
   /// Every value that determines what its optimizer steps compute.
-  public let configuration: TrainingConfiguration
+  package let configuration: TrainingConfiguration
   /// The inner terms of its objective, with the projections that they train.
   let inner: [InnerTerm]
   /// The values that the stage reads of each teacher.
@@ -21,7 +21,7 @@ public struct TrainingStage {
   ///   - student: the student's sizes; nil for a student without layers.
   ///   - teachers: one per teacher; nil for a teacher whose inner values do not reach this rank.
   /// Throws `TermRefusal` for a term that cannot compare these models.
-  public init(
+  package init(
     _ configuration: TrainingConfiguration, name: String? = nil, student: ModelShape?, teachers: [ModelShape?]
   ) throws {
     self.name = name
@@ -43,7 +43,7 @@ public struct TrainingStage {
 
 extension DistillationObjective {
   /// Throws `TermRefusal` for an inner term that cannot compare a student and teachers of these sizes.
-  public func requireComparable(student: ModelShape?, teachers: [ModelShape?]) throws {
+  package func requireComparable(student: ModelShape?, teachers: [ModelShape?]) throws {
     _ = try innerTerms(student: student, teachers: teachers)
   }
 }

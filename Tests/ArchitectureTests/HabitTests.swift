@@ -9,31 +9,31 @@ import Testing
       path: "a.swift",
       text: """
         /// A comment.
-        public struct A {
-          public var bare: Int
+        package struct A {
+          package var bare: Int
           /// A comment.
           @inlinable
-          public func documented() {}
+          package func documented() {}
 
-          public static func alsoBare() {
+          package static func alsoBare() {
           }
           /// A comment for both.
-          public let first = 1
-          public let second = 2
+          package let first = 1
+          package let second = 2
 
-          public let third = 3
+          package let third = 3
           private func hidden() {}
-          public static func == (a: A, b: A) -> Bool { true }
-          public var description: String { "a" }
+          package static func == (a: A, b: A) -> Bool { true }
+          package var description: String { "a" }
           // Not a doc comment.
-          @discardableResult public init() {}
+          @discardableResult package init() {}
         }
         extension A: Sequence {
-          public func conformance() {}
+          package func conformance() {}
         }
         extension A {
-          public func plain() {}
-          public func required(_ value: Int) {}
+          package func plain() {}
+          package func required(_ value: Int) {}
         }
         extension A {
           package var narrower: Int { 1 }
@@ -41,7 +41,7 @@ import Testing
           package func documentedToo() {}
         }
         /// A comment.
-        public protocol P {
+        package protocol P {
           /// A comment.
           func required(_ value: Int)
         }

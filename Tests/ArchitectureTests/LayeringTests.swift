@@ -47,7 +47,7 @@ import Testing
           import D.Part
         // import E
         let text = "no import F"
-        @preconcurrency public import G
+        @preconcurrency package import G
         """)
     #expect(imports(of: file).map(\.module) == ["A", "B", "C", "D", "G"])
     #expect(imports(of: file).map(\.line) == [1, 2, 3, 4, 7])

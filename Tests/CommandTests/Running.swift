@@ -10,7 +10,7 @@ extension Command {
     fileprivate init(_ command: Command, _ arguments: [String], ranks: Int) throws {
       isUnderMPI = ranks > 0
       log = command.path(".log-\(UUID().uuidString)")
-      FileManager.default.createFile(atPath: log, contents: nil)
+      _ = FileManager.default.createFile(atPath: log, contents: nil)
       process.executableURL = URL(fileURLWithPath: "/bin/bash")
       process.arguments = ["-c", Command.script(ranks: ranks), Command.root, Command.binary] + arguments
       process.currentDirectoryURL = URL(fileURLWithPath: command.directory.path)

@@ -2,7 +2,7 @@ import Autograd
 import Tensors
 
 /// A tensor of normal numbers, the same for the same seed.
-public func randomTensor(_ shape: Shape, seed: UInt64, scale: Float = 1) -> Tensor {
+package func randomTensor(_ shape: Shape, seed: UInt64, scale: Float = 1) -> Tensor {
   var stream = RandomStream(seed: seed, purpose: "test")
   var numbers = [Float](repeating: 0, count: shape.count)
   numbers.withUnsafeMutableBufferPointer { stream.normals(deviation: 1, into: $0) }
@@ -10,7 +10,7 @@ public func randomTensor(_ shape: Shape, seed: UInt64, scale: Float = 1) -> Tens
 }
 
 /// A parameter of normal numbers that has a gradient buffer.
-public func trainedParameter(_ name: String, _ shape: Shape, seed: UInt64, scale: Float = 1) -> Parameter {
+package func trainedParameter(_ name: String, _ shape: Shape, seed: UInt64, scale: Float = 1) -> Parameter {
   let parameter = Parameter(name, randomTensor(shape, seed: seed, scale: scale), decays: true)
   parameter.gradient = .zeros(shape)
   return parameter
@@ -23,7 +23,7 @@ public func trainedParameter(_ name: String, _ shape: Shape, seed: UInt64, scale
 /// double from the float outputs, so the difference carries an error of about ε·|y|/h; h = 1e-2 keeps it near 1e-5.
 ///
 /// - Returns: the largest |numeric − analytic| / (1 + |numeric|).
-public func worstGradientError(
+package func worstGradientError(
   inputs: [Tensor], parameters: [Parameter] = [], step: Float = 1e-2,
   _ forward: (Tape, [Variable]) -> Variable
 ) -> Double {
@@ -57,7 +57,7 @@ public func worstGradientError(
 
 extension Tape {
   /// Σ weights·y as a scalar on the tape, for tests.
-  public func weightedElements(_ y: Variable, _ weights: Tensor) -> Variable {
+  package func weightedElements(_ y: Variable, _ weights: Tensor) -> Variable {
     let sum = zip(y.value.array, weights.array).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
     return record(Tensor([Float(sum)], []), from: [y], WeightedElements(y: y, weights: weights))
   }

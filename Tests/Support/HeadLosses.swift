@@ -3,12 +3,12 @@ import Objectives
 import Tensors
 
 /// The weights and the temperature of a loss of two terms: ce · cross-entropy + kd · T²·KL(teacher ‖ student).
-public struct TwoTerms: Sendable {
-  public var ce: Double
-  public var kd: Double
-  public var temperature: Double
+package struct TwoTerms: Sendable {
+  package var ce: Double
+  package var kd: Double
+  package var temperature: Double
 
-  public init(ce: Double, kd: Double, temperature: Double) {
+  package init(ce: Double, kd: Double, temperature: Double) {
     self.ce = ce
     self.kd = kd
     self.temperature = temperature
@@ -27,17 +27,17 @@ public struct TwoTerms: Sendable {
 }
 
 /// A loss of two terms on the tape and its sums.
-public struct TwoTermLoss {
-  public let loss: Variable
-  public let hard: Double
-  public let soft: Double
+package struct TwoTermLoss {
+  package let loss: Variable
+  package let hard: Double
+  package let soft: Double
   /// (ce · hard + kd · soft) / denominator.
-  public let value: Double
+  package let value: Double
 }
 
 extension Tape {
   /// The loss of a head: see `Tape.headLoss`.
-  public func headLoss(
+  package func headLoss(
     _ states: Variable, rows: [Int32]? = nil, head: Parameter, labels: [Int32], targets: TeacherLogits? = nil,
     terms: TwoTerms, denominator: Double
   ) -> TwoTermLoss {
@@ -48,7 +48,7 @@ extension Tape {
   }
 
   /// The loss of a classifier's logits: see `Tape.logitsLoss`.
-  public func logitsLoss(
+  package func logitsLoss(
     _ logits: Variable, labels: [Int32], targets: TeacherLogits? = nil, terms: TwoTerms, denominator: Double
   ) -> TwoTermLoss {
     let plan = terms.plan(denominator: denominator, hasTeacher: targets != nil)

@@ -2,7 +2,7 @@ import Objectives
 
 /// A list of objectives for each kind there is, with options other than the defaults where it has some: what every kind
 /// must hold is tested on all of them.
-public enum ObjectiveCases {
+package enum ObjectiveCases {
   private static func term(
     _ kind: String, _ weight: Double = 0.7, _ options: [String: OptionValue] = [:]
   ) -> ObjectiveTerm? {
@@ -14,7 +14,7 @@ public enum ObjectiveCases {
   }
 
   /// Terms on logits, which classifiers and language models have.
-  public static let onLogits: [ObjectiveTerm] = [
+  package static let onLogits: [ObjectiveTerm] = [
     term("cross_entropy", 1, ["label_smoothing": .number(0.1)]), term("forward_kl", 0.7, temperature(3)),
     term("reverse_kl", 0.7, temperature(1.5)), term("jensen_shannon", 0.7, ["beta": .number(0.3)]),
     term("skew_forward_kl", 0.7, temperature(1)), term("skew_reverse_kl", 0.7, ["skew": .number(0.2)]),
@@ -22,10 +22,10 @@ public enum ObjectiveCases {
   ].compactMap { $0 }
 
   /// Terms on logits that need labels.
-  public static let onLabels: [ObjectiveTerm] = [term("decoupled_kl")].compactMap { $0 }
+  package static let onLabels: [ObjectiveTerm] = [term("decoupled_kl")].compactMap { $0 }
 
   /// Terms inside the models.
-  public static let inner: [ObjectiveTerm] = [
+  package static let inner: [ObjectiveTerm] = [
     term("hidden_mse", 0.5, ["layers": .layers(.pairs([LayerPair(0, 0), LayerPair(2, 2)]))]),
     term("hidden_mse", 0.5, ["shared": .flag(true), "average_layers": .flag(true)]),
     term("hidden_cosine", 0.5, ["projection": .word("always")]), term("embedding_mse", 0.5),

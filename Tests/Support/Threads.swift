@@ -7,7 +7,7 @@ private let threadSetting = Mutex(())
 /// Calls `body` with each number of threads, alone among the tests that do so, and restores the former number.
 ///
 /// A call inside `body` would wait for itself.
-public func withThreads(_ counts: ClosedRange<Int>, _ body: (_ threads: Int) -> Void) {
+package func withThreads(_ counts: ClosedRange<Int>, _ body: (_ threads: Int) -> Void) {
   threadSetting.withLock { _ in
     let before = LinearAlgebraLibrary.threads
     defer { LinearAlgebraLibrary.setThreads(before) }

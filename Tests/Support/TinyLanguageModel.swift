@@ -4,11 +4,11 @@ import Platform
 import Tensors
 
 /// A small causal model with a tied head, and documents for it, the same for the same seed.
-public enum TinyLanguageModel {
+package enum TinyLanguageModel {
   static let vocabulary = 20
 
   /// A model of one layer and this hidden size, with weights of the seed that matter from the first step on.
-  public static func model(hidden: Int, seed: UInt64 = 2) throws -> LlamaModel {
+  package static func model(hidden: Int, seed: UInt64 = 2) throws -> LlamaModel {
     let configuration = try ModelConfiguration(
       [
         "model_type": "llama", "vocab_size": .int(vocabulary), "hidden_size": .int(hidden), "num_hidden_layers": 1,
@@ -21,7 +21,7 @@ public enum TinyLanguageModel {
   }
 
   /// Documents of 2 to 40 tokens, each token the one before it plus 1, 2 or 3; packed into rows of `rowLength`.
-  public static func documents(_ count: Int, rowLength: Int, seed: UInt64 = 1) throws -> PackedDocuments {
+  package static func documents(_ count: Int, rowLength: Int, seed: UInt64 = 1) throws -> PackedDocuments {
     let examples = (0..<count).map { index -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "tiny documents", UInt64(index))
       var ids = [Int32(random.below(vocabulary))]

@@ -4,9 +4,9 @@ import Platform
 import Tensors
 
 /// A small classification task and small models for it, the same for the same seed.
-public enum TinyTask {
+package enum TinyTask {
   /// Sequences of 1 to 12 ids below 40 whose class is whether ids below 20 are in the majority.
-  public static func data(_ count: Int, seed: UInt64 = 1) throws -> TokenizedDataset {
+  package static func data(_ count: Int, seed: UInt64 = 1) throws -> TokenizedDataset {
     let examples = (0..<count).map { index -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "tiny task", UInt64(index))
       let ids = (0..<random.below(12) + 1).map { _ in Int32(random.below(40)) }
@@ -17,13 +17,13 @@ public enum TinyTask {
   }
 
   /// A BERT of this hidden size and number of layers, with dropout.
-  public static func model(hidden: Int, layers: Int, dropout: Double = 0.1, seed: UInt64 = 2) throws -> any Model {
+  package static func model(hidden: Int, layers: Int, dropout: Double = 0.1, seed: UInt64 = 2) throws -> any Model {
     let configuration = try configuration(hidden: hidden, layers: layers, dropout: dropout)
     return try ModelLoader.load(configuration, from: .random, seed: seed).model
   }
 
   /// The configuration of such a BERT.
-  public static func configuration(hidden: Int, layers: Int, dropout: Double = 0.1) throws -> ModelConfiguration {
+  package static func configuration(hidden: Int, layers: Int, dropout: Double = 0.1) throws -> ModelConfiguration {
     try ModelConfiguration(
       [
         "model_type": "bert", "vocab_size": 40, "hidden_size": .int(hidden), "num_hidden_layers": .int(layers),

@@ -2,7 +2,7 @@ import Safetensors
 
 extension StoredTensor {
   /// All elements as 32-bit floats, row-major.
-  public func floats() -> [Float] {
+  package func floats() -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
       if let start = buffer.baseAddress { copyFloats(into: start) }
       initialized = count
@@ -12,7 +12,7 @@ extension StoredTensor {
 
 extension SafetensorsWriter {
   /// Appends the next tensor's data from an array.
-  public mutating func append(_ name: String, floats: [Float]) throws {
+  package mutating func append(_ name: String, floats: [Float]) throws {
     try floats.withUnsafeBufferPointer { try append(name, floats: $0) }
   }
 }

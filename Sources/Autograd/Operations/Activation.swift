@@ -2,7 +2,7 @@ import CKernels
 import Tensors
 
 /// The activation functions that model configurations name.
-public enum Activation: String, Sendable, CaseIterable {
+package enum Activation: String, Sendable, CaseIterable {
   /// x·Φ(x), with the error function.
   case gelu
   /// The tanh approximation of GELU.
@@ -14,7 +14,7 @@ public enum Activation: String, Sendable, CaseIterable {
   case sigmoid
 
   /// The activation of a Hugging Face `hidden_act`, synonyms included; nil if Retort has none with that name.
-  public init?(huggingFaceName name: String) {
+  package init?(huggingFaceName name: String) {
     switch name {
     case "gelu_pytorch_tanh", "gelu_fast": self = .geluTanh
     case "swish": self = .silu
@@ -40,7 +40,7 @@ extension Tape {
   /// y = f(x), element by element, in the format of x.
   ///
   /// In bf16 the backward pass recomputes y if it needs it, since x is kept anyway.
-  public func activation(_ kind: Activation, _ x: Variable) -> Variable {
+  package func activation(_ kind: Activation, _ x: Variable) -> Variable {
     let (input, function) = (x.value, kind.kernel)
     guard input.dtype == .bfloat16 else {
       let y = Tensor(uninitialized: x.shape)

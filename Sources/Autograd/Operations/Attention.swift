@@ -2,20 +2,20 @@ import CKernels
 import Tensors
 
 /// The options of scaled dot-product attention.
-public struct AttentionOptions: Sendable {
+package struct AttentionOptions: Sendable {
   /// Query heads.
-  public var heads: Int
+  package var heads: Int
   /// Key and value heads; `heads` is a multiple of it.
-  public var keyValueHeads: Int
+  package var keyValueHeads: Int
   /// Size of one head.
-  public var headSize: Int
+  package var headSize: Int
   /// Whether a token attends only to itself and to earlier tokens of its sequence.
-  public var isCausal: Bool
+  package var isCausal: Bool
   /// Dropout on the probabilities, with two key words per sequence; nil in inference.
-  public var dropout: (probability: Float, keys: [UInt32])?
+  package var dropout: (probability: Float, keys: [UInt32])?
 
   /// The options of H query heads and `keyValueHeads` (a divisor of H, by default H) key and value heads.
-  public init(
+  package init(
     heads: Int, keyValueHeads: Int? = nil, headSize: Int, isCausal: Bool = false,
     dropout: (probability: Float, keys: [UInt32])? = nil
   ) {
@@ -36,7 +36,7 @@ extension Tape {
   /// - Returns: the output [T, H·D] in the format of `projected`.
   /// A sequence's result has the same bits in any batch and with any number of threads. In bf16 the sums and the
   /// softmax are float32, and the gradient of `projected` is bf16.
-  public func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions) -> Variable {
+  package func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions) -> Variable {
     let tokens = projected.value.rows
     precondition(
       projected.value.columns == (options.heads + 2 * options.keyValueHeads) * options.headSize,

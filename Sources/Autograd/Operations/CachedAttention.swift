@@ -2,20 +2,20 @@ import CKernels
 import Tensors
 
 /// The KV cache of one layer: the keys and values of one sequence's tokens so far.
-public final class KeyValueMemory {
+package final class KeyValueMemory {
   /// [capacity, H_kv·D] each, in the format of the passes.
   private var keys: Tensor
   private var values: Tensor
   private let capacity: Int
   /// The number of tokens in the cache.
-  public private(set) var count = 0
+  package private(set) var count = 0
 
   /// An empty cache.
   ///
   /// - Parameters:
   ///   - width: H_kv·D.
   ///   - capacity: the number of tokens that fit before it grows.
-  public init(width: Int, capacity: Int) {
+  package init(width: Int, capacity: Int) {
     self.capacity = capacity
     keys = Tensor(uninitialized: [0, width])
     values = keys
@@ -75,7 +75,7 @@ extension Tape {
   ///   - projected: [T, (H + 2·H_kv)·D] of one sequence, each row a token's queries, keys, values.
   ///   - memory: the KV cache of the earlier tokens; empty at the start of a sequence, which is an ordinary pass.
   /// - Returns: [T, H·D] in the format of `projected`.
-  public func attention(_ projected: Variable, after memory: KeyValueMemory, _ options: AttentionOptions) -> Variable {
+  package func attention(_ projected: Variable, after memory: KeyValueMemory, _ options: AttentionOptions) -> Variable {
     precondition(!isRecording && options.isCausal, "attention with a KV cache is for inference of causal models")
     let (before, rows) = (memory.count, projected.value.rows)
     let firstKey = options.heads * options.headSize

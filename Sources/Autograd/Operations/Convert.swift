@@ -4,7 +4,7 @@ extension Tape {
   /// The same numbers in another format, bf16 or float32; x itself if it has that format.
   ///
   /// The gradient of x has the format of x.
-  public func converted(_ x: Variable, to format: DType) -> Variable {
+  package func converted(_ x: Variable, to format: DType) -> Variable {
     if x.value.dtype == format { return x }
     return record(x.value.converted(to: format), from: [x], ConvertOperation(x: x.place))
   }

@@ -9,27 +9,27 @@ extension Tape {
   ///   - offsets: [B+1], the start of each sequence.
   ///   - keys: [2·B], two words per sequence.
   ///   - probability: p, in 0 ..< 1. Srivastava et al. (2014).
-  public func dropout(_ x: Variable, offsets: [Int32], keys: [UInt32], probability: Float) -> Variable {
+  package func dropout(_ x: Variable, offsets: [Int32], keys: [UInt32], probability: Float) -> Variable {
     dropout(x, DropoutMask(offsets: offsets, keys: keys, probability: probability))
   }
 
   /// y = x / (1 − p) where the mask keeps an element, else 0, in the format of x.
-  public func dropout(_ x: Variable, _ mask: DropoutMask) -> Variable {
+  package func dropout(_ x: Variable, _ mask: DropoutMask) -> Variable {
     record(mask.apply(to: x.value), from: [x], DropoutOperation(x: x.place, mask: mask))
   }
 }
 
 /// The elements that dropout keeps: a pure function of each sequence's key, recomputed at each use.
-public struct DropoutMask: Sendable {
+package struct DropoutMask: Sendable {
   /// [B+1], the start of each sequence.
-  public let offsets: [Int32]
+  package let offsets: [Int32]
   /// [2·B], two words per sequence.
-  public let keys: [UInt32]
+  package let keys: [UInt32]
   /// p, in 0 ..< 1.
-  public let probability: Float
+  package let probability: Float
 
   /// The mask of packed sequences.
-  public init(offsets: [Int32], keys: [UInt32], probability: Float) {
+  package init(offsets: [Int32], keys: [UInt32], probability: Float) {
     self.offsets = offsets
     self.keys = keys
     self.probability = probability

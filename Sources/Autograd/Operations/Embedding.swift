@@ -11,7 +11,7 @@ extension Tape {
   ///     another rank has.
   ///   - wide: whether y is float32 in any precision.
   /// - Returns: [R, C], bf16 on a tape of that precision, unless C < 16.
-  public func embedding(base: Variable? = nil, tables: [Parameter], ids: [[Int32]], wide: Bool = false) -> Variable {
+  package func embedding(base: Variable? = nil, tables: [Parameter], ids: [[Int32]], wide: Bool = false) -> Variable {
     precondition(tables.count == ids.count && !tables.isEmpty, "\(tables.count) tables, \(ids.count) lists of ids")
     let (rows, columns) = (ids[0].count, tables[0].value.columns)
     for (table, ids) in zip(tables, ids) {

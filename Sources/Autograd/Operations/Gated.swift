@@ -6,7 +6,7 @@ extension Tape {
   ///
   /// - Parameter x: [R, 2·I], each row the outputs of the gate projection, then of the up projection; float32 or bf16.
   /// - Returns: [R, I] in the format of x; the backward pass recomputes it if it needs it, since x is kept anyway.
-  public func gated(_ kind: Activation, _ x: Variable) -> Variable {
+  package func gated(_ kind: Activation, _ x: Variable) -> Variable {
     precondition(x.value.columns % 2 == 0, "gates and ups in rows of \(x.value.columns)")
     let operation = GatedOperation(kind: kind, x: x)
     return record(operation.forward(), from: [x], recompute: { operation.forward() }, operation)

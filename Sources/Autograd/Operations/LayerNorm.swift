@@ -13,7 +13,7 @@ extension Tape {
   ///   - epsilon: added to the (biased) variance, > 0.
   /// On a tape of precision bf16 everything but mean, deviation, γ, β and their gradients is bf16 in memory, and one
   /// pass over it computes all of this; the backward pass recomputes y if it needs it.
-  public func layerNorm(
+  package func layerNorm(
     _ x: Variable, dropout: DropoutMask? = nil, residual: Variable? = nil, gamma: Parameter, beta: Parameter,
     epsilon: Float
   ) -> Variable {

@@ -3,7 +3,7 @@ import Tensors
 
 extension Tape {
   /// A weight in the form that products of this pass read: rounded to bf16, or the weight itself.
-  public func operand(of weight: Parameter) -> Tensor {
+  package func operand(of weight: Parameter) -> Tensor {
     weight.isRoundedFactor(in: precision) ? weights.copy(of: weight) : weight.value
   }
 
@@ -18,7 +18,7 @@ extension Tape {
   /// On a tape of precision bf16 x, W, y and, in the backward pass, dy and dx are bf16, each rounded once; the sums of
   /// the products and the gradients of W and b are float32. Layers with fewer than 16 inputs or outputs, such as a
   /// classifier's last, stay in float32, y included.
-  public func linear(_ x: Variable, weight: Parameter, bias: Parameter?, wide: Bool = false) -> Variable {
+  package func linear(_ x: Variable, weight: Parameter, bias: Parameter?, wide: Bool = false) -> Variable {
     precondition(
       x.value.columns == weight.value.columns && (bias?.count ?? weight.value.rows) == weight.value.rows,
       "linear of \(x.shape) with weight \(weight.shape) and bias \(bias.map { "\($0.shape)" } ?? "none")")
@@ -37,7 +37,7 @@ extension Tape {
   }
 
   /// f(x·Wᵀ + b): `linear`, then `activation`; bf16 inference fuses the two.
-  public func linear(_ x: Variable, weight: Parameter, bias: Parameter?, activation kind: Activation) -> Variable {
+  package func linear(_ x: Variable, weight: Parameter, bias: Parameter?, activation kind: Activation) -> Variable {
     guard !isRecording, weight.isRoundedFactor(in: precision) else {
       return activation(kind, linear(x, weight: weight, bias: bias))
     }

@@ -2,14 +2,14 @@ import CKernels
 import Tensors
 
 /// A loss on the tape and its exact sum, for reporting.
-public struct LossTerm {
+package struct LossTerm {
   /// Σ rows / denominator, the scalar that backward starts from.
-  public let loss: Variable
+  package let loss: Variable
   /// Σ rows, in double precision, before division by the denominator.
-  public let sum: Double
+  package let sum: Double
 
   /// A loss on the tape with its sum.
-  public init(loss: Variable, sum: Double) {
+  package init(loss: Variable, sum: Double) {
     self.loss = loss
     self.sum = sum
   }
@@ -22,7 +22,7 @@ extension Tape {
   ///   - logits: [R, C], not probabilities.
   ///   - labels: R class numbers; a negative one leaves its row out.
   ///   - denominator: the count over all ranks and micro-batches that the step divides by.
-  public func crossEntropy(_ logits: Variable, labels: [Int32], denominator: Double) -> LossTerm {
+  package func crossEntropy(_ logits: Variable, labels: [Int32], denominator: Double) -> LossTerm {
     // The kernel writes to the gradient of the label's class.
     precondition(
       labels.count == logits.value.rows && labels.allSatisfy { $0 < logits.value.columns },
@@ -55,7 +55,7 @@ extension Tape {
   /// A scalar whose gradient with respect to `x` is known already: scale · gradient.
   ///
   /// - Parameter gradient: of the shape of `x`, float32, for this call alone.
-  public func loss(_ value: Double, of x: Variable, gradient: Tensor, scale: Float = 1) -> Variable {
+  package func loss(_ value: Double, of x: Variable, gradient: Tensor, scale: Float = 1) -> Variable {
     record(
       Tensor([Float(value)], []), from: [x], KnownGradientOperation(x: x.place, gradient: gradient, scale: scale))
   }

@@ -11,7 +11,7 @@ extension Tape {
   ///   - epsilon: added to the mean square, > 0.
   /// - Returns: s, float32, which is x itself without a residual; and y, bf16 on a tape of that precision, unless
   ///   C < 16. The backward pass recomputes y if it needs it.
-  public func rmsNorm(_ x: Variable, residual: Variable? = nil, gamma: Parameter, epsilon: Float) -> (
+  package func rmsNorm(_ x: Variable, residual: Variable? = nil, gamma: Parameter, epsilon: Float) -> (
     sum: Variable, output: Variable
   ) {
     let (rows, columns) = (x.value.rows, x.value.columns)
@@ -44,7 +44,7 @@ extension Tape {
   }
 
   /// a + b in float32, of float32 matrices of one shape.
-  public func add(_ a: Variable, _ b: Variable) -> Variable {
+  package func add(_ a: Variable, _ b: Variable) -> Variable {
     precondition(a.shape == b.shape, "sum of \(a.shape) and \(b.shape)")
     let sum = Tensor(uninitialized: a.shape)
     let (first, second) = (a.value.floats, b.value.floats)

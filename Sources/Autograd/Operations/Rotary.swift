@@ -7,16 +7,16 @@ import Tensors
 #endif
 
 /// Cosines and sines of rotary positions, computed in double precision up to the largest position that occurs.
-public final class RotaryTable: Sendable {
+package final class RotaryTable: Sendable {
   private let frequencies: [Double]
   /// [P, D]: for each position D/2 cosines, then D/2 sines.
   private let values = Mutex(Tensor(uninitialized: [0]))
 
   /// - Parameter frequencies: the angle at position 1 of each pair of a head's elements, [D/2].
-  public init(frequencies: [Double]) { self.frequencies = frequencies }
+  package init(frequencies: [Double]) { self.frequencies = frequencies }
 
   /// D.
-  public var headSize: Int { 2 * frequencies.count }
+  package var headSize: Int { 2 * frequencies.count }
 
   /// A table that covers at least positions 0 ..< count; it grows by at least half, so decoding does not extend it for
   /// every token.
@@ -48,7 +48,7 @@ public final class RotaryTable: Sendable {
   ///   - x: [T, at least heads·D], float32 or bf16.
   ///   - positions: [T], none negative.
   ///   - inverse: rotates back.
-  public func rotate(_ x: Tensor, heads: Int, positions: [Int32], inverse: Bool = false) {
+  package func rotate(_ x: Tensor, heads: Int, positions: [Int32], inverse: Bool = false) {
     precondition(
       positions.count == x.rows && heads * headSize <= x.columns,
       "\(heads) heads of \(headSize) rotated in \(x.shape) for \(positions.count) positions")
@@ -74,7 +74,7 @@ extension Tape {
   /// - Parameters:
   ///   - x: [T, at least heads·D], float32 or bf16. The result overwrites its memory, so nothing may read x afterwards.
   ///   - positions: [T].
-  public func rotary(_ x: Variable, heads: Int, positions: [Int32], _ table: RotaryTable) -> Variable {
+  package func rotary(_ x: Variable, heads: Int, positions: [Int32], _ table: RotaryTable) -> Variable {
     table.rotate(x.value, heads: heads, positions: positions)
     return record(
       x.value, from: [x], RotaryOperation(x: x.place, heads: heads, positions: positions, table: table))

@@ -7,7 +7,7 @@ extension Tape {
   /// - Parameters:
   ///   - x: [R, C].
   ///   - rows: row numbers in 0 ..< R; one may occur several times.
-  public func selectRows(_ x: Variable, _ rows: [Int32]) -> Variable {
+  package func selectRows(_ x: Variable, _ rows: [Int32]) -> Variable {
     let columns = x.value.columns
     let y = Tensor.matrix(uninitializedRows: rows.count, columns: columns, x.value.dtype)
     if y.dtype == .bfloat16 {

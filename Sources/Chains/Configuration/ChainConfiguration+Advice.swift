@@ -2,7 +2,7 @@ import Objectives
 
 extension ChainConfiguration {
   /// Warnings that follow from the configuration alone, each with figures and a remedy; empty if there are none.
-  public func advice() -> [String] {
+  package func advice() -> [String] {
     [sameSettingsAdvice()].compactMap { $0 }
   }
 

@@ -11,7 +11,7 @@ extension ChainConfiguration {
   ///   - overrides: `KEY.PATH=VALUE` texts of `--set`, applied in order before anything is validated.
   ///   - environment: the variables for `${NAME}` and `${NAME:-default}` in values.
   /// - Throws: `.configuration`, also for a file that cannot be read.
-  public init(
+  package init(
     contentsOf file: String, overrides: [String] = [],
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws {
@@ -23,7 +23,7 @@ extension ChainConfiguration {
   ///
   /// Top-level keys that start with `x-` are ignored, so they can hold anchors.
   /// - Throws: `.configuration` with file, line and key path.
-  public init(
+  package init(
     parsing text: String, file: String = "chain.yaml", overrides: [String] = [], environment: [String: String] = [:]
   ) throws {
     guard let root = try ConfigurationNode(parsing: text, file: file) else {

@@ -4,7 +4,7 @@ import Platform
 
 extension ChainConfiguration {
   /// Every value used, by the names of the chain file.
-  public var resolved: JSON {
+  package var resolved: JSON {
     .object([
       "metadata": metadata.resolved, "parallel": parallel.resolved, "steps": .array(steps.map(\.resolved)),
     ])
@@ -13,7 +13,7 @@ extension ChainConfiguration {
 
 extension Metadata {
   /// Every value used, by the names of the chain file.
-  public var resolved: JSON {
+  package var resolved: JSON {
     let data: JSON =
       switch dataset {
       case .path(let path): .string(path)
@@ -30,7 +30,7 @@ extension Metadata {
 
 extension TaskConfiguration {
   /// Every value used, by the names of the chain file.
-  public var resolved: JSON {
+  package var resolved: JSON {
     var object: [String: JSON] = [
       "name": .optional(name), "kind": .string(kind.rawValue), "text": text?.json ?? .null,
       "text_pair": textPair?.json ?? .null, "label": .optional(label), "labels_are": .optional(labelsAre?.rawValue),
@@ -47,7 +47,7 @@ extension TaskConfiguration {
 
 extension ParallelConfiguration {
   /// Every value used, by the names of the chain file.
-  public var resolved: JSON {
+  package var resolved: JSON {
     .object([
       "threads_per_rank": .optional(threadsPerRank), "bucket_megabytes": .double(bucketMegabytes),
       "cache": .bool(keepsCache),
@@ -60,14 +60,14 @@ extension ParallelConfiguration {
 
 extension WatchdogLimits {
   /// Every value used, by the names of the chain file.
-  public var resolved: JSON {
+  package var resolved: JSON {
     ["silence": .int(silence), "progress": .int(progress), "phases": .object(phases.mapValues { .int($0) })]
   }
 }
 
 extension StepConfiguration {
   /// Every value used, by the names of the chain file; a missing teacher is `{"previous": true}`.
-  public var resolved: JSON {
+  package var resolved: JSON {
     let teacherValue: JSON =
       switch teacher {
       case .none: .null
@@ -97,7 +97,7 @@ extension StepConfiguration {
 
 extension TeacherEntry {
   /// Every value used: the reference alone where nothing else is said.
-  public var resolved: JSON {
+  package var resolved: JSON {
     guard weight != 1 || name != nil || placement != nil else { return .string(reference) }
     var members: [String: JSON] = ["model": .string(reference), "weight": .double(weight)]
     if let name { members["name"] = .string(name) }
@@ -125,7 +125,7 @@ extension ObjectiveListing {
 
 extension Hyperparameters {
   /// Every value used, by the names of the chain file; `alpha` appears as the weights it stands for.
-  public var resolved: JSON {
+  package var resolved: JSON {
     var members: [String: JSON] = [
       "learning_rate": .double(learningRate), "num_train_epochs": .double(trainEpochs),
       "max_steps": .optional(maxSteps),
@@ -158,7 +158,7 @@ extension Hyperparameters {
 
 extension Hyperparameters.Optimizer {
   /// Every value used, by the names of the chain file.
-  public var resolved: JSON {
+  package var resolved: JSON {
     .object([
       "weight_decay": .double(weightDecay), "betas": [.double(beta1), .double(beta2)], "epsilon": .double(epsilon),
       "max_grad_norm": maxGradientNorm.map(JSON.double) ?? .null,

@@ -6,22 +6,22 @@ import Platform
 import Training
 
 /// A whole chain file, validated: every value in its type, with defaults, and with environment references expanded.
-public struct ChainConfiguration: Sendable, Equatable {
+package struct ChainConfiguration: Sendable, Equatable {
   /// The chain file as named on the command line.
-  public var file: String
+  package var file: String
   /// The settings of the whole chain.
-  public var metadata: Metadata
+  package var metadata: Metadata
   /// The settings of the ranks' cooperation.
-  public var parallel: ParallelConfiguration
+  package var parallel: ParallelConfiguration
   /// The steps in order; at least one.
-  public var steps: [StepConfiguration]
+  package var steps: [StepConfiguration]
 
   /// The canonical text of every resolved value, without file name and line numbers: equal on all ranks that train the
   /// same chain. Its hash identifies the chain.
-  public var digestText: String { resolved.text() }
+  package var digestText: String { resolved.text() }
 
   /// Where a teacher with placement streamed was written; nil without one.
-  public var streamedTeacher: String? {
+  package var streamedTeacher: String? {
     for step in steps {
       for teacher in step.teacher.entries where teacher.placement?.placement == .streamed {
         return teacher.placementSource?.location(of: "placement")
@@ -32,29 +32,29 @@ public struct ChainConfiguration: Sendable, Equatable {
   }
 
   /// The index of the step with this `step_id`, or nil.
-  public func index(ofStep id: String) -> Int? { steps.firstIndex { $0.id == id } }
+  package func index(ofStep id: String) -> Int? { steps.firstIndex { $0.id == id } }
 }
 
 /// The settings of the whole chain.
-public struct Metadata: Sendable, Equatable {
+package struct Metadata: Sendable, Equatable {
   /// The chain's name in logs and reports. Default: the file's name without its extension.
-  public var name: String
+  package var name: String
   /// The data set. No default.
-  public var dataset: DatasetReference
+  package var dataset: DatasetReference
   /// The task and the columns of its data. Default: classification with the reader's usual column names.
-  public var task: TaskConfiguration
+  package var task: TaskConfiguration
   /// The most tokens of an example, special ones included; null = only the model's limit. Default: 128.
-  public var maxLength: Int?
+  package var maxLength: Int?
   /// The seed of every random stream: shuffle, dropout, initialisation. Default: 42.
-  public var seed: UInt64
+  package var seed: UInt64
   /// Whether the chain file has `max_length`.
-  public var namesMaxLength: Bool
+  package var namesMaxLength: Bool
   /// The locations of the keys below `metadata`.
-  public var source: SourceLocations
+  package var source: SourceLocations
 }
 
 /// The chain file's reference to a data set.
-public enum DatasetReference: Sendable, Equatable {
+package enum DatasetReference: Sendable, Equatable {
   /// A directory with train and validation files, or a hub id.
   case path(String)
   /// Both splits: their files, or directories that have such a split.
@@ -64,83 +64,83 @@ public enum DatasetReference: Sendable, Equatable {
 }
 
 /// The task and the columns of its data; nil for a column that the chain file does not name.
-public struct TaskConfiguration: Sendable, Equatable {
+package struct TaskConfiguration: Sendable, Equatable {
   /// The kinds of task.
-  public typealias Kind = Datasets.TaskKind
+  package typealias Kind = Datasets.TaskKind
 
   /// The name of a known task, such as sst2. Default: none.
-  public var name: String?
+  package var name: String?
   /// Default: `features` if feature columns are named, else `classification`.
-  public var kind: Kind = .classification
+  package var kind: Kind = .classification
   /// The column of the text, or several that are joined. Default: that of the named task or of the reader.
-  public var text: TextColumns?
+  package var text: TextColumns?
   /// The column of the second text. Default: none. If only this one is named, the first text has a usual name.
-  public var textPair: TextColumns?
+  package var textPair: TextColumns?
   /// The column of the label. Default: that of the named task or of the reader.
-  public var label: String?
+  package var label: String?
   /// Whether training reads labels: false for `label: null`. Default: true.
-  public var hasLabels = true
+  package var hasLabels = true
   /// The label names in the order of their numbers. Default: those of the model and the data.
-  public var labels: [String]?
+  package var labels: [String]?
   /// The form of the labels: names, indices, indices from 1 or truth values. Default: derived from all labels.
-  public var labelsAre: LabelReading?
+  package var labelsAre: LabelReading?
   /// The columns of CSV and TSV files without a header. Default: the header's.
-  public var columns: [String]?
+  package var columns: [String]?
   /// The numeric columns of `features`, in order. Default: every column but the label.
-  public var features: [String]?
+  package var features: [String]?
   /// The column of the prompt, which precedes a text and is not predicted. Default: `prompt`, if the data has it.
-  public var prompt: String?
+  package var prompt: String?
   /// The boundary between documents of plain text. Default (nil): `<|endoftext|>` if the file has it, otherwise none.
-  public var documents: DocumentCut?
+  package var documents: DocumentCut?
 }
 
 /// The settings of the ranks' cooperation.
-public struct ParallelConfiguration: Sendable, Equatable {
+package struct ParallelConfiguration: Sendable, Equatable {
   /// Threads of a rank. Default (nil): cores divided by the ranks on the machine.
-  public var threadsPerRank: Int?
+  package var threadsPerRank: Int?
   /// The size of a gradient bucket in units of 2^20 bytes. Default: 25.
-  public var bucketMegabytes: Double = 25
+  package var bucketMegabytes: Double = 25
   /// Whether tokens, signals and weights are stored outside the output directories. Default: true.
-  public var keepsCache = true
+  package var keepsCache = true
   /// The placement of a teacher that has none of its own. Default: resident.
-  public var teacherPlacement = TeacherPlacementConfiguration()
+  package var teacherPlacement = TeacherPlacementConfiguration()
   /// The part of a student that is sharded over ranks. Default: the optimizer's moments.
-  public var studentSharding: StudentSharding = .optimizer
+  package var studentSharding: StudentSharding = .optimizer
   /// The limits after which a rank, or the job, counts as hung. Default: 120 s of silence, 600 s without progress.
-  public var watchdog = WatchdogLimits()
+  package var watchdog = WatchdogLimits()
   /// The locations of the keys; nil if there are none.
-  public var source: SourceLocations?
+  package var source: SourceLocations?
 }
 
 /// One step: a student, its teacher and how it is trained.
-public struct StepConfiguration: Sendable, Equatable {
+package struct StepConfiguration: Sendable, Equatable {
   /// The name by which later steps refer to this one. Default: `step_1` for the first, and so on.
-  public var id: String
+  package var id: String
   /// Default: the previous step's student; in the first step none.
-  public var teacher: TeacherReference
+  package var teacher: TeacherReference
   /// What the student is before training. No default.
-  public var studentBase: StudentReference
+  package var studentBase: StudentReference
   /// Weights taken from the teacher's layers. Default: none.
-  public var studentInit: StudentInitialization?
+  package var studentInit: StudentInitialization?
   /// The directory that gets the student; relative to the chain file's directory. No default.
-  public var outputDirectory: String
+  package var outputDirectory: String
   /// A teacher at chance level is a warning instead of a refusal. Default: false.
-  public var allowUntrainedTeacher = false
+  package var allowUntrainedTeacher = false
   /// How terms on logits use several teachers. Default: logits.
-  public var combine = TeacherCombination.logits
+  package var combine = TeacherCombination.logits
   /// How it is trained, one stage after the other; at least one.
-  public var stages: [StageConfiguration]
+  package var stages: [StageConfiguration]
   /// Where the keys of this step were written.
-  public var source: SourceLocations
+  package var source: SourceLocations
 
   /// The values of the first stage; number format and memory are one for all stages.
-  public var hyperparameters: Hyperparameters { stages[0].hyperparameters }
+  package var hyperparameters: Hyperparameters { stages[0].hyperparameters }
 
   static func defaultID(_ index: Int) -> String { "step_\(index + 1)" }
 }
 
 /// Which models teach a step.
-public enum TeacherReference: Sendable, Equatable {
+package enum TeacherReference: Sendable, Equatable {
   /// The student of the step before.
   case previous
   /// None: the student is trained on labels alone.
@@ -149,36 +149,36 @@ public enum TeacherReference: Sendable, Equatable {
   case named([TeacherEntry])
 
   /// The teachers that are named; empty for `previous` and `none`.
-  public var entries: [TeacherEntry] { if case .named(let teachers) = self { teachers } else { [] } }
+  package var entries: [TeacherEntry] { if case .named(let teachers) = self { teachers } else { [] } }
 
   /// The references as they were written; empty for `previous` and `none`.
-  public var references: [String] { entries.map(\.reference) }
+  package var references: [String] { entries.map(\.reference) }
 }
 
 /// A teacher of a step as the chain file names it.
-public struct TeacherEntry: Sendable, Equatable {
+package struct TeacherEntry: Sendable, Equatable {
   /// A path, a hub id or the `step_id` of an earlier step.
-  public var reference: String
+  package var reference: String
   /// What objectives call it. Default (nil): the reference.
-  public var name: String?
+  package var name: String?
   /// Its weight among the teachers of the step, above 0. Default: 1.
-  public var weight = 1.0
+  package var weight = 1.0
   /// Where it lives. Default (nil): as the chain's `parallel.teacher` says.
-  public var placement: TeacherPlacementConfiguration?
+  package var placement: TeacherPlacementConfiguration?
   /// Where its own placement was written.
   var placementSource: SourceLocations?
 }
 
 /// A training stage of a step.
-public struct StageConfiguration: Sendable, Equatable {
+package struct StageConfiguration: Sendable, Equatable {
   /// What it is called; nil where the step has one stage alone.
-  public var name: String?
+  package var name: String?
   /// How it is trained: its own values over the step's over the chain's defaults.
-  public var hyperparameters: Hyperparameters
+  package var hyperparameters: Hyperparameters
 }
 
 /// The initial model of a student.
-public enum StudentReference: Sendable, Equatable {
+package enum StudentReference: Sendable, Equatable {
   /// A path, a hub id or the `step_id` of an earlier step.
   case reference(String)
   /// A model configuration with Hugging Face's keys, an object: random initialisation, or with `student_init` the
@@ -187,9 +187,9 @@ public enum StudentReference: Sendable, Equatable {
 }
 
 /// The initial weights that a student gets from its teacher or another model.
-public struct StudentInitialization: Sendable, Equatable {
+package struct StudentInitialization: Sendable, Equatable {
   /// The model with the layers.
-  public enum Source: Sendable, Equatable {
+  package enum Source: Sendable, Equatable {
     /// The step's teacher.
     case teacher
     /// A path, a hub id, or the `step_id` of an earlier step.
@@ -197,30 +197,30 @@ public struct StudentInitialization: Sendable, Equatable {
   }
 
   /// The layers of another model that become the student's.
-  public struct Layers: Sendable, Equatable {
+  package struct Layers: Sendable, Equatable {
     /// The model with the layers.
-    public var source: Source
+    package var source: Source
     /// Layers of the source, counted from 0, that become the student's layers 0, 1, … in this order.
-    public var indices: [Int]
+    package var indices: [Int]
   }
 
   /// The layers from another model; nil: the weights are those of `student_base`.
-  public var layers: Layers?
+  package var layers: Layers?
   /// The head: with `new` it is always initialised.
-  public var head = StudentHead.fitting
+  package var head = StudentHead.fitting
 }
 
 /// The locations of keys, for errors that are found long after the file was read.
-public struct SourceLocations: Sendable, Equatable {
+package struct SourceLocations: Sendable, Equatable {
   var file: String
   var prefix: String
   var positions: [String: String] = [:]
   /// The line of each key of the chain file, by its path below this level; overridden keys are absent.
-  public internal(set) var lines: [String: Int] = [:]
+  package internal(set) var lines: [String: Int] = [:]
 
   /// `FILE:LINE: KEY.PATH` of a key below this level, such as "teacher" or "hyperparams.batch_size"; for a key that is
   /// not in the file, the line of the nearest level above.
-  public func location(of key: String = "") -> String {
+  package func location(of key: String = "") -> String {
     var parts = key.split(separator: ".")
     while !parts.isEmpty, positions[parts.joined(separator: ".")] == nil { parts.removeLast() }
     let path = [prefix, key].filter { !$0.isEmpty }.joined(separator: ".")

@@ -6,13 +6,13 @@ extension Cluster {
   ///
   /// - Parameter file: YAML with one mapping, `cluster`; the keys are in docs/plan.md.
   /// - Throws: `.configuration` with file, line and key path, also for a file that cannot be read.
-  public init(contentsOf file: String) throws {
+  package init(contentsOf file: String) throws {
     let wanted = "a cluster description, such as cluster-configs/laptop.yaml"
     try self.init(parsing: configurationText(of: file, wanted: wanted), file: file)
   }
 
   /// Validates the text of a cluster description; `file` is its name in messages.
-  public init(parsing text: String, file: String) throws {
+  package init(parsing text: String, file: String) throws {
     guard let root = try ConfigurationNode(parsing: text, file: file) else {
       throw RetortError(.configuration, "is empty", at: file, remedy: "a cluster description starts with cluster:")
     }

@@ -3,9 +3,9 @@ import Foundation
 import Platform
 
 /// The model directory of a reference.
-public struct Located: Sendable, Equatable {
+package struct Located: Sendable, Equatable {
   /// The source in which it was found.
-  public enum Source: Sendable, Equatable {
+  package enum Source: Sendable, Equatable {
     /// The output of an earlier step, by its index; the directory need not exist yet.
     case step(Int)
     /// A directory by its path, absolute or relative to the chain file's directory or the working directory.
@@ -17,22 +17,22 @@ public struct Located: Sendable, Equatable {
   }
 
   /// The reference as written.
-  public var reference: String
+  package var reference: String
   /// The directory, absolute.
-  public var path: String
-  public var source: Source
+  package var path: String
+  package var source: Source
 }
 
 /// The files of a data set reference.
-public struct LocatedDataset: Sendable, Equatable {
+package struct LocatedDataset: Sendable, Equatable {
   /// The training files, absolute.
-  public var train: DatasetSplit
+  package var train: DatasetSplit
   /// The validation files, absolute, or the rows of the training files that are held out.
-  public var validation: DatasetSplit
+  package var validation: DatasetSplit
   /// The source in which they were found.
-  public var source: Located.Source
+  package var source: Located.Source
   /// Warnings about the files.
-  public var warnings: [String] = []
+  package var warnings: [String] = []
 
   /// A remark on the choice of held-out rows.
   var remarks: [String] {

@@ -10,7 +10,8 @@ extension ModelLocator {
   /// - Parameter seed: for the choice of rows, if a share of the training rows is held out.
   /// - Throws: `.input` with every searched place and a way to provide the data; for an existing directory that lacks a
   ///   split, only with that split.
-  public func locateDataset(_ dataset: DatasetReference, task: String? = nil, seed: UInt64 = 0) throws -> LocatedDataset
+  package func locateDataset(_ dataset: DatasetReference, task: String? = nil, seed: UInt64 = 0) throws
+    -> LocatedDataset
   {
     switch dataset {
     case .files(let train, let validation):
@@ -57,7 +58,7 @@ extension ModelLocator {
   }
 
   /// The files of a chain's data set; errors carry the line that names it.
-  public func locateDataset(of chain: ChainConfiguration) throws -> LocatedDataset {
+  package func locateDataset(of chain: ChainConfiguration) throws -> LocatedDataset {
     let metadata = chain.metadata
     do { return try locateDataset(metadata.dataset, task: metadata.task.name, seed: metadata.seed) } catch {
       throw RetortError.wrap(error).located(metadata.source.location(of: "dataset"))

@@ -6,7 +6,7 @@ import Platform
 /// An input path is relative to the chain file's directory, else to the working directory; an `output_dir` is relative
 /// to the chain file's directory. A hub id is tried as such a path, then below the models root, then in the Hugging
 /// Face caches. Nothing is ever downloaded.
-public struct ModelLocator: Sendable {
+package struct ModelLocator: Sendable {
   let chainDirectory: String
   let workingDirectory: String
   let modelsRoot: String?
@@ -15,7 +15,7 @@ public struct ModelLocator: Sendable {
   /// - Parameters:
   ///   - chainDirectory: the directory of the chain file; nil without one.
   ///   - modelsRoot: `--models-root`; nil: `RETORT_MODELS` of the environment, if it is set.
-  public init(
+  package init(
     chainDirectory: String? = nil, modelsRoot: String? = nil,
     environment: [String: String] = ProcessInfo.processInfo.environment,
     workingDirectory: String = FileManager.default.currentDirectoryPath
@@ -28,7 +28,7 @@ public struct ModelLocator: Sendable {
   }
 
   /// A locator for the references of one chain file.
-  public init(
+  package init(
     chainFile: String, modelsRoot: String? = nil,
     environment: [String: String] = ProcessInfo.processInfo.environment,
     workingDirectory: String = FileManager.default.currentDirectoryPath
@@ -39,7 +39,7 @@ public struct ModelLocator: Sendable {
   }
 
   /// The absolute output directory of a step.
-  public func outputDirectory(of step: StepConfiguration) -> String {
+  package func outputDirectory(of step: StepConfiguration) -> String {
     normalPath(expandingHome(step.outputDirectory), from: chainDirectory)
   }
 
@@ -55,7 +55,7 @@ public struct ModelLocator: Sendable {
   ///   - step: the index of the step that uses it.
   ///   - key: the step's key with the reference, for the message.
   /// - Throws: `.configuration` for this or a later step; `.input` for a model that is not found, with the places.
-  public func locate(_ reference: String, for step: Int, in chain: ChainConfiguration, key: String = "teacher") throws
+  package func locate(_ reference: String, for step: Int, in chain: ChainConfiguration, key: String = "teacher") throws
     -> Located
   {
     let location = chain.steps[step].source.location(of: key)
@@ -86,7 +86,7 @@ public struct ModelLocator: Sendable {
   /// The model directory of a path or a hub id: one with a `config.json`.
   ///
   /// - Throws: `.input` with every searched place and a way to provide the model.
-  public func locate(_ reference: String) throws -> Located {
+  package func locate(_ reference: String) throws -> Located {
     var log = SearchLog()
     let found = search(reference, .models, &log) { path, log in
       if fileExists(joinPath(path, "config.json")) { return path }

@@ -3,11 +3,11 @@ import Objectives
 import Platform
 
 /// The objectives of a training stage, as written in a chain file.
-public struct ObjectiveListing: Sendable, Equatable {
+package struct ObjectiveListing: Sendable, Equatable {
   /// The terms with their weights and unique names.
-  public var terms: [ObjectiveTerm]
+  package var terms: [ObjectiveTerm]
   /// The preset of the terms; nil for listed terms.
-  public var preset: ObjectivePreset?
+  package var preset: ObjectivePreset?
   /// The location of each term in the chain file, for messages; empty for the short form.
   var locations: [String] = []
 

@@ -2,9 +2,9 @@ import Platform
 import Teachers
 
 /// The placement of a teacher's weights, and the payload of its signals.
-public struct TeacherPlacementConfiguration: Sendable, Equatable {
+package struct TeacherPlacementConfiguration: Sendable, Equatable {
   /// The ranks that hold the teacher.
-  public enum Placement: String, Sendable, CaseIterable {
+  package enum Placement: String, Sendable, CaseIterable {
     /// Every rank holds the whole teacher.
     case resident
     /// The training ranks hold it in parts.
@@ -16,28 +16,28 @@ public struct TeacherPlacementConfiguration: Sendable, Equatable {
   }
 
   /// The form in which signals are sent.
-  public enum Payload: String, Sendable, CaseIterable {
+  package enum Payload: String, Sendable, CaseIterable {
     case logits
     case hidden
     case topK = "top_k"
   }
 
   /// Default: resident.
-  public var placement = Placement.resident
+  package var placement = Placement.resident
   /// The number of ranks in a group. Default (nil): all ranks with `sharded`, one with `dedicated`.
-  public var ranks: Int?
+  package var ranks: Int?
   /// How a group divides the teacher. Default: tensor.
-  public var sharding = TeacherSharding.tensor
+  package var sharding = TeacherSharding.tensor
   /// Default: logits.
-  public var payload = Payload.logits
+  package var payload = Payload.logits
   /// The number of logits per row that `top_k` keeps. Default: 64.
-  public var topK = 64
+  package var topK = 64
   /// The precision of the teacher's passes. Default (auto): the step's.
-  public var precision = Hyperparameters.Precision.auto
+  package var precision = Hyperparameters.Precision.auto
   /// Whether what the teacher says of an example is kept for later epochs and runs. Default: true.
-  public var isCached = true
+  package var isCached = true
   /// Bytes that everything kept (tokens, signals, weights) may have on disk together. Default: 10 GB.
-  public var cacheLimit = 10_000_000_000
+  package var cacheLimit = 10_000_000_000
 
   /// The number of ranks in a group, in a job of `ranks` ranks.
   func groupSize(of ranks: Int) -> Int {

@@ -2,17 +2,17 @@ import Foundation
 import Platform
 
 /// The run that holds an output directory, as recorded in its lock file.
-public struct LockHolder: Sendable, Equatable {
+package struct LockHolder: Sendable, Equatable {
   /// A random name of the run.
-  public var run: String
+  package var run: String
   /// The machine of the run's rank 0.
-  public var host: String
+  package var host: String
   /// The process id of rank 0 there.
-  public var process: Int32
+  package var process: Int32
   /// The start time of rank 0, in words.
-  public var since: String
+  package var since: String
   /// The command line.
-  public var command: String
+  package var command: String
   /// `ProcessStart.ticks` of the process.
   var ticks: UInt64
   /// The boot id of the machine; empty if the system does not report it.
@@ -68,10 +68,10 @@ public struct LockHolder: Sendable, Equatable {
   }
 
   /// "pid 4711 on node3 since 2026-01-31 12:00:00 UTC (retort run chain.yaml)".
-  public var text: String { "pid \(process) on \(host) since \(since) (\(command))" }
+  package var text: String { "pid \(process) on \(host) since \(since) (\(command))" }
 
   /// The holder as JSON.
-  public var json: JSON {
+  package var json: JSON {
     [
       "run": .string(run), "host": .string(host), "pid": .int(Int(process)), "since": .string(since),
       "command": .string(command),

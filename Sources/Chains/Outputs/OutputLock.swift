@@ -12,7 +12,7 @@ import Platform
 /// A run on the same machine has ended if its process is gone. On other machines the lock file decides: a holder
 /// changes the file every two seconds, and the run of a file that does not change during a minute of watching has
 /// ended. Clocks of different machines are never compared.
-public final class OutputLock: WriteFence, Sendable {
+package final class OutputLock: WriteFence, Sendable {
   /// The output directory.
   let directory: String
   let holder: LockHolder
@@ -149,7 +149,7 @@ public final class OutputLock: WriteFence, Sendable {
   }
 
   /// Throws `.checkpoint` with the new holder if the lock has been taken away.
-  public func requireHeld() throws {
+  package func requireHeld() throws {
     if isHeld { return }
     let others = OutputLock.claims(in: joinPath(directory, "training")).compactMap {
       OutputLock.read(joinPath(directory, "training/\($0)")).flatMap { LockHolder($0) }

@@ -1,34 +1,34 @@
 import Platform
 
 /// What a run will do with a chain step.
-public struct StepOutlook: Sendable, Equatable {
+package struct StepOutlook: Sendable, Equatable {
   /// The step's `step_id`.
-  public let id: String
+  package let id: String
   /// Its output directory, absolute.
-  public let directory: String
+  package let directory: String
   /// The report of a committed student that is kept; nil for a step that is trained.
-  public var report: StepReport?
+  package var report: StepReport?
   /// Why an existing student is not kept.
-  public var reasons: [String] = []
+  package var reasons: [String] = []
   /// Whether there is a committed student, which stays until its successor is committed.
-  public var hasStudent = false
+  package var hasStudent = false
   /// The optimizer step of the checkpoint from which training resumes; nil if it starts from the beginning.
-  public var continuesAfter: Int?
+  package var continuesAfter: Int?
   /// The optimizer steps of the whole training.
-  public var totalSteps = 0
+  package var totalSteps = 0
   /// Files of a kept student that are rewritten, each with its fault.
-  public var repairs: [String] = []
+  package var repairs: [String] = []
   /// Further remarks.
-  public var remarks: [String] = []
+  package var remarks: [String] = []
   /// The run that holds the directory now; nil if none does.
-  public var holder: LockHolder?
+  package var holder: LockHolder?
   /// Why a run refuses the directory; nil if it does not.
-  public var refusal: String?
+  package var refusal: String?
 
   init(_ step: ResolvedStep) { (id, directory) = (step.id, step.outputDirectory) }
 
   /// The state in one word: committed, continues, retrained, new, refused or locked.
-  public var state: String {
+  package var state: String {
     if refusal != nil { return "refused" }
     if holder != nil { return "locked" }
     if report != nil { return "committed" }
@@ -37,7 +37,7 @@ public struct StepOutlook: Sendable, Equatable {
   }
 
   /// The outlook in words, as the end of a sentence that begins with the step.
-  public var text: String {
+  package var text: String {
     if let refusal { return "is refused: \(refusal)" }
     var text: String
     if let report {
@@ -58,7 +58,7 @@ public struct StepOutlook: Sendable, Equatable {
   }
 
   /// The outlook as JSON.
-  public var json: JSON {
+  package var json: JSON {
     [
       "event": "outlook", "step_id": .string(id), "output_dir": .string(directory), "state": .string(state),
       "text": .string(text), "reasons": .array(reasons.map(JSON.string)),

@@ -5,34 +5,34 @@ import Platform
 
 /// The memory, traffic and time of a chain on a cluster, from the chain file and the models' config.json alone: without
 /// data, weights or other ranks.
-public struct ChainCost: Sendable {
+package struct ChainCost: Sendable {
   /// Values that the chain file does not contain.
-  public struct Assumptions: Sendable {
+  package struct Assumptions: Sendable {
     /// Mean tokens of an example; nil uses `max_length`, or the models' positions.
-    public var length: Int?
+    package var length: Int?
     /// Training examples; nil if unknown, in which case only runs with `max_steps` have a total time.
-    public var examples: Int?
+    package var examples: Int?
 
     /// Makes assumptions; by default none.
-    public init(length: Int? = nil, examples: Int? = nil) {
+    package init(length: Int? = nil, examples: Int? = nil) {
       self.length = length
       self.examples = examples
     }
   }
 
   /// The chain file.
-  public let chain: ChainConfiguration
+  package let chain: ChainConfiguration
   /// The cluster, with the ranks that are used.
-  public let cluster: Cluster
+  package let cluster: Cluster
   /// Each chain step in all layouts.
-  public let steps: [PlanComparison]
+  package let steps: [PlanComparison]
   /// Warnings, with figure and remedy.
-  public let warnings: [String]
+  package let warnings: [String]
 
   /// Plans every chain step.
   ///
   /// Throws `.configuration` or `.input` for chains that a run would refuse, as far as sizes tell.
-  public init(
+  package init(
     _ chain: ChainConfiguration, on cluster: Cluster, locator: ModelLocator, assuming assumptions: Assumptions
   ) throws {
     self.chain = chain
@@ -147,7 +147,7 @@ public struct ChainCost: Sendable {
   }
 
   /// Throws `.preflight` if no layout of a step fits, naming the smallest.
-  public func requireFit() throws {
+  package func requireFit() throws {
     for (step, comparison) in zip(chain.steps, steps) where comparison.recommended == nil {
       let least = comparison.smallest
       let needed = least.memory.node / Cluster.usableShare
@@ -164,7 +164,7 @@ public struct ChainCost: Sendable {
   private func gigabytes(_ bytes: Double) -> String { fixed(bytes / 1e9, 1) }
 
   /// The plan as text with tables.
-  public var text: String {
+  package var text: String {
     func count(_ number: Int, _ unit: String) -> String { "\(number) \(unit)\(number == 1 ? "" : "s")" }
     let title =
       "plan of chain \(chain.metadata.name) on \(cluster.name): \(count(cluster.nodes, "node")), "
@@ -173,7 +173,7 @@ public struct ChainCost: Sendable {
   }
 
   /// The plan as JSON.
-  public var json: JSON {
+  package var json: JSON {
     [
       "event": "plan", "name": .string(chain.metadata.name), "cluster": .string(cluster.name),
       "ranks": .int(cluster.ranks), "nodes": .int(cluster.nodes), "threads_per_rank": .int(cluster.threads),

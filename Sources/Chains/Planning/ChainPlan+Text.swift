@@ -7,7 +7,7 @@ extension ChainPlan {
   /// The plan as text, for `--dry-run`.
   ///
   /// - Parameter outlook: the outlook of each step, in order.
-  public func text(ranks: Int, _ outlook: [StepOutlook]) -> String {
+  package func text(ranks: Int, _ outlook: [StepOutlook]) -> String {
     var lines = ["plan of chain \(chain.metadata.name) on \(ranks) \(ranks == 1 ? "rank" : "ranks")"]
     if !labels.names.isEmpty { lines.append("classes: \(labels.names.joined(separator: ", "))") }
     for (step, outlook) in zip(steps, outlook) {
@@ -55,7 +55,7 @@ extension ChainPlan {
   }
 
   /// The plan as JSON, with the outlook of each step.
-  public func json(_ outlook: [StepOutlook]) -> JSON {
+  package func json(_ outlook: [StepOutlook]) -> JSON {
     [
       "event": "plan", "name": .string(chain.metadata.name), "labels": .array(labels.names.map(JSON.string)),
       "steps": .array(

@@ -8,19 +8,19 @@ import Teachers
 import Tensors
 
 /// A chain that has been checked as far as possible before anything runs.
-public struct ChainPlan {
+package struct ChainPlan {
   /// The chain file with overrides.
-  public let chain: ChainConfiguration
+  package let chain: ChainConfiguration
   /// The chain steps in the order in which they run.
-  public let steps: [ResolvedStep]
+  package let steps: [ResolvedStep]
   /// The classes of the data, in the order of every model's logits; empty for language modelling.
-  public let labels: LabelNames
+  package let labels: LabelNames
   /// Warnings, with figure and remedy.
-  public let warnings: [String]
+  package let warnings: [String]
   /// Remarks, such as the rows of each class and how labels are read.
-  public let remarks: [String]
+  package let remarks: [String]
   /// The value of `precision: auto`: bf16 if the CPU of every rank multiplies it natively, otherwise fp32.
-  public let automaticPrecision: Precision
+  package let automaticPrecision: Precision
   let locator: ModelLocator
   /// The directory for tokens and teacher signals; nil keeps them in memory only.
   let cacheDirectory: String?
@@ -35,7 +35,7 @@ public struct ChainPlan {
   ///   - cacheDirectory: for tokens and teacher signals; nil keeps them in memory.
   ///   - checksPlacement: false for commands that do not train, and so need no ranks for teachers.
   /// Throws the first error, on all ranks, before anything is written.
-  public static func make(
+  package static func make(
     _ chain: ChainConfiguration, locator: ModelLocator, cacheDirectory: String?, checksPlacement: Bool = true,
     on communicator: any Communicator
   ) throws -> ChainPlan {

@@ -4,13 +4,13 @@ import Tokenizers
 
 extension ModelConfiguration {
   /// The token that ends a text, `eos_token_id`; the first of several.
-  public var endOfText: Int32? {
+  package var endOfText: Int32? {
     let value = json["eos_token_id"]
     return (value?.int ?? value?.array?.first?.int).flatMap { Int32(exactly: $0) }.flatMap { $0 < 0 ? nil : $0 }
   }
 
   /// The token that ends a text: the configuration's, otherwise that of the tokenizer of the model's directory.
-  public func endOfText(of tokenizer: (any Tokenizer)?, inModelDirectory directory: String) throws -> Int32? {
+  package func endOfText(of tokenizer: (any Tokenizer)?, inModelDirectory directory: String) throws -> Int32? {
     try endOfText ?? tokenizer.flatMap { try TextBorders($0, inModelDirectory: directory).end }
   }
 

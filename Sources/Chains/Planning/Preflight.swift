@@ -6,7 +6,9 @@ import Training
 
 extension ModelFamily {
   /// The kind of data on which models of this family are trained.
-  public var reads: TaskKind { self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification }
+  package var reads: TaskKind {
+    self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification
+  }
 }
 
 /// The checks and the advice before a chain runs.

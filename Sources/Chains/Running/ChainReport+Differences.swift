@@ -3,7 +3,7 @@ import Training
 
 extension StepReport {
   /// The proportion of correct answers, for accuracy; nil for other metrics.
-  public var proportion: Proportion? {
+  package var proportion: Proportion? {
     guard metric == Metric.accuracy.rawValue, let correct, count > 0, (0...count).contains(correct) else { return nil }
     return Proportion(correct, of: count)
   }

@@ -1,40 +1,40 @@
 import Platform
 
 /// One row of the table at the end of a chain.
-public struct StepReport: Sendable, Equatable {
-  public var id: String
+package struct StepReport: Sendable, Equatable {
+  package var id: String
   /// Family and sizes in words, such as "bert L4 H256".
-  public var model: String
-  public var parameters: Int
+  package var model: String
+  package var parameters: Int
   /// The first teacher's parameter count divided by the student's.
-  public var ratio: Double
+  package var ratio: Double
   /// The names of the teachers; nil for fine-tuning.
-  public var teacher: String?
-  public var metric: String
+  package var teacher: String?
+  package var metric: String
   /// The metric's value; undefined if `count` is 0.
-  public var value: Double
+  package var value: Double
   /// Correct examples; nil for metrics that do not count them.
-  public var correct: Int?
+  package var correct: Int?
   /// The averaging of f1: "binary" or "macro"; nil for other metrics.
-  public var average: String? = nil
+  package var average: String? = nil
   /// Whether `count` is a number of predicted tokens.
-  public var countsTokens = false
+  package var countsTokens = false
   /// Examples with a label, or predicted tokens, of the validation split.
-  public var count: Int
-  public var seconds: Double
-  public var examplesPerSecond: Double
+  package var count: Int
+  package var seconds: Double
+  package var examplesPerSecond: Double
   /// nil for a step committed by a version that did not measure it.
-  public var tokensPerSecond: Double?
+  package var tokensPerSecond: Double?
   /// FLOPs of the optimizer steps over all ranks, in 10⁹ per second; nil for a step committed by a version that did
   /// not measure it.
-  public var gigaflops: Double?
+  package var gigaflops: Double?
   /// Model FLOP utilisation: `gigaflops` divided by the rate of plain matrix products on the same ranks.
-  public var utilisation: Double?
+  package var utilisation: Double?
   /// Whether an earlier run committed the step.
-  public var wasCommitted: Bool
+  package var wasCommitted: Bool
 
   /// The row as JSON.
-  public var json: JSON {
+  package var json: JSON {
     [
       "step_id": .string(id), "model": .string(model), "parameters": .int(parameters), "ratio": .double(ratio),
       "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric),
@@ -48,19 +48,19 @@ public struct StepReport: Sendable, Equatable {
   }
 
   /// The metric's value with four decimals; a dash if no validation row has a label.
-  public var valueText: String { count == 0 ? "-" : fixed(value, 4) }
+  package var valueText: String { count == 0 ? "-" : fixed(value, 4) }
 
   /// "812 of 872"; for metrics without correct answers "872 examples" or "51,200 tokens".
-  public var countText: String {
+  package var countText: String {
     if count == 0 { return "no labels" }
     return correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) \(countsTokens ? "tokens" : "examples")"
   }
 
   /// The metric's name, with the averaging of f1: "f1 (macro)".
-  public var metricText: String { average.map { "\(metric) (\($0))" } ?? metric }
+  package var metricText: String { average.map { "\(metric) (\($0))" } ?? metric }
 
   /// "213 examples/s", or for documents "5,120 tokens/s".
-  public var rateText: String {
+  package var rateText: String {
     guard countsTokens, let tokensPerSecond else { return "\(fixed(examplesPerSecond, 0)) examples/s" }
     return "\(grouped(tokensPerSecond)) tokens/s"
   }
@@ -83,16 +83,16 @@ public struct StepReport: Sendable, Equatable {
 }
 
 /// The table of a whole chain.
-public struct ChainReport: Sendable, Equatable {
-  public var name: String
+package struct ChainReport: Sendable, Equatable {
+  package var name: String
   /// One row per step of the chain, in order.
-  public var steps: [StepReport]
+  package var steps: [StepReport]
 
   /// Creates the report of a chain with these steps.
   package init(name: String, steps: [StepReport]) { (self.name, self.steps) = (name, steps) }
 
   /// The table as aligned text, followed by the intervals and differences of accuracies.
-  public var text: String {
+  package var text: String {
     var rows = [
       ["step", "teacher", "model", "parameters", "ratio", "metric", "k of n", "seconds", "examples/s", "MFU"]
     ]

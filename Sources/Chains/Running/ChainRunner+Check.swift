@@ -6,7 +6,7 @@ import Training
 
 extension ChainRunner {
   /// Evaluates the teachers that exist before the chain starts, and refuses those at chance level. Collective.
-  public func checkTeachers() throws {
+  package func checkTeachers() throws {
     for step in plan.steps {
       for (place, teacher) in step.teachers.enumerated() {
         guard case .directory = teacher.model.place, canCheck(step, place) else { continue }

@@ -10,7 +10,7 @@ extension ChainRunner {
   /// Throws `.preflight` if a step clearly exceeds a limit; warns if it exceeds the memory available now.
   ///
   /// - Parameter outlook: the outlook of the steps; by default the one found by `takeOutputs`.
-  public func checkMemory(_ outlook: [StepOutlook]? = nil) throws {
+  package func checkMemory(_ outlook: [StepOutlook]? = nil) throws {
     let outlook = outlook ?? looks.map(\.outlook)
     let machine = try communicator.splitByNode()
     let budget = try MemoryBudget(of: machine)

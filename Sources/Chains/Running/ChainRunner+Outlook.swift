@@ -5,7 +5,7 @@ import Platform
 
 extension ChainRunner {
   /// What a run would do with each step, without changing anything. Collective; only rank 0 has the reasons.
-  public func outlook() throws -> [StepOutlook] { try look().map(\.outlook) }
+  package func outlook() throws -> [StepOutlook] { try look().map(\.outlook) }
 
   /// The refusal to write to a step's directory in words, for runs that only look; nil if writing is allowed.
   func refusal(of step: ResolvedStep) -> String? {

@@ -4,16 +4,16 @@ import Platform
 import Tokenizers
 
 /// The permissions of a run on output directories.
-public struct OutputPermissions: Sendable {
+package struct OutputPermissions: Sendable {
   /// Allows writing to a directory with files that Retort did not write.
-  public var overwrites = false
+  package var overwrites = false
   /// Allows taking a directory from the run that holds its lock.
-  public var breaksLocks = false
+  package var breaksLocks = false
   /// Refuses any existing output.
-  public var isFresh = false
+  package var isFresh = false
 
   /// Creates the default: no permission is given.
-  public init() {}
+  package init() {}
 }
 
 extension ChainRunner {
@@ -22,7 +22,7 @@ extension ChainRunner {
   /// Throws `.configuration` for a directory that is an input of the chain, that is inside another step's, or that has
   /// files and no record of Retort, unless overwriting is permitted; `.checkpoint` for a directory that cannot be
   /// written.
-  public func checkOutputs() throws {
+  package func checkOutputs() throws {
     try onFirst {
       if permissions.isFresh { try requireNoOutputs() }
       for step in plan.steps {
@@ -43,7 +43,7 @@ extension ChainRunner {
   /// - Parameter command: the command line, for the messages of other runs.
   /// Throws `.preflight` if another run holds a directory, with the holder's host, process and start; the errors of
   /// `checkOutputs`; `.configuration` for the student of another step that would be replaced.
-  public func takeOutputs(command: String) throws {
+  package func takeOutputs(command: String) throws {
     try onFirst {
       locks = try OutputLocks(
         plan.steps.map { realPath($0.outputDirectory) }, as: LockHolder(command: command),
@@ -62,7 +62,7 @@ extension ChainRunner {
   }
 
   /// Releases the locks of the output directories, if held.
-  public func releaseOutputs() {
+  package func releaseOutputs() {
     locks?.release()
     locks = nil
   }

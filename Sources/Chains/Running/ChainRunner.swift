@@ -8,7 +8,7 @@ import Tensors
 import Training
 
 /// Receives the events of a chain; called on every rank, prints on rank 0.
-public protocol ChainObserver: TrainingObserver {
+package protocol ChainObserver: TrainingObserver {
   /// Reports a warning with figure and remedy.
   func warning(_ text: String)
   /// Reports the start of a step.
@@ -23,7 +23,7 @@ public protocol ChainObserver: TrainingObserver {
 }
 
 /// Runs the steps of a plan in order, each up to its commit, and skips committed steps.
-public final class ChainRunner {
+package final class ChainRunner {
   let plan: ChainPlan
   let observer: any ChainObserver
   let communicator: any Communicator
@@ -45,7 +45,7 @@ public final class ChainRunner {
   var looks: [(outlook: StepOutlook, inputs: JSON?)] = []
 
   /// Creates a runner on the communicator of the plan; it does not read or write yet.
-  public init(
+  package init(
     _ plan: ChainPlan, observer: any ChainObserver, permissions: OutputPermissions = OutputPermissions(),
     on communicator: any Communicator
   ) {
@@ -56,7 +56,7 @@ public final class ChainRunner {
   }
 
   /// Runs the chain after `takeOutputs`; collective. Every rank gets the report.
-  public func run() throws -> ChainReport {
+  package func run() throws -> ChainReport {
     var reports: [StepReport] = []
     for step in plan.steps {
       try communicator.requireNoStop("before step \(step.id)")

@@ -2,7 +2,7 @@ import CMPI
 
 // Each operation checks its arguments and makes one MPI call per chunk.
 extension MPICommunicator {
-  public func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws {
+  package func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws {
     checkRank(root, "broadcast")
     guard let base = buffer.baseAddress else { return }
     if rank == root, size > 1 { Traffic.sent(bytes(of: buffer.count, T.self)) }
@@ -13,7 +13,7 @@ extension MPICommunicator {
     }
   }
 
-  public func allReduce<T: CollectiveElement>(
+  package func allReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction
   ) throws {
     guard let base = buffer.baseAddress else { return }
@@ -27,7 +27,7 @@ extension MPICommunicator {
     }
   }
 
-  public func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
+  package func allGather<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>) throws {
     let blockCount = blockCount(of: buffer.count, "allGather")
     guard let base = buffer.baseAddress else { return }
     Traffic.sent((size - 1) * bytes(of: blockCount, T.self))
@@ -39,7 +39,7 @@ extension MPICommunicator {
     }
   }
 
-  public func allGather<T: CollectiveElement>(
+  package func allGather<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, counts: [Int]
   ) throws {
     checkGather(send: send.count, receive: receive.count, counts: counts, "allGather")
@@ -72,7 +72,7 @@ extension MPICommunicator {
     }
   }
 
-  public func gather<T: CollectiveElement>(
+  package func gather<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>?, counts: [Int], root: Int
   ) throws {
     checkRank(root, "gather")

@@ -3,7 +3,7 @@ import Platform
 
 // The chunks of one buffer are messages with the same tag; MPI keeps their order.
 extension MPICommunicator {
-  public func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws {
+  package func send<T: CollectiveElement>(_ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int) throws {
     checkRank(destination, "send")
     checkTag(tag, "send")
     if destination == rank {
@@ -24,7 +24,7 @@ extension MPICommunicator {
     }
   }
 
-  public func receive<T: CollectiveElement>(
+  package func receive<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int
   ) throws {
     checkRank(source, "receive")
@@ -51,7 +51,7 @@ extension MPICommunicator {
     }
   }
 
-  public func iSend<T: CollectiveElement>(
+  package func iSend<T: CollectiveElement>(
     _ buffer: UnsafeBufferPointer<T>, to destination: Int, tag: Int, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     checkRank(destination, "send")
@@ -73,7 +73,7 @@ extension MPICommunicator {
     return operation
   }
 
-  public func iReceive<T: CollectiveElement>(
+  package func iReceive<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, from source: Int, tag: Int, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     checkRank(source, "receive")

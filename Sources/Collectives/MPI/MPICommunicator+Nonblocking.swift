@@ -4,7 +4,7 @@ import Platform
 // All chunks of an operation are started at once: MPI requires the same order of nonblocking collectives on all ranks,
 // which a window that moves with each rank's progress would break.
 extension MPICommunicator {
-  public func iAllReduce<T: CollectiveElement>(
+  package func iAllReduce<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, _ reduction: Reduction, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     guard let base = buffer.baseAddress, buffer.count > 0 else { return .completed() }
@@ -21,7 +21,7 @@ extension MPICommunicator {
     return operation
   }
 
-  public func iReduceScatter<T: CollectiveElement>(
+  package func iReduceScatter<T: CollectiveElement>(
     _ send: UnsafeBufferPointer<T>, into receive: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     checkReduceScatter(send: send.count, receive: receive.count)
@@ -68,7 +68,7 @@ extension MPICommunicator {
     return operation
   }
 
-  public func iAllGather<T: CollectiveElement>(
+  package func iAllGather<T: CollectiveElement>(
     _ buffer: UnsafeMutableBufferPointer<T>, keeping owner: AnyObject?
   ) throws -> PendingOperation {
     let blockCount = blockCount(of: buffer.count, "allGather")

@@ -1,14 +1,14 @@
 import CMPI
 
 /// A group of MPI ranks, made by `MPISession.start` and by `split`; see `Communicator` for the contract.
-public final class MPICommunicator: Communicator {
+package final class MPICommunicator: Communicator {
   /// The rank of this process in this group, 0 ..< size; `split` renumbers ranks.
-  public let rank: Int
+  package let rank: Int
   /// The number of ranks in the group.
-  public let size: Int
+  package let size: Int
   /// The name of this rank's machine, read once.
-  public let hostName: String
-  public var chunking: Chunking
+  package let hostName: String
+  package var chunking: Chunking
   let handle: MPI_Comm
   let scratch = ScratchPool()
   let mailbox = SelfMailbox()
@@ -36,7 +36,7 @@ public final class MPICommunicator: Communicator {
     MPI_Comm_free(&freed)
   }
 
-  public func split(color: Int, key: Int) throws -> any Communicator {
+  package func split(color: Int, key: Int) throws -> any Communicator {
     precondition((0...Int(Int32.max)).contains(color), "split: color \(color) is negative or too large")
     // MPI's keys are C ints, so the index in the sorted list of keys replaces the key.
     let keys = try allGather(key)
@@ -46,7 +46,7 @@ public final class MPICommunicator: Communicator {
     return try MPICommunicator(made!, isOwned: true, chunking: chunking)
   }
 
-  public func splitByNode() throws -> any Communicator {
+  package func splitByNode() throws -> any Communicator {
     var made: MPI_Comm?
     try check(
       MPI_Comm_split_type(handle, cmpi_comm_type_shared(), Int32(rank), cmpi_info_null(), &made),
@@ -54,5 +54,5 @@ public final class MPICommunicator: Communicator {
     return try MPICommunicator(made!, isOwned: true, chunking: chunking)
   }
 
-  public func barrier() throws { try check(MPI_Barrier(handle), "MPI_Barrier") }
+  package func barrier() throws { try check(MPI_Barrier(handle), "MPI_Barrier") }
 }

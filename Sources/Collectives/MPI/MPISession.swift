@@ -5,9 +5,9 @@ import Platform
 /// The connection of this process to its peers: started once, finished once.
 ///
 /// MPI itself says whether it is live, so `finish` and `abort` are safe at any time and in any order.
-public enum MPISession {
+package enum MPISession {
   /// Which threads call MPI.
-  public enum Threading: Sendable {
+  package enum Threading: Sendable {
     /// The thread that starts the session, and no other (MPI_THREAD_FUNNELED).
     case oneThread
     /// Any thread, one at a time (MPI_THREAD_SERIALIZED): for test runners that choose the thread.
@@ -17,22 +17,22 @@ public enum MPISession {
   /// The rank that the launcher gave this process, known before `start`; 0 if it was started alone.
   ///
   /// For messages that one rank prints for all.
-  public static var launchedRank: Int { LaunchEnvironment(ProcessInfo.processInfo.environment).rank }
+  package static var launchedRank: Int { LaunchEnvironment(ProcessInfo.processInfo.environment).rank }
 
   /// The number of ranks on this machine according to the launcher, known before `start`; 1 if it does not say.
-  public static var launchedRanksHere: Int {
+  package static var launchedRanksHere: Int {
     ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) }.map { min(max(1, $0), 4096) }
       ?? 1
   }
 
   /// Whether a launcher started several processes that can connect.
-  public static var isLaunchedWithPeers: Bool {
+  package static var isLaunchedWithPeers: Bool {
     let launch = LaunchEnvironment(ProcessInfo.processInfo.environment)
     return launch.launcher != .none && launch.launcher != .strandedTasks && launch.size != 1
   }
 
   /// The name and version of the MPI library, such as "Open MPI v4.1.4, …"; works without a session.
-  public static var libraryVersion: String {
+  package static var libraryVersion: String {
     var text = [CChar](repeating: 0, count: Int(cmpi_max_library_version_string()) + 1)
     var length: Int32 = 0
     MPI_Get_library_version(&text, &length)
@@ -40,13 +40,13 @@ public enum MPISession {
   }
 
   /// Whether MPI can be called.
-  public static var isLive: Bool { cmpi_is_live() != 0 }
+  package static var isLive: Bool { cmpi_is_live() != 0 }
 
   /// Connects to the peers that the launcher started with this process; without a launcher the process is alone.
   ///
   /// Throws `.preflight` if several processes were started that cannot connect, and `.configuration` for a bad
   /// `RETORT_MPI_CHUNK_BYTES`; both collective. Call it once.
-  public static func start(threading: Threading = .oneThread) throws -> any Communicator {
+  package static func start(threading: Threading = .oneThread) throws -> any Communicator {
     let environment = ProcessInfo.processInfo.environment
     let launch = LaunchEnvironment(environment)
     if launch.launcher == .none { return SoloCommunicator(chunking: try Chunking(environment: environment)) }
@@ -76,7 +76,7 @@ public enum MPISession {
   /// Finalises MPI; collective. Does nothing if MPI is not live.
   ///
   /// Print messages before it: the first rank that exits with a failure makes mpirun kill the others.
-  public static func finish() {
+  package static func finish() {
     fflush(nil)
     guard isLive else { return }
     // MPI_Finalize with an operation in flight would wait for peers that may be gone.
@@ -87,7 +87,7 @@ public enum MPISession {
   }
 
   /// Ends this process and, under MPI, all its peers, with an exit code.
-  public static func abort(_ code: Int32) -> Never {
+  package static func abort(_ code: Int32) -> Never {
     fflush(nil)
     if isLive { MPI_Abort(cmpi_comm_world(), code) }
     exit(code)

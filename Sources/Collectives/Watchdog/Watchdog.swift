@@ -15,16 +15,16 @@ import Synchronization
 /// is deadlocked. Rank 0 reports it once, tells all ranks, and ends. A rank that does not hear rank 0 for longer than
 /// the limit ends itself, so that no process remains on a node that was cut off, and so does a rank whose launcher is
 /// gone (`LauncherChain`). Losing messages for less than the limit has no effect.
-public enum Watchdog {
+package enum Watchdog {
   /// The variable that sets the silence limit in seconds and overrides the chain file; 0 turns the watchdog off.
-  public static let variable = "RETORT_WATCHDOG_SECONDS"
+  package static let variable = "RETORT_WATCHDOG_SECONDS"
 
   private static let limits = Mutex(WatchdogLimits())
   private static let isSetByEnvironment = Atomic<Bool>(false)
   private static let hasEnded = Atomic<Bool>(false)
 
   /// Sets the limits, unless the environment has set them; every rank passes the same.
-  public static func setLimits(_ wanted: WatchdogLimits) {
+  package static func setLimits(_ wanted: WatchdogLimits) {
     if isSetByEnvironment.load(ordering: .relaxed) { return }
     limits.withLock { $0 = wanted }
   }
@@ -46,7 +46,7 @@ public enum Watchdog {
   /// `.configuration` for a bad limit.
   ///
   /// - Returns: on rank 0, a warning about ranks that cannot exchange heartbeats.
-  public static func start(
+  package static func start(
     on world: any Communicator, environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws -> [String] {
     let wanted = try world.agree { try limits(environment) }

@@ -1,26 +1,26 @@
 /// The watchdog's time limits, in seconds.
-public struct WatchdogLimits: Sendable, Equatable {
+package struct WatchdogLimits: Sendable, Equatable {
   /// The longest silence of a rank, in any phase; 0 turns the watchdog off.
-  public var silence: Int
+  package var silence: Int
   /// The longest time without progress of a rank that others wait for, or of all ranks while all wait; 0: no limit.
-  public var progress: Int
+  package var progress: Int
   /// Progress limits of single phases, by `phaseNames`; "step" is any optimizer step.
-  public var phases: [String: Int]
+  package var phases: [String: Int]
 
   /// The default silence limit.
-  public static let defaultSilence = 120
+  package static let defaultSilence = 120
   /// The range of the limits.
-  public static let range = 0...604_800
+  package static let range = 0...604_800
 
   /// Makes limits; by default the progress limit is five times the silence limit, since a slow disk looks like a hang.
-  public init(silence: Int = WatchdogLimits.defaultSilence, progress: Int? = nil, phases: [String: Int] = [:]) {
+  package init(silence: Int = WatchdogLimits.defaultSilence, progress: Int? = nil, phases: [String: Int] = [:]) {
     self.silence = silence
     self.progress = progress ?? 5 * silence
     self.phases = phases
   }
 
   /// The phases that can have their own limit: the names of `Trace` with underscores.
-  public static let phaseNames = [
+  package static let phaseNames = [
     "start", "plan_and_data", "inputs", "load_teacher", "check_teacher", "load_student", "step", "evaluation",
     "best_student", "checkpoint", "rate_of_products", "commit", "teach",
   ]

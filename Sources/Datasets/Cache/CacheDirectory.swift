@@ -11,15 +11,15 @@ import Platform
 ///     ROOT/teachers/KEY/…    the signals or the weights of a teacher
 ///
 /// Tokens can be decoded to text, so directories and files are private to the user.
-public enum CacheDirectory {
+package enum CacheDirectory {
   /// The names of the folders that contain keys.
-  public static let kinds = ["tokens", "teachers"]
+  package static let kinds = ["tokens", "teachers"]
   /// Maximum bytes of the whole cache, unless the chain sets a limit.
-  public static let defaultLimit = 10_000_000_000
+  package static let defaultLimit = 10_000_000_000
 
   /// RETORT_CACHE, or XDG_CACHE_HOME/retort, or ~/.cache/retort; nil if none of these variables is set, and for
   /// `RETORT_CACHE=off`, which disables the cache.
-  public static func path(environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
+  package static func path(environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
     func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
     if let path = value("RETORT_CACHE") { return path == "off" ? nil : path }
     if let base = value("XDG_CACHE_HOME") { return joinPath(base, "retort") }
@@ -27,7 +27,7 @@ public enum CacheDirectory {
   }
 
   /// Removes temporary files that a killed run left more than a day ago; ignores files that it cannot remove.
-  public static func sweep(_ directory: String) {
+  package static func sweep(_ directory: String) {
     let names = (try? listDirectory(directory)) ?? []
     for name in names where name.hasSuffix(".tmp") {
       let path = joinPath(directory, name)

@@ -2,9 +2,9 @@ import Foundation
 import Platform
 
 /// The keys of a cache directory.
-public struct CacheInventory: Sendable {
+package struct CacheInventory: Sendable {
   /// The kind of data under a key.
-  public enum Kind: String, Sendable, CaseIterable {
+  package enum Kind: String, Sendable, CaseIterable {
     /// The tokens of a data file.
     case tokens
     /// A teacher's signals for examples.
@@ -14,23 +14,23 @@ public struct CacheInventory: Sendable {
   }
 
   /// One key of the cache.
-  public struct Entry: Sendable {
+  package struct Entry: Sendable {
     /// The kind of the key's data.
-    public let kind: Kind
+    package let kind: Kind
     /// 64 hexadecimal digits.
-    public let key: String
+    package let key: String
     /// The path of the data file or the name of the teacher that the key belongs to; nil if it is not recorded.
-    public let about: String?
+    package let about: String?
     /// The total size of the key's files.
-    public let bytes: Int
+    package let bytes: Int
     /// The time of last use, in seconds since 1970.
-    public let lastUse: Double
+    package let lastUse: Double
     /// Whether a job holds the key.
-    public let isUsed: Bool
+    package let isUsed: Bool
     let path: String
 
     /// The entry in the form of `retort cache list --json`.
-    public var json: JSON {
+    package var json: JSON {
       [
         "kind": .string(kind.rawValue), "key": .string(key), "about": about.map(JSON.string) ?? .null,
         "bytes": .int(bytes), "last_use": .double(lastUse), "in_use": .bool(isUsed),
@@ -39,12 +39,12 @@ public struct CacheInventory: Sendable {
   }
 
   /// The cache directory.
-  public let root: String
+  package let root: String
   /// The keys, most recently used first.
-  public let entries: [Entry]
+  package let entries: [Entry]
 
   /// Lists a cache directory; a directory that does not exist has no keys.
-  public init(root: String) {
+  package init(root: String) {
     self.root = root
     var found: [Entry] = []
     for folder in CacheDirectory.kinds {
@@ -63,15 +63,15 @@ public struct CacheInventory: Sendable {
   }
 
   /// The result of clearing the cache.
-  public struct Cleared: Sendable {
+  package struct Cleared: Sendable {
     /// The number of removed keys.
-    public var entries = 0
+    package var entries = 0
     /// The total size of the removed keys.
-    public var bytes = 0
+    package var bytes = 0
     /// The number of keys kept because a job holds them.
-    public var used = 0
+    package var used = 0
     /// The number of keys that could not be removed.
-    public var failed = 0
+    package var failed = 0
   }
 
   /// Removes keys that no job holds.
@@ -79,7 +79,7 @@ public struct CacheInventory: Sendable {
   /// - Parameters:
   ///   - kinds: the kinds of keys to remove.
   ///   - seconds: removes only keys that were not used for this time; nil: all.
-  public func clear(_ kinds: Set<Kind>, unusedFor seconds: Double? = nil) -> Cleared {
+  package func clear(_ kinds: Set<Kind>, unusedFor seconds: Double? = nil) -> Cleared {
     var cleared = Cleared()
     let now = Date().timeIntervalSince1970
     for folder in CacheDirectory.kinds { KeyedFolder.clearGraves(in: joinPath(root, folder)) }

@@ -15,10 +15,10 @@ import Platform
 ///
 /// Roots in one directory with the names of `CacheDirectory.kinds` share one limit. Folders (0700) and files (0600) are
 /// private to the user.
-public final class KeyedFolder: @unchecked Sendable {
+package final class KeyedFolder: @unchecked Sendable {
   // Unchecked: nothing changes after `init`.
   /// The folder of the key.
-  public let path: String
+  package let path: String
   private let root: String
   private let lock: Int32
   /// The name of the file that records what a key belongs to.
@@ -30,7 +30,7 @@ public final class KeyedFolder: @unchecked Sendable {
   ///
   /// - Parameter about: what the key belongs to, for `retort cache list`.
   /// Throws `.checkpoint` with the system's reason, and for a root that is not private to the user.
-  public init(root: String, key: String, about: String? = nil) throws {
+  package init(root: String, key: String, about: String? = nil) throws {
     try CacheDirectory.secure(root)
     self.root = root
     path = joinPath(root, key)
@@ -44,10 +44,10 @@ public final class KeyedFolder: @unchecked Sendable {
   deinit { close(lock) }
 
   /// The bytes of all keys, including the keys of neighbouring roots.
-  public func totalBytes() -> Int { allKeys().reduce(0) { $0 + KeyedFolder.bytes(of: $1) } }
+  package func totalBytes() -> Int { allKeys().reduce(0) { $0 + KeyedFolder.bytes(of: $1) } }
 
   /// Removes other keys without a holder, least recently used first, until `needed` more bytes fit within the limit.
-  public func makeRoom(for needed: Int, limit: Int) {
+  package func makeRoom(for needed: Int, limit: Int) {
     let roots = KeyedFolder.roots(beside: root)
     roots.forEach(KeyedFolder.clearGraves)
     let sizes = allKeys().map { ($0, KeyedFolder.bytes(of: $0)) }
@@ -60,7 +60,7 @@ public final class KeyedFolder: @unchecked Sendable {
   }
 
   /// Removes the folder if it has no data and no other process holds it, for a process that failed to write any.
-  public func discardIfEmpty() {
+  package func discardIfEmpty() {
     let names = (try? listDirectory(path)) ?? []
     guard names.allSatisfy({ $0 == "lock" || $0 == KeyedFolder.aboutName }) else { return }
     if flock(lock, LOCK_EX | LOCK_NB) == 0 { _ = KeyedFolder.bury(path) }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// How a plain text file is divided into documents; white space without text is not a document.
-public enum DocumentCut: Sendable, Equatable {
+package enum DocumentCut: Sendable, Equatable {
   /// At each `<|endoftext|>` if the file contains one; otherwise the file is one document.
   case automatic
   /// Nowhere: the whole file is one document, unchanged.
@@ -17,7 +17,7 @@ public enum DocumentCut: Sendable, Equatable {
   static let usualSeparator = "<|endoftext|>"
 
   /// The cut named in a chain file: `file`, `paragraph` or `line`; any other name is a separator.
-  public init(named name: String) {
+  package init(named name: String) {
     switch name {
     case "file": self = .file
     case "paragraph": self = .paragraph
@@ -27,7 +27,7 @@ public enum DocumentCut: Sendable, Equatable {
   }
 
   /// The name in a chain file; nil for `automatic`, which has no name.
-  public var name: String? {
+  package var name: String? {
     switch self {
     case .automatic: nil
     case .file: "file"

@@ -7,17 +7,17 @@ import Tokenizers
 /// In a batch each piece of a document is its own sequence: attention and positions stay inside it. Every token of a
 /// document but the first is predicted exactly once, by the token before it, for any row length: the last token of a
 /// piece predicts the first token of the next piece. Prompt tokens are read but not predicted.
-public final class PackedDocuments: ExampleSource {
+package final class PackedDocuments: ExampleSource {
   /// Always `languageModeling`.
-  public let kind = TaskKind.languageModeling
+  package let kind = TaskKind.languageModeling
   /// Tokens of each row, [N].
-  public let lengths: [Int32]
+  package let lengths: [Int32]
   /// SHA-256 of everything that determines the rows, in hexadecimal.
-  public let digest: String
+  package let digest: String
   /// Remarks for the user, such as the number of documents without a predicted token.
-  public let notes: [String]
+  package let notes: [String]
   /// Maximum tokens of a row.
-  public let rowLength: Int
+  package let rowLength: Int
   private let documents: TokenizedDataset
   private let packing: DocumentPacking
   /// Predicted tokens of each row, [N].
@@ -32,7 +32,7 @@ public final class PackedDocuments: ExampleSource {
   ///   - joins: true: documents share rows; false: each piece has its own row.
   ///   - source: the name of the file, for messages.
   /// Throws `.input` if no document has a token to predict.
-  public init(
+  package init(
     _ documents: TokenizedDataset, rowLength: Int?, joins: Bool = true, source: String = "documents in memory"
   ) throws {
     let room = rowLength.map { min($0, DocumentReading.mostTokens) } ?? documents.lengths.max().map(Int.init) ?? 1
@@ -67,7 +67,7 @@ public final class PackedDocuments: ExampleSource {
   /// - Parameters:
   ///   - endOfText: the token appended to a text that does not end with it; nil: none.
   ///   - options: `maxLength` is the row length.
-  public static func open(
+  package static func open(
     _ split: DatasetSplit, task: TaskDescription, tokenizer: (any Tokenizer)?, endOfText: Int32?,
     options: TokenizedDataset.Options = TokenizedDataset.Options(), on communicator: any Communicator
   ) throws -> PackedDocuments {
@@ -89,35 +89,35 @@ public final class PackedDocuments: ExampleSource {
     return (lengths, predicted)
   }
 
-  public var count: Int { lengths.count }
+  package var count: Int { lengths.count }
 
   /// The number of documents with a predicted token.
-  public var documentCount: Int { documents.count - packing.emptyDocuments }
+  package var documentCount: Int { documents.count - packing.emptyDocuments }
 
   /// Tokens of all rows.
-  public var totalTokens: Int { lengths.reduce(0) { $0 + Int($1) } }
+  package var totalTokens: Int { lengths.reduce(0) { $0 + Int($1) } }
 
   /// Predicted tokens of all rows.
-  public var predictedTokens: Int { predicted.reduce(0) { $0 + Int($1) } }
+  package var predictedTokens: Int { predicted.reduce(0) { $0 + Int($1) } }
 
-  public func lossRows(_ index: Int) -> Int { Int(predicted[index]) }
+  package func lossRows(_ index: Int) -> Int { Int(predicted[index]) }
 
-  public func sequenceLengths(_ samples: [Int]) -> [Int] {
+  package func sequenceLengths(_ samples: [Int]) -> [Int] {
     samples.flatMap { pieces(of: $0).map { Int(packing.pieces[$0].count) } }
   }
 
   /// Always -1: documents have no class.
-  public func label(_ index: Int) -> Int32 { -1 }
+  package func label(_ index: Int) -> Int32 { -1 }
 
   /// Equals `lossRows`: every predicted token has a target.
-  public func labelledRows(_ index: Int) -> Int { lossRows(index) }
+  package func labelledRows(_ index: Int) -> Int { lossRows(index) }
 
-  public var labelledCount: Int { count }
+  package var labelledCount: Int { count }
 
   /// A 64-bit hash of the row's pieces, the same in every run and on every machine.
-  public func contentHash(_ index: Int) -> UInt64 { ContentHash.of(pieces(of: index).map(hash)) }
+  package func contentHash(_ index: Int) -> UInt64 { ContentHash.of(pieces(of: index).map(hash)) }
 
-  public func batch(_ samples: [Int]) -> Batch {
+  package func batch(_ samples: [Int]) -> Batch {
     var batch = Batch()
     let total = samples.reduce(0) { $0 + length($1) }
     batch.tokens.reserveCapacity(total)

@@ -1,5 +1,5 @@
 /// The value of one field of a row, with the type that the file gives it.
-public enum FieldValue: Sendable, Equatable {
+package enum FieldValue: Sendable, Equatable {
   /// The field is missing or null.
   case absent
   case text(String)
@@ -12,7 +12,7 @@ public enum FieldValue: Sendable, Equatable {
   case other(String)
 
   /// The type of the value, for an error message.
-  public var kind: String {
+  package var kind: String {
     switch self {
     case .absent: "nothing"
     case .text: "text"
@@ -26,7 +26,7 @@ public enum FieldValue: Sendable, Equatable {
 }
 
 /// The format of a data file.
-public enum FileFormat: String, Sendable, CaseIterable {
+package enum FileFormat: String, Sendable, CaseIterable {
   /// Fields separated by tabs, with a header line and without quoting.
   case tsv
   /// RFC 4180 with a header record: fields separated by commas, with quotes around fields that need them.
@@ -37,7 +37,7 @@ public enum FileFormat: String, Sendable, CaseIterable {
   case text
 
   /// The format for a file's extension, ignoring a final `.gz`; nil for an unknown extension.
-  public init?(path: String) {
+  package init?(path: String) {
     let name = path.lowercased()
     switch FileFormat.withoutCompression(name).split(separator: ".", omittingEmptySubsequences: false).last {
     case "tsv": self = .tsv

@@ -1,9 +1,9 @@
 import Platform
 
 /// The columns to read from a file, in order.
-public struct RowSelection: Sendable {
+package struct RowSelection: Sendable {
   /// The column names, in the order in which `read` returns their values.
-  public let names: [String]
+  package let names: [String]
   /// The index of each column in a row, per file; unused for JSON Lines, whose rows name their fields.
   fileprivate let places: [[Int]]
 }
@@ -13,7 +13,7 @@ public struct RowSelection: Sendable {
 /// Opening locates the rows; each row is parsed when it is read. A byte order mark is skipped, lines may end in CR LF,
 /// gzip and UTF-16 are decoded, and text that is not UTF-8 is refused with its line. Lines are counted over all files;
 /// `location` converts them to file and line.
-public final class RowFile: Sendable {
+package final class RowFile: Sendable {
   /// One file of the split.
   struct Part: Sendable {
     let path: String
@@ -31,19 +31,19 @@ public final class RowFile: Sendable {
   }
 
   /// The name of the split in messages: its path, or the first of several.
-  public let path: String
+  package let path: String
   /// The format of the rows, the same in all files.
-  public let format: FileFormat
+  package let format: FileFormat
   /// How plain text is cut into documents, one per row; nil for other rows.
-  public let documents: DocumentCut?
+  package let documents: DocumentCut?
   /// The names in the header; for JSON Lines those in the first row, for plain text `text`.
-  public let columns: [String]
+  package let columns: [String]
   /// The number of rows, headers not counted.
-  public let count: Int
+  package let count: Int
   /// Whether a table has a header row.
-  public let hasHeader: Bool
+  package let hasHeader: Bool
   /// How messages name settings.
-  public let settings: SettingNames
+  package let settings: SettingNames
   private let share: RowShare?
   let parts: [Part]
 
@@ -54,7 +54,7 @@ public final class RowFile: Sendable {
   ///   - format: the format of the rows; nil: the format for the first file's extension.
   ///   - headers: the source of the column names of CSV and TSV files.
   ///   - documents: how plain text is cut into rows; nil: one row per line. Other formats ignore it.
-  public init(
+  package init(
     _ split: DatasetSplit, format: FileFormat? = nil, headers: RowHeader = .inFile, documents: DocumentCut? = nil,
     settings: SettingNames = .chainFile
   ) throws {
@@ -168,22 +168,22 @@ public final class RowFile: Sendable {
   }
 
   /// The line on which a row starts, counted from 1 over all files.
-  public func line(of row: Int) -> Int {
+  package func line(of row: Int) -> Int {
     let part = part(of: row)
     return part.firstLine + Int(part.index.lines[row - part.firstRow])
   }
 
   /// The `path:line` of a row, for error messages.
-  public func location(of row: Int) -> String { location(ofLine: line(of: row)) }
+  package func location(of row: Int) -> String { location(ofLine: line(of: row)) }
 
   /// The `path:line` of a line that is counted over all files.
-  public func location(ofLine line: Int) -> String {
+  package func location(ofLine line: Int) -> String {
     let part = parts.last { $0.firstLine < line && !$0.index.starts.isEmpty } ?? parts[0]
     return "\(part.path):\(line - part.firstLine)"
   }
 
   /// Throws `.input` if there are no rows.
-  public func requireRows() throws {
+  package func requireRows() throws {
     if count == 0 {
       throw RetortError(.input, "has no examples", at: path, remedy: "give a file with at least one row of data")
     }
@@ -192,7 +192,7 @@ public final class RowFile: Sendable {
   /// Resolves column names; throws `.input` for a name that is missing, with the columns found, or not unique.
   ///
   /// Rows of JSON Lines name their own fields; a missing field is `.absent` when the row is read.
-  public func select(_ names: [String]) throws -> RowSelection {
+  package func select(_ names: [String]) throws -> RowSelection {
     guard format != .jsonl else { return RowSelection(names: names, places: []) }
     let places = try parts.map { part -> [Int] in
       if part.index.starts.isEmpty { return [] }
@@ -209,7 +209,7 @@ public final class RowFile: Sendable {
   }
 
   /// The values of the selected columns of one row; throws `.input` with the line for a row that cannot be parsed.
-  public func read(_ row: Int, _ selection: RowSelection) throws -> [FieldValue] { try fields(row, selection).values }
+  package func read(_ row: Int, _ selection: RowSelection) throws -> [FieldValue] { try fields(row, selection).values }
 
   /// The values of the selected columns of one row, and the names of all its fields.
   func fields(_ row: Int, _ selection: RowSelection) throws -> (names: [String], values: [FieldValue]) {
@@ -247,7 +247,7 @@ public final class RowFile: Sendable {
   }
 
   /// The names of a row's fields: those of the header, or of the row itself for JSON Lines.
-  public func names(of row: Int) throws -> [String] {
+  package func names(of row: Int) throws -> [String] {
     guard format == .jsonl else { return columns }
     let part = part(of: row)
     return try RowFile.members(part.data.bytes, part.index, row - part.firstRow, part.path) { _ in false }.names
@@ -270,7 +270,7 @@ public final class RowFile: Sendable {
   }
 
   /// The error for a table without the label column.
-  public func missingLabel(_ name: String = "label") -> RetortError {
+  package func missingLabel(_ name: String = "label") -> RetortError {
     let near = nearestName(to: name, among: columns).map { "did you mean \(quoted($0))? Otherwise " } ?? ""
     return RetortError(
       .input, "there is no column \(quoted(name)); found: \(quoted(list: columns))", at: path,

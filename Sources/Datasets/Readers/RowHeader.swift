@@ -1,7 +1,7 @@
 import Platform
 
 /// The source of a table's column names.
-public enum RowHeader: Sendable, Equatable {
+package enum RowHeader: Sendable, Equatable {
   /// The first row is the header.
   case inFile
   /// The header is optional: the first row is data if it has as many fields as there are names here and contains none

@@ -4,24 +4,24 @@ import Tokenizers
 
 extension TokenizedDataset {
   /// How a data file is read.
-  public struct Options: Sendable {
+  package struct Options: Sendable {
     /// Maximum tokens of an example, special tokens included; nil: no limit.
-    public var maxLength: Int?
+    package var maxLength: Int?
     /// Rows of the model's token embedding table; an id beyond them is refused. nil: not checked.
-    public var vocabularySize: Int?
+    package var vocabularySize: Int?
     /// Rows of the model's segment table; a text pair needs two. nil: not checked.
-    public var tokenTypes: Int?
+    package var tokenTypes: Int?
     /// The cache directory, which keeps tokens in its subfolder `tokens`; nil: tokens stay in memory.
-    public var cacheDirectory: String?
+    package var cacheDirectory: String?
     /// Maximum bytes of the whole cache directory.
-    public var cacheLimit: Int
+    package var cacheLimit: Int
     /// The number of tokenising threads on each rank.
-    public var threads: Int
+    package var threads: Int
     /// How rows are read as documents; nil: each row is an example.
     var documents: DocumentReading?
 
     /// Defaults: whole examples, tokens in the user's cache directory, one thread.
-    public init(
+    package init(
       maxLength: Int? = nil, vocabularySize: Int? = nil, tokenTypes: Int? = nil,
       cacheDirectory: String? = CacheDirectory.path(), cacheLimit: Int = CacheDirectory.defaultLimit,
       threads: Int = 1
@@ -45,7 +45,7 @@ extension TokenizedDataset {
   /// - Parameters:
   ///   - labels: the classes; nil: found in the file (`LabelScan`) if labels are read. A row without a label gets -1.
   ///   - tokenizer: not needed for data with ids.
-  public static func open(
+  package static func open(
     _ split: DatasetSplit, task: TaskDescription, labels: LabelSet? = nil, tokenizer: (any Tokenizer)?,
     options: Options = Options(), on communicator: any Communicator
   ) throws -> TokenizedDataset {

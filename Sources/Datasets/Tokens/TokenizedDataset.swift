@@ -3,16 +3,16 @@ import Platform
 import Tokenizers
 
 /// One example in memory.
-public struct TokenizedExample: Sendable, Equatable {
+package struct TokenizedExample: Sendable, Equatable {
   /// At least one id, none negative.
-  public var ids: [Int32]
+  package var ids: [Int32]
   /// One segment per token; nil: all zeros.
-  public var typeIDs: [Int32]?
+  package var typeIDs: [Int32]?
   /// The class, or -1 for none.
-  public var label: Int32
+  package var label: Int32
 
   /// An unchecked example; `TokenizedDataset.init(examples:)` throws for one whose ids and segments do not fit.
-  public init(ids: [Int32], typeIDs: [Int32]? = nil, label: Int32 = -1) {
+  package init(ids: [Int32], typeIDs: [Int32]? = nil, label: Int32 = -1) {
     self.ids = ids
     self.typeIDs = typeIDs
     self.label = label
@@ -20,17 +20,17 @@ public struct TokenizedExample: Sendable, Equatable {
 }
 
 /// Token sequences with their classes, in a memory-mapped file that the ranks of a node share, or in memory.
-public final class TokenizedDataset: ExampleSource {
+package final class TokenizedDataset: ExampleSource {
   /// `classification` or `languageModeling`.
-  public let kind: TaskKind
+  package let kind: TaskKind
   /// The classes; nil if labels are not read.
-  public let labels: LabelSet?
+  package let labels: LabelSet?
   /// Tokens of each example, [N].
-  public let lengths: [Int32]
+  package let lengths: [Int32]
   /// SHA-256 of what determines the tokens: file, columns, tokenizer, maximum length, classes; in hexadecimal.
-  public let digest: String
+  package let digest: String
   /// Remarks for the user, such as the number of truncated rows of ids.
-  public let notes: [String]
+  package let notes: [String]
   private let file: TokenFile
 
   init(_ file: TokenFile, kind: TaskKind, labels: LabelSet?, notes: [String]) {
@@ -43,7 +43,7 @@ public final class TokenizedDataset: ExampleSource {
   }
 
   /// Builds a data set from examples in memory; throws `.input` if there are none or one is invalid.
-  public convenience init(
+  package convenience init(
     examples: [TokenizedExample], kind: TaskKind = .classification, labels: LabelSet? = nil
   ) throws {
     if examples.isEmpty { throw RetortError(.input, "has no examples", at: "data in memory") }
@@ -66,28 +66,28 @@ public final class TokenizedDataset: ExampleSource {
     self.init(TokenFile(image: try writer.finish() ?? []), kind: kind, labels: labels, notes: [])
   }
 
-  public var count: Int { file.header.count }
+  package var count: Int { file.header.count }
 
-  public func label(_ index: Int) -> Int32 {
+  package func label(_ index: Int) -> Int32 {
     check(index)
     return file.labels[index]
   }
 
-  public var labelledCount: Int { kind == .languageModeling ? count : count - file.header.unlabelledRows }
+  package var labelledCount: Int { kind == .languageModeling ? count : count - file.header.unlabelledRows }
 
   /// The ids of an example, special tokens included, [length]; valid as long as the data set lives.
-  public func tokens(_ index: Int) -> UnsafeBufferPointer<Int32> {
+  package func tokens(_ index: Int) -> UnsafeBufferPointer<Int32> {
     check(index)
     return UnsafeBufferPointer(start: file.payload + Int(file.offsets[index]), count: length(index))
   }
 
   /// A 64-bit hash of ids and segments, equal in every data set and run and on every machine.
-  public func contentHash(_ index: Int) -> UInt64 {
+  package func contentHash(_ index: Int) -> UInt64 {
     check(index)
     return file.hashes[index]
   }
 
-  public func batch(_ samples: [Int]) -> Batch {
+  package func batch(_ samples: [Int]) -> Batch {
     var batch = Batch()
     let total = samples.reduce(0) { $0 + length($1) }
     batch.tokens.reserveCapacity(total)

@@ -7,7 +7,7 @@ extension BERTClassifier {
   ///                                              first tokens only
   ///       + B·(2·H² + 2·H·C)                     pooler and classifier
   ///       + T·2·P·H                              the projection of token embeddings of size P, in bert_hash
-  public func forwardFLOPs(lengths: [Int]) -> Double {
+  package func forwardFLOPs(lengths: [Int]) -> Double {
     let (hidden, inner) = (Double(configuration.hiddenSize), Double(configuration.intermediateSize))
     let tokens = Double(lengths.reduce(0, +))
     let squares = lengths.reduce(0.0) { $0 + Double($1) * Double($1) }

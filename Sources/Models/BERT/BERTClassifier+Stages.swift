@@ -5,7 +5,7 @@ import Platform
 
 extension BERTClassifier: StagedModel {
   /// The output states of the embeddings, [T, hidden].
-  public func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let embeddings else { preconditionFailure("this part of the model has no embeddings") }
     return context.block(0) {
       Trace.detail("embeddings") {
@@ -19,7 +19,7 @@ extension BERTClassifier: StagedModel {
 
   /// The output states of this part's layers: [T, hidden], or [B, hidden] of the first tokens if this part has the
   /// model's last layer and no observer reads all tokens.
-  public func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     var x = x
     let first = FirstTokens(of: batch)
     for (place, index) in part.layers(of: configuration.layerCount).enumerated() {
@@ -39,7 +39,7 @@ extension BERTClassifier: StagedModel {
   }
 
   /// The pooled states of the first tokens, [B, hidden], which the classifier reads.
-  public func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let pooler else { preconditionFailure("this part of the model has no pooler") }
     let isWhole = layers.isEmpty || readsLastStates(context)
     let first = isWhole ? context.tape.selectRows(x, FirstTokens(of: batch).rows) : x
@@ -49,23 +49,23 @@ extension BERTClassifier: StagedModel {
   }
 
   /// The classifier's logits for pooled states, [B, classes], float32.
-  public func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
+  package func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
     guard let classifier else { preconditionFailure("this part of the model has no classifier") }
     return classifier.wide(states, context)
   }
 
-  public var headWeights: (matrix: Parameter, bias: Parameter?) {
+  package var headWeights: (matrix: Parameter, bias: Parameter?) {
     guard let classifier else { preconditionFailure("this part of the model has no classifier") }
     return (classifier.weight, classifier.bias)
   }
 
   /// All rows: the classifier is replicated in each shard.
-  public var headRows: Range<Int> { 0..<classCount }
+  package var headRows: Range<Int> { 0..<classCount }
   /// True unless the states are narrower than the 16 columns that a rounded layer needs.
-  public var roundsStates: Bool { configuration.hiddenSize >= 16 }
-  public var hiddenSize: Int { configuration.hiddenSize }
-  public var layerCount: Int { configuration.layerCount }
-  public var shape: ModelShape {
+  package var roundsStates: Bool { configuration.hiddenSize >= 16 }
+  package var hiddenSize: Int { configuration.hiddenSize }
+  package var layerCount: Int { configuration.layerCount }
+  package var shape: ModelShape {
     let heads = configuration.headCount
     return ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: heads, keyValueHeads: heads, headSize: hiddenSize / heads,
@@ -73,7 +73,7 @@ extension BERTClassifier: StagedModel {
   }
 
   /// The logits, [B, classes].
-  public func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     headLogits(headStates(x, batch, context), context)
   }
 }

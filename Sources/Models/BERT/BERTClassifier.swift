@@ -11,11 +11,11 @@ import Tensors
 /// A tensor-parallel shard has some heads and inner units of each layer and some rows of the embedding tables; norms,
 /// pooler and classifier are replicated. Terms that are added once, such as biases of row-parallel products, are on
 /// shard 0 and zero on the others.
-public final class BERTClassifier: Model {
+package final class BERTClassifier: Model {
   /// The sizes of the whole model.
-  public let configuration: BERTConfiguration
+  package let configuration: BERTConfiguration
   /// The part of the model that this instance holds.
-  public let part: ModelPart
+  package let part: ModelPart
   let embeddings: BERTEmbeddings?
   /// The layers of this part.
   let layers: [BERTLayer]
@@ -23,7 +23,7 @@ public final class BERTClassifier: Model {
   let classifier: Linear?
 
   /// Creates the weights as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
-  public init(_ configuration: BERTConfiguration, part: ModelPart = .whole) {
+  package init(_ configuration: BERTConfiguration, part: ModelPart = .whole) {
     self.configuration = configuration
     self.part = part
     let hidden = configuration.hiddenSize
@@ -33,28 +33,28 @@ public final class BERTClassifier: Model {
     classifier = part.hasHead ? Linear("classifier", inputs: hidden, outputs: configuration.classCount) : nil
   }
 
-  public var classCount: Int { configuration.classCount }
+  package var classCount: Int { configuration.classCount }
 
-  public var bounds: Batch.Bounds {
+  package var bounds: Batch.Bounds {
     Batch.Bounds(
       vocabulary: configuration.vocabularySize, tokenTypes: configuration.tokenTypes,
       positions: configuration.maximumPositions, classes: configuration.classCount)
   }
 
-  public var parameters: [Parameter] { blocks.flatMap { $0 } }
+  package var parameters: [Parameter] { blocks.flatMap { $0 } }
 
-  public var blocks: [[Parameter]] {
+  package var blocks: [[Parameter]] {
     [embeddings?.parameters ?? []] + layers.map(\.parameters)
       + [(pooler?.parameters ?? []) + (classifier?.parameters ?? [])]
   }
 
   /// The token embeddings only; a batch reads most positions and types anyway.
-  public var lookups: [LookupTable] {
+  package var lookups: [LookupTable] {
     embeddings.map { [LookupTable(parameter: $0.words, ids: \.tokens)] } ?? []
   }
 
   /// The logits, [B, classes].
-  public func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let x = advance(embed(batch, context), batch, context)
     let first = FirstTokens(of: batch)
     return context.block(layers.count + 1, x) { x, context in
@@ -74,7 +74,7 @@ public final class BERTClassifier: Model {
     return 1 / Float(projections).squareRoot()
   }
 
-  public func initialize(_ parameter: Parameter, seed: UInt64) {
+  package func initialize(_ parameter: Parameter, seed: UInt64) {
     if part.slice > 0, parameter === embeddings?.types {
       parameter.value.fill(0)
     } else if parameter.decays {

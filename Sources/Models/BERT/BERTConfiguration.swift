@@ -2,41 +2,41 @@ import Autograd
 import Platform
 
 /// The sizes of a BERT encoder (Devlin et al., 2019), by the names of Hugging Face's `BertConfig`.
-public struct BERTConfiguration: Sendable, Equatable {
+package struct BERTConfiguration: Sendable, Equatable {
   /// `vocab_size`: rows of the token embeddings.
-  public let vocabularySize: Int
+  package let vocabularySize: Int
   /// `hidden_size`: elements of a token's state, a multiple of `headCount`.
-  public let hiddenSize: Int
+  package let hiddenSize: Int
   /// `num_hidden_layers`.
-  public let layerCount: Int
+  package let layerCount: Int
   /// `num_attention_heads`.
-  public let headCount: Int
+  package let headCount: Int
   /// `intermediate_size`: width of the feed-forward layer.
-  public let intermediateSize: Int
+  package let intermediateSize: Int
   /// `max_position_embeddings`: the maximum sequence length in tokens.
-  public let maximumPositions: Int
+  package let maximumPositions: Int
   /// `type_vocab_size`: number of token types.
-  public let tokenTypes: Int
+  package let tokenTypes: Int
   /// `layer_norm_eps`: added to the variance in every norm, 0 to 1.
-  public let layerNormEpsilon: Float
+  package let layerNormEpsilon: Float
   /// `hidden_act`: activation of the feed-forward layer.
-  public let activation: Activation
+  package let activation: Activation
   /// `hidden_dropout_prob`: after the embeddings, the attention and the feed-forward layer; 0 to 0.99.
-  public let hiddenDropout: Float
+  package let hiddenDropout: Float
   /// `attention_probs_dropout_prob`: on the attention probabilities, 0 to 0.99.
-  public let attentionDropout: Float
+  package let attentionDropout: Float
   /// `classifier_dropout`: before the classifier, 0 to 0.99; `hiddenDropout` if the key is null or missing.
-  public let classifierDropout: Float
+  package let classifierDropout: Float
   /// `initializer_range`: standard deviation of initial weights.
-  public let initializerRange: Float
+  package let initializerRange: Float
   /// Number of classes, from `id2label` or `num_labels`; 2 without either.
-  public let classCount: Int
+  package let classCount: Int
   /// `bert_hash`: the size of the token embeddings, which a linear layer projects to the hidden size; nil for plain
   /// BERT.
-  public let projections: Int?
+  package let projections: Int?
 
   /// Reads and checks the keys; defaults are those of `BertConfig`. Throws `.input` naming file and key.
-  public init(_ configuration: ModelConfiguration) throws {
+  package init(_ configuration: ModelConfiguration) throws {
     vocabularySize = try configuration.size("vocab_size", default: 30522)
     hiddenSize = try configuration.size("hidden_size", default: 768)
     layerCount = try configuration.size("num_hidden_layers", default: 12, most: ModelConfiguration.mostLayers)

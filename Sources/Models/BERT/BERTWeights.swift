@@ -4,7 +4,7 @@ import Layers
 extension BERTClassifier {
   /// The checkpoint names of `BertForSequenceClassification`, with the aliases that older files use for the same
   /// tensors.
-  public var weightTable: [WeightBinding] {
+  package var weightTable: [WeightBinding] {
     var table = embeddings.map { bind($0) } ?? []
     for (layer, index) in zip(layers, part.layers(of: configuration.layerCount)) {
       table += bind(layer, "bert.encoder.layer.\(index)")

@@ -4,7 +4,7 @@ import Platform
 import Tensors
 
 /// Why a generation ended.
-public enum GenerationEnd: Sendable, Equatable {
+package enum GenerationEnd: Sendable, Equatable {
   /// The model returned a token that ends the text.
   case stopToken(Int32)
   /// The requested number of tokens is reached.
@@ -14,20 +14,20 @@ public enum GenerationEnd: Sendable, Equatable {
 }
 
 /// The result of a generation.
-public struct GenerationResult: Sendable {
+package struct GenerationResult: Sendable {
   /// The new tokens, without a stop token.
-  public var tokens: [Int32] = []
+  package var tokens: [Int32] = []
   /// Why the generation ended.
-  public var end = GenerationEnd.limit
+  package var end = GenerationEnd.limit
   /// Seconds for the prompt, and for all passes of one token after it.
-  public var seconds = (prompt: 0.0, decoding: 0.0)
+  package var seconds = (prompt: 0.0, decoding: 0.0)
   /// Passes of one token.
-  public var steps = 0
+  package var steps = 0
 }
 
 /// Continues a sequence with a language model: the prompt in one pass, then one token at a time with the KV cache of
 /// the earlier tokens.
-public final class Generator {
+package final class Generator {
   private let model: any LanguageModel
   private let contextLength: Int
   private let precision: Precision
@@ -36,7 +36,7 @@ public final class Generator {
   /// - Parameters:
   ///   - model: a whole model; its weights do not change during the generation.
   ///   - contextLength: the most tokens of a sequence.
-  public init(_ model: any LanguageModel, contextLength: Int, precision: Precision) {
+  package init(_ model: any LanguageModel, contextLength: Int, precision: Precision) {
     self.model = model
     self.contextLength = contextLength
     self.precision = precision
@@ -50,7 +50,7 @@ public final class Generator {
   ///   - stops: tokens that end the text.
   ///   - visit: called with each new token as soon as it is known.
   /// Throws the errors of `check` and `visit`, and `.numerical` for logits that are not finite.
-  public func generate(
+  package func generate(
     after prompt: [Int32], limit: Int, stops: Set<Int32>, _ sampling: Sampling, visit: (Int32) throws -> Void = { _ in }
   ) throws -> GenerationResult {
     try check(prompt)
@@ -91,7 +91,7 @@ public final class Generator {
   }
 
   /// Throws `.input` for a prompt that is empty, longer than the context, or outside the model's vocabulary.
-  public func check(_ prompt: [Int32]) throws {
+  package func check(_ prompt: [Int32]) throws {
     if prompt.isEmpty {
       throw RetortError(.input, "the prompt has no tokens to continue", remedy: "give at least one token")
     }

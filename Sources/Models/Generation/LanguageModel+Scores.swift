@@ -4,20 +4,20 @@ import Layers
 import Tensors
 
 /// A language model's logits and likelihood for one sequence.
-public struct SequenceScore: Sendable {
+package struct SequenceScore: Sendable {
   /// The logits after its last token, [V].
-  public let lastLogits: [Float]
+  package let lastLogits: [Float]
   /// Σ −log p of its tokens after the first, each given those before it.
-  public let negativeLogLikelihood: Double
+  package let negativeLogLikelihood: Double
   /// The number of these tokens.
-  public let predicted: Int
+  package let predicted: Int
 }
 
 extension LanguageModel {
   /// The likelihood of each sequence of a batch; only some rows of logits are in memory at a time.
   ///
   /// - Parameter weights: copies that outlive the pass, see `Tape`.
-  public func scores(_ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights())
+  package func scores(_ batch: Batch, precision: Precision = .fp32, weights: BF16Weights = BF16Weights())
     -> [SequenceScore]
   {
     let context = ForwardContext.inference(precision: precision, weights: weights)

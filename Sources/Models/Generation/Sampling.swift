@@ -2,21 +2,21 @@ import Foundation
 import Tensors
 
 /// Chooses the next token from the logits, in the order of `transformers`: temperature, top-k, top-p, sampling.
-public struct Sampling: Sendable, Equatable {
+package struct Sampling: Sendable, Equatable {
   /// Divides the logits; 0 selects the most likely token without sampling.
-  public var temperature: Double
+  package var temperature: Double
   /// The number of most likely tokens to keep; nil for all.
-  public var topK: Int?
+  package var topK: Int?
   /// Keeps the most likely of these tokens until their probabilities sum to this share, at least one; 1 for all.
-  public var topP: Double
+  package var topP: Double
   /// Determines the samples, together with the token's position.
-  public var seed: UInt64
+  package var seed: UInt64
 
   /// Selects the most likely token.
-  public static let greedy = Sampling(temperature: 0)
+  package static let greedy = Sampling(temperature: 0)
 
   /// Sampling with these limits.
-  public init(temperature: Double = 1, topK: Int? = nil, topP: Double = 1, seed: UInt64 = 0) {
+  package init(temperature: Double = 1, topK: Int? = nil, topP: Double = 1, seed: UInt64 = 0) {
     self.temperature = temperature
     self.topK = topK
     self.topP = topP
@@ -26,7 +26,7 @@ public struct Sampling: Sendable, Equatable {
   /// The token for a position in the sequence: a pure function of logits, position and seed.
   ///
   /// Of equal logits the lower id comes first.
-  public func token(_ logits: [Float], place: Int) -> Int32 {
+  package func token(_ logits: [Float], place: Int) -> Int32 {
     guard temperature > 0 else {
       return Int32(logits.indices.max { (logits[$0], $1) < (logits[$1], $0) } ?? 0)
     }

@@ -5,7 +5,7 @@ extension ModelConfiguration {
   /// config.json; empty if neither has it.
   ///
   /// Throws `.input` for a value of another kind.
-  public func stopTokens(inModelDirectory directory: String) throws -> Set<Int32> {
+  package func stopTokens(inModelDirectory directory: String) throws -> Set<Int32> {
     let path = joinPath(directory, "generation_config.json")
     if fileExists(path) {
       let stops = try ModelConfiguration.tokens(JSON(contentsOf: path)["eos_token_id"], "eos_token_id", path)
@@ -17,7 +17,7 @@ extension ModelConfiguration {
   /// A sentence about the settings of generation_config.json that Retort does not follow; empty if there are none.
   ///
   /// Options of the command set sampling and the length of a text, so these settings are not reported.
-  public func unfollowed(inModelDirectory directory: String) -> [String] {
+  package func unfollowed(inModelDirectory directory: String) -> [String] {
     let path = joinPath(directory, "generation_config.json")
     guard let json = try? JSON(contentsOf: path) else { return [] }
     // The values with which a key has no effect.
@@ -36,7 +36,7 @@ extension ModelConfiguration {
   }
 
   /// The token that starts a text, `bos_token_id`; nil if the configuration has none.
-  public func startToken() throws -> Int32? {
+  package func startToken() throws -> Int32? {
     try ModelConfiguration.tokens(json["bos_token_id"], "bos_token_id", source).min()
   }
 

@@ -3,43 +3,43 @@ import Platform
 
 /// The sizes of a decoder of the Llama kind (Touvron et al., 2023), by the names of Hugging Face's `LlamaConfig`,
 /// `MistralConfig` and `Qwen2Config`.
-public struct LlamaConfiguration: Sendable, Equatable {
+package struct LlamaConfiguration: Sendable, Equatable {
   /// `vocab_size`: number of tokens.
-  public let vocabularySize: Int
+  package let vocabularySize: Int
   /// `hidden_size`: elements of a token's state.
-  public let hiddenSize: Int
+  package let hiddenSize: Int
   /// `num_hidden_layers`.
-  public let layerCount: Int
+  package let layerCount: Int
   /// `num_attention_heads`: query heads.
-  public let headCount: Int
+  package let headCount: Int
   /// `num_key_value_heads`: a divisor of `headCount`; equally many query heads share each of them.
-  public let keyValueHeadCount: Int
+  package let keyValueHeadCount: Int
   /// `head_dim`: elements of a head, an even number; `hiddenSize / headCount` if the key is null or missing.
-  public let headSize: Int
+  package let headSize: Int
   /// `intermediate_size`: inner units of the feed-forward layer.
-  public let intermediateSize: Int
+  package let intermediateSize: Int
   /// `max_position_embeddings`: the context, the maximum sequence length in tokens.
-  public let maximumPositions: Int
+  package let maximumPositions: Int
   /// `rms_norm_eps`: added to the mean square in every norm, 0 to 1.
-  public let normEpsilon: Float
+  package let normEpsilon: Float
   /// `hidden_act`: activation of the gate in the feed-forward layer.
-  public let activation: Activation
+  package let activation: Activation
   /// The angles of rotary positions.
-  public let rotary: RotaryScaling
+  package let rotary: RotaryScaling
   /// Whether the query, key and value projections have biases.
-  public let hasProjectionBias: Bool
+  package let hasProjectionBias: Bool
   /// Whether the output projection of attention has a bias.
-  public let hasOutputBias: Bool
+  package let hasOutputBias: Bool
   /// `mlp_bias`: whether the feed-forward layer has biases.
-  public let hasFeedForwardBias: Bool
+  package let hasFeedForwardBias: Bool
   /// `tie_word_embeddings`: whether the head is the token embeddings.
-  public let isTied: Bool
+  package let isTied: Bool
   /// `initializer_range`: standard deviation of initial weights.
-  public let initializerRange: Float
+  package let initializerRange: Float
 
   /// Reads and checks the keys; missing keys get the defaults of the family's class in `transformers`. Throws `.input`
   /// naming file and key.
-  public init(_ configuration: ModelConfiguration) throws {
+  package init(_ configuration: ModelConfiguration) throws {
     let defaults = FamilyDefaults(configuration.family)
     vocabularySize = try configuration.size("vocab_size", default: defaults.vocabulary)
     hiddenSize = try configuration.size("hidden_size", default: 4096)
@@ -120,7 +120,7 @@ extension ModelConfiguration {
 
   /// Throws `.input` if training a student of this configuration needs something that is not built; inference does not
   /// need it.
-  public func requireTrainable() throws {
+  package func requireTrainable() throws {
     guard family.isLanguageModel, let dropout = json["attention_dropout"]?.double, dropout != 0 else { return }
     throw RetortError(
       .input, "attention_dropout is \(dropout): dropout of packed documents is not built", at: source,

@@ -8,10 +8,10 @@ import Tensors
 /// in biases and defaults.
 ///
 /// The residual stream is float32 in every precision; in a bf16 pass the norms round the inputs of the products.
-public final class LlamaModel: LanguageModel {
+package final class LlamaModel: LanguageModel {
   /// The sizes of the whole model.
-  public let configuration: LlamaConfiguration
-  public let part: ModelPart
+  package let configuration: LlamaConfiguration
+  package let part: ModelPart
   /// [tokens of this part, hidden], or nil after the first stage.
   let words: Parameter?
   let layers: [LlamaLayer]
@@ -24,7 +24,7 @@ public final class LlamaModel: LanguageModel {
   /// Creates the weights of a part as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
   ///
   /// Throws `.configuration` for more stages than layers or more shards than `LlamaShare` can split.
-  public init(_ configuration: LlamaConfiguration, part: ModelPart = .whole) throws {
+  package init(_ configuration: LlamaConfiguration, part: ModelPart = .whole) throws {
     if part.stages > max(1, configuration.layerCount) {
       throw RetortError(
         .configuration, "a model with \(configuration.layerCount) layers cannot be cut into \(part.stages) stages",
@@ -50,20 +50,20 @@ public final class LlamaModel: LanguageModel {
     }
   }
 
-  public var classCount: Int { configuration.vocabularySize }
-  public var layerCount: Int { configuration.layerCount }
-  public var hiddenSize: Int { configuration.hiddenSize }
-  public var headRows: Range<Int> { share.vocabulary }
-  public var shape: ModelShape {
+  package var classCount: Int { configuration.vocabularySize }
+  package var layerCount: Int { configuration.layerCount }
+  package var hiddenSize: Int { configuration.hiddenSize }
+  package var headRows: Range<Int> { share.vocabulary }
+  package var shape: ModelShape {
     ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: configuration.headCount,
       keyValueHeads: configuration.keyValueHeadCount, headSize: configuration.headSize, isCausal: true,
       hasPooler: false)
   }
 
-  public var bounds: Batch.Bounds { Batch.Bounds(vocabulary: configuration.vocabularySize) }
+  package var bounds: Batch.Bounds { Batch.Bounds(vocabulary: configuration.vocabularySize) }
 
-  public var head: Parameter {
+  package var head: Parameter {
     guard let ownHead else { preconditionFailure("the head is in the last stage of \(part)") }
     return ownHead
   }
@@ -71,22 +71,22 @@ public final class LlamaModel: LanguageModel {
   /// Whether head and token embeddings are one parameter in this part.
   var sharesTable: Bool { ownHead != nil && ownHead === words }
 
-  public var parameters: [Parameter] {
+  package var parameters: [Parameter] {
     (words.map { [$0] } ?? []) + layers.flatMap(\.parameters) + (norm?.parameters ?? [])
       + (sharesTable ? [] : ownHead.map { [$0] } ?? [])
   }
 
-  public var blocks: [[Parameter]] {
+  package var blocks: [[Parameter]] {
     [words.map { [$0] } ?? []] + layers.map(\.parameters) + [(norm?.parameters ?? []) + (ownHead.map { [$0] } ?? [])]
   }
 
   /// The token embeddings, unless they are also the head, whose gradient is dense.
-  public var lookups: [LookupTable] {
+  package var lookups: [LookupTable] {
     guard let words, !sharesTable else { return [] }
     return [LookupTable(parameter: words, ids: \.tokens)]
   }
 
-  public func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let words else { preconditionFailure("the embeddings are in the first stage, not in \(part)") }
     return context.block(0) {
       Trace.detail("embeddings") {
@@ -100,7 +100,7 @@ public final class LlamaModel: LanguageModel {
     }
   }
 
-  public func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     advance(x, batch, context, after: nil)
   }
 
@@ -125,7 +125,7 @@ public final class LlamaModel: LanguageModel {
     return x
   }
 
-  public func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     context.block(layers.count + 1, x) { x, context in self.normed(x, context) }
   }
 
@@ -137,7 +137,7 @@ public final class LlamaModel: LanguageModel {
   }
 
   /// The block that computes the value at a point: the last states are the output of the final norm.
-  public func block(of point: PassPoint) -> Int {
+  package func block(of point: PassPoint) -> Int {
     switch point {
     case .states(let layer): layer == layerCount ? blocks.count - 1 : layer
     case .projections(let layer): layer
@@ -145,9 +145,9 @@ public final class LlamaModel: LanguageModel {
     }
   }
 
-  public func newMemory(capacity: Int) -> [KeyValueMemory] { layers.map { $0.attention.memory(capacity: capacity) } }
+  package func newMemory(capacity: Int) -> [KeyValueMemory] { layers.map { $0.attention.memory(capacity: capacity) } }
 
-  public func states(of tokens: [Int32], after memory: [KeyValueMemory], _ context: ForwardContext) -> Variable {
+  package func states(of tokens: [Int32], after memory: [KeyValueMemory], _ context: ForwardContext) -> Variable {
     var batch = Batch()
     let first = Int32(memory.first?.count ?? 0)
     batch.tokens = tokens
@@ -157,13 +157,13 @@ public final class LlamaModel: LanguageModel {
   }
 
   /// The logits of all tokens, [T, V] (on a shard [T, its share of V]), in float32.
-  public func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let x = advance(embed(batch, context), batch, context)
     return context.block(layers.count + 1, x) { x, context in self.headLogits(self.normed(x, context), context) }
   }
 
   /// Draws matrices from N(0, `initializer_range`²); sets norm scales to 1 and biases to 0.
-  public func initialize(_ parameter: Parameter, seed: UInt64) {
+  package func initialize(_ parameter: Parameter, seed: UInt64) {
     if parameter.decays {
       Initializer.normal(
         parameter.value, deviation: configuration.initializerRange, seed: seed, name: parameter.name)
@@ -181,7 +181,7 @@ public final class LlamaModel: LanguageModel {
   ///       + T·2·h·V                          the head, for every token
   ///
   /// A part counts its own layers, heads, units and tokens.
-  public func forwardFLOPs(lengths: [Int]) -> Double {
+  package func forwardFLOPs(lengths: [Int]) -> Double {
     let hidden = Double(hiddenSize)
     let tokens = Double(lengths.reduce(0, +))
     let pairs = lengths.reduce(0.0) { $0 + Double($1) * Double($1 + 1) / 2 }

@@ -3,7 +3,7 @@ import Layers
 
 extension LlamaModel {
   /// The checkpoint names of `LlamaForCausalLM`; a decoder saved without its head lacks the prefix `model.`.
-  public var weightTable: [WeightBinding] {
+  package var weightTable: [WeightBinding] {
     var table: [WeightBinding] = []
     let tokens = rows(share.vocabulary, of: configuration.vocabularySize)
     if let words { table.append(bind("model.embed_tokens.weight", words, extract: tokens)) }

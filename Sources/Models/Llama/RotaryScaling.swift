@@ -2,9 +2,9 @@ import Foundation
 import Platform
 
 /// The growth of rotary angles (Su et al., 2021) with the position, as `rope_theta` and `rope_scaling` define it.
-public struct RotaryScaling: Sendable, Equatable {
+package struct RotaryScaling: Sendable, Equatable {
   /// The scaling of the frequencies, which keeps the angles of longer contexts in the range seen in training.
-  public enum Kind: Sendable, Equatable {
+  package enum Kind: Sendable, Equatable {
     /// No scaling.
     case plain
     /// Divides all frequencies by a factor.
@@ -15,18 +15,18 @@ public struct RotaryScaling: Sendable, Equatable {
   }
 
   /// `rope_theta`: the base of the geometric series of frequencies.
-  public let theta: Double
+  package let theta: Double
   /// The scaling of the frequencies.
-  public let kind: Kind
+  package let kind: Kind
 
   /// Creates rotary angles with this base and scaling.
-  public init(theta: Double, kind: Kind = .plain) {
+  package init(theta: Double, kind: Kind = .plain) {
     self.theta = theta
     self.kind = kind
   }
 
   /// The angle of position 1 for each pair of elements of a head of even size D: θ^(−2i/D), scaled; [D/2].
-  public func frequencies(headSize: Int) -> [Double] {
+  package func frequencies(headSize: Int) -> [Double] {
     stride(from: 0, to: headSize, by: 2).map { scaled(pow(theta, -Double($0) / Double(headSize))) }
   }
 

@@ -6,15 +6,15 @@ import Tensors
 /// A multilayer perceptron on standardised numeric columns: x ↦ (x − mean)·scale, then linear layers with activations.
 ///
 /// Mean and scale are stored with the weights, so the model contains the units of its data.
-public final class Perceptron: Model {
+package final class Perceptron: Model {
   /// The sizes of the weights.
-  public let configuration: PerceptronConfiguration
+  package let configuration: PerceptronConfiguration
   let layers: [Linear]
   let mean: Tensor
   let scale: Tensor
 
   /// Creates the weights with zeros, mean 0 and scale 1; `ModelLoader` or `initialize` fills the weights.
-  public init(_ configuration: PerceptronConfiguration) {
+  package init(_ configuration: PerceptronConfiguration) {
     self.configuration = configuration
     let sizes = [configuration.inputSize] + configuration.hiddenSizes + [configuration.classCount]
     layers = zip(sizes, sizes.dropFirst()).enumerated().map { index, size in
@@ -24,17 +24,17 @@ public final class Perceptron: Model {
     scale = Tensor(repeating: 1, [configuration.inputSize])
   }
 
-  public var classCount: Int { configuration.classCount }
-  public var parameters: [Parameter] { layers.flatMap(\.parameters) }
+  package var classCount: Int { configuration.classCount }
+  package var parameters: [Parameter] { layers.flatMap(\.parameters) }
   /// A single block, since the model is small.
-  public var blocks: [[Parameter]] { [parameters] }
+  package var blocks: [[Parameter]] { [parameters] }
 
   /// Sets the standardisation of the columns; a constant column gets scale 1.
   ///
   /// - Parameters:
   ///   - means: one per column.
   ///   - deviations: standard deviations, one per column.
-  public func standardize(means: [Double], deviations: [Double]) {
+  package func standardize(means: [Double], deviations: [Double]) {
     precondition(means.count == mean.count && deviations.count == scale.count, "\(means.count) means for \(mean.shape)")
     for column in 0..<mean.count {
       mean.floats[column] = Float(means[column])
@@ -42,7 +42,7 @@ public final class Perceptron: Model {
     }
   }
 
-  public func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
+  package func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let columns = configuration.inputSize
     precondition(batch.featureCount == columns, "\(batch.featureCount) columns for a perceptron of \(columns)")
     let input = Tensor(uninitialized: [batch.count, columns])
@@ -64,19 +64,19 @@ public final class Perceptron: Model {
   }
 
   /// B · Σ over layers of 2·inputs·outputs, for B rows of any length.
-  public func forwardFLOPs(lengths: [Int]) -> Double {
+  package func forwardFLOPs(lengths: [Int]) -> Double {
     Double(lengths.count) * layers.reduce(0) { $0 + 2 * Double($1.weight.count) }
   }
 
   /// Uniform in ±1/√inputs for weights and biases, PyTorch's default for a linear layer.
-  public func initialize(_ parameter: Parameter, seed: UInt64) {
+  package func initialize(_ parameter: Parameter, seed: UInt64) {
     guard let layer = layers.first(where: { $0.weight === parameter || $0.bias === parameter }) else { return }
     let bound = 1 / Float(layer.weight.value.columns).squareRoot()
     Initializer.uniform(parameter.value, bound: bound, seed: seed, name: parameter.name)
   }
 
   /// The checkpoint names: `layers.N.weight`, `layers.N.bias`, and the two buffers of the standardisation.
-  public var weightTable: [WeightBinding] {
+  package var weightTable: [WeightBinding] {
     [WeightBinding("feature_mean", buffer: mean), WeightBinding("feature_scale", buffer: scale)]
       + parameters.map { WeightBinding($0.name, $0) }
   }

@@ -3,20 +3,20 @@ import Platform
 
 /// The sizes of a multilayer perceptron over numeric columns; with no hidden layer it is multinomial logistic
 /// regression.
-public struct PerceptronConfiguration: Sendable, Equatable {
+package struct PerceptronConfiguration: Sendable, Equatable {
   /// Numeric columns.
-  public let inputSize: Int
+  package let inputSize: Int
   /// Units of each hidden layer; empty for one linear layer.
-  public let hiddenSizes: [Int]
+  package let hiddenSizes: [Int]
   /// The activation after every hidden layer.
-  public let activation: Activation
+  package let activation: Activation
   /// Dropout after every hidden layer's activation, 0 to 0.99.
-  public let dropout: Float
+  package let dropout: Float
   /// The number of classes of `id2label` or `num_labels`, by default 2.
-  public let classCount: Int
+  package let classCount: Int
 
   /// Reads `input_size`, `hidden_sizes`, `hidden_act`, `dropout`; throws `.input` with file and key.
-  public init(_ configuration: ModelConfiguration) throws {
+  package init(_ configuration: ModelConfiguration) throws {
     inputSize = try configuration.size("input_size")
     let source = configuration.source
     let listed = configuration.json["hidden_sizes"] ?? []

@@ -4,7 +4,7 @@ import Tensors
 ///
 /// Each chunk of rows reads W and adds to dW once, so small chunks make slow products: with 32,000 classes, chunks of
 /// 256 rows take a tenth longer than chunks of 512, which take 3 % longer than chunks of 1,024.
-public enum HeadLossChunks {
+package enum HeadLossChunks {
   /// The maximum number of logits in a chunk: 64 MiB.
   static let mostLogits = 1 << 24
   /// Every chunk but the last ends at a multiple of `unit`, which keeps the number of product shapes small.
@@ -13,7 +13,7 @@ public enum HeadLossChunks {
   static let blockClasses = 2048
 
   /// The maximum rows per chunk: 256 to 1,024, depending on the vocabulary.
-  public static func mostRows(classes: Int) -> Int {
+  package static func mostRows(classes: Int) -> Int {
     max(256, min(1024, mostLogits / max(1, classes) / unit * unit))
   }
 
@@ -39,7 +39,7 @@ public enum HeadLossChunks {
   /// - Parameters:
   ///   - classes: V, or this rank's part of it.
   ///   - teacherStates: whether a teacher's logits are computed from its states.
-  public static func bytes(rows: Int, classes: Int, precision: Precision, teacherStates: Bool) -> Int {
+  package static func bytes(rows: Int, classes: Int, precision: Precision, teacherStates: Bool) -> Int {
     let largest = ranges(rows: rows, classes: classes).map(\.count).max() ?? 0
     let gradient = min(classes, blockClasses) * (precision == .bf16 ? 2 : 4)
     return padded(largest) * (4 * classes * (teacherStates ? 2 : 1) + gradient)

@@ -1,7 +1,7 @@
 import CKernels
 
 /// The term of one row, from student logits s and teacher logits t at temperature T.
-public enum RowLoss: Sendable, Equatable {
+package enum RowLoss: Sendable, Equatable {
   /// T^power · Σ φ(log q, log p) over the classes, p = softmax(t/T), q = softmax(s/T): see `rtk_divergence_kind`.
   case divergence(rtk_divergence_kind, parameter: Double, power: Int)
   /// T² (a · KL of target and rest + b · KL inside the rest), which needs the row's label.

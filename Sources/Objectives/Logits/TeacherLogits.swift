@@ -4,7 +4,7 @@ import Tensors
 ///
 /// A row is an example of a classifier, or a predicted token of a language model, in batch order
 /// (`Batch.predictedRows`).
-public enum TeacherLogits: Sendable {
+package enum TeacherLogits: Sendable {
   /// Logits [R, C], before softmax and temperature; float32 or bf16.
   case logits(Tensor)
   /// The output states of the teacher's final norm, [R, h], and its head [C, h]: the logits are states · headᵀ,
@@ -14,7 +14,7 @@ public enum TeacherLogits: Sendable {
   case topK(TopKTargets)
 
   /// The logits [R, C] of all rows at once, for targets with few classes; not for top-k targets.
-  public var materialized: Tensor {
+  package var materialized: Tensor {
     switch self {
     case .logits(let logits): return logits
     case .hidden(let states, let head):
@@ -31,12 +31,12 @@ public enum TeacherLogits: Sendable {
   }
 
   /// The top-k targets; nil for complete logits.
-  public var best: TopKTargets? {
+  package var best: TopKTargets? {
     if case .topK(let best) = self { best } else { nil }
   }
 
   /// C, or k for top-k targets.
-  public var classCount: Int {
+  package var classCount: Int {
     switch self {
     case .logits(let logits): logits.columns
     case .hidden(_, let head): head.rows
@@ -45,7 +45,7 @@ public enum TeacherLogits: Sendable {
   }
 
   /// R.
-  public var rowCount: Int {
+  package var rowCount: Int {
     switch self {
     case .logits(let logits): logits.rows
     case .hidden(let states, _): states.rows
@@ -55,18 +55,18 @@ public enum TeacherLogits: Sendable {
 }
 
 /// The k largest logits of each row, and the total weight of all other classes.
-public struct TopKTargets: Sendable {
+package struct TopKTargets: Sendable {
   /// Logits, [R, k], largest first.
-  public let logits: Tensor
+  package let logits: Tensor
   /// Their classes, [R · k].
-  public let classes: [Int32]
+  package let classes: [Int32]
   /// log Σ exp(z_c / T) over the classes outside the top k, [R]; −∞ if k is the number of classes.
-  public let logRest: [Float]
+  package let logRest: [Float]
   /// T, the temperature of `logRest`.
-  public let temperature: Float
+  package let temperature: Float
 
   /// Creates the top k of R rows; `classes` has one element per element of `logits`, `logRest` one per row.
-  public init(logits: Tensor, classes: [Int32], logRest: [Float], temperature: Float) {
+  package init(logits: Tensor, classes: [Int32], logRest: [Float], temperature: Float) {
     precondition(
       classes.count == logits.count && logRest.count == logits.rows,
       "\(classes.count) classes and \(logRest.count) rests for logits \(logits.shape)")

@@ -9,7 +9,7 @@ extension TopKTargets {
   ///   - logits: [R, C], float32 or bf16.
   ///   - k: 1 ... C.
   ///   - temperature: T > 0.
-  public init(of logits: Tensor, k: Int, temperature: Float) {
+  package init(of logits: Tensor, k: Int, temperature: Float) {
     let (rows, columns) = (logits.rows, logits.columns)
     precondition(k > 0 && k <= columns, "the \(k) largest of \(columns) logits")
     let values = Tensor(uninitialized: [rows, k])

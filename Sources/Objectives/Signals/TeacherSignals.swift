@@ -2,23 +2,23 @@ import Layers
 import Tensors
 
 /// The values of a teacher that a step's objectives read.
-public struct SignalNeeds: Sendable, Equatable {
+package struct SignalNeeds: Sendable, Equatable {
   /// Whether the logits are read.
-  public var logits: Bool
+  package var logits: Bool
   /// The points inside the model that are read, and how much of each.
-  public var points: [PassPoint: Reading]
+  package var points: [PassPoint: Reading]
 
   /// Reads the logits, and by default nothing inside the model.
-  public init(logits: Bool = true, points: [PassPoint: Reading] = [:]) {
+  package init(logits: Bool = true, points: [PassPoint: Reading] = [:]) {
     self.logits = logits
     self.points = points
   }
 
   /// Only logits, which every teacher in every placement can give.
-  public static let logitsOnly = SignalNeeds()
+  package static let logitsOnly = SignalNeeds()
 
   /// Whether points inside the model are read, which only a teacher on this rank's node can give.
-  public var areInner: Bool { !points.isEmpty }
+  package var areInner: Bool { !points.isEmpty }
 
   /// Raises the reading of a point.
   mutating func add(_ point: PassPoint, _ reading: Reading) { points[point] = max(points[point] ?? .nothing, reading) }
@@ -30,14 +30,14 @@ public struct SignalNeeds: Sendable, Equatable {
 }
 
 /// A teacher's outputs for a batch: plain tensors without gradients.
-public struct TeacherSignals: Sendable {
+package struct TeacherSignals: Sendable {
   /// The logits of the loss's rows; nil if no objective reads them.
-  public var logits: TeacherLogits?
+  package var logits: TeacherLogits?
   /// Values inside the model, in the number format of its pass: [T, …], or [B, …] where only first tokens are read.
-  public var values: [PassPoint: Tensor]
+  package var values: [PassPoint: Tensor]
 
   /// Creates signals with logits, and by default nothing inside the model.
-  public init(_ logits: TeacherLogits?, values: [PassPoint: Tensor] = [:]) {
+  package init(_ logits: TeacherLogits?, values: [PassPoint: Tensor] = [:]) {
     self.logits = logits
     self.values = values
   }

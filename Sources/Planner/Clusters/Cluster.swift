@@ -1,40 +1,40 @@
 /// The machines of a job, described for a plan: sustained rates, not peak rates from a data sheet.
-public struct Cluster: Sendable, Equatable {
+package struct Cluster: Sendable, Equatable {
   /// A connection between ranks.
-  public struct Link: Sendable, Equatable {
+  package struct Link: Sendable, Equatable {
     /// Bytes per second that all ranks of a node together send over it, while they receive as much.
-    public var bandwidth: Double
+    package var bandwidth: Double
     /// Seconds of an empty message.
-    public var latency: Double
+    package var latency: Double
 
     /// Makes a link.
-    public init(bandwidth: Double, latency: Double) {
+    package init(bandwidth: Double, latency: Double) {
       self.bandwidth = bandwidth
       self.latency = latency
     }
   }
 
   /// The name, for the title of a plan.
-  public var name: String
+  package var name: String
   /// The number of equal machines.
-  public var nodes: Int
+  package var nodes: Int
   /// Ranks on each node.
-  public var ranksPerNode: Int
+  package var ranksPerNode: Int
   /// Physical cores of a node.
-  public var cores: Int
+  package var cores: Int
   /// Bytes of memory of a node.
-  public var memory: Double
+  package var memory: Double
   /// Bytes per second that a node reads from memory.
-  public var memoryBandwidth: Double
+  package var memoryBandwidth: Double
   /// Bytes per second that a node reads from the disk with the models.
-  public var diskBandwidth: Double
+  package var diskBandwidth: Double
   /// 10⁹ operations per second of a core in large matrix products, f32 and bf16.
-  public var gigaflops: [PlannedFormat: Double]
+  package var gigaflops: [PlannedFormat: Double]
   /// The links between the ranks of a node, and between nodes.
-  public var within: Link, between: Link
+  package var within: Link, between: Link
 
   /// Makes a cluster; see the properties.
-  public init(
+  package init(
     name: String, nodes: Int, ranksPerNode: Int, cores: Int, memory: Double, memoryBandwidth: Double,
     diskBandwidth: Double, gigaflops: [PlannedFormat: Double], within: Link, between: Link
   ) {
@@ -51,21 +51,21 @@ public struct Cluster: Sendable, Equatable {
   }
 
   /// The share of a node's memory that a plan uses; the rest is left to the system and the page cache.
-  public static let usableShare = 0.9
+  package static let usableShare = 0.9
 
   /// P: the ranks on all nodes.
-  public var ranks: Int { nodes * ranksPerNode }
+  package var ranks: Int { nodes * ranksPerNode }
   /// Threads of a rank.
-  public var threads: Int { max(1, cores / ranksPerNode) }
+  package var threads: Int { max(1, cores / ranksPerNode) }
   /// Bytes that the ranks of a node may use together.
-  public var usableMemory: Double { memory * Cluster.usableShare }
+  package var usableMemory: Double { memory * Cluster.usableShare }
   /// Operations per second of a rank.
-  public func rate(_ format: PlannedFormat) -> Double {
+  package func rate(_ format: PlannedFormat) -> Double {
     (gigaflops[format] ?? gigaflops[.fp32] ?? 1) * 1e9 * Double(threads)
   }
 
   /// The cluster with `ranks` ranks, which fill node after node.
-  public func with(ranks: Int) -> Cluster {
+  package func with(ranks: Int) -> Cluster {
     var copy = self
     copy.nodes = (ranks + ranksPerNode - 1) / ranksPerNode
     if copy.nodes == 1 {
@@ -77,7 +77,7 @@ public struct Cluster: Sendable, Equatable {
 
   /// Seconds in which every rank sends `bytes` in equal shares to the others of its group of consecutive ranks, with
   /// `messages` consecutive messages.
-  public func exchangeSeconds(_ bytes: Double, group: Int, messages: Double) -> Double {
+  package func exchangeSeconds(_ bytes: Double, group: Int, messages: Double) -> Double {
     guard group > 1 else { return 0 }
     let outside = shareOutside(group: group)
     let ofNode = bytes * Double(ranksPerNode)
@@ -86,7 +86,7 @@ public struct Cluster: Sendable, Equatable {
   }
 
   /// The share of a rank's messages that leaves its node, in groups of consecutive ranks.
-  public func shareOutside(group: Int) -> Double {
+  package func shareOutside(group: Int) -> Double {
     group > ranksPerNode ? Double(group - ranksPerNode) / Double(group - 1) : 0
   }
 

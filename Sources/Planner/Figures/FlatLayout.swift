@@ -3,14 +3,14 @@
 ///
 /// Tensors begin at multiples of 16 elements. A bucket ends when it reaches its size, or with sharded weights at the
 /// end of a block, and is padded to a multiple of 16 elements per rank. Lookup tables are not in the buffer.
-public struct FlatLayout: Sendable, Equatable {
+package struct FlatLayout: Sendable, Equatable {
   /// Elements of each bucket.
-  public let buckets: [Int]
+  package let buckets: [Int]
   /// With sharded weights, the bucket of each block's own weights; nil for a block without weights.
   let bucketOfBlock: [Int?]
 
   /// Lays out a model's weights for a number of ranks.
-  public init(_ model: any NetworkSizes, ranks: Int, bucketBytes: Int, _ sharding: Layout.Sharding = .optimizer) {
+  package init(_ model: any NetworkSizes, ranks: Int, bucketBytes: Int, _ sharding: Layout.Sharding = .optimizer) {
     let unit = 16
     let tensors = Array(model.tensors.filter { !$0.isLookup }.reversed())
     var buckets: [Int] = []
@@ -31,9 +31,9 @@ public struct FlatLayout: Sendable, Equatable {
   }
 
   /// Elements of the buffer.
-  public var count: Int { buckets.reduce(0, +) }
+  package var count: Int { buckets.reduce(0, +) }
   /// Elements of the largest bucket.
-  public var largest: Int { buckets.max() ?? 0 }
+  package var largest: Int { buckets.max() ?? 0 }
 
   /// The buckets that each block reads: its own, and for a tied head also the first block's.
   private func bucketsRead(isTied: Bool) -> [Set<Int>] {

@@ -3,21 +3,21 @@ import Objectives
 import Tensors
 
 /// The memory of a chain step in a layout: of a training rank, of a dedicated teacher rank, and of the fullest node.
-public struct MemoryPlan: Sendable, Equatable {
+package struct MemoryPlan: Sendable, Equatable {
   /// The memory of a rank that trains.
-  public let trainer: RankMemory
+  package let trainer: RankMemory
   /// The memory of a dedicated teacher rank; nil without such ranks.
-  public let teacher: RankMemory?
+  package let teacher: RankMemory?
   /// Bytes of a node whose ranks all train.
-  public let trainingNode: Double
+  package let trainingNode: Double
   /// Bytes of a node whose ranks are all dedicated teachers.
-  public let teachingNode: Double?
+  package let teachingNode: Double?
 
   /// Bytes of the fullest node.
-  public var node: Double { max(trainingNode, teachingNode ?? 0) }
+  package var node: Double { max(trainingNode, teachingNode ?? 0) }
 
   /// Plans the memory of `work` on the ranks of `cluster`.
-  public init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
+  package init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
     let trainers = layout.trainers(of: cluster.ranks)
     let passes = work.passes(trainers: trainers)
     var rank = MemoryPlan.state(work, layout, trainers)
@@ -202,5 +202,5 @@ struct TeacherParts {
 
 extension Layout {
   /// The number of ranks that train, of all ranks of the job.
-  public func trainers(of ranks: Int) -> Int { placement == .dedicated ? max(1, ranks - teacherRanks) : ranks }
+  package func trainers(of ranks: Int) -> Int { placement == .dedicated ? max(1, ranks - teacherRanks) : ranks }
 }

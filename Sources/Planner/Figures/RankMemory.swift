@@ -1,5 +1,5 @@
 /// The purpose of memory.
-public enum MemoryKind: String, Sendable, CaseIterable {
+package enum MemoryKind: String, Sendable, CaseIterable {
   /// The student's weights, f32.
   case weights
   /// The student's gradients, f32.
@@ -25,21 +25,21 @@ public enum MemoryKind: String, Sendable, CaseIterable {
 }
 
 /// Bytes of one rank by purpose.
-public struct RankMemory: Sendable, Equatable {
+package struct RankMemory: Sendable, Equatable {
   private var bytes: [MemoryKind: Double] = [:]
   /// The part that the ranks of a node share: one copy, however many map it.
-  public internal(set) var shared = 0.0
+  package internal(set) var shared = 0.0
 
   /// Bytes of a kind; 0 by default.
-  public internal(set) subscript(kind: MemoryKind) -> Double {
+  package internal(set) subscript(kind: MemoryKind) -> Double {
     get { bytes[kind] ?? 0 }
     set { bytes[kind] = newValue }
   }
 
   /// All memory of the rank, shared memory included.
-  public var total: Double { bytes.values.reduce(0, +) }
+  package var total: Double { bytes.values.reduce(0, +) }
   /// The memory of the rank without shared memory.
-  public var own: Double { total - shared }
+  package var own: Double { total - shared }
 
   /// Libraries, MPI's buffers, token data and oneDNN's prepared products: the memory of a rank that trains a tiny
   /// model, measured on two ranks.

@@ -1,7 +1,7 @@
 import Foundation
 
 /// The parts of an optimizer step's time, in seconds.
-public enum TimeKind: String, Sendable, CaseIterable {
+package enum TimeKind: String, Sendable, CaseIterable {
   /// The teacher's products, or reading its weights from memory if that takes longer.
   case teacher
   /// Reading the weights of a streamed teacher that does not fit into the node's memory.
@@ -22,27 +22,27 @@ public enum TimeKind: String, Sendable, CaseIterable {
 ///
 /// A training rank runs the teacher's passes, then the student's; gradients are exchanged during the backward pass.
 /// Dedicated teacher ranks work on the next batch at the same time, so the step takes as long as the slower side.
-public struct StepTime: Sendable, Equatable {
+package struct StepTime: Sendable, Equatable {
   private var seconds: [TimeKind: Double] = [:]
   /// Seconds of a kind.
-  public private(set) subscript(kind: TimeKind) -> Double {
+  package private(set) subscript(kind: TimeKind) -> Double {
     get { seconds[kind] ?? 0 }
     set { seconds[kind] = newValue }
   }
   /// Operations of the teacher and of the student, over all ranks.
-  public private(set) var teacherFLOPs = 0.0, studentFLOPs = 0.0
+  package private(set) var teacherFLOPs = 0.0, studentFLOPs = 0.0
   /// Whether teacher and student work at the same time.
-  public let isOverlapped: Bool
+  package let isOverlapped: Bool
 
   /// Seconds of the teacher's work.
-  public var teaching: Double { self[.teacher] + self[.disk] + self[.teacherTraffic] }
+  package var teaching: Double { self[.teacher] + self[.disk] + self[.teacherTraffic] }
   /// Seconds of the student's work.
-  public var training: Double { self[.student] + self[.gradients] + self[.weights] + self[.optimizer] }
+  package var training: Double { self[.student] + self[.gradients] + self[.weights] + self[.optimizer] }
   /// Seconds of the step: the larger of the two if they overlap, otherwise their sum.
-  public var total: Double { isOverlapped ? max(teaching, training) : teaching + training }
+  package var total: Double { isOverlapped ? max(teaching, training) : teaching + training }
 
   /// Estimates the time of `work` in a layout on a cluster.
-  public init(_ work: StepWork, _ layout: Layout, _ memory: MemoryPlan, _ traffic: TrafficPlan, on cluster: Cluster) {
+  package init(_ work: StepWork, _ layout: Layout, _ memory: MemoryPlan, _ traffic: TrafficPlan, on cluster: Cluster) {
     isOverlapped = work.teacher != nil && layout.placement == .dedicated
     let trainers = layout.trainers(of: cluster.ranks)
     let passes = work.passes(trainers: trainers)

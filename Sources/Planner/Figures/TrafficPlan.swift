@@ -1,5 +1,5 @@
 /// The kinds of traffic between ranks.
-public enum TrafficKind: String, Sendable, CaseIterable {
+package enum TrafficKind: String, Sendable, CaseIterable {
   /// The student's gradients.
   case gradients
   /// The student's updated weights, or with sharded weights those that the passes gather.
@@ -15,21 +15,21 @@ public enum TrafficKind: String, Sendable, CaseIterable {
 }
 
 /// The bytes that a rank sends in an optimizer step, by kind: the mean over the ranks that send.
-public struct TrafficPlan: Sendable, Equatable {
+package struct TrafficPlan: Sendable, Equatable {
   private var bytes: [TrafficKind: Double] = [:]
   /// Bytes that a rank sends of a kind.
-  public private(set) subscript(kind: TrafficKind) -> Double {
+  package private(set) subscript(kind: TrafficKind) -> Double {
     get { bytes[kind] ?? 0 }
     set { bytes[kind] = newValue }
   }
   /// Bytes of the teacher's signals for one row.
-  public private(set) var rowBytes = 0
+  package private(set) var rowBytes = 0
 
   /// All bytes that a rank sends.
-  public var total: Double { bytes.values.reduce(0, +) }
+  package var total: Double { bytes.values.reduce(0, +) }
 
   /// Plans the traffic of `work` on a number of ranks.
-  public init(_ work: StepWork, _ layout: Layout, ranks: Int) {
+  package init(_ work: StepWork, _ layout: Layout, ranks: Int) {
     let trainers = layout.trainers(of: ranks)
     let passes = work.passes(trainers: trainers)
     addStudent(work, layout, trainers, passes)

@@ -1,18 +1,18 @@
 import Models
 
 /// The sizes of a BERT classifier, `bert_hash` included.
-public struct BERTSizes: NetworkSizes, Equatable {
+package struct BERTSizes: NetworkSizes, Equatable {
   /// V, h, L, H and the width of the feed-forward part.
-  public let vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, intermediateSize: Int
+  package let vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, intermediateSize: Int
   /// Rows of the other two embedding tables.
-  public let positions: Int, tokenTypes: Int
+  package let positions: Int, tokenTypes: Int
   /// C.
-  public let classCount: Int
+  package let classCount: Int
   /// `bert_hash`: the width of its token embeddings before their projection; nil for plain BERT.
-  public let projections: Int?
+  package let projections: Int?
 
   /// Makes the sizes; see the properties.
-  public init(
+  package init(
     vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, intermediateSize: Int, positions: Int = 512,
     tokenTypes: Int = 2, classCount: Int = 2, projections: Int? = nil
   ) {
@@ -27,27 +27,27 @@ public struct BERTSizes: NetworkSizes, Equatable {
     self.projections = projections
   }
 
-  public var shape: ModelShape? {
+  package var shape: ModelShape? {
     ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: headCount,
       headSize: hiddenSize / max(1, headCount), isCausal: false, hasPooler: true)
   }
-  public var name: String { "\(projections == nil ? "bert" : "bert_hash") L\(layerCount) H\(hiddenSize)" }
-  public var isLanguageModel: Bool { false }
-  public var maximumPositions: Int? { positions }
-  public var isTied: Bool { false }
-  public var hasDividedHead: Bool { false }
-  public var roundsStates: Bool { true }
+  package var name: String { "\(projections == nil ? "bert" : "bert_hash") L\(layerCount) H\(hiddenSize)" }
+  package var isLanguageModel: Bool { false }
+  package var maximumPositions: Int? { positions }
+  package var isTied: Bool { false }
+  package var hasDividedHead: Bool { false }
+  package var roundsStates: Bool { true }
 
   /// Per layer two sums of [T, h]; in the last layer only of the first tokens.
-  public func summedElements(_ load: TokenLoad) -> Int {
+  package func summedElements(_ load: TokenLoad) -> Int {
     let layers = max(0, layerCount - 1) * load.tokens + min(1, layerCount) * load.sequences
     return 2 * hiddenSize * layers + (projections ?? hiddenSize) * load.tokens
   }
 
   /// (V + positions + types)·h + 2h for the embeddings, 4h² + 2·h·ff + 9h + ff per layer, h² + h for the pooler and
   /// C·h + C for the classifier; in `bert_hash` V·p + p·h + h replaces V·h.
-  public var tensors: [WeightTensor] {
+  package var tensors: [WeightTensor] {
     let last = layerCount + 1
     var all = [WeightTensor(vocabularySize, projections ?? hiddenSize, block: 0, isLookup: true)]
     if let projections { all += product(hiddenSize, projections, 0) }
@@ -68,7 +68,7 @@ public struct BERTSizes: NetworkSizes, Equatable {
   }
 
   /// As `BERTClassifier` counts it: in the last layer, everything after attention is computed for first tokens only.
-  public func forwardFLOPs(_ load: TokenLoad) -> Double {
+  package func forwardFLOPs(_ load: TokenLoad) -> Double {
     let (h, inner) = (Double(hiddenSize), Double(intermediateSize))
     let (tokens, length, count) = (Double(load.tokens), Double(load.length), Double(load.sequences))
     let attention = Double(layerCount) * (6 * tokens * h * h + 4 * h * length * length * count)
@@ -77,28 +77,28 @@ public struct BERTSizes: NetworkSizes, Equatable {
     return attention + rows * (2 * h * h + 4 * h * inner) + headFLOPs(rows: load.sequences) + projection
   }
 
-  public func headFLOPs(rows: Int) -> Double {
+  package func headFLOPs(rows: Int) -> Double {
     Double(rows) * (2 * Double(hiddenSize) * Double(hiddenSize) + 2 * Double(hiddenSize) * Double(classCount))
   }
 
   /// Queries, keys and values, attention's output, the two sums before the norms, GELU's input: (6·h + ff) elements;
   /// in fp32 also the outputs of the norms and GELU, which a bf16 pass recomputes.
-  public func keptBytes(_ format: PlannedFormat) -> Int {
+  package func keptBytes(_ format: PlannedFormat) -> Int {
     let held = format == .fp32 ? 2 * hiddenSize + intermediateSize : 0
     return (6 * hiddenSize + intermediateSize + held) * format.bytes + 4 * headCount + 16
   }
 
   /// After attention only the first tokens remain.
-  public func lastKeptBytes(_ format: PlannedFormat) -> Int {
+  package func lastKeptBytes(_ format: PlannedFormat) -> Int {
     (format == .fp32 ? 5 : 4) * hiddenSize * format.bytes + 4 * headCount
   }
 
   /// The gradients of GELU's input and output, its recomputed output, and two gradients of the residual stream.
-  public func backwardBytes(_ format: PlannedFormat) -> Int {
+  package func backwardBytes(_ format: PlannedFormat) -> Int {
     (3 * intermediateSize + 2 * hiddenSize) * format.bytes
   }
 
-  public func inferenceBytes(_ format: PlannedFormat) -> Int {
+  package func inferenceBytes(_ format: PlannedFormat) -> Int {
     max(5 * hiddenSize, 3 * hiddenSize + intermediateSize) * format.bytes
   }
 }

@@ -1,7 +1,7 @@
 import Models
 
 /// A model described for a plan: shapes and arithmetic without weights in memory.
-public protocol NetworkSizes: Sendable {
+package protocol NetworkSizes: Sendable {
   /// Family and sizes in words, such as "llama L80 H8192".
   var name: String { get }
   /// Every trained tensor in the order of the forward pass.
@@ -44,20 +44,20 @@ public protocol NetworkSizes: Sendable {
 }
 
 /// A trained tensor: its shape, its block, and how it is used.
-public struct WeightTensor: Sendable, Equatable {
+package struct WeightTensor: Sendable, Equatable {
   /// [rows, columns]; a vector has one column.
-  public let rows: Int
+  package let rows: Int
   /// Elements of a row.
-  public let columns: Int
+  package let columns: Int
   /// 0: embeddings; 1 … L: layers; L + 1: head.
-  public let block: Int
+  package let block: Int
   /// Whether it is a lookup table: an optimizer step exchanges only its touched rows.
-  public let isLookup: Bool
+  package let isLookup: Bool
   /// Whether products read it, which needs a rounded copy in a bf16 pass.
-  public let isFactor: Bool
+  package let isFactor: Bool
 
   /// Makes a tensor; see the properties.
-  public init(_ rows: Int, _ columns: Int = 1, block: Int, isLookup: Bool = false, isFactor: Bool = false) {
+  package init(_ rows: Int, _ columns: Int = 1, block: Int, isLookup: Bool = false, isFactor: Bool = false) {
     self.rows = rows
     self.columns = columns
     self.block = block
@@ -66,58 +66,58 @@ public struct WeightTensor: Sendable, Equatable {
   }
 
   /// The number of elements.
-  public var count: Int { rows * columns }
+  package var count: Int { rows * columns }
   /// Whether a bf16 pass uses a rounded copy: products with fewer than 16 inputs or outputs stay in f32.
-  public var isRounded: Bool { isFactor && min(rows, columns) >= 16 }
+  package var isRounded: Bool { isFactor && min(rows, columns) >= 16 }
 }
 
 /// The number format of a pass.
-public enum PlannedFormat: String, Sendable, CaseIterable {
+package enum PlannedFormat: String, Sendable, CaseIterable {
   case fp32, bf16
 
   /// Bytes of an activation element.
-  public var bytes: Int { self == .fp32 ? 4 : 2 }
+  package var bytes: Int { self == .fp32 ? 4 : 2 }
 }
 
 /// Sequences of one length, the model of a batch in a plan without data.
-public struct TokenLoad: Sendable, Equatable {
+package struct TokenLoad: Sendable, Equatable {
   /// The number of sequences.
-  public let sequences: Int
+  package let sequences: Int
   /// S: tokens of each sequence.
-  public let length: Int
+  package let length: Int
 
   /// Makes a load of `sequences` with `length` tokens each.
-  public init(sequences: Int, length: Int) {
+  package init(sequences: Int, length: Int) {
     self.sequences = sequences
     self.length = length
   }
 
   /// T: all tokens.
-  public var tokens: Int { sequences * length }
+  package var tokens: Int { sequences * length }
 }
 
 extension NetworkSizes {
   /// The same as for any other layer.
-  public func lastKeptBytes(_ format: PlannedFormat) -> Int { keptBytes(format) }
+  package func lastKeptBytes(_ format: PlannedFormat) -> Int { keptBytes(format) }
 
   /// Ψ: trained weights.
-  public var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
+  package var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
   /// Weights of lookup tables.
-  public var lookupCount: Int { tensors.reduce(0) { $0 + ($1.isLookup ? $1.count : 0) } }
+  package var lookupCount: Int { tensors.reduce(0) { $0 + ($1.isLookup ? $1.count : 0) } }
   /// The sum of the row lengths of all lookup tables.
-  public var lookupColumns: Int { tensors.reduce(0) { $0 + ($1.isLookup ? $1.columns : 0) } }
+  package var lookupColumns: Int { tensors.reduce(0) { $0 + ($1.isLookup ? $1.columns : 0) } }
   /// The rows of the largest lookup table.
-  public var lookupRows: Int { tensors.reduce(0) { max($0, $1.isLookup ? $1.rows : 0) } }
+  package var lookupRows: Int { tensors.reduce(0) { max($0, $1.isLookup ? $1.rows : 0) } }
   /// Weights with a rounded copy in a bf16 pass.
-  public var roundedCount: Int { tensors.reduce(0) { $0 + ($1.isRounded ? $1.count : 0) } }
+  package var roundedCount: Int { tensors.reduce(0) { $0 + ($1.isRounded ? $1.count : 0) } }
 
   /// Bytes of the weights in inference: factors in the format of the pass, everything else in f32.
-  public func frozenBytes(_ format: PlannedFormat) -> Int {
+  package func frozenBytes(_ format: PlannedFormat) -> Int {
     tensors.reduce(0) { $0 + frozenBytes(of: $1, format) }
   }
 
   /// Bytes of each block in inference.
-  public func frozenBlocks(_ format: PlannedFormat) -> [Int] {
+  package func frozenBlocks(_ format: PlannedFormat) -> [Int] {
     var bytes = [Int](repeating: 0, count: layerCount + 2)
     for tensor in tensors { bytes[tensor.block] += frozenBytes(of: tensor, format) }
     return bytes
@@ -128,5 +128,5 @@ extension NetworkSizes {
   }
 
   /// Rows of logits of a load: one per token for a language model, one per sequence for a classifier.
-  public func rows(_ load: TokenLoad) -> Int { isLanguageModel ? load.tokens : load.sequences }
+  package func rows(_ load: TokenLoad) -> Int { isLanguageModel ? load.tokens : load.sequences }
 }

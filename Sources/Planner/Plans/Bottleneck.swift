@@ -1,16 +1,16 @@
 import Platform
 
 /// The largest part of an optimizer step's time, and advice to reduce it.
-public struct Bottleneck: Sendable, Equatable {
+package struct Bottleneck: Sendable, Equatable {
   /// The largest part of the step's time, or of the slower side if teacher and student overlap.
-  public let kind: TimeKind
+  package let kind: TimeKind
   /// Its share of the step's time, 0 to 1.
-  public let share: Double
+  package let share: Double
   /// Advice with figures.
-  public let relief: String
+  package let relief: String
 
   /// Finds the bottleneck of a plan of `work` on `cluster`.
-  public init(_ plan: StepPlan, _ work: StepWork, on cluster: Cluster) {
+  package init(_ plan: StepPlan, _ work: StepWork, on cluster: Cluster) {
     let time = plan.time
     let teaching: [TimeKind] = [.teacher, .disk, .teacherTraffic]
     let side =

@@ -2,7 +2,7 @@ import Platform
 
 extension PlanComparison {
   /// The comparison as JSON, with all figures of all layouts.
-  public func json(id: String) -> JSON {
+  package func json(id: String) -> JSON {
     func model(_ sizes: any NetworkSizes, _ format: PlannedFormat) -> JSON {
       ["model": .string(sizes.name), "parameters": .int(sizes.parameterCount), "precision": .string(format.rawValue)]
     }

@@ -44,7 +44,7 @@ extension Layout {
   var payloadText: String { placement == .resident || placement == .streamed ? "in memory" : payload.word }
 
   /// The layout in words.
-  public var words: String { "teacher \(placementText), student sharding \(studentText)" }
+  package var words: String { "teacher \(placementText), student sharding \(studentText)" }
 
   /// The chain file's keys for this layout.
   func chainText(hasTeacher: Bool) -> String {
@@ -66,7 +66,7 @@ extension PlanComparison {
   /// The comparison as text with tables.
   ///
   /// - Parameter title: the name of the step.
-  public func text(title: String) -> String {
+  package func text(title: String) -> String {
     var lines = [title] + header
     lines += ["", "layout of the chain file: \(describe(written))"] + details(written)
     if work.teacher != nil {

@@ -1,18 +1,18 @@
 /// The memory, traffic and time of a chain step in one layout on one cluster.
-public struct StepPlan: Sendable {
+package struct StepPlan: Sendable {
   /// The layout.
-  public let layout: Layout
+  package let layout: Layout
   /// Bytes by kind.
-  public let memory: MemoryPlan
+  package let memory: MemoryPlan
   /// Bytes that a rank sends, by kind.
-  public let traffic: TrafficPlan
+  package let traffic: TrafficPlan
   /// Seconds by kind.
-  public let time: StepTime
+  package let time: StepTime
   /// Whether the fullest node has enough memory.
-  public let fits: Bool
+  package let fits: Bool
 
   /// Computes the figures of `work`.
-  public init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
+  package init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
     self.layout = layout
     memory = MemoryPlan(work, layout, on: cluster)
     traffic = TrafficPlan(work, layout, ranks: cluster.ranks)
@@ -40,18 +40,18 @@ public struct StepPlan: Sendable {
 }
 
 /// The plans of a chain step in all layouts that the cluster allows.
-public struct PlanComparison: Sendable {
+package struct PlanComparison: Sendable {
   /// The work of the step.
-  public let work: StepWork
+  package let work: StepWork
   /// The cluster, with the ranks that are used.
-  public let cluster: Cluster
+  package let cluster: Cluster
   /// The plan for the chain file's layout.
-  public let written: StepPlan
+  package let written: StepPlan
   /// The plans for all layouts, the written one included.
-  public let all: [StepPlan]
+  package let all: [StepPlan]
 
   /// Compares all layouts; `written` decides whether a top-k payload may be recommended.
-  public init(_ work: StepWork, written: Layout, on cluster: Cluster) {
+  package init(_ work: StepWork, written: Layout, on cluster: Cluster) {
     self.work = work
     self.cluster = cluster
     self.written = StepPlan(work, written, on: cluster)
@@ -64,7 +64,7 @@ public struct PlanComparison: Sendable {
   /// of the times. nil if none fits.
   ///
   /// A top-k payload is recommended only if the chain file asks for it.
-  public var recommended: StepPlan? {
+  package var recommended: StepPlan? {
     let candidates = all.filter { $0.fits && ($0.layout.payload.isExact || !written.layout.payload.isExact) }
     guard let best = candidates.map(\.time.total).min() else { return nil }
     return candidates.filter { $0.time.total <= best * PlanComparison.indifference }.min {
@@ -76,7 +76,7 @@ public struct PlanComparison: Sendable {
   static let indifference = 1.1
 
   /// For each placement, split and payload the fastest layout that fits, or else the smallest.
-  public var placements: [StepPlan] {
+  package var placements: [StepPlan] {
     var order: [String] = []
     var best: [String: StepPlan] = [:]
     for plan in all {
@@ -92,7 +92,7 @@ public struct PlanComparison: Sendable {
   }
 
   /// The layouts that differ from `plan` only in the student's sharding and checkpointing.
-  public func shardings(of plan: StepPlan) -> [StepPlan] {
+  package func shardings(of plan: StepPlan) -> [StepPlan] {
     all.filter {
       var layout = $0.layout
       (layout.sharding, layout.checkpointing) = (plan.layout.sharding, plan.layout.checkpointing)
@@ -101,7 +101,7 @@ public struct PlanComparison: Sendable {
   }
 
   /// The layout that needs the least memory.
-  public var smallest: StepPlan { all.min { $0.memory.node < $1.memory.node } ?? written }
+  package var smallest: StepPlan { all.min { $0.memory.node < $1.memory.node } ?? written }
 
   private static func isBetter(_ one: StepPlan, than other: StepPlan) -> Bool {
     if one.fits != other.fits { return one.fits }

@@ -8,20 +8,20 @@ import Tensors
 ///
 /// A frozen teacher gives the same signal for an example in each epoch, on each rank and in each batch, to the last bit
 /// (`ResidentTeacher` ensures this), so training is the same with and without the cache.
-public final class CachedTeacher: Teacher, SignalKeeper {
+package final class CachedTeacher: Teacher, SignalKeeper {
   /// The counts of the cache on this rank, in examples and bytes.
-  public struct Statistics: Sendable, Equatable {
+  package struct Statistics: Sendable, Equatable {
     /// Examples read from the store.
-    public var hits: Int
+    package var hits: Int
     /// Examples computed by the teacher.
-    public var misses: Int
+    package var misses: Int
     /// Bytes of values read from the store.
-    public var bytesRead: Int
+    package var bytesRead: Int
     /// Bytes of segments written.
-    public var bytesWritten: Int
+    package var bytesWritten: Int
 
     /// Makes counts, 0 by default.
-    public init(hits: Int = 0, misses: Int = 0, bytesRead: Int = 0, bytesWritten: Int = 0) {
+    package init(hits: Int = 0, misses: Int = 0, bytesRead: Int = 0, bytesWritten: Int = 0) {
       self.hits = hits
       self.misses = misses
       self.bytesRead = bytesRead
@@ -40,7 +40,7 @@ public final class CachedTeacher: Teacher, SignalKeeper {
   ///   - train: the examples in the teacher's tokens, in the order of the student's.
   ///   - validation: likewise.
   ///   - store: the store of this teacher; its entries have one float per class.
-  public init(
+  package init(
     _ teacher: any Teacher, train: any ExampleSource, validation: any ExampleSource, store: SignalStore
   ) {
     precondition(store.width == teacher.classCount, "\(store.width) floats for \(teacher.classCount) classes")
@@ -50,32 +50,32 @@ public final class CachedTeacher: Teacher, SignalKeeper {
     self.validation = CheckedExamples(validation)
   }
 
-  public var name: String { teacher.name }
-  public var classCount: Int { teacher.classCount }
-  public var parameterCount: Int { teacher.parameterCount }
-  public var shape: ModelShape? { teacher.shape }
-  public var isCollective: Bool { false }
-  public var computedFLOPs: Double { teacher.computedFLOPs }
-  public var ahead: (any TeacherAhead)? { nil }
-  public var keeper: (any SignalKeeper)? { self }
+  package var name: String { teacher.name }
+  package var classCount: Int { teacher.classCount }
+  package var parameterCount: Int { teacher.parameterCount }
+  package var shape: ModelShape? { teacher.shape }
+  package var isCollective: Bool { false }
+  package var computedFLOPs: Double { teacher.computedFLOPs }
+  package var ahead: (any TeacherAhead)? { nil }
+  package var keeper: (any SignalKeeper)? { self }
 
   /// The counts since the cache was created.
-  public var statistics: Statistics {
+  package var statistics: Statistics {
     var result = counts
     result.bytesWritten = store.publishedBytes
     return result
   }
 
   /// Logits are cached; requests for values inside the teacher are passed to it, since these values are too large.
-  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
+  package func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
     if needs.areInner { return try teacher.signals(for: samples, in: split, needs: needs) }
     if !needs.logits { return TeacherSignals(nil) }
     return split == .train ? try signals(for: samples, split, &train) : try signals(for: samples, split, &validation)
   }
 
-  public func publishSignals() { store.publish() }
-  public func collectSignals() { store.collect() }
-  public func takeRemark() -> String? { store.takeRemark() ?? teacher.takeRemark() }
+  package func publishSignals() { store.publish() }
+  package func collectSignals() { store.collect() }
+  package func takeRemark() -> String? { store.takeRemark() ?? teacher.takeRemark() }
 
   private func signals(for samples: [Int], _ split: Split, _ examples: inout CheckedExamples) throws
     -> TeacherSignals

@@ -6,7 +6,7 @@ import Tensors
 /// An example is identified by the ids (or numbers) that the teacher reads, so the hash of each entry covers tokenizer
 /// and maximum length. The bits of a signal depend on the program with its kernels, on the instruction set, and in bf16
 /// on the matrix library; they do not depend on the number of threads (see `rowProduct`).
-public enum SignalKey {
+package enum SignalKey {
   /// The key of a teacher, 64 hexadecimal digits.
   ///
   /// - Parameters:
@@ -14,7 +14,7 @@ public enum SignalKey {
   ///   - labels: the classes in the order of its logits.
   ///   - precision: the precision of its passes.
   ///   - program: the digest of the program.
-  public static func of(
+  package static func of(
     teacher: String, labels: [String], precision: Precision, program: String
   ) -> String {
     let digest = Digest()
@@ -29,5 +29,5 @@ public enum SignalKey {
   }
 
   /// The digest of the running program.
-  public static let program: String = (try? Digest.ofFile("/proc/self/exe")) ?? "unknown"
+  package static let program: String = (try? Digest.ofFile("/proc/self/exe")) ?? "unknown"
 }

@@ -7,21 +7,21 @@ import Platform
 /// Each writer collects new entries in memory and publishes them as a separate file, atomically; published files never
 /// change. Readers map the published files in `collect`. So any number of ranks and runs share a store without waiting
 /// for each other. A damaged file, entry or disk makes entries missing, never wrong, and never ends a run.
-public final class SignalStore {
+package final class SignalStore {
   /// Writes a segment to disk; tests pass one that fails.
-  public typealias Writer = (_ path: String, _ header: [UInt8], _ records: UnsafeRawBufferPointer) throws -> Void
+  package typealias Writer = (_ path: String, _ header: [UInt8], _ records: UnsafeRawBufferPointer) throws -> Void
 
   /// The limits of a store.
-  public struct Limits: Sendable, Equatable {
+  package struct Limits: Sendable, Equatable {
     /// The most bytes of all keys under the root together.
-    public var bytes: Int
+    package var bytes: Int
     /// The number of stores of this run that add entries at the same time.
-    public var writers: Int
+    package var writers: Int
     /// The bytes after which a writer publishes its entries by itself.
-    public var segmentBytes: Int
+    package var segmentBytes: Int
 
     /// Makes limits; the defaults are 10 GB, one writer and segments of 8 MiB.
-    public init(bytes: Int = 10_000_000_000, writers: Int = 1, segmentBytes: Int = 8 << 20) {
+    package init(bytes: Int = 10_000_000_000, writers: Int = 1, segmentBytes: Int = 8 << 20) {
       self.bytes = bytes
       self.writers = writers
       self.segmentBytes = segmentBytes
@@ -29,11 +29,11 @@ public final class SignalStore {
   }
 
   /// The floats of an entry.
-  public var width: Int { format.width }
+  package var width: Int { format.width }
   /// The number of readable entries.
-  public var count: Int { index.count }
+  package var count: Int { index.count }
   /// The bytes that this store has published.
-  public private(set) var publishedBytes = 0
+  package private(set) var publishedBytes = 0
 
   private let format: SignalFormat
   private let limits: Limits
@@ -63,7 +63,7 @@ public final class SignalStore {
   ///   - width: the floats of an entry, at least 1.
   ///   - expected: the expected number of entries.
   ///   - about: the teacher's name, for people.
-  public init(
+  package init(
     root: String?, key: String, width: Int, expected: Int = 0, limits: Limits = Limits(), about: String? = nil,
     writer: @escaping Writer = SignalStore.publishFile
   ) {
@@ -94,7 +94,7 @@ public final class SignalStore {
   /// - Parameters:
   ///   - hash: the hash of the example's content.
   ///   - check: an independent hash of the content; an entry with a different one belongs to another example.
-  public func read(hash: UInt64, check: UInt64, into values: UnsafeMutablePointer<Float>) -> Bool {
+  package func read(hash: UInt64, check: UInt64, into values: UnsafeMutablePointer<Float>) -> Bool {
     guard let place = index[hash] else { return false }
     let record = address(place)
     guard record.load(fromByteOffset: 8, as: UInt64.self) == check else { return false }
@@ -103,7 +103,7 @@ public final class SignalStore {
   }
 
   /// Adds the values [width] of an example, unless its hash has an entry or the limit is reached.
-  public func add(hash: UInt64, check: UInt64, values: UnsafePointer<Float>) {
+  package func add(hash: UInt64, check: UInt64, values: UnsafePointer<Float>) {
     guard index[hash] == nil else { return }
     guard allowance >= format.recordBytes else {
       return say("the limit of \(limits.bytes) bytes is reached, further signals are recomputed each time")
@@ -120,7 +120,7 @@ public final class SignalStore {
   /// Publishes new entries for other stores of this key.
   ///
   /// If they cannot be written they stay readable here, and the store's remark gives the reason.
-  public func publish() {
+  package func publish() {
     guard pendingCount > 0, let memory = pending else { return }
     let bytes = UnsafeRawBufferPointer(start: memory, count: pendingCount * format.recordBytes)
     if let folder = directory?.path {
@@ -143,7 +143,7 @@ public final class SignalStore {
   }
 
   /// Maps the segments that other stores have published since the last call, and updates the remaining room.
-  public func collect() {
+  package func collect() {
     guard let directory else { return }
     publish()
     for name in directory.segments() where !seen.contains(name) {
@@ -156,13 +156,13 @@ public final class SignalStore {
   }
 
   /// The remark for the user, returned once.
-  public func takeRemark() -> String? {
+  package func takeRemark() -> String? {
     defer { remark = nil }
     return remark
   }
 
   /// Writes a segment under a temporary name, flushes it and renames it.
-  public static func publishFile(_ path: String, _ header: [UInt8], _ records: UnsafeRawBufferPointer) throws {
+  package static func publishFile(_ path: String, _ header: [UInt8], _ records: UnsafeRawBufferPointer) throws {
     let file = try AtomicFile(path, permissions: 0o600)
     try header.withUnsafeBytes { try file.write($0) }
     try file.write(records)

@@ -9,21 +9,21 @@ import Tensors
 ///
 ///     rank    0 1 2 … S−1    S … S+N−1
 ///             train          teach
-public struct TeachingRoles: Sendable, Equatable {
+package struct TeachingRoles: Sendable, Equatable {
   /// S.
-  public let students: Int
+  package let students: Int
   /// N.
-  public let teachers: Int
+  package let teachers: Int
 
   /// Makes the last N ranks teachers; at least one rank must remain to train.
-  public init(ranks: Int, teachers: Int) {
+  package init(ranks: Int, teachers: Int) {
     precondition((1..<ranks).contains(teachers), "\(teachers) of \(ranks) ranks teach")
     self.teachers = teachers
     students = ranks - teachers
   }
 
   /// Whether a rank only teaches.
-  public func teaches(_ rank: Int) -> Bool { rank >= students }
+  package func teaches(_ rank: Int) -> Bool { rank >= students }
 
   /// The tags and kinds of messages between the two sides.
   enum Message {
@@ -42,12 +42,12 @@ public struct TeachingRoles: Sendable, Equatable {
 ///
 /// Announcing a batch before training the previous one keeps the teacher busy meanwhile. Receives for the next two
 /// requests are posted in advance, so that answers arrive without a wait.
-public final class DedicatedTeacher: Teacher, TeacherAhead {
+package final class DedicatedTeacher: Teacher, TeacherAhead {
   /// Its name in messages.
-  public let name: String
-  public let classCount: Int
-  public let parameterCount: Int
-  public private(set) var computedFLOPs = 0.0
+  package let name: String
+  package let classCount: Int
+  package let parameterCount: Int
+  package private(set) var computedFLOPs = 0.0
   private let asker: SignalAsker
   private let directory: TeacherDirectory
   private let roles: TeachingRoles
@@ -63,7 +63,7 @@ public final class DedicatedTeacher: Teacher, TeacherAhead {
   ///   - head: the teacher's head, for the payload `hidden`.
   ///   - communicator: all student and teacher ranks.
   /// Collective, with `TeacherService.init` on the teacher ranks.
-  public init(
+  package init(
     name: String, whole: any StagedModel, head: TeacherHead?, payload: SignalPayload, precision: Precision,
     train: any ExampleSource, validation: any ExampleSource, roles: TeachingRoles, on communicator: any Communicator
   ) throws {
@@ -78,21 +78,21 @@ public final class DedicatedTeacher: Teacher, TeacherAhead {
     asker = SignalAsker(forms, classes: directory.classes, head: head, whole, train: train, validation: validation)
   }
 
-  public var isCollective: Bool { true }
+  package var isCollective: Bool { true }
   /// nil, since its inner values are on other ranks.
-  public var shape: ModelShape? { nil }
-  public var ahead: (any TeacherAhead)? { self }
-  public var keeper: (any SignalKeeper)? { nil }
-  public func takeRemark() -> String? { nil }
+  package var shape: ModelShape? { nil }
+  package var ahead: (any TeacherAhead)? { self }
+  package var keeper: (any SignalKeeper)? { nil }
+  package func takeRemark() -> String? { nil }
 
-  public func announce(_ requests: [[Int]], in split: Split) throws {
+  package func announce(_ requests: [[Int]], in split: Split) throws {
     let body = requests.map(\.count) + requests.joined()
     try say([TeachingRoles.Message.request, split == .train ? 0 : 1, requests.count, body.count], body)
     queue += requests.map { ($0, split, nil) }
     try makeRoom()
   }
 
-  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
+  package func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
     precondition(!needs.areInner, "values inside a teacher on other ranks")
     if queue.isEmpty { try announce([samples], in: split) }
     let next = queue.removeFirst()
@@ -104,7 +104,7 @@ public final class DedicatedTeacher: Teacher, TeacherAhead {
   /// Receives announced answers that were not requested, and ends the teacher; collective over the students.
   ///
   /// - Returns: the traffic of the teacher ranks.
-  public func end() throws -> TeacherTraffic {
+  package func end() throws -> TeacherTraffic {
     while !queue.isEmpty { _ = try received(queue.removeFirst()) }
     try say([TeachingRoles.Message.end, 0, 0, 0], [])
     try sending.waitAll()
@@ -114,7 +114,7 @@ public final class DedicatedTeacher: Teacher, TeacherAhead {
   }
 
   /// The cost of its signals on this rank.
-  public var traffic: TeacherTraffic { counts }
+  package var traffic: TeacherTraffic { counts }
 
   private func received(_ request: (samples: [Int], split: Split, answer: SignalAsker.Answer?)) throws
     -> SignalAsker.Answer

@@ -10,12 +10,12 @@ import Tensors
 ///
 /// The ranks of a group run their passes over the examples of all of them, and each receives the rows of its own. So
 /// all of them call `signals` equally often, even without examples.
-public final class ShardedTeacher: Teacher {
+package final class ShardedTeacher: Teacher {
   /// Its name in messages.
-  public let name: String
-  public let classCount: Int
-  public let parameterCount: Int
-  public private(set) var computedFLOPs = 0.0
+  package let name: String
+  package let classCount: Int
+  package let parameterCount: Int
+  package private(set) var computedFLOPs = 0.0
   private let group: TeacherGroup
   private let asker: SignalAsker
   private var counts = TeacherTraffic()
@@ -27,7 +27,7 @@ public final class ShardedTeacher: Teacher {
   ///   - residency: loads and releases the weights of blocks, for a streamed teacher.
   ///   - communicator: the ranks of the group, in the order of the teacher's parts.
   /// Collective.
-  public init(
+  package init(
     name: String, whole: any Model, part: any StagedModel, head: TeacherHead?, sharding: TeacherSharding,
     payload: SignalPayload, precision: Precision, train: any ExampleSource, validation: any ExampleSource,
     residency: (any TapeObserver)? = nil, on communicator: any Communicator
@@ -44,15 +44,15 @@ public final class ShardedTeacher: Teacher {
   }
 
   /// true if the group has several ranks.
-  public var isCollective: Bool { group.communicator.size > 1 }
+  package var isCollective: Bool { group.communicator.size > 1 }
 
   /// nil, since its inner values are on several ranks, or are released layer by layer.
-  public var shape: ModelShape? { nil }
-  public var ahead: (any TeacherAhead)? { nil }
-  public var keeper: (any SignalKeeper)? { nil }
-  public func takeRemark() -> String? { nil }
+  package var shape: ModelShape? { nil }
+  package var ahead: (any TeacherAhead)? { nil }
+  package var keeper: (any SignalKeeper)? { nil }
+  package func takeRemark() -> String? { nil }
 
-  public func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
+  package func signals(for samples: [Int], in split: Split, needs: SignalNeeds) throws -> TeacherSignals {
     precondition(!needs.areInner, "values inside a teacher on several ranks")
     let communicator = group.communicator
     let rank = communicator.rank
@@ -80,7 +80,7 @@ public final class ShardedTeacher: Teacher {
   }
 
   /// The cost of its signals on this rank.
-  public var traffic: TeacherTraffic {
+  package var traffic: TeacherTraffic {
     var result = counts
     result.waitedSeconds += group.waited
     result.innerBytes = group.sentBytes

@@ -5,7 +5,7 @@ import Objectives
 import Tensors
 
 /// The form of a teacher's signals on their way to the rank that requested them.
-public enum SignalPayload: Sendable, Equatable {
+package enum SignalPayload: Sendable, Equatable {
   /// The logits, C floats per row.
   case logits
   /// The head's input, one state per row; the requesting rank applies the head. It gives the same logits with far fewer
@@ -15,7 +15,7 @@ public enum SignalPayload: Sendable, Equatable {
   case topK(Int, temperature: Float)
 
   /// Its name in a chain file.
-  public var name: String {
+  package var name: String {
     switch self {
     case .logits: "logits"
     case .hidden: "hidden"
@@ -26,7 +26,7 @@ public enum SignalPayload: Sendable, Equatable {
 
 extension SignalPayload {
   /// The bytes of a row in a message from a rank with all classes.
-  public func rowBytes(of model: any StagedModel, precision: Precision) -> Int {
+  package func rowBytes(of model: any StagedModel, precision: Precision) -> Int {
     4 * SignalForm(self, hidden: model.hiddenSize, precision: precision).width(classes: model.classCount)
   }
 }

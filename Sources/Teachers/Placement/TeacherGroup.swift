@@ -7,14 +7,14 @@ import Platform
 import Tensors
 
 /// How the ranks of a group split a teacher.
-public enum TeacherSharding: String, Sendable, CaseIterable {
+package enum TeacherSharding: String, Sendable, CaseIterable {
   /// Each rank has a tensor-parallel shard of every layer: two sums over the ranks per layer.
   case tensor
   /// Each rank has a pipeline stage of some layers: states are sent from rank to rank.
   case pipeline
 
   /// The part of rank `rank` of `count`; pipeline stages are balanced so that the largest has the fewest weights.
-  public func part(rank: Int, of count: Int, of model: any Model) -> ModelPart {
+  package func part(rank: Int, of count: Int, of model: any Model) -> ModelPart {
     switch self {
     case .tensor: return ModelPart(stage: 0, of: 1, slice: rank, of: count)
     case .pipeline:

@@ -4,13 +4,13 @@ import Objectives
 import Tensors
 
 /// A teacher's head on a rank that receives the teacher's last states: z = W·s + b.
-public struct TeacherHead {
+package struct TeacherHead {
   /// [C, h], or [C, h + 1] with the bias as its last column.
   let matrix: Tensor
   private let hasBias: Bool
 
   /// Takes the head of a model in memory.
-  public init(_ model: any StagedModel) {
+  package init(_ model: any StagedModel) {
     let (matrix, bias) = model.headWeights
     self.init(matrix: matrix.value, bias: bias?.value)
   }
@@ -18,7 +18,7 @@ public struct TeacherHead {
   /// - Parameters:
   ///   - matrix: [C, h], float32 or bf16.
   ///   - bias: [C], or nil.
-  public init(matrix: Tensor, bias: Tensor?) {
+  package init(matrix: Tensor, bias: Tensor?) {
     hasBias = bias != nil
     guard let bias else {
       self.matrix = matrix

@@ -5,7 +5,7 @@ import Platform
 import Tensors
 
 /// A dedicated teacher rank: answers the announced requests of the student ranks, in order, until they end it.
-public final class TeacherService {
+package final class TeacherService {
   private let group: TeacherGroup
   private let roles: TeachingRoles
   private let link: any Communicator
@@ -20,7 +20,7 @@ public final class TeacherService {
   ///   - link: all student and teacher ranks.
   ///   - communicator: the teacher ranks, in the order of the teacher's parts.
   /// Collective, with `DedicatedTeacher.init` on the ranks that train.
-  public init(
+  package init(
     _ part: any StagedModel, _ sharding: TeacherSharding, payload: SignalPayload, precision: Precision,
     train: any ExampleSource, validation: any ExampleSource, roles: TeachingRoles, link: any Communicator,
     on communicator: any Communicator
@@ -34,7 +34,7 @@ public final class TeacherService {
   }
 
   /// Answers requests until all students have ended; collective over the teacher ranks.
-  public func serve() throws {
+  package func serve() throws {
     while let (requests, split) = try nextRequests() {
       let rounds = requests.map(\.count).max() ?? 0
       for round in 0..<rounds {

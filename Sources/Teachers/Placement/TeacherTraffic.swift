@@ -1,18 +1,18 @@
 import Collectives
 
 /// The communication cost of the signals of a teacher on several ranks.
-public struct TeacherTraffic: Sendable, Equatable {
+package struct TeacherTraffic: Sendable, Equatable {
   /// Rows of signals received.
-  public var rows = 0
+  package var rows = 0
   /// Bytes of signals sent to other ranks.
-  public var sentBytes = 0
+  package var sentBytes = 0
   /// Bytes of states or sums sent between the ranks of the teacher.
-  public var innerBytes = 0
+  package var innerBytes = 0
   /// Seconds spent waiting for other ranks.
-  public var waitedSeconds = 0.0
+  package var waitedSeconds = 0.0
 
   /// Starts with zero.
-  public init() {}
+  package init() {}
 
   /// The figures as an array, for messages.
   var values: [Double] { [Double(rows), Double(sentBytes), Double(innerBytes), waitedSeconds] }
@@ -20,7 +20,7 @@ public struct TeacherTraffic: Sendable, Equatable {
   static let figures = 4
 
   /// The sum over all ranks; collective.
-  public static func sum(_ own: TeacherTraffic, on communicator: any Communicator) throws -> TeacherTraffic {
+  package static func sum(_ own: TeacherTraffic, on communicator: any Communicator) throws -> TeacherTraffic {
     TeacherTraffic(try communicator.allReduce(own.values, .sum))
   }
 

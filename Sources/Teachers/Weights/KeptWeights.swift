@@ -11,7 +11,7 @@ import Tensors
 ///
 /// Not collective: a rank waits only for a file lock, which the system releases if its holder dies. So a rank may load
 /// the weights when it needs them, or never.
-public final class KeptWeights {
+package final class KeptWeights {
   private let folder: KeyedFolder
   private let key: String
   private let limit: Int
@@ -24,7 +24,7 @@ public final class KeptWeights {
   ///   - limit: the most bytes of all keys under the root.
   ///   - about: the teacher's name, for people.
   /// Throws `.checkpoint` with the system's reason if the folder cannot be created.
-  public init(root: String, key: String, limit: Int, about: String? = nil) throws {
+  package init(root: String, key: String, limit: Int, about: String? = nil) throws {
     folder = try KeyedFolder(root: root, key: key, about: about)
     self.key = key
     self.limit = limit
@@ -36,7 +36,7 @@ public final class KeptWeights {
   ///   - teacher: the digest of its configuration and weights.
   ///   - labels: the classes in the order of its logits.
   ///   - form: the `form` of its `FrozenModel`, which depends on precision and CPU.
-  public static func key(teacher: String, labels: [String], form: String) -> String {
+  package static func key(teacher: String, labels: [String], form: String) -> String {
     let digest = Digest()
     for part in ["retort teacher weights", teacher, form] { digest.update(part) }
     digest.update(UInt64(labels.count))
@@ -48,7 +48,7 @@ public final class KeptWeights {
   /// of this process.
   ///
   /// - Returns: why they cannot be kept; nil if they are.
-  public func load(_ frozen: FrozenModel) -> String? {
+  package func load(_ frozen: FrozenModel) -> String? {
     do {
       try loadShared(frozen)
       return nil

@@ -12,15 +12,15 @@ import Tensors
 ///
 /// When a pass enters a layer, it asks the system to read the next one from the disk; so two layers are in memory, one
 /// in use and one being read.
-public final class LayerStream: TapeObserver {
+package final class LayerStream: TapeObserver {
   /// True: pages are released when the pass leaves a layer.
-  public let releasesWeights = true
+  package let releasesWeights = true
   private let blocks: [[UnsafeRawBufferPointer]]
   /// Keeps the mapping of all blocks alive.
   private let owner: Storage?
 
   /// - Parameter model: a model whose weights are in a shared file mapping.
-  public init(_ model: any Model) {
+  package init(_ model: any Model) {
     let weights = model.blocks
     let kept = Set((weights.last ?? []).map(ObjectIdentifier.init))
     blocks = weights.enumerated().map { index, parameters in
@@ -47,18 +47,18 @@ public final class LayerStream: TapeObserver {
   }
 
   /// The most bytes in memory at one time: two consecutive layers (or one, if there is only one) and the head.
-  public static func largestBytes(of model: any Model) -> Int {
+  package static func largestBytes(of model: any Model) -> Int {
     let bytes = model.blocks.map { $0.reduce(0) { $0 + $1.value.bytes.count } }
     let layers = bytes.dropFirst().dropLast()
     let pairs = zip(layers, layers.dropFirst()).map { $0 + $1 }
     return (pairs.max() ?? layers.max() ?? 0) + (bytes.last ?? 0)
   }
 
-  public func enter(_ block: Int, _ direction: PassDirection) {
+  package func enter(_ block: Int, _ direction: PassDirection) {
     // A pass reads only some rows of the embeddings.
     if block > 0 { blocks[block].forEach(MappedPages.populate) }
     if block + 1 < blocks.count { blocks[block + 1].forEach(MappedPages.prefetch) }
   }
 
-  public func leave(_ block: Int, _ direction: PassDirection) { blocks[block].forEach(MappedPages.release) }
+  package func leave(_ block: Int, _ direction: PassDirection) { blocks[block].forEach(MappedPages.release) }
 }

@@ -11,11 +11,11 @@ import Tensors
 ///
 /// One rank of the node fills a memfd; the others map it through that rank's descriptor. The system frees it however
 /// the ranks end.
-public enum NodeWeights {
+package enum NodeWeights {
   /// Fills the model on every rank; collective.
   ///
   /// - Returns: why this rank holds its own copy of the weights; nil if it shares them or is alone on its node.
-  public static func load(_ frozen: FrozenModel, on communicator: any Communicator) throws -> String? {
+  package static func load(_ frozen: FrozenModel, on communicator: any Communicator) throws -> String? {
     let node = try communicator.splitByNode()
     var memory = Anonymous()
     let key = try node.broadcast(text: node.isFirst ? Digest.of("\(UInt64.random(in: 0 ... .max))") : "")

@@ -8,10 +8,10 @@ private let tokenizerFileNames = [
 ]
 
 /// Whether a file of this name in a model directory belongs to its tokenizer.
-public func isTokenizerFile(_ name: String) -> Bool { tokenizerFileNames.contains(name) }
+package func isTokenizerFile(_ name: String) -> Bool { tokenizerFileNames.contains(name) }
 
 /// The names of the files in a model directory that belong to its tokenizer, for copying them to another directory.
-public func tokenizerFiles(inModelDirectory directory: String) -> [String] {
+package func tokenizerFiles(inModelDirectory directory: String) -> [String] {
   tokenizerFileNames.filter { name in
     let path = joinPath(directory, name)
     return fileExists(path) && !isDirectory(path)
@@ -26,7 +26,7 @@ public func tokenizerFiles(inModelDirectory directory: String) -> [String] {
 /// `tokenizer.json` are added to its own.
 ///
 /// - Throws: `.input` with file, section and remedy for a broken file and for an unsupported kind of tokenizer.
-public func loadTokenizer(fromModelDirectory directory: String) throws -> (any Tokenizer)? {
+package func loadTokenizer(fromModelDirectory directory: String) throws -> (any Tokenizer)? {
   let files = tokenizerFiles(inModelDirectory: directory)
   if files.contains("tokenizer.json") {
     let settings = try TokenizerSettings(directory: directory)
@@ -44,7 +44,7 @@ public func loadTokenizer(fromModelDirectory directory: String) throws -> (any T
 /// For `tokenizer.json` the files beside it are ignored.
 ///
 /// - Throws: `.input` with file, section and remedy for a broken file and for an unsupported kind of tokenizer.
-public func loadTokenizer(file path: String) throws -> any Tokenizer {
+package func loadTokenizer(file path: String) throws -> any Tokenizer {
   if path.hasSuffix(".json") { return try TokenizerJSON(path: path).tokenizer() }
   if path.hasSuffix(".txt") {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
@@ -56,11 +56,11 @@ public func loadTokenizer(file path: String) throws -> any Tokenizer {
 }
 
 /// The tokens before and after a whole text; nil if a tokenizer has none.
-public struct TextBorders: Sendable, Equatable {
+package struct TextBorders: Sendable, Equatable {
   /// bos_token.
-  public let begin: Int32?
+  package let begin: Int32?
   /// eos_token.
-  public let end: Int32?
+  package let end: Int32?
 
   /// The usual names of these tokens, for tokenizers whose files do not name them.
   private static let usualBegins = ["<s>", "<|begin_of_text|>", "<bos>", "<|endoftext|>"]
@@ -68,7 +68,7 @@ public struct TextBorders: Sendable, Equatable {
 
   /// Finds the tokens of a model directory's tokenizer: those that `tokenizer_config.json` or `special_tokens_map.json`
   /// name, otherwise those with the usual names. Throws `.input` for a broken file.
-  public init(_ tokenizer: any Tokenizer, inModelDirectory directory: String) throws {
+  package init(_ tokenizer: any Tokenizer, inModelDirectory directory: String) throws {
     let settings = try TokenizerSettings(directory: directory)
     func id(_ named: String?, else usual: [String]) -> Int32? {
       (named.map { [$0] } ?? usual).lazy.compactMap(tokenizer.tokenID).first

@@ -1,5 +1,5 @@
 /// The part of a student's weights, gradients and moments that is sharded over ranks (Rajbhandari et al., 2020).
-public enum StudentSharding: String, Sendable, CaseIterable {
+package enum StudentSharding: String, Sendable, CaseIterable {
   /// Nothing: every rank has everything and takes the whole optimizer step.
   case none
   /// The optimizer's moments and its work (ZeRO-1).
@@ -11,17 +11,17 @@ public enum StudentSharding: String, Sendable, CaseIterable {
 }
 
 /// Bytes of a student on one rank, all float32, without activations and temporary memory.
-public struct StudentMemory: Sendable, Equatable {
+package struct StudentMemory: Sendable, Equatable {
   /// The weights that are kept between steps.
-  public var weights: Int
+  package var weights: Int
   /// The gradients that are kept over the passes of a step, without those of lookup tables, which cover touched rows
   /// only.
-  public var gradients: Int
+  package var gradients: Int
   /// First and second moments, including those of rows that no step has touched, which use no memory yet.
-  public var moments: Int
+  package var moments: Int
 
   /// weights + gradients + moments.
-  public var total: Int { weights + gradients + moments }
+  package var total: Int { weights + gradients + moments }
 
   /// The bytes that each of N ranks keeps: 16Ψ, 8Ψ + 8Ψ/N, 4Ψ + 12Ψ/N or 16Ψ/N for Ψ dense weights; 4T + 8T/N for T
   /// weights in lookup tables, or 12T/N with sharded weights.
@@ -30,7 +30,7 @@ public struct StudentMemory: Sendable, Equatable {
   /// - Parameters:
   ///   - dense: Ψ, the weights outside lookup tables.
   ///   - tables: T, the weights in lookup tables.
-  public init(dense: Int, tables: Int, sharding: StudentSharding, ranks: Int) {
+  package init(dense: Int, tables: Int, sharding: StudentSharding, ranks: Int) {
     let parts = sharding.strategy.parts
     func kept(_ part: KeptParts.Part, of count: Int) -> Int { part == .owned ? (count + ranks - 1) / ranks : count }
     weights = 4 * (kept(parts.weights, of: dense) + kept(parts.weights, of: tables))
