@@ -43,25 +43,25 @@ package final class ForwardContext {
   package let isRecomputing: Bool
   private let dropoutSource: DropoutSource?
   private let checkpoints: Range<Int>
-  private let sumOverSlices: ((Tensor) -> Void)?
+  private let sumOverShards: ((Tensor) -> Void)?
   private var site = 0
 
   /// - Parameters:
   ///   - dropout: nil for inference, which drops nothing.
   ///   - observer: reads values inside the model.
   ///   - checkpoints: the blocks that keep only their input on the tape and are recomputed in the backward pass.
-  ///   - sumOverSlices: sums a float32 tensor in place over the tensor-parallel shards; nil for unsharded layers.
+  ///   - sumOverShards: sums a float32 tensor in place over the tensor-parallel shards; nil for unsharded layers.
   ///     Inference only: the sum has no backward pass.
   package init(
     tape: Tape, dropout: DropoutSource? = nil, observer: (any PassObserver)? = nil, checkpoints: Range<Int> = 0..<0,
-    sumOverSlices: ((Tensor) -> Void)? = nil, isRecomputing: Bool = false
+    sumOverShards: ((Tensor) -> Void)? = nil, isRecomputing: Bool = false
   ) {
-    precondition(sumOverSlices == nil || !tape.isRecording, "a pass over slices of layers is not recorded")
+    precondition(sumOverShards == nil || !tape.isRecording, "a pass over shards of layers is not recorded")
     self.tape = tape
     self.observer = observer
     self.isRecomputing = isRecomputing
     self.checkpoints = checkpoints
-    self.sumOverSlices = sumOverSlices
+    self.sumOverShards = sumOverShards
     dropoutSource = dropout
   }
 
@@ -73,16 +73,16 @@ package final class ForwardContext {
   ///   - independentRows: gives a sequence the same bits in every batch.
   ///   - decoding: for passes of one token at a time.
   ///   - tapeObserver: loads and releases the weights of blocks.
-  ///   - sumOverSlices: see `init`.
+  ///   - sumOverShards: see `init`.
   package static func inference(
     precision: Precision = .fp32, weights: BF16Weights = BF16Weights(), observer: (any PassObserver)? = nil,
     independentRows: Bool = false, decoding: Bool = false, tapeObserver: (any TapeObserver)? = nil,
-    sumOverSlices: ((Tensor) -> Void)? = nil
+    sumOverShards: ((Tensor) -> Void)? = nil
   ) -> ForwardContext {
     let tape = Tape(
       recording: false, precision: precision, weights: weights, independentRows: independentRows, decoding: decoding,
       observer: tapeObserver)
-    return ForwardContext(tape: tape, observer: observer, sumOverSlices: sumOverSlices)
+    return ForwardContext(tape: tape, observer: observer, sumOverShards: sumOverShards)
   }
 
   /// Runs a block of the model, such as a layer; every read of the block's weights is inside `body`.
@@ -128,12 +128,12 @@ package final class ForwardContext {
   /// feed-forward layer. With `hasSlices` the product must be in float32; the reader of the sum rounds it.
   package func summed(_ x: Variable) -> Variable {
     // In place, since only this call reads the product and an unrecorded pass keeps no values.
-    sumOverSlices?(x.value)
+    sumOverShards?(x.value)
     return x
   }
 
   /// Whether each layer is split into tensor-parallel shards.
-  package var hasSlices: Bool { sumOverSlices != nil }
+  package var hasSlices: Bool { sumOverShards != nil }
 
   /// The probability and keys of the next dropout site, or nil if nothing is dropped there.
   ///

@@ -54,24 +54,24 @@ package struct RotaryAttention {
   package var parameters: [Parameter] { projection.parameters + output.parameters }
 
   /// An empty KV cache for one sequence; it grows beyond the capacity.
-  package func memory(capacity: Int) -> KeyValueMemory {
-    KeyValueMemory(width: keyValueHeads * headSize, capacity: capacity)
+  package func cache(capacity: Int) -> KVCache {
+    KVCache(width: keyValueHeads * headSize, capacity: capacity)
   }
 
   /// The output projection of attention in float32, [T, hidden], summed over tensor-parallel shards.
   ///
   /// - Parameters:
   ///   - layer: the number of the layer in the whole model, counted from 1.
-  ///   - memory: the KV cache of the earlier tokens, if x continues one sequence.
+  ///   - cache: the KV cache of the earlier tokens, if x continues one sequence.
   package func callAsFunction(
-    _ x: Variable, layer: Int, at places: TokenPlaces, after memory: KeyValueMemory? = nil, _ context: ForwardContext
+    _ x: Variable, layer: Int, at places: TokenPlaces, after cache: KVCache? = nil, _ context: ForwardContext
   ) -> Variable {
     let rotated = context.tape.rotary(
       projection(x, context), heads: heads + keyValueHeads, positions: places.positions, rotary)
     context.observe(.projections(layer), rotated)
     let options = AttentionOptions(heads: heads, keyValueHeads: keyValueHeads, headSize: headSize, isCausal: true)
     let attended =
-      memory.map { context.tape.attention(rotated, after: $0, options) }
+      cache.map { context.tape.attention(rotated, after: $0, options) }
       ?? context.tape.attention(rotated, offsets: places.offsets, options)
     return context.summed(output.wide(attended, context))
   }

@@ -16,10 +16,10 @@ package protocol LanguageModel: StagedModel {
   /// The tokens whose logits `head` computes: 0 ..< V, or the share of a tensor-parallel shard.
   var headRows: Range<Int> { get }
   /// An empty KV cache of one sequence for each layer of this part; it grows beyond the capacity.
-  func newMemory(capacity: Int) -> [KeyValueMemory]
+  func newCaches(capacity: Int) -> [KVCache]
   /// The states of the tokens that follow those in the KV cache of one sequence, [T, hidden]; appends their keys and
   /// values to it.
-  func states(of tokens: [Int32], after memory: [KeyValueMemory], _ context: ForwardContext) -> Variable
+  func states(of tokens: [Int32], after cache: [KVCache], _ context: ForwardContext) -> Variable
 }
 
 extension LanguageModel {

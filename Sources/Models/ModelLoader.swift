@@ -80,9 +80,9 @@ package enum ModelLoader {
         .configuration, "\(part.stages) pipeline stages for \(layers) layers", at: configuration.source,
         remedy: "distribute the model over at most \(layers) ranks")
     }
-    if part.slices > heads {
+    if part.shards > heads {
       throw RetortError(
-        .configuration, "\(part.slices) tensor-parallel shards for \(heads) attention heads", at: configuration.source,
+        .configuration, "\(part.shards) tensor-parallel shards for \(heads) attention heads", at: configuration.source,
         remedy: "distribute the model over at most \(heads) ranks")
     }
   }

@@ -1,16 +1,16 @@
 /// The part of a model that one rank of a group holds: a pipeline stage, and a tensor-parallel shard of its layers.
 ///
 ///     stages (pipeline)     | embeddings, layers 0 1 2 | layers 3 4 5 | layers 6 7, head |    stage 0, 1, 2 of 3
-///     slices (tensor)       of each layer: some heads, some inner units, some of the vocabulary
+///     shards (tensor)       of each layer: some heads, some inner units, some of the vocabulary
 package struct ModelPart: Sendable, Hashable {
   /// The pipeline stage, counted from the embeddings.
   package let stage: Int
   /// The number of pipeline stages; 1: the part has all layers.
   package let stages: Int
   /// The tensor-parallel shard.
-  package let slice: Int
+  package let shard: Int
   /// The number of tensor-parallel shards; 1: layers are whole.
-  package let slices: Int
+  package let shards: Int
 
   /// The end of each stage's layers; nil if the stages are as equal as possible.
   private let stageEnds: [Int]?
@@ -21,14 +21,14 @@ package struct ModelPart: Sendable, Hashable {
   /// The part with this stage and shard; all counts are at least 1, and each index is below its count.
   ///
   /// - Parameter stageEnds: the layer after the last one of each stage; nil: layers are divided evenly.
-  package init(stage: Int = 0, of stages: Int = 1, slice: Int = 0, of slices: Int = 1, stageEnds: [Int]? = nil) {
-    precondition((0..<stages).contains(stage) && (0..<slices).contains(slice), "no such part of a model")
+  package init(stage: Int = 0, of stages: Int = 1, shard: Int = 0, of shards: Int = 1, stageEnds: [Int]? = nil) {
+    precondition((0..<stages).contains(stage) && (0..<shards).contains(shard), "no such part of a model")
     precondition(stageEnds.map { $0.count == stages } ?? true, "\(stageEnds ?? []) for \(stages) stages")
     self.stageEnds = stageEnds
     self.stage = stage
     self.stages = stages
-    self.slice = slice
-    self.slices = slices
+    self.shard = shard
+    self.shards = shards
   }
 
   /// Whether the part has the embeddings.
@@ -36,7 +36,7 @@ package struct ModelPart: Sendable, Hashable {
   /// Whether the part has the head.
   package var hasHead: Bool { stage == stages - 1 }
   /// Whether the part is the whole model.
-  package var isWhole: Bool { stages == 1 && slices == 1 }
+  package var isWhole: Bool { stages == 1 && shards == 1 }
 
   /// The part's layers, of `count`: those of the given stage ends, or an even division where stages differ by at most
   /// one layer.
@@ -46,7 +46,7 @@ package struct ModelPart: Sendable, Hashable {
   }
 
   /// The shard's share of `count` heads, inner units or tokens of the vocabulary; shares differ by at most one.
-  package func share(of count: Int) -> Range<Int> { count * slice / slices..<count * (slice + 1) / slices }
+  package func share(of count: Int) -> Range<Int> { count * shard / shards..<count * (shard + 1) / shards }
 }
 
 extension ModelPart {

@@ -175,7 +175,7 @@ import Testing
       let told = try command.run("status", chain)
       #expect(told.output.contains("which is rewritten"), "\(told.said)")
       let result = try command.run("run", chain)
-      #expect(result.code == 0 && result.output.contains("is written anew"), "\(spoil): \(result.said)")
+      #expect(result.code == 0 && result.output.contains("is written again"), "\(spoil): \(result.said)")
       #expect(try digests(command, "toy/out/second") == before, "\(spoil)")
     }
     #expect(try command.shell("ls toy/out/second/training/replaced/*/vocab.txt").code == 0)

@@ -32,11 +32,11 @@ import Testing
     let tokens = (0..<29).map { Int32($0 * 17 % 37) }
     let whole = model.states(packed([tokens]), .inference(precision: precision)).value.converted(to: .float32)
     for cuts in [[29], [1, 28], [13, 1, 1, 14], Array(repeating: 1, count: 29)] {
-      let memory = model.newMemory(capacity: 3)
+      let caches = model.newCaches(capacity: 3)
       var start = 0
       for count in cuts {
         let context = ForwardContext.inference(precision: precision, decoding: true)
-        let part = model.states(of: Array(tokens[start..<start + count]), after: memory, context).value
+        let part = model.states(of: Array(tokens[start..<start + count]), after: caches, context).value
         let theirs = whole.rows(start..<start + count).array
         let scale = theirs.map(abs).max()!
         for (a, b) in zip(part.converted(to: .float32).array, theirs) {
@@ -44,7 +44,7 @@ import Testing
         }
         start += count
       }
-      #expect(memory.allSatisfy { $0.count == 29 })
+      #expect(caches.allSatisfy { $0.count == 29 })
     }
   }
 

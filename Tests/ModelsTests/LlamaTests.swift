@@ -33,19 +33,19 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
   private let sequences: [[Int32]] = [[3, 1, 36, 20, 7], [9], [30, 30, 2, 11, 5, 0, 18]]
 
   @Test(arguments: [2, 3, 4, 5, 6], [false, true])
-  func `slices: sums of their parts are the whole, and their logits stand side by side`(
-    slices: Int, hasBiases: Bool
+  func `shards: sums of their parts are the whole, and their logits stand side by side`(
+    shards: Int, hasBiases: Bool
   ) throws {
     let configuration = try tinyDecoder(["attention_bias": .bool(hasBiases), "mlp_bias": .bool(hasBiases)])
     let whole = try model(configuration)
-    let path = try Shared.temporaryDirectory("slices") + "/model.safetensors"
+    let path = try Shared.temporaryDirectory("shards") + "/model.safetensors"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try ModelWriter.writeWeights(whole, to: path)
-    let parts = try (0..<slices).map { slice -> LlamaModel in
+    let parts = try (0..<shards).map { shard -> LlamaModel in
       let source = WeightOrigin.checkpoint(try SafetensorsFile(path))
       let frozen = try FrozenModel(
         configuration, from: source, seed: 0, precision: .fp32,
-        part: ModelPart(stage: 0, of: 1, slice: slice, of: slices))
+        part: ModelPart(stage: 0, of: 1, shard: shard, of: shards))
       frozen.fill(Storage(bytes: frozen.byteCount))
       return try #require(frozen.model as? LlamaModel)
     }
@@ -75,14 +75,14 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
       }
     }
     let weights = parts.map(\.parameterCount)
-    #expect(weights.max()! < whole.parameterCount * (slices == 5 ? 3 : 2) / slices)
+    #expect(weights.max()! < whole.parameterCount * (shards == 5 ? 3 : 2) / shards)
   }
 
   @Test(arguments: [
-    (ModelPart(stage: 0, of: 1, slice: 0, of: 7), "6 heads cannot be cut into 7 slices"),
+    (ModelPart(stage: 0, of: 1, shard: 0, of: 7), "6 heads cannot be cut into 7 shards"),
     (ModelPart(stage: 8, of: 9), "layers cannot be cut into 9 stages"),
   ])
-  func `more slices than heads and more stages than layers are refused, with both numbers`(
+  func `more shards than heads and more stages than layers are refused, with both numbers`(
     part: ModelPart, text: String
   ) throws {
     let error = #expect(throws: RetortError.self) { try ModelLoader.build(tinyDecoder(), part: part) }
@@ -129,7 +129,7 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     let model = try model(tinyDecoder())
     #expect(model.forwardFLOPs(lengths: [3, 5]) == Double(expected))
     let parts = try (0..<2).map {
-      try LlamaModel(model.configuration, part: ModelPart(stage: 0, of: 1, slice: $0, of: 2))
+      try LlamaModel(model.configuration, part: ModelPart(stage: 0, of: 1, shard: $0, of: 2))
     }
     #expect(parts.reduce(0) { $0 + $1.forwardFLOPs(lengths: [3, 5]) } == Double(expected))
   }

@@ -2,7 +2,7 @@ import CKernels
 import Tensors
 
 /// The KV cache of one layer: the keys and values of one sequence's tokens so far.
-package final class KeyValueMemory {
+package final class KVCache {
   /// [capacity, H_kv·D] each, in the format of the passes.
   private var keys: Tensor
   private var values: Tensor
@@ -73,16 +73,16 @@ extension Tape {
   ///
   /// - Parameters:
   ///   - projected: [T, (H + 2·H_kv)·D] of one sequence, each row a token's queries, keys, values.
-  ///   - memory: the KV cache of the earlier tokens; empty at the start of a sequence, which is an ordinary pass.
+  ///   - cache: the KV cache of the earlier tokens; empty at the start of a sequence, which is an ordinary pass.
   /// - Returns: [T, H·D] in the format of `projected`.
-  package func attention(_ projected: Variable, after memory: KeyValueMemory, _ options: AttentionOptions) -> Variable {
+  package func attention(_ projected: Variable, after cache: KVCache, _ options: AttentionOptions) -> Variable {
     precondition(!isRecording && options.isCausal, "attention with a KV cache is for inference of causal models")
-    let (before, rows) = (memory.count, projected.value.rows)
+    let (before, rows) = (cache.count, projected.value.rows)
     let firstKey = options.heads * options.headSize
-    memory.append(projected.value, firstKey: firstKey)
+    cache.append(projected.value, firstKey: firstKey)
     if before == 0, rows > 1 { return attention(projected, offsets: [0, Int32(rows)], options) }
     let out = Tensor.matrix(uninitializedRows: rows, columns: firstKey, projected.value.dtype)
-    for row in 0..<rows { memory.attend(projected.value, row: row, to: before + row + 1, options, into: out) }
+    for row in 0..<rows { cache.attend(projected.value, row: row, to: before + row + 1, options, into: out) }
     return Variable(constant: out)
   }
 }

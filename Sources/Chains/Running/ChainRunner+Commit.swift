@@ -37,7 +37,7 @@ extension ChainRunner {
           if difference.kind == .changed { try aside.take(difference.name) }
           try fence?.requireHeld()
           try writeFileAtomically(joinPath(directory, difference.name), content)
-          observer.note("step \(step.id): \(difference.text) since it was committed, and is written anew")
+          observer.note("step \(step.id): \(difference.text) since it was committed, and is written again")
         }
         aside.remarks.forEach(observer.note)
       }

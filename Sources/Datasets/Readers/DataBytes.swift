@@ -18,7 +18,7 @@ final class DataBytes: @unchecked Sendable {
     if !isCompressed, path.lowercased().hasSuffix(".gz") {
       throw RetortError(
         .input, file.bytes.isEmpty ? "is an empty file, gzip data was expected" : "is not gzip data, as its name says",
-        at: path, remedy: "write or copy the file anew, or take .gz from its name")
+        at: path, remedy: "write or copy the file again, or remove .gz from its name")
     }
     var memory = isCompressed ? try Gzip.decompress(file.bytes, path: path) : nil
     let content = memory.map { UnsafeRawBufferPointer($0) } ?? file.bytes

@@ -25,7 +25,7 @@ enum Gzip {
     func refuse(_ what: String) -> RetortError {
       free(memory)
       return RetortError(
-        .input, what, at: path, remedy: "copy or make the file anew; gzip -t \(fileName(of: path)) checks it")
+        .input, what, at: path, remedy: "copy or make the file again; gzip -t \(fileName(of: path)) checks it")
     }
     while true {
       if written == capacity {

@@ -39,7 +39,7 @@ enum UTF16Text {
   {
     if bytes.count % 2 != 0 {
       throw RetortError(
-        .input, "the UTF-16 text ends within a character", at: path, remedy: "copy or make the file anew")
+        .input, "the UTF-16 text ends within a character", at: path, remedy: "copy or make the file again")
     }
     // A 16-bit unit becomes at most three bytes.
     let room = max(1, bytes.count / 2 * 3)
@@ -61,7 +61,7 @@ enum UTF16Text {
           out.deallocate()
           throw RetortError(
             .input, "the UTF-16 text holds half a character", at: "\(path):\(line)",
-            remedy: "write the file anew, best as UTF-8")
+            remedy: "write the file again, best as UTF-8")
         }
         code = 0x10000 + (code - 0xd800) << 10 + (second - 0xdc00)
         at += 2

@@ -75,7 +75,7 @@ package final class BERTClassifier: Model {
   }
 
   package func initialize(_ parameter: Parameter, seed: UInt64) {
-    if part.slice > 0, parameter === embeddings?.types {
+    if part.shard > 0, parameter === embeddings?.types {
       parameter.value.fill(0)
     } else if parameter.decays {
       Initializer.normal(parameter.value, deviation: deviation(of: parameter), seed: seed, name: parameter.name)

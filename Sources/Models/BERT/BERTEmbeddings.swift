@@ -22,7 +22,7 @@ struct BERTEmbeddings {
     let hidden = configuration.hiddenSize
     func table(_ name: String, _ rows: Int, _ columns: Int) -> Parameter {
       // A shard's last row is zeros, read for ids whose rows are on other shards.
-      let count = part.slices == 1 ? rows : part.share(of: rows).count + 1
+      let count = part.shards == 1 ? rows : part.share(of: rows).count + 1
       return Parameter("embeddings.\(name)", .untouchedZeros([count, columns]), decays: true)
     }
     words = table("words", configuration.vocabularySize, configuration.projections ?? hidden)
@@ -49,7 +49,7 @@ struct BERTEmbeddings {
       ).rounded(context)
       let wide = projection(narrow, context)
       sum = tape.embedding(
-        base: part.slice == 0 ? wide : nil, tables: [self.positions, types], ids: [positions, batch.typeIDs],
+        base: part.shard == 0 ? wide : nil, tables: [self.positions, types], ids: [positions, batch.typeIDs],
         wide: context.hasSlices)
     } else {
       sum = tape.embedding(
@@ -60,7 +60,7 @@ struct BERTEmbeddings {
 
   /// Row numbers within the shard; the row of zeros for ids on other shards.
   private func places(of ids: [Int32], in rows: Range<Int>) -> [Int32] {
-    if part.slices == 1 { return ids }
+    if part.shards == 1 { return ids }
     return ids.map { rows.contains(Int($0)) ? $0 - Int32(rows.lowerBound) : Int32(rows.count) }
   }
 }

@@ -18,7 +18,7 @@ extension BERTClassifier {
     let name = "bert.embeddings"
     let words = configuration.vocabularySize
     func rows(_ name: String, _ parameter: Parameter, _ rows: Range<Int>, of count: Int) -> WeightBinding {
-      part.slices == 1
+      part.shards == 1
         ? bind(name, parameter) : bind(name, parameter, 0..<rows.count, extract: .rows(rows, of: count))
     }
     var table: [WeightBinding] = []
@@ -33,7 +33,7 @@ extension BERTClassifier {
       rows(
         "\(name).position_embeddings.weight", tables.positions, tables.positionRows,
         of: configuration.maximumPositions))
-    if part.slice == 0 { table.append(bind("\(name).token_type_embeddings.weight", tables.types)) }
+    if part.shard == 0 { table.append(bind("\(name).token_type_embeddings.weight", tables.types)) }
     return table + bind("\(name).LayerNorm", tables.norm)
   }
 
@@ -66,9 +66,9 @@ extension BERTClassifier {
 
   /// A row-parallel layer: a shard has some of its inputs, and shard 0 adds the bias.
   private func bindInputs(_ name: String, _ linear: Linear, _ inputs: Range<Int>, of count: Int) -> [WeightBinding] {
-    let extract: WeightExtract = part.slices == 1 ? .all : .columns(inputs, of: count)
+    let extract: WeightExtract = part.shards == 1 ? .all : .columns(inputs, of: count)
     let weight = bind("\(name).weight", linear.weight, extract: extract)
-    let bias = part.slice == 0 ? linear.bias : nil
+    let bias = part.shard == 0 ? linear.bias : nil
     return [weight] + (bias.map { [bind("\(name).bias", $0)] } ?? [])
   }
 

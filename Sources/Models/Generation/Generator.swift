@@ -56,12 +56,12 @@ package final class Generator {
     try check(prompt)
     var result = GenerationResult()
     if limit <= 0 { return result }
-    let memory = model.newMemory(capacity: prompt.count + min(contextLength - prompt.count, limit))
+    let caches = model.newCaches(capacity: prompt.count + min(contextLength - prompt.count, limit))
     let clock = ContinuousClock()
     var pending = prompt
     while true {
       var logits: [Float] = []
-      let seconds = clock.measure { logits = self.logits(of: pending, after: memory) }.seconds
+      let seconds = clock.measure { logits = self.logits(of: pending, after: caches) }.seconds
       if pending.count == prompt.count, result.tokens.isEmpty {
         result.seconds.prompt = seconds
       } else {
@@ -108,9 +108,9 @@ package final class Generator {
   }
 
   /// The logits after the last of the tokens.
-  private func logits(of tokens: [Int32], after memory: [KeyValueMemory]) -> [Float] {
+  private func logits(of tokens: [Int32], after cache: [KVCache]) -> [Float] {
     let context = ForwardContext.inference(precision: precision, weights: weights, decoding: true)
-    let states = model.states(of: tokens, after: memory, context)
+    let states = model.states(of: tokens, after: cache, context)
     let last = tokens.count == 1 ? states : context.tape.selectRows(states, [Int32(tokens.count - 1)])
     return model.headLogits(last, context).value.array
   }

@@ -106,16 +106,16 @@ package final class LlamaModel: LanguageModel {
 
   /// The public `advance`, with a KV cache.
   ///
-  /// - Parameter memory: each layer's KV cache of the tokens before the batch; nil if sequences begin in the batch.
+  /// - Parameter cache: each layer's KV cache of the tokens before the batch; nil if sequences begin in the batch.
   private func advance(
-    _ x: Variable, _ batch: Batch, _ context: ForwardContext, after memory: [KeyValueMemory]?
+    _ x: Variable, _ batch: Batch, _ context: ForwardContext, after cache: [KVCache]?
   ) -> Variable {
     let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
     var x = x
     for (index, layer) in layers.enumerated() {
       x = context.block(index + 1, x) { x, context in
         Trace.detail("layers", layer.number) {
-          let x = layer(x, at: places, after: memory?[index], context)
+          let x = layer(x, at: places, after: cache?[index], context)
           // The last states are the output of the final norm.
           if layer.number + 1 < self.layerCount { context.observe(.states(layer.number + 1), x) }
           return x
@@ -145,15 +145,15 @@ package final class LlamaModel: LanguageModel {
     }
   }
 
-  package func newMemory(capacity: Int) -> [KeyValueMemory] { layers.map { $0.attention.memory(capacity: capacity) } }
+  package func newCaches(capacity: Int) -> [KVCache] { layers.map { $0.attention.cache(capacity: capacity) } }
 
-  package func states(of tokens: [Int32], after memory: [KeyValueMemory], _ context: ForwardContext) -> Variable {
+  package func states(of tokens: [Int32], after cache: [KVCache], _ context: ForwardContext) -> Variable {
     var batch = Batch()
-    let first = Int32(memory.first?.count ?? 0)
+    let first = Int32(cache.first?.count ?? 0)
     batch.tokens = tokens
     batch.positions = tokens.indices.map { first + Int32($0) }
     batch.offsets = [0, Int32(tokens.count)]
-    return finish(advance(embed(batch, context), batch, context, after: memory), batch, context)
+    return finish(advance(embed(batch, context), batch, context, after: cache), batch, context)
   }
 
   /// The logits of all tokens, [T, V] (on a shard [T, its share of V]), in float32.
@@ -211,11 +211,11 @@ struct LlamaLayer {
     attention = RotaryAttention(
       "\(name).attention", hidden: hidden, heads: share.heads.count, keyValueHeads: share.keyValueHeads.count,
       rotary: rotary, hasBias: configuration.hasProjectionBias,
-      hasOutputBias: configuration.hasOutputBias && part.slice == 0)
+      hasOutputBias: configuration.hasOutputBias && part.shard == 0)
     feedForwardNorm = RMSNorm("\(name).feedforward.norm", size: hidden, epsilon: configuration.normEpsilon)
     feedForward = GatedFeedForward(
       "\(name).feedforward", hidden: hidden, inner: share.inner.count, activation: configuration.activation,
-      hasBias: configuration.hasFeedForwardBias, hasOutputBias: configuration.hasFeedForwardBias && part.slice == 0)
+      hasBias: configuration.hasFeedForwardBias, hasOutputBias: configuration.hasFeedForwardBias && part.shard == 0)
   }
 
   var parameters: [Parameter] {
@@ -224,9 +224,9 @@ struct LlamaLayer {
 
   /// The residual stream after the layer, [T, hidden], in float32.
   func callAsFunction(
-    _ x: Variable, at places: TokenPlaces, after memory: KeyValueMemory?, _ context: ForwardContext
+    _ x: Variable, at places: TokenPlaces, after cache: KVCache?, _ context: ForwardContext
   ) -> Variable {
-    let attended = attention(attentionNorm(x, context), layer: number + 1, at: places, after: memory, context)
+    let attended = attention(attentionNorm(x, context), layer: number + 1, at: places, after: cache, context)
     let middle = feedForwardNorm(attended, residual: x, context)
     return context.tape.add(middle.sum, feedForward(middle.output, context))
   }

@@ -22,12 +22,12 @@ struct LlamaShare {
     let group = all / groups
     for (count, name) in [
       (all, "heads"), (configuration.intermediateSize, "inner units"), (configuration.vocabularySize, "tokens"),
-    ] where part.slices > count {
+    ] where part.shards > count {
       throw RetortError(
-        .configuration, "a model with \(count) \(name) cannot be cut into \(part.slices) slices",
-        remedy: "use at most \(count) ranks for a slice each, or sharding: pipeline")
+        .configuration, "a model with \(count) \(name) cannot be cut into \(part.shards) shards",
+        remedy: "use at most \(count) ranks for a shard each, or sharding: pipeline")
     }
-    if part.slices <= groups {
+    if part.shards <= groups {
       let here = part.share(of: groups)
       heads = here.lowerBound * group..<here.upperBound * group
       keyValueHeads = Array(here)

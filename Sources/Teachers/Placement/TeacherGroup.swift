@@ -16,7 +16,7 @@ package enum TeacherSharding: String, Sendable, CaseIterable {
   /// The part of rank `rank` of `count`; pipeline stages are balanced so that the largest has the fewest weights.
   package func part(rank: Int, of count: Int, of model: any Model) -> ModelPart {
     switch self {
-    case .tensor: return ModelPart(stage: 0, of: 1, slice: rank, of: count)
+    case .tensor: return ModelPart(stage: 0, of: 1, shard: rank, of: count)
     case .pipeline:
       let blocks = model.blocks.map { $0.reduce(0) { $0 + $1.count } }
       let ends = count > 1 && count <= blocks.count - 2 ? ModelPart.balancedEnds(blocks, stages: count) : nil
@@ -139,7 +139,7 @@ final class TeacherGroup {
     // Signals of language models are not cached, so their rows need not be independent and products may be faster.
     .inference(
       precision: precision, weights: weights, independentRows: !(model is any LanguageModel), tapeObserver: blocks,
-      sumOverSlices: communicator.size > 1 && sharding == .tensor ? { [unowned self] in sum($0) } : nil)
+      sumOverShards: communicator.size > 1 && sharding == .tensor ? { [unowned self] in sum($0) } : nil)
   }
 
   /// Sums a tensor over the tensor-parallel shards, in place. A pass cannot throw, so an error is thrown after it.

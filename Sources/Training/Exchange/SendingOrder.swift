@@ -18,7 +18,7 @@ struct SendingOrder {
     waitingFor = parametersIn
   }
 
-  /// Begins anew: no gradient is complete, and nothing has been sent.
+  /// Restarts: no gradient is complete, and nothing has been sent.
   mutating func restart() {
     waitingFor = parametersIn
     next = 0

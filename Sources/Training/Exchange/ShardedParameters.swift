@@ -42,7 +42,7 @@ final class ShardedParameters: ExchangeStrategy {
 
   func endPass() throws { try weights.end() }
   func finish() throws -> Double { try shards.finish() }
-  /// Releases the weights of before the update; the next pass gathers them anew.
+  /// Releases the weights of before the update; the next pass gathers them again.
   func distribute() throws { weights.release() }
 
   func beginReading() { weights.begin(trains: false) }
