@@ -177,9 +177,9 @@ import Testing
   }
 
   @Test func `kinds of tokenizer that are not supported are refused by name`() throws {
-    let unigram: JSON = ["type": "Unigram", "vocab": ["a": 0]]
-    #expect(try refusal(replacing: ["model": unigram]).what.contains("Unigram"))
-    #expect(try refusal(replacing: ["normalizer": ["type": "Nmt"]]).what.contains("Nmt"))
+    let words: JSON = ["type": "WordLevel", "vocab": ["a": 0]]
+    #expect(try refusal(replacing: ["model": words]).what.contains("WordLevel"))
+    #expect(try refusal(replacing: ["normalizer": ["type": "ByteLevel"]]).what.contains("ByteLevel"))
     #expect(try refusal(replacing: ["pre_tokenizer": ["type": "UnicodeScripts"]]).what.contains("UnicodeScripts"))
     #expect(try refusal(replacing: ["post_processor": ["type": "Other"]]).what.contains("Other"))
     #expect(try refusal(replacing: ["decoder": ["type": "CTC"]]).what.contains("CTC"))

@@ -18,6 +18,8 @@ struct MetaspacePreTokenizer: PreTokenizer {
 
   var rewrites: Bool { true }
 
+  var dependsOnStart: Bool { prepend == .first }
+
   func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]? {
     var result: [UInt8] = []
     result.reserveCapacity(text.count * 5 / 4 + mark.count)

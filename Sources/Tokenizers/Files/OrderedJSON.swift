@@ -40,6 +40,14 @@ enum OrderedJSON: Sendable {
   var string: String? { if case .string(let text) = self { text } else { nil } }
   var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
   var int: Int? { if case .int(let value) = self { value } else { nil } }
+  /// An integer or a floating-point number.
+  var number: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .double(let value): value
+    default: nil
+    }
+  }
 }
 
 extension OrderedJSON {

@@ -25,11 +25,18 @@ extension TokenizerJSON {
     case "Replace":
       guard let content = section["content"]?.string else { throw refusal("has no content", in: place) }
       return ReplaceNormalizer(pattern: try pattern(section, in: place), replacement: Array(content.utf8))
+    case "Nmt": return NMTNormalizer()
+    case "Precompiled":
+      guard let map = section["precompiled_charsmap"]?.string else {
+        throw refusal("has no precompiled_charsmap", in: place)
+      }
+      return PrecompiledNormalizer(try CharacterMap(base64: map, at: "\(path), \(place).precompiled_charsmap"))
     default:
       if let form = UnicodeNormalizer.Form(rawValue: type) { return UnicodeNormalizer(form: form) }
       throw unsupported(
         type, in: place,
-        known: "BertNormalizer, Lowercase, Strip, StripAccents, Prepend, Replace, NFC, NFD, NFKC, NFKD and Sequence")
+        known: "BertNormalizer, Lowercase, Strip, StripAccents, Prepend, Precompiled, Replace, Nmt, NFC, NFD, NFKC, "
+          + "NFKD and Sequence")
     }
   }
 
@@ -94,6 +101,9 @@ extension TokenizerJSON {
       if parts.count == 1 { return last }
       return PreTokenizerSequence(
         parts: try parts.dropLast().map { try preTokenizer($0.type, $0.section, in: $0.place) } + [last])
+    }
+    if parts.map(\.type) == ["WhitespaceSplit", "Metaspace"] {
+      return SpacedMetaspace(metaspace: try metaspace(parts[1].section, in: parts[1].place))
     }
     let pieces = try parts.map { try preTokenizer($0.type, $0.section, in: $0.place) }
     return pieces.count > 1 ? PreTokenizerSequence(parts: pieces) : pieces.first

@@ -79,9 +79,11 @@ struct TokenizerJSON {
 
   // MARK: Model
 
-  /// WordPiece or BPE; old files do not name the type, and are BPE if they have merges.
+  /// WordPiece, BPE or Unigram; old files do not name the type, and are BPE if they have merges.
   var modelType: String? {
-    root["model"]?["type"]?.string ?? (root["model"]?["merges"] == nil ? "WordPiece" : "BPE")
+    let model = root["model"]
+    return model?["type"]?.string
+      ?? (model?["merges"] != nil ? "BPE" : model?["vocab"]?.array != nil ? "Unigram" : "WordPiece")
   }
 
   private func vocabulary() throws -> Vocabulary {
@@ -90,9 +92,10 @@ struct TokenizerJSON {
     }
     guard let entries = model["vocab"] else { throw refusal("has no vocabulary", in: "model.vocab") }
     let type = modelType ?? ""
-    guard ["WordPiece", "BPE"].contains(type) else {
-      throw unsupported(type, in: "model.type", known: "WordPiece and BPE")
+    guard ["WordPiece", "BPE", "Unigram"].contains(type) else {
+      throw unsupported(type, in: "model.type", known: "WordPiece, BPE and Unigram")
     }
+    if type == "Unigram" { return try unigramVocabulary(entries) }
     guard let members = entries.members else { throw refusal("is not an object of tokens and ids", in: "model.vocab") }
     var list: [(token: String, id: Int)] = []
     list.reserveCapacity(members.count)
@@ -106,6 +109,7 @@ struct TokenizerJSON {
   private func model(_ vocabulary: Vocabulary, _ settings: TokenizerSettings?) throws -> any SubwordModel {
     let model = root["model"] ?? .null
     if modelType == "BPE" { return try bytePairs(model, vocabulary) }
+    if modelType == "Unigram" { return try unigram(model, vocabulary) }
     // BERT's class uses the unknown token that the files beside this one name, if the vocabulary contains it.
     let isNamed = settings.map { $0.className == "BertTokenizer" && $0.isUnknownNamed } ?? false
     let named = isNamed ? settings?.unknownToken : nil

@@ -91,8 +91,48 @@ struct ByteTrie: Sendable {
     }
   }
 
+  /// The trie's memory, for many searches in a row.
+  struct Search {
+    fileprivate let slots: UnsafeBufferPointer<UInt64>
+    fileprivate let values: UnsafeBufferPointer<Int32>
+    fileprivate let shift: UInt64
+
+    /// Passes each non-empty string that `text` has at `start`, the shortest first: its value and its end.
+    @inline(__always)
+    func prefixes(of text: UnsafeBufferPointer<UInt8>, from start: Int, _ found: (_ value: Int32, _ end: Int) -> Void) {
+      let mask = slots.count - 1
+      var node = ByteTrie.root
+      var index = start
+      walk: while index < text.count {
+        let key = node << 8 | UInt32(text[index])
+        var slot = Int(truncatingIfNeeded: (UInt64(key) &* ByteTrie.multiplier) >> shift)
+        while true {
+          let entry = slots[slot]
+          if entry >> 32 == UInt64(key) && entry != 0 {
+            node = UInt32(truncatingIfNeeded: entry)
+            break
+          }
+          if entry == 0 { break walk }
+          slot = (slot + 1) & mask
+        }
+        index += 1
+        let value = values[Int(node)]
+        if value >= 0 { found(value, index) }
+      }
+    }
+  }
+
   @inline(__always)
-  private func hash(_ key: UInt32) -> UInt64 { (UInt64(key) &* 0x9e37_79b9_7f4a_7c15) >> shift }
+  func withSearch<R>(_ body: (Search) throws -> R) rethrows -> R {
+    try slots.withUnsafeBufferPointer { slots in
+      try values.withUnsafeBufferPointer { try body(Search(slots: slots, values: $0, shift: shift)) }
+    }
+  }
+
+  fileprivate static let multiplier: UInt64 = 0x9e37_79b9_7f4a_7c15
+
+  @inline(__always)
+  private func hash(_ key: UInt32) -> UInt64 { (UInt64(key) &* ByteTrie.multiplier) >> shift }
 
   private func child(of node: UInt32, _ byte: UInt8) -> UInt32? {
     let key = node << 8 | UInt32(byte)

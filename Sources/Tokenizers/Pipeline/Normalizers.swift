@@ -10,6 +10,17 @@ struct NormalizerSequence: Normalizer {
     for part in parts { part.add(to: digest) }
   }
 
+  func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool {
+    var current = Array(text)
+    for part in parts {
+      if current.withUnsafeBufferPointer(part.removesStart) { return true }
+      var next: [UInt8] = []
+      current.withUnsafeBufferPointer { part.normalize($0, into: &next) }
+      current = next
+    }
+    return false
+  }
+
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     guard let first = parts.first else { return output.append(contentsOf: text) }
     var current: [UInt8] = []
@@ -43,6 +54,10 @@ struct ReplaceNormalizer: Normalizer {
   let replacement: [UInt8]
 
   func add(to digest: Digest) { digest.update("replace \(pattern) \(replacement)") }
+
+  func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool {
+    replacement.isEmpty && !text.isEmpty && pattern.matchEnd(text, 0) > 0
+  }
 
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     output.reserveCapacity(output.count + text.count * 5 / 4)
@@ -91,6 +106,10 @@ struct StripNormalizer: Normalizer {
 
   func add(to digest: Digest) { digest.update("strip \(left) \(right)") }
 
+  func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool {
+    left && !text.isEmpty && isWhiteSpace(UTF8Text.scalar(at: 0, in: text).scalar)
+  }
+
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     var (start, end) = (0, text.count)
     while left, start < end {
@@ -111,6 +130,10 @@ struct StripNormalizer: Normalizer {
 struct StripAccentsNormalizer: Normalizer {
   func add(to digest: Digest) { digest.update("strip accents") }
 
+  func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool {
+    !text.isEmpty && isCombiningMark(UTF8Text.scalar(at: 0, in: text).scalar)
+  }
+
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     output.reserveCapacity(output.count + text.count)
     var index = 0
@@ -124,11 +147,20 @@ struct StripAccentsNormalizer: Normalizer {
 
 /// One of Unicode's normal forms.
 struct UnicodeNormalizer: Normalizer {
-  enum Form: String, Sendable { case nfc = "NFC", nfd = "NFD", nfkc = "NFKC", nfkd = "NFKD" }
+  enum Form: String, Sendable {
+    case nfc = "NFC"
+    case nfd = "NFD"
+    case nfkc = "NFKC"
+    case nfkd = "NFKD"
+  }
 
   let form: Form
 
-  func add(to digest: Digest) { digest.update("unicode \(form.rawValue)") }
+  func add(to digest: Digest) {
+    digest.update("unicode \(form.rawValue)")
+    // Token caches from before this form composed letters that decomposition reveals are not used again.
+    if form == .nfkc { digest.update("composed") }
+  }
 
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     // ASCII is in every normal form.
@@ -155,7 +187,8 @@ struct UnicodeNormalizer: Normalizer {
       switch form {
       case .nfc: string.precomposedStringWithCanonicalMapping
       case .nfd: string.decomposedStringWithCanonicalMapping
-      case .nfkc: string.precomposedStringWithCompatibilityMapping
+      // Foundation's own NFKC leaves a mark beside a letter that only decomposition reveals (U+FF8A U+FF9F).
+      case .nfkc: string.decomposedStringWithCompatibilityMapping.precomposedStringWithCanonicalMapping
       case .nfkd: string.decomposedStringWithCompatibilityMapping
       }
     output.append(contentsOf: normal.utf8)

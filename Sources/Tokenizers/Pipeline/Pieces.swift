@@ -18,6 +18,14 @@ protocol Digestible: Sendable {
 protocol Normalizer: Digestible {
   /// Appends the normal form of valid UTF-8 `text` to `output`.
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8])
+
+  /// Whether normalisation removes the first character of `text` without a replacement; what follows then no longer
+  /// counts as the beginning of the tokenizer's input.
+  func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool
+}
+
+extension Normalizer {
+  func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool { false }
 }
 
 /// Splits normalised text into words, which the model encodes one by one.
@@ -27,6 +35,9 @@ protocol PreTokenizer: Digestible {
 
   /// Whether `rewrite` can return a text.
   var rewrites: Bool { get }
+
+  /// Whether the words of a text depend on its being the beginning of the tokenizer's input.
+  var dependsOnStart: Bool { get }
 
   /// The text that is split and encoded instead of `text`; nil for `text` itself, as in most pre-tokenizers.
   ///
@@ -42,6 +53,8 @@ protocol PreTokenizer: Digestible {
 
 extension PreTokenizer {
   var rewrites: Bool { false }
+
+  var dependsOnStart: Bool { false }
 
   func rewrite(_ text: UnsafeBufferPointer<UInt8>, isStart: Bool) -> [UInt8]? { nil }
 

@@ -33,6 +33,8 @@ struct PipelineTokenizer: Tokenizer {
       if let piece { piece.add(to: digest) } else { digest.update("none") }
     }
     if truncatesLeft { digest.update("truncates left") }
+    // Token caches from before normalisation could move the beginning of a text are not used again.
+    if normalizer != nil, preTokenizer?.dependsOnStart == true { digest.update("start") }
     self.digest = digest.finish()
   }
 
@@ -116,6 +118,9 @@ extension PipelineTokenizer {
     swap(&normalized, &scratch.normalized)
     normalized.removeAll(keepingCapacity: true)
     normalizer.normalize(raw, into: &normalized)
+    if scratch.isStart, preTokenizer?.dependsOnStart == true, normalizer.removesStart(of: raw) {
+      scratch.isStart = false
+    }
     normalized.withUnsafeBufferPointer { encodeNormalized($0, scratch: &scratch, into: &ids) }
     swap(&normalized, &scratch.normalized)
   }

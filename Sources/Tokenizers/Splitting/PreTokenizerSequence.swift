@@ -9,6 +9,8 @@ struct PreTokenizerSequence: PreTokenizer {
     for part in parts { part.add(to: digest) }
   }
 
+  var dependsOnStart: Bool { parts.contains(where: \.dependsOnStart) }
+
   func split(_ text: UnsafeBufferPointer<UInt8>, into words: inout [Range<Int>]) {
     var rewritten: [UInt8] = []
     _ = cut(text, isStart: false, rewritten: &rewritten, words: &words)

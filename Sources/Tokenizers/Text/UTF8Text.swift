@@ -11,6 +11,13 @@ enum UTF8Text {
     return (Unicode.Scalar(value) ?? "\u{fffd}", index + length)
   }
 
+  /// The index after the scalar that starts at `index`.
+  @inline(__always)
+  static func end(ofScalarAt index: Int, in text: UnsafeBufferPointer<UInt8>) -> Int {
+    let lead = text[index]
+    return min(text.count, index + (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4))
+  }
+
   /// The scalar that ends just before `index` and the index of its first byte.
   static func scalar(before index: Int, in text: UnsafeBufferPointer<UInt8>) -> (scalar: Unicode.Scalar, start: Int) {
     var start = index - 1

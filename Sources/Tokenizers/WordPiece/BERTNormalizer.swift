@@ -32,6 +32,12 @@ struct BERTNormalizer: Normalizer {
     digest.update("bert normalizer \(cleansText) \(separatesChinese) \(stripsAccents) \(lowercases)")
   }
 
+  func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard !text.isEmpty else { return false }
+    let scalar = UTF8Text.scalar(at: 0, in: text).scalar
+    return cleansText && isRemovedByCleaning(scalar) || stripsAccents && isStrippedMark(scalar)
+  }
+
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     output.reserveCapacity(output.count + text.count)
     asciiForm.withUnsafeBufferPointer { form in
