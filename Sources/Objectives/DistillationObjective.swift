@@ -55,12 +55,14 @@ package struct DistillationObjective: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - shapes: one per teacher; nil for a model without layers.
-  ///   - stage: the training stage's name, a prefix of the projections' names; nil with a single stage.
+  ///   - stage: a prefix of the projections' names; nil with a single stage. The names have the kinds of the terms and
+  ///     not their own names, so that renaming a term changes neither initial weights nor checkpoints.
   /// Throws `TermRefusal` for models that a term cannot compare.
   package func innerTerms(student: ModelShape?, teachers shapes: [ModelShape?], stage: String? = nil, seed: UInt64 = 0)
     throws -> [InnerTerm]
   {
     var result: [InnerTerm] = []
+    let labels = ObjectiveTerm.uniqueNames(activeTerms.map(\.kind))
     for (index, term) in activeTerms.enumerated() {
       guard let objective = term.objective as? any InnerObjective else { continue }
       let place = teacher(of: term) ?? 0
@@ -72,9 +74,8 @@ package struct DistillationObjective: Sendable, Equatable {
         }
         result.append(
           try InnerTerm(
-            objective, index: index, name: (stage.map { "\($0)." } ?? "") + term.name, teacher: place, student: student,
-            teacherShape: teacher,
-            seed: seed))
+            objective, index: index, name: (stage.map { "\($0)." } ?? "") + labels[index], teacher: place,
+            student: student, teacherShape: teacher, seed: seed))
       } catch let refusal as ObjectiveRefusal { throw TermRefusal(term: index, refusal: refusal) }
     }
     return result

@@ -53,12 +53,19 @@ package struct ObjectiveTerm: Sendable, Equatable {
 
   /// The terms with unique names: the second term named NAME becomes NAME_2.
   package static func named(_ terms: [ObjectiveTerm]) -> [ObjectiveTerm] {
-    var seen: [String: Int] = [:]
-    return terms.map { term in
+    zip(terms, uniqueNames(terms.map(\.name))).map { term, name in
       var term = term
-      seen[term.name, default: 0] += 1
-      if let count = seen[term.name], count > 1 { term.name += "_\(count)" }
+      term.name = name
       return term
+    }
+  }
+
+  /// The names, where the second NAME becomes NAME_2.
+  package static func uniqueNames(_ names: [String]) -> [String] {
+    var seen: [String: Int] = [:]
+    return names.map { name in
+      seen[name, default: 0] += 1
+      return seen[name].map { $0 > 1 ? "\(name)_\($0)" : name } ?? name
     }
   }
 }

@@ -18,16 +18,18 @@ package struct TrainingStage {
   /// Creates a stage for a student and its teachers.
   ///
   /// - Parameters:
+  ///   - index: its place among the stages, from 0.
   ///   - student: the student's sizes; nil for a student without layers.
   ///   - teachers: one per teacher; nil for a teacher whose inner values do not reach this rank.
   /// Throws `TermRefusal` for a term that cannot compare these models.
   package init(
-    _ configuration: TrainingConfiguration, name: String? = nil, student: ModelShape?, teachers: [ModelShape?]
+    _ configuration: TrainingConfiguration, name: String? = nil, index: Int = 0, student: ModelShape?,
+    teachers: [ModelShape?]
   ) throws {
     self.name = name
     self.configuration = configuration
     inner = try configuration.objective.innerTerms(
-      student: student, teachers: teachers, stage: name, seed: configuration.seed)
+      student: student, teachers: teachers, stage: name == nil ? nil : "stage_\(index + 1)", seed: configuration.seed)
     needs = configuration.objective.needs(inner)
   }
 

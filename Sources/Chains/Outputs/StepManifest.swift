@@ -20,21 +20,14 @@ package struct StepManifest: Sendable, Equatable {
     guard let weights = files.weightsDigest else {
       throw RetortError(.unexpected, "the student has no weights", at: directory)
     }
-    (self.files, weightsDigest) = (files, weights)
-  }
-
-  /// The inputs without the names of step and teacher, which do not affect the student.
-  static func deciding(_ inputs: JSON) -> JSON {
-    var object = inputs.object ?? [:]
-    for name in ["step_id", "teacher_name"] { object[name] = nil }
-    return .object(object)
+    (self.files, weightsDigest, plan) = (files, weights, StepManifest.plan(of: inputs))
   }
 
   /// The plan digest: the digest of the inputs that determine the student. A run resumes only checkpoints of its plan.
   static func plan(of inputs: JSON) -> String { Digest.of(deciding(inputs).text()) }
 
-  /// The digest of this record's plan.
-  package var plan: String { StepManifest.plan(of: inputs) }
+  /// The plan digest with which the student was committed; versions differ in what they digest.
+  package let plan: String
 
   /// The `step_id` of the record.
   var stepID: String? { inputs["step_id"]?.string }
@@ -64,6 +57,7 @@ package struct StepManifest: Sendable, Equatable {
       files = read
     }
     (self.inputs, self.results, self.files, weightsDigest) = (inputs, results, files, weights)
+    plan = json["plan"]?.string ?? StepManifest.plan(of: inputs)
   }
 
   /// Whether a file with this content was committed under a name; true if the record has no files.

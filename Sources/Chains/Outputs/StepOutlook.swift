@@ -2,6 +2,34 @@ import Platform
 
 /// What a run will do with a chain step.
 package struct StepOutlook: Sendable, Equatable {
+  /// A checkpoint that does not have the inputs of this run.
+  package struct OtherCheckpoint: Sendable, Equatable {
+    /// The optimizer step after which it was written.
+    package let step: Int
+    /// What changed since; empty if it does not record its inputs.
+    package let reasons: [String]
+    /// The step that is trained before and decides whether the checkpoint is resumed, in words; nil if the inputs of
+    /// this run are known.
+    package let pending: String?
+
+    /// The checkpoint in words, as the end of a list.
+    var text: String {
+      if let pending { return "whether its checkpoint after step \(step) is resumed shows once \(pending) is trained" }
+      let why =
+        reasons.isEmpty ? ": its inputs were others, which it does not record"
+        : " because " + reasons.joined(separator: ", ")
+      return "the checkpoint after step \(step) is not resumed\(why); it stays until a new student is committed, and "
+        + "resumes if its values return"
+    }
+
+    var json: JSON {
+      [
+        "step": .int(step), "reasons": .array(reasons.map(JSON.string)),
+        "pending": pending.map(JSON.string) ?? .null,
+      ]
+    }
+  }
+
   /// The step's `step_id`.
   package let id: String
   /// Its output directory, absolute.
@@ -14,6 +42,8 @@ package struct StepOutlook: Sendable, Equatable {
   package var hasStudent = false
   /// The optimizer step of the checkpoint from which training resumes; nil if it starts from the beginning.
   package var continuesAfter: Int?
+  /// The newest checkpoint of other inputs; nil if there is none.
+  package var otherCheckpoint: OtherCheckpoint?
   /// The optimizer steps of the whole training.
   package var totalSteps = 0
   /// Files of a kept student that are rewritten, each with its fault.
@@ -27,13 +57,15 @@ package struct StepOutlook: Sendable, Equatable {
 
   init(_ step: ResolvedStep) { (id, directory) = (step.id, step.outputDirectory) }
 
-  /// The state in one word: committed, continues, retrained, new, refused or locked.
+  /// The state in one word: committed, continues, retrained, restarted (there is only a checkpoint of other
+  /// inputs), new, refused or locked.
   package var state: String {
     if refusal != nil { return "refused" }
     if holder != nil { return "locked" }
     if report != nil { return "committed" }
     if continuesAfter != nil { return "continues" }
-    return hasStudent ? "retrained" : "new"
+    if hasStudent { return "retrained" }
+    return otherCheckpoint == nil ? "new" : "restarted"
   }
 
   /// The outlook in words, as the end of a sentence that begins with the step.
@@ -49,10 +81,12 @@ package struct StepOutlook: Sendable, Equatable {
         text = "resumes after step \(continuesAfter) of \(totalSteps)"
         if hasStudent { text += "; it is retrained\(why)" }
       } else {
-        text = hasStudent ? "is retrained\(why)" : "has not begun and is trained for \(totalSteps) steps"
+        let begun = otherCheckpoint == nil ? "has not begun and is trained" : "is trained from the beginning"
+        text = hasStudent ? "is retrained\(why)" : "\(begun) for \(totalSteps) steps"
       }
       if hasStudent { text += "; the existing student stays until the new one is committed" }
     }
+    if let otherCheckpoint { text += "; \(otherCheckpoint.text)" }
     if let holder { text += "; another run writes to it: \(holder.text)" }
     return text
   }
@@ -62,7 +96,8 @@ package struct StepOutlook: Sendable, Equatable {
     [
       "event": "outlook", "step_id": .string(id), "output_dir": .string(directory), "state": .string(state),
       "text": .string(text), "reasons": .array(reasons.map(JSON.string)),
-      "continues_after": continuesAfter.map(JSON.int) ?? .null, "steps": .int(totalSteps),
+      "continues_after": continuesAfter.map(JSON.int) ?? .null,
+      "other_checkpoint": otherCheckpoint.map(\.json) ?? .null, "steps": .int(totalSteps),
       "has_student": .bool(hasStudent), "repairs": .array(repairs.map(JSON.string)),
       "remarks": .array(remarks.map(JSON.string)), "holder": holder.map(\.json) ?? .null,
       "refusal": refusal.map(JSON.string) ?? .null, "report": report.map(\.json) ?? .null,

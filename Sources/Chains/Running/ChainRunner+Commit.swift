@@ -6,13 +6,14 @@ import Platform
 // The writes to an output directory besides checkpoints: only on rank 0, and under the directory's lock.
 extension ChainRunner {
   /// Records this step as the directory's owner before training writes to it. A committed student stays unchanged.
-  func begin(_ step: ResolvedStep, _ planDigest: String) throws {
+  func begin(_ step: ResolvedStep, _ inputs: JSON) throws {
     let directory = step.outputDirectory
     try fence(of: step)?.requireHeld()
     try makeDirectory(directory)
     OutputDirectory(path: directory).removeTemporaries()
-    try record(step, planDigest).take(
+    try record(step, StepManifest.plan(of: inputs)).take(
       directory, committed: StepManifest.read(from: directory)?.plan, fence: fence(of: step))
+    try Checkpoints.record(inputs, in: directory)
   }
 
   private func record(_ step: ResolvedStep, _ planDigest: String) -> OwnerRecord {

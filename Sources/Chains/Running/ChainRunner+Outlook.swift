@@ -89,8 +89,15 @@ extension ChainRunner {
         outlook.reasons = ["\(pending ?? "what it is made from") is trained before it"]
       }
     }
+    let own = inputs.map(StepManifest.plan)
+    let committed = outlook.report == nil ? nil : manifest?.plan
+    outlook.otherCheckpoint = Checkpoints.other(in: directory, than: [own, committed]).map { other in
+      let reasons = inputs.flatMap { now in other.inputs.map { InputComparison.reasons($0, now) } } ?? []
+      return StepOutlook.OtherCheckpoint(
+        step: other.step, reasons: reasons, pending: inputs == nil ? pending ?? "what it is made from" : nil)
+    }
     guard outlook.report == nil else { return }
-    if let inputs { outlook.continuesAfter = Checkpoints.newest(in: directory, plan: StepManifest.plan(of: inputs)) }
+    if let own { outlook.continuesAfter = Checkpoints.newest(in: directory, plan: own) }
     if let conflict = conflict(step, manifest, isKnown: inputs != nil, outlook) {
       if locks != nil { throw conflict }
       outlook.refusal = outlook.refusal ?? conflict.what

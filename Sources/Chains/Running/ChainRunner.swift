@@ -119,11 +119,12 @@ package final class ChainRunner {
     let planDigest = StepManifest.plan(of: inputs)
     try students.agree {
       try StopRequest.refuse("before the first optimizer step of \(step.id)")
-      if students.isFirst { try begin(step, planDigest) }
+      if students.isFirst { try begin(step, inputs) }
     }
     let shape = (student.model as? any StagedModel)?.shape
-    let stages = try values.map {
-      try TrainingStage($0.values, name: $0.name, student: shape, teachers: teachers.map(\.shape))
+    let stages = try values.enumerated().map { index, stage in
+      try TrainingStage(
+        stage.values, name: stage.name, index: index, student: shape, teachers: teachers.map(\.shape))
     }
     let trainer = Trainer(
       stages, student: student.model, teachers: teachers, train: data.student.train, fill: fill, on: students)
