@@ -57,10 +57,11 @@ package struct DistillationObjective: Sendable, Equatable {
   ///   - shapes: one per teacher; nil for a model without layers.
   ///   - stage: a prefix of the projections' names; nil with a single stage. The names have the kinds of the terms and
   ///     not their own names, so that renaming a term changes neither initial weights nor checkpoints.
+  ///   - seed: of the projections' initial weights; without one they stay zero and take no memory, for checks.
   /// Throws `TermRefusal` for models that a term cannot compare.
-  package func innerTerms(student: ModelShape?, teachers shapes: [ModelShape?], stage: String? = nil, seed: UInt64 = 0)
-    throws -> [InnerTerm]
-  {
+  package func innerTerms(
+    student: ModelShape?, teachers shapes: [ModelShape?], stage: String? = nil, seed: UInt64? = nil
+  ) throws -> [InnerTerm] {
     var result: [InnerTerm] = []
     let labels = ObjectiveTerm.uniqueNames(activeTerms.map(\.kind))
     for (index, term) in activeTerms.enumerated() {
@@ -81,11 +82,26 @@ package struct DistillationObjective: Sendable, Equatable {
     return result
   }
 
-  /// Floats per token that the inner terms keep in a pass, for the memory plan; 0 for models that the terms cannot
-  /// compare, since another check refuses those.
-  package func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
-    let terms = (try? innerTerms(student: student, teachers: teachers)) ?? []
-    return terms.reduce(0) { $0 + $1.keptFloats }
+  /// What the terms need, for a plan of memory and time.
+  package struct Needs: Sendable, Equatable {
+    /// Floats per token that inner terms keep in a pass.
+    package let passFloats: Int
+    /// Weights of the terms' projections.
+    package let projectionWeights: Int
+    /// The indices of the teachers that terms read.
+    package let teachers: Set<Int>
+  }
+
+  /// What the terms need of models of these sizes. Terms that cannot compare them need nothing inside the models, since
+  /// another check refuses them.
+  package func needs(student: ModelShape?, teachers shapes: [ModelShape?]) -> Needs {
+    let terms = (try? innerTerms(student: student, teachers: shapes)) ?? []
+    let signals = needs(terms)
+    let projections = terms.flatMap(\.parameters).flatMap(\.parameters)
+    let weights = Dictionary(projections.map { (ObjectIdentifier($0), $0.count) }) { first, _ in first }
+    return Needs(
+      passFloats: terms.reduce(0) { $0 + $1.keptFloats }, projectionWeights: weights.values.reduce(0, +),
+      teachers: Set(signals.indices.filter { signals[$0].logits || signals[$0].areInner }))
   }
 
   /// What the terms read of each teacher.

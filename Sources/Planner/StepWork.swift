@@ -1,5 +1,7 @@
-/// The work of a chain step, independent of the layout.
+/// The work of a training stage of a chain step, independent of the layout. Most steps have one stage.
 package struct StepWork: Sendable {
+  /// The name of the stage; nil for a step with one stage.
+  package var stage: String?
   /// The model that is trained.
   package var student: any NetworkSizes
   /// The teachers; none for plain fine-tuning. The first one has the layout's placement, the others are resident.
@@ -12,16 +14,23 @@ package struct StepWork: Sendable {
   package var passTokens: Int
   /// The format of the student's passes.
   package var studentFormat: PlannedFormat
-  /// The format of the teacher's passes.
+  /// The format of the first teacher's passes.
   package var teacherFormat: PlannedFormat
+  /// The formats of the other teachers' passes; the first teacher's for missing ones.
+  package var otherFormats: [PlannedFormat] = []
+  /// The indices of the teachers whose values the stage's objectives read; nil for all. The others have memory and no
+  /// passes.
+  package var askedTeachers: Set<Int>?
   /// The size at which a gradient bucket is sent.
   package var bucketBytes: Int
-  /// Optimizer steps of the run; nil if that depends on the data.
+  /// Optimizer steps of the stage; nil if that depends on the data.
   package var steps: Int?
   /// k, in comparisons with top-k signals.
   package var topK: Int
-  /// Floats per token that objectives inside the models keep in a pass: see `DistillationObjective.innerFloats`.
+  /// Floats per token that objectives inside the models keep in a pass: see `DistillationObjective.Needs`.
   package var innerFloats = 0
+  /// Weights of the projections that these objectives train.
+  package var innerWeights = 0
 
   /// Makes a work; see the properties.
   package init(
@@ -43,6 +52,17 @@ package struct StepWork: Sendable {
 
   /// The first teacher.
   package var teacher: (any NetworkSizes)? { teachers.first }
+
+  /// The teachers after the first one, with the formats of their passes and whether the stage reads them.
+  var otherTeachers: [(sizes: any NetworkSizes, format: PlannedFormat, isAsked: Bool)] {
+    teachers.indices.dropFirst().map { index in
+      let format = otherFormats.indices.contains(index - 1) ? otherFormats[index - 1] : teacherFormat
+      return (teachers[index], format, asks(index))
+    }
+  }
+
+  /// Whether the stage reads a teacher.
+  func asks(_ teacher: Int) -> Bool { askedTeachers?.contains(teacher) ?? true }
 
   /// The passes of a rank's part of an optimizer step, with `trainers` training ranks.
   func passes(trainers: Int) -> Passes {

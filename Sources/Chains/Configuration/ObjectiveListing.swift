@@ -54,17 +54,6 @@ extension StepConfiguration {
   }
 }
 
-extension StepConfiguration {
-  /// The maximum over stages of the floats per token that inner terms keep in a pass.
-  func innerFloats(student: ModelShape?, teachers: [ModelShape?]) -> Int {
-    let names = teacher.entries.map { $0.name ?? $0.reference }
-    let roles = teachers.indices.map { TeacherRole(names.indices.contains($0) ? names[$0] : "") }
-    return stages.map {
-      $0.hyperparameters.objectives.objective(roles, combine).innerFloats(student: student, teachers: teachers)
-    }.max() ?? 0
-  }
-}
-
 extension ObjectiveListing {
   /// Reads a list of objectives.
   static func decode(_ cursor: ConfigurationCursor) throws -> ObjectiveListing {

@@ -31,7 +31,8 @@ package struct ChainCost: Sendable {
 
   /// Plans every chain step.
   ///
-  /// Throws `.configuration` or `.input` for chains that a run would refuse, as far as sizes tell.
+  /// Throws `.configuration` or `.input` for chains that a run would refuse, as far as sizes and configurations tell;
+  /// objectives are checked as in a run.
   package init(
     _ chain: ChainConfiguration, on cluster: Cluster, locator: ModelLocator, assuming assumptions: Assumptions
   ) throws {
@@ -45,12 +46,22 @@ package struct ChainCost: Sendable {
     var warnings = chain.advice()
     var steps: [PlanComparison] = []
     for (index, step) in chain.steps.enumerated() {
-      let models = try resolver.models(of: index)
+      let models = try resolver.step(index)
       try ChainCost.check(models, step, chain, ranks: cluster.ranks)
-      let work = try ChainCost.work(step, chain, models, cluster, assumptions)
-      warnings += ChainCost.ratioAdvice(step, work)
-      steps.append(
-        PlanComparison(work, written: Layout(chain.parallel, step, ranks: cluster.ranks), on: cluster))
+      warnings += try Preflight.checkObjectives(of: models.step, kind: chain.metadata.task.kind)
+      let works = try ChainCost.works(models, chain, cluster, assumptions)
+      warnings += ChainCost.ratioAdvice(step, works[0])
+      var known: [String: Bool] = [:]
+      let comparison = PlanComparison(
+        works, written: Layout(chain.parallel, step, ranks: cluster.ranks), on: cluster
+      ) { layout in
+        let key = "\(layout.placement) \(layout.payload)"
+        if let answer = known[key] { return answer }
+        let answer = Preflight.allows(layout, for: models.step, kind: chain.metadata.task.kind)
+        known[key] = answer
+        return answer
+      }
+      steps.append(comparison)
     }
     self.steps = steps
     self.warnings = warnings
@@ -59,7 +70,7 @@ package struct ChainCost: Sendable {
   /// Refuses what a run would refuse for its sizes: a teacher that cannot be divided as configured, rows longer than a
   /// model's context, logits that cannot be compared.
   private static func check(
-    _ models: PlannedModels, _ step: StepConfiguration, _ chain: ChainConfiguration, ranks: Int
+    _ models: PlannedStep, _ step: StepConfiguration, _ chain: ChainConfiguration, ranks: Int
   ) throws {
     let isLanguage = chain.metadata.task.kind == .languageModeling
     if isLanguage {
@@ -74,23 +85,16 @@ package struct ChainCost: Sendable {
   }
 
   private static func check(
-    _ teacher: any NetworkSizes, _ place: Int, _ models: PlannedModels, _ step: StepConfiguration,
+    _ teacher: any NetworkSizes, _ place: Int, _ models: PlannedStep, _ step: StepConfiguration,
     _ chain: ChainConfiguration, ranks: Int
   ) throws {
-    if chain.metadata.task.kind == .languageModeling {
+    let resolved = models.step.teachers[place]
+    if chain.metadata.task.kind == .languageModeling, models.step.comparesClasses(with: resolved) {
       try Preflight.checkVocabularies(
         of: teacher.name, teacher.classCount, and: models.student.name, models.student.classCount,
         at: step.source.location(of: "teacher"))
     }
-    let own = step.teacher.entries
-    let wanted =
-      own.indices.contains(place)
-      ? own[place].placement ?? chain.parallel.teacherPlacement
-      : chain.parallel.teacherPlacement
-    let source =
-      (own.indices.contains(place) ? own[place].placementSource : nil)
-      .map { ($0, "") } ?? chain.parallel.source.map { ($0, "teacher.") }
-    let place = PlacementPlace(source: source?.0, prefix: source?.1 ?? "")
+    let (wanted, place) = (resolved.placement, PlacementPlace(of: resolved, chain.parallel))
     try Preflight.checkCounts(of: teacher.name, classes: teacher.classCount, wanted, at: place, ranks: ranks)
     let (size, isTensor) = (wanted.groupSize(of: ranks), wanted.sharding == .tensor)
     let most = isTensor ? teacher.headCount : teacher.layerCount
@@ -101,20 +105,13 @@ package struct ChainCost: Sendable {
     }
   }
 
-  private static func work(
-    _ step: StepConfiguration, _ chain: ChainConfiguration, _ models: PlannedModels, _ cluster: Cluster,
-    _ assumptions: Assumptions
-  ) throws -> StepWork {
-    let values = step.hyperparameters
+  /// The work of each stage of a step.
+  private static func works(
+    _ models: PlannedStep, _ chain: ChainConfiguration, _ cluster: Cluster, _ assumptions: Assumptions
+  ) throws -> [StepWork] {
     let limits = ([models.student] + models.teachers).compactMap(\.maximumPositions)
     let longest = ([chain.metadata.maxLength].compactMap { $0 } + limits).min() ?? 512
     let length = chain.metadata.task.kind == .features ? 1 : min(longest, assumptions.length ?? longest)
-    let sequences =
-      switch values.batchSize {
-      case .examples(let count): count
-      case .tokens(let count): max(1, count / length)
-      }
-    let epochs = assumptions.examples.map { Int((Double($0) * values.trainEpochs / Double(sequences)).rounded(.up)) }
     let native: PlannedFormat = cluster.gigaflops[.bf16] == nil ? .fp32 : .bf16
     func format(_ precision: Hyperparameters.Precision, auto: PlannedFormat) -> PlannedFormat {
       switch precision {
@@ -123,17 +120,19 @@ package struct ChainCost: Sendable {
       case .bf16: .bf16
       }
     }
-    let own = format(values.precision, auto: native)
-    let placement = step.teacher.entries.first?.placement ?? chain.parallel.teacherPlacement
-    var work = StepWork(
-      student: models.student, teachers: models.teachers, load: TokenLoad(sequences: sequences, length: length),
-      accumulation: values.gradientAccumulationSteps, studentFormat: own,
-      teacherFormat: format(placement.precision, auto: own),
-      bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)), steps: values.maxSteps ?? epochs,
-      topK: placement.topK)
-    work.innerFloats = step.innerFloats(
-      student: models.student.shape, teachers: models.teachers.map(\.shape))
-    return work
+    let own = format(models.step.hyperparameters.precision, auto: native)
+    let formats = models.step.teachers.map { format($0.placement.precision, auto: own) }
+    return models.step.stageWorks(
+      student: models.student, teachers: models.teachers, own: own, formats: formats, chain.parallel
+    ) { values in
+      let sequences =
+        switch values.batchSize {
+        case .examples(let count): count
+        case .tokens(let count): max(1, count / length)
+        }
+      let epochs = assumptions.examples.map { Int((Double($0) * values.trainEpochs / Double(sequences)).rounded(.up)) }
+      return (TokenLoad(sequences: sequences, length: length), values.maxSteps ?? epochs)
+    }
   }
 
   private static func ratioAdvice(_ step: StepConfiguration, _ work: StepWork) -> [String] {
@@ -157,7 +156,9 @@ package struct ChainCost: Sendable {
           + "\(gigabytes(cluster.usableMemory)) GB are usable",
         at: step.source.location(),
         remedy: "use nodes of \(gigabytes(needed)) GB or more nodes, fewer ranks per node with more threads, or "
-          + "smaller models; the smallest layout is: \(least.layout.words)")
+          + "smaller models"
+          + (comparison.isRestricted ? ", or objectives that allow other placements and payloads of the teacher" : "")
+          + "; the smallest layout is: \(least.layout.words)")
     }
   }
 
@@ -180,6 +181,34 @@ package struct ChainCost: Sendable {
       "usable_memory": .int(Int(cluster.usableMemory)), "warnings": .array(warnings.map(JSON.string)),
       "steps": .array(zip(chain.steps, steps).map { $1.json(id: $0.id) }),
     ]
+  }
+}
+
+extension Preflight {
+  /// Whether a step's objectives allow this placement of its first teacher.
+  static func allows(_ layout: Layout, for step: ResolvedStep, kind: TaskKind) -> Bool {
+    guard let first = step.teachers.first else { return true }
+    let placed = first.placed(TeacherPlacementConfiguration(layout, over: first.placement))
+    return (try? checkObjectives(of: step.taught(by: [placed] + step.teachers.dropFirst()), kind: kind)) != nil
+  }
+}
+
+extension TeacherPlacementConfiguration {
+  /// The placement and payload of a layout; everything else as it was.
+  fileprivate init(_ layout: Layout, over other: TeacherPlacementConfiguration) {
+    self = other
+    placement =
+      switch layout.placement {
+      case .resident: .resident
+      case .sharded: .sharded
+      case .dedicated: .dedicated
+      case .streamed: .streamed
+      }
+    switch layout.payload {
+    case .logits: payload = .logits
+    case .hidden: payload = .hidden
+    case .topK(let count): (payload, topK) = (.topK, count)
+    }
   }
 }
 

@@ -45,34 +45,29 @@ struct MemoryNeed {
 }
 
 extension ChainPlan {
-  /// The work of a step for its actual data: batches of examples of mean length, and a single longest example, which is
-  /// a pass by itself.
+  /// The work of each stage of a step for its actual data: batches of examples of mean length, and a single longest
+  /// example, which is a pass by itself.
   func works(of step: ResolvedStep) throws -> [StepWork] {
     let lengths = data[step.index].student.train.lengths
     let longest = Int(lengths.max() ?? 1)
     let mean = max(1, lengths.reduce(0) { $0 + Int($1) } / max(1, lengths.count))
-    let values = step.hyperparameters
-    let sequences =
-      switch values.batchSize {
-      case .examples(let count): min(count, max(1, lengths.count))
-      case .tokens(let count): max(1, count / mean)
-      }
+    func format(_ precision: Precision) -> PlannedFormat { precision == .bf16 ? .bf16 : .fp32 }
     let student = try plannedNetwork(step.student.configuration, classes: classes?.names.count)
     let teachers = try step.teachers.map { try plannedNetwork($0.model.configuration, classes: classes?.names.count) }
-    let own = precision(of: step)
-    let theirs = step.teachers.first.map { precision(of: $0, in: step) } ?? own
-    func format(_ precision: Precision) -> PlannedFormat { precision == .bf16 ? .bf16 : .fp32 }
-    let batches = [TokenLoad(sequences: sequences, length: mean), TokenLoad(sequences: 1, length: max(1, longest))]
-    let inner = step.configuration.innerFloats(student: student.shape, teachers: teachers.map(\.shape))
-    return batches.map { load in
-      var work = StepWork(
-        student: student, teachers: teachers, load: load, accumulation: values.gradientAccumulationSteps,
-        studentFormat: format(own), teacherFormat: format(theirs),
-        bucketBytes: Int(chain.parallel.bucketMegabytes * Double(1 << 20)),
-        topK: (step.teachers.first?.placement ?? chain.parallel.teacherPlacement).topK)
-      work.innerFloats = inner
-      return work
+    func works(_ load: (Hyperparameters) -> TokenLoad) -> [StepWork] {
+      step.stageWorks(
+        student: student, teachers: teachers, own: format(precision(of: step)),
+        formats: step.teachers.map { format(precision(of: $0, in: step)) }, chain.parallel
+      ) { (load($0), $0.maxSteps) }
     }
+    return works { values in
+      let sequences =
+        switch values.batchSize {
+        case .examples(let count): min(count, max(1, lengths.count))
+        case .tokens(let count): max(1, count / mean)
+        }
+      return TokenLoad(sequences: sequences, length: mean)
+    } + works { _ in TokenLoad(sequences: 1, length: max(1, longest)) }
   }
 
   /// The memory that a rank needs in a step with this layout.
@@ -81,5 +76,35 @@ extension ChainPlan {
       MemoryNeed($0, layout, ranks: ranks, teaches: teaches, isMapped: cacheDirectory != nil)
     }
     return needs.max { $0.certain < $1.certain } ?? needs[0]
+  }
+}
+
+extension ResolvedStep {
+  /// The work of each stage.
+  ///
+  /// - Parameters:
+  ///   - own: the format of the student's passes.
+  ///   - formats: of the passes of each teacher.
+  ///   - load: the batch of a stage with these values, and its optimizer steps.
+  func stageWorks(
+    student: any NetworkSizes, teachers: [any NetworkSizes], own: PlannedFormat, formats: [PlannedFormat],
+    _ parallel: ParallelConfiguration, load: (Hyperparameters) -> (load: TokenLoad, steps: Int?)
+  ) -> [StepWork] {
+    configuration.stages.map { stage in
+      let values = stage.hyperparameters
+      let (load, steps) = load(values)
+      var work = StepWork(
+        student: student, teachers: teachers, load: load, accumulation: values.gradientAccumulationSteps,
+        studentFormat: own, teacherFormat: formats.first ?? own,
+        bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)), steps: steps,
+        topK: (self.teachers.first?.placement ?? parallel.teacherPlacement).topK)
+      work.stage = configuration.stages.count > 1 ? stage.name : nil
+      work.otherFormats = Array(formats.dropFirst())
+      let objective = values.objectives.objective(self.teachers.map(\.role), configuration.combine)
+      let needs = objective.needs(student: student.shape, teachers: teachers.map(\.shape))
+      (work.innerFloats, work.innerWeights, work.askedTeachers) =
+        (needs.passFloats, needs.projectionWeights, needs.teachers)
+      return work
+    }
   }
 }

@@ -1,22 +1,34 @@
 import Datasets
 import Models
+import Objectives
 import Planner
 import Platform
 import Tokenizers
 
-/// The sizes of a step's models.
-struct PlannedModels {
+/// A step resolved for a plan: the sizes of its models, and the step itself as far as configurations tell.
+struct PlannedStep {
   let student: any NetworkSizes
   let teachers: [any NetworkSizes]
+  /// For the checks of a run. Its models have tokenizers only if an objective compares token by token.
+  let step: ResolvedStep
 }
 
-/// Resolves the sizes of the models that a chain file refers to, from their config.json alone.
+/// Resolves the models that a chain file refers to, from their config.json alone.
 struct PlanResolver {
+  /// A model of a step.
+  private struct PlannedModel {
+    let reference: String
+    let place: ModelPlace
+    let configuration: ModelConfiguration
+    /// The directory of its tokenizer.
+    let tokenizer: String?
+  }
+
   private let chain: ChainConfiguration
   private let locator: ModelLocator
   private let classes: Int?
   /// The students of the earlier steps.
-  private var students: [ModelConfiguration] = []
+  private var students: [PlannedModel] = []
 
   init(chain: ChainConfiguration, locator: ModelLocator) throws {
     self.chain = chain
@@ -25,18 +37,40 @@ struct PlanResolver {
       chain.metadata.task.kind == .languageModeling ? nil : try TaskDescription(chain.metadata.task).labelNames?.count
   }
 
-  /// The models of the next step; call it for each step in order.
-  mutating func models(of index: Int) throws -> PlannedModels {
+  /// The next step; call it for each step in order.
+  mutating func step(_ index: Int) throws -> PlannedStep {
     let step = chain.steps[index]
     let teachers = try teachers(of: index)
     let student = try student(of: step, index, teachers.first)
-    students.append(student)
-    return PlannedModels(
-      student: try plannedNetwork(student, classes: classes),
-      teachers: try teachers.map { try plannedNetwork($0, classes: classes) })
+    students.append(
+      PlannedModel(
+        reference: step.id, place: .step(index), configuration: student.configuration, tokenizer: student.tokenizer))
+    let sizes = try plannedNetwork(student.configuration, classes: classes)
+    let readsTokenizers = step.comparesTokens
+    func resolved(_ model: PlannedModel) throws -> ResolvedModel {
+      let tokenizer = readsTokenizers ? try model.tokenizer.flatMap(TokenizerFiles.load) : nil
+      return ResolvedModel(
+        reference: model.reference, place: model.place, configuration: model.configuration, tokenizer: tokenizer)
+    }
+    let own = try resolved(student)
+    let taught: [ResolvedTeacher] =
+      switch step.teacher {
+      case .none: []
+      case .previous: try teachers.map { ResolvedTeacher(previous: try resolved($0), chain.parallel) }
+      case .named(let entries):
+        try zip(entries, teachers).map { ResolvedTeacher($0, try resolved($1), chain.parallel) }
+      }
+    return PlannedStep(
+      student: sizes, teachers: try teachers.map { try plannedNetwork($0.configuration, classes: classes) },
+      step: ResolvedStep(
+        index: index, configuration: step, teachers: taught,
+        student: ResolvedStudent(
+          reference: own.reference, origin: .checkpoint(own.place), configuration: own.configuration,
+          tokenizer: own.tokenizer, parameterCount: sizes.parameterCount),
+        outputDirectory: locator.outputDirectory(of: step), maxLength: chain.metadata.maxLength))
   }
 
-  private func teachers(of index: Int) throws -> [ModelConfiguration] {
+  private func teachers(of index: Int) throws -> [PlannedModel] {
     switch chain.steps[index].teacher {
     case .none: []
     case .previous: students.last.map { [$0] } ?? []
@@ -44,27 +78,33 @@ struct PlanResolver {
     }
   }
 
-  private func model(_ reference: String, _ index: Int, key: String) throws -> ModelConfiguration {
+  private func model(_ reference: String, _ index: Int, key: String) throws -> PlannedModel {
     let located = try locator.locate(reference, for: index, in: chain, key: key)
     if case .step(let used) = located.source { return students[used] }
-    return try ModelDirectory.configuration(of: located.path)
+    return PlannedModel(
+      reference: reference, place: .directory(located.path),
+      configuration: try ModelDirectory.configuration(of: located.path), tokenizer: located.path)
   }
 
-  private func student(of step: StepConfiguration, _ index: Int, _ teacher: ModelConfiguration?) throws
-    -> ModelConfiguration
-  {
+  private func student(of step: StepConfiguration, _ index: Int, _ teacher: PlannedModel?) throws -> PlannedModel {
     var source = teacher
     if case .model(let reference)? = step.studentInit?.layers?.source {
       source = try model(reference, index, key: "student_init.from")
     }
-    let configuration: ModelConfiguration
+    let base: PlannedModel
     switch step.studentBase {
-    case .reference(let reference): configuration = try model(reference, index, key: "student_base")
+    case .reference(let reference): base = try model(reference, index, key: "student_base")
     case .configuration(let json):
-      configuration = try self.configuration(json.object ?? [:], of: step, source, teacher)
+      base = PlannedModel(
+        reference: step.id, place: .step(index),
+        configuration: try configuration(json.object ?? [:], of: step, source?.configuration, teacher?.configuration),
+        tokenizer: tokenizerDirectory(json["tokenizer"]?.string) ?? source?.tokenizer ?? teacher?.tokenizer)
     }
-    guard let layers = step.studentInit?.layers?.indices, let source else { return configuration }
-    return configuration.keeping(layers: layers, of: source)
+    guard let layers = step.studentInit?.layers?.indices, let source else { return base }
+    return PlannedModel(
+      reference: base.reference, place: base.place,
+      configuration: base.configuration.keeping(layers: layers, of: source.configuration),
+      tokenizer: base.tokenizer ?? source.tokenizer)
   }
 
   /// Sizes written in the chain file; with student_init omitted sizes are those of its source. Without a tokenizer the
@@ -80,15 +120,26 @@ struct PlanResolver {
     }
     let location = step.source.location(of: "student_base")
     if keys["vocab_size"] == nil {
-      keys["vocab_size"] = try vocabularySize(own["tokenizer"]?.string).map(JSON.int) ?? teacher?.json["vocab_size"]
+      let size = try tokenizerDirectory(own["tokenizer"]?.string).flatMap {
+        try loadTokenizer(fromModelDirectory: $0)?.vocabularySize
+      }
+      keys["vocab_size"] = size.map(JSON.int) ?? teacher?.json["vocab_size"]
     }
     return try ModelConfiguration(written: keys, at: location)
   }
 
-  private func vocabularySize(_ tokenizer: String?) throws -> Int? {
-    guard let tokenizer, let directory = locator.directCandidates(tokenizer).first(where: isDirectory) else {
-      return nil
+  private func tokenizerDirectory(_ reference: String?) -> String? {
+    reference.flatMap { locator.directCandidates($0).first(where: isDirectory) }
+  }
+}
+
+extension StepConfiguration {
+  /// Whether an objective compares the tokens of both models one by one.
+  fileprivate var comparesTokens: Bool {
+    stages.contains { stage in
+      stage.hyperparameters.objectives.terms.contains { term in
+        (term.objective as? any InnerObjective).map { type(of: $0).comparesTokens } ?? false
+      }
     }
-    return try loadTokenizer(fromModelDirectory: directory)?.vocabularySize
   }
 }

@@ -80,7 +80,7 @@ private struct ObjectiveCheck {
   }
 
   private func shape(_ configuration: ModelConfiguration) throws -> ModelShape? {
-    (try ModelLoader.build(configuration) as? any StagedModel)?.shape
+    try plannedNetwork(configuration, classes: nil).shape
   }
 
   private func refusal(_ term: Int, _ key: String?, _ what: String, _ remedy: String) -> RetortError {

@@ -85,6 +85,26 @@ package struct ResolvedTeacher: Sendable {
   let placementSource: SourceLocations?
 }
 
+extension ResolvedTeacher {
+  /// The student of the step before as a teacher, with the chain's placement.
+  init(previous model: ResolvedModel, _ parallel: ParallelConfiguration) {
+    self.init(
+      model: model, role: TeacherRole(model.reference), placement: parallel.teacherPlacement, placementSource: nil)
+  }
+
+  /// A teacher that the chain file names; one without its own placement has the chain's.
+  init(_ entry: TeacherEntry, _ model: ResolvedModel, _ parallel: ParallelConfiguration) {
+    self.init(
+      model: model, role: TeacherRole(entry.name ?? entry.reference, weight: entry.weight),
+      placement: entry.placement ?? parallel.teacherPlacement, placementSource: entry.placementSource)
+  }
+
+  /// The same teacher with another placement.
+  func placed(_ placement: TeacherPlacementConfiguration) -> ResolvedTeacher {
+    ResolvedTeacher(model: model, role: role, placement: placement, placementSource: placementSource)
+  }
+}
+
 /// A step of the chain with every reference resolved and every model's configuration read.
 package struct ResolvedStep: Sendable {
   /// Its index in the chain, from 0.
@@ -99,6 +119,13 @@ package struct ResolvedStep: Sendable {
   package let outputDirectory: String
   /// The most tokens of an example, which both models support.
   package let maxLength: Int?
+
+  /// The same step with other teachers.
+  func taught(by teachers: [ResolvedTeacher]) -> ResolvedStep {
+    ResolvedStep(
+      index: index, configuration: configuration, teachers: teachers, student: student,
+      outputDirectory: outputDirectory, maxLength: maxLength)
+  }
 
   /// The `step_id` of the chain file, unique in it.
   package var id: String { configuration.id }

@@ -56,23 +56,16 @@ struct StepResolver {
   }
 
   private func teachers(of index: Int, _ earlier: [ResolvedStep]) throws -> [ResolvedTeacher] {
-    let placement = chain.parallel.teacherPlacement
     switch chain.steps[index].teacher {
     case .none: return []
     case .previous:
       if index == 0 { return [] }
-      let model = student(earlier[index - 1])
-      return [
-        ResolvedTeacher(
-          model: model, role: TeacherRole(model.reference), placement: placement, placementSource: nil)
-      ]
+      return [ResolvedTeacher(previous: student(earlier[index - 1]), chain.parallel)]
     case .named(let entries):
       return try entries.map { entry in
         let located = try locator.locate(entry.reference, for: index, in: chain)
         return ResolvedTeacher(
-          model: try model(entry.reference, located, earlier, for: .answers),
-          role: TeacherRole(entry.name ?? entry.reference, weight: entry.weight),
-          placement: entry.placement ?? placement, placementSource: entry.placementSource)
+          entry, try model(entry.reference, located, earlier, for: .answers), chain.parallel)
       }
     }
   }

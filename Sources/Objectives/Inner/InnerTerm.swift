@@ -19,11 +19,13 @@ package final class InnerTerm {
 
   /// Prepares the term and creates its projections.
   ///
-  /// - Parameter name: the term's name, a prefix of its projections' names.
+  /// - Parameters:
+  ///   - name: a prefix of its projections' names.
+  ///   - seed: of the projections' initial weights; without one they stay zero and take no memory, for checks.
   /// Throws `ObjectiveRefusal` for models that the objective cannot compare.
   package init(
     _ objective: any InnerObjective, index: Int, name: String, teacher: Int, student: ModelShape,
-    teacherShape: ModelShape, seed: UInt64 = 0
+    teacherShape: ModelShape, seed: UInt64? = nil
   ) throws {
     self.objective = objective
     self.index = index
@@ -33,6 +35,7 @@ package final class InnerTerm {
     pairs = try objective.pairs(student: student, teacher: teacherShape)
     projections = try InnerTerm.projections(
       objective.projection, name, pairs.count, from: student.hidden, to: teacherShape.hidden)
+    guard let seed else { return }
     for linear in projections.compactMap({ $0 }) { InnerTerm.initialize(linear, seed: seed) }
   }
 

@@ -36,8 +36,8 @@ package struct MemoryPlan: Sendable, Equatable {
     } else {
       teacher = nil
     }
-    for model in work.teachers.dropFirst() {
-      let parts = TeacherParts(model, work.teacherFormat, Layout())
+    for (model, format, _) in work.otherTeachers {
+      let parts = TeacherParts(model, format, Layout())
       rank[.teacher] += parts.onTrainer
       rank.shared += min(parts.onTrainer, parts.sharedOnNode)
       nodeShared += parts.sharedOnNode
@@ -73,6 +73,11 @@ package struct MemoryPlan: Sendable, Equatable {
       let rounded = Double(student.roundedCount)
       rank[.copies] = 2 * (isDivided ? min(rounded, present) : rounded)
     }
+    // Projections are trained like the student's dense weights.
+    let inner = Double(work.innerWeights)
+    rank[.weights] += 4 * inner / (isDivided ? n : 1)
+    rank[.gradients] += 4 * inner / (isSummed ? 1 : n)
+    rank[.optimizer] += 8 * inner / (layout.sharding == .none ? 1 : n)
     // Received data until it is summed.
     rank[.buffers] = ranks > 1 ? 4 * (min(dense, isSummed ? dense : 2 * bucket) + touched) : 0
     return rank

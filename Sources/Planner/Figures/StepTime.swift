@@ -8,6 +8,8 @@ package enum TimeKind: String, Sendable, CaseIterable {
   case disk
   /// Communication inside a teacher group and from it to the student.
   case teacherTraffic = "teacher_traffic"
+  /// The products of the teachers after the first one, on the ranks that train.
+  case otherTeachers = "other_teachers"
   /// The student's products, forward and backward.
   case student
   /// The part of the gradient exchange that the backward pass does not hide.
@@ -20,8 +22,9 @@ package enum TimeKind: String, Sendable, CaseIterable {
 
 /// The time of an optimizer step on a described cluster.
 ///
-/// A training rank runs the teacher's passes, then the student's; gradients are exchanged during the backward pass.
+/// A training rank runs the teachers' passes, then the student's; gradients are exchanged during the backward pass.
 /// Dedicated teacher ranks work on the next batch at the same time, so the step takes as long as the slower side.
+/// Teachers after the first one are resident. A teacher that no objective reads has no passes.
 package struct StepTime: Sendable, Equatable {
   private var seconds: [TimeKind: Double] = [:]
   /// Seconds of a kind.
@@ -29,26 +32,47 @@ package struct StepTime: Sendable, Equatable {
     get { seconds[kind] ?? 0 }
     set { seconds[kind] = newValue }
   }
-  /// Operations of the teacher and of the student, over all ranks.
+  /// Operations of the teachers and of the student, over all ranks.
   package private(set) var teacherFLOPs = 0.0, studentFLOPs = 0.0
   /// Whether teacher and student work at the same time.
   package let isOverlapped: Bool
 
-  /// Seconds of the teacher's work.
-  package var teaching: Double { self[.teacher] + self[.disk] + self[.teacherTraffic] }
-  /// Seconds of the student's work.
-  package var training: Double { self[.student] + self[.gradients] + self[.weights] + self[.optimizer] }
+  /// The kinds of the teachers' work; of dedicated ranks only the first teacher's.
+  package var teachingKinds: [TimeKind] { [.teacher, .disk, .teacherTraffic] + (isOverlapped ? [] : [.otherTeachers]) }
+  /// Seconds of the teachers' work.
+  package var teaching: Double { teachingKinds.reduce(0) { $0 + self[$1] } }
+  /// Seconds of the other work of the ranks that train.
+  package var training: Double {
+    TimeKind.allCases.filter { !teachingKinds.contains($0) }.reduce(0) { $0 + self[$1] }
+  }
   /// Seconds of the step: the larger of the two if they overlap, otherwise their sum.
   package var total: Double { isOverlapped ? max(teaching, training) : teaching + training }
 
   /// Estimates the time of `work` in a layout on a cluster.
   package init(_ work: StepWork, _ layout: Layout, _ memory: MemoryPlan, _ traffic: TrafficPlan, on cluster: Cluster) {
-    isOverlapped = work.teacher != nil && layout.placement == .dedicated
+    isOverlapped = work.teacher != nil && layout.placement == .dedicated && work.asks(0)
     let trainers = layout.trainers(of: cluster.ranks)
     let passes = work.passes(trainers: trainers)
     addStudent(work, layout, passes, trainers, cluster)
     addExchange(work, layout, passes, trainers, traffic, cluster)
-    if let teacher = work.teacher { addTeacher(teacher, work, layout, passes, trainers, memory, traffic, cluster) }
+    if let teacher = work.teacher, work.asks(0) {
+      addTeacher(teacher, work, layout, passes, trainers, memory, traffic, cluster)
+    }
+    for (teacher, format, isAsked) in work.otherTeachers where isAsked {
+      addResident(teacher, format, work, passes, trainers, cluster)
+    }
+  }
+
+  /// The passes of a further teacher, which every training rank has: products, or reading the weights once per pass.
+  private mutating func addResident(
+    _ teacher: any NetworkSizes, _ format: PlannedFormat, _ work: StepWork, _ passes: Passes, _ trainers: Int,
+    _ cluster: Cluster
+  ) {
+    let operations = teacher.forwardFLOPs(work.load)
+    teacherFLOPs += operations
+    let ofRank = operations * Double(passes.rank.sequences) / Double(max(1, work.load.sequences))
+    let reads = Double(passes.count * teacher.frozenBytes(format)) * Double(cluster.ranksPerNode)
+    self[.otherTeachers] += max(ofRank / cluster.rate(format), reads / cluster.memoryBandwidth)
   }
 
   private mutating func addStudent(
@@ -58,7 +82,9 @@ package struct StepTime: Sendable, Equatable {
     // The backward pass has two products for each one of the forward pass; recomputation adds one more.
     studentFLOPs = forward * (layout.checkpointing ? 4 : 3)
     var ofRank = studentFLOPs * Double(passes.rank.sequences) / Double(max(1, work.load.sequences))
-    if let teacher = work.teacher, layout.payload == .hidden, layout.placement == .dedicated || isSharded(layout) {
+    if let teacher = work.teacher, work.asks(0), layout.payload == .hidden,
+      layout.placement == .dedicated || isSharded(layout)
+    {
       ofRank += teacher.headFLOPs(rows: teacher.rows(passes.rank))
     }
     self[.student] = ofRank / cluster.rate(work.studentFormat)

@@ -33,7 +33,7 @@ package struct TrafficPlan: Sendable, Equatable {
     let trainers = layout.trainers(of: ranks)
     let passes = work.passes(trainers: trainers)
     addStudent(work, layout, trainers, passes)
-    if let teacher = work.teacher { addTeacher(teacher, work, layout, trainers) }
+    if let teacher = work.teacher, work.asks(0) { addTeacher(teacher, work, layout, trainers) }
   }
 
   /// With n = 4 bytes per element of the flat buffer and half = (N − 1)/N·n: `none` sends two halves of gradients;

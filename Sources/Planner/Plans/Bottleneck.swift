@@ -1,6 +1,6 @@
 import Platform
 
-/// The largest part of an optimizer step's time, and advice to reduce it.
+/// The largest part of an optimizer step's time, in the stage that takes the longest, and advice to reduce it.
 package struct Bottleneck: Sendable, Equatable {
   /// The largest part of the step's time, or of the slower side if teacher and student overlap.
   package let kind: TimeKind
@@ -9,10 +9,10 @@ package struct Bottleneck: Sendable, Equatable {
   /// Advice with figures.
   package let relief: String
 
-  /// Finds the bottleneck of a plan of `work` on `cluster`.
-  package init(_ plan: StepPlan, _ work: StepWork, on cluster: Cluster) {
-    let time = plan.time
-    let teaching: [TimeKind] = [.teacher, .disk, .teacherTraffic]
+  /// Finds the bottleneck of a plan on `cluster`.
+  package init(_ plan: StepPlan, on cluster: Cluster) {
+    let (time, work) = (plan.time, plan.longest.work)
+    let teaching = time.teachingKinds
     let side =
       time.isOverlapped
       ? (time.teaching >= time.training ? teaching : TimeKind.allCases.filter { !teaching.contains($0) })
@@ -25,6 +25,7 @@ package struct Bottleneck: Sendable, Equatable {
   private static func relief(of kind: TimeKind, _ plan: StepPlan, _ work: StepWork, _ cluster: Cluster) -> String {
     switch kind {
     case .teacher: return teacherRelief(plan, work, cluster)
+    case .otherTeachers: return "fewer teachers, or more ranks"
     case .disk:
       return "a node with memory for the whole teacher, or more tokens per pass; sharded and dedicated read it once"
     case .teacherTraffic:
@@ -37,7 +38,7 @@ package struct Bottleneck: Sendable, Equatable {
         ? "more ranks, or activation_checkpointing: false (a quarter less arithmetic) if memory allows it"
         : "more ranks or a smaller student"
     case .gradients, .weights:
-      let doubled = StepPlan(work.scaled(by: 2), plan.layout, on: cluster)
+      let doubled = StepPlan([work.scaled(by: 2)], plan.layout, on: cluster)
       let (before, after) = (plan.time.total, doubled.time.total / 2)
       let gain = before > 0 ? 100 * (1 - after / before) : 0
       return "a batch twice as large makes an example \(figure(gain)) % cheaper; or a faster network, or fewer ranks "

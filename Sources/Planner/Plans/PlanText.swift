@@ -46,18 +46,24 @@ extension Layout {
   /// The layout in words.
   package var words: String { "teacher \(placementText), student sharding \(studentText)" }
 
-  /// The chain file's keys for this layout.
-  func chainText(hasTeacher: Bool) -> String {
+  /// The chain file's keys for this layout; of several teachers the first one has it.
+  func chainText(teachers: Int) -> String {
     var parallel = ["student: {sharding: \(sharding.rawValue)}"]
-    if hasTeacher {
+    var first = ""
+    if teachers > 0 {
       var keys = ["placement: \(placement.rawValue)"]
       if placement == .sharded || placement == .dedicated {
         keys += ["ranks: \(teacherRanks)", "sharding: \(split.rawValue)", "payload: \(payload.word)"]
         if case .topK(let k) = payload { keys.append("top_k: \(k)") }
       }
-      parallel.append("teacher: {\(keys.joined(separator: ", "))}")
+      let text = "{\(keys.joined(separator: ", "))}"
+      if teachers > 1 {
+        first = "; the first teacher: {model: …, parallel: \(text)}"
+      } else {
+        parallel.append("teacher: \(text)")
+      }
     }
-    return "parallel: {\(parallel.joined(separator: ", "))}"
+    return "parallel: {\(parallel.joined(separator: ", "))}\(first)"
       + (checkpointing ? "; hyperparams: {activation_checkpointing: true}" : "")
   }
 }
@@ -70,15 +76,16 @@ extension PlanComparison {
     var lines = [title] + header
     lines += ["", "layout of the chain file: \(describe(written))"] + details(written)
     if work.teacher != nil {
-      lines += ["", "placements, each with its best sharding and number of ranks:"]
+      let allowed = isRestricted ? " that the objectives allow" : ""
+      lines += ["", "placements\(allowed), each with its best sharding and number of ranks:"]
       lines += table([columns] + placements.map(row))
     }
     let reference = recommended ?? written
     lines += ["", "shardings with the teacher \(work.teacher == nil ? "none" : reference.layout.placementText):"]
     lines += table(([columns] + shardings(of: reference).map(row)).map { Array($0.dropFirst(2)) })
     guard let best = recommended else { return lines.joined(separator: "\n") }
-    lines += ["", "recommended: \(describe(best)), \(secondsText(best.time.total)) per step"]
-    lines.append("  " + best.layout.chainText(hasTeacher: work.teacher != nil))
+    lines += ["", "recommended: \(describe(best)), \(secondsText(best.secondsPerStep)) per step"]
+    lines.append("  " + best.layout.chainText(teachers: work.teachers.count))
     if best.layout != written.layout { lines += details(best) }
     return lines.joined(separator: "\n")
   }
@@ -97,15 +104,24 @@ extension PlanComparison {
       let ratio = Double(teacher.parameterCount) / Double(work.student.parameterCount)
       lines.append("  teacher     \(model(teacher, work.teacherFormat)), \(figure(ratio)) times the student")
     }
-    lines.append(
-      "  batch       \(grouped(work.load.sequences)) sequences of \(grouped(work.load.length)) tokens, "
-        + "accumulation \(work.accumulation)" + (work.steps.map { ", \(grouped($0)) steps" } ?? ""))
-    lines.append(
-      "  arithmetic  \(operations(work.student.forwardFLOPs(work.load) * 3)) student"
-        + (work.teacher.map { ", \(operations($0.forwardFLOPs(work.load))) teacher, per step" } ?? " per step"))
+    for (teacher, format, _) in work.otherTeachers { lines.append("  teacher     \(model(teacher, format)), resident") }
+    for work in works { lines += self.lines(of: work) }
     let state = Double(work.student.parameterCount)
     lines.append("  on disk     model \(bytesText(4 * state)), a checkpoint \(bytesText(12 * state))")
     return lines
+  }
+
+  private func lines(of work: StepWork) -> [String] {
+    let asked = work.teachers.indices.filter(work.asks).map { work.teachers[$0].forwardFLOPs(work.load) }
+    let steps = work.steps.map { ", \(grouped($0)) steps" } ?? ""
+    return (work.stage.map { ["  stage       \($0)"] } ?? []) + [
+      "  batch       \(grouped(work.load.sequences)) sequences of \(grouped(work.load.length)) tokens, "
+        + "accumulation \(work.accumulation)\(steps)",
+      "  arithmetic  \(operations(work.student.forwardFLOPs(work.load) * 3)) student"
+        + (asked.isEmpty
+          ? "" : ", \(operations(asked.reduce(0, +))) \(asked.count == 1 ? "teacher" : "\(asked.count) teachers"),")
+        + " per step",
+    ]
   }
 
   private func operations(_ count: Double) -> String {
@@ -128,8 +144,9 @@ extension PlanComparison {
     return [
       work.teacher == nil ? "none" : plan.layout.placementText, work.teacher == nil ? "none" : plan.layout.payloadText,
       plan.layout.studentText, bytesText(rank), bytesText(plan.memory.node), plan.fits ? "yes" : "no",
-      bytesText(plan.traffic.total), secondsText(plan.time.teaching), secondsText(plan.time.training),
-      secondsText(plan.time.total), figure(Double(work.load.tokens) / max(plan.time.total, 1e-12)),
+      bytesText(plan.traffic.total), secondsText(plan.mean { $0.time.teaching }),
+      secondsText(plan.mean { $0.time.training }),
+      secondsText(plan.secondsPerStep), figure(plan.tokensPerSecond),
     ]
   }
 
@@ -143,14 +160,19 @@ extension PlanComparison {
       "  of a node           \(bytesText(memory.node)) of \(bytesText(cluster.usableMemory)) usable"
         + (plan.fits ? "" : ": does not fit"))
     lines.append("  a rank sends        " + parts(TrafficKind.allCases.map { ($0.rawValue, plan.traffic[$0]) }))
-    let times = TimeKind.allCases.filter { plan.time[$0] > 0 }.map { "\($0.rawValue) \(secondsText(plan.time[$0]))" }
-    lines.append(
-      "  time of a step      \(secondsText(plan.time.total)): \(times.joined(separator: ", "))"
-        + (plan.time.isOverlapped ? "; teaching and training at the same time" : ""))
-    if let steps = work.steps {
-      lines.append("  of the chain step   \(secondsText(Double(steps) * plan.time.total)), without evaluations")
+    for stage in plan.stages {
+      let times = TimeKind.allCases.filter { stage.time[$0] > 0 }
+        .map { "\($0.rawValue) \(secondsText(stage.time[$0]))" }
+      let name = stage.work.stage.map { ", stage \($0)" } ?? ""
+      lines.append(
+        "  time of a step      \(secondsText(stage.time.total))\(name): \(times.joined(separator: ", "))"
+          + (stage.time.isOverlapped ? "; teaching and training at the same time" : ""))
     }
-    let bottleneck = Bottleneck(plan, work, on: cluster)
+    if let seconds = plan.seconds, let steps = plan.steps {
+      let count = plan.stages.count > 1 ? "\(grouped(steps)) steps in \(plan.stages.count) stages, " : ""
+      lines.append("  of the chain step   \(secondsText(seconds)), \(count)without evaluations")
+    }
+    let bottleneck = Bottleneck(plan, on: cluster)
     lines.append(
       "  bottleneck          \(bottleneck.kind.rawValue), \(figure(100 * bottleneck.share)) %: \(bottleneck.relief)")
     return lines
