@@ -88,6 +88,15 @@ import Testing
     }
   }
 
+  @Test func `values of later stages are checked as those of the first`() throws {
+    let command = try toy()
+    let stages = "steps.1.stages=[{name: a, hyperparams: {batch_size: 4}}, {name: b, hyperparams: {batch_tokens: 3}}]"
+    let result = try dryRun(command, [stages])
+    #expect(result.code == 2, "\(result.said)")
+    #expect(result.errors.contains("steps.1.stages.1.hyperparams.batch_tokens"), "\(result.errors)")
+    #expect(result.errors.contains("is 3, but the longest training example has"), "\(result.errors)")
+  }
+
   @Test func `labels that an objective needs are missed before anything runs`() throws {
     let command = try toy()
     try command.shell("sed -i '2s/\\t[^\\t]*$/\\t/' toy/data/train.tsv")

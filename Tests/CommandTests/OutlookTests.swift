@@ -125,5 +125,21 @@ import Testing
     let json = try JSON(parsing: command.run(["status", "toy/toy.yaml", "--json"] + sets(changed)).output)
     let first = try #require(json["steps"]?.array?.first)
     #expect(first["other_checkpoint"]?["reasons"]?.array == ["learning_rate 0.001 → 0.002"], "\(first.text())")
+    // Versions before wrote no inputs beside their checkpoints.
+    try command.shell("rm toy/out/first/training/checkpoints/inputs-*")
+    let unknown = try status(command, saving + ["steps.0.hyperparams.learning_rate=3e-3"], step: "first")
+    #expect(unknown.contains("is not resumed: its inputs were others, which it does not record"), "\(unknown)")
+  }
+
+  @Test func `a step that a version with other plan digests committed is kept, with its metrics`() throws {
+    let command = try toy([Self.teachers, Self.objectives])
+    let digest = String(repeating: "0123456789abcdef", count: 4)
+    try command.shell(
+      "sed -i 's/\"plan\": \"[0-9a-f]*\"/\"plan\": \"\(digest)\"/' toy/out/*/training/{step,owner}.json")
+    let metrics = try command.read("toy/out/second/training/metrics.jsonl")
+    let again = try command.run(["run", "toy/toy.yaml"] + sets([Self.teachers, Self.objectives]))
+    #expect(again.code == 0 && again.output.contains("second is committed already"), "\(again.said)")
+    #expect(try command.read("toy/out/second/training/metrics.jsonl") == metrics)
+    #expect(try command.read("toy/out/second/training/step.json").contains(digest))
   }
 }

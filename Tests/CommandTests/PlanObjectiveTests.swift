@@ -129,6 +129,10 @@ import Testing
         ["objectives.0.kind", "top_k"]
       ),
       (languages, ["\(list)[{kind: decoupled_kl}]"], ["objectives.0.kind", "classifiers"]),
+      (
+        classifiers, ["steps.0.teacher=[A, B]", "parallel.teacher={placement: dedicated, ranks: 2}"],
+        ["4 ranks would only teach", "at least one must train"]
+      ),
     ] {
       let result = try command.run(
         ["plan", "chain.yaml", "--cluster", "here.yaml"] + values.flatMap { ["--set", $0] })

@@ -8,9 +8,10 @@ extension ChainConfiguration {
 
   /// The gap between teacher and student shrinks along a chain, so the same mix is rarely best for all its steps.
   private func sameSettingsAdvice() -> String? {
-    let taught = steps.filter { $0.teacher != .none }.map { DistillationObjective($0.hyperparameters.objectives.terms) }
+    let distilling = steps.filter { $0.teacher != .none }
+    let taught = distilling.map { DistillationObjective($0.hyperparameters.objectives.terms) }
     guard steps.count >= 3, taught.count >= 2, let first = taught.first, let values = first.plain,
-      taught.allSatisfy({ $0 == first })
+      taught.allSatisfy({ $0 == first }), distilling.allSatisfy({ $0.stages.count == 1 })
     else { return nil }
     return """
       all \(taught.count) distilling steps have alpha \(values.ce) (ce_weight \(values.ce), kd_weight \

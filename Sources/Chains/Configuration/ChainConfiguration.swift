@@ -136,6 +136,12 @@ package struct StepConfiguration: Sendable, Equatable {
   /// The values of the first stage; number format and memory are one for all stages.
   package var hyperparameters: Hyperparameters { stages[0].hyperparameters }
 
+  /// `FILE:LINE: KEY.PATH` of a hyperparameter of a stage: in the stage if it is written there, else in the step.
+  func location(of key: String, stage: Int) -> String {
+    let own = "stages.\(stage).hyperparams.\(key)"
+    return source.location(of: source.positions[own] == nil ? "hyperparams.\(key)" : own)
+  }
+
   static func defaultID(_ index: Int) -> String { "step_\(index + 1)" }
 }
 

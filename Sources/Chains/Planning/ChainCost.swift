@@ -79,8 +79,10 @@ package struct ChainCost: Sendable {
         [("student \(models.student.name)", models.student.maximumPositions)]
           + models.teachers.map { ("teacher \($0.name)", $0.maximumPositions) })
     }
+    let students = try Preflight.trainingRanks(of: models.step, ranks: ranks)
     for (place, teacher) in models.teachers.enumerated() {
-      try check(teacher, place, models, step, chain, ranks: ranks)
+      let isDedicated = models.step.teachers[place].placement.placement == .dedicated
+      try check(teacher, place, models, step, chain, ranks: isDedicated ? ranks : max(1, students))
     }
   }
 

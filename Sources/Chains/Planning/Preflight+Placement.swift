@@ -27,8 +27,8 @@ struct PlacementPlace {
 }
 
 extension Preflight {
-  /// Refuses placements of the step's teachers that the job's ranks or the teachers' sizes do not allow.
-  static func checkPlacement(of step: ResolvedStep, _ parallel: ParallelConfiguration, ranks: Int) throws {
+  /// The ranks that train in a job of `ranks`; throws `.configuration` if the step's teachers leave none.
+  static func trainingRanks(of step: ResolvedStep, ranks: Int) throws -> Int {
     // Dedicated teacher ranks do not belong to the groups of sharded teachers.
     let dedicated = step.teachers.map(\.placement).filter { $0.placement == .dedicated }
     let students = ranks - dedicated.reduce(0) { $0 + $1.groupSize(of: ranks) }
@@ -39,6 +39,12 @@ extension Preflight {
         at: step.configuration.source.location(of: "teacher"),
         remedy: "start more than \(ranks - students) ranks, or use another placement")
     }
+    return students
+  }
+
+  /// Refuses placements of the step's teachers that the job's ranks or the teachers' sizes do not allow.
+  static func checkPlacement(of step: ResolvedStep, _ parallel: ParallelConfiguration, ranks: Int) throws {
+    let students = try trainingRanks(of: step, ranks: ranks)
     for teacher in step.teachers {
       let model = try ModelLoader.build(teacher.model.configuration)
       let place = PlacementPlace(of: teacher, parallel)

@@ -45,11 +45,12 @@ enum Preflight {
       }
     }
     if kind == .languageModeling {
-      if let dropout = step.hyperparameters.dropout, dropout > 0 {
+      for (index, stage) in step.configuration.stages.enumerated() {
+        guard let dropout = stage.hyperparameters.dropout, dropout > 0 else { continue }
         let family = step.student.configuration.family.rawValue
         throw RetortError(
           .configuration, "is \(dropout), but \(family) models have no dropout here",
-          at: source.location(of: "hyperparams.dropout"),
+          at: step.configuration.location(of: "dropout", stage: index),
           remedy: "omit it; weight_decay and early stopping remain")
       }
       try checkVocabularies(step)
@@ -122,7 +123,10 @@ enum Preflight {
 
   /// Checks the training data against the step: the columns that its models read, the tokens of a batch.
   static func check(_ step: ResolvedStep, _ data: SplitData) throws {
-    if case .tokens(let limit) = step.hyperparameters.batchSize { try check(step, data.train, limit) }
+    for (index, stage) in step.configuration.stages.enumerated() {
+      guard case .tokens(let limit) = stage.hyperparameters.batchSize else { continue }
+      try check(data.train, limit, at: step.configuration.location(of: "batch_tokens", stage: index))
+    }
     guard let columns = data.columns else { return }
     for (configuration, reference, key) in models(of: step) {
       let inputs = try PerceptronConfiguration(configuration).inputSize
@@ -137,8 +141,7 @@ enum Preflight {
   }
 
   /// Checks that a batch can hold the longest example, and that the data has tokens to count.
-  private static func check(_ step: ResolvedStep, _ train: any ExampleSource, _ batchTokens: Int) throws {
-    let location = step.configuration.source.location(of: "hyperparams.batch_tokens")
+  private static func check(_ train: any ExampleSource, _ batchTokens: Int, at location: String) throws {
     if train.kind == .features {
       throw RetortError(
         .configuration, "rows of numbers have no tokens", at: location, remedy: "give batch_size, their number")
