@@ -56,9 +56,10 @@ extension Kinds {
     let settings = bytes(
       #"{"tokenizer_class":"BertTokenizer","do_lower_case":true,"truncation_side":"left","pad_token":"<p>","#
         + #""added_tokens_decoder":{"12":{"content":"[E1]","lstrip":true,"special":true}},"extra_special_tokens":["x"]}"#,
-      #"{"tokenizer_class":"LlamaTokenizer","legacy":true,"add_prefix_space":false,"bos_token":{"content":"<s>"}}"#)
+      #"{"tokenizer_class":"LlamaTokenizer","legacy":true,"add_prefix_space":false,"bos_token":{"content":"<s>"}}"#,
+      #"{"tokenizer_class":"T5Tokenizer","extra_ids":3,"eos_token":"a","keep_accents":true,"add_bos_token":true}"#)
     // Ids of a model may be any, and so may texts.
-    let kinds = [wordPiece, bytePairs, byteLevel]
+    let kinds = [wordPiece, bytePairs, byteLevel, SentencePieceSeeds.unigram]
     let text: (String, String) throws -> Void = { path, folder in
       let bytes = Array(try readFile(path))
       let text = String(decoding: bytes, as: UTF8.self)
@@ -75,7 +76,12 @@ extension Kinds {
         memory: Kinds.ofLongTexts,
         beside: kinds.enumerated().map { ("\($0.offset)/tokenizer.json", Array($0.element.utf8)) }, file: "text",
         read: text),
-      Kind(name: "tokenizer.json", seeds: bytes(wordPiece, bytePairs, byteLevel), file: "tokenizer.json", read: read),
+      Kind(
+        name: "tokenizer.json", seeds: bytes(wordPiece, bytePairs, byteLevel, SentencePieceSeeds.unigram),
+        file: "tokenizer.json", read: read),
+      Kind(
+        name: "tokenizer.model", seeds: [SentencePieceSeeds.model(type: 1), SentencePieceSeeds.model(type: 2)],
+        file: "tokenizer.model", read: read),
       Kind(name: "tokenizer_config.json", seeds: settings, beside: [file], file: "tokenizer_config.json", read: read),
       Kind(
         name: "added_tokens.json", seeds: bytes(#"{"[E1]":12,"[E2]":13}"#), beside: [file], file: "added_tokens.json",

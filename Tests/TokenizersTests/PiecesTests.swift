@@ -51,7 +51,20 @@ import Testing
   @Test(arguments: ["\\s+", " {2,}", "[0-9]+", "[^a-z]", "\\p{N}{1,3}", "\\d", "abc", "\\n", "\\.", "[\\s.]+"])
   func `runs of one class are read`(_ regex: String) { #expect(TextPattern(regex: regex) != nil) }
 
-  @Test(arguments: ["a|b", "a*", "(ab)+", "a{0,3}", "\\w+", "[a-z&&[b]]", "\\p{Han}", "a?", "", "ab+", "[", "a{2", "\\"])
+  @Test func `lists of texts and the edges of a text are found as the library finds them`() throws {
+    func matches(_ regex: String, _ text: String) throws -> [Int] {
+      let pattern = try #require(TextPattern(regex: regex))
+      return Array(text.utf8).withUnsafeBufferPointer { text in text.indices.map { pattern.matchEnd(text, $0) - $0 } }
+    }
+    #expect(try matches(#"\[A\]|b|bc"#, "[A]bc") == [3, 0, 0, 1, 0])
+    #expect(try matches(#"\A▁"#, "▁▁") == [3, 0, 0, 0, 0, 0])
+    #expect(try matches(#"\A +| +\z"#, "  a  b ") == [2, 0, 0, 0, 0, 0, 1])
+    #expect(try matches(#"\A +| +\z"#, "  ") == [2, 0])
+  }
+
+  @Test(arguments: [
+    "a|b+", "a||b", "a*", "(ab)+", "a{0,3}", "\\w+", "[a-z&&[b]]", "\\p{Han}", "a?", "", "ab+", "[", "a{2", "\\",
+  ])
   func `other expressions are not`(_ regex: String) { #expect(TextPattern(regex: regex) == nil) }
 }
 

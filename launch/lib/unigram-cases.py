@@ -1,5 +1,6 @@
 """unigram-cases.py FOLDER SHARED STRIDE: unigram tokenizers of the forms that XLM-R, ALBERT, T5 and Llama use, with a
-vocabulary trained on shared text; each with texts (texts.json) and the library's ids (ids.bin).
+vocabulary trained on shared text; each with texts (texts.json) and the library's ids (ids.bin). Of three of them there
+is also a SentencePiece model without tokenizer.json.
 
 Of WikiText-2 and SST-2 every STRIDE-th line is a text; 0 writes the tokenizers alone. ids.bin has for each text its number of ids and the ids, all little-endian Int32.
 """
@@ -7,10 +8,11 @@ import array
 import json
 import os
 import random
+import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import charsmap
+from sentencepiece_files import compile_map, nfkc_map, sentencepiece_model
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 folder, shared, stride = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -87,9 +89,11 @@ def metaspace(scheme="always", split=True):
     return pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=split)
 
 
-PRECOMPILED = normalizers.Precompiled(charsmap.compile_map(charsmap.nfkc_map()))
+MAP = compile_map(nfkc_map())
+PRECOMPILED = normalizers.Precompiled(MAP)
 XLMR_WORDS = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace()])
-PIECES = vocabulary()
+# SentencePiece stores scores in 32 bits.
+PIECES = [(token, struct.unpack("<f", struct.pack("<f", score))[0]) for token, score in vocabulary()]
 
 
 def xlmr():
@@ -115,7 +119,7 @@ def albert():
 def t5():
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *PIECES, *((f"<extra_id_{i}>", 0.0) for i in range(9, -1, -1))]
     t = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
-    t.normalizer, t.pre_tokenizer, t.decoder = PRECOMPILED, metaspace(), decoders.Metaspace()
+    t.normalizer, t.pre_tokenizer, t.decoder = PRECOMPILED, XLMR_WORDS, decoders.Metaspace()
     t.add_special_tokens(["<pad>", "</s>", "<unk>", *(f"<extra_id_{i}>" for i in range(10))])
     t.post_processor = around("$A </s>", "$A </s> $B </s>", t, ["</s>"])
     return t
@@ -143,19 +147,41 @@ def bytes_(split):
     return t
 
 
+def model_of(directory, name):
+    """The SentencePiece model and the settings from which AutoTokenizer makes the same tokenizer."""
+    kinds = {"<unk>": 2, "<s>": 3, "</s>": 3, "<pad>": 3, "[CLS]": 3, "[SEP]": 3, "[MASK]": 4}
+    order = {"xlmr": ["<unk>", "<s>", "</s>"], "albert": ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], "t5": ["<pad>", "</s>", "<unk>"]}[name]
+    pieces = [(token, 0.0, kinds[token]) for token in order] + [(token, score, 1) for token, score in PIECES]
+    file, kind = {"xlmr": ("sentencepiece.bpe.model", "XLMRoberta"), "albert": ("spiece.model", "Albert"), "t5": ("spiece.model", "T5")}[name]
+    os.makedirs(directory)
+    with open(os.path.join(directory, file), "wb") as stream:
+        stream.write(sentencepiece_model(pieces, order.index("<unk>"), MAP))
+    with open(os.path.join(directory, "tokenizer_config.json"), "w") as stream:
+        settings = {"tokenizer_class": kind + "Tokenizer", "extra_ids": 10}
+        # The mask is found with the white space before it.
+        if name == "xlmr":
+            settings["added_tokens_decoder"] = {str(len(PIECES) + 4): {"content": "<mask>", "lstrip": True, "special": True}}
+        json.dump(settings, stream)
+
+
 samples = texts() if stride else []
 variants = [("xlmr", xlmr()), ("albert", albert()), ("t5", t5()), ("spaces", spaces()), ("bytes", bytes_(True)), ("whole", bytes_(False))]
 for name, tokenizer in variants:
     directory = os.path.join(folder, name)
     os.makedirs(directory)
     tokenizer.save(os.path.join(directory, "tokenizer.json"))
+    directories = [directory]
+    if name in ("xlmr", "albert", "t5"):
+        directories.append(directory + "-model")
+        model_of(directories[1], name)
     if not stride:
         continue
-    with open(os.path.join(directory, "texts.json"), "w", encoding="utf-8") as stream:
-        json.dump(samples, stream, ensure_ascii=False)
     ids = array.array("i")
     for encoding in tokenizer.encode_batch(samples):
         ids.append(len(encoding.ids))
         ids.extend(encoding.ids)
-    with open(os.path.join(directory, "ids.bin"), "wb") as stream:
-        ids.tofile(stream)
+    for directory in directories:
+        with open(os.path.join(directory, "texts.json"), "w", encoding="utf-8") as stream:
+            json.dump(samples, stream, ensure_ascii=False)
+        with open(os.path.join(directory, "ids.bin"), "wb") as stream:
+            ids.tofile(stream)

@@ -1,18 +1,12 @@
 import Platform
 
 extension TokenizerJSON {
-  /// Classes of `transformers` that build their own pipeline without WordPiece.
-  private static let otherClasses: Set<String> = [
-    "AlbertTokenizer", "BartTokenizer", "CamembertTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "Qwen2Tokenizer",
-    "RobertaTokenizer", "T5Tokenizer", "XLMRobertaTokenizer",
-  ]
-
   /// A remark if `tokenizer_class` names a class that builds its own pipeline instead of this file's and gives other
   /// ids; otherwise nil.
   func classRemark(_ settings: TokenizerSettings) -> String? {
-    guard modelType == "WordPiece", let name = settings.className else { return nil }
-    if TokenizerJSON.otherClasses.contains(name) {
-      return "\(path): is WordPiece, but tokenizer_class is \(name), which is not: Retort follows this file, and "
+    guard let name = settings.className, let type = modelType else { return nil }
+    if let needed = TokenizerClasses.modelType(name), needed != type {
+      return "\(path): is \(type), but tokenizer_class is \(name), which is not: Retort follows this file, and "
         + "AutoTokenizer of transformers 5 gives other ids"
     }
     guard name == "BertTokenizer" else { return nil }

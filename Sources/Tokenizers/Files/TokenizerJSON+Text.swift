@@ -47,7 +47,7 @@ extension TokenizerJSON {
     guard let pattern = TextPattern(regex: regex) else {
       throw unsupported(
         regex, in: "\(place).pattern",
-        known: "fixed texts, \"^ +| +$\" and runs of one class (\"\\s+\", \" {2,}\")")
+        known: "fixed texts and lists of them, \"^ +| +$\" and runs of one class (\"\\s+\", \" {2,}\")")
     }
     return pattern
   }

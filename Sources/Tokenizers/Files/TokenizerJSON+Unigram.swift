@@ -24,8 +24,9 @@ extension TokenizerJSON {
     return try Vocabulary(list, count: pairs.count, at: "\(path), model.vocab")
   }
 
-  func unigram(_ model: OrderedJSON, _ vocabulary: Vocabulary) throws -> UnigramModel {
-    let pairs = model["vocab"]?.array ?? []
+  /// The score of each id; throws for one that is not a finite number.
+  func scores() throws -> [Double] {
+    let pairs = root["model"]?["vocab"]?.array ?? []
     var scores: [Double] = []
     scores.reserveCapacity(pairs.count)
     for (id, pair) in pairs.enumerated() {
@@ -35,6 +36,21 @@ extension TokenizerJSON {
       }
       scores.append(score)
     }
+    return scores
+  }
+
+  /// The first compiled map of characters among the normalizers; nil if there is none.
+  func characterMap() throws -> CharacterMap? {
+    guard let section = root["normalizer"] else { return nil }
+    for part in section["normalizers"]?.array ?? [section] where part["type"]?.string == "Precompiled" {
+      guard let map = part["precompiled_charsmap"]?.string else { continue }
+      return try CharacterMap(base64: map, at: "\(path), normalizer.precompiled_charsmap")
+    }
+    return nil
+  }
+
+  func unigram(_ model: OrderedJSON, _ vocabulary: Vocabulary) throws -> UnigramModel {
+    let scores = try scores()
     guard let unknown = model["unk_id"] else {
       throw refusal(
         "is missing: a character that the vocabulary lacks would have no token", in: "model.unk_id",

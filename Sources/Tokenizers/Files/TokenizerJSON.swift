@@ -38,10 +38,15 @@ struct TokenizerJSON {
     if let settings, isLlama {
       return PipelineTokenizer(
         addedTokens: own, normalizer: nil, preTokenizer: MetaspacePreTokenizer(llama: settings),
-        model: try llamaModel(vocabulary), postProcessor: try postProcessor(limit: limit),
+        model: try llamaModel(vocabulary), postProcessor: try postProcessor(limit: limit, own, vocabulary, settings),
         decoder: SteppedDecoder(llama: settings), truncatesLeft: left, splitsSpecial: settings.splitsSpecial)
     }
-    let prefixSpace = settings?.className == "GPT2Tokenizer" ? settings?.prefixSpace ?? false : nil
+    if let settings, let builder = settings.sentencePieceClass, modelType == "Unigram" {
+      let parts = ClassParts(vocabulary: vocabulary, scores: try scores(), map: try characterMap(), path: path)
+      return try parts.tokenizer(builder, own, settings, truncatesLeft: left)
+    }
+    let buildsBytes = ["GPT2Tokenizer", "RobertaTokenizer"].contains(settings?.className) && modelType == "BPE"
+    let prefixSpace = buildsBytes ? settings?.prefixSpace ?? false : nil
     var tokenizer = PipelineTokenizer(
       addedTokens: own, normalizer: try normalizer(settings ?? .none),
       preTokenizer: try preTokenizer(prefixSpace: prefixSpace), model: try model(vocabulary, settings),
@@ -52,17 +57,29 @@ struct TokenizerJSON {
   }
 
   /// The tokens around a text. BERT's class uses those that the files beside this one name instead of the template's,
-  /// and the usual ones without a template.
+  /// and the usual ones without a template; RoBERTa's class always has its own.
   private func postProcessor(
     limit: Int, _ added: [AddedToken], _ vocabulary: Vocabulary, _ settings: TokenizerSettings?
   ) throws -> any PostProcessor {
+    guard let settings else { return try postProcessor(limit: limit) }
+    func id(_ token: String) -> Int32? { specialTokenID(token, added, vocabulary) }
+    if settings.className == "RobertaTokenizer", modelType == "BPE" {
+      let usual = SentencePieceClass.xlmRoberta.usualRoles
+      func role(_ role: TokenRole) throws -> Int32 {
+        let token = settings.named(role) ?? usual[role] ?? ""
+        guard let id = id(token) else {
+          throw refusal(
+            "\(quoted(token)) is not in the vocabulary", in: "post_processor",
+            remedy: "set \(role.rawValue) in tokenizer_config.json to the right token")
+        }
+        return id
+      }
+      return try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
+    }
     let template = try postProcessor(limit: limit)
-    guard let settings, settings.className == "BertTokenizer", modelType == "WordPiece",
+    guard settings.className == "BertTokenizer", modelType == "WordPiece",
       settings.areBordersNamed || root["post_processor"]?.members == nil
     else { return template }
-    func id(_ token: String) -> Int32? {
-      added.first { $0.content.utf8.elementsEqual(token.utf8) }?.id ?? vocabulary.id(of: token)
-    }
     guard let start = id(settings.classToken), let end = id(settings.separatorToken),
       (template as? TemplatePostProcessor)?.specialTokens != [start, end]
     else { return template }
@@ -242,6 +259,11 @@ struct TokenizerJSON {
       throw refusal(isPair ? "must have the sequences A and B once each" : "must have the sequence A once", in: place)
     }
   }
+}
+
+/// The id of a special token among the added tokens or in the vocabulary.
+func specialTokenID(_ token: String, _ added: [AddedToken], _ vocabulary: Vocabulary) -> Int32? {
+  added.first { $0.content.utf8.elementsEqual(token.utf8) }?.id ?? vocabulary.id(of: token)
 }
 
 extension AddedToken {

@@ -12,8 +12,19 @@ struct TokenizerSettings {
   var separatesChinese: Bool?
   /// add_prefix_space.
   var prefixSpace: Bool?
-  /// Whether a Llama tokenizer puts its mark before every part of a text instead of only before the first.
-  var isLegacy = false
+  /// legacy: whether a mark is put before every part of a text instead of only before the first.
+  private var legacy: Bool?
+  /// `legacy` of Llama's class.
+  var isLegacy: Bool { legacy ?? false }
+  /// `legacy` of a SentencePiece model without a class of its own.
+  var isLegacyModel: Bool { legacy ?? true }
+  /// keep_accents of ALBERT's class.
+  private(set) var keepsAccents = false
+  /// extra_ids of T5's class: the number of tokens `<extra_id_…>`.
+  private(set) var sentinelCount = 100
+  /// add_bos_token and add_eos_token: whether the template is only bos_token, the text and eos_token.
+  private(set) var addsBegin: Bool?
+  private(set) var addsEnd: Bool?
   /// Whether a text that is too long is cut at its beginning instead of its end.
   var truncatesLeft: Bool?
   /// split_special_tokens: whether a special token in a text is split like any other text.
@@ -29,6 +40,10 @@ struct TokenizerSettings {
   /// bos_token and eos_token, if the files name them.
   var beginToken: String?
   var endToken: String?
+  /// The special tokens that the files name.
+  private var roles: [TokenRole: String] = [:]
+  /// Whether the files list special tokens without a role.
+  private(set) var hasFurtherTokens = false
   /// Tokens with flags and ids, in the order in which they are added.
   private(set) var declaredTokens: [AddedToken] = []
   /// Special tokens by name, which are added unless another list has them.
@@ -43,8 +58,15 @@ struct TokenizerSettings {
       return isUnknownNamed && beginToken != nil && endToken != nil ? [] : ["<|endoftext|>"]
     case "LlamaTokenizer":
       return (isUnknownNamed ? [] : ["<unk>"]) + (beginToken == nil ? ["<s>"] : []) + (endToken == nil ? ["</s>"] : [])
-    default: return []
+    case "RobertaTokenizer": return usual(SentencePieceClass.xlmRoberta.usualRoles)
+    default:
+      guard let sentencePieceClass else { return [] }
+      return usual(sentencePieceClass.usualRoles) + sentencePieceClass.furtherTokens(self)
     }
+  }
+
+  private func usual(_ tokens: [TokenRole: String]) -> [String] {
+    TokenRole.allCases.compactMap { named($0) == nil ? tokens[$0] : nil }
   }
 
   private init() {}
@@ -61,7 +83,11 @@ struct TokenizerSettings {
     separatesChinese = configuration?["tokenize_chinese_chars"]?.bool
     prefixSpace = configuration?["add_prefix_space"]?.bool
     splitsSpecial = configuration?["split_special_tokens"]?.bool ?? false
-    isLegacy = configuration?["legacy"]?.bool ?? false
+    legacy = configuration?["legacy"]?.bool
+    keepsAccents = configuration?["keep_accents"]?.bool ?? false
+    sentinelCount = min(max(0, configuration?["extra_ids"]?.int ?? sentinelCount), 10_000)
+    addsBegin = configuration?["add_bos_token"]?.bool
+    addsEnd = configuration?["add_eos_token"]?.bool
     let path = joinPath(directory, "tokenizer_config.json")
     if let side = configuration?["truncation_side"] {
       guard let side = side.string, ["left", "right"].contains(side) else {
@@ -80,32 +106,53 @@ struct TokenizerSettings {
   /// Whether `tokenizer_config.json` lists the added tokens.
   private var isComplete = false
 
-  /// Whether the added tokens of tokenizer.json are ignored: BERT's, GPT-2's and Llama's classes take those that the
+  /// The token of a role, if a file names it.
+  func named(_ role: TokenRole) -> String? { roles[role] }
+
+  /// Names a special token unless a file does.
+  mutating func name(_ role: TokenRole, _ content: String) {
+    if roles[role] != nil || content.isEmpty { return }
+    roles[role] = content
+    if role == .begin { beginToken = content }
+    if role == .end { endToken = content }
+    namedTokens.append(AddedToken(id: -1, content: content, isSpecial: true))
+  }
+
+  /// Adds the control and user-defined pieces of a SentencePiece model unless the files list special tokens themselves.
+  mutating func addPieces(_ tokens: [AddedToken], findsDeclaredInRawText: Bool = false) {
+    if !hasFurtherTokens { namedTokens += tokens }
+    if findsDeclaredInRawText { for index in declaredTokens.indices { declaredTokens[index].normalized = false } }
+  }
+
+  /// Tokens with the names that `added_tokens_decoder` gives to their ids, unless another id has that name.
+  func renamed(_ tokens: [String]) -> [String] {
+    guard isComplete, !declaredTokens.isEmpty else { return tokens }
+    let names = Dictionary(declaredTokens.map { (Int($0.id), $0.content) }) { $1 }
+    let kept = Set(tokens.indices.filter { names[$0] == nil }.map { Array(tokens[$0].utf8) })
+    return tokens.enumerated().map { id, token in
+      names[id].flatMap { kept.contains(Array($0.utf8)) ? nil : $0 } ?? token
+    }
+  }
+
+  /// The class, if it builds its own unigram pipeline.
+  var sentencePieceClass: SentencePieceClass? { className.flatMap(SentencePieceClass.init) }
+
+  /// Whether the added tokens of tokenizer.json are ignored: classes that build their own pipeline take those that the
   /// configuration lists.
   var replacesAddedTokens: Bool {
-    isComplete && ["BertTokenizer", "GPT2Tokenizer", "LlamaTokenizer"].contains(className)
+    let others = ["BertTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "RobertaTokenizer"]
+    return isComplete && (sentencePieceClass != nil || className.map(others.contains) == true)
   }
 
   /// Whether the class uses tokenizer.json unchanged.
-  var usesFileAlone: Bool { className == TokenizerSettings.generic }
-
-  private static let generic = "TokenizersBackend"
+  var usesFileAlone: Bool { className == TokenizerClasses.generic }
 
   private static func className(_ configuration: OrderedJSON?, in directory: String) throws -> String? {
     // A broken config.json is refused when the model is loaded.
     let model = try? object("config.json", in: directory)
     let named = configuration?["tokenizer_class"]?.string ?? model?["tokenizer_class"]?.string
-    switch model?["model_type"]?.string {
-    case "mistral": return generic
-    case "qwen2": return "Qwen2Tokenizer"
-    default: break
-    }
-    guard let named, !named.isEmpty else {
-      let usual = ["bert": "BertTokenizer", "gpt2": "GPT2Tokenizer"]
-      return configuration == nil ? nil : model?["model_type"]?.string.flatMap { usual[$0] }
-    }
-    if ["PreTrainedTokenizerFast", "PreTrainedTokenizer", generic].contains(named) { return generic }
-    return named.hasSuffix("Fast") ? String(named.dropLast(4)) : named
+    return TokenizerClasses.name(
+      named, modelType: model?["model_type"]?.string, isConfigured: configuration != nil)
   }
 
   private static func object(_ name: String, in directory: String) throws -> OrderedJSON? {
@@ -130,28 +177,24 @@ struct TokenizerSettings {
       token.isSpecial = true
       return token
     }
-    func role(_ key: String) -> String? {
-      guard let token = token(map?[key]) ?? token(configuration?[key]) else { return nil }
-      named.append(token)
-      return token.content
-    }
-    beginToken = role("bos_token")
-    endToken = role("eos_token")
-    let unknown = role("unk_token")
-    isUnknownNamed = unknown != nil
-    unknownToken = unknown ?? unknownToken
     // Tokens that the vocabulary lacks get their ids in this order.
-    let separator = role("sep_token")
-    separatorToken = separator ?? separatorToken
-    paddingToken = role("pad_token") ?? paddingToken
-    let start = role("cls_token")
-    classToken = start ?? classToken
-    areBordersNamed = separator != nil || start != nil
-    maskToken = role("mask_token") ?? maskToken
+    for role in TokenRole.allCases {
+      guard let token = token(map?[role.rawValue]) ?? token(configuration?[role.rawValue]) else { continue }
+      named.append(token)
+      roles[role] = token.content
+    }
+    beginToken = roles[.begin]
+    endToken = roles[.end]
+    isUnknownNamed = roles[.unknown] != nil
+    unknownToken = roles[.unknown] ?? unknownToken
+    separatorToken = roles[.separator] ?? separatorToken
+    paddingToken = roles[.padding] ?? paddingToken
+    classToken = roles[.start] ?? classToken
+    areBordersNamed = roles[.separator] != nil || roles[.start] != nil
+    maskToken = roles[.mask] ?? maskToken
     generalNames = named.map(\.content)
-    let roles = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { $0 + "_token" }
     // Model-specific roles, such as "image_token".
-    for (key, value) in configuration?.members ?? [] where key.hasSuffix("_token") && !roles.contains(key) {
+    for (key, value) in configuration?.members ?? [] where key.hasSuffix("_token") && TokenRole(rawValue: key) == nil {
       if value.string != nil, let token = token(value) { named.append(token) }
     }
     let keys = ["extra_special_tokens", "additional_special_tokens"]
@@ -160,6 +203,7 @@ struct TokenizerSettings {
     if let list = lists.compactMap({ $0 }).first(where: { !further($0).isEmpty }) {
       let tokens = further(list).compactMap(token)
       named += tokens
+      hasFurtherTokens = true
       if list.array != nil { generalNames += tokens.map(\.content) }
     }
     named += (configuration?["model_specific_special_tokens"]?.members ?? []).compactMap { token($0.value) }

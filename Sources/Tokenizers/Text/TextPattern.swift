@@ -44,6 +44,12 @@ struct TextPattern: Sendable, Equatable {
     case text([UInt8])
     /// `^ +| +$`: spaces at the beginning and at the end of each line.
     case outerSpaces
+    /// `\A +| +\z`: spaces at the beginning and at the end of the text.
+    case edgeSpaces
+    /// `\A` and a text: only at the beginning of the text.
+    case start([UInt8])
+    /// The first of these texts that matches.
+    case texts([[UInt8]])
     case run(Characters, least: Int, most: Int)
   }
 
@@ -60,13 +66,50 @@ struct TextPattern: Sendable, Equatable {
       self.init(form: .outerSpaces)
       return
     }
+    if regex == "\\A +| +\\z" {
+      self.init(form: .edgeSpaces)
+      return
+    }
+    if regex.hasPrefix("\\A"), let texts = TextPattern.texts(String(regex.dropFirst(2))), texts.count == 1 {
+      self.init(form: .start(texts[0]))
+      return
+    }
     if !regex.isEmpty, !regex.unicodeScalars.contains(where: { "\\[](){}.*+?^$|".unicodeScalars.contains($0) }) {
       self.init(text: regex)
       return
     }
     var parser = RunParser(regex)
-    guard let run = parser.run() else { return nil }
-    self.init(form: .run(run.characters, least: run.least, most: run.most))
+    if let run = parser.run() {
+      self.init(form: .run(run.characters, least: run.least, most: run.most))
+    } else if let texts = TextPattern.texts(regex) {
+      self.init(form: .texts(texts))
+    } else {
+      return nil
+    }
+  }
+
+  /// The alternatives of an expression like `\[A\]|b`: texts without special characters, or with a backslash before
+  /// them; nil for any other expression.
+  private static func texts(_ regex: String) -> [[UInt8]]? {
+    var texts: [[UInt8]] = [[]]
+    var isEscaped = false
+    for scalar in regex.unicodeScalars {
+      if isEscaped {
+        // A letter or digit after a backslash has a special meaning.
+        guard scalar.isASCII, !scalar.properties.isAlphabetic, !(0x30...0x39).contains(scalar.value) else { return nil }
+      } else if scalar == "\\" {
+        isEscaped = true
+        continue
+      } else if scalar == "|" {
+        texts.append([])
+        continue
+      } else if "[](){}.*+?^$".unicodeScalars.contains(scalar) {
+        return nil
+      }
+      isEscaped = false
+      texts[texts.count - 1] += Array(String(scalar).utf8)
+    }
+    return isEscaped || texts.contains([]) ? nil : texts
   }
 
   /// The end of the match that starts at `index`; `index` if there is none.
@@ -81,6 +124,16 @@ struct TextPattern: Sendable, Equatable {
       while end < text.count, text[end] == 0x20 { end += 1 }
       let startsLine = index == 0 || text[index - 1] == 0x0a
       return startsLine || end == text.count || text[end] == 0x0a ? end : index
+    case .edgeSpaces:
+      // A run of spaces is looked at once, from its beginning.
+      guard text[index] == 0x20, index == 0 || text[index - 1] != 0x20 else { return index }
+      var end = index
+      while end < text.count, text[end] == 0x20 { end += 1 }
+      return index == 0 || end == text.count ? end : index
+    case .start(let bytes): return index == 0 && text.starts(with: bytes) ? bytes.count : index
+    case .texts(let texts):
+      let rest = text[index...]
+      return index + (texts.first { $0[0] == text[index] && rest.starts(with: $0) }?.count ?? 0)
     case .run(let characters, let least, let most):
       var end = index
       var count = 0

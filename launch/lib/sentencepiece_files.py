@@ -1,4 +1,4 @@
-"""Compiles replacements of characters into the format of SentencePiece's precompiled_charsmap."""
+"""Writes SentencePiece's files: a precompiled_charsmap, and a model with it."""
 import struct
 import unicodedata
 
@@ -62,3 +62,29 @@ def nfkc_map():
     for code in [9, 10, 12, 13, 0x85, 0xA0, 0x1680, *range(0x2000, 0x2010), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF]:
         replacements[chr(code)] = " "
     return replacements
+
+
+def number(value):
+    """A varint of protobuf's wire format."""
+    out = b""
+    value &= (1 << 64) - 1
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(index, value):
+    """A field of protobuf's wire format: an integer, a float, text or bytes."""
+    if isinstance(value, int):
+        return number(index << 3) + number(value)
+    if isinstance(value, float):
+        return number(index << 3 | 5) + struct.pack("<f", value)
+    data = value.encode() if isinstance(value, str) else value
+    return number(index << 3 | 2) + number(len(data)) + data
+
+
+def sentencepiece_model(pieces, unknown, character_map):
+    """A unigram model file of SentencePiece; pieces are (text, score, type)."""
+    out = b"".join(field(1, field(1, text) + field(2, float(score)) + field(3, kind)) for text, score, kind in pieces)
+    return out + field(2, field(3, 1) + field(40, unknown)) + field(3, field(2, character_map))
