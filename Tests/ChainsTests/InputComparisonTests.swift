@@ -164,6 +164,21 @@ import Testing
       InputComparison.reasons(old, .object(precise)) == ["the precision of the teacher b fp32 → bf16"])
   }
 
+  @Test func `records that no version wrote have differences too, and never trap`() {
+    let odd: [JSON] = [
+      .null, [], 3, ["values": [1, "x", []]], ["values": ["objectives": [["teacher": 7], 2, "x"]]],
+      ["values": ["objectives": [["teacher": -1, "kind": 4]], "teachers": [1, ["name": 2]]], "more_teachers": [3]],
+      ["more_teachers": [["teacher": 1]], "teacher": [], "values": ["objectives": "x", "stage": []]],
+    ]
+    for first in odd {
+      for second in odd where first != second {
+        let isSame = StepManifest.deciding(first) == StepManifest.deciding(second)
+        #expect(InputComparison.reasons(first, second).isEmpty == isSame, "\(first.text()) \(second.text())")
+      }
+      #expect(!InputComparison.reasons(first, inputs).isEmpty)
+    }
+  }
+
   @Test func `a long value is shown where it differs`() {
     let long = String(repeating: "x", count: 100)
     let reasons = values(["note": .string(long + "1")])

@@ -77,12 +77,27 @@ extension Kinds {
     try makeDirectory(joinPath(student, "training"))
     try StepManifest(inputs: inputs, results: results, studentIn: student).write(to: record)
     let seed = Array(try readFile(record))
+    // Objectives, stages and several teachers.
+    let objective: JSON = ["kind": "hidden_mse", "name": "inner", "weight": 1.0, "layers": ["1": 2], "teacher": "b"]
+    var several = inputs.object ?? [:]
+    several["more_teachers"] = [["teacher": "ef", "teacher_name": "b", "teacher_precision": "bf16"]]
+    several["values"] = .array(
+      ["x", "y"].map { stage in
+        [
+          "stage": .string(stage), "objectives": [objective, ["kind": "forward_kl", "temperature": 2.0]],
+          "teachers": [["name": "t", "weight": 0.5], ["name": "b", "weight": 0.5]], "max_steps": 4,
+        ]
+      })
+    try StepManifest(inputs: .object(several), results: results, studentIn: student).write(to: record)
+    let second = Array(try readFile(record))
     let committed = Kind(
-      name: "output/step.json", seeds: [seed], beside: files, file: "training/step.json"
+      name: "output/step.json", seeds: [seed, second], beside: files, file: "training/step.json"
     ) { _, folder in
       _ = try OutputDirectory(path: folder).content()
       guard let manifest = StepManifest.read(from: folder) else { return }
-      _ = InputComparison.reasons(manifest.inputs, inputs) + InputComparison.reasons(inputs, manifest.inputs)
+      for known in [inputs, .object(several)] {
+        _ = InputComparison.reasons(manifest.inputs, known) + InputComparison.reasons(known, manifest.inputs)
+      }
       _ = manifest.differences(in: folder, companions: ["config.json", "vocab.txt"]).map(\.text)
       _ = Checkpoints.newest(in: folder, plan: manifest.plan)
       guard let report = StepReport.committed(manifest.results, id: "one") else { return }

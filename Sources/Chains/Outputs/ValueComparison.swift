@@ -131,9 +131,9 @@ private struct StageComparison {
 
   /// An old term without its name, and with the new index of its teacher.
   private func shared(_ term: JSON) -> JSON {
-    guard var members = term.without("name").object, let index = members["teacher"]?.int else {
-      return term.without("name")
-    }
+    guard var members = term.without("name").object, let index = members["teacher"]?.int,
+      teachers.old.indices.contains(index)
+    else { return term.without("name") }
     members["teacher"] = teachers.newIndex(index).map(JSON.int) ?? .string(teachers.old[index].name)
     return .object(members)
   }
