@@ -17,11 +17,15 @@ package enum ModelWriter {
   /// The files of a model besides its weights, by name: configuration and tokenizer.
   ///
   /// The configuration keeps every key of the student's base that Retort does not know.
-  /// - Parameter tokenizerFiles: paths to copy.
-  package static func companions(_ configuration: ModelConfiguration, tokenizerFiles: [String]) throws -> [String: Data]
-  {
+  /// - Parameters:
+  ///   - tokenizerFiles: paths to copy.
+  ///   - written: files by name that take the place of copied ones.
+  package static func companions(
+    _ configuration: ModelConfiguration, tokenizerFiles: [String], written: [String: Data] = [:]
+  ) throws -> [String: Data] {
     var files: [String: Data] = [:]
     for file in tokenizerFiles { files[fileName(of: file)] = try readFile(file) }
+    files.merge(written) { $1 }
     files["config.json"] = Data((JSON.object(outputKeys(configuration)).text(indent: 2) + "\n").utf8)
     return files
   }
@@ -32,13 +36,14 @@ package enum ModelWriter {
   ///   - weights: a safetensors file, which stays in its place: the directory gets a hard link to it, or a copy if the
   ///     file system has no hard links.
   ///   - tokenizerFiles: paths to copy.
+  ///   - written: files by name that take the place of copied ones.
   ///   - maxShardBytes: a larger file is written as shards of at most this size and an index.
   package static func assemble(
     directory: String, configuration: ModelConfiguration, weights: String, tokenizerFiles: [String],
-    maxShardBytes: Int = 5_000_000_000
+    written: [String: Data] = [:], maxShardBytes: Int = 5_000_000_000
   ) throws {
     try makeDirectory(directory)
-    for (name, content) in try companions(configuration, tokenizerFiles: tokenizerFiles) {
+    for (name, content) in try companions(configuration, tokenizerFiles: tokenizerFiles, written: written) {
       try writeFileAtomically(joinPath(directory, name), content)
     }
     let target = joinPath(directory, "model.safetensors")

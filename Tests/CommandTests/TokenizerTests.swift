@@ -1,3 +1,6 @@
+import Foundation
+import Platform
+import TestSupport
 import Testing
 
 @Suite struct TokenizerTests {
@@ -26,5 +29,45 @@ import Testing
     let result = try command.run("run", "toy/pairs.yaml")
     #expect([3, 4].contains(result.code) && result.said.contains("type_vocab_size"), "\(result.said)")
     #expect(result.said.contains("other"))
+  }
+
+  @Test(.enabled(if: Shared.path("data/stories260K/tokenizer.model") != nil, "no stories260K in ../shared"))
+  func `a SentencePiece model without tokenizer.json trains a student of another family, and is its tokenizer`() throws
+  {
+    let command = try Command()
+    try command.makeToy()
+    let model = try #require(Shared.path("data/stories260K/tokenizer.model"))
+    try FileManager.default.createDirectory(atPath: command.path("toy/pieces"), withIntermediateDirectories: true)
+    try FileManager.default.copyItem(atPath: model, toPath: command.path("toy/pieces/tokenizer.model"))
+    try command.write("toy/pieces/config.json", #"{"model_type": "mistral"}"#)
+    try command.write(
+      "toy/pieces/tokenizer_config.json", #"{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true}"#)
+    let rows = (0..<16).map { #"{"text": "a good  film \#($0)", "label": \#($0 % 2)}"# }
+    try command.write("toy/rows.jsonl", rows.joined(separator: "\n") + "\n")
+    try command.write(
+      "toy/pieces.yaml",
+      """
+      distillation_chain:
+        metadata:
+          dataset: {train: rows.jsonl, validation: rows.jsonl}
+          task: {kind: classification, text: text}
+          max_length: 32
+        parallel: {threads_per_rank: 1}
+        steps:
+          - step_id: only
+            teacher: null
+            student_base: {family: bert, num_hidden_layers: 1, hidden_size: 16, num_attention_heads: 2, tokenizer: pieces}
+            output_dir: \(command.path("toy/out/pieces"))
+            hyperparams: {max_steps: 2, batch_size: 8}
+
+      """)
+    try command.succeed("run", "toy/pieces.yaml")
+    let settings = try JSON(contentsOf: command.path("toy/out/pieces/tokenizer_config.json"))
+    #expect(settings["tokenizer_class"]?.string == "PreTrainedTokenizerFast")
+    let again = try command.run("predict", "toy/out/pieces", "--input", "toy/rows.jsonl", "--output", "-")
+    #expect(again.code == 0 && again.output.split(separator: "\n").count == 16, "\(again.said)")
+    try command.write("toy/out/pieces/tokenizer.model", "damaged")
+    let damaged = try command.run("predict", "toy/out/pieces", "--input", "toy/rows.jsonl", "--output", "-")
+    #expect(damaged.code == 3 && damaged.said.contains("is not a SentencePiece model"), "\(damaged.said)")
   }
 }

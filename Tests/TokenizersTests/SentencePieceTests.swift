@@ -87,6 +87,24 @@ import Testing
     #expect(name("PreTrainedTokenizerFast", "roberta") == TokenizerClasses.generic && name(nil, nil) == nil)
   }
 
+  @Test func `copies beside a model of another type name the class that built the tokenizer`() throws {
+    func written(_ files: [String: String], _ type: String) throws -> String? {
+      let all = files.merging(["tokenizer.json": UnigramTests.file()]) { $1 }
+      return try Fixture.withDirectory(all) { directory in
+        let data = try tokenizerConfiguration(copiedFrom: directory, besideModelType: type, modelClass: nil)
+        return try data.flatMap { try JSON(parsing: $0)["tokenizer_class"]?.string }
+      }
+    }
+    let xlmr = ["config.json": #"{"model_type": "xlm-roberta"}"#]
+    #expect(try written(xlmr, "xlm-roberta") == nil)
+    #expect(try written(xlmr, "bert") == "XLMRobertaTokenizer")
+    #expect(try written([:], "roberta") == "PreTrainedTokenizerFast" && written([:], "bert") == nil)
+    let llama = [
+      "config.json": #"{"model_type": "mistral"}"#, "tokenizer_config.json": #"{"tokenizer_class": "LlamaTokenizer"}"#,
+    ]
+    #expect(try written(llama, "llama") == "PreTrainedTokenizerFast" && written(llama, "mistral") == nil)
+  }
+
   @Test func `RoBERTa's class has its own space, and tokens around a text`() throws {
     var file = try #require(BytePairTests.byteLevel(["Ġ a"]).object)
     file["added_tokens"] = [

@@ -191,7 +191,7 @@ struct StepResolver {
       else {
         throw RetortError(
           .input, "no tokenizer \"\(reference)\"; searched: \(candidates.joined(separator: "; "))", at: location,
-          remedy: "name a directory with vocab.txt or tokenizer.json")
+          remedy: "name a directory with tokenizer.json, a SentencePiece model or vocab.txt")
       }
       tokenizer = found
     }

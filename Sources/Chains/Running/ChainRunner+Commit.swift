@@ -64,7 +64,8 @@ extension ChainRunner {
       try commit.prepare()
       try ModelWriter.assemble(
         directory: commit.stage, configuration: trained.student.configuration,
-        weights: try trained.training.verifiedBestWeights(), tokenizerFiles: studentFiles(of: step))
+        weights: try trained.training.verifiedBestWeights(), tokenizerFiles: studentFiles(of: step),
+        written: writtenFiles(of: step))
       var results = report.json.object ?? [:]
       results["best_step"] = .int(trained.result.best.step)
       results["steps"] = .int(trained.result.steps)

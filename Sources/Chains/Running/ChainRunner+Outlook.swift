@@ -2,6 +2,7 @@ import Collectives
 import Foundation
 import Models
 import Platform
+import Tokenizers
 
 extension ChainRunner {
   /// What a run would do with each step, without changing anything. Collective; only rank 0 has the reasons.
@@ -129,7 +130,19 @@ extension ChainRunner {
 
   /// The files of a step's student besides the weights, which the plan determines.
   func contents(of step: ResolvedStep) throws -> [String: Data] {
-    try ModelWriter.companions(step.student.configuration, tokenizerFiles: studentFiles(of: step))
+    try ModelWriter.companions(
+      step.student.configuration, tokenizerFiles: studentFiles(of: step), written: writtenFiles(of: step))
+  }
+
+  /// A `tokenizer_config.json` that names the tokenizer's class, if the student's type of model has another one.
+  func writtenFiles(of step: ResolvedStep) throws -> [String: Data] {
+    let configuration = step.student.configuration
+    guard let file = step.student.tokenizer?.files.first, let type = configuration.json["model_type"]?.string,
+      let settings = try tokenizerConfiguration(
+        copiedFrom: parentDirectory(of: file), besideModelType: type,
+        modelClass: configuration.json["tokenizer_class"]?.string)
+    else { return [:] }
+    return ["tokenizer_config.json": settings]
   }
 
   /// The files copied next to a student's weights: its tokenizer's, and the companions of its base model.

@@ -35,7 +35,7 @@ struct ExampleReader: Sendable {
     if columns.ids == nil && tokenizer == nil {
       throw RetortError(
         .input, "the data is text and there is no tokenizer to read it", at: file.path,
-        remedy: "put tokenizer.json or vocab.txt into the model directory, "
+        remedy: "put tokenizer.json, a SentencePiece model or vocab.txt into the model directory, "
           + (file.settings == .chainFile ? "name one under tokenizer in a student_base that is written out, " : "")
           + "or give data with ids")
     }

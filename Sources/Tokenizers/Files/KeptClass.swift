@@ -1,0 +1,32 @@
+import Foundation
+import Platform
+
+/// The `tokenizer_config.json` that copies of a tokenizer's files need beside a model of another type, so that the same
+/// class builds the tokenizer there; nil if the files suffice as they are.
+///
+/// - Parameters:
+///   - directory: the directory of the original files.
+///   - modelType: `model_type` of the `config.json` beside the copies.
+///   - modelClass: its `tokenizer_class`.
+/// Throws `.input` for a broken `tokenizer_config.json`.
+package func tokenizerConfiguration(
+  copiedFrom directory: String, besideModelType modelType: String, modelClass: String?
+) throws -> Data? {
+  let files = tokenizerFiles(inModelDirectory: directory)
+  // A vocab.txt is always BERT's.
+  guard files.contains("tokenizer.json") || files.contains(where: { $0.hasSuffix(".model") }) else { return nil }
+  let path = joinPath(directory, "tokenizer_config.json")
+  let isConfigured = fileExists(path)
+  var keys = isConfigured ? try JSON(contentsOf: path).object ?? [:] : [:]
+  let original = try TokenizerSettings(directory: directory).className
+  let copied = TokenizerClasses.name(
+    keys["tokenizer_class"]?.string ?? modelClass, modelType: modelType, isConfigured: isConfigured)
+  if original == copied { return nil }
+  let name = original == nil || original == TokenizerClasses.generic ? "PreTrainedTokenizerFast" : original
+  let isKept =
+    TokenizerClasses.name(name, modelType: modelType, isConfigured: true) == original ?? TokenizerClasses.generic
+  // Some model types have a class whatever a file says.
+  guard isKept, let name else { return nil }
+  keys["tokenizer_class"] = .string(name)
+  return Data((JSON.object(keys).text(indent: 2) + "\n").utf8)
+}
