@@ -25,13 +25,18 @@ struct UnigramLibraryTests {
     let tokenizer = try #require(try loadTokenizer(fromModelDirectory: directory))
     let texts = try #require(try OrderedJSON(contentsOf: joinPath(directory, "texts.json")).array).compactMap(\.string)
     let words = try readFile(joinPath(directory, "ids.bin")).withUnsafeBytes { Array($0.bindMemory(to: Int32.self)) }
+    let decoded = try #require(try OrderedJSON(contentsOf: joinPath(directory, "decoded.json")).array).map(\.string)
     var index = 0
     var wrong = 0
-    for text in texts {
+    for (number, text) in texts.enumerated() {
       let end = index + 1 + Int(words[index])
       let ids = words[index + 1..<end]
       index = end
       let own = tokenizer.encode(text).ids
+      if let expected = decoded[number] {
+        let back = tokenizer.decode(Array(ids), skipSpecialTokens: true)
+        #expect(Array(back.utf8) == Array(expected.utf8), "\(directory): \(ids.prefix(40))")
+      }
       if own.elementsEqual(ids) { continue }
       wrong += 1
       if wrong < 4 { Issue.record("\(text.prefix(400).debugDescription): \(own.prefix(40)) for \(ids.prefix(40))") }

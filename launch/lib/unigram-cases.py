@@ -1,6 +1,6 @@
 """unigram-cases.py FOLDER SHARED STRIDE: unigram tokenizers of the forms that XLM-R, ALBERT, T5 and Llama use, with a
-vocabulary trained on shared text; each with texts (texts.json) and the library's ids (ids.bin). Of three of them there
-is also a SentencePiece model without tokenizer.json.
+vocabulary trained on shared text; each with texts (texts.json), the library's ids (ids.bin) and its texts of every tenth
+list of ids (decoded.json). Of three of them there is also a SentencePiece model without tokenizer.json.
 
 Of WikiText-2 and SST-2 every STRIDE-th line is a text; 0 writes the tokenizers alone. ids.bin has for each text its number of ids and the ids, all little-endian Int32.
 """
@@ -177,11 +177,15 @@ for name, tokenizer in variants:
     if not stride:
         continue
     ids = array.array("i")
-    for encoding in tokenizer.encode_batch(samples):
+    decoded = []
+    for number, encoding in enumerate(tokenizer.encode_batch(samples)):
         ids.append(len(encoding.ids))
         ids.extend(encoding.ids)
+        decoded.append(tokenizer.decode(encoding.ids) if number % 10 == 0 else None)
     for directory in directories:
         with open(os.path.join(directory, "texts.json"), "w", encoding="utf-8") as stream:
             json.dump(samples, stream, ensure_ascii=False)
+        with open(os.path.join(directory, "decoded.json"), "w", encoding="utf-8") as stream:
+            json.dump(decoded, stream, ensure_ascii=False)
         with open(os.path.join(directory, "ids.bin"), "wb") as stream:
             ids.tofile(stream)
