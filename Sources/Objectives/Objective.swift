@@ -19,8 +19,15 @@ package protocol Objective: Sendable {
   static var source: String { get }
   /// The keys of the kind besides `kind`, `name`, `weight` and `teacher`.
   static var options: [ObjectiveOption] { get }
-  /// Creates the objective from complete, validated options.
+  /// Creates the objective from complete options, each of which is in its range.
   init(_ options: ObjectiveOptions)
+  /// Why these options together make no objective; nil if they do.
+  static func refusal(_ options: ObjectiveOptions) -> ObjectiveRefusal?
+}
+
+extension Objective {
+  /// Nil: every combination does.
+  package static func refusal(_ options: ObjectiveOptions) -> ObjectiveRefusal? { nil }
 }
 
 /// An objective on the logits of a batch's rows, available from every teacher in every placement.
@@ -29,6 +36,8 @@ package protocol LogitsObjective: Objective {
   static var readsTeacher: Bool { get }
   /// Whether the k largest logits and one bucket for all others are enough to compute it.
   static var allowsTopK: Bool { get }
+  /// Whether it reads logits only through a softmax, so that a constant added to a row changes nothing.
+  static var comparesProbabilities: Bool { get }
   /// Whether teacher and student may have different classes.
   static var allowsOtherClasses: Bool { get }
   /// Whether it applies only to classifiers, and reads the label of every row.
@@ -42,6 +51,7 @@ package protocol LogitsObjective: Objective {
 extension LogitsObjective {
   package static var readsTeacher: Bool { true }
   package static var allowsTopK: Bool { false }
+  package static var comparesProbabilities: Bool { true }
   package static var allowsOtherClasses: Bool { false }
   package static var needsLabels: Bool { false }
 }

@@ -8,8 +8,8 @@ package struct StepRecord: Sendable, Equatable {
   package struct Term: Sendable, Equatable {
     /// The term's unique name.
     package var name: String
-    /// Its unweighted mean over the global batch.
-    package var value: Double
+    /// Its unweighted mean over the global batch; nil if the batch has no row for it, such as none with a label.
+    package var value: Double?
   }
 
   /// The optimizer step in the whole run, from 1.
@@ -24,7 +24,8 @@ package struct StepRecord: Sendable, Equatable {
   package var loss: Double
   /// The terms, each an unweighted mean over the global batch.
   package var terms: [Term]
-  /// −log of the student's probability of the label, or of the next token, in nats.
+  /// −log of the student's probability of the label, or of the next token, in nats; 0 without the term or without
+  /// labels.
   package var crossEntropy: Double
   /// The first divergence on logits; 0 without one.
   package var distillation: Double
@@ -52,11 +53,14 @@ package struct StepRecord: Sendable, Equatable {
   /// Bytes that this rank sent in the step.
   package var sentBytes: [Traffic.Purpose: Int]
 
+  private static func json(_ value: Double?) -> JSON { value.map(JSON.double) ?? .null }
+
   /// The line of metrics.jsonl.
   package var json: JSON {
     var line: [String: JSON] = [
-      "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss), "ce": .double(crossEntropy),
-      "terms": .object(Dictionary(terms.map { ($0.name, JSON.double($0.value)) }) { first, _ in first }),
+      "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss),
+      "ce": terms.contains { $0.value == nil } ? .null : .double(crossEntropy),
+      "terms": .object(Dictionary(terms.map { ($0.name, StepRecord.json($0.value)) }) { first, _ in first }),
       "kd": .double(distillation), "learning_rate": .double(learningRate), "gradient_norm": .double(gradientNorm),
       "tokens": .int(tokens), "examples": .int(examples), "loss_rows": .int(lossRows), "seconds": .double(seconds),
       "teacher_seconds": .double(teacherSeconds), "gflops": .double(seconds > 0 ? flops / seconds * 1e-9 : 0),

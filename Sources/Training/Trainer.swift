@@ -173,10 +173,15 @@ package final class Trainer {
     // A backward pass has two products for each product of the forward pass.
     let learnt = 3 * student.forwardFLOPs(lengths: lengths)
     let (hard, soft) = loss.objective.hardAndSoft(means)
+    let isUnlabelled = loss.counts.labelled == 0
     return StepRecord(
       step: before + step, totalSteps: before + stepsFromHere, stage: stages[stage].name, epoch: epoch,
-      loss: total, terms: zip(loss.objective.activeTerms, means).map { StepRecord.Term(name: $0.name, value: $1) },
-      crossEntropy: hard, distillation: soft, learningRate: rate, gradientNorm: norm,
+      loss: total,
+      terms: zip(loss.objective.activeTerms, means).map { term, mean in
+        StepRecord.Term(name: term.name, value: term.isCrossEntropy && isUnlabelled ? nil : mean)
+      },
+      crossEntropy: hard,
+      distillation: soft, learningRate: rate, gradientNorm: norm,
       tokens: batch.reduce(0) { $0 + Int(self.lengths[$1]) }, examples: batch.count, lossRows: loss.counts.rows,
       seconds: (clock.now - start).seconds, teacherSeconds: questions.seconds, flops: totals.teacherFLOPs + learnt,
       teacherFLOPs: own.teacherFLOPs, exchange: exchange.seconds,

@@ -28,7 +28,7 @@ import Testing
   private static let text = """
     distillation_chain:
       metadata: {dataset: d}
-      parallel: {teacher: {placement: dedicated}}
+      parallel: {teacher: {placement: dedicated, payload: top_k}}
       steps: [{student_base: m, output_dir: out}]
     """
 

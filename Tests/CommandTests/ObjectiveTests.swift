@@ -77,6 +77,42 @@ import Testing
           "steps.1.stages=[{name: a, hyperparams: {precision: fp32}}, {name: b, hyperparams: {precision: bf16}}]"
         ], ["steps.1.stages.1.hyperparams.precision", "first stage"]
       ),
+      (["\(list)[{kind: hidden_mse, layers: [1, 2]}]"], ["objectives.0.layers", "is a list", "map"]),
+      (["\(list)[{kind: hidden_mse, layers: unifrom}]"], ["objectives.0.layers", "unifrom", "uniform, last, or a map"]),
+      (["\(list)[{kind: cross_entropy, teacher: first}]"], ["objectives.0.teacher", "no teacher"]),
+      (["\(list)[{kind: forward_kl, name: \"a\\nb\"}]"], ["objectives.0.name", "control character"]),
+      (
+        ["\(list)[{kind: decoupled_kl, target_weight: 0, rest_weight: 0}]"],
+        ["objectives.0.target_weight", "nothing is learned"]
+      ),
+      (
+        ["steps.1.hyperparams.objective={kind: reverse_kl, weight: 3}"], ["objective.weight", "kd_weight"]
+      ),
+      (["parallel.teacher={top_k: 1}"], ["parallel.teacher.top_k", "payload: logits"]),
+      (
+        ["steps.1.teacher=[first, {model: first, name: b, parallel: {top_k: 1}}]"],
+        ["steps.1.teacher.1.parallel.top_k", "payload: logits"]
+      ),
+      (
+        ["steps.1.teacher=[first, {model: first, name: b}]", "\(list)[{kind: hidden_mse}]"],
+        ["steps.1.teacher", "no objective reads the teacher b"]
+      ),
+      (
+        [
+          "steps.1.teacher=[first, {model: first, name: b}]", "steps.1.combine=probabilities",
+          "\(list)[{kind: logits_mse}]",
+        ], ["objectives.0.kind", "compares logits", "combine: logits or sum"]
+      ),
+      (
+        ["defaults.objectives=[{kind: forward_kl}]", "steps.1.hyperparams.temperature=5"],
+        ["hyperparams.temperature", "defaults.objectives", "temperatures of their own"]
+      ),
+      (
+        ["defaults.preset=patient", "steps.1.hyperparams.temperature=5"],
+        ["hyperparams.temperature", "defaults.preset", "temperatures of their own"]
+      ),
+      (["steps.1.hyperparams.preset=patient", "parallel.teacher={placement: sharded}"],
+        ["steps.1.hyperparams.preset", "the preset patient", "patient_mse", "placement: sharded"]),
     ]
     for (values, parts) in cases {
       let result = try dryRun(command, values)
@@ -95,6 +131,26 @@ import Testing
     #expect(result.code == 2, "\(result.said)")
     #expect(result.errors.contains("steps.1.stages.1.hyperparams.batch_tokens"), "\(result.errors)")
     #expect(result.errors.contains("is 3, but the longest training example has"), "\(result.errors)")
+  }
+
+  @Test(arguments: [
+    ("steps.0.hyperparams.preset=tinybert", "steps.0.hyperparams.preset"),
+    ("steps.0.hyperparams.preset=minilm", "steps.0.hyperparams.preset"),
+    ("steps.0.hyperparams.objective=reverse_kl", "steps.0.hyperparams.objective"),
+    ("steps.0.hyperparams.alpha=0", "steps.0.hyperparams.alpha"),
+    ("steps.0.hyperparams.objectives=[{kind: forward_kl}]", "steps.0.hyperparams.objectives"),
+    ("steps.0.stages=[{hyperparams: {objectives: [{kind: forward_kl}]}}]", "steps.0.stages.0.hyperparams.objectives"),
+    ("defaults.objectives=[{kind: forward_kl}]", "objectives"), ("defaults.preset=tinybert", "preset"),
+  ]) func `a step without a teacher has labels to learn from`(value: String, key: String) throws {
+    let result = try dryRun(try toy(), [value])
+    #expect(result.code == 2, "\(result.said)")
+    #expect(result.errors.contains(key) && result.errors.contains("the step has none"), "\(result.errors)")
+    #expect(result.errors.contains("Name a teacher"), "\(result.errors)")
+  }
+
+  @Test func `defaults with labels and a teacher leave a step without one the labels`() throws {
+    let result = try dryRun(try toy(), ["defaults.preset=minilm", "steps.1.hyperparams.preset=null"])
+    #expect(result.code == 0 && result.output.contains("1.0 · cross_entropy"), "\(result.said)")
   }
 
   @Test func `labels that an objective needs are missed before anything runs`() throws {

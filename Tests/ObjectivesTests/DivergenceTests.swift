@@ -46,6 +46,25 @@ import Testing
     }
   }
 
+  @Test func `a temperature of any height keeps the precision of a forward KL`() {
+    // T²·KL of T → ∞ is half the variance of s − t over the classes.
+    let (student, teacher) = (randomTensor([3, 50], seed: 5), randomTensor([3, 50], seed: 6))
+    let halfVariance = (0..<3).reduce(0.0) { total, row in
+      let (s, t) = (student.rows(row..<row + 1).array, teacher.rows(row..<row + 1).array)
+      let d = zip(s, t).map { Double($0 - $1) }
+      let mean = d.reduce(0, +) / 50
+      return total + d.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 100
+    }
+    for temperature in [8.0, 9, 100, 1e4, 1e6] {
+      let term = ObjectiveTerm(
+        ObjectiveRegistry.forwardKL, ["temperature": .schedule(Scheduled(temperature))])
+      let value = sum(student, [.logits(teacher)], labels: [0, 1, 2], plan([term], rows: 3))
+      let off = abs(value / halfVariance - 1)
+      // The sums of e^(s/T) have the rounding of float, beside a divergence that falls like 1/T².
+      #expect(off < 2 / temperature + 1e-5 + 1e-9 * temperature, "T = \(temperature): \(value) for \(halfVariance)")
+    }
+  }
+
   @Test func `gradients are those of finite differences`() {
     let teacher = randomTensor([5, 9], seed: 2, scale: 2)
     for term in Self.terms {

@@ -237,8 +237,9 @@ extension ParallelConfiguration {
     parallel.threadsPerRank = try members.present("threads_per_rank")?.integer(.threads)
     if let member = members["bucket_megabytes"] { parallel.bucketMegabytes = try member.number(.bucket) }
     if let cache = members.present("cache") { parallel.keepsCache = try cache.flag() }
-    if let teacher = try members.present("teacher")?.members(known: Keys.parallelTeacher) {
-      parallel.teacherPlacement = try TeacherPlacementConfiguration.decode(teacher)
+    if let teacher = members.present("teacher") {
+      parallel.teacherPlacement = try TeacherPlacementConfiguration.decode(
+        teacher.members(known: Keys.parallelTeacher), own: teacher)
     }
     if let student = try members.present("student")?.members(known: Keys.parallelStudent) {
       if let word = student.present("sharding") { parallel.studentSharding = try word.word(StudentSharding.self) }

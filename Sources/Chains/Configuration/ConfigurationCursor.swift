@@ -105,6 +105,17 @@ extension ConfigurationCursor {
     return text
   }
 
+  /// A text of one line without control characters, which messages and records can show as it is.
+  func name() throws -> String {
+    let text = try string()
+    if text.unicodeScalars.contains(where: {
+      CharacterSet.controlCharacters.contains($0) || $0.properties.isWhitespace && $0 != " "
+    }) {
+      throw failure("is \(JSON.string(text).text()), which has a control character", remedy: "write a name of one line")
+    }
+    return text
+  }
+
   /// A list of texts, or one text alone.
   func strings() throws -> [String] {
     if case .scalar = node.content { return [try string()] }

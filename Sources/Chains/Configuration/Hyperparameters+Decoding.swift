@@ -14,9 +14,30 @@ extension Hyperparameters {
       _ = try decode(defaults)
       merged = ConfigurationCursor(node: merge(own.node, over: defaults.node), path: own.path, file: own.file)
     }
-    let values = try decode(merged)
+    try requireComplete(own, over: defaults)
+    var values = try decode(merged)
+    values.objectives.isOwn = givesObjectives(own.node)
     try values.checkCombinations(try merged.members(known: Keys.hyperparameters))
     return values
+  }
+
+  /// Whether a mapping has a key that says what the loss is.
+  static func givesObjectives(_ node: ConfigurationNode) -> Bool {
+    (shortForm + ["objectives", "preset"]).contains { key in node[key].map { !$0.isNull } ?? false }
+  }
+
+  /// Throws for a temperature alone over a list or a preset, whose terms have temperatures of their own.
+  private static func requireComplete(_ own: ConfigurationCursor, over defaults: ConfigurationCursor?) throws {
+    func has(_ cursor: ConfigurationCursor, _ keys: [String]) -> ConfigurationCursor? {
+      keys.lazy.compactMap { cursor.member($0) }.first { !$0.isNull }
+    }
+    guard let temperature = has(own, ["temperature"]),
+      has(own, ["alpha", "ce_weight", "kd_weight", "objective", "objectives", "preset"]) == nil,
+      let list = defaults.flatMap({ has($0, ["objectives", "preset"]) })
+    else { return }
+    throw temperature.failure(
+      "does not change the terms of \(list.location), which have temperatures of their own",
+      remedy: "write objectives with the temperature of each, or alpha beside it for another loss")
   }
 
   /// The keys of the short form of an objective.
@@ -95,12 +116,14 @@ extension Hyperparameters {
     if let member = members.present("preset") {
       let preset = try member.word(ObjectivePreset.self)
       // A preset with several stages is split when the step is read; elsewhere its last stage represents it.
-      return ObjectiveListing(terms: ObjectiveTerm.named(preset.stages.last?.terms ?? []), preset: preset)
+      return ObjectiveListing(
+        terms: ObjectiveTerm.named(preset.stages.last?.terms ?? []), preset: preset, source: member.location)
     }
     let ce = try (members["alpha"]?.number(.fraction)) ?? members["ce_weight"]?.number(.weight)
     let kd = try members["kd_weight"]?.number(.weight)
     let (hard, soft) = (ce ?? kd.map { 1 - $0 } ?? 0.5, kd ?? 1 - (ce ?? 0.5))
-    return .short(ce: hard, kd: soft, try divergence(members))
+    let given = ["objective", "alpha", "kd_weight", "ce_weight", "temperature"].lazy.compactMap { members.present($0) }
+    return .short(ce: hard, kd: soft, try divergence(members), source: given.first?.location)
   }
 
   /// The divergence of the short form: `objective`, with `temperature`.
@@ -112,6 +135,9 @@ extension Hyperparameters {
       if case .mapping = member.node.content, member.node["kind"] == nil {
         cursor = ConfigurationCursor(
           node: member.node.adding("kind", "forward_kl"), path: member.path, file: member.file)
+      }
+      if let weight = member.member("weight") {
+        throw weight.failure("is not the weight of this form", remedy: "write kd_weight, or objectives with this term")
       }
       term = try ObjectiveListing.term(cursor)
       isOwn = member.node["temperature"] != nil

@@ -8,18 +8,28 @@ package struct ObjectiveListing: Sendable, Equatable {
   package var terms: [ObjectiveTerm]
   /// The preset of the terms; nil for listed terms.
   package var preset: ObjectivePreset?
-  /// The location of each term in the chain file, for messages; empty for the short form.
+  /// The location of each term in the chain file, for messages; empty for a preset and for the short form.
   var locations: [String] = []
+  /// The location of the key that gives the terms: the list, the preset, or a key of the short form; nil for defaults.
+  var source: String?
+  /// Whether the step itself or one of its stages has that key, rather than the chain's defaults.
+  var isOwn = false
+
+  /// Whether both have the same terms, wherever they are written.
+  package static func == (a: ObjectiveListing, b: ObjectiveListing) -> Bool {
+    a.terms == b.terms && a.preset == b.preset
+  }
 
   /// The short form: cross-entropy and a divergence, with these weights.
-  static func short(ce: Double, kd: Double, _ divergence: ObjectiveTerm) -> ObjectiveListing {
+  static func short(ce: Double, kd: Double, _ divergence: ObjectiveTerm, source: String? = nil) -> ObjectiveListing {
     var soft = divergence
     soft.weight = Scheduled(kd)
     return ObjectiveListing(
-      terms: ObjectiveTerm.named([ObjectiveTerm(ObjectiveRegistry.crossEntropy, weight: Scheduled(ce)), soft]))
+      terms: ObjectiveTerm.named([ObjectiveTerm(ObjectiveRegistry.crossEntropy, weight: Scheduled(ce)), soft]),
+      source: source)
   }
 
-  /// `FILE:LINE: KEY.PATH` of a term or of one of its options; nil for the short form.
+  /// `FILE:LINE: KEY.PATH` of a term or of one of its options; nil for a preset and for the short form.
   func location(of term: Int, key: String? = nil) -> String? {
     guard locations.indices.contains(term) else { return nil }
     return key.map { "\(locations[term]).\($0)" } ?? locations[term]
@@ -69,7 +79,8 @@ extension ObjectiveListing {
     if terms.allSatisfy({ $0.weight.from == 0 && $0.weight.to == 0 }) {
       throw cursor.failure("has no objective with a weight above 0, so that nothing is learned")
     }
-    return ObjectiveListing(terms: ObjectiveTerm.named(terms), locations: items.map(\.location))
+    return ObjectiveListing(
+      terms: ObjectiveTerm.named(terms), locations: items.map(\.location), source: cursor.location)
   }
 
   /// Reads one objective: the plain name of a kind, or a mapping with its kind and options.
@@ -85,10 +96,15 @@ extension ObjectiveListing {
     for option in kind.options {
       if let member = members.present(option.name) { options[option.name] = try value(of: option, member) }
     }
-    return ObjectiveTerm(
-      kind, name: try members.present("name")?.string(),
+    let term = ObjectiveTerm(
+      kind, name: try members.present("name")?.name(),
       weight: try members.present("weight").map { try schedule($0, .weight) } ?? Scheduled(1),
       teacher: try members.present("teacher")?.string(), options)
+    if let refusal = kind.refusal(term.options) {
+      let place = refusal.key.flatMap { members[$0] } ?? cursor
+      throw place.failure(refusal.what, remedy: refusal.remedy)
+    }
+    return term
   }
 
   private static func kind(_ cursor: ConfigurationCursor) throws -> any Objective.Type {
@@ -105,6 +121,9 @@ extension ObjectiveListing {
     -> ConfigurationMembers
   {
     let known = ["kind", "name", "weight", "teacher"] + kind.options.map(\.name)
+    if kind == ObjectiveRegistry.crossEntropy, let teacher = cursor.member("teacher"), !teacher.isNull {
+      throw teacher.failure("is given to cross_entropy, which reads labels and no teacher", remedy: "leave it out")
+    }
     guard case .mapping(let entries) = cursor.node.content else { return try cursor.members(known: known) }
     for entry in entries where !known.contains(entry.key) {
       let others = ObjectiveRegistry.all.filter { $0.options.contains { $0.name == entry.key } }.map { $0.kind }
@@ -148,8 +167,12 @@ extension ObjectiveListing {
   }
 
   private static func layers(_ cursor: ConfigurationCursor) throws -> LayerMap {
+    let remedy = "write uniform, last, or a map {student layer: teacher layer, …}"
+    if case .sequence = cursor.node.content { throw cursor.failure("is a list", remedy: remedy) }
     guard case .mapping(let entries) = cursor.node.content else {
-      return try word(cursor, ["uniform", "last"]) == "last" ? .last : .uniform
+      let text = try cursor.string()
+      if ["uniform", "last"].contains(text) { return text == "last" ? .last : .uniform }
+      throw cursor.failure("is \"\(text)\"", remedy: remedy)
     }
     if entries.isEmpty { throw cursor.failure("is an empty map", remedy: "write {student layer: teacher layer, …}") }
     let pairs = try entries.map { entry -> LayerPair in

@@ -12,7 +12,7 @@ extension StepConfiguration {
     _ cursor: ConfigurationCursor, index: Int, defaults: ConfigurationCursor?, teachers: ConfigurationCursor?
   ) throws -> StepConfiguration {
     let members = try cursor.members(known: Keys.step)
-    let id = try members.present("step_id")?.string() ?? defaultID(index)
+    let id = try members.present("step_id")?.name() ?? defaultID(index)
     let teacher = try TeacherReference.decode(members["teacher"], index: index, over: teachers)
     let base = try StudentReference.decode(try members.required("student_base"))
     let own = members["hyperparams"] ?? missing("hyperparams", of: cursor)
@@ -20,7 +20,8 @@ extension StepConfiguration {
     if let member = members.present("combine") {
       combine = try member.word(TeacherCombination.self)
       if teacher.references.count < 2 {
-        throw member.failure("has no meaning for a step with one teacher", remedy: "leave it out")
+        let count = teacher == .none ? "without a teacher" : "with one teacher"
+        throw member.failure("has no meaning for a step \(count)", remedy: "leave it out")
       }
     }
     return StepConfiguration(
@@ -44,7 +45,7 @@ extension StepConfiguration {
       }
       return preset.stages.map { stage in
         var values = step
-        values.objectives = ObjectiveListing(terms: ObjectiveTerm.named(stage.terms), preset: preset)
+        values.objectives.terms = ObjectiveTerm.named(stage.terms)
         return StageConfiguration(name: stage.name, hyperparameters: values)
       }
     }
@@ -56,12 +57,13 @@ extension StepConfiguration {
     var stages: [StageConfiguration] = []
     for (index, item) in items.enumerated() {
       let keys = try item.members(known: Keys.stage)
-      let name = try keys.present("name")?.string() ?? "stage_\(index + 1)"
+      let name = try keys.present("name")?.name() ?? "stage_\(index + 1)"
       if stages.contains(where: { $0.name == name }) {
         throw item.failure("\"\(name)\" is the name of another stage", remedy: "give each stage its own")
       }
       let cursor = keys["hyperparams"] ?? missing("hyperparams", of: item)
-      let values = try Hyperparameters.decode(cursor, over: merged)
+      var values = try Hyperparameters.decode(cursor, over: merged)
+      values.objectives.isOwn = values.objectives.isOwn || Hyperparameters.givesObjectives(own.node)
       if let preset = values.objectives.preset, preset.stages.count > 1 {
         throw cursor.failure(
           "asks for the preset \(preset.rawValue), which has stages of its own", remedy: "leave stages out, or preset")
@@ -121,7 +123,7 @@ extension TeacherEntry {
     guard case .mapping = cursor.node.content else { return TeacherEntry(reference: try cursor.string()) }
     let members = try cursor.members(known: Keys.teacher)
     var entry = TeacherEntry(reference: try members.required("model").string())
-    entry.name = try members.present("name")?.string()
+    entry.name = try members.present("name")?.name()
     if let weight = members.present("weight") {
       entry.weight = try weight.number(.weight)
       if entry.weight == 0 { throw weight.failure("is 0", remedy: "leave the teacher out") }
@@ -130,7 +132,7 @@ extension TeacherEntry {
       let node = placement.map { Hyperparameters.merge(own.node, over: $0.node) } ?? own.node
       _ = try own.members(known: Keys.parallelTeacher)
       let merged = ConfigurationCursor(node: node, path: own.path, file: own.file)
-      entry.placement = try TeacherPlacementConfiguration.decode(merged.members(known: Keys.parallelTeacher))
+      entry.placement = try TeacherPlacementConfiguration.decode(merged.members(known: Keys.parallelTeacher), own: own)
       entry.placementSource = SourceLocations(own)
     }
     return entry

@@ -66,7 +66,11 @@ package struct TeacherPlacementConfiguration: Sendable, Equatable {
     ]
   }
 
-  static func decode(_ members: ConfigurationMembers) throws -> TeacherPlacementConfiguration {
+  /// Reads the keys of a placement.
+  ///
+  /// - Parameter own: the keys without those of a default; a key that has no effect is refused only there.
+  static func decode(_ members: ConfigurationMembers, own: ConfigurationCursor) throws -> TeacherPlacementConfiguration
+  {
     var result = TeacherPlacementConfiguration()
     result.placement = try members.present("placement")?.word(Placement.self) ?? .resident
     if let ranks = members.present("ranks") {
@@ -80,6 +84,10 @@ package struct TeacherPlacementConfiguration: Sendable, Equatable {
     result.sharding = try members.present("sharding")?.word(TeacherSharding.self) ?? .tensor
     result.payload = try members.present("payload")?.word(Payload.self) ?? .logits
     result.topK = try members.present("top_k")?.integer(.atLeastOne) ?? 64
+    if let count = own.member("top_k"), !count.isNull, result.payload != .topK {
+      throw count.failure(
+        "has no meaning for payload: \(result.payload.rawValue)", remedy: "add payload: top_k, or leave it out")
+    }
     result.precision = try members.present("precision")?.word(Hyperparameters.Precision.self) ?? .auto
     if let cache = members.present("cache") { result.isCached = try cache.flag() }
     if let limit = members.present("cache_limit") { result.cacheLimit = try limit.bytes() }

@@ -21,23 +21,26 @@ extension Preflight {
     try refuseUnlabelled(step, data.train.labelled)
     guard data.train.labelled == .none else { return [] }
     return try step.configuration.stages.compactMap { stage in
-      let terms = stage.hyperparameters.objectives.terms
+      let list = stage.hyperparameters.objectives
+      let (terms, isShort) = (list.terms, list.locations.isEmpty && list.preset == nil)
       let soft = step.teachers.isEmpty ? [] : terms.filter { !$0.isCrossEntropy && $0.weight != Scheduled(0) }
       let hard = terms.filter { $0.isCrossEntropy && $0.weight != Scheduled(0) }
       if !soft.isEmpty {
         return hard.first.map {
           "step \(step.id): no row of the training data has a label, so cross_entropy (weight \($0.weight.from)) adds "
-            + "nothing to the loss; alpha: 0 says so"
+            + "nothing to the loss; \(isShort ? "alpha: 0 says so" : "leave it out")"
         }
       }
-      let written = ["kd_weight", "ce_weight", "alpha"].first { source.lines["hyperparams.\($0)"] != nil }
       throw RetortError(
         .input,
         "cross_entropy needs a label, no row of the training data has one, and the step "
-          + (step.teachers.isEmpty ? "has no teacher" : "has no other term (kd_weight is 0)"),
-        at: source.location(of: step.teachers.isEmpty ? "teacher" : "hyperparams.\(written ?? "alpha")"),
+          + (step.teachers.isEmpty ? "has no teacher" : "has no other term\(isShort ? " (kd_weight is 0)" : "")"),
+        at: step.teachers.isEmpty
+          ? source.location(of: "teacher") : list.source ?? source.location(of: "hyperparams"),
         remedy: "give rows labels, or "
-          + (step.teachers.isEmpty ? "the step a teacher" : "the distillation loss a weight (alpha below 1)"))
+          + (step.teachers.isEmpty
+            ? "the step a teacher"
+            : isShort ? "the distillation loss a weight (alpha below 1)" : "add an objective that reads the teacher"))
     }
   }
 
@@ -50,7 +53,7 @@ extension Preflight {
         guard let objective = term.objective as? any LogitsObjective, type(of: objective).needsLabels else { continue }
         throw RetortError(
           .input, "\(term.kind) needs the label of every row, and \(which)",
-          at: list.location(of: index) ?? step.configuration.source.location(of: "hyperparams.objective"),
+          at: list.location(of: index) ?? list.source ?? step.configuration.source.location(of: "hyperparams"),
           remedy: "use forward_kl, which needs no labels, or give rows labels")
       }
     }

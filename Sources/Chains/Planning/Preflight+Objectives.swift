@@ -14,7 +14,24 @@ extension Preflight {
       try check.run()
       remarks += try check.remarks()
     }
+    try requireReaders(of: step)
     return remarks
+  }
+
+  /// Throws for one of several teachers that no objective of any stage reads.
+  private static func requireReaders(of step: ResolvedStep) throws {
+    guard step.teachers.count > 1 else { return }
+    let terms = step.configuration.stages.flatMap(\.hyperparameters.objectives.terms).filter { !$0.isCrossEntropy }
+    let all = terms.contains { $0.teacher == nil && $0.objective is any LogitsObjective }
+    var read = Set(terms.compactMap(\.teacher))
+    if terms.contains(where: { $0.teacher == nil }) { read.insert(step.teachers[0].role.name) }
+    for teacher in step.teachers where !all && !read.contains(teacher.role.name) {
+      throw RetortError(
+        .configuration, "no objective reads the teacher \(teacher.role.name)",
+        at: step.configuration.source.location(of: "teacher"),
+        remedy: "leave it out, name it in an objective (teacher: \(teacher.role.name)), or add an objective on logits, "
+          + "which reads all teachers")
+    }
   }
 }
 
@@ -32,6 +49,7 @@ private struct ObjectiveCheck {
   }
 
   func run() throws {
+    if step.teachers.isEmpty { try requireLabels() }
     for (index, term) in list.terms.enumerated() {
       try checkTeacher(of: term, index)
       let objective = term.objective
@@ -49,6 +67,26 @@ private struct ObjectiveCheck {
         (refusal.refusal.key == nil ? "\(list.terms[refusal.term].kind) " : "") + refusal.refusal.what,
         refusal.refusal.remedy)
     }
+  }
+
+  /// Without a teacher only the cross-entropies count: throws if there are none, or if the step's own keys ask for
+  /// another term.
+  private func requireLabels() throws {
+    let terms = list.terms
+    let isNothing = !terms.contains { $0.isCrossEntropy }
+    let hasNoHard = terms.allSatisfy { !$0.isCrossEntropy || $0.weight == Scheduled(0) }
+    let asksForOther =
+      list.preset != nil || hasNoHard
+      || terms.contains { !$0.isCrossEntropy && $0.kind != ObjectiveRegistry.forwardKL.kind }
+    guard isNothing || list.isOwn && list.locations.isEmpty && asksForOther else { return }
+    let kinds = terms.filter { !$0.isCrossEntropy }.map(\.kind).joined(separator: ", ")
+    throw RetortError(
+      .configuration,
+      isNothing
+        ? "leaves nothing to learn: \(kinds) \(terms.count == 1 ? "reads" : "read") a teacher, and the step has none"
+        : "asks for \(kinds), which \(terms.count == 2 ? "reads" : "read") a teacher, and the step has none",
+      at: list.source ?? step.configuration.source.location(of: "hyperparams"),
+      remedy: "name a teacher, or give the step objectives: [cross_entropy]")
   }
 
   /// Remarks about rounded-down layer maps, and about caches that inner terms do not use.
@@ -84,8 +122,15 @@ private struct ObjectiveCheck {
   }
 
   private func refusal(_ term: Int, _ key: String?, _ what: String, _ remedy: String) -> RetortError {
-    let location = list.location(of: term, key: key) ?? step.configuration.source.location(of: "hyperparams.objective")
-    return RetortError(.configuration, what, at: location, remedy: remedy)
+    if let location = list.location(of: term, key: key) {
+      return RetortError(.configuration, what, at: location, remedy: remedy)
+    }
+    // The key of a preset or of the short form holds no such option, so the message names kind and option.
+    let place = list.source ?? step.configuration.source.location(of: "hyperparams")
+    let own = list.terms[term].kind
+    let option = key.flatMap { ["kind", "teacher"].contains($0) ? nil : "\($0) of \(own) " }
+    let preset = list.preset.map { "the preset \($0.rawValue): " } ?? ""
+    return RetortError(.configuration, preset + (option ?? "") + what, at: place, remedy: remedy)
   }
 
   private func teacher(of term: ObjectiveTerm) -> ResolvedTeacher {
@@ -127,6 +172,11 @@ private struct ObjectiveCheck {
       throw refusal(
         index, "kind", "\(term.kind) is defined for classifiers, and the task is language_modeling",
         "use forward_kl, or another divergence on logits")
+    }
+    if teachers(of: term).count > 1, step.configuration.combine == .probabilities, !type.comparesProbabilities {
+      throw refusal(
+        index, "kind", "\(term.kind) compares logits, and combine: probabilities gives mean probabilities",
+        "use combine: logits or sum, or name one teacher in the objective")
     }
     for teacher in teachers(of: term) where teacher.placement.payload == .topK {
       if teachersRead > 1 {

@@ -94,7 +94,7 @@ enum Preflight {
       "the teacher \(teacher) has a vocabulary of \(theirs) tokens, the student \(student) one of \(ours): "
         + "their logits cannot be compared", at: location,
       remedy: "use a teacher and a student with the same tokenizer and vocab_size; a student_base of sizes without "
-        + "vocab_size and tokenizer takes the teacher's")
+        + "vocab_size and tokenizer takes the teacher's; sorted_l1 compares vocabularies of different sizes")
   }
 
   /// Checks that an id is the same token for teacher and student, since logits are compared one by one.

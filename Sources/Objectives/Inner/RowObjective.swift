@@ -76,7 +76,7 @@ extension PooledObjective {
     for (shape, whose) in [(student, "student"), (teacher, "teacher")] where !shape.hasPooler {
       throw ObjectiveRefusal(
         key: nil, what: "compares pooled outputs, and the \(whose) has none",
-        remedy: "compare states: hidden_mse or patient_mse")
+        remedy: "compare states: hidden_mse or hidden_cosine")
     }
     return [LayerPair(student.layers, teacher.layers)]
   }

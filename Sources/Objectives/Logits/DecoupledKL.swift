@@ -17,4 +17,10 @@ struct DecoupledKL: LogitsObjective {
     temperature = options.schedule("temperature")
     rowLoss = .decoupledKL(target: options.number("target_weight"), rest: options.number("rest_weight"))
   }
+
+  static func refusal(_ options: ObjectiveOptions) -> ObjectiveRefusal? {
+    guard options.number("target_weight") == 0, options.number("rest_weight") == 0 else { return nil }
+    return ObjectiveRefusal(
+      key: "target_weight", what: "and rest_weight are both 0, so that nothing is learned", remedy: "raise one of them")
+  }
 }

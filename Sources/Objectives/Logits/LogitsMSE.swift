@@ -7,6 +7,7 @@ struct LogitsMSE: Divergence {
   static let source = "Ba and Caruana (2014)"
   static let options: [ObjectiveOption] = []
   static let allowsTopK = false
+  static let comparesProbabilities = false
   static let kernel = RTK_LOGITS_MSE
   static let power = 0
 

@@ -17,6 +17,10 @@ package enum RowLoss: Sendable, Equatable {
 
   /// Whether this is T²·KL(p ‖ q), which has its own kernels.
   var isForwardKL: Bool { if case .divergence(RTK_FORWARD_KL, _, _) = self { true } else { false } }
+
+  /// The highest temperature for those kernels: they subtract logarithms of float sums, whose rounding T² multiplies
+  /// while the divergence itself falls like 1/T².
+  static let fastTemperatures: ClosedRange<Float> = 0...8
 }
 
 /// The logits with which a part of the loss compares the student's.

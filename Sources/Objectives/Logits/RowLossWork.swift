@@ -49,7 +49,10 @@ final class RowLossWork {
     self.targets = targets
     self.best = best
     hardWeight = plan.crossEntropies.reduce(0) { $0 + $1.weight * (1 - $1.smoothing) }
-    fastPart = plan.parts.firstIndex { $0.loss.isForwardKL && !$0.byConfidence }
+    // The buckets of a top-k teacher are exact at any temperature.
+    fastPart = plan.parts.firstIndex {
+      $0.loss.isForwardKL && !$0.byConfidence && (best != nil || RowLoss.fastTemperatures.contains($0.temperature))
+    }
     fast = HeadRows(labels: labels, best: best, hasTeacher: fastPart != nil && best == nil)
     let isLabelled = labels.map { $0 >= 0 ? 1.0 : 0 }
     for (index, part) in plan.parts.enumerated() where index != fastPart {
