@@ -100,10 +100,13 @@ import Testing
     #expect(abs(both.step / (one.step + other.teacher) - 1) < 1e-9)
     let three = try seconds("steps.0.teacher=[A, B, {model: B, name: again}]")
     #expect(abs(three.others / (2 * other.teacher) - 1) < 1e-9)
-    // Objectives that name one of them leave the other without work.
-    let named = try seconds(
-      "steps.0.teacher=[A, B]", "steps.0.hyperparams.objectives=[{kind: forward_kl, teacher: A}]")
-    #expect(named.others == 0 && named.teacher == one.teacher)
+    // Objectives that name one of them leave the other without work in that stage.
+    func stage(_ teacher: String) -> String {
+      "{name: \(teacher), hyperparams: {objectives: [{kind: forward_kl, teacher: \(teacher)}]}}"
+    }
+    let turns = try plan(command, ["steps.0.teacher=[A, B]", "steps.0.stages=[\(stage("A")), \(stage("B"))]"])
+    let total = try #require(turns["written"]).number("total_seconds")
+    #expect(abs(total / (100 * (one.step + other.step)) - 1) < 1e-9)
   }
 
   @Test func `what a run refuses about objectives is refused, with its key and exit code`() throws {
