@@ -28,7 +28,7 @@ final class CanonicalWeights: WeightSource {
     var canonical = source.names.map(CanonicalWeights.unwrapped)
     // Keep all names if two of them differ only by their wrappers.
     if Set(canonical).count < canonical.count { canonical = source.names }
-    let prefix = CanonicalWeights.prefix(of: canonical, family.anchors)
+    let prefix = CanonicalWeights.prefix(of: canonical, family.definition.anchors)
     let taken = Set(canonical)
     canonical = canonical.map { name in
       let rest = String(name.dropFirst(prefix.count))
@@ -82,18 +82,5 @@ final class CanonicalWeights: WeightSource {
       throw RetortError(.input, "there is no tensor \(name)", at: source.files.first)
     }
     return own
-  }
-}
-
-extension ModelFamily {
-  /// The names of a tensor that every checkpoint of the family has, the longest first.
-  fileprivate var anchors: [String] {
-    switch self {
-    case .bert: ["bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight"]
-    case .bertHash:
-      ["bert.embeddings.word_embeddings.embeddings.weight", "embeddings.word_embeddings.embeddings.weight"]
-    case .llama, .mistral, .qwen2: ["model.embed_tokens.weight", "embed_tokens.weight"]
-    case .perceptron: ["layers.0.weight"]
-    }
   }
 }

@@ -2,7 +2,7 @@ import Platform
 import Safetensors
 
 /// The head of a checkpoint, after the classes of `transformers`.
-enum CheckpointHead: Equatable {
+package enum CheckpointHead: Equatable {
   case sequenceClassification
   case tokenClassification
   case questionAnswering
@@ -44,33 +44,12 @@ enum CheckpointHead: Equatable {
       return nil
     }
   }
+}
 
-  /// The head to which a checkpoint's tensors belong.
-  init(tensorsOf source: any WeightSource, _ family: ModelFamily) {
-    if family.isLanguageModel {
-      self =
-        source.contains("lm_head.weight")
-        ? .causalLanguageModel
-        : source.contains("score.weight") || source.contains("classifier.weight")
-          ? .sequenceClassification : source.contains("qa_outputs.weight") ? .questionAnswering : .none
-    } else if source.contains("classifier.weight") {
-      self = CheckpointHead.hasPooler(source) ? .sequenceClassification : .tokenClassification
-    } else if source.contains("qa_outputs.weight") {
-      self = .questionAnswering
-    } else if source.names.contains(where: { $0.hasPrefix("cls.predictions.") }) {
-      self = .maskedLanguageModel
-    } else {
-      self = source.contains("cls.seq_relationship.weight") ? .nextSentencePrediction : .none
-    }
-  }
-
-  static func hasPooler(_ source: any WeightSource) -> Bool {
-    source.contains("bert.pooler.dense.weight") || source.contains("pooler.dense.weight")
-  }
-
+extension FamilyDefinition {
   /// Whether the tensor belongs to a head of any kind, which a new head replaces.
-  static func owns(_ name: String) -> Bool {
-    let heads = ["cls.", "classifier.", "qa_outputs.", "score.", "lm_head."]
+  func ownsAsHead(_ name: String) -> Bool {
+    let heads = ["cls.", "classifier.", "pre_classifier.", "qa_outputs.", "score.", "lm_head."] + pretrainingPrefixes
     return heads.contains { name.hasPrefix($0) }
   }
 }
@@ -86,7 +65,7 @@ struct CheckpointKind {
   init(_ configuration: ModelConfiguration, _ source: any WeightSource) {
     let listed = configuration.json["architectures"]
     architecture = listed?.string ?? listed?.array?.lazy.compactMap(\.string).first
-    let stored = CheckpointHead(tensorsOf: source, configuration.family)
+    let stored = configuration.family.definition.head(ofTensorsIn: source)
     guard let architecture, let named = CheckpointHead(architecture: architecture), named != stored else {
       (head, conflict) = (stored, nil)
       return

@@ -27,16 +27,17 @@ struct MatchedWeights {
       var found = try MatchedWeights.match(table, configuration, source) { $0 }
       // A part of a model always ignores the tensors of the other parts, so there is nothing to report for it.
       if isWhole {
+        let family = configuration.family.definition
+        let ignored = found.report.ignored.filter { name in !family.unusedPrefixes.contains { name.hasPrefix($0) } }
         found.report.warning = IgnoredTensors.summary(
-          found.report.ignored, marker: configuration.family.layerMarker,
-          layers: configuration.json["num_hidden_layers"]?.int
+          ignored, marker: family.layerMarker, layers: try configuration.layerCount
         ).map { "\(source.files.first ?? configuration.source): \($0)" }
       } else {
         found.report.ignored = []
       }
       (stored, report) = found
     case .layers(let layers, let source):
-      let marker = configuration.family.layerMarker
+      let marker = configuration.family.definition.layerMarker
       var found = try MatchedWeights.match(table, configuration, source) {
         MatchedWeights.renameLayer($0, layers, behind: marker)
       }

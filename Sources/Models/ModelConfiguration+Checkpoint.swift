@@ -8,20 +8,20 @@ extension ModelConfiguration {
   ///
   /// - Parameter countingLayers: whether the model has all layers of the checkpoint.
   func requireSizes(of source: any WeightSource, countingLayers: Bool = true) throws {
-    for (names, shape) in try sizeProbes() {
+    for (names, shape) in try sizes.probes {
       guard let name = names.first(where: source.contains) else { continue }
       try requireShape(shape, name, source)
     }
-    guard countingLayers, family != .perceptron, let count = json["num_hidden_layers"]?.int else { return }
+    guard countingLayers, let count = try layerCount else { return }
     let numbers = source.names.compactMap { name -> Int? in
-      guard let range = name.firstRange(of: family.layerMarker) else { return nil }
+      guard let range = name.firstRange(of: family.definition.layerMarker) else { return nil }
       return Int(name[range.upperBound...].prefix { $0.isNumber })
     }
     if let last = numbers.max(), last < count - 1 {
       throw RetortError(
         .input,
-        "num_hidden_layers is \(count), but the checkpoint has layers 0 to \(last): the tensors of the others, such as "
-          + "those of layer \(last + 1), are missing", at: self.source,
+        "the configuration has \(count) layers, but the checkpoint has layers 0 to \(last): the tensors of the others, "
+          + "such as those of layer \(last + 1), are missing", at: self.source,
         remedy: "check that config.json belongs to \(source.files.first ?? "these weights")")
     }
   }
@@ -29,8 +29,8 @@ extension ModelConfiguration {
   /// The first tensor whose shape differs between a model and one with some of its layers, or nil. Throws `.input` for
   /// an invalid size.
   package func sizeDifference(from other: ModelConfiguration) throws -> (name: String, own: [Int], theirs: [Int])? {
-    let theirs = Dictionary(try other.sizeProbes().map { ($0.names[0], $0.shape) }) { first, _ in first }
-    for (names, shape) in try sizeProbes() {
+    let theirs = Dictionary(try other.sizes.probes.map { ($0.names[0], $0.shape) }) { first, _ in first }
+    for (names, shape) in try sizes.probes {
       if let different = theirs[names[0]], different != shape { return (names[0], shape, different) }
     }
     return nil
@@ -44,47 +44,13 @@ extension ModelConfiguration {
       at: source.files.first ?? self.source, remedy: "check that \(self.source) belongs to these weights")
   }
 
-  /// The names and shapes of tensors that show the sizes of a model.
-  private func sizeProbes() throws -> [(names: [String], shape: [Int])] {
-    switch family {
-    case .bert, .bertHash:
-      let sizes = try BERTConfiguration(self)
-      let (hidden, words) = (sizes.hiddenSize, sizes.vocabularySize)
-      func probe(_ name: String, _ shape: [Int]) -> ([String], [Int]) { (["bert.\(name)", name], shape) }
-      return [
-        sizes.projections.map { probe("embeddings.word_embeddings.embeddings.weight", [words, $0]) }
-          ?? probe("embeddings.word_embeddings.weight", [words, hidden]),
-        probe("embeddings.position_embeddings.weight", [sizes.maximumPositions, hidden]),
-        probe("embeddings.token_type_embeddings.weight", [sizes.tokenTypes, hidden]),
-        probe("encoder.layer.0.attention.self.query.weight", [hidden, hidden]),
-        probe("encoder.layer.0.intermediate.dense.weight", [sizes.intermediateSize, hidden]),
-      ]
-    case .llama, .mistral, .qwen2:
-      let sizes = try LlamaConfiguration(self)
-      let hidden = sizes.hiddenSize
-      func probe(_ name: String, _ shape: [Int]) -> ([String], [Int]) { (["model.\(name)", name], shape) }
-      return [
-        probe("embed_tokens.weight", [sizes.vocabularySize, hidden]),
-        probe("layers.0.self_attn.q_proj.weight", [sizes.headCount * sizes.headSize, hidden]),
-        probe("layers.0.self_attn.k_proj.weight", [sizes.keyValueHeadCount * sizes.headSize, hidden]),
-        probe("layers.0.mlp.gate_proj.weight", [sizes.intermediateSize, hidden]),
-      ]
-    case .perceptron:
-      let sizes = try PerceptronConfiguration(self)
-      let widths = [sizes.inputSize] + sizes.hiddenSizes
-      return zip(widths, widths.dropFirst()).enumerated().map { index, widths in
-        (["layers.\(index).weight"], [widths.1, widths.0])
-      }
-    }
-  }
-
   /// The configuration with the checkpoint's `tie_word_embeddings`, and whether config.json differs from it.
   ///
   /// As in `transformers`, a head tensor in the file makes the model untied, unless it equals the token embeddings bit
   /// for bit.
   func resolvingTie(_ source: any WeightSource) throws -> (configuration: ModelConfiguration, differs: Bool) {
     let tables = ["model.embed_tokens.weight", "embed_tokens.weight"]
-    guard family.isLanguageModel, try LlamaConfiguration(self).isTied, source.contains("lm_head.weight"),
+    guard family.isLanguageModel, try sizes.isTied, source.contains("lm_head.weight"),
       let name = tables.first(where: source.contains)
     else { return (self, false) }
     let (head, table) = (try source.tensor("lm_head.weight"), try source.tensor(name))
@@ -96,7 +62,7 @@ extension ModelConfiguration {
   /// impossible values.
   package func givesTableAsHead(to other: ModelConfiguration) throws -> Bool {
     guard family.isLanguageModel, other.family.isLanguageModel else { return false }
-    return try LlamaConfiguration(self).isTied && !LlamaConfiguration(other).isTied
+    return try sizes.isTied && !other.sizes.isTied
   }
 }
 

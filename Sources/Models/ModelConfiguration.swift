@@ -1,44 +1,6 @@
 import Autograd
 import Platform
 
-/// The model families of Retort.
-package enum ModelFamily: String, Sendable, CaseIterable {
-  case bert
-  case bertHash = "bert_hash"
-  case llama
-  case mistral
-  case qwen2
-  case perceptron
-
-  /// Whether its models predict the next token and have a vocabulary instead of classes.
-  package var isLanguageModel: Bool {
-    switch self {
-    case .llama, .mistral, .qwen2: true
-    case .bert, .bertHash, .perceptron: false
-    }
-  }
-
-  /// The text before the number of a layer in a checkpoint's names.
-  var layerMarker: String {
-    switch self {
-    case .bert, .bertHash: "encoder.layer."
-    case .llama, .mistral, .qwen2, .perceptron: "layers."
-    }
-  }
-
-  /// The `transformers` class of such a model.
-  var architecture: String {
-    switch self {
-    case .bert: "BertForSequenceClassification"
-    case .bertHash: "BertHashForSequenceClassification"
-    case .llama: "LlamaForCausalLM"
-    case .mistral: "MistralForCausalLM"
-    case .qwen2: "Qwen2ForCausalLM"
-    case .perceptron: "Perceptron"
-    }
-  }
-}
-
 /// A model's `config.json`: the family, and all keys, also those that Retort does not know.
 package struct ModelConfiguration: Sendable {
   /// The family that `model_type` names.
@@ -67,7 +29,7 @@ package struct ModelConfiguration: Sendable {
     object["family"] = nil
     object["model_type"] = .string(type)
     self.family = family
-    self.json = object
+    self.json = ModelConfiguration.named(object, family)
     self.source = source
   }
 
@@ -82,6 +44,20 @@ package struct ModelConfiguration: Sendable {
     try self.init(JSON(contentsOf: path), source: path)
   }
 
+  /// The keys under the names that the family's config.json has; a key that is there under both keeps its own value.
+  private static func named(_ keys: [String: JSON], _ family: ModelFamily) -> [String: JSON] {
+    let aliases = family.definition.keyAliases
+    if aliases.isEmpty { return keys }
+    var named = keys.filter { aliases[$0.key] == nil }
+    for (key, value) in keys {
+      if let name = aliases[key], named[name] == nil { named[name] = value }
+    }
+    return named
+  }
+
+  /// The sizes of the model; throws `.input` naming file and key.
+  package var sizes: any ModelSizes { get throws { try family.definition.sizes(self) } }
+
   /// The class names, if the configuration has them.
   package var labels: LabelNames? { LabelNames(configuration: .object(json)) }
 
@@ -95,7 +71,7 @@ package struct ModelConfiguration: Sendable {
   /// The same configuration with some keys set.
   package func setting(_ values: [String: JSON]) -> ModelConfiguration {
     var copy = self
-    copy.json.merge(values) { _, new in new }
+    copy.json.merge(ModelConfiguration.named(values, family)) { _, new in new }
     return copy
   }
 
@@ -137,12 +113,12 @@ package struct ModelConfiguration: Sendable {
     return Float(number)
   }
 
-  /// The activation under `hidden_act`; throws `.input` for one that Retort does not have.
-  func activation(default fallback: Activation) throws -> Activation {
-    guard let value = json["hidden_act"], !value.isNull else { return fallback }
+  /// The activation under a key; throws `.input` for one that Retort does not have.
+  func activation(_ key: String = "hidden_act", default fallback: Activation) throws -> Activation {
+    guard let value = json[key], !value.isNull else { return fallback }
     guard let activation = value.string.flatMap(Activation.init(huggingFaceName:)) else {
       throw RetortError(
-        .input, "hidden_act \(value.text()) is not an activation of Retort", at: source,
+        .input, "\(key) \(value.text()) is not an activation of Retort", at: source,
         remedy: "use one of: \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     return activation

@@ -56,7 +56,7 @@ package struct ModelDirectory {
     let rows = try ModelDirectory.classes(configuration, source)
 
     var newHead = try ModelDirectory.newHead(kind, configuration, rows, labels, for: use, path)
-    if newHead != nil, configuration.family.isLanguageModel, try LlamaConfiguration(configuration).isTied {
+    if newHead != nil, configuration.family.isLanguageModel, try configuration.sizes.isTied {
       // The token embeddings are the head, whatever other tensors the file has.
       newHead = nil
       if use == .student(head: .new) {
@@ -77,7 +77,7 @@ package struct ModelDirectory {
           "\(path): tie_word_embeddings is true, but the weights have a head of their own (lm_head.weight): it is used")
       }
       (configuration, _) = tie
-      if !tie.differs, configuration.family.isLanguageModel, try LlamaConfiguration(configuration).isTied {
+      if !tie.differs, configuration.family.isLanguageModel, try configuration.sizes.isTied {
         // It is a copy of the token embeddings.
         source = CanonicalWeights(raw, configuration.family) { $0 == "lm_head.weight" }
       }
@@ -85,7 +85,7 @@ package struct ModelDirectory {
       configuration = named.configuration
       remarks += named.remark.map { ["\(path): \($0)"] } ?? []
     } else {
-      source = CanonicalWeights(raw, configuration.family, without: CheckpointHead.owns)
+      source = CanonicalWeights(raw, configuration.family, without: configuration.family.definition.ownsAsHead)
       if let labels { configuration = configuration.with(labels: labels) }
     }
     try configuration.requireSizes(of: source)
@@ -183,10 +183,10 @@ package struct ModelDirectory {
 
   private static func lacksHead(_ configuration: ModelConfiguration, _ source: any WeightSource) throws -> Bool {
     if configuration.family.isLanguageModel {
-      return try !LlamaConfiguration(configuration).isTied && !source.contains("lm_head.weight")
+      return try !configuration.sizes.isTied && !source.contains("lm_head.weight")
     }
     return configuration.family != .perceptron
-      && !(source.contains("classifier.weight") && CheckpointHead.hasPooler(source))
+      && configuration.family.definition.head(ofTensorsIn: source) != .sequenceClassification
   }
 
   /// Throws if the weights lack a head, which would be random.

@@ -61,37 +61,7 @@ package enum ModelLoader {
   ///
   /// Throws `.configuration` if the family or its sizes do not allow the part.
   package static func build(_ configuration: ModelConfiguration, part: ModelPart = .whole) throws -> any Model {
-    switch configuration.family {
-    case .llama, .mistral, .qwen2: return try LlamaModel(LlamaConfiguration(configuration), part: part)
-    case .bert, .bertHash:
-      let sizes = try BERTConfiguration(configuration)
-      try require(part, layers: sizes.layerCount, heads: sizes.headCount, configuration)
-      return BERTClassifier(sizes, part: part)
-    case .perceptron:
-      try requireWhole(part, configuration)
-      return Perceptron(try PerceptronConfiguration(configuration))
-    }
-  }
-
-  /// Requires at least one layer per pipeline stage and one head per tensor-parallel shard.
-  private static func require(_ part: ModelPart, layers: Int, heads: Int, _ configuration: ModelConfiguration) throws {
-    if part.stages > max(1, layers) {
-      throw RetortError(
-        .configuration, "\(part.stages) pipeline stages for \(layers) layers", at: configuration.source,
-        remedy: "distribute the model over at most \(layers) ranks")
-    }
-    if part.shards > heads {
-      throw RetortError(
-        .configuration, "\(part.shards) tensor-parallel shards for \(heads) attention heads", at: configuration.source,
-        remedy: "distribute the model over at most \(heads) ranks")
-    }
-  }
-
-  private static func requireWhole(_ part: ModelPart, _ configuration: ModelConfiguration) throws {
-    if part.isWhole { return }
-    throw RetortError(
-      .configuration, "a \(configuration.family.rawValue) model cannot be divided", at: configuration.source,
-      remedy: "keep it whole on each rank")
+    try configuration.sizes.build(part: part, source: configuration.source)
   }
 
   /// Reads a model directory.
@@ -140,10 +110,6 @@ package enum ModelLoader {
 
   /// The name of the classifier's matrix, [classes, hidden], in a checkpoint; nil for a family without classes.
   package static func headName(_ configuration: ModelConfiguration) throws -> String? {
-    switch configuration.family {
-    case .llama, .mistral, .qwen2: nil
-    case .bert, .bertHash: "classifier.weight"
-    case .perceptron: "layers.\(try PerceptronConfiguration(configuration).hiddenSizes.count).weight"
-    }
+    try configuration.sizes.classifierName
   }
 }

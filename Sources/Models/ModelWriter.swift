@@ -77,7 +77,7 @@ package enum ModelWriter {
   /// The keys of a student's config.json: the base's, with the student's architecture and number format.
   static func outputKeys(_ configuration: ModelConfiguration) -> [String: JSON] {
     var keys = configuration.json
-    keys["architectures"] = [.string(configuration.family.architecture)]
+    keys["architectures"] = [.string(configuration.family.definition.architecture)]
     if !configuration.family.isLanguageModel { keys["problem_type"] = "single_label_classification" }
     keys["tokenizer"] = nil
     // Newer writers call the key dtype; a student keeps the name in its base.

@@ -36,10 +36,10 @@ import Testing
   }
 
   @Test func `bert_hash models have their published parameter counts`() {
-    func sizes(_ hidden: Int, _ inner: Int, _ projections: Int) -> BERTSizes {
-      BERTSizes(
+    func sizes(_ hidden: Int, _ inner: Int, _ projections: Int) -> EncoderSizes {
+      EncoderSizes(
         vocabularySize: 30522, hiddenSize: hidden, layerCount: 2, headCount: 2, intermediateSize: inner, classCount: 0,
-        projections: projections)
+        embedding: .projectedWords(projections))
     }
     #expect(sizes(50, 200, 5).parameterCount == 242_560)
     #expect(sizes(80, 320, 8).parameterCount == 448_336)
@@ -48,9 +48,9 @@ import Testing
 
   @Test func `BERT models have their published parameter counts`() {
     // Encoder and pooler of bert-base-uncased 109,482,240 and bert-large-uncased 335,141,888, and the classifier.
-    let base = BERTSizes(vocabularySize: 30522, hiddenSize: 768, layerCount: 12, headCount: 12, intermediateSize: 3072)
+    let base = EncoderSizes(vocabularySize: 30522, hiddenSize: 768, layerCount: 12, headCount: 12, intermediateSize: 3072)
     #expect(base.parameterCount == 109_482_240 + 2 * 768 + 2)
-    let large = BERTSizes(
+    let large = EncoderSizes(
       vocabularySize: 30522, hiddenSize: 1024, layerCount: 24, headCount: 16, intermediateSize: 4096)
     #expect(large.parameterCount == 335_141_888 + 2 * 1024 + 2)
   }

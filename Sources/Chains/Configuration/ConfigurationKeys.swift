@@ -25,7 +25,8 @@ enum Keys {
     "rms_norm_eps", "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
     "attention_dropout", "attention_bias", "mlp_bias", "tie_word_embeddings", "rope_theta", "rope_scaling",
     "rope_parameters", "sliding_window", "use_sliding_window", "initializer_range", "projections", "input_size",
-    "hidden_sizes", "dropout", "bos_token_id", "eos_token_id",
+    "hidden_sizes", "dropout", "bos_token_id", "eos_token_id", "pad_token_id", "embedding_size", "dim", "n_layers",
+    "n_heads", "hidden_dim", "activation", "seq_classif_dropout",
   ]
   static let studentInit = ["from", "layers", "head"]
   static let hyperparameters = [

@@ -4,25 +4,26 @@ import Platform
 
 /// A model's sizes for a plan, from its configuration alone; throws `.input` with file and key.
 func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -> any NetworkSizes {
-  switch configuration.family {
-  case .bert, .bertHash:
-    let bert = try BERTConfiguration(configuration)
-    return BERTSizes(
-      vocabularySize: bert.vocabularySize, hiddenSize: bert.hiddenSize, layerCount: bert.layerCount,
-      headCount: bert.headCount, intermediateSize: bert.intermediateSize, positions: bert.maximumPositions,
-      tokenTypes: bert.tokenTypes, classCount: classes ?? bert.classCount, projections: bert.projections)
-  case .llama, .mistral, .qwen2:
-    let llama = try LlamaConfiguration(configuration)
+  switch try configuration.sizes {
+  case let encoder as EncoderConfiguration:
+    return EncoderSizes(
+      family: configuration.family.rawValue, vocabularySize: encoder.vocabularySize, hiddenSize: encoder.hiddenSize,
+      layerCount: encoder.layerCount, headCount: encoder.headCount, intermediateSize: encoder.intermediateSize,
+      positions: encoder.positionRows, positionOffset: encoder.positionOffset, tokenTypes: encoder.tokenTypes,
+      classCount: classes ?? encoder.classCount, embedding: encoder.embedding, hasPooler: encoder.head.isPooler)
+  case let llama as LlamaConfiguration:
     return LlamaSizes(
       vocabularySize: llama.vocabularySize, hiddenSize: llama.hiddenSize, layerCount: llama.layerCount,
       headCount: llama.headCount, keyValueHeads: llama.keyValueHeadCount, headSize: llama.headSize,
       intermediateSize: llama.intermediateSize, isTied: llama.isTied, hasProjectionBias: llama.hasProjectionBias,
       hasOutputBias: llama.hasOutputBias, hasFeedForwardBias: llama.hasFeedForwardBias,
       maximumPositions: llama.maximumPositions)
-  case .perceptron:
-    let perceptron = try PerceptronConfiguration(configuration)
+  case let perceptron as PerceptronConfiguration:
     return PerceptronSizes(
       sizes: [perceptron.inputSize] + perceptron.hiddenSizes + [classes ?? perceptron.classCount])
+  default:
+    throw RetortError(
+      .unexpected, "a \(configuration.family.rawValue) model has no plan", at: configuration.source)
   }
 }
 

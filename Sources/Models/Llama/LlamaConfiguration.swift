@@ -37,35 +37,32 @@ package struct LlamaConfiguration: Sendable, Equatable {
   /// `initializer_range`: standard deviation of initial weights.
   package let initializerRange: Float
 
-  /// Reads and checks the keys; missing keys get the defaults of the family's class in `transformers`. Throws `.input`
-  /// naming file and key.
-  package init(_ configuration: ModelConfiguration) throws {
-    let defaults = FamilyDefaults(configuration.family)
-    vocabularySize = try configuration.size("vocab_size", default: defaults.vocabulary)
+  /// Reads and checks the keys; `family` has the values of missing ones, which are those of its class in
+  /// `transformers`. Throws `.input` naming file and key.
+  package init(_ configuration: ModelConfiguration, _ family: DecoderTraits) throws {
+    vocabularySize = try configuration.size("vocab_size", default: family.vocabulary)
     hiddenSize = try configuration.size("hidden_size", default: 4096)
     layerCount = try configuration.size("num_hidden_layers", default: 32, most: ModelConfiguration.mostLayers)
     headCount = try configuration.size("num_attention_heads", default: 32)
-    keyValueHeadCount = try configuration.size("num_key_value_heads", default: defaults.keyValueHeads ?? headCount)
-    intermediateSize = try configuration.size("intermediate_size", default: defaults.intermediate)
-    maximumPositions = try configuration.size("max_position_embeddings", default: defaults.positions)
+    keyValueHeadCount = try configuration.size("num_key_value_heads", default: family.keyValueHeads ?? headCount)
+    intermediateSize = try configuration.size("intermediate_size", default: family.intermediate)
+    maximumPositions = try configuration.size("max_position_embeddings", default: family.positions)
     normEpsilon = try configuration.number("rms_norm_eps", default: 1e-6, in: 0...1)
     initializerRange = try configuration.number("initializer_range", default: 0.02, in: 0...10)
     activation = try configuration.activation(default: .silu)
     rotary = try RotaryScaling(configuration)
     isTied = try configuration.flag("tie_word_embeddings", default: false)
-    let isLlama = configuration.family == .llama
-    let bias = try isLlama && configuration.flag("attention_bias", default: false)
-    // Qwen 2 always has these biases, without a key for them; Mistral never has them.
-    hasProjectionBias = bias || configuration.family == .qwen2
+    let bias = try family.readsBiases && configuration.flag("attention_bias", default: false)
+    hasProjectionBias = bias || family.hasProjectionBias
     hasOutputBias = bias
-    hasFeedForwardBias = try isLlama && configuration.flag("mlp_bias", default: false)
+    hasFeedForwardBias = try family.readsBiases && configuration.flag("mlp_bias", default: false)
     headSize = try LlamaConfiguration.headSize(configuration, hidden: hiddenSize, heads: headCount)
     try checkSizes(configuration.source)
     try configuration.requireBuildable(weights: [
       [2, vocabularySize, hiddenSize], [layerCount, 2, headCount + keyValueHeadCount, headSize, hiddenSize],
       [layerCount, 3, intermediateSize, hiddenSize],
     ])
-    try configuration.refuseUnbuilt(context: maximumPositions)
+    try configuration.refuseUnbuilt(family.window, context: maximumPositions)
   }
 
   private static func headSize(_ configuration: ModelConfiguration, hidden: Int, heads: Int) throws -> Int {
@@ -92,20 +89,26 @@ package struct LlamaConfiguration: Sendable, Equatable {
   }
 }
 
-/// The values of `transformers` for missing keys.
-private struct FamilyDefaults {
-  var vocabulary = 32_000
-  var intermediate = 11_008
-  var positions = 2048
-  var keyValueHeads: Int?
+extension LlamaConfiguration: ModelSizes {
+  package var depth: Int? { layerCount }
+  /// All text is one.
+  package var textTypes: Int? { 1 }
+  package var contextLength: Int? { maximumPositions }
+  package var vocabulary: Int? { vocabularySize }
+  package var text: String { "L\(layerCount) H\(hiddenSize) V\(vocabularySize)" }
+  package var classifierName: String? { nil }
 
-  init(_ family: ModelFamily) {
-    switch family {
-    case .mistral: (intermediate, positions, keyValueHeads) = (14_336, 131_072, 8)
-    case .qwen2: (vocabulary, intermediate, positions) = (151_936, 22_016, 32_768)
-    default: break
-    }
+  package var probes: [(names: [String], shape: [Int])] {
+    func probe(_ name: String, _ shape: [Int]) -> ([String], [Int]) { (["model.\(name)", name], shape) }
+    return [
+      probe("embed_tokens.weight", [vocabularySize, hiddenSize]),
+      probe("layers.0.self_attn.q_proj.weight", [headCount * headSize, hiddenSize]),
+      probe("layers.0.self_attn.k_proj.weight", [keyValueHeadCount * headSize, hiddenSize]),
+      probe("layers.0.mlp.gate_proj.weight", [intermediateSize, hiddenSize]),
+    ]
   }
+
+  package func build(part: ModelPart, source: String) throws -> any Model { try LlamaModel(self, part: part) }
 }
 
 extension ModelConfiguration {
@@ -128,8 +131,8 @@ extension ModelConfiguration {
   }
 
   /// Throws if a key asks for something not built that changes the model's output.
-  fileprivate func refuseUnbuilt(context: Int) throws {
-    if let window = json["sliding_window"]?.int ?? (family == .mistral ? 4096 : nil), usesWindow, window < context {
+  fileprivate func refuseUnbuilt(_ kind: DecoderTraits.Window, context: Int) throws {
+    if let window = window(kind), window < context {
       throw RetortError(
         .input, "sliding_window is \(window), below the context of \(context) tokens: windows are not built",
         at: source,
@@ -142,20 +145,19 @@ extension ModelConfiguration {
     }
   }
 
+  /// Windows begin at layer `max_window_layers`, 28 if the key is missing, which smaller models do not reach; newer
+  /// files list the kind of attention of each layer instead.
   private var hasWindowLayer: Bool {
     if let kinds = json["layer_types"]?.array { return kinds.contains("sliding_attention") }
     return json["max_window_layers"]?.int ?? 28 < json["num_hidden_layers"]?.int ?? 32
   }
 
-  /// Whether `sliding_window` applies.
-  private var usesWindow: Bool {
-    switch family {
-    // An explicit null means no window; a missing key means the class's default.
-    case .mistral: json["sliding_window"].map { !$0.isNull } ?? true
-    // Windows begin at layer `max_window_layers`, 28 if the key is missing, which smaller models do not reach; newer
-    // files list the kind of attention of each layer instead.
-    case .qwen2: json["use_sliding_window"]?.bool == true && hasWindowLayer
-    default: false
+  /// The size of the window, or nil if `sliding_window` does not apply.
+  private func window(_ kind: DecoderTraits.Window) -> Int? {
+    switch kind {
+    case .none: nil
+    case .always(let size): json["sliding_window"].map { $0.isNull ? nil : $0.int ?? size } ?? size
+    case .onRequest: json["use_sliding_window"]?.bool == true && hasWindowLayer ? json["sliding_window"]?.int : nil
     }
   }
 }

@@ -35,3 +35,25 @@ package struct PerceptronConfiguration: Sendable, Equatable {
     try configuration.requireBuildable(weights: zip(widths, widths.dropFirst()).map { [$0, $1] })
   }
 }
+
+extension PerceptronConfiguration: ModelSizes {
+  package var depth: Int? { nil }
+  package var textTypes: Int? { nil }
+  package var contextLength: Int? { nil }
+  package var vocabulary: Int? { nil }
+  package var text: String { ([inputSize] + hiddenSizes + [classCount]).map(String.init).joined(separator: "-") }
+  package var classifierName: String? { "layers.\(hiddenSizes.count).weight" }
+
+  package var probes: [(names: [String], shape: [Int])] {
+    let widths = [inputSize] + hiddenSizes
+    return zip(widths, widths.dropFirst()).enumerated().map { index, widths in
+      (["layers.\(index).weight"], [widths.1, widths.0])
+    }
+  }
+
+  package func build(part: ModelPart, source: String) throws -> any Model {
+    if part.isWhole { return Perceptron(self) }
+    throw RetortError(
+      .configuration, "a perceptron model cannot be divided", at: source, remedy: "keep it whole on each rank")
+  }
+}

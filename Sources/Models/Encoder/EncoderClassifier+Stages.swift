@@ -3,14 +3,13 @@ import Datasets
 import Layers
 import Platform
 
-extension BERTClassifier: StagedModel {
+extension EncoderClassifier: StagedModel {
   /// The output states of the embeddings, [T, hidden].
   package func embed(_ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let embeddings else { preconditionFailure("this part of the model has no embeddings") }
     return context.block(0) {
       Trace.detail("embeddings") {
-        let x = context.dropout(
-          embeddings(batch, context), probability: configuration.hiddenDropout, offsets: batch.offsets)
+        let x = embeddings(batch, context)
         context.observe(.states(0), x)
         return x
       }
@@ -38,14 +37,18 @@ extension BERTClassifier: StagedModel {
     context.reading(of: .states(configuration.layerCount)) == .allTokens
   }
 
-  /// The pooled states of the first tokens, [B, hidden], which the classifier reads.
+  /// The values of the head's first layer for the first tokens, [B, hidden], which the classifier reads.
   package func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
-    guard let pooler else { preconditionFailure("this part of the model has no pooler") }
+    guard let dense else { preconditionFailure("this part of the model has no head") }
     let isWhole = layers.isEmpty || readsLastStates(context)
-    let first = isWhole ? context.tape.selectRows(x, FirstTokens(of: batch).rows) : x
-    let pooled = context.tape.activation(.tanh, pooler(first, context))
-    context.observe(.pooled, pooled)
-    return pooled
+    let tokens = FirstTokens(of: batch)
+    var first = isWhole ? context.tape.selectRows(x, tokens.rows) : x
+    if configuration.head.dropsState {
+      first = context.dropout(first, probability: configuration.classifierDropout, offsets: tokens.offsets)
+    }
+    let values = context.tape.activation(configuration.head.activation, dense(first, context))
+    if configuration.head.isPooler { context.observe(.pooled, values) }
+    return values
   }
 
   /// The classifier's logits for pooled states, [B, classes], float32.
@@ -69,7 +72,7 @@ extension BERTClassifier: StagedModel {
     let heads = configuration.headCount
     return ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: heads, keyValueHeads: heads, headSize: hiddenSize / heads,
-      isCausal: false, hasPooler: true)
+      isCausal: false, hasPooler: configuration.head.isPooler)
   }
 
   /// The logits, [B, classes].

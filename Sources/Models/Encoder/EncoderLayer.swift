@@ -4,7 +4,7 @@ import Layers
 import Tensors
 
 /// One transformer layer with post-normalisation: attention, add, norm, feed-forward, add, norm.
-struct BERTLayer {
+struct EncoderLayer {
   /// Its index in the whole model, from 0.
   let number: Int
   let attention: SelfAttention
@@ -15,7 +15,7 @@ struct BERTLayer {
   let activation: Activation
   let hiddenDropout: Float
 
-  init(_ number: Int, _ configuration: BERTConfiguration, _ part: ModelPart) {
+  init(_ number: Int, _ configuration: EncoderConfiguration, _ part: ModelPart) {
     self.number = number
     let name = "layers.\(number)"
     let hidden = configuration.hiddenSize

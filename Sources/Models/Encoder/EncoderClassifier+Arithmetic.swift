@@ -1,12 +1,12 @@
-extension BERTClassifier {
+extension EncoderClassifier {
   /// FLOPs of a forward pass over T tokens in B sequences of lengths S, with hidden size H, feed-forward size I, L
   /// layers and C classes:
   ///
   ///     L · (T·6·H² + 4·H·Σ S²)                 Q, K and V projections; scores and weighted sums of values
   ///       + ((L − 1)·T + B)·(2·H² + 4·H·I)       output projection and feed-forward; the last layer computes
   ///                                              first tokens only
-  ///       + B·(2·H² + 2·H·C)                     pooler and classifier
-  ///       + T·2·P·H                              the projection of token embeddings of size P, in bert_hash
+  ///       + B·(2·H² + 2·H·C)                     the head's two layers
+  ///       + T·2·P·H                              the projection of embeddings of size P
   package func forwardFLOPs(lengths: [Int]) -> Double {
     let (hidden, inner) = (Double(configuration.hiddenSize), Double(configuration.intermediateSize))
     let tokens = Double(lengths.reduce(0, +))
@@ -16,7 +16,7 @@ extension BERTClassifier {
     let rows = max(0, layers - 1) * tokens + min(1, layers) * sequences
     let rest = rows * (2 * hidden * hidden + 4 * hidden * inner)
     let head = 2 * hidden * hidden + 2 * hidden * Double(configuration.classCount)
-    let projection = 2 * Double(configuration.projections ?? 0) * hidden
+    let projection = 2 * Double(configuration.embedding.size ?? 0) * hidden
     return attention + rest + sequences * head + tokens * projection
   }
 }

@@ -4,32 +4,34 @@ import Layers
 import Platform
 import Tensors
 
-/// BERT with a pooler and a linear classifier on the first token: `BertForSequenceClassification`.
+/// An encoder of BERT's kind with a classifier on the first token: a dense layer, an activation, a linear layer.
 ///
-/// The class also builds `bert_hash`, which projects narrow token embeddings to the hidden size.
+/// `EncoderConfiguration` says what distinguishes the families: BERT's `…ForSequenceClassification`, RoBERTa's and
+/// others.
 ///
 /// A tensor-parallel shard has some heads and inner units of each layer and some rows of the embedding tables; norms,
 /// pooler and classifier are replicated. Terms that are added once, such as biases of row-parallel products, are on
 /// shard 0 and zero on the others.
-package final class BERTClassifier: Model {
+package final class EncoderClassifier: Model {
   /// The sizes of the whole model.
-  package let configuration: BERTConfiguration
+  package let configuration: EncoderConfiguration
   /// The part of the model that this instance holds.
   package let part: ModelPart
-  let embeddings: BERTEmbeddings?
+  let embeddings: EncoderEmbeddings?
   /// The layers of this part.
-  let layers: [BERTLayer]
-  let pooler: Linear?
+  let layers: [EncoderLayer]
+  /// The head's first layer, which BERT calls the pooler.
+  let dense: Linear?
   let classifier: Linear?
 
   /// Creates the weights as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
-  package init(_ configuration: BERTConfiguration, part: ModelPart = .whole) {
+  package init(_ configuration: EncoderConfiguration, part: ModelPart = .whole) {
     self.configuration = configuration
     self.part = part
     let hidden = configuration.hiddenSize
-    embeddings = part.hasEmbeddings ? BERTEmbeddings(configuration, part) : nil
-    layers = part.layers(of: configuration.layerCount).map { BERTLayer($0, configuration, part) }
-    pooler = part.hasHead ? Linear("pooler", inputs: hidden, outputs: hidden) : nil
+    embeddings = part.hasEmbeddings ? EncoderEmbeddings(configuration, part) : nil
+    layers = part.layers(of: configuration.layerCount).map { EncoderLayer($0, configuration, part) }
+    dense = part.hasHead ? Linear("pooler", inputs: hidden, outputs: hidden) : nil
     classifier = part.hasHead ? Linear("classifier", inputs: hidden, outputs: configuration.classCount) : nil
   }
 
@@ -37,7 +39,7 @@ package final class BERTClassifier: Model {
 
   package var bounds: Batch.Bounds {
     Batch.Bounds(
-      vocabulary: configuration.vocabularySize, tokenTypes: configuration.tokenTypes,
+      vocabulary: configuration.vocabularySize, tokenTypes: configuration.textTypes,
       positions: configuration.maximumPositions, classes: configuration.classCount)
   }
 
@@ -45,7 +47,7 @@ package final class BERTClassifier: Model {
 
   package var blocks: [[Parameter]] {
     [embeddings?.parameters ?? []] + layers.map(\.parameters)
-      + [(pooler?.parameters ?? []) + (classifier?.parameters ?? [])]
+      + [(dense?.parameters ?? []) + (classifier?.parameters ?? [])]
   }
 
   /// The token embeddings only; a batch reads most positions and types anyway.
@@ -68,10 +70,10 @@ package final class BERTClassifier: Model {
   /// `initializer_range` the projected token embeddings would have a twentieth of the position embeddings' size and no
   /// effect for epochs.
   private func deviation(of parameter: Parameter) -> Float {
-    guard let projections = configuration.projections, parameter === embeddings?.projection?.weight else {
+    guard case .projectedWords(let size) = configuration.embedding, parameter === embeddings?.projection?.weight else {
       return configuration.initializerRange
     }
-    return 1 / Float(projections).squareRoot()
+    return 1 / Float(size).squareRoot()
   }
 
   package func initialize(_ parameter: Parameter, seed: UInt64) {

@@ -1,0 +1,64 @@
+import Autograd
+import Safetensors
+
+/// What distinguishes one family of encoders from another; the defaults are BERT's.
+package struct EncoderTraits: Sendable {
+  /// The keys of config.json whose names differ between families.
+  struct Keys: Sendable {
+    var hidden = "hidden_size"
+    var layers = "num_hidden_layers"
+    var heads = "num_attention_heads"
+    var intermediate = "intermediate_size"
+    var activation = "hidden_act"
+    var dropout = "hidden_dropout_prob"
+    var attentionDropout = "attention_probs_dropout_prob"
+    var classifierDropout = "classifier_dropout"
+  }
+
+  var keys = Keys()
+  /// The values of missing keys.
+  var vocabulary = 30_522, hidden = 768, layers = 12, heads = 12, intermediate = 3072, tokenTypes = 2
+  /// The dropout before the classifier if its key is missing; nil: that of the layers.
+  var classifierDropout: Double?
+  /// Whether the embeddings tell the texts of an example apart.
+  var hasTypes = true
+  /// Whether `layer_norm_eps` is read; otherwise it is 1e-12.
+  var hasEpsilon = true
+  /// Whether positions begin after `pad_token_id`.
+  var countsFromPadding = false
+  var head = EncoderHead(activation: .tanh, dropsState: false, isPooler: true)
+  var names = EncoderNames()
+  /// How the embeddings of a token become its first state, given the hidden size.
+  var embedding: @Sendable (ModelConfiguration, Int) throws -> EncoderEmbedding = { _, _ in .sum }
+}
+
+/// A family whose body is `EncoderClassifier`'s.
+package protocol EncoderFamily: FamilyDefinition {
+  /// What distinguishes the family.
+  var traits: EncoderTraits { get }
+}
+
+extension EncoderFamily {
+  package var isLanguageModel: Bool { false }
+  package var layerMarker: String { traits.names.layers }
+  package var anchors: [String] { traits.names.spellings("\(traits.names.prefix)\(traits.names.words).weight") }
+
+  /// Both layers of the classifier; a token classifier has one layer called `classifier`.
+  package func head(ofTensorsIn source: any WeightSource) -> CheckpointHead {
+    let (names, heads) = (traits.names, ["cls.predictions."] + pretrainingPrefixes)
+    let hasClassifier = source.contains("\(names.classifier).weight")
+    if hasClassifier, names.spellings("\(names.dense).weight").contains(where: source.contains) {
+      return .sequenceClassification
+    }
+    if source.contains("classifier.weight") { return .tokenClassification }
+    if source.contains("qa_outputs.weight") { return .questionAnswering }
+    if source.names.contains(where: { name in heads.contains { name.hasPrefix($0) } }) {
+      return .maskedLanguageModel
+    }
+    return source.contains("cls.seq_relationship.weight") ? .nextSentencePrediction : .none
+  }
+
+  package func sizes(_ configuration: ModelConfiguration) throws -> any ModelSizes {
+    try EncoderConfiguration(configuration, traits)
+  }
+}

@@ -1,0 +1,66 @@
+import Autograd
+import Platform
+import Safetensors
+
+/// What a family of models is: its names, and the model that its config.json describes. One file a family.
+package protocol FamilyDefinition: Sendable {
+  /// `model_type` of config.json.
+  var name: String { get }
+  /// The `transformers` class of such a model with the head that Retort trains.
+  var architecture: String { get }
+  /// Whether its models predict the next token and have a vocabulary instead of classes.
+  var isLanguageModel: Bool { get }
+  /// Other names for keys of config.json, which are read as these: {"hidden_size": "dim"}.
+  var keyAliases: [String: String] { get }
+  /// The text before the number of a layer in a checkpoint's names.
+  var layerMarker: String { get }
+  /// The names of a tensor that every checkpoint of the family has, the longest first.
+  var anchors: [String] { get }
+  /// What the names of a pre-training head's tensors begin with, besides "cls.".
+  var pretrainingPrefixes: [String] { get }
+  /// What the names of tensors begin with that the model never reads: pre-training heads, a pooler beside the head.
+  var unusedPrefixes: [String] { get }
+  /// The head to which a checkpoint's tensors belong.
+  func head(ofTensorsIn source: any WeightSource) -> CheckpointHead
+  /// Reads and checks the keys; throws `.input` naming file and key.
+  func sizes(_ configuration: ModelConfiguration) throws -> any ModelSizes
+}
+
+extension FamilyDefinition {
+  /// None.
+  package var keyAliases: [String: String] { [:] }
+  /// None.
+  package var pretrainingPrefixes: [String] { [] }
+  /// Pre-training heads.
+  package var unusedPrefixes: [String] { pretrainingPrefixes }
+}
+
+/// The sizes of one model, from its config.json.
+package protocol ModelSizes {
+  /// The number of layers; nil for a model without layers that repeat.
+  var depth: Int? { get }
+  /// The number of texts of an example that the model tells apart; nil if it ignores or lacks them.
+  var textTypes: Int? { get }
+  /// The longest sequence for which the model has positions; nil without a limit.
+  var contextLength: Int? { get }
+  /// The number of token embeddings; nil if the model reads no tokens.
+  var vocabulary: Int? { get }
+  /// The sizes in a few words, such as "L4 H256".
+  var text: String { get }
+  /// The names, the usual one first, and shapes of tensors that show the sizes.
+  var probes: [(names: [String], shape: [Int])] { get }
+  /// The name of the classifier's matrix, [classes, hidden], in a checkpoint; nil for a family without classes.
+  var classifierName: String? { get }
+  /// Whether the head is the token embeddings.
+  var isTied: Bool { get }
+  /// A model of these sizes, or a part of one, with weights of zero.
+  ///
+  /// - Parameter source: the file of the sizes, for messages.
+  /// Throws `.configuration` if the sizes do not allow the part.
+  func build(part: ModelPart, source: String) throws -> any Model
+}
+
+extension ModelSizes {
+  /// False: the head has its own weights.
+  package var isTied: Bool { false }
+}

@@ -1,0 +1,16 @@
+/// Llama (Touvron et al., 2023).
+struct Llama: DecoderFamily {
+  let name = "llama"
+  let architecture = "LlamaForCausalLM"
+
+  var traits: DecoderTraits {
+    var traits = DecoderTraits()
+    traits.readsBiases = true
+    return traits
+  }
+}
+
+extension ModelFamily {
+  /// `llama`.
+  package static let llama = ModelFamily(Llama())
+}

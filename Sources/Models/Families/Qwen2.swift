@@ -1,0 +1,18 @@
+/// Qwen 2 (Yang et al., 2024): Llama with biases of queries, keys and values.
+struct Qwen2: DecoderFamily {
+  let name = "qwen2"
+  let architecture = "Qwen2ForCausalLM"
+
+  var traits: DecoderTraits {
+    var traits = DecoderTraits()
+    (traits.vocabulary, traits.intermediate, traits.positions) = (151_936, 22_016, 32_768)
+    traits.hasProjectionBias = true
+    traits.window = .onRequest
+    return traits
+  }
+}
+
+extension ModelFamily {
+  /// `qwen2`.
+  package static let qwen2 = ModelFamily(Qwen2())
+}
