@@ -55,6 +55,25 @@ import Testing
     #expect(large.parameterCount == 335_141_888 + 2 * 1024 + 2)
   }
 
+  @Test func `other encoders have the parameter counts of transformers`() {
+    func base(_ family: String, _ words: Int) -> EncoderSizes {
+      EncoderSizes(
+        family: family, vocabularySize: words, hiddenSize: 768, layerCount: 12, headCount: 12, intermediateSize: 3072,
+        positions: 514, positionOffset: 2, tokenTypes: 1, hasPooler: false)
+    }
+    #expect(base("roberta", 50_265).parameterCount == 124_647_170)
+    #expect(base("xlm-roberta", 250_002).parameterCount == 278_045_186)
+    #expect(base("roberta", 50_265).maximumPositions == 512)
+    let distilled = EncoderSizes(
+      family: "distilbert", vocabularySize: 30_522, hiddenSize: 768, layerCount: 6, headCount: 12,
+      intermediateSize: 3072, tokenTypes: 0, hasPooler: false)
+    #expect(distilled.parameterCount == 66_955_010)
+    let small = EncoderSizes(
+      family: "electra", vocabularySize: 30_522, hiddenSize: 256, layerCount: 12, headCount: 4, intermediateSize: 1024,
+      embedding: .projectedSum(128), hasPooler: false)
+    #expect(small.parameterCount == 13_549_314)
+  }
+
   @Test func `the exact arithmetic of a 70B teacher is near the rule of 2 operations a weight and token`() {
     let rule = 2 * Double(GoldenTests.llama2x70B.parameterCount) * 2048
     // The exact count leaves the embeddings out and has causal attention, within a few parts in a hundred of the rule.
