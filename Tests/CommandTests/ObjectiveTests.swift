@@ -140,6 +140,10 @@ import Testing
     ("steps.0.hyperparams.alpha=0", "steps.0.hyperparams.alpha"),
     ("steps.0.hyperparams.objectives=[{kind: forward_kl}]", "steps.0.hyperparams.objectives"),
     ("steps.0.stages=[{hyperparams: {objectives: [{kind: forward_kl}]}}]", "steps.0.stages.0.hyperparams.objectives"),
+    (
+      "steps.0.stages=[{hyperparams: {objectives: [{kind: cross_entropy}, {kind: reverse_kl}]}}]",
+      "steps.0.stages.0.hyperparams.objectives.1.kind"
+    ),
     ("defaults.objectives=[{kind: forward_kl}]", "objectives"), ("defaults.preset=tinybert", "preset"),
   ]) func `a step without a teacher has labels to learn from`(value: String, key: String) throws {
     let result = try dryRun(try toy(), [value])

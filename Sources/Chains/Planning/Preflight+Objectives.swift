@@ -157,9 +157,7 @@ private struct ObjectiveCheck {
         index, "teacher", "\"\(name)\" is no teacher of the step",
         names.isEmpty ? "name a teacher in the step" : "its teachers are \(names.joined(separator: ", "))")
     }
-    guard step.teachers.isEmpty, list.location(of: index) != nil, !term.isCrossEntropy,
-      step.configuration.source.lines["hyperparams.objectives"] != nil
-    else { return }
+    guard step.teachers.isEmpty, list.isOwn, list.location(of: index) != nil, !term.isCrossEntropy else { return }
     throw refusal(
       index, "kind", "\(term.kind) reads a teacher, and the step has none",
       "name a teacher, or keep cross_entropy alone")
