@@ -6,12 +6,6 @@ struct DistilBERT: EncoderFamily {
   let architecture = "DistilBertForSequenceClassification"
   let pretrainingPrefixes = ["vocab_transform.", "vocab_layer_norm.", "vocab_projector."]
 
-  let keyAliases = [
-    "hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
-    "intermediate_size": "hidden_dim", "hidden_act": "activation", "hidden_dropout_prob": "dropout",
-    "attention_probs_dropout_prob": "attention_dropout", "classifier_dropout": "seq_classif_dropout",
-  ]
-
   var traits: EncoderTraits {
     var traits = EncoderTraits()
     traits.keys = EncoderTraits.Keys(

@@ -13,6 +13,11 @@ package struct EncoderTraits: Sendable {
     var dropout = "hidden_dropout_prob"
     var attentionDropout = "attention_probs_dropout_prob"
     var classifierDropout = "classifier_dropout"
+
+    /// The keys of all families in the same order.
+    var all: [String] {
+      [hidden, layers, heads, intermediate, activation, dropout, attentionDropout, classifierDropout]
+    }
   }
 
   var keys = Keys()
@@ -40,6 +45,12 @@ package protocol EncoderFamily: FamilyDefinition {
 
 extension EncoderFamily {
   package var isLanguageModel: Bool { false }
+
+  /// BERT's keys, which a family with names of its own reads too.
+  package var keyAliases: [String: String] {
+    Dictionary(uniqueKeysWithValues: zip(EncoderTraits.Keys().all, traits.keys.all).filter { $0 != $1 })
+  }
+
   package var layerMarker: String { traits.names.layers }
   package var anchors: [String] { traits.names.spellings("\(traits.names.prefix)\(traits.names.words).weight") }
 
