@@ -63,31 +63,10 @@ struct ByteTrie: Sendable {
   func longestPrefix(
     of text: UnsafeBufferPointer<UInt8>, from start: Int, node: UInt32, limit: Int? = nil
   ) -> (value: Int32, end: Int)? {
-    slots.withUnsafeBufferPointer { slots in
-      values.withUnsafeBufferPointer { values in
-        let mask = slots.count - 1
-        let end = limit ?? text.count
-        var found: (value: Int32, end: Int)?
-        var node = node
-        var index = start
-        walk: while index < end {
-          let key = node << 8 | UInt32(text[index])
-          var slot = Int(truncatingIfNeeded: hash(key))
-          while true {
-            let entry = slots[slot]
-            if entry >> 32 == UInt64(key) && entry != 0 {
-              node = UInt32(truncatingIfNeeded: entry)
-              break
-            }
-            if entry == 0 { break walk }
-            slot = (slot + 1) & mask
-          }
-          index += 1
-          let value = values[Int(node)]
-          if value >= 0 { found = (value, index) }
-        }
-        return found
-      }
+    withSearch { search in
+      var found: (value: Int32, end: Int)?
+      search.prefixes(of: text, from: start, node: node, limit: limit) { found = ($0, $1) }
+      return found
     }
   }
 
@@ -97,13 +76,18 @@ struct ByteTrie: Sendable {
     fileprivate let values: UnsafeBufferPointer<Int32>
     fileprivate let shift: UInt64
 
-    /// Passes each non-empty string that `text` has at `start`, the shortest first: its value and its end.
+    /// Passes each non-empty string below `node` that `text` has at `start` and that ends by `limit`, the shortest
+    /// first: its value and its end.
     @inline(__always)
-    func prefixes(of text: UnsafeBufferPointer<UInt8>, from start: Int, _ found: (_ value: Int32, _ end: Int) -> Void) {
+    func prefixes(
+      of text: UnsafeBufferPointer<UInt8>, from start: Int, node: UInt32 = ByteTrie.root, limit: Int? = nil,
+      _ found: (_ value: Int32, _ end: Int) -> Void
+    ) {
       let mask = slots.count - 1
-      var node = ByteTrie.root
+      let end = limit ?? text.count
+      var node = node
       var index = start
-      walk: while index < text.count {
+      walk: while index < end {
         let key = node << 8 | UInt32(text[index])
         var slot = Int(truncatingIfNeeded: (UInt64(key) &* ByteTrie.multiplier) >> shift)
         while true {
