@@ -33,6 +33,16 @@ package protocol Tokenizer: Sendable {
   ///   - addSpecialTokens: whether to add the template's tokens ([CLS], [SEP]).
   func encode(_ text: String, pair: String?, maxLength: Int?, addSpecialTokens: Bool) -> Encoding
 
+  /// The ids of a text that is given as words, and the word of each token.
+  ///
+  /// Each word is encoded by itself, as `transformers` does with `is_split_into_words=True`; a word can have no token.
+  ///
+  /// - Parameters:
+  ///   - maxLength: the most ids to return, special tokens included; tokens are cut at the end of the text (or its
+  ///     beginning, if the tokenizer says so). If not even the special tokens fit, they are cut.
+  ///   - addSpecialTokens: whether to add the template's tokens ([CLS], [SEP]).
+  func encode(words: [String], maxLength: Int?, addSpecialTokens: Bool) -> WordEncoding
+
   /// The text of `ids` from the tokenizer's decoder; ids outside the vocabulary are omitted.
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String
 

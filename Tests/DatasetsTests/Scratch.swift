@@ -58,6 +58,21 @@ final class CountingTokenizer: Tokenizer {
     return Encoding(ids: Array(ids.prefix(kept)), typeIDs: Array(types.prefix(kept)))
   }
 
+  func encode(words: [String], maxLength: Int?, addSpecialTokens: Bool) -> WordEncoding {
+    calls.withLock { $0 += 1 }
+    var ids: [Int32] = [1]
+    var indices: [Int32] = [-1]
+    for (index, word) in words.enumerated() {
+      ids += word.utf8.map { Int32($0) + 3 + shift }
+      indices += word.utf8.map { _ in Int32(index) }
+    }
+    ids.append(2)
+    indices.append(-1)
+    let kept = min(ids.count, maxLength ?? .max)
+    return WordEncoding(
+      ids: Array(ids.prefix(kept)), typeIDs: [Int32](repeating: 0, count: kept), words: Array(indices.prefix(kept)))
+  }
+
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String { "" }
   func tokenID(_ token: String) -> Int32? { nil }
 }

@@ -24,6 +24,12 @@ extension RankTests {
         return Encoding(ids: Array(ids), typeIDs: ids.map { $0 % 2 })
       }
 
+      func encode(words: [String], maxLength: Int?, addSpecialTokens: Bool) -> WordEncoding {
+        let ids = encode(words.joined(), pair: nil, maxLength: maxLength, addSpecialTokens: false).ids
+        let indices = words.enumerated().flatMap { index, word in word.utf8.map { _ in Int32(index) } }
+        return WordEncoding(ids: ids, typeIDs: ids.map { $0 % 2 }, words: Array(indices.prefix(ids.count)))
+      }
+
       func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String { "" }
       func tokenID(_ token: String) -> Int32? { nil }
     }

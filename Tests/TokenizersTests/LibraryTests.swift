@@ -7,10 +7,13 @@ import Testing
 
 /// The Python that RETORT_PYTHON names, where it has the library.
 enum HuggingFaceLibrary {
-  static let isHere: Bool = {
+  static let isHere = has("tokenizers")
+  static let hasTransformers = has("transformers")
+
+  private static func has(_ module: String) -> Bool {
     guard let python = ProcessInfo.processInfo.environment["RETORT_PYTHON"], fileExists(python) else { return false }
-    return (try? run(python, ["-c", "import tokenizers"])) == 0
-  }()
+    return (try? run(python, ["-c", "import \(module)"])) == 0
+  }
 
   static func run(_ program: String, _ arguments: [String]) throws -> Int32 {
     let process = Process()

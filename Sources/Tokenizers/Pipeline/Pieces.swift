@@ -84,6 +84,9 @@ protocol PostProcessor: Digestible {
   /// The number of special tokens that one text, or a pair of texts, gets.
   func specialTokenCount(isPair: Bool) -> Int
 
+  /// The number of special tokens before a single text.
+  var leadingTokenCount: Int { get }
+
   /// The special token before a single text; nil if there is none.
   var leadingToken: Int32? { get }
 

@@ -85,7 +85,7 @@ struct PipelineTokenizer: Tokenizer {
 
 extension PipelineTokenizer {
   /// The ids of a text without the template's special tokens.
-  private func ids(of text: String) -> [Int32] {
+  func ids(of text: String) -> [Int32] {
     var text = text
     return text.withUTF8 { bytes in
       var ids: [Int32] = []

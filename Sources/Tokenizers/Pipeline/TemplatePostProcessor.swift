@@ -40,6 +40,15 @@ struct TemplatePostProcessor: PostProcessor {
     single.flatMap { part in if case .special(let ids, _) = part { ids } else { [Int32]() } }
   }
 
+  var leadingTokenCount: Int {
+    var count = 0
+    for part in single {
+      guard case .special(let ids, _) = part else { break }
+      count += ids.count
+    }
+    return count
+  }
+
   var leadingToken: Int32? { if case .special(let ids, _)? = single.first { ids.last } else { nil } }
 
   func largestTypeID(isPair: Bool) -> Int32 {

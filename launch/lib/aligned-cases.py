@@ -1,0 +1,136 @@
+"""aligned-cases.py FOLDER SHARED STRIDE: model directories of many kinds of tokenizers; each with lists of words
+(words.json) and the ids, segments and words that transformers gives them (words.bin).
+
+Of WikiText-2 and SST-2 every STRIDE-th line is a text. words.bin has for each list of words its number of tokens and the
+ids, segments and words (−1 for special tokens), all little-endian Int32.
+"""
+import array
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+from transformers import AutoTokenizer
+
+folder, shared, stride = sys.argv[1], sys.argv[2], int(sys.argv[3])
+chance = random.Random(5)
+here = os.path.dirname(os.path.abspath(__file__))
+
+MULTILINGUAL = [
+    "Der Bäcker übergibt früh am Morgen große Brötchen an Frau Müller-Lüdenscheidt.",
+    "L’hôtel à 20 € près de la forêt: «déjà vu», a\u0300 la carte, e\u0301te\u0301.",
+    "昨日、東京タワーへ行きました。ｶﾀｶﾅ と ＡＢＣ１２３、㍿も①②。",
+    "春天来了，小镇的河边开满了桃花。",
+    "오늘 아침에 한강 옆을 걸었다. \u1112\u1161\u11ab",
+    "في الصباح شَرِبَ الولدُ الحليب ١٢٣ مرةً.",
+    "בוקר טוב, הַיֶּלֶד הלך אל הגן.",
+    "सुबह की धूप में किसान क्षेत्र की ओर चल पड़ा।",
+    "เมื่อเช้านี้ฝนตกหนักมากแต่เด็กๆก็ยังไปโรงเรียน ทำ",
+    "İstanbul'da ILIK bir akşam, ΣΊΣΥΦΟΣ ǅ ŉ ﬁnal ½ Ⅷ.",
+    "👩‍👩‍👧‍👦 says 👍🏽 to ☺️ and 🇩🇪🇫🇷, 1️⃣ ❤️‍🔥!",
+    "  two  spaces\tand\u00a0a\u3000wide one \n new line  ",
+    "don't they're I'LL we'd 2024-10-31 10:45 a_b foo.bar@x.org C++ #1",
+    "<s> and </s> <mask>next [MASK] [CLS]x [SEP] <unk> <|endoftext|> <0x41> ▁ ▁▁x",
+    "\u0301 \u200d\u200b\ufeff\u00ad\x01 \ufffd \U00010940 𝔘𝔫𝔦 ạ\u0302 ü\u0304 か\u3099 ﾊﾟ Å",
+]
+PIECES = ["a", "The", "don't", "café", "e\u0301", "東京", "한국", "👩‍🚀", "ﬁn", "İ", "ß", "١٢", "x1y22", " ", "", "\u0301",
+          "\u200b", "\x01", "\n", "▁", "▁a", "<s>", "<mask>", "[MASK]", "[SEP]", "<|endoftext|>", "  b", "c ", "#", "$5.00", "a b",
+          "``", "''", "\u00a0", "ü", "ﾊﾟ", "New-York", "...", "aaaaaaaaaaaaaaaaaaaaaa", "∀", "\ufffd"]
+
+
+def read(*path):
+    with open(os.path.join(shared, *path), encoding="utf-8") as stream:
+        return stream.read()
+
+
+def write(directory, name, value):
+    with open(os.path.join(directory, name), "w", encoding="utf-8") as stream:
+        json.dump(value, stream, ensure_ascii=False)
+
+
+def texts():
+    lines = read("data", "corpus", "wikitext-2", "test.txt").split("\n") if stride else []
+    lines += [line.split("\t")[0] for line in read("data", "sst2", "dev.tsv").split("\n")] if stride else []
+    lines = lines[:: stride or 1] + MULTILINGUAL + ["\n".join(MULTILINGUAL), "", " ", "\n"]
+    for _ in range(400):
+        lines.append("".join(chance.choice(PIECES + [" "] * 12) for _ in range(chance.randrange(1, 16))))
+    return lines
+
+
+def directories():
+    """The directories with tokenizers that are compared: name and files."""
+    def make(name, file=None, settings=None):
+        directory = os.path.join(folder, name)
+        os.makedirs(directory, exist_ok=True)
+        if isinstance(file, str):
+            shutil.copy(file, os.path.join(directory, "tokenizer.json"))
+        elif file is not None:
+            write(directory, "tokenizer.json", file)
+        if settings is not None:
+            write(directory, "tokenizer_config.json", settings)
+        return directory
+
+    bert = os.path.join(shared, "data", "bert-base-uncased", "tokenizer.json")
+    yield make("bert", bert, {"tokenizer_class": "BertTokenizer", "do_lower_case": True})
+    yield make("bert-left", bert, {"tokenizer_class": "BertTokenizer", "truncation_side": "left"})
+    for name in sorted(os.listdir(os.path.join(shared, "parity", "reference", "tokenizers"))):
+        source = os.path.join(shared, "parity", "reference", "tokenizers", name, "tokenizer.json")
+        if os.path.exists(source):
+            yield make(name, source, {"tokenizer_class": "PreTrainedTokenizerFast"})
+    gpt2 = json.loads(read("data", "tokenizers", "gpt2", "tokenizer.json"))
+    roberta = json.loads(json.dumps(gpt2))
+    for token in ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]:
+        roberta["model"]["vocab"][token] = len(roberta["model"]["vocab"])
+    roberta["added_tokens"] = []
+    for prefix in (False, True):
+        yield make(f"gpt2-{prefix}", gpt2, {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": prefix})
+        yield make(f"roberta-{prefix}", roberta, {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": prefix})
+    yield make("roberta-untrimmed", roberta, {"tokenizer_class": "RobertaTokenizer", "trim_offsets": False})
+    mistral = os.path.join(shared, "data", "tokenizers", "mistral-v1", "tokenizer.json")
+    yield make("mistral", mistral, {"tokenizer_class": "PreTrainedTokenizerFast"})
+    yield make("llama", mistral, {"tokenizer_class": "LlamaTokenizer"})
+    unigram = os.path.join(folder, "..", os.path.basename(folder.rstrip("/")) + "-unigram")
+    script = os.path.join(here, "unigram-cases.py")
+    subprocess.run([sys.executable, script, unigram, os.path.join(shared, "data"), "0"], check=True)
+    for name, kind in [("xlmr", "XLMRoberta"), ("albert", "Albert"), ("t5", "T5"), ("spaces", ""), ("bytes", ""), ("whole", "")]:
+        settings = {"tokenizer_class": kind + "Tokenizer" if kind else "PreTrainedTokenizerFast", "extra_ids": 10}
+        yield make(name, os.path.join(unigram, name, "tokenizer.json"), settings)
+    shutil.rmtree(unigram)
+    for directory in sys.argv[4:]:
+        copy = make("given-" + os.path.basename(directory.rstrip("/")))
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json"):
+            if os.path.exists(os.path.join(directory, name)):
+                shutil.copy(os.path.join(directory, name), copy)
+        yield copy
+
+
+def words_of(tokenizer, words, limit):
+    options = {"truncation": True, "max_length": limit} if limit else {}
+    try:
+        encoding = tokenizer(words, is_split_into_words=True, **options).encodings[0]
+    except AssertionError:
+        # GPT-2's and RoBERTa's classes refuse words without add_prefix_space; the library does not.
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()
+        if limit:
+            backend.enable_truncation(limit)
+        encoding = backend.encode(words, is_pretokenized=True)
+    return encoding.ids, encoding.type_ids, [-1 if word is None else word for word in encoding.word_ids]
+
+
+samples = texts()
+lists = [line.split(" ") for line in samples] + [[chance.choice(PIECES) for _ in range(chance.randrange(12))] for _ in range(300)]
+limits = [None if chance.random() < 0.5 else chance.choice([2, 3, 8, 20]) for _ in lists]
+for directory in directories():
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    answers = array.array("i")
+    for words, limit in zip(lists, limits):
+        ids, types, indices = words_of(tokenizer, words, limit)
+        answers.append(len(ids))
+        for values in (ids, types, indices):
+            answers.extend(values)
+    write(directory, "words.json", [{"words": words, "limit": limit} for words, limit in zip(lists, limits)])
+    with open(os.path.join(directory, "words.bin"), "wb") as stream:
+        answers.tofile(stream)
