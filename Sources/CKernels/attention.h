@@ -1,10 +1,14 @@
 // Attention within each sequence: no padding, no [S, S] matrix beyond a block of query rows.
 //
-// Scratch of one sequence and key/value head (D' and S' are rounded up to whole vectors):
+// A block of queries reads only the keys that one of its queries attends to: with a window, work grows with S times
+// the window.
+//
+// Scratch of one sequence and key/value head (D' and S' are rounded up to whole vectors, S" is S' or, with a window,
+// the keys of a block rounded up):
 //   keys_t [D, S'], values [S, D']               so that scores run over keys and outputs over the head's elements
-//   scores [Q, S'], Q <= query_block(S)          scores, then probabilities, then probabilities after dropout
+//   scores [Q, S"], Q rows of a block            scores, then probabilities, then probabilities after dropout
 // and in the backward pass
-//   values_t [D, S'], keys [S, D'], gradients [Q, S'], queries [Q, D'], douts [Q, D']
+//   values_t [D, S'], keys [S, D'], gradients [Q, S"], queries [Q, D'], douts [Q, D']
 #ifndef RTK_ATTENTION_H
 #define RTK_ATTENTION_H
 
@@ -52,7 +56,26 @@ typedef struct {
   uint32_t key0, key1;
   dropout_rule rule;
   size_t key_row, width;  // S', D'
+  size_t score_row, rows;  // S", the queries of a block
 } attention_head;
+
+// Whether some query of a sequence of S > 0 tokens does not attend to all keys that causality leaves it.
+RTK_INLINE bool has_window(size_t reach, size_t S) { return reach < S - 1; }
+
+// The rows of a block, and the distance between two rows of scores. A window's blocks have a quarter as many queries as
+// a query has keys: fewer keys beyond a query's own are computed in vain, and products still have enough rows.
+RTK_INLINE void set_block(size_t S, size_t reach, bool causal, size_t *rows, size_t *score_row) {
+  *rows = query_block(S);
+  *score_row = key_row(S);
+  if (!has_window(reach, S)) return;
+  size_t seen = causal ? reach + 1 : rtk_least(S, 2 * reach + 1), least = RTK_LEAST_ROWS;
+  size_t most = seen / 4 > least ? seen / 4 : least;
+  // RTK_W more, since the keys of a block begin at a whole vector.
+  size_t fitting = RTK_BLOCK_SCORES / key_row(seen + most + RTK_W);
+  size_t wanted = rtk_least(most, rtk_least(fitting, RTK_MOST_ROWS));
+  *rows = rtk_least(S, wanted > least ? wanted : least);
+  *score_row = rtk_least(*score_row, key_row(seen + *rows + RTK_W));
+}
 
 RTK_INLINE attention_head head_of(const rtk_attention_shape *shape, size_t b) {
   attention_head head = {.shape = shape, .b = b, .start = (size_t)shape->offsets[b]};
@@ -64,6 +87,7 @@ RTK_INLINE attention_head head_of(const rtk_attention_shape *shape, size_t b) {
   }
   head.key_row = key_row(head.S);
   head.width = rtk_round_up(shape->D);
+  if (head.S > 0) set_block(head.S, shape->reach, shape->causal, &head.rows, &head.score_row);
   return head;
 }
 
@@ -95,20 +119,47 @@ RTK_INLINE attention_place place_of(const rtk_attention_shape *shape, size_t pai
   return place;
 }
 
-// The number of keys that query i attends to.
-RTK_INLINE size_t visible(const attention_head *head, size_t i) { return head->shape->causal ? i + 1 : head->S; }
+// Query i attends to the keys first_visible(i) ..< visible(i).
+RTK_INLINE size_t visible(const attention_head *head, size_t i) {
+  return head->shape->causal ? i + 1 : i + 1 + rtk_least(head->shape->reach, head->S - 1 - i);
+}
+RTK_INLINE size_t first_visible(const attention_head *head, size_t i) {
+  return i > head->shape->reach ? i - head->shape->reach : 0;
+}
+
+// The keys that a block of queries reads: `count` keys from a multiple of the vector's width on. A row of scores has
+// the key `first` as its element 0.
+typedef struct {
+  size_t first, count;
+} key_span;
+
+RTK_INLINE key_span span_of(const attention_head *head, size_t i0, size_t rows) {
+  size_t first = first_visible(head, i0) / RTK_W * RTK_W;
+  return (key_span){first, visible(head, i0 + rows - 1) - first};
+}
+
+// Hides the elements before `from` of a row of scores: zeros in whole vectors, the lowest number in the vector that has
+// `from`, whose index is returned. It is finite, so that two hidden scores are equal.
+RTK_INLINE size_t hide_before(float *row, size_t from) {
+  size_t start = from / RTK_W * RTK_W;
+  for (size_t j = 0; j < start; j += RTK_W) vf_store(row + j, vf_splat(0));
+  if (from > start) {
+    vf_store(row + start, vf_select(vi_first(from - start), vf_splat(-__FLT_MAX__), vf_load(row + start)));
+  }
+  return start;
+}
 
 RTK_INLINE vf attention_dropout(const attention_head *head, size_t i, size_t j) {
   uint32_t counter = (uint32_t)((head->h * head->S + i) * head->S + j);
   return dropout_factors(head->rule, counter, head->key0, head->key1);
 }
 
-// scores[q, 0 ..< keys] = scale q·k for `rows` queries.
+// scores[q, 0 ..< keys.count] = scale q·k for `rows` queries.
 RTK_INLINE void score_block(const attention_head *head, float *scores, const float *q, const float *keys_t,
-                            size_t rows, size_t keys) {
+                            size_t rows, key_span keys) {
   multiply(&(product){
-    .a = q, .a_row = head->shape->q_stride, .a_column = 1, .b = keys_t, .b_row = head->key_row,
-    .c = scores, .c_row = head->key_row, .M = rows, .K = head->shape->D, .N = rtk_round_up(keys),
+    .a = q, .a_row = head->shape->q_stride, .a_column = 1, .b = keys_t + keys.first, .b_row = head->key_row,
+    .c = scores, .c_row = head->score_row, .M = rows, .K = head->shape->D, .N = rtk_round_up(keys.count),
     .alpha = head->shape->scale,
   });
 }
@@ -137,23 +188,26 @@ RTK_INLINE float exponentiate_row(float *row, size_t n, size_t padded, float *su
 }
 
 // Turns the powers of query i into probabilities, stores them in `kept` unless it is null, then applies dropout.
-RTK_INLINE void finish_row(const attention_head *head, float *row, float *kept, size_t i, size_t keys, float sum) {
+RTK_INLINE void finish_row(const attention_head *head, float *row, float *kept, size_t i, key_span keys, float sum) {
   float inverse = 1.0f / sum;
-  for (size_t j = 0; j < keys; j += RTK_W) {
+  size_t end = keys.first + keys.count;
+  for (size_t j = 0; j < keys.count; j += RTK_W) {
     vf p = vf_load(row + j) * inverse;
-    if (kept) vf_store_upto(kept + j, p, keys - j);
-    if (head->shape->dropout > 0) p *= attention_dropout(head, i, j);
+    if (kept) vf_store_upto(kept + keys.first + j, p, keys.count - j);
+    if (head->shape->dropout > 0) p *= attention_dropout(head, i, keys.first + j);
     vf_store(row + j, p);
   }
-  if (kept && keys < head->S) __builtin_memset(kept + keys, 0, (head->S - keys) * sizeof(float));
+  if (kept && keys.first > 0) __builtin_memset(kept, 0, keys.first * sizeof(float));
+  if (kept && end < head->S) __builtin_memset(kept + end, 0, (head->S - end) * sizeof(float));
 }
 
 static void attention_head_forward(const attention_head *head, float *scores, float *out, float *lse,
                                    float *probabilities, const float *q, const float *keys_t, const float *values) {
   const rtk_attention_shape *shape = head->shape;
-  size_t S = head->S, block = query_block(S);
+  size_t S = head->S, block = head->rows;
   for (size_t i0 = 0; i0 < S; i0 += block) {
-    size_t rows = rtk_least(block, S - i0), keys = visible(head, i0 + rows - 1);
+    size_t rows = rtk_least(block, S - i0);
+    key_span keys = span_of(head, i0, rows);
     score_block(head, scores, q + i0 * shape->q_stride, keys_t, rows, keys);
     for (size_t r0 = 0; r0 < rows; r0 += RTK_W) {
       size_t n = rtk_least(RTK_W, rows - r0);
@@ -161,20 +215,24 @@ static void attention_head_forward(const attention_head *head, float *scores, fl
       float largest[RTK_W] = {0}, sums[RTK_W], logarithms[RTK_W];
       vf_store(sums, vf_splat(1));
       for (size_t r = 0; r < n; r++) {
-        float *row = scores + (r0 + r) * head->key_row;
-        largest[r] = exponentiate_row(row, visible(head, i0 + r0 + r), rtk_round_up(keys), &sums[r]);
+        size_t i = i0 + r0 + r;
+        float *row = scores + (r0 + r) * head->score_row;
+        size_t start = hide_before(row, first_visible(head, i) - keys.first), hidden = keys.first + start;
+        largest[r] =
+          exponentiate_row(row + start, visible(head, i) - hidden, rtk_round_up(keys.count) - start, &sums[r]);
       }
       vf_store(logarithms, vf_load(largest) + vf_log(vf_load(sums)));
       for (size_t r = 0; r < n; r++) {
         size_t i = i0 + r0 + r;
         lse[i * shape->H] = logarithms[r];
-        finish_row(head, scores + (r0 + r) * head->key_row, probabilities ? probabilities + i * S : NULL, i, keys,
+        finish_row(head, scores + (r0 + r) * head->score_row, probabilities ? probabilities + i * S : NULL, i, keys,
                    sums[r]);
       }
     }
     multiply(&(product){
-      .a = scores, .a_row = head->key_row, .a_column = 1, .b = values, .b_row = head->width,
-      .c = out + i0 * shape->out_stride, .c_row = shape->out_stride, .M = rows, .K = keys, .N = shape->D, .alpha = 1,
+      .a = scores, .a_row = head->score_row, .a_column = 1, .b = values + keys.first * head->width,
+      .b_row = head->width, .c = out + i0 * shape->out_stride, .c_row = shape->out_stride, .M = rows, .K = keys.count,
+      .N = shape->D, .alpha = 1,
     });
   }
 }
@@ -226,38 +284,45 @@ typedef struct {
 
 // For query i: row has the scores and receives P∘M, gradient has dO V^T and receives dS.
 RTK_INLINE void backward_row(const attention_head *head, float *row, float *gradient, const float *dprobabilities,
-                             size_t i, size_t keys, float lse) {
-  size_t n = visible(head, i);
+                             size_t i, key_span keys, float lse) {
+  size_t n = visible(head, i) - keys.first, start = hide_before(row, first_visible(head, i) - keys.first);
+  for (size_t j = 0; j < start; j += RTK_W) vf_store(gradient + j, vf_splat(0));
   vf sum = vf_splat(0);
-  for (size_t j = 0; j < keys; j += RTK_W) {
+  for (size_t j = start; j < keys.count; j += RTK_W) {
     vf p = vf_where(vi_first(n > j ? n - j : 0), vf_exp(vf_load(row + j) - lse)), dp = vf_load(gradient + j);
-    vf factors = head->shape->dropout > 0 ? attention_dropout(head, i, j) : vf_splat(1);
+    vf factors = head->shape->dropout > 0 ? attention_dropout(head, i, keys.first + j) : vf_splat(1);
     dp *= factors;
-    if (dprobabilities) dp += vf_load_upto(dprobabilities + j, keys - j);
+    if (dprobabilities) dp += vf_load_upto(dprobabilities + keys.first + j, keys.count - j);
     sum += p * dp;
     vf_store(gradient + j, p * dp);
     vf_store(row + j, p);
   }
   float delta = vf_sum(sum);
-  for (size_t j = 0; j < keys; j += RTK_W) {
+  for (size_t j = start; j < keys.count; j += RTK_W) {
     vf p = vf_load(row + j);
     vf_store(gradient + j, head->shape->scale * (vf_load(gradient + j) - p * delta));
-    if (head->shape->dropout > 0) vf_store(row + j, p * attention_dropout(head, i, j));
+    if (head->shape->dropout > 0) vf_store(row + j, p * attention_dropout(head, i, keys.first + j));
   }
 }
 
 // dk, dv += the contribution of one block of queries.
 RTK_INLINE void key_gradients(const attention_head *head, const attention_scratch *scratch, float *dk, float *dv,
-                              size_t rows, size_t keys, bool accumulate) {
+                              size_t rows, key_span keys, bool accumulate) {
   const rtk_attention_shape *shape = head->shape;
   multiply(&(product){
-    .a = scratch->gradients, .a_row = 1, .a_column = head->key_row, .b = scratch->queries, .b_row = head->width,
-    .c = dk, .c_row = shape->k_stride, .M = keys, .K = rows, .N = shape->D, .alpha = 1, .accumulate = accumulate,
+    .a = scratch->gradients, .a_row = 1, .a_column = head->score_row, .b = scratch->queries, .b_row = head->width,
+    .c = dk + keys.first * shape->k_stride, .c_row = shape->k_stride, .M = keys.count, .K = rows, .N = shape->D,
+    .alpha = 1, .accumulate = accumulate,
   });
   multiply(&(product){
-    .a = scratch->scores, .a_row = 1, .a_column = head->key_row, .b = scratch->douts, .b_row = head->width,
-    .c = dv, .c_row = shape->v_stride, .M = keys, .K = rows, .N = shape->D, .alpha = 1, .accumulate = accumulate,
+    .a = scratch->scores, .a_row = 1, .a_column = head->score_row, .b = scratch->douts, .b_row = head->width,
+    .c = dv + keys.first * shape->v_stride, .c_row = shape->v_stride, .M = keys.count, .K = rows, .N = shape->D,
+    .alpha = 1, .accumulate = accumulate,
   });
+}
+
+static void zero_rows(float *x, size_t x_row, size_t S, size_t D) {
+  for (size_t s = 0; s < S; s++) __builtin_memset(x + s * x_row, 0, D * sizeof *x);
 }
 
 // The pointers point to the first token's element 0 of the head.
@@ -266,26 +331,34 @@ static void attention_head_backward(const attention_head *head, const attention_
                                     float *dv, const float *dout, const float *dprobabilities, const float *lse,
                                     const float *q, bool accumulate) {
   const rtk_attention_shape *shape = head->shape;
-  size_t S = head->S, D = shape->D, block = query_block(S);
-  // The last block comes first: its queries attend to all keys, so it may overwrite dk and dv.
+  size_t S = head->S, D = shape->D, block = head->rows;
+  // The last block comes first: without a window its queries attend to all keys, so it may overwrite dk and dv.
+  if (!accumulate && has_window(shape->reach, S)) {
+    zero_rows(dk, shape->k_stride, S, D);
+    zero_rows(dv, shape->v_stride, S, D);
+    accumulate = true;
+  }
   for (size_t left = (S + block - 1) / block; left > 0; left--) {
-    size_t i0 = (left - 1) * block, rows = rtk_least(block, S - i0), keys = visible(head, i0 + rows - 1);
+    size_t i0 = (left - 1) * block, rows = rtk_least(block, S - i0);
+    key_span keys = span_of(head, i0, rows);
     const float *block_dout = dout + i0 * shape->out_stride, *block_q = q + i0 * shape->q_stride;
     copy_rows(scratch->queries, block_q, shape->q_stride, rows, D);
     copy_rows(scratch->douts, block_dout, shape->out_stride, rows, D);
     score_block(head, scratch->scores, block_q, scratch->keys_t, rows, keys);
     multiply(&(product){
-      .a = block_dout, .a_row = shape->out_stride, .a_column = 1, .b = scratch->values_t, .b_row = head->key_row,
-      .c = scratch->gradients, .c_row = head->key_row, .M = rows, .K = D, .N = rtk_round_up(keys), .alpha = 1,
+      .a = block_dout, .a_row = shape->out_stride, .a_column = 1, .b = scratch->values_t + keys.first,
+      .b_row = head->key_row, .c = scratch->gradients, .c_row = head->score_row, .M = rows, .K = D,
+      .N = rtk_round_up(keys.count), .alpha = 1,
     });
     for (size_t r = 0; r < rows; r++) {
       size_t i = i0 + r;
-      backward_row(head, scratch->scores + r * head->key_row, scratch->gradients + r * head->key_row,
+      backward_row(head, scratch->scores + r * head->score_row, scratch->gradients + r * head->score_row,
                    dprobabilities ? dprobabilities + i * S : NULL, i, keys, lse[i * shape->H]);
     }
     multiply(&(product){
-      .a = scratch->gradients, .a_row = head->key_row, .a_column = 1, .b = scratch->keys, .b_row = head->width,
-      .c = dq + i0 * shape->q_stride, .c_row = shape->q_stride, .M = rows, .K = keys, .N = D, .alpha = 1,
+      .a = scratch->gradients, .a_row = head->score_row, .a_column = 1,
+      .b = scratch->keys + keys.first * head->width, .b_row = head->width,
+      .c = dq + i0 * shape->q_stride, .c_row = shape->q_stride, .M = rows, .K = keys.count, .N = D, .alpha = 1,
     });
     key_gradients(head, scratch, dk, dv, rows, keys, accumulate);
     accumulate = true;

@@ -1,7 +1,8 @@
 // Attention on bf16 queries, keys and values, as in attention.h: products of bf16 with f32 sums, the rest in f32.
 //
 // Scores are transposed, with a row for each key and a lane for each query of a block, so that softmax runs down the
-// columns and needs no sum across a vector. Besides inputs and outputs, P∘M and dS are rounded to bf16, as factors of
+// columns and needs no sum across a vector. A block reads only the keys that one of its queries attends to, from an
+// even one on. Besides inputs and outputs, P∘M and dS are rounded to bf16, as factors of
 // the second products. Scratch of a block of L queries (L whole vectors; D' is D rounded up to whole vectors, D" to
 // pairs):
 //   keys [S, D"], values [S/2, D'] words         of a key/value head
@@ -21,10 +22,12 @@
 
 #ifdef RTK_HAS_BF16
 
-// Lanes of a block: enough for full tiles, few enough that its scores stay in the nearest cache up to 256 keys.
+// Lanes of a block: enough for full tiles, few enough that its scores stay in the nearest cache up to 256 keys. With a
+// window few lanes compute fewer keys beyond a query's own in vain.
 #define RTK_LANES_SCORES 4096
-RTK_INLINE size_t block_lanes(size_t S) {
-  size_t most = rtk_least(RTK_TILE_VECTORS, RTK_LANES_SCORES / (S * RTK_W));
+RTK_INLINE size_t block_lanes(const attention_head *head) {
+  size_t S = head->S, most = rtk_least(RTK_TILE_VECTORS, RTK_LANES_SCORES / (S * RTK_W));
+  if (has_window(head->shape->reach, S)) most = 2;
   return even_part((S + RTK_W - 1) / RTK_W, most < 2 ? 2 : most) * RTK_W;
 }
 
@@ -38,7 +41,7 @@ RTK_INLINE size_t block_scores_bf16(size_t longest) {
 // One block of queries of a sequence.
 typedef struct {
   const attention_head *head;
-  size_t i0, rows, keys, lanes;  // first query, number of queries, keys that they attend to, lanes
+  size_t i0, rows, first, keys, lanes;  // first query, number of queries, first key, number of keys, lanes
 } query_block_bf16;
 
 // e^x = 2^y 2^n, for y = x log2(e) - n, |y| <= 1/2; the polynomial is a minimax fit (8e-8). Underflows to 0 gradually.
@@ -55,13 +58,31 @@ RTK_INLINE vf exp_of_log2(vf x) {
 }
 #define RTK_LOG2_E 1.44269504088896341f
 
-// The number of keys that all lanes attend to in the vector that begins at query i; `where_seen` is for later keys.
-RTK_INLINE size_t seen_by_all(const query_block_bf16 *block, size_t i) {
-  return block->head->shape->causal ? rtk_least(i + 1, block->keys) : block->keys;
+// The keys of a block, from the first of the block on, that all lanes of a vector of queries attend to; `seen_lanes` is
+// for the keys before and after.
+typedef struct {
+  size_t from, to;
+} shared_keys;
+
+RTK_INLINE shared_keys seen_by_all(const query_block_bf16 *block, size_t i) {
+  const attention_head *head = block->head;
+  // The last lanes of the last vector may have no query.
+  size_t last = rtk_least(i + RTK_W, block->i0 + block->rows) - 1;
+  size_t from = first_visible(head, last) - block->first, to = rtk_least(visible(head, i) - block->first, block->keys);
+  return (shared_keys){rtk_least(from, to), to};
 }
 
-// x in the lanes whose query attends to key j, 0 elsewhere; i is the query of lane 0.
-RTK_INLINE vf where_seen(vf x, size_t i, size_t j) { return vf_where(vi_lanes() >= (vi)((int32_t)j - (int32_t)i), x); }
+// Whether some lane of the vector does not attend to the block's key j.
+RTK_INLINE bool hides(shared_keys all, size_t j) { return j < all.from || j >= all.to; }
+
+// The lanes whose query attends to key j; i is the query of lane 0.
+RTK_INLINE vi seen_lanes(const attention_head *head, size_t i, size_t j) {
+  int32_t distance = (int32_t)j - (int32_t)i;
+  if (head->shape->causal && head->shape->reach >= head->S) return vi_lanes() >= (vi)(distance);
+  int32_t reach = (int32_t)rtk_least(head->shape->reach, head->S);
+  int32_t least = head->shape->causal ? distance : distance - reach;
+  return (vi_lanes() >= (vi)(least)) & (vi_lanes() <= (vi)(distance + reach));
+}
 
 RTK_INLINE vf dropout_column(const attention_head *head, size_t i, size_t j) {
   uint32_t S = (uint32_t)head->S;
@@ -87,11 +108,18 @@ typedef struct {
   float *scores;
 } forward_bf16_scratch;
 
-// The probability of key j before division by the sum, in a column whose largest score is `largest` / RTK_LOG2_E.
+// The probability of the block's key j before division by the sum, in a column whose largest score is
+// `largest` / RTK_LOG2_E.
 RTK_INLINE vf column_power(const query_block_bf16 *block, const float *column, vf largest, size_t i, size_t j,
                            bool hidden) {
   vf power = exp_of_log2(vf_load(column + j * block->lanes) * (block->head->shape->scale * RTK_LOG2_E) - largest);
-  return hidden ? where_seen(power, i, j) : power;
+  return hidden ? vf_where(seen_lanes(block->head, i, block->first + j), power) : power;
+}
+
+// The largest score so far, with the block's key j in the lanes whose query attends to it.
+RTK_INLINE vf larger_seen(const query_block_bf16 *block, const float *column, vf largest, size_t i, size_t j) {
+  vf larger = vf_max(vf_load(column + j * block->lanes), largest);
+  return vf_select(seen_lanes(block->head, i, block->first + j), larger, largest);
 }
 
 // Softmax of a vector of queries that begins at i: words receive the probabilities after dropout and before division by
@@ -99,17 +127,16 @@ RTK_INLINE vf column_power(const query_block_bf16 *block, const float *column, v
 RTK_INLINE vf softmax_column(const query_block_bf16 *block, float *column, uint32_t *words, size_t i, bool keep,
                              vf *lse) {
   const attention_head *head = block->head;
-  size_t all = seen_by_all(block, i), keys = block->keys, lanes = block->lanes;
-  vf largest = vf_load(column);
-  for (size_t j = 1; j < all; j++) largest = vf_max(vf_load(column + j * lanes), largest);
-  for (size_t j = all; j < keys; j++) {
-    vf score = vf_load(column + j * lanes);
-    largest = vf_select(vi_lanes() >= (vi)((int32_t)j - (int32_t)i), vf_max(score, largest), largest);
-  }
+  shared_keys all = seen_by_all(block, i);
+  size_t keys = block->keys, lanes = block->lanes;
+  vf largest = all.from < all.to ? vf_load(column + all.from * lanes) : vf_splat(-__builtin_inff());
+  for (size_t j = all.from + 1; j < all.to; j++) largest = vf_max(vf_load(column + j * lanes), largest);
+  for (size_t j = 0; j < all.from; j++) largest = larger_seen(block, column, largest, i, j);
+  for (size_t j = all.to; j < keys; j++) largest = larger_seen(block, column, largest, i, j);
   vf base = largest * (head->shape->scale * RTK_LOG2_E), even = vf_splat(0), odd = vf_splat(0);
   for (size_t j = 0; j < keys; j += 2) {
-    vf first = column_power(block, column, base, i, j, j >= all), second = vf_splat(0);
-    if (j + 1 < keys) second = column_power(block, column, base, i, j + 1, j + 1 >= all);
+    vf first = column_power(block, column, base, i, j, hides(all, j)), second = vf_splat(0);
+    if (j + 1 < keys) second = column_power(block, column, base, i, j + 1, hides(all, j + 1));
     even += first;
     odd += second;
     if (keep) {
@@ -117,8 +144,8 @@ RTK_INLINE vf softmax_column(const query_block_bf16 *block, float *column, uint3
       if (j + 1 < keys) vf_store(column + (j + 1) * lanes, second);
     }
     if (head->shape->dropout > 0) {
-      first *= dropout_column(head, i, j);
-      second *= dropout_column(head, i, j + 1);
+      first *= dropout_column(head, i, block->first + j);
+      second *= dropout_column(head, i, block->first + j + 1);
     }
     store_pair(words + j / 2 * lanes, NULL, NULL, first, second);
   }
@@ -133,7 +160,8 @@ static void keep_probabilities(const query_block_bf16 *block, float *probabiliti
   size_t S = block->head->S;
   for (size_t j = 0; j < S; j++) {
     float lanes[RTK_W];
-    vf_store(lanes, j < block->keys ? vf_load(column + j * block->lanes) * inverse : vf_splat(0));
+    bool is_read = j >= block->first && j < block->first + block->keys;
+    vf_store(lanes, is_read ? vf_load(column + (j - block->first) * block->lanes) * inverse : vf_splat(0));
     for (size_t r = 0; r < n; r++) probabilities[(i + r) * S + j] = lanes[r];
   }
 }
@@ -146,8 +174,8 @@ static void forward_bf16_block(const query_block_bf16 *block, const forward_bf16
   float inverses[RTK_TILE_VECTORS * RTK_W];
   transpose_pairs(scratch->queries_t, lanes, q + block->i0 * shape->q_stride, shape->q_stride, block->rows, shape->D);
   multiply_bf16(&(bf16_product){
-    .a = scratch->keys, .a_row = 2 * pairs, .a_column = 2, .b = scratch->queries_t, .b_row = lanes,
-    .c = scratch->scores, .c_row = lanes, .M = block->keys, .K = pairs, .N = rtk_round_up(block->rows),
+    .a = scratch->keys + block->first * 2 * pairs, .a_row = 2 * pairs, .a_column = 2, .b = scratch->queries_t,
+    .b_row = lanes, .c = scratch->scores, .c_row = lanes, .M = block->keys, .K = pairs, .N = rtk_round_up(block->rows),
   });
   for (size_t r0 = 0; r0 < block->rows; r0 += RTK_W) {
     size_t i = block->i0 + r0, n = rtk_least(RTK_W, block->rows - r0);
@@ -159,15 +187,16 @@ static void forward_bf16_block(const query_block_bf16 *block, const forward_bf16
     for (size_t r = 0; r < n; r++) lse[(i + r) * shape->H] = values[r];
   }
   multiply_bf16(&(bf16_product){
-    .a = (const uint16_t *)scratch->weights, .a_row = 2, .a_column = 2 * lanes, .b = scratch->values,
-    .b_row = head->width, .rounded = out + block->i0 * shape->out_stride, .c_row = shape->out_stride,
-    .factors = inverses, .M = block->rows, .K = (block->keys + 1) / 2, .N = shape->D,
+    .a = (const uint16_t *)scratch->weights, .a_row = 2, .a_column = 2 * lanes,
+    .b = scratch->values + block->first / 2 * head->width, .b_row = head->width,
+    .rounded = out + block->i0 * shape->out_stride, .c_row = shape->out_stride, .factors = inverses,
+    .M = block->rows, .K = (block->keys + 1) / 2, .N = shape->D,
   });
 }
 
 RTK_INLINE query_block_bf16 block_from(const attention_head *head, size_t i0) {
-  size_t lanes = block_lanes(head->S), rows = rtk_least(lanes, head->S - i0);
-  return (query_block_bf16){head, i0, rows, visible(head, i0 + rows - 1), lanes};
+  size_t lanes = block_lanes(head), rows = rtk_least(lanes, head->S - i0), first = first_visible(head, i0) / 2 * 2;
+  return (query_block_bf16){head, i0, rows, first, visible(head, i0 + rows - 1) - first, lanes};
 }
 
 static void attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *out, float *lse, float *probabilities,
@@ -190,7 +219,7 @@ static void attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *o
     interleave_rows(scratch.values, v + at.v, shape->v_stride, S, D);
     for (size_t r = 0; r < group; r++) {
       at.head.h = at.g * group + r;
-      for (size_t i0 = 0; i0 < S; i0 += block_lanes(S)) {
+      for (size_t i0 = 0; i0 < S; i0 += block_lanes(&at.head)) {
         query_block_bf16 block = block_from(&at.head, i0);
         forward_bf16_block(&block, &scratch, out + at.out + r * D, lse + at.lse + r,
                            probabilities ? probabilities + map_start(&at.head) : NULL, q + at.q + r * D);
@@ -214,13 +243,14 @@ typedef struct {
 RTK_INLINE void backward_column(const query_block_bf16 *block, const backward_bf16_scratch *scratch, size_t r0,
                                 vf lse) {
   const attention_head *head = block->head;
-  size_t i = block->i0 + r0, all = seen_by_all(block, i), keys = block->keys, lanes = block->lanes;
+  size_t i = block->i0 + r0, keys = block->keys, lanes = block->lanes;
+  shared_keys all = seen_by_all(block, i);
   float *scores = scratch->scores + r0, *gradients = scratch->gradients + r0;
   vf base = lse * RTK_LOG2_E, delta = vf_splat(0);
   for (size_t j = 0; j < keys; j++) {
-    vf p = column_power(block, scores, base, i, j, j >= all), dp = vf_load(gradients + j * lanes), weight = p;
+    vf p = column_power(block, scores, base, i, j, hides(all, j)), dp = vf_load(gradients + j * lanes), weight = p;
     if (head->shape->dropout > 0) {
-      vf factors = dropout_column(head, i, j);
+      vf factors = dropout_column(head, i, block->first + j);
       weight *= factors;
       dp *= factors;
       vf_store(gradients + j * lanes, dp);
@@ -243,7 +273,8 @@ RTK_INLINE void backward_column(const query_block_bf16 *block, const backward_bf
 RTK_INLINE void key_gradients_bf16(const query_block_bf16 *block, const uint16_t *rows, const uint32_t *pairs,
                                    float *sums, uint16_t *rounded, size_t stride, bool accumulate) {
   multiply_bf16(&(bf16_product){
-    .a = rows, .a_row = block->lanes, .a_column = 2, .b = pairs, .b_row = block->head->width, .c = sums,
+    .a = rows, .a_row = block->lanes, .a_column = 2, .b = pairs, .b_row = block->head->width,
+    .c = sums + block->first * block->head->width,
     .rounded = rounded, .c_row = rounded ? stride : block->head->width, .M = block->keys, .K = (block->rows + 1) / 2,
     .N = block->head->shape->D, .accumulate = accumulate,
   });
@@ -262,12 +293,12 @@ static void backward_bf16_block(const query_block_bf16 *block, const backward_bf
   interleave_rows(scratch->queries, q, shape->q_stride, block->rows, D);
   interleave_rows(scratch->douts, dout, shape->out_stride, block->rows, D);
   bf16_product scores = {
-    .a = scratch->keys, .a_row = 2 * pairs, .a_column = 2, .b = scratch->queries_t, .b_row = lanes,
-    .c = scratch->scores, .c_row = lanes, .M = block->keys, .K = pairs, .N = rtk_round_up(block->rows),
+    .a = scratch->keys + block->first * 2 * pairs, .a_row = 2 * pairs, .a_column = 2, .b = scratch->queries_t,
+    .b_row = lanes, .c = scratch->scores, .c_row = lanes, .M = block->keys, .K = pairs, .N = rtk_round_up(block->rows),
   };
   multiply_bf16(&scores);
   bf16_product gradients = scores;
-  gradients.a = scratch->values;
+  gradients.a = scratch->values + block->first * 2 * pairs;
   gradients.b = scratch->douts_t;
   gradients.c = scratch->gradients;
   multiply_bf16(&gradients);
@@ -277,8 +308,9 @@ static void backward_bf16_block(const query_block_bf16 *block, const backward_bf
     backward_column(block, scratch, r0, vf_load(log_sums));
   }
   multiply_bf16(&(bf16_product){
-    .a = (const uint16_t *)scratch->words, .a_row = 2, .a_column = 2 * lanes, .b = scratch->key_pairs,
-    .b_row = head->width, .rounded = dq + block->i0 * shape->q_stride, .c_row = shape->q_stride, .M = block->rows,
+    .a = (const uint16_t *)scratch->words, .a_row = 2, .a_column = 2 * lanes,
+    .b = scratch->key_pairs + block->first / 2 * head->width, .b_row = head->width,
+    .rounded = dq + block->i0 * shape->q_stride, .c_row = shape->q_stride, .M = block->rows,
     .K = (block->keys + 1) / 2, .N = D,
   });
 }
@@ -294,15 +326,20 @@ static void backward_bf16_pair(attention_head head, size_t g, const backward_bf1
                                uint16_t *dk, uint16_t *dv, const uint16_t *dout, const float *lse, const uint16_t *q,
                                const uint16_t *k, const uint16_t *v) {
   const rtk_attention_shape *shape = head.shape;
-  size_t S = head.S, D = shape->D, group = shape->H / shape->H_kv, lanes = block_lanes(S);
+  size_t S = head.S, D = shape->D, group = shape->H / shape->H_kv, lanes = block_lanes(&head);
   size_t blocks = (S + lanes - 1) / lanes;
   bool whole = group == 1 && blocks == 1, accumulate = false;
   copy_pairs(scratch->keys, k, shape->k_stride, S, D);
   copy_pairs(scratch->values, v, shape->v_stride, S, D);
   interleave_rows(scratch->key_pairs, k, shape->k_stride, S, D);
+  if (!whole && has_window(shape->reach, S)) {
+    zero_rows(scratch->dk, head.width, S, head.width);
+    zero_rows(scratch->dv, head.width, S, head.width);
+    accumulate = true;
+  }
   for (size_t r = 0; r < group; r++) {
     head.h = g * group + r;
-    // The last block comes first: its queries attend to all keys, so it may overwrite the sums.
+    // The last block comes first: without a window its queries attend to all keys, so it may overwrite the sums.
     for (size_t left = blocks; left > 0; left--) {
       query_block_bf16 block = block_from(&head, (left - 1) * lanes);
       backward_bf16_block(&block, scratch, dq + r * D, dout + r * D, lse + r, q + r * D);

@@ -23,8 +23,9 @@ typedef struct {
 // One block of query rows of a sequence.
 typedef struct {
   const rtk_attention_comparison *shape;
-  size_t S, i0, rows, keys;  // keys: the number that the last row attends to
-  size_t key_row;                   // S'
+  size_t S, i0, rows;
+  size_t first, keys;  // the keys that the rows attend to are first ..< first + keys; first is a multiple of RTK_W
+  size_t key_row;      // S'
 } comparison_block;
 
 // A row of scores as softmax: e^(z - shift) scale, and the logarithm of the sum.
@@ -54,15 +55,22 @@ static size_t compare_attention_scratch(const rtk_attention_comparison *shape, s
   return comparison_scratch_of(NULL, NULL, shape, S);
 }
 
-RTK_INLINE size_t compared_keys(const comparison_block *block, size_t r) {
-  return block->shape->causal ? block->i0 + r + 1 : block->S;
+// Row r attends to the keys first_compared(r) ..< end_compared(r) of the block, counted from its first.
+RTK_INLINE size_t end_compared(const comparison_block *block, size_t r) {
+  size_t i = block->i0 + r, later = block->shape->causal ? 0 : rtk_least(block->shape->reach, block->S - 1 - i);
+  return i + 1 + later - block->first;
+}
+RTK_INLINE size_t first_compared(const comparison_block *block, size_t r) {
+  size_t i = block->i0 + r, reach = block->shape->reach;
+  return (i > reach ? i - reach : 0) - block->first;
 }
 
 // scores = or += scale q·k for the rows of the block.
 RTK_INLINE void comparison_scores(const comparison_block *block, float *scores, const float *q, size_t q_stride,
                                   size_t size, const float *keys_t, float scale, bool accumulate) {
   multiply(&(product){
-    .a = q + block->i0 * q_stride, .a_row = q_stride, .a_column = 1, .b = keys_t, .b_row = block->key_row,
+    .a = q + block->i0 * q_stride, .a_row = q_stride, .a_column = 1, .b = keys_t + block->first,
+    .b_row = block->key_row,
     .c = scores, .c_row = block->key_row, .M = block->rows, .K = size, .N = rtk_round_up(block->keys), .alpha = scale,
     .accumulate = accumulate,
   });
@@ -145,10 +153,15 @@ RTK_INLINE float compare_kl(float *z, const float *target, size_t n, size_t padd
 // Compares all rows of a block; `scores` receives the gradients of the scores.
 static double compare_block(const comparison_block *block, float *scores, float *target, bool is_mean) {
   double value = 0;
-  size_t padded = rtk_round_up(block->keys);
+  size_t padded;
   for (size_t r = 0; r < block->rows; r++) {
     float *z = scores + r * block->key_row, *row = target + r * block->key_row;
-    size_t n = compared_keys(block, r);
+    size_t start = hide_before(z, first_compared(block, r)), n = end_compared(block, r) - start;
+    // Mean probabilities are already 0 where the query does not attend.
+    if (!is_mean || block->shape->kind == RTK_COMPARE_SCORES) hide_before(row, first_compared(block, r));
+    z += start;
+    row += start;
+    padded = rtk_round_up(block->keys) - start;
     float part;
     switch (block->shape->kind) {
       case RTK_COMPARE_SCORES: part = compare_scores(z, row, n, padded); break;
@@ -178,10 +191,10 @@ static void comparison_mean(const comparison_block *block, const comparison_scra
                       of_scores ? shape->teacher_scale * share : shape->teacher_scale, of_scores && h > 0);
     if (of_scores) continue;
     for (size_t r = 0; r < block->rows; r++) {
-      const float *z = scratch->other + r * block->key_row;
-      float *sum = scratch->target + r * block->key_row;
-      comparison_softmax softmax = comparison_softmax_of(z, compared_keys(block, r));
-      for (size_t j = 0; j < padded; j += RTK_W) {
+      float *z = scratch->other + r * block->key_row, *sum = scratch->target + r * block->key_row;
+      size_t start = hide_before(z, first_compared(block, r));
+      comparison_softmax softmax = comparison_softmax_of(z + start, end_compared(block, r) - start);
+      for (size_t j = start; j < padded; j += RTK_W) {
         vf p = vf_exp(vf_load(z + j) - softmax.shift) * (softmax.scale * share);
         vf_store(sum + j, h > 0 ? vf_load(sum + j) + p : p);
       }
@@ -211,17 +224,18 @@ static double compare_head(const comparison_block *block, const comparison_scrat
   double value = compare_block(block, scratch->scores, target, !taught_q);
   if (dq) {
     multiply(&(product){
-      .a = scratch->scores, .a_row = block->key_row, .a_column = 1, .b = scratch->keys, .b_row = width,
-      .c = dq + block->i0 * shape->q_stride, .c_row = shape->q_stride, .M = block->rows, .K = block->keys, .N = D,
-      .alpha = factor * shape->scale, .accumulate = true,
+      .a = scratch->scores, .a_row = block->key_row, .a_column = 1,
+      .b = scratch->keys + block->first * width, .b_row = width, .c = dq + block->i0 * shape->q_stride,
+      .c_row = shape->q_stride, .M = block->rows, .K = block->keys, .N = D, .alpha = factor * shape->scale,
+      .accumulate = true,
     });
   }
   if (dk) {
     copy_rows(scratch->queries, q + block->i0 * shape->q_stride, shape->q_stride, block->rows, D);
     multiply(&(product){
       .a = scratch->scores, .a_row = 1, .a_column = block->key_row, .b = scratch->queries, .b_row = width,
-      .c = dk, .c_row = shape->k_stride, .M = block->keys, .K = block->rows, .N = D, .alpha = factor * shape->scale,
-      .accumulate = true,
+      .c = dk + block->first * shape->k_stride, .c_row = shape->k_stride, .M = block->keys, .K = block->rows, .N = D,
+      .alpha = factor * shape->scale, .accumulate = true,
     });
   }
   return value;
@@ -240,7 +254,8 @@ static void compare_sequence(const rtk_attention_comparison *shape, const compar
   for (size_t i0 = 0; i0 < S; i0 += rows) {
     comparison_block block = {
       .shape = shape, .S = S, .i0 = i0, .rows = rtk_least(rows, S - i0), .key_row = key_row(S)};
-    block.keys = compared_keys(&block, block.rows - 1);
+    block.first = first_compared(&block, 0) / RTK_W * RTK_W;
+    block.keys = end_compared(&block, block.rows - 1);
     if (is_mean) comparison_mean(&block, scratch, taught_q, taught_k);
     size_t transposed = SIZE_MAX;  // the teacher's key head that taught_keys_t has
     for (size_t g = from; g < to; g++) {

@@ -14,10 +14,14 @@ package struct ModelShape: Sendable, Equatable {
   package var isCausal: Bool
   /// Whether it has a pooled output.
   package var hasPooler: Bool
+  /// The attention window of each layer: the distance to the farthest token that a token attends to, or nil; empty for
+  /// a model without windows.
+  package var reaches: [Int?]
 
   /// The sizes of a whole model.
   package init(
-    layers: Int, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, isCausal: Bool, hasPooler: Bool
+    layers: Int, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, isCausal: Bool, hasPooler: Bool,
+    reaches: [Int?] = []
   ) {
     self.layers = layers
     self.hidden = hidden
@@ -26,7 +30,11 @@ package struct ModelShape: Sendable, Equatable {
     self.headSize = headSize
     self.isCausal = isCausal
     self.hasPooler = hasPooler
+    self.reaches = reaches
   }
+
+  /// The window of layer 1 … L; nil without one.
+  package func reach(ofLayer layer: Int) -> Int? { reaches.indices.contains(layer - 1) ? reaches[layer - 1] : nil }
 
   /// Floats of a token's queries, keys and values together.
   package var projectionWidth: Int { (heads + 2 * keyValueHeads) * headSize }

@@ -143,6 +143,8 @@ package struct InnerPass: Sendable {
   package let offsets: [Int32]
   package let student: ModelShape
   package let teacher: ModelShape
+  /// The layers that are compared.
+  package let pair: LayerPair
 }
 
 /// The sizes of an optimizer step's global batch, over all ranks, passes and micro-batches.

@@ -31,6 +31,25 @@ private struct Widening: Operation {
     return (squares / b.sumOfSquares).squareRoot()
   }
 
+  @Test(arguments: [nil, 0, 3, 100], [false, true])
+  func `tokens one by one, or some at a time, over a KV cache give the rows of one pass, with any window`(
+    reach: Int?, isRounded: Bool
+  ) {
+    let options = AttentionOptions(heads: 4, keyValueHeads: 2, headSize: 8, isCausal: true, reach: reach)
+    let wide = randomTensor([20, 64], seed: 7)
+    let x = isRounded ? wide.bf16() : wide
+    let pass = Tape(recording: false).attention(Variable(constant: x), offsets: [0, 20], options)
+    let whole = pass.value.converted(to: .float32)
+    let cache = KVCache(width: 16, capacity: 4)
+    for rows in [0..<1, 1..<2, 2..<9, 9..<20] {
+      let part = Tape(recording: false).selectRows(Variable(constant: x), rows.map { Int32($0) })
+      let y = Tape(recording: false).attention(part, after: cache, options).value.converted(to: .float32)
+      for (a, b) in zip(y.array, whole.array[(rows.lowerBound * 32)...]) {
+        #expect(abs(a - b) < (isRounded ? 2e-2 : 1e-5), "rows \(rows)")
+      }
+    }
+  }
+
   @Test(arguments: [(4, 4, 16, false), (4, 2, 25, true), (2, 1, 50, false)])
   func `in bf16 out and gradient are bf16, and those of float32 to rounding`(
     heads: Int, shared: Int, size: Int, isCausal: Bool

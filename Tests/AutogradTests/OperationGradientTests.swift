@@ -62,6 +62,14 @@ import Testing
     #expect(worstGradientError(inputs: [x]) { $0.attention($1[0], offsets: offsets, options) } < 3e-3)
   }
 
+  @Test(arguments: [(4, 2, true, 1), (2, 2, false, 1), (2, 1, false, 2)])
+  func `attention with a window`(heads: Int, shared: Int, isCausal: Bool, reach: Int) {
+    let options = AttentionOptions(
+      heads: heads, keyValueHeads: shared, headSize: 8, isCausal: isCausal, reach: reach)
+    let x = randomTensor([9, (heads + 2 * shared) * 8], seed: 5)
+    #expect(worstGradientError(inputs: [x]) { $0.attention($1[0], offsets: offsets, options) } < 3e-3)
+  }
+
   @Test func `attention with dropout on the probabilities`() {
     let keys = (0..<6).map { UInt32($0 * 104729 + 7) }
     let options = AttentionOptions(heads: 2, headSize: 8, dropout: (0.3, keys))

@@ -82,7 +82,7 @@ extension KernelTests {
       // Several blocks of queries.
       AttentionCase(lengths: [300], heads: 2, keyHeads: 1, size: 4, dropout: 0.1),
       AttentionCase(lengths: [301, 20], heads: 2, keyHeads: 1, size: 5, causal: true),
-    ]
+    ] + AttentionCase.windowed
   }
 
   /// ‖actual − expected‖ / ‖expected‖ within the limit.
@@ -127,9 +127,11 @@ extension KernelTests {
     }
   }
 
-  @Test func `in bf16 a sequence's result has the same bits alone, in any batch, and however the pairs are cut`() {
+  @Test(arguments: [nil, 16])
+  func `in bf16 a sequence's result has the same bits alone, in any batch, and however the pairs are cut`(reach: Int?) {
     onEverySet { name in
-      let together = AttentionCase(lengths: [9, 150, 14], heads: 4, keyHeads: 2, size: 20, causal: true, dropout: 0)
+      let together = AttentionCase(
+        lengths: [9, 150, 14], heads: 4, keyHeads: 2, size: 20, causal: true, reach: reach, dropout: 0)
       let run = RoundedAttentionRun(together)
       let (all, gradients) = (run.forward(probabilities: false), run.backward())
       for cut in 1..<together.pairs {

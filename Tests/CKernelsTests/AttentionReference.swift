@@ -8,6 +8,7 @@ struct AttentionCase: CustomStringConvertible {
   var keyHeads = 1
   var size = 4
   var causal = false
+  var reach: Int?
   var dropout: Float = 0
   /// Elements between two tokens of q, k, v beyond what they need.
   var gap = 0
@@ -25,8 +26,22 @@ struct AttentionCase: CustomStringConvertible {
   var probabilityCount: Int { lengths.reduce(0) { $0 + heads * $1 * $1 } }
 
   var description: String {
-    "lengths \(lengths), heads \(heads)/\(keyHeads), size \(size), causal \(causal), dropout \(dropout)"
+    "lengths \(lengths), heads \(heads)/\(keyHeads), size \(size), causal \(causal), reach \(reach ?? -1), "
+      + "dropout \(dropout)"
   }
+
+  /// Windows of all kinds: narrower and wider than a vector, at the edge of the sequence, over many blocks
+  /// of queries.
+  static let windowed = [
+    AttentionCase(lengths: [1, 2, 33], heads: 2, keyHeads: 1, size: 8, reach: 1),
+    AttentionCase(lengths: [3, 40], heads: 2, keyHeads: 2, size: 16, causal: true, reach: 3, gap: 5),
+    AttentionCase(lengths: [70, 0, 71, 8, 9], heads: 2, keyHeads: 2, size: 7, reach: 8),
+    AttentionCase(lengths: [61], heads: 2, keyHeads: 1, size: 10, reach: 59),
+    AttentionCase(lengths: [61], heads: 2, keyHeads: 1, size: 10, causal: true, reach: 59, dropout: 0.3),
+    AttentionCase(lengths: [301, 130], heads: 2, keyHeads: 1, size: 5, reach: 64, dropout: 0.1, gap: 1),
+    AttentionCase(lengths: [300, 65], heads: 2, keyHeads: 2, size: 4, causal: true, reach: 64),
+    AttentionCase(lengths: [333], heads: 2, keyHeads: 1, size: 3, causal: true, reach: 200),
+  ]
 
   /// Calls the body with the shape struct, whose pointers live as long as the call.
   func withShape<R>(_ body: (UnsafePointer<rtk_attention_shape>) -> R) -> R {
@@ -35,7 +50,7 @@ struct AttentionCase: CustomStringConvertible {
         var shape = rtk_attention_shape(
           offsets: offsets.baseAddress, B: lengths.count, H: heads, H_kv: keyHeads, D: size, q_stride: qStride,
           k_stride: kStride, v_stride: vStride, out_stride: outStride, scale: Float(scale), causal: causal,
-          dropout: dropout, keys: dropout > 0 ? keys.baseAddress : nil)
+          reach: reach ?? .max, dropout: dropout, keys: dropout > 0 ? keys.baseAddress : nil)
         return body(&shape)
       }
     }
@@ -62,15 +77,21 @@ struct AttentionCase: CustomStringConvertible {
       Reference.dropoutFactor(UInt32((h * length + i) * length + j), keys[2 * b], keys[2 * b + 1], p: dropout))
   }
 
+  /// The keys that a query attends to.
+  private func seenKeys(_ i: Int, _ length: Int) -> Range<Int> {
+    let reach = reach ?? length
+    return max(0, i - reach)..<(causal ? i + 1 : min(length, i + reach + 1))
+  }
+
   func forward(_ q: [Double], _ k: [Double], _ v: [Double]) -> (out: [Double], lse: [Double], p: [Double]) {
     var out = [Double](repeating: 0, count: tokens * outStride)
     var lse = [Double](repeating: 0, count: tokens * heads)
     var p = [Double](repeating: 0, count: probabilityCount)
     forEachHead { b, start, length, h, g, first in
       for i in 0..<length {
-        let visible = causal ? i + 1 : length
+        let seen = seenKeys(i, length)
         let query = (start + i) * qStride + h * size
-        var scores = (0..<visible).map { j in
+        let scores = seen.map { j in
           var sum = 0.0
           for d in 0..<size { sum += q[query + d] * k[(start + j) * kStride + g * size + d] }
           return sum * scale
@@ -78,10 +99,10 @@ struct AttentionCase: CustomStringConvertible {
         let largest = scores.max()!
         let logSum = largest + log(scores.reduce(0) { $0 + exp($1 - largest) })
         lse[(start + i) * heads + h] = logSum
-        for j in 0..<visible {
-          scores[j] = exp(scores[j] - logSum)
-          p[first + i * length + j] = scores[j]
-          let kept = scores[j] * factor(b, h, i, j, length)
+        for j in seen {
+          let power = exp(scores[j - seen.lowerBound] - logSum)
+          p[first + i * length + j] = power
+          let kept = power * factor(b, h, i, j, length)
           for d in 0..<size {
             out[(start + i) * outStride + h * size + d] += kept * v[(start + j) * vStride + g * size + d]
           }

@@ -13,7 +13,7 @@ extension KernelTests {
       // Several blocks of queries.
       AttentionCase(lengths: [300], heads: 2, keyHeads: 1, size: 4, dropout: 0.1),
       AttentionCase(lengths: [300, 20], heads: 2, keyHeads: 1, size: 5, causal: true),
-    ]
+    ] + AttentionCase.windowed
   }
 
   @Test func `attention, its log-sums and its probabilities match the definition`() {
@@ -52,6 +52,8 @@ extension KernelTests {
     let shapes = [
       AttentionCase(lengths: [1, 3, 5], heads: 2, keyHeads: 1, size: 5, gap: 1),
       AttentionCase(lengths: [4], heads: 2, keyHeads: 2, size: 3, causal: true, dropout: 0.4),
+      AttentionCase(lengths: [1, 7], heads: 2, keyHeads: 1, size: 3, reach: 2, dropout: 0.4),
+      AttentionCase(lengths: [21], heads: 1, keyHeads: 1, size: 2, causal: true, reach: 4),
     ]
     for shape in shapes {
       let run = AttentionRun(shape)
@@ -72,9 +74,10 @@ extension KernelTests {
     }
   }
 
-  @Test func `a sequence's result has the same bits alone and in any batch`() {
+  @Test(arguments: [nil, 16])
+  func `a sequence's result has the same bits alone and in any batch`(reach: Int?) {
     onEverySet { name in
-      let together = AttentionCase(lengths: [9, 150, 14], heads: 2, keyHeads: 1, size: 20, causal: true)
+      let together = AttentionCase(lengths: [9, 150, 14], heads: 2, keyHeads: 1, size: 20, causal: true, reach: reach)
       let run = AttentionRun(together)
       let all = run.forward(probabilities: false)
       let allGradients = run.backward(probabilities: false)
@@ -93,6 +96,31 @@ extension KernelTests {
         #expect(gradients.dv == rows(allGradients.dv, alone.vStride), "\(name)")
         start += length
       }
+    }
+  }
+
+  @Test func `a window that holds the whole sequence changes no bit, in float32 and in bf16`() {
+    onEverySet { name in
+      for causal in [false, true] {
+        let plain = AttentionCase(
+          lengths: [5, 150, 14], heads: 2, keyHeads: 1, size: 20, causal: causal, dropout: 0.1)
+        var windowed = plain
+        windowed.reach = 149
+        let (a, b) = (AttentionRun(plain), AttentionRun(windowed))
+        #expect(a.forward() == b.forward(), "\(name), causal \(causal)")
+        #expect(a.backward(probabilities: true) == b.backward(probabilities: true), "\(name), causal \(causal)")
+        let (c, d) = (RoundedAttentionRun(plain), RoundedAttentionRun(windowed))
+        #expect(c.forward() == d.forward() && c.backward() == d.backward(), "\(name), causal \(causal)")
+      }
+    }
+  }
+
+  @Test func `a token without another in its window keeps its own value`() {
+    onEverySet { name in
+      let run = AttentionRun(AttentionCase(lengths: [100], size: 16, reach: 0))
+      let (out, _, p) = run.forward()
+      expectClose(out, doubles(run.v), absolute: 1e-6, name)
+      for i in 0..<100 { #expect(p[i * 100 + i] == 1 && p[i * 100..<(i + 1) * 100].reduce(0, +) == 1, "\(name)") }
     }
   }
 

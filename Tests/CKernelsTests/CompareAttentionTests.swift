@@ -12,6 +12,7 @@ private struct Compared {
   var taughtSize = 12
   var kind = RTK_COMPARE_KL
   var isCausal = false
+  var reach: Int?
   /// q and k are the same vectors.
   var isRelation = false
   var lengths = [5, 0, 1, 17, 40]
@@ -26,7 +27,8 @@ private struct Compared {
 
   func shape(_ offsets: UnsafePointer<Int32>) -> rtk_attention_comparison {
     rtk_attention_comparison(
-      offsets: offsets, B: lengths.count, kind: kind, causal: isCausal, heads: heads, key_heads: keyHeads, size: size,
+      offsets: offsets, B: lengths.count, kind: kind, causal: isCausal, reach: reach ?? .max, heads: heads,
+      key_heads: keyHeads, size: size,
       teacher_heads: taughtHeads, teacher_key_heads: taughtKeyHeads, teacher_size: taughtSize, q_stride: qStride,
       k_stride: kStride, teacher_q_stride: taughtQStride, teacher_k_stride: taughtKStride,
       scale: 1 / Float(size).squareRoot(), teacher_scale: 1 / Float(taughtSize).squareRoot())
@@ -73,16 +75,16 @@ private struct Compared {
       for h in 0..<heads {
         let g = h / (heads / keyHeads)
         for i in 0..<length {
-          let (keys, from, first) = (
-            isCausal ? i + 1 : length, (start + i) * qStride + h * size, start * kStride + g * size
-          )
+          let earliest = max(0, i - (reach ?? i)) + start
+          let keys = start + (isCausal ? i + 1 : min(length, i + 1 + (reach ?? length))) - earliest
+          let (from, first) = ((start + i) * qStride + h * size, earliest * kStride + g * size)
           let taught = taughtHeads == heads ? [h] : Array(0..<taughtHeads)
           var target = [Double](repeating: 0, count: keys)
           for head in taught {
             let keyHead = head / (taughtHeads / taughtKeyHeads)
             var one = scores(
               taughtQ, at: (start + i) * taughtQStride + head * taughtSize, taughtK,
-              at: start * taughtKStride + keyHead * taughtSize, stride: taughtKStride, size: taughtSize, keys: keys)
+              at: earliest * taughtKStride + keyHead * taughtSize, stride: taughtKStride, size: taughtSize, keys: keys)
             if kind != RTK_COMPARE_SCORES { one = Reference.softmax(one, columns: keys) }
             for j in 0..<keys { target[j] += one[j] / Double(taught.count) }
           }
@@ -154,6 +156,8 @@ extension KernelTests {
       Compared(heads: 3, keyHeads: 1, size: 9, taughtHeads: 4, taughtKeyHeads: 4, taughtSize: 4),
       Compared(isRelation: true),
       Compared(heads: 2, keyHeads: 2, size: 12, taughtHeads: 3, taughtKeyHeads: 3, isRelation: true),
+      Compared(heads: 4, keyHeads: 2, size: 6, taughtHeads: 4, taughtKeyHeads: 1, taughtSize: 5, reach: 3),
+      Compared(heads: 2, keyHeads: 2, size: 16, taughtHeads: 6, taughtKeyHeads: 3, taughtSize: 8, reach: 5),
     ]
     shapes += shapes.map {
       var causal = $0
@@ -205,10 +209,10 @@ extension KernelTests {
 
   @Test(arguments: comparisons)
   func `a comparison of sequences longer than a block of queries matches the definition`(kind: rtk_comparison) {
-    for (isCausal, taughtHeads) in [(false, 2), (true, 1)] {
+    for (isCausal, taughtHeads, reach) in [(false, 2, nil), (true, 1, nil), (false, 2, 21), (true, 1, 90)] {
       let compared = Compared(
         heads: 2, keyHeads: 1, size: 3, taughtHeads: taughtHeads, taughtKeyHeads: 1, taughtSize: 2, kind: kind,
-        isCausal: isCausal, lengths: [140, 260])
+        isCausal: isCausal, reach: reach, lengths: [140, 260])
       expectComparison(compared, "kind \(kind.rawValue), causal \(isCausal)")
     }
   }

@@ -136,6 +136,25 @@ import Testing
     #expect(refusal(RelationKL.self, ["relation_heads": .count(3)]) == "relation_heads")
     #expect(refusal(RelationKL.self, ["relation_heads": .count(4)]) == nil)
   }
+
+  @Test func `attention is compared only between layers with the same window`() throws {
+    func shape(_ reaches: [Int?]) -> ModelShape {
+      ModelShape(
+        layers: 2, hidden: 8, heads: 2, keyValueHeads: 2, headSize: 4, isCausal: false, hasPooler: false,
+        reaches: reaches)
+    }
+    func pairs(_ kind: any InnerObjective.Type, _ student: [Int?], _ teacher: [Int?]) throws -> Int {
+      let term = ObjectiveTerm(kind, [:])
+      let objective = try #require(kind.init(term.options) as? any InnerObjective)
+      return try objective.pairs(student: shape(student), teacher: shape(teacher)).count
+    }
+    #expect(try pairs(AttentionKL.self, [nil, 4], [nil, 4]) == 2)
+    #expect(throws: ObjectiveRefusal.self) { try pairs(AttentionKL.self, [nil, 4], [nil, 5]) }
+    #expect(throws: ObjectiveRefusal.self) { try pairs(AttentionKL.self, [nil, nil], [nil, 4]) }
+    #expect(throws: ObjectiveRefusal.self) { try pairs(AttentionMSE.self, [nil, 4], [nil, 4]) }
+    #expect(try pairs(AttentionMSE.self, [], []) == 2)
+    #expect(try pairs(RelationKL.self, [nil, 4], [4, nil]) == 1)
+  }
 }
 
 @Suite struct RegistryTests {

@@ -11,18 +11,21 @@ package struct AttentionOptions: Sendable {
   package var headSize: Int
   /// Whether a token attends only to itself and to earlier tokens of its sequence.
   package var isCausal: Bool
+  /// The distance to the farthest token that a token attends to, at least 0; nil for no window.
+  package private(set) var reach: Int?
   /// Dropout on the probabilities, with two key words per sequence; nil in inference.
   package var dropout: (probability: Float, keys: [UInt32])?
 
   /// The options of H query heads and `keyValueHeads` (a divisor of H, by default H) key and value heads.
   package init(
-    heads: Int, keyValueHeads: Int? = nil, headSize: Int, isCausal: Bool = false,
+    heads: Int, keyValueHeads: Int? = nil, headSize: Int, isCausal: Bool = false, reach: Int? = nil,
     dropout: (probability: Float, keys: [UInt32])? = nil
   ) {
     self.heads = heads
     self.keyValueHeads = keyValueHeads ?? heads
     self.headSize = headSize
     self.isCausal = isCausal
+    self.reach = reach.map { min($0, Int(Int32.max)) }
     self.dropout = dropout
   }
 }
@@ -71,7 +74,7 @@ struct AttentionOperation: Operation {
           offsets: offsets.baseAddress, B: offsets.count - 1, H: options.heads, H_kv: options.keyValueHeads,
           D: options.headSize, q_stride: stride, k_stride: stride, v_stride: stride,
           out_stride: options.heads * options.headSize, scale: 1 / Float(options.headSize).squareRoot(),
-          causal: options.isCausal, dropout: options.dropout?.probability ?? 0,
+          causal: options.isCausal, reach: options.reach ?? .max, dropout: options.dropout?.probability ?? 0,
           keys: options.dropout == nil ? nil : keys.baseAddress)
         withUnsafePointer(to: shape) { shape in
           ThreadTeam.split((offsets.count - 1) * options.keyValueHeads, cost: cost, isUneven: true) { body(shape, $0) }
@@ -82,7 +85,10 @@ struct AttentionOperation: Operation {
 
   /// The cost of the mean pair; eight multiply-adds take about as long as moving one number.
   private var cost: Int {
-    let cells = zip(offsets, offsets.dropFirst()).reduce(0) { $0 + Int($1.1 - $1.0) * (4 + Int($1.1 - $1.0) / 4) }
+    let most = options.reach.map { $0 * (options.isCausal ? 1 : 2) + 1 } ?? .max
+    let cells = zip(offsets, offsets.dropFirst()).reduce(0) {
+      $0 + Int($1.1 - $1.0) * (4 + min(Int($1.1 - $1.0), most) / 4)
+    }
     return max(1, cells * options.headSize * options.heads / max(1, (offsets.count - 1) * options.keyValueHeads))
   }
 

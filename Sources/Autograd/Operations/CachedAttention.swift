@@ -49,20 +49,23 @@ package final class KVCache {
     (keys, values) = (grown(keys), grown(values))
   }
 
-  /// Attention of one row of queries to the first `tokens` of the cache, into a row of `out`.
+  /// Attention of one row of queries to the first `tokens` of the cache, of these to the last ones within the window,
+  /// into a row of `out`.
   fileprivate func attend(_ queries: Tensor, row: Int, to tokens: Int, _ options: AttentionOptions, into out: Tensor) {
     let (size, scale) = (options.headSize, 1 / Float(options.headSize).squareRoot())
     let (q, o) = (row * queries.columns, row * out.columns)
-    let cost = tokens * size * (options.heads / options.keyValueHeads + 1)
+    let seen = min(tokens, (options.reach ?? tokens) + 1)
+    let first = (tokens - seen) * keys.columns
+    let cost = seen * size * (options.heads / options.keyValueHeads + 1)
     ThreadTeam.split(options.keyValueHeads, cost: cost) { heads in
       if queries.dtype == .bfloat16 {
         rtk_bf16_attention_step(
-          out.bf16Words + o, queries.bf16Words + q, keys.bf16Words, values.bf16Words, tokens, options.heads,
-          options.keyValueHeads, size, scale, heads.lowerBound, heads.upperBound)
+          out.bf16Words + o, queries.bf16Words + q, keys.bf16Words + first, values.bf16Words + first, seen,
+          options.heads, options.keyValueHeads, size, scale, heads.lowerBound, heads.upperBound)
       } else {
         rtk_attention_step(
-          out.floats + o, queries.floats + q, keys.floats, values.floats, tokens, options.heads,
-          options.keyValueHeads, size, scale, heads.lowerBound, heads.upperBound)
+          out.floats + o, queries.floats + q, keys.floats + first, values.floats + first, seen,
+          options.heads, options.keyValueHeads, size, scale, heads.lowerBound, heads.upperBound)
       }
     }
   }

@@ -52,7 +52,8 @@ typedef struct {
   size_t B, H, H_kv, D;    // H query heads share H_kv key/value heads (H % H_kv == 0)
   size_t q_stride, k_stride, v_stride, out_stride;  // elements from one token's row to the next
   float scale;             // usually 1/sqrt(D)
-  bool causal;
+  bool causal;             // query i attends to no key j > i
+  size_t reach;            // and only to keys with |i - j| <= reach; SIZE_MAX for no window
   float dropout;           // probability, 0 in inference
   const uint32_t *keys;    // [B, 2] or null when dropout is 0; head h, query i, key j have counter (h S + i) S + j
 } rtk_attention_shape;
@@ -132,6 +133,7 @@ typedef struct {
   size_t B;
   rtk_comparison kind;
   bool causal;                    // query i sees the keys j <= i
+  size_t reach;                   // and only keys with |i - j| <= reach; SIZE_MAX for no window
   size_t heads, key_heads, size;  // of the student; query head h has key head h / (heads / key_heads); size is D
   size_t teacher_heads, teacher_key_heads, teacher_size;
   size_t q_stride, k_stride, teacher_q_stride, teacher_k_stride;  // elements from one token's row to the next

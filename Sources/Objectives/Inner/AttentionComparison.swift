@@ -29,6 +29,8 @@ enum TokenVectors: Int {
 struct AttentionComparison {
   let kind: rtk_comparison
   let isCausal: Bool
+  /// The window of the attention; nil without one. A relation compares all tokens that causality allows.
+  let reach: Int?
   /// The vectors of the matrix's rows and of its columns.
   let rows: TokenVectors
   let columns: TokenVectors
@@ -39,6 +41,7 @@ struct AttentionComparison {
   init(attention kind: rtk_comparison, _ pass: InnerPass) {
     self.kind = kind
     isCausal = pass.student.isCausal
+    reach = pass.student.reach(ofLayer: pass.pair.student)
     (rows, columns, relationHeads) = (.queries, .keys, nil)
   }
 
@@ -46,6 +49,7 @@ struct AttentionComparison {
   init(relationOf vectors: TokenVectors, heads: Int, _ pass: InnerPass) {
     kind = RTK_COMPARE_KL
     isCausal = pass.student.isCausal
+    reach = nil
     (rows, columns, relationHeads) = (vectors, vectors, heads)
   }
 }
@@ -59,7 +63,21 @@ protocol AttentionObjective: InnerObjective {
 
 extension AttentionObjective {
   func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
-    try layers.checkedPairs(student: student, teacher: teacher, least: 1)
+    let pairs = try layers.checkedPairs(student: student, teacher: teacher, least: 1)
+    for pair in pairs { try requireComparable(pair, student, teacher) }
+    return pairs
+  }
+
+  /// Throws `ObjectiveRefusal` unless the queries of both layers attend to the same keys.
+  func requireComparable(_ pair: LayerPair, _ student: ModelShape, _ teacher: ModelShape) throws {
+    let (own, theirs) = (student.reach(ofLayer: pair.student), teacher.reach(ofLayer: pair.teacher))
+    if own == theirs { return }
+    func text(_ reach: Int?) -> String { reach.map { "to tokens at most \($0) away" } ?? "to all tokens" }
+    throw ObjectiveRefusal(
+      key: "layers",
+      what: "compares layer \(pair.student) of the student, which attends \(text(own)), with layer \(pair.teacher) of "
+        + "the teacher, which attends \(text(theirs))",
+      remedy: "name pairs of layers with the same window, or use relation_kl, which compares all tokens")
   }
 
   func point(of layer: Int) -> PassPoint { .projections(layer) }
@@ -123,8 +141,8 @@ extension Tape {
     let size = rows.width(student) / heads
     let teacherSize = rows.width(teacher) / teacherHeads
     return rtk_attention_comparison(
-      offsets: offsets, B: pass.offsets.count - 1, kind: comparison.kind, causal: comparison.isCausal, heads: heads,
-      key_heads: keyHeads, size: size, teacher_heads: teacherHeads,
+      offsets: offsets, B: pass.offsets.count - 1, kind: comparison.kind, causal: comparison.isCausal,
+      reach: comparison.reach ?? .max, heads: heads, key_heads: keyHeads, size: size, teacher_heads: teacherHeads,
       teacher_key_heads: comparison.relationHeads ?? columns.heads(teacher), teacher_size: teacherSize,
       q_stride: own, k_stride: own, teacher_q_stride: theirs, teacher_k_stride: theirs,
       scale: 1 / Float(size).squareRoot(), teacher_scale: 1 / Float(teacherSize).squareRoot())

@@ -21,6 +21,21 @@ struct AttentionMSE: AttentionObjective {
     averagesLayers = options.flag("average_layers")
   }
 
+  /// Its mean is over all pairs of tokens, which a window leaves out.
+  func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
+    let pairs = try layers.checkedPairs(student: student, teacher: teacher, least: 1)
+    for pair in pairs {
+      for (shape, layer, whose) in [(student, pair.student, "student"), (teacher, pair.teacher, "teacher")] {
+        guard let reach = shape.reach(ofLayer: layer) else { continue }
+        throw ObjectiveRefusal(
+          key: "layers",
+          what: "names layer \(layer) of the \(whose), whose tokens attend to tokens at most \(reach) away only",
+          remedy: "name layers with full attention, or use attention_kl")
+      }
+    }
+    return pairs
+  }
+
   /// The query-key pairs that attention allows, times the student's heads.
   func denominator(_ counts: StepCounts, student: ModelShape) -> Double {
     Double(max(1, counts.pairs * student.heads))

@@ -115,7 +115,6 @@ package final class InnerTerm {
     _ context: ForwardContext
   ) -> Double {
     var sum = 0.0
-    let pass = InnerPass(offsets: offsets, student: student, teacher: teacherShape)
     for (pair, linear) in zip(pairs, projections) where objective.point(of: pair.student) == point {
       guard let given = signals.values[objective.point(of: pair.teacher)] else {
         preconditionFailure("the teacher gave nothing at \(objective.point(of: pair.teacher))")
@@ -125,6 +124,7 @@ package final class InnerTerm {
       let own = isCut ? firstTokens(x, offsets, context) : x
       let target = isCut ? firstTokens(Variable(constant: given), offsets, context).value : given
       let projected = linear.map { $0.wide(own, context) } ?? own
+      let pass = InnerPass(offsets: offsets, student: student, teacher: teacherShape, pair: pair)
       let term = objective.loss(projected, target, pass, factor: share * factor, on: context.tape)
       if factor != 0 { context.tape.addLoss(term.loss) }
       sum += share * term.sum
