@@ -59,7 +59,8 @@ let package = Package(
     library(
       "Chains",
       [
-        yams, "Planner", "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Tokenizers", "Safetensors",
+        yams, "Planner", "Training", "Teachers", "Optimizers", "Objectives", "Models", "Datasets", "Tokenizers",
+        "Safetensors",
         "Collectives", "Tensors", "Platform",
       ]),
     library("Demo", ["Tensors", "Platform"]),
@@ -71,7 +72,8 @@ let package = Package(
     .executableTarget(
       name: "retort",
       dependencies: [
-        argumentParser, "Benchmark", "Demo", "Chains", "Planner", "Training", "Objectives", "Models", "Datasets", "Tokenizers", "Safetensors",
+        argumentParser, "Benchmark", "Demo", "Chains", "Planner", "Training", "Objectives", "Models", "Datasets",
+        "Tokenizers", "Safetensors",
         "Collectives", "Autograd", "Tensors", "Platform",
       ]),
     tests("ArchitectureTests", []),
@@ -83,10 +85,12 @@ let package = Package(
     tests("CollectivesTests", ["Collectives", "Platform", "CSystem"]),
     tests("DatasetsTests", ["Datasets", "Tokenizers", "Collectives", "Platform"]),
     tests("DemoTests", ["Demo", "Platform"]),
-    tests("ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),
-    tests("ObjectivesTests", ["Objectives", "Models", "Layers", "Autograd", "Datasets", "Tensors", "CKernels", "Platform"]),
+    tests(
+      "ModelsTests", ["Models", "Layers", "Autograd", "Objectives", "Datasets", "Safetensors", "Tensors", "Platform"]),
+    tests(
+      "ObjectivesTests", ["Objectives", "Models", "Layers", "Autograd", "Datasets", "Tensors", "CKernels", "Platform"]),
     tests("OptimizersTests", ["Optimizers", "Tensors"]),
-    tests("PlannerTests", ["Planner", "Platform"]),
+    tests("PlannerTests", ["Planner", "Models", "Platform"]),
     tests("PlatformTests", ["Platform", "CKernels"]),
     tests(
       "RankTests",

@@ -23,6 +23,7 @@
 #include "formats.h"
 #include "gated.h"
 #include "head_loss.h"
+#include "head_norm.h"
 #include "losses.h"
 #include "optimizer.h"
 #include "products.h"

@@ -26,4 +26,9 @@ package struct LayerNorm {
   ) -> Variable {
     context.tape.layerNorm(x, dropout: dropout, residual: residual, gamma: gamma, beta: beta, epsilon: epsilon)
   }
+
+  /// The norm of x, float32, in float32 in every precision, [R, size].
+  package func wide(_ x: Variable, _ context: ForwardContext) -> Variable {
+    context.tape.layerNorm(x, gamma: gamma, beta: beta, epsilon: epsilon, wide: true)
+  }
 }

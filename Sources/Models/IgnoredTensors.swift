@@ -4,7 +4,7 @@ enum IgnoredTensors {
   /// ignores these.
   static func isHarmless(_ name: String) -> Bool {
     let endings = [
-      "position_ids", "token_type_ids", "rotary_emb.inv_freq", "attention.masked_bias", "masked_bias",
+      "position_ids", "token_type_ids", "rotary_emb.inv_freq", "attn.bias", "masked_bias",
       "num_batches_tracked", "rotary_emb.cos_cached", "rotary_emb.sin_cached",
     ]
     return endings.contains { name == $0 || name.hasSuffix("." + $0) } || name.hasPrefix("cls.")

@@ -49,9 +49,8 @@ extension ModelConfiguration {
   /// As in `transformers`, a head tensor in the file makes the model untied, unless it equals the token embeddings bit
   /// for bit.
   func resolvingTie(_ source: any WeightSource) throws -> (configuration: ModelConfiguration, differs: Bool) {
-    let tables = ["model.embed_tokens.weight", "embed_tokens.weight"]
     guard family.isLanguageModel, try sizes.isTied, source.contains("lm_head.weight"),
-      let name = tables.first(where: source.contains)
+      let name = family.definition.anchors.first(where: source.contains)
     else { return (self, false) }
     let (head, table) = (try source.tensor("lm_head.weight"), try source.tensor(name))
     if head.hasSameValues(as: table) { return (self, false) }

@@ -102,7 +102,7 @@ package struct ModelDirectory {
     guard let source = weights as? CanonicalWeights, try configuration.givesTableAsHead(to: student) else {
       return weights
     }
-    return source.naming("lm_head.weight", as: ["model.embed_tokens.weight", "embed_tokens.weight"])
+    return source.naming("lm_head.weight", as: configuration.family.definition.anchors)
   }
 
   /// Compares names and shapes with the configuration and reports the initialised and ignored tensors. Throws `.input`.

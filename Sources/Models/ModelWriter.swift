@@ -10,7 +10,12 @@ package enum ModelWriter {
     let table = model.weightTable
     var writer = try SafetensorsWriter(
       path, tensors: table.map { TensorDeclaration($0.name, .float32, $0.shape.array) })
-    for binding in table { try writer.append(binding.name, floats: UnsafeBufferPointer(binding.tensor.buffer)) }
+    for binding in table {
+      let stored = binding.stored
+      try withExtendedLifetime(stored) {
+        try writer.append(binding.name, floats: UnsafeBufferPointer(stored.buffer))
+      }
+    }
     try writer.finish()
   }
 

@@ -64,8 +64,29 @@ package struct WeightBinding {
 
   private func part(_ tensor: Tensor) -> Tensor { rows.map { tensor.rows($0) } ?? tensor }
 
+  /// Whether the file has the transpose of the parameter.
+  package var isTransposed: Bool { if case .transposed = extract { true } else { false } }
+
+  /// The values in the layout of the file: those of `tensor`, or a copy of them if the file has the transpose.
+  package var stored: Tensor {
+    guard isTransposed else { return tensor }
+    let (own, copy) = (tensor, Tensor(uninitialized: shape))
+    precondition(copy.count == own.count, "\(name): a part of a model is not stored")
+    transpose(own.floats, rows: own.rows, columns: own.columns, into: copy.floats, stride: own.rows)
+    return copy
+  }
+
+  /// The values of the file's tensor in the layout of the parameter, in memory of their own.
+  package func values(of stored: StoredTensor) -> Tensor {
+    let values = Tensor(uninitialized: tensor.shape)
+    fill(values, from: stored)
+    return values
+  }
+
   /// Converts the model's part of the file's tensor into the parameter; reads no other part of the file.
-  func fill(from stored: StoredTensor) {
+  package func fill(from stored: StoredTensor) { fill(tensor, from: stored) }
+
+  private func fill(_ tensor: Tensor, from stored: StoredTensor) {
     let target = tensor.floats
     switch extract {
     case .all: stored.copyFloats(into: target)
@@ -77,6 +98,21 @@ package struct WeightBinding {
         let start = row * shape.columns
         stored.copyFloats(
           into: target + row * columns.count, range: start + columns.lowerBound..<start + columns.upperBound)
+      }
+    case .transposed(let rows, let columns, _):
+      // Some rows of the file at a time, whose elements are neighbours in the parameter.
+      let scratch = Tensor(uninitialized: [16, columns.count])
+      for first in stride(from: rows.lowerBound, to: rows.upperBound, by: 16) {
+        let count = min(16, rows.upperBound - first)
+        for row in 0..<count {
+          let start = (first + row) * shape.columns
+          stored.copyFloats(
+            into: scratch.floats + row * columns.count,
+            range: start + columns.lowerBound..<start + columns.upperBound)
+        }
+        transpose(
+          scratch.floats, rows: count, columns: columns.count, into: target + first - rows.lowerBound,
+          stride: rows.count)
       }
     }
     stored.releasePages()
@@ -91,6 +127,13 @@ package enum WeightExtract {
   case rows(Range<Int>, of: Int)
   /// Some of `of` columns of every row.
   case columns(Range<Int>, of: Int)
+  /// The transpose of a part of a matrix of shape `of`.
+  case transposed(rows: Range<Int>, columns: Range<Int>, of: [Int])
+
+  /// Some of `of` rows, or all of them.
+  static func part(rows: Range<Int>, of count: Int) -> WeightExtract {
+    rows == 0..<count ? .all : .rows(rows, of: count)
+  }
 
   /// The shape of the stored tensor if its part has this shape.
   func wholeShape(of part: Shape) -> Shape {
@@ -105,7 +148,24 @@ package enum WeightExtract {
         part.rank == 2 && part.columns == columns.count && columns.upperBound <= count,
         "columns \(columns) of \(count) in \(part)")
       extents[1] = count
+    case .transposed(let rows, let columns, let whole):
+      precondition(
+        part.array == [columns.count, rows.count] && rows.upperBound <= whole[0] && columns.upperBound <= whole[1],
+        "rows \(rows) and columns \(columns) of \(whole), transposed, in \(part)")
+      extents = whole
     }
     return Shape(extents)
+  }
+}
+
+/// Writes the transpose of [rows, columns] into rows of `stride` elements.
+private func transpose(
+  _ source: UnsafeMutablePointer<Float>, rows: Int, columns: Int, into target: UnsafeMutablePointer<Float>, stride: Int
+) {
+  // Blocks whose lines stay in the CPU's cache.
+  for first in Swift.stride(from: 0, to: rows, by: 16) {
+    for column in 0..<columns {
+      for row in first..<min(first + 16, rows) { target[column * stride + row] = source[row * columns + column] }
+    }
   }
 }

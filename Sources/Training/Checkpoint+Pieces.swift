@@ -48,7 +48,7 @@ extension CheckpointStore {
       declarations: table.map { TensorDeclaration($0.name, .float32, $0.shape.array) }, count: table.count
     ) { index in
       if let parameter = table[index].parameter { try bring(parameter) }
-      return [(table[index].name, table[index].tensor)]
+      return [(table[index].name, table[index].stored)]
     }
   }
 

@@ -27,18 +27,21 @@ extension Trainer {
 
   /// Restores the part of a stored weight that this rank keeps.
   func restore(_ binding: WeightBinding, from stored: StoredTensor) {
-    guard flat.parts.weights == .owned, let parameter = binding.parameter else {
-      return stored.copyFloats(into: binding.tensor.floats)
-    }
+    guard flat.parts.weights == .owned, let parameter = binding.parameter else { return binding.fill(from: stored) }
     if let table = tables.first(where: { $0.parameter === parameter }) { return table.restore(weights: stored) }
     guard let index = flat.parameters.firstIndex(where: { $0 === parameter }) else { return }
+    // Elements of a transpose are not neighbours in the file.
+    let turned = binding.isTransposed ? binding.values(of: stored) : nil
     for (elements, shard) in flat.ownedParts(of: index) {
       let part = elements.clamped(to: binding.elements)
       if part.isEmpty { continue }
       let first = binding.elements.lowerBound
-      stored.copyFloats(
-        into: flat.values.floats + shard + part.lowerBound - elements.lowerBound,
-        range: part.lowerBound - first..<part.upperBound - first)
+      let target = flat.values.floats + shard + part.lowerBound - elements.lowerBound
+      if let turned {
+        target.update(from: turned.floats + part.lowerBound - first, count: part.count)
+      } else {
+        stored.copyFloats(into: target, range: part.lowerBound - first..<part.upperBound - first)
+      }
     }
   }
 

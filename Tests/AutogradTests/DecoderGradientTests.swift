@@ -18,6 +18,64 @@ extension OperationGradientTests {
     #expect(error < 3e-3)
   }
 
+  @Test func `RMS norm with a scale of 1 + γ, and a factor`() {
+    let gamma = trainedParameter("g", [16], seed: 1)
+    let error = worstGradientError(inputs: [randomTensor([3, 16], seed: 3)], parameters: [gamma]) {
+      let y = $0.rmsNorm($1[0], gamma: gamma, offset: 1, epsilon: 1e-5, wide: true).output
+      // Its memory is written to.
+      return $0.scaled($0.add(y, Variable(constant: .zeros([3, 16]))), by: 1.7)
+    }
+    #expect(error < 3e-3)
+    let tape = Tape(recording: false, precision: .bf16)
+    let x = Variable(constant: randomTensor([3, 16], seed: 3))
+    let shifted = Parameter("s", Tensor(gamma.value.array.map { $0 + 1 }, [16]), decays: false)
+    let y = tape.rmsNorm(x, gamma: gamma, offset: 1, epsilon: 1e-5, wide: true).output.value
+    #expect(
+      y.dtype == .float32 && y.array == tape.rmsNorm(x, gamma: shifted, epsilon: 1e-5, wide: true).output.value.array)
+  }
+
+  @Test(arguments: [Float(0), 1]) func `norms of the heads of queries and keys`(offset: Float) {
+    let (query, key) = (trainedParameter("q", [6], seed: 1), trainedParameter("k", [6], seed: 2))
+    let error = worstGradientError(inputs: [randomTensor([5, 30], seed: 3)], parameters: [query, key]) {
+      // Without a backward pass its memory is written to.
+      let copy = $0.add($1[0], Variable(constant: .zeros([5, 30])))
+      return $0.headNorm(
+        copy, heads: 3, keyValueHeads: 1, query: query, key: key, offset: offset, epsilon: 1e-5)
+    }
+    #expect(error < 3e-3)
+  }
+
+  @Test func `norms of heads are the same on any number of threads, and where nothing is recorded`() {
+    let x = randomTensor([300, 40], seed: 5)
+    var results: [[[Float]]] = []
+    withThreads(1...4) { _ in
+      let (query, key) = (trainedParameter("q", [8], seed: 1), trainedParameter("k", [8], seed: 2))
+      let tape = Tape(recording: true)
+      let leaf = tape.leaf(x.copy())
+      let y = tape.headNorm(leaf, heads: 3, keyValueHeads: 1, query: query, key: key, epsilon: 1e-5)
+      let own = Variable(constant: x.copy())
+      let inPlace = Tape(recording: false).headNorm(
+        own, heads: 3, keyValueHeads: 1, query: query, key: key, epsilon: 1e-5)
+      #expect(inPlace.value.array == y.value.array && leaf.value.array == x.array)
+      let dx = tape.backward(from: tape.weightedElements(y, randomTensor(y.shape, seed: 9)), leaves: [leaf])
+      results.append([query.gradient!.array, key.gradient!.array, dx[0].array])
+    }
+    for result in results.dropFirst() { #expect(result == results[0]) }
+  }
+
+  @Test func `a wide layer norm is float32 in a bf16 pass`() {
+    let (gamma, beta) = (trainedParameter("g", [16], seed: 1), trainedParameter("b", [16], seed: 2))
+    func run(_ precision: Precision) -> [[Float]] {
+      let tape = Tape(recording: true, precision: precision)
+      let x = tape.leaf(randomTensor([4, 16], seed: 3))
+      let y = tape.layerNorm(x, gamma: gamma, beta: beta, epsilon: 1e-5, wide: true)
+      #expect(y.value.dtype == .float32)
+      let dx = tape.backward(from: tape.weightedElements(y, randomTensor(y.shape, seed: 9)), leaves: [x])
+      return [y.value.array, dx[0].array]
+    }
+    #expect(run(.bf16) == run(.fp32))
+  }
+
   @Test func `the gradient of γ of many rows is the same on any number of threads`() {
     let x = randomTensor([700, 48], seed: 5)
     var results: [[[Float]]] = []

@@ -56,6 +56,50 @@ extension KernelTests {
     }
   }
 
+  @Test func `norms of heads and their gradients match the definition`() {
+    onEverySet { name in
+      for size in [1, 3, 8, 16, 20, 33] {
+        let (rows, heads, groups) = (3, 4, 2)
+        let (normed, stride) = ((heads + groups) * size, (heads + 2 * groups) * size)
+        var numbers = Numbers(73)
+        let (x, dy) = (widened(rounded(numbers.floats(rows * stride))), widened(rounded(numbers.floats(rows * stride))))
+        let (query, key) = (numbers.floats(size), numbers.floats(size))
+        var (y, rstd) = (x, [Float](repeating: 0, count: rows * (heads + groups)))
+        var (words, wordScales) = (rounded(x), rstd)
+        let same = x
+        rtk_head_norm_forward(&y, &rstd, same, query, key, rows, heads, groups, size, 1e-3)
+        rtk_bf16_head_norm_forward(&words, &wordScales, rounded(x), query, key, rows, heads, groups, size, 1e-3)
+        #expect(words == rounded(y) && wordScales == rstd, "\(name), \(size)")
+        var (dx, dquery, dkey) = (dy, [Float](repeating: 0.5, count: size), [Float](repeating: 0.25, count: size))
+        var (dwords, wordQuery, wordKey) = (rounded(dy), dquery, dkey)
+        rtk_head_norm_backward(&dx, &dquery, &dkey, dy, x, rstd, query, key, rows, heads, groups, size)
+        rtk_bf16_head_norm_backward(
+          &dwords, &wordQuery, &wordKey, rounded(dy), rounded(x), rstd, query, key, rows, heads, groups, size)
+        #expect(dwords == rounded(dx) && wordQuery == dquery && wordKey == dkey, "\(name), \(size)")
+        var expected = [[Double](repeating: 0.5, count: size), [Double](repeating: 0.25, count: size)]
+        for r in 0..<rows {
+          for h in 0..<heads + groups {
+            let (at, gamma) = (r * stride + h * size, h < heads ? query : key)
+            let row = (0..<size).map { Double(x[at + $0]) }
+            let scale = 1 / (row.reduce(0) { $0 + $1 * $1 } / Double(size) + 1e-3).squareRoot()
+            let g = (0..<size).map { Double(dy[at + $0]) * Double(gamma[$0]) }
+            let along = zip(g, row).reduce(0) { $0 + $1.0 * $1.1 * scale } / Double(size)
+            for c in 0..<size {
+              #expect(abs(Double(y[at + c]) - row[c] * scale * Double(gamma[c])) < 1e-5, "\(name), \(size)")
+              #expect(abs(Double(dx[at + c]) - scale * (g[c] - row[c] * scale * along)) < 2e-5, "\(name), \(size)")
+              expected[h < heads ? 0 : 1][c] += Double(dy[at + c]) * row[c] * scale
+            }
+          }
+          let values = r * stride + normed..<(r + 1) * stride
+          #expect(y[values] == x[values] && dx[values] == dy[values], "\(name), \(size)")
+        }
+        for (mine, theirs) in zip(dquery + dkey, expected[0] + expected[1]) {
+          #expect(abs(Double(mine) - theirs) < 2e-5, "\(name), \(size)")
+        }
+      }
+    }
+  }
+
   @Test func `heads are rotated by the angles of their rows, and back`() {
     onEverySet { name in
       for half in [1, 3, 4, 8, 16, 20, 32] {

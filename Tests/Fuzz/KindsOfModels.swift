@@ -203,8 +203,13 @@ extension Kinds {
       Kind(
         name: "cluster.yaml", seeds: bytes(cluster), file: "cluster.yaml"
       ) { path, _ in
-        let sizes = LlamaSizes(
-          vocabularySize: 64, hiddenSize: 16, layerCount: 2, headCount: 2, intermediateSize: 32, isTied: true)
+        let sizes = try DecoderSizes(
+          DecoderConfiguration(
+            ModelConfiguration(
+              [
+                "model_type": "llama", "vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2,
+                "num_attention_heads": 2, "intermediate_size": 32, "tie_word_embeddings": true,
+              ], source: "a test")), family: "llama")
         let work = StepWork(student: sizes, teachers: [sizes], load: TokenLoad(sequences: 8, length: 16))
         let plan = PlanComparison(work, written: Layout(), on: try Cluster(contentsOf: path))
         _ = (plan.text(title: "step"), plan.json(id: "step").text())

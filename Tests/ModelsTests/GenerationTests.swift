@@ -10,11 +10,11 @@ import Testing
 @testable import Models
 
 @Suite(.timeLimit(.minutes(2))) struct GenerationTests {
-  private func model(_ changes: [String: JSON] = [:]) throws -> LlamaModel {
-    try #require(try ModelLoader.load(tinyDecoder(changes), from: .random, seed: 5).model as? LlamaModel)
+  private func model(_ changes: [String: JSON] = [:]) throws -> DecoderModel {
+    try #require(try ModelLoader.load(tinyDecoder(changes), from: .random, seed: 5).model as? DecoderModel)
   }
 
-  @Test(.enabled(if: Parity.isAvailable, "no reference figures"), arguments: LlamaParityTests.cases)
+  @Test(.enabled(if: Parity.isAvailable, "no reference figures"), arguments: DecoderParityTests.cases)
   func `the greedy continuation of transformers`(directory: String, name: String) throws {
     let expected = try Parity.expected(directory, name)
     let model = try ModelLoader.load(directory: "\(directory)/\(name)").model

@@ -205,7 +205,7 @@ struct MadeDirectory {
     try made.write(tinyDecoder(["tie_word_embeddings": true]))
     let opened = try made.open()
     #expect(opened.configuration.json["tie_word_embeddings"] == false && opened.remarks.count == 1)
-    let model = try #require(try ModelLoader.load(directory: made.path).model as? LlamaModel)
+    let model = try #require(try ModelLoader.load(directory: made.path).model as? DecoderModel)
     let head = try opened.weights.tensor("lm_head.weight").floats()
     #expect(model.head.value.array == head && model.head !== model.parameters[0])
     #expect(try ModelDirectory.configuration(of: made.path).json["tie_word_embeddings"] == false)
@@ -256,7 +256,7 @@ struct MadeDirectory {
     let table = try opened.weights.tensor("model.embed_tokens.weight").floats()
     let untied = try tinyDecoder(["tie_word_embeddings": false])
     let model = try ModelLoader.load(untied, from: .layers([0], of: try opened.weights(for: untied)), seed: 1).model
-    let decoder = try #require(model as? LlamaModel)
+    let decoder = try #require(model as? DecoderModel)
     #expect(decoder.head.value.array == table && decoder.head !== decoder.parameters[0])
     #expect(!(try opened.weights(for: opened.configuration)).contains("lm_head.weight"))
   }

@@ -8,14 +8,14 @@ package enum TinyLanguageModel {
   static let vocabulary = 20
 
   /// A model of one layer and this hidden size, with weights of the seed that matter from the first step on.
-  package static func model(hidden: Int, seed: UInt64 = 2) throws -> LlamaModel {
+  package static func model(hidden: Int, seed: UInt64 = 2) throws -> DecoderModel {
     let configuration = try ModelConfiguration(
       [
         "model_type": "llama", "vocab_size": .int(vocabulary), "hidden_size": .int(hidden), "num_hidden_layers": 1,
         "num_attention_heads": 2, "intermediate_size": .int(2 * hidden), "max_position_embeddings": 64,
         "tie_word_embeddings": true, "initializer_range": 0.3,
       ], source: "a test")
-    let model = try LlamaModel(LlamaConfiguration(configuration))
+    let model = try DecoderModel(DecoderConfiguration(configuration))
     model.initialize(seed: seed)
     return model
   }

@@ -8,21 +8,25 @@ extension Tape {
   ///   - x: [R, C], float32.
   ///   - residual: [R, C], float32, or nil.
   ///   - gamma: [C].
+  ///   - offset: a number added to γ.
   ///   - epsilon: added to the mean square, > 0.
+  ///   - wide: whether y is float32 in any precision.
   /// - Returns: s, float32, which is x itself without a residual; and y, bf16 on a tape of that precision, unless
-  ///   C < 16. The backward pass recomputes y if it needs it.
-  package func rmsNorm(_ x: Variable, residual: Variable? = nil, gamma: Parameter, epsilon: Float) -> (
-    sum: Variable, output: Variable
-  ) {
+  ///   it is wide or C < 16. The backward pass recomputes y if it needs it.
+  package func rmsNorm(
+    _ x: Variable, residual: Variable? = nil, gamma: Parameter, offset: Float = 0, epsilon: Float, wide: Bool = false
+  )
+    -> (sum: Variable, output: Variable)
+  {
     let (rows, columns) = (x.value.rows, x.value.columns)
     precondition(
       gamma.count == columns && residual.map { $0.value.count == x.value.count } ?? true,
       "RMS norm of \(x.shape) and \(residual.map { "\($0.shape)" } ?? "nothing") with γ \(gamma.shape)")
-    let format: DType = precision == .bf16 && columns >= 16 ? .bfloat16 : .float32
+    let format: DType = precision == .bf16 && columns >= 16 && !wide ? .bfloat16 : .float32
     let rstd = Tensor(uninitialized: [rows])
     let sum = residual == nil ? x.value : Tensor(uninitialized: x.shape)
     let y = Tensor.matrix(uninitializedRows: rows, columns: columns, format)
-    let (input, added, scale) = (x.value, residual?.value, lasting(gamma))
+    let (input, added, scale) = (x.value, residual?.value, lasting(gamma).plus(offset))
     ThreadTeam.split(rows, cost: 2 * columns) { part in
       let (r, at, count) = (part.lowerBound, part.lowerBound * columns, part.count)
       let (from, plus, to) = (input.floats + at, added.map { $0.floats + at }, added.map { _ in sum.floats + at })
@@ -39,7 +43,7 @@ extension Tape {
       stream,
       record(
         y, from: [stream], recompute: recompute,
-        RMSNormOperation(x: stream.place, sum: sum, rstd: rstd, gamma: gamma))
+        RMSNormOperation(x: stream.place, sum: sum, rstd: rstd, gamma: gamma, offset: offset))
     )
   }
 
@@ -73,6 +77,7 @@ struct RMSNormOperation: Operation {
   /// [R].
   let rstd: Tensor
   let gamma: Parameter
+  let offset: Float
 
   var parameters: [Parameter] { [gamma] }
 
@@ -101,6 +106,7 @@ struct RMSNormOperation: Operation {
     let sofar = gradients.takeForSum(x)
     let ds = sofar ?? Tensor(uninitialized: sum.shape)
     let blocks = (rows + RMSNormOperation.block - 1) / RMSNormOperation.block
+    let scale = gamma.value.plus(offset)
     let parts = gamma.gradient.map { _ in Tensor.zeros([blocks + 1, columns]) }
     ThreadTeam.split(blocks, cost: 4 * columns * RMSNormOperation.block) { range in
       for block in range {
@@ -109,11 +115,11 @@ struct RMSNormOperation: Operation {
         let dgamma = parts.map { $0.floats + (block + 1) * columns }
         if dy.dtype == .bfloat16 {
           rtk_bf16_rms_norm_backward(
-            ds.floats + at, dgamma, dy.bf16Words + at, sum.floats + at, rstd.floats + r, gamma.value.floats, count,
+            ds.floats + at, dgamma, dy.bf16Words + at, sum.floats + at, rstd.floats + r, scale.floats, count,
             columns, sofar != nil)
         } else {
           rtk_rms_norm_backward(
-            ds.floats + at, dgamma, dy.floats + at, sum.floats + at, rstd.floats + r, gamma.value.floats, count,
+            ds.floats + at, dgamma, dy.floats + at, sum.floats + at, rstd.floats + r, scale.floats, count,
             columns, sofar != nil)
         }
       }
@@ -124,5 +130,15 @@ struct RMSNormOperation: Operation {
       rtk_sum_parts(dgamma.floats, parts.floats, blocks + 1, columns, columns)
     }
     gradients.add(ds, to: x)
+  }
+}
+
+extension Tensor {
+  /// The elements plus a number; the tensor itself for 0.
+  func plus(_ offset: Float) -> Tensor {
+    if offset == 0 { return self }
+    let sum = Tensor(uninitialized: shape)
+    for index in 0..<count { sum.floats[index] = floats[index] + offset }
+    return sum
   }
 }

@@ -26,7 +26,10 @@ enum Keys {
     "attention_dropout", "attention_bias", "mlp_bias", "tie_word_embeddings", "rope_theta", "rope_scaling",
     "rope_parameters", "sliding_window", "use_sliding_window", "initializer_range", "projections", "input_size",
     "hidden_sizes", "dropout", "bos_token_id", "eos_token_id", "pad_token_id", "embedding_size", "dim", "n_layers",
-    "n_heads", "hidden_dim", "activation", "seq_classif_dropout",
+    "n_heads", "hidden_dim", "activation", "seq_classif_dropout", "layer_types", "max_window_layers",
+    "no_rope_layers", "no_rope_layer_interval", "n_embd", "n_layer", "n_head", "n_inner", "n_positions",
+    "activation_function", "layer_norm_epsilon", "hidden_activation", "query_pre_attn_scalar", "rope_local_base_freq",
+    "sliding_window_pattern",
   ]
   static let studentInit = ["from", "layers", "head"]
   static let hyperparameters = [

@@ -103,7 +103,7 @@ struct PlanResolver {
     guard let layers = step.studentInit?.layers?.indices, let source else { return base }
     return PlannedModel(
       reference: base.reference, place: base.place,
-      configuration: base.configuration.keeping(layers: layers, of: source.configuration),
+      configuration: try base.configuration.keeping(layers: layers, of: source.configuration),
       tokenizer: base.tokenizer ?? source.tokenizer)
   }
 

@@ -11,13 +11,8 @@ func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -
       layerCount: encoder.layerCount, headCount: encoder.headCount, intermediateSize: encoder.intermediateSize,
       positions: encoder.positionRows, positionOffset: encoder.positionOffset, tokenTypes: encoder.tokenTypes,
       classCount: classes ?? encoder.classCount, embedding: encoder.embedding, hasPooler: encoder.head.isPooler)
-  case let llama as LlamaConfiguration:
-    return LlamaSizes(
-      vocabularySize: llama.vocabularySize, hiddenSize: llama.hiddenSize, layerCount: llama.layerCount,
-      headCount: llama.headCount, keyValueHeads: llama.keyValueHeadCount, headSize: llama.headSize,
-      intermediateSize: llama.intermediateSize, isTied: llama.isTied, hasProjectionBias: llama.hasProjectionBias,
-      hasOutputBias: llama.hasOutputBias, hasFeedForwardBias: llama.hasFeedForwardBias,
-      maximumPositions: llama.maximumPositions)
+  case let decoder as DecoderConfiguration:
+    return try DecoderSizes(decoder, family: configuration.family.rawValue)
   case let perceptron as PerceptronConfiguration:
     return PerceptronSizes(
       sizes: [perceptron.inputSize] + perceptron.hiddenSizes + [classes ?? perceptron.classCount])

@@ -45,14 +45,6 @@ enum Preflight {
       }
     }
     if kind == .languageModeling {
-      for (index, stage) in step.configuration.stages.enumerated() {
-        guard let dropout = stage.hyperparameters.dropout, dropout > 0 else { continue }
-        let family = step.student.configuration.family.rawValue
-        throw RetortError(
-          .configuration, "is \(dropout), but \(family) models have no dropout here",
-          at: step.configuration.location(of: "dropout", stage: index),
-          remedy: "omit it; weight_decay and early stopping remain")
-      }
       try checkVocabularies(step)
     } else {
       warnings += try tokenizerAdvice(step, readsIDs: readsIDs)

@@ -116,7 +116,7 @@ struct StepResolver {
       (student.head, student.remarks) = (head, remarks)
       return student
     }
-    let configuration = base.configuration.keeping(layers: layers, of: source.configuration)
+    let configuration = try base.configuration.keeping(layers: layers, of: source.configuration)
     try check(layers, configuration, source, head, step)
     var student = try finish(
       "\(source.reference) layers \(layers.map(String.init).joined(separator: ","))",
@@ -169,7 +169,6 @@ struct StepResolver {
     let configuration =
       kind == .languageModeling
       ? configuration.withTextBorders(of: tokenizer, like: teacher?.configuration) : configuration
-    try configuration.requireTrainable()
     let model = try ModelLoader.build(configuration)
     return ResolvedStudent(
       reference: reference, origin: origin, configuration: configuration, tokenizer: tokenizer,
@@ -246,12 +245,12 @@ struct StepResolver {
 }
 
 extension ModelConfiguration {
-  /// The configuration for some layers of another model: their number, and their kinds of attention if it lists them.
-  func keeping(layers: [Int], of source: ModelConfiguration) -> ModelConfiguration {
+  /// The configuration for some layers of another model: their number, and what config.json lists for each of them.
+  /// Throws `.input` for lists that do not fit.
+  func keeping(layers: [Int], of source: ModelConfiguration) throws -> ModelConfiguration {
     let kept = setting(["num_hidden_layers": .int(layers.count)])
-    guard let kinds = source.json["layer_types"]?.array, json["layer_types"] != nil,
-      layers.allSatisfy(kinds.indices.contains)
-    else { return kept }
-    return kept.setting(["layer_types": .array(layers.map { kinds[$0] })])
+    guard family == source.family else { return kept }
+    let lists = try source.family.definition.layerLists(source).filter { layers.allSatisfy($0.value.indices.contains) }
+    return kept.setting(lists.mapValues { list in .array(layers.map { list[$0] }) })
   }
 }

@@ -14,7 +14,8 @@ package protocol FamilyDefinition: Sendable {
   var keyAliases: [String: String] { get }
   /// The text before the number of a layer in a checkpoint's names.
   var layerMarker: String { get }
-  /// The names of a tensor that every checkpoint of the family has, the longest first.
+  /// The names of a tensor that every checkpoint of the family has, the longest first; of a language model those of its
+  /// token embeddings.
   var anchors: [String] { get }
   /// What the names of a pre-training head's tensors begin with, besides "cls.".
   var pretrainingPrefixes: [String] { get }
@@ -22,6 +23,9 @@ package protocol FamilyDefinition: Sendable {
   var unusedPrefixes: [String] { get }
   /// The head to which a checkpoint's tensors belong.
   func head(ofTensorsIn source: any WeightSource) -> CheckpointHead
+  /// The keys of config.json that list a value for each layer, written out where the layers differ; a model of some of
+  /// the layers keeps their values. Throws `.input` naming file and key.
+  func layerLists(_ configuration: ModelConfiguration) throws -> [String: [JSON]]
   /// Reads and checks the keys; throws `.input` naming file and key.
   func sizes(_ configuration: ModelConfiguration) throws -> any ModelSizes
 }
@@ -31,6 +35,8 @@ extension FamilyDefinition {
   package var keyAliases: [String: String] { [:] }
   /// None.
   package var pretrainingPrefixes: [String] { [] }
+  /// None.
+  package func layerLists(_ configuration: ModelConfiguration) throws -> [String: [JSON]] { [:] }
   /// Pre-training heads.
   package var unusedPrefixes: [String] { pretrainingPrefixes }
 }

@@ -5,7 +5,7 @@ struct Llama: DecoderFamily {
 
   var traits: DecoderTraits {
     var traits = DecoderTraits()
-    traits.readsBiases = true
+    traits.biases = [.attentionKey, .feedForwardKey]
     return traits
   }
 }

@@ -1,4 +1,4 @@
-/// Mistral 7B (Jiang et al., 2023).
+/// Mistral 7B (Jiang et al., 2023): Llama with a window in all layers.
 struct Mistral: DecoderFamily {
   let name = "mistral"
   let architecture = "MistralForCausalLM"
@@ -6,7 +6,11 @@ struct Mistral: DecoderFamily {
   var traits: DecoderTraits {
     var traits = DecoderTraits()
     (traits.intermediate, traits.positions, traits.keyValueHeads) = (14_336, 131_072, 8)
-    traits.window = .always(4096)
+    traits.layerKinds = { configuration, sizes in
+      let window = try configuration.window(default: 4096, context: sizes.context)
+      return try configuration.rotaryLayers(windows: Array(repeating: window, count: sizes.layers))
+    }
+    traits.layerLists = { _, _ in [:] }
     return traits
   }
 }

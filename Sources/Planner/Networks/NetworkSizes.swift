@@ -1,3 +1,4 @@
+import Autograd
 import Models
 
 /// A model described for a plan: shapes and arithmetic without weights in memory.
@@ -69,6 +70,34 @@ package struct WeightTensor: Sendable, Equatable {
   package var count: Int { rows * columns }
   /// Whether a bf16 pass uses a rounded copy: products with fewer than 16 inputs or outputs stay in f32.
   package var isRounded: Bool { isFactor && min(rows, columns) >= 16 }
+}
+
+extension [WeightTensor] {
+  /// The weights of a model, block by block.
+  ///
+  /// - Parameters:
+  ///   - model: the model, with one layer.
+  ///   - layers: how many such layers there are.
+  init(of model: any Model, layers: Int) {
+    let blocks = model.blocks
+    precondition(blocks.count == 3, "a model of \(blocks.count - 2) layers describes those of another one")
+    let lookups = Set(model.lookups.map { ObjectIdentifier($0.parameter) })
+    let head = Set(blocks[2].map(ObjectIdentifier.init))
+    let table = Set(blocks[0].map(ObjectIdentifier.init))
+    func tensors(_ block: [Parameter], _ number: Int) -> [WeightTensor] {
+      block.map { parameter in
+        let (shape, id) = (parameter.shape.array, ObjectIdentifier(parameter))
+        // Products read a table that is the head too.
+        return WeightTensor(
+          shape[0], shape.count == 1 ? 1 : parameter.count / Swift.max(1, shape[0]), block: number,
+          isLookup: lookups.contains(id), isFactor: parameter.isFactor || number == 0 && head.contains(id))
+      }
+    }
+    let layer = blocks[1]
+    self =
+      tensors(blocks[0], 0) + (1...layers).flatMap { tensors(layer, $0) }
+      + tensors(blocks[2].filter { !table.contains(ObjectIdentifier($0)) }, layers + 1)
+  }
 }
 
 /// The number format of a pass.

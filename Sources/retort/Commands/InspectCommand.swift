@@ -50,9 +50,9 @@ struct InspectCommand: ParsableCommand {
   /// The line about the logits: a vocabulary or classes.
   private func outputs(_ configuration: ModelConfiguration, _ model: any Model) throws -> String {
     if configuration.family.isLanguageModel {
-      let llama = try LlamaConfiguration(configuration)
-      return "predicts    \(grouped(llama.vocabularySize)) tokens, context of \(grouped(llama.maximumPositions)), "
-        + (llama.isTied ? "head tied to the embeddings" : "separate head")
+      let decoder = try DecoderConfiguration(configuration)
+      return "predicts    \(grouped(decoder.vocabularySize)) tokens, context of \(grouped(decoder.maximumPositions)), "
+        + (decoder.isTied ? "head tied to the embeddings" : "separate head")
     }
     let labels = configuration.labels ?? .generic(model.classCount)
     return "classes     \(labels.names.joined(separator: ", "))"

@@ -15,7 +15,7 @@ import Testing
 @Suite(
   .enabled(if: Parity.isAvailable, "no reference figures beside the checkout or in RETORT_PARITY"),
   .timeLimit(.minutes(3)))
-struct LlamaParityTests {
+struct DecoderParityTests {
   static let cases = Parity.directories.flatMap { directory in ["llama-tied", "llama-untied"].map { (directory, $0) } }
 
   @Test(arguments: cases) func `loss of the next token, last logits, the norm of every gradient`(
@@ -67,7 +67,7 @@ struct LlamaParityTests {
     let batch = packed(expected["sequences"]!.array!.map(\.tokens))
     let whole = try ModelLoader.load(directory: "\(directory)/\(name)").model
     let wanted = whole.logits(batch).array
-    for stages in 2...(try LlamaConfiguration(configuration).layerCount) {
+    for stages in 2...(try DecoderConfiguration(configuration).layerCount) {
       let context = ForwardContext.inference()
       var states: Variable?
       var logits: [Float] = []
@@ -76,7 +76,7 @@ struct LlamaParityTests {
         let frozen = try FrozenModel(
           configuration, from: weights, seed: 0, precision: .fp32, part: ModelPart(stage: stage, of: stages))
         frozen.fill(Storage(bytes: frozen.byteCount))
-        let model = try #require(frozen.model as? LlamaModel)
+        let model = try #require(frozen.model as? DecoderModel)
         let x = stage == 0 ? model.embed(batch, context) : states!
         states = model.advance(x, batch, context)
         if stage == stages - 1 {

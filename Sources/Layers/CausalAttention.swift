@@ -15,8 +15,8 @@ package struct TokenPlaces: Sendable {
   }
 }
 
-/// Causal self-attention with rotary positions; groups of query heads share key and value heads (Ainslie et al., 2023).
-package struct RotaryAttention {
+/// Causal self-attention; groups of query heads share key and value heads (Ainslie et al., 2023).
+package struct CausalAttention {
   /// Queries, then keys, then values: [T, hidden] ↦ [T, (H + 2·H_kv)·D].
   package let projection: Linear
   /// The output projection, [T, H·D] ↦ [T, hidden].
@@ -25,8 +25,14 @@ package struct RotaryAttention {
   package let heads: Int
   /// H_kv, a divisor of H.
   package let keyValueHeads: Int
-  /// The rotary angles, D/2 per position.
-  package let rotary: RotaryTable
+  /// D.
+  package let headSize: Int
+  /// The rotary angles, D/2 per position; nil: queries and keys are not rotated.
+  package let rotary: RotaryTable?
+  /// The norms of the heads of queries and keys; nil: none.
+  package let norm: HeadNorm?
+  /// Dropout on the attention probabilities in training, 0 ..< 1.
+  package let dropoutProbability: Float
 
   /// Creates the projections with zeros.
   ///
@@ -35,23 +41,25 @@ package struct RotaryAttention {
   ///   - hasBias: whether the projection of queries, keys and values has a bias.
   ///   - hasOutputBias: whether this shard adds the output projection's bias, which one shard of the group does.
   package init(
-    _ name: String, hidden: Int, heads: Int, keyValueHeads: Int, rotary: RotaryTable, hasBias: Bool = false,
-    hasOutputBias: Bool = false
+    _ name: String, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, rotary: RotaryTable? = nil,
+    norm: HeadNorm? = nil, hasBias: Bool = false, hasOutputBias: Bool = false, dropout: Float = 0
   ) {
-    let size = rotary.headSize
+    precondition(rotary.map { $0.headSize == headSize } ?? true, "rotary angles for another size than \(headSize)")
     projection = Linear(
-      "\(name).projection", inputs: hidden, outputs: (heads + 2 * keyValueHeads) * size, hasBias: hasBias)
-    output = Linear("\(name).output", inputs: heads * size, outputs: hidden, hasBias: hasOutputBias)
+      "\(name).projection", inputs: hidden, outputs: (heads + 2 * keyValueHeads) * headSize, hasBias: hasBias)
+    output = Linear("\(name).output", inputs: heads * headSize, outputs: hidden, hasBias: hasOutputBias)
     self.heads = heads
     self.keyValueHeads = keyValueHeads
+    self.headSize = headSize
     self.rotary = rotary
+    self.norm = norm
+    dropoutProbability = dropout
   }
 
-  /// D.
-  package var headSize: Int { rotary.headSize }
-
-  /// The projection's weights, then the output's.
-  package var parameters: [Parameter] { projection.parameters + output.parameters }
+  /// The projection's weights, those of the norms, then the output's.
+  package var parameters: [Parameter] {
+    projection.parameters + (norm?.parameters ?? []) + output.parameters
+  }
 
   /// An empty KV cache for one sequence; it grows beyond the capacity.
   package func cache(capacity: Int) -> KVCache {
@@ -66,13 +74,19 @@ package struct RotaryAttention {
   package func callAsFunction(
     _ x: Variable, layer: Int, at places: TokenPlaces, after cache: KVCache? = nil, _ context: ForwardContext
   ) -> Variable {
-    let rotated = context.tape.rotary(
-      projection(x, context), heads: heads + keyValueHeads, positions: places.positions, rotary)
-    context.observe(.projections(layer), rotated)
-    let options = AttentionOptions(heads: heads, keyValueHeads: keyValueHeads, headSize: headSize, isCausal: true)
+    var projected = projection(x, context)
+    if let norm { projected = norm(projected, heads: heads, keyValueHeads: keyValueHeads, context) }
+    if let rotary {
+      projected = context.tape.rotary(
+        projected, heads: heads + keyValueHeads, positions: places.positions, rotary)
+    }
+    context.observe(.projections(layer), projected)
+    let options = AttentionOptions(
+      heads: heads, keyValueHeads: keyValueHeads, headSize: headSize, isCausal: true,
+      dropout: context.nextDropout(dropoutProbability))
     let attended =
-      cache.map { context.tape.attention(rotated, after: $0, options) }
-      ?? context.tape.attention(rotated, offsets: places.offsets, options)
+      cache.map { context.tape.attention(projected, after: $0, options) }
+      ?? context.tape.attention(projected, offsets: places.offsets, options)
     return context.summed(output.wide(attended, context))
   }
 }

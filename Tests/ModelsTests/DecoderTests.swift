@@ -19,9 +19,9 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
   return try ModelConfiguration(base, source: "test").setting(changes)
 }
 
-@Suite(.timeLimit(.minutes(2))) struct LlamaTests {
-  private func model(_ configuration: ModelConfiguration, seed: UInt64 = 5) throws -> LlamaModel {
-    let model = try LlamaModel(LlamaConfiguration(configuration))
+@Suite(.timeLimit(.minutes(2))) struct DecoderTests {
+  private func model(_ configuration: ModelConfiguration, seed: UInt64 = 5) throws -> DecoderModel {
+    let model = try DecoderModel(DecoderConfiguration(configuration))
     model.initialize(seed: seed)
     // Zero biases and unit norms would hide mistakes.
     for (index, parameter) in model.parameters.enumerated() where !parameter.decays {
@@ -41,13 +41,13 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     let path = try Shared.temporaryDirectory("shards") + "/model.safetensors"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try ModelWriter.writeWeights(whole, to: path)
-    let parts = try (0..<shards).map { shard -> LlamaModel in
+    let parts = try (0..<shards).map { shard -> DecoderModel in
       let source = WeightOrigin.checkpoint(try SafetensorsFile(path))
       let frozen = try FrozenModel(
         configuration, from: source, seed: 0, precision: .fp32,
         part: ModelPart(stage: 0, of: 1, shard: shard, of: shards))
       frozen.fill(Storage(bytes: frozen.byteCount))
-      return try #require(frozen.model as? LlamaModel)
+      return try #require(frozen.model as? DecoderModel)
     }
     let (batch, context) = (packed(sequences), ForwardContext.inference())
     let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
@@ -95,7 +95,7 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     #expect(whole.head === whole.words && whole.lookups.isEmpty)
     #expect(whole.blocks.first!.first === whole.blocks.last!.last)
     #expect(!whole.weightTable.contains { $0.name == "lm_head.weight" })
-    let last = try LlamaModel(LlamaConfiguration(tied), part: ModelPart(stage: 1, of: 2))
+    let last = try DecoderModel(DecoderConfiguration(tied), part: ModelPart(stage: 1, of: 2))
     #expect(last.weightTable.last!.name == "model.embed_tokens.weight" && last.head.isFactor)
     let untied = try model(tinyDecoder())
     #expect(untied.lookups.map(\.parameter.name) == ["embeddings.words"] && untied.head !== untied.words)
@@ -129,7 +129,7 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     let model = try model(tinyDecoder())
     #expect(model.forwardFLOPs(lengths: [3, 5]) == Double(expected))
     let parts = try (0..<2).map {
-      try LlamaModel(model.configuration, part: ModelPart(stage: 0, of: 1, shard: $0, of: 2))
+      try DecoderModel(model.configuration, part: ModelPart(stage: 0, of: 1, shard: $0, of: 2))
     }
     #expect(parts.reduce(0) { $0 + $1.forwardFLOPs(lengths: [3, 5]) } == Double(expected))
   }
@@ -161,7 +161,7 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     try ModelWriter.writeWeights(teacher, to: path)
     let student = try ModelLoader.load(
       tinyDecoder(["num_hidden_layers": 2]), from: .layers([0, 2], of: SafetensorsFile(path)), seed: 0)
-    let own = try #require(student.model as? LlamaModel)
+    let own = try #require(student.model as? DecoderModel)
     for (mine, theirs) in zip(own.layers, [teacher.layers[0], teacher.layers[2]]) {
       for (a, b) in zip(mine.parameters, theirs.parameters) { #expect(a.value.array == b.value.array) }
     }

@@ -4,27 +4,28 @@ import Layers
 import Platform
 import Tensors
 
-/// A causal decoder of the Llama kind, or a part of one: `LlamaForCausalLM` and the families that differ from it only
-/// in biases and defaults.
+/// A causal decoder, or a part of one; `DecoderConfiguration` says what distinguishes the families.
 ///
 /// The residual stream is float32 in every precision; in a bf16 pass the norms round the inputs of the products.
-package final class LlamaModel: LanguageModel {
-  /// The sizes of the whole model.
-  package let configuration: LlamaConfiguration
+package final class DecoderModel: LanguageModel {
+  /// The sizes and traits of the whole model.
+  package let configuration: DecoderConfiguration
   package let part: ModelPart
   /// [tokens of this part, hidden], or nil after the first stage.
   let words: Parameter?
-  let layers: [LlamaLayer]
+  /// [context, hidden], the same on all shards; nil after the first stage and for a family without learned positions.
+  let positions: Parameter?
+  let layers: [DecoderLayer]
   /// nil before the last stage.
-  let norm: RMSNorm?
+  let norm: DecoderNorm?
   /// nil before the last stage.
   private let ownHead: Parameter?
-  let share: LlamaShare
+  let share: DecoderShare
 
   /// Creates the weights of a part as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
   ///
-  /// Throws `.configuration` for more stages than layers or more shards than `LlamaShare` can split.
-  package init(_ configuration: LlamaConfiguration, part: ModelPart = .whole) throws {
+  /// Throws `.configuration` for more stages than layers or more shards than `DecoderShare` can split.
+  package init(_ configuration: DecoderConfiguration, part: ModelPart = .whole) throws {
     if part.stages > max(1, configuration.layerCount) {
       throw RetortError(
         .configuration, "a model with \(configuration.layerCount) layers cannot be cut into \(part.stages) stages",
@@ -32,16 +33,19 @@ package final class LlamaModel: LanguageModel {
     }
     self.configuration = configuration
     self.part = part
-    let share = try LlamaShare(configuration, part)
+    let share = try DecoderShare(configuration, part)
     self.share = share
     let hidden = configuration.hiddenSize
-    let rotary = RotaryTable(frequencies: configuration.rotary.frequencies(headSize: configuration.headSize))
     let table =
       part.hasEmbeddings
       ? Parameter("embeddings.words", .untouchedZeros([share.vocabulary.count, hidden]), decays: true) : nil
     words = table
-    layers = part.layers(of: configuration.layerCount).map { LlamaLayer($0, configuration, part, share, rotary) }
-    norm = part.hasHead ? RMSNorm("norm", size: hidden, epsilon: configuration.normEpsilon) : nil
+    positions =
+      part.hasEmbeddings && configuration.hasLearnedPositions
+      ? Parameter("embeddings.positions", .untouchedZeros([configuration.maximumPositions, hidden]), decays: true) : nil
+    let tables = configuration.rotaryTables
+    layers = part.layers(of: configuration.layerCount).map { DecoderLayer($0, configuration, part, share, tables) }
+    norm = part.hasHead ? configuration.newNorm("norm") : nil
     if part.hasHead, !configuration.isTied || table == nil {
       ownHead = Parameter(
         "head.weight", .untouchedZeros([share.vocabulary.count, hidden]), decays: true, isFactor: true)
@@ -54,14 +58,13 @@ package final class LlamaModel: LanguageModel {
   package var layerCount: Int { configuration.layerCount }
   package var hiddenSize: Int { configuration.hiddenSize }
   package var headRows: Range<Int> { share.vocabulary }
-  package var shape: ModelShape {
-    ModelShape(
-      layers: layerCount, hidden: hiddenSize, heads: configuration.headCount,
-      keyValueHeads: configuration.keyValueHeadCount, headSize: configuration.headSize, isCausal: true,
-      hasPooler: false)
-  }
+  package var shape: ModelShape { configuration.shape }
 
-  package var bounds: Batch.Bounds { Batch.Bounds(vocabulary: configuration.vocabularySize) }
+  package var bounds: Batch.Bounds {
+    Batch.Bounds(
+      vocabulary: configuration.vocabularySize,
+      positions: configuration.hasLearnedPositions ? configuration.maximumPositions : nil)
+  }
 
   package var head: Parameter {
     guard let ownHead else { preconditionFailure("the head is in the last stage of \(part)") }
@@ -72,12 +75,14 @@ package final class LlamaModel: LanguageModel {
   var sharesTable: Bool { ownHead != nil && ownHead === words }
 
   package var parameters: [Parameter] {
-    (words.map { [$0] } ?? []) + layers.flatMap(\.parameters) + (norm?.parameters ?? [])
+    embeddings + layers.flatMap(\.parameters) + (norm?.parameters ?? [])
       + (sharesTable ? [] : ownHead.map { [$0] } ?? [])
   }
 
+  private var embeddings: [Parameter] { [words, positions].compactMap { $0 } }
+
   package var blocks: [[Parameter]] {
-    [words.map { [$0] } ?? []] + layers.map(\.parameters) + [(norm?.parameters ?? []) + (ownHead.map { [$0] } ?? [])]
+    [embeddings] + layers.map(\.parameters) + [(norm?.parameters ?? []) + (ownHead.map { [$0] } ?? [])]
   }
 
   /// The token embeddings, unless they are also the head, whose gradient is dense.
@@ -93,11 +98,26 @@ package final class LlamaModel: LanguageModel {
         let (first, count) = (Int32(share.vocabulary.lowerBound), Int32(share.vocabulary.count))
         // A shard without a token's row contributes zeros to the sum.
         let ids = batch.tokens.map { (0..<count).contains($0 - first) ? $0 - first : -1 }
-        let x = context.summed(context.tape.embedding(tables: [words], ids: [ids], wide: true))
+        var x = self.embedded(words, ids, batch.positions, context)
+        if let p = self.configuration.dropout.embedding {
+          x = context.dropout(x, probability: p, offsets: batch.offsets)
+        }
         context.observe(.states(0), x)
         return x
       }
     }
+  }
+
+  /// The token embeddings, summed over shards, with the family's factor, and the embeddings of positions.
+  private func embedded(_ words: Parameter, _ ids: [Int32], _ places: [Int32], _ context: ForwardContext) -> Variable {
+    let tape = context.tape
+    guard let positions else {
+      let x = context.summed(tape.embedding(tables: [words], ids: [ids], wide: true))
+      return configuration.embeddingScale == 1 ? x : tape.scaled(x, by: configuration.embeddingScale)
+    }
+    if part.shards == 1 { return tape.embedding(tables: [words, positions], ids: [ids, places], wide: true) }
+    let own = context.summed(tape.embedding(tables: [words], ids: [ids], wide: true))
+    return tape.embedding(base: own, tables: [positions], ids: [places], wide: true)
   }
 
   package func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
@@ -165,69 +185,20 @@ package final class LlamaModel: LanguageModel {
   /// Draws matrices from N(0, `initializer_range`²); sets norm scales to 1 and biases to 0.
   package func initialize(_ parameter: Parameter, seed: UInt64) {
     if parameter.decays {
-      Initializer.normal(
-        parameter.value, deviation: configuration.initializerRange, seed: seed, name: parameter.name)
+      Initializer.normal(parameter.value, deviation: deviation(of: parameter), seed: seed, name: parameter.name)
     } else {
-      parameter.value.fill(parameter.name.hasSuffix("norm.weight") ? 1 : 0)
+      let isScale = parameter.name.hasSuffix("norm.weight") && configuration.norm != .shiftedRMS
+      parameter.value.fill(isScale ? 1 : 0)
     }
   }
 
-  /// FLOPs of a forward pass over T tokens in sequences of lengths S, with hidden size h, H query and K key/value heads
-  /// of size D, I inner units and a vocabulary of V tokens:
-  ///
-  ///     L · (T·2·h·(H + 2K)·D                Q, K and V projections
-  ///       + Σ 4·H·D·S·(S + 1)/2              scores and weighted sums of values, over causal pairs only
-  ///       + T·2·H·D·h + T·6·h·I)             output projection, feed-forward
-  ///       + T·2·h·V                          the head, for every token
-  ///
-  /// A part counts its own layers, heads, units and tokens.
-  package func forwardFLOPs(lengths: [Int]) -> Double {
-    let hidden = Double(hiddenSize)
-    let tokens = Double(lengths.reduce(0, +))
-    let pairs = lengths.reduce(0.0) { $0 + Double($1) * Double($1 + 1) / 2 }
-    let queries = Double(share.heads.count * configuration.headSize)
-    let keys = Double(share.keyValueHeads.count * configuration.headSize)
-    let products = 2 * hidden * (queries + 2 * keys) + 2 * queries * hidden + 6 * hidden * Double(share.inner.count)
-    let head = part.hasHead ? tokens * 2 * hidden * Double(share.vocabulary.count) : 0
-    return Double(layers.count) * (tokens * products + 4 * queries * pairs) + head
-  }
-}
-
-/// One layer: norm, attention, add, norm, feed-forward, add.
-struct LlamaLayer {
-  /// Its index in the whole model, from 0.
-  let number: Int
-  let attentionNorm: RMSNorm
-  let attention: RotaryAttention
-  let feedForwardNorm: RMSNorm
-  let feedForward: GatedFeedForward
-
-  init(
-    _ number: Int, _ configuration: LlamaConfiguration, _ part: ModelPart, _ share: LlamaShare, _ rotary: RotaryTable
-  ) {
-    self.number = number
-    let (name, hidden) = ("layers.\(number)", configuration.hiddenSize)
-    attentionNorm = RMSNorm("\(name).attention.norm", size: hidden, epsilon: configuration.normEpsilon)
-    attention = RotaryAttention(
-      "\(name).attention", hidden: hidden, heads: share.heads.count, keyValueHeads: share.keyValueHeads.count,
-      rotary: rotary, hasBias: configuration.hasProjectionBias,
-      hasOutputBias: configuration.hasOutputBias && part.shard == 0)
-    feedForwardNorm = RMSNorm("\(name).feedforward.norm", size: hidden, epsilon: configuration.normEpsilon)
-    feedForward = GatedFeedForward(
-      "\(name).feedforward", hidden: hidden, inner: share.inner.count, activation: configuration.activation,
-      hasBias: configuration.hasFeedForwardBias, hasOutputBias: configuration.hasFeedForwardBias && part.shard == 0)
+  private func deviation(of parameter: Parameter) -> Float {
+    let isOutput = layers.contains {
+      parameter === $0.attention.output.weight || parameter === $0.feedForward.down.weight
+    }
+    return configuration.scalesInitialOutputs && isOutput
+      ? configuration.initializerRange / Float(2 * layerCount).squareRoot() : configuration.initializerRange
   }
 
-  var parameters: [Parameter] {
-    attentionNorm.parameters + attention.parameters + feedForwardNorm.parameters + feedForward.parameters
-  }
-
-  /// The residual stream after the layer, [T, hidden], in float32.
-  func callAsFunction(
-    _ x: Variable, at places: TokenPlaces, after cache: KVCache?, _ context: ForwardContext
-  ) -> Variable {
-    let attended = attention(attentionNorm(x, context), layer: number + 1, at: places, after: cache, context)
-    let middle = feedForwardNorm(attended, residual: x, context)
-    return context.tape.add(middle.sum, feedForward(middle.output, context))
-  }
+  package func forwardFLOPs(lengths: [Int]) -> Double { configuration.forwardFLOPs(lengths: lengths, part, share) }
 }

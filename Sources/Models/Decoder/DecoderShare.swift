@@ -1,7 +1,7 @@
 import Platform
 
 /// The shard of each layer and of the vocabulary that a part of a model holds.
-struct LlamaShare {
+struct DecoderShare {
   /// Query heads, by index in the whole model.
   let heads: Range<Int>
   /// For each key/value head of this part, its index in the whole model; an index may repeat.
@@ -11,13 +11,21 @@ struct LlamaShare {
   /// Tokens whose embedding row and head row this part holds.
   let vocabulary: Range<Int>
 
+  /// All of the model.
+  init(whole configuration: DecoderConfiguration) {
+    heads = 0..<configuration.headCount
+    keyValueHeads = Array(0..<configuration.keyValueHeadCount)
+    inner = 0..<configuration.intermediateSize
+    vocabulary = 0..<configuration.vocabularySize
+  }
+
   /// Splits the heads, inner units and vocabulary of a layer.
   ///
   /// Up to as many shards as key/value heads, groups stay whole. With more shards, a shard holds the single key/value
   /// head that its query heads share, or otherwise one copy per query head.
   ///
   /// Throws `.configuration` for more shards than heads, inner units or tokens.
-  init(_ configuration: LlamaConfiguration, _ part: ModelPart) throws {
+  init(_ configuration: DecoderConfiguration, _ part: ModelPart) throws {
     let (all, groups) = (configuration.headCount, configuration.keyValueHeadCount)
     let group = all / groups
     for (count, name) in [
