@@ -43,6 +43,13 @@ package protocol Tokenizer: Sendable {
   ///   - addSpecialTokens: whether to add the template's tokens ([CLS], [SEP]).
   func encode(words: [String], maxLength: Int?, addSpecialTokens: Bool) -> WordEncoding
 
+  /// The ids of a text, and the characters of the text from which each token comes; slower than the ids alone.
+  ///
+  /// - Parameters:
+  ///   - maxLength: as for a text alone.
+  ///   - addSpecialTokens: whether to add the template's tokens ([CLS], [SEP]).
+  func encode(aligned text: String, maxLength: Int?, addSpecialTokens: Bool) -> AlignedEncoding
+
   /// The text of `ids` from the tokenizer's decoder; ids outside the vocabulary are omitted.
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String
 
@@ -74,5 +81,10 @@ extension Tokenizer {
   /// The ids of one text with special tokens, at most `maxLength`.
   package func encode(_ text: String, maxLength: Int? = nil) -> Encoding {
     encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: true)
+  }
+
+  /// The ids of one text with special tokens, at most `maxLength`, and the characters of each token.
+  package func encode(aligned text: String, maxLength: Int? = nil) -> AlignedEncoding {
+    encode(aligned: text, maxLength: maxLength, addSpecialTokens: true)
   }
 }

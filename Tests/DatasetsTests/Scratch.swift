@@ -73,6 +73,17 @@ final class CountingTokenizer: Tokenizer {
       ids: Array(ids.prefix(kept)), typeIDs: [Int32](repeating: 0, count: kept), words: Array(indices.prefix(kept)))
   }
 
+  func encode(aligned text: String, maxLength: Int?, addSpecialTokens: Bool) -> AlignedEncoding {
+    let encoding = encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: addSpecialTokens)
+    let offsets =
+      [0..<0]
+      + text.unicodeScalars.enumerated().flatMap { index, scalar in
+        [Range<Int>](repeating: index..<index + 1, count: String(scalar).utf8.count)
+      }
+    return AlignedEncoding(
+      ids: encoding.ids, typeIDs: encoding.typeIDs, offsets: Array((offsets + [0..<0]).prefix(encoding.ids.count)))
+  }
+
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String { "" }
   func tokenID(_ token: String) -> Int32? { nil }
 }

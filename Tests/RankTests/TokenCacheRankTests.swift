@@ -30,6 +30,15 @@ extension RankTests {
         return WordEncoding(ids: ids, typeIDs: ids.map { $0 % 2 }, words: Array(indices.prefix(ids.count)))
       }
 
+      func encode(aligned text: String, maxLength: Int?, addSpecialTokens: Bool) -> AlignedEncoding {
+        let encoding = encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: false)
+        let offsets = text.unicodeScalars.enumerated().flatMap { index, scalar in
+          [Range<Int>](repeating: index..<index + 1, count: String(scalar).utf8.count)
+        }
+        return AlignedEncoding(
+          ids: encoding.ids, typeIDs: encoding.typeIDs, offsets: Array(offsets.prefix(encoding.ids.count)))
+      }
+
       func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String { "" }
       func tokenID(_ token: String) -> Int32? { nil }
     }

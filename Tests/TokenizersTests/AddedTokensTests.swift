@@ -51,12 +51,13 @@ import Testing
       return text.withUTF8 { matcher.split($0) }
     }
     let left = AddedToken(id: 7, content: "<m>", stripsLeft: true)
-    #expect(split(left, "a \u{a0}<m> b") == [.text(0..<1), .token(7), .text(7..<9)])
-    #expect(split(left, " <m>") == [.token(7)])
+    #expect(split(left, "a \u{a0}<m> b") == [.text(0..<1), .token(7, at: 1..<7), .text(7..<9)])
+    #expect(split(left, " <m>") == [.token(7, at: 0..<4)])
     let right = AddedToken(id: 7, content: "<m>", stripsRight: true)
-    #expect(split(right, "a <m> \n<m>b") == [.text(0..<2), .token(7), .token(7), .text(10..<11)])
+    #expect(
+      split(right, "a <m> \n<m>b") == [.text(0..<2), .token(7, at: 2..<7), .token(7, at: 7..<10), .text(10..<11)])
     let both = AddedToken(id: 7, content: "<m>", stripsLeft: true, stripsRight: true)
-    #expect(split(both, "<m>  <m>") == [.token(7), .token(7)])
+    #expect(split(both, "<m>  <m>") == [.token(7, at: 0..<5), .token(7, at: 5..<8)])
   }
 
   @Test func `a normalised token is found in normalised text by its normal form`() throws {

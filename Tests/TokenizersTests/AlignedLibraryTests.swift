@@ -9,7 +9,7 @@ private let isPossible =
   HuggingFaceLibrary.hasTransformers && Shared.path("data/corpus/wikitext-2") != nil && Shared.path("data/sst2") != nil
   && Shared.path("parity/reference/tokenizers") != nil && Shared.path("data/tokenizers/gpt2") != nil
 
-/// Words of many kinds of tokenizers, against `transformers`.
+/// Words and offsets of many kinds of tokenizers, against `transformers`.
 @Suite(
   .enabled(
     if: isPossible, "RETORT_PYTHON names no Python with transformers, or the shared material is not beside the checkout"
@@ -34,7 +34,7 @@ struct AlignedLibraryTests {
     mutating func count() -> Int { Int(take(1)[0]) }
   }
 
-  @Test func `words and texts have the library's tokens, and each token its word`() throws {
+  @Test func `words and texts have the library's tokens, and each token its word or its characters`() throws {
     let folder = try Shared.temporaryDirectory("aligned")
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let python = try #require(ProcessInfo.processInfo.environment["RETORT_PYTHON"])
@@ -50,6 +50,7 @@ struct AlignedLibraryTests {
       let directory = joinPath(folder, name)
       let tokenizer = try #require(try loadTokenizer(fromModelDirectory: directory))
       try compareWords(tokenizer, directory)
+      try compareTexts(tokenizer, directory)
     }
   }
 
@@ -68,6 +69,32 @@ struct AlignedLibraryTests {
       if wrong < 4 { Issue.record("\(directory): \(words) \(item["limit"]?.int ?? 0): \(own) for \(expected)") }
     }
     #expect(answers.isAtEnd && cases.count > 700)
+    #expect(wrong == 0, "\(directory): \(wrong) of \(cases.count)")
+  }
+
+  private func compareTexts(_ tokenizer: any Tokenizer, _ directory: String) throws {
+    var answers = try Numbers(joinPath(directory, "texts.bin"))
+    let cases = try #require(try OrderedJSON(contentsOf: joinPath(directory, "texts.json")).array)
+    var wrong = 0
+    for item in cases {
+      let text = try #require(item["texts"]?.string)
+      let count = answers.count()
+      let (ids, types) = (answers.take(count), answers.take(count))
+      let offsets = zip(answers.take(count), answers.take(count)).map { Int($0)..<Int($1) }
+      let own = tokenizer.encode(aligned: text, maxLength: item["limit"]?.int)
+      if own == AlignedEncoding(ids: ids, typeIDs: types, offsets: offsets) { continue }
+      wrong += 1
+      if wrong > 3 { continue }
+      let place = zip(own.offsets, offsets).enumerated().first { $1.0 != $1.1 }?.offset ?? 0
+      let first = max(0, place - 3)
+      Issue.record(
+        """
+        \(directory): \(text.prefix(300).debugDescription): token \(place), \(own.ids.dropFirst(first).prefix(8)) \
+        \(own.offsets.dropFirst(first).prefix(8)) for \(ids.dropFirst(first).prefix(8)) \
+        \(offsets.dropFirst(first).prefix(8))
+        """)
+    }
+    #expect(answers.isAtEnd && cases.count > 400)
     #expect(wrong == 0, "\(directory): \(wrong) of \(cases.count)")
   }
 }

@@ -29,7 +29,7 @@ enum HuggingFaceLibrary {
 /// Tokenizers put together at random, and random text of many scripts, against the Hugging Face library itself.
 @Suite(.enabled(if: HuggingFaceLibrary.isHere, "RETORT_PYTHON names no Python with tokenizers"))
 struct LibraryTests {
-  @Test func `random pieces give random text the library's ids and its text back`() throws {
+  @Test func `random pieces give random text the library's ids, offsets and its text back`() throws {
     let folder = try Shared.temporaryDirectory("library")
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let python = try #require(ProcessInfo.processInfo.environment["RETORT_PYTHON"])
@@ -44,6 +44,12 @@ struct LibraryTests {
         let text = try #require(item["text"]?.string)
         let ids = try #require(item["ids"]?.array).map { Int32($0.int ?? -1) }
         #expect(tokenizer.encode(text).ids == ids, "\(text.debugDescription) by \(expected["pieces"]?.text() ?? "")")
+        let places = try #require(item["offsets"]?.array).map { $0.int ?? -1 }
+        let offsets = stride(from: 0, to: places.count, by: 2).map { places[$0]..<places[$0 + 1] }
+        let aligned = tokenizer.encode(aligned: text)
+        #expect(
+          aligned.ids == ids && aligned.offsets == offsets,
+          "\(text.debugDescription): \(aligned) for \(offsets) by \(expected["pieces"]?.text() ?? "")")
         if let decoded = item["decoded"]?.string {
           let own = tokenizer.decode(ids, skipSpecialTokens: true)
           #expect(Array(own.utf8) == Array(decoded.utf8), "\(ids) by \(expected["pieces"]?.text() ?? "")")

@@ -1,8 +1,10 @@
-"""aligned-cases.py FOLDER SHARED STRIDE: model directories of many kinds of tokenizers; each with lists of words
-(words.json) and the ids, segments and words that transformers gives them (words.bin).
+"""aligned-cases.py FOLDER SHARED STRIDE [DIRECTORY...]: model directories of many kinds of tokenizers, and those that
+are given; each with lists of words (words.json) and the ids, segments and words that transformers gives them
+(words.bin), and with texts (texts.json) and their ids, segments and offsets (texts.bin).
 
 Of WikiText-2 and SST-2 every STRIDE-th line is a text. words.bin has for each list of words its number of tokens and the
-ids, segments and words (−1 for special tokens), all little-endian Int32.
+ids, segments and words (−1 for special tokens); texts.bin for each text its number of tokens and the ids, segments,
+beginnings and ends, all little-endian Int32.
 """
 import array
 import json
@@ -99,11 +101,9 @@ def directories():
         yield make(name, os.path.join(unigram, name, "tokenizer.json"), settings)
     shutil.rmtree(unigram)
     for directory in sys.argv[4:]:
-        copy = make("given-" + os.path.basename(directory.rstrip("/")))
-        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json"):
-            if os.path.exists(os.path.join(directory, name)):
-                shutil.copy(os.path.join(directory, name), copy)
-        yield copy
+        # The generic class, since GPT-2's drops a pre-tokenizer that Retort keeps.
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        yield make("given-" + os.path.basename(directory.rstrip("/")), os.path.join(directory, "tokenizer.json"), settings)
 
 
 def words_of(tokenizer, words, limit):
@@ -120,17 +120,30 @@ def words_of(tokenizer, words, limit):
     return encoding.ids, encoding.type_ids, [-1 if word is None else word for word in encoding.word_ids]
 
 
+def texts_of(tokenizer, text, limit):
+    options = {"truncation": True, "max_length": limit} if limit else {}
+    encoding = tokenizer(text, **options).encodings[0]
+    return encoding.ids, encoding.type_ids, [start for start, _ in encoding.offsets], [end for _, end in encoding.offsets]
+
+
+def answer(directory, name, cases, encode):
+    """Writes the cases (NAME.json) and the numbers that `encode` gives for each (NAME.bin)."""
+    answers = array.array("i")
+    for case, limit in cases:
+        lists = encode(case, limit)
+        answers.append(len(lists[0]))
+        for values in lists:
+            answers.extend(values)
+    write(directory, name + ".json", [{name: case, "limit": limit} for case, limit in cases])
+    with open(os.path.join(directory, name + ".bin"), "wb") as stream:
+        answers.tofile(stream)
+
+
 samples = texts()
 lists = [line.split(" ") for line in samples] + [[chance.choice(PIECES) for _ in range(chance.randrange(12))] for _ in range(300)]
 limits = [None if chance.random() < 0.5 else chance.choice([2, 3, 8, 20]) for _ in lists]
+cases = list(zip(samples, [limit if chance.random() < 0.3 else None for limit in limits]))
 for directory in directories():
     tokenizer = AutoTokenizer.from_pretrained(directory)
-    answers = array.array("i")
-    for words, limit in zip(lists, limits):
-        ids, types, indices = words_of(tokenizer, words, limit)
-        answers.append(len(ids))
-        for values in (ids, types, indices):
-            answers.extend(values)
-    write(directory, "words.json", [{"words": words, "limit": limit} for words, limit in zip(lists, limits)])
-    with open(os.path.join(directory, "words.bin"), "wb") as stream:
-        answers.tofile(stream)
+    answer(directory, "words", list(zip(lists, limits)), lambda words, limit: words_of(tokenizer, words, limit))
+    answer(directory, "texts", cases, lambda text, limit: texts_of(tokenizer, text, limit))

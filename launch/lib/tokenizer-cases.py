@@ -1,4 +1,4 @@
-"""tokenizer-cases.py FOLDER COUNT: tokenizers of random pieces, each with texts and the ids that the library gives them."""
+"""tokenizer-cases.py FOLDER COUNT: tokenizers of random pieces, each with texts and the ids and offsets that the library gives them."""
 import json
 import os
 import random
@@ -96,6 +96,8 @@ for number in range(count):
     file = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "model": model, "decoder": decoder}
     file |= {"normalizer": normalizer() if flag() else None, "pre_tokenizer": pieces, "post_processor": None}
     file["normalizer"] = without_none(file["normalizer"])
+    if model["type"] == "BPE" and flag():
+        file["post_processor"] = {"type": "ByteLevel", "add_prefix_space": flag(), "trim_offsets": flag(0.8), "use_regex": True}
     directory = f"{folder}/{number}"
     os.makedirs(directory)
     with open(directory + "/tokenizer.json", "w") as stream:
@@ -103,7 +105,8 @@ for number in range(count):
     tokenizer = Tokenizer.from_file(directory + "/tokenizer.json")
     cases = []
     for sample in texts:
-        ids = tokenizer.encode(sample).ids
-        cases.append({"text": sample, "ids": ids, "decoded": tokenizer.decode(ids)})
+        encoding = tokenizer.encode(sample)
+        offsets = [place for range in encoding.offsets for place in range]
+        cases.append({"text": sample, "ids": encoding.ids, "decoded": tokenizer.decode(encoding.ids), "offsets": offsets})
     with open(directory + "/expected.json", "w") as stream:
         json.dump({"pieces": {key: file[key] for key in ("normalizer", "pre_tokenizer", "decoder")}, "cases": cases}, stream)

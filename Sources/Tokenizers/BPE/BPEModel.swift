@@ -151,7 +151,7 @@ struct BPEModel: SubwordModel {
       ids.append(id)
     } else if word.count <= BPEModel.shortWord {
       var count = 0
-      start(text, word) { token in
+      start(text, word) { token, _ in
         room.tokens[count] = token
         count += 1
       }
@@ -160,38 +160,67 @@ struct BPEModel: SubwordModel {
     } else {
       var long: [Int32] = []
       long.reserveCapacity(word.count)
-      start(text, word) { long.append($0) }
+      start(text, word) { token, _ in long.append(token) }
       room.lookup.mergeLong(&long)
       ids.append(contentsOf: long)
     }
   }
 
-  /// Passes the initial tokens of a word to `add`, at most one per byte.
+  func spans(of word: UnsafeBufferPointer<UInt8>) -> [TokenSpan] {
+    if let wholeWords, let id = wholeWords.value(of: word) { return [TokenSpan(id: id, range: 0..<word.count)] }
+    var tokens: [Int32] = []
+    var lengths: [Int] = []
+    start(word, 0..<word.count) { token, length in
+      tokens.append(token)
+      lengths.append(length)
+    }
+    if tokens.isEmpty { return [] }
+    table.withLookup { $0.mergeInPlace(&tokens) }
+    // As in the library, a token begins where the one before it ends, even if a character between them has no token.
+    var spans: [TokenSpan] = []
+    var end = 0
+    for (token, length) in zip(tokens, lengths) {
+      end += length
+      if token >= 0 {
+        spans.append(TokenSpan(id: token, range: end - length..<end))
+      } else if let last = spans.popLast() {
+        spans.append(TokenSpan(id: last.id, range: last.range.lowerBound..<end))
+      }
+    }
+    return spans
+  }
+
+  /// Passes the initial tokens of a word and the number of bytes of each to `add`, at most one token per byte.
   @inline(__always)
-  private func start(_ text: UnsafeBufferPointer<UInt8>, _ word: Range<Int>, _ add: (Int32) -> Void) {
+  private func start(
+    _ text: UnsafeBufferPointer<UInt8>, _ word: Range<Int>, _ add: (_ token: Int32, _ length: Int) -> Void
+  ) {
     switch units {
-    case .bytes: for index in word where byteTokens[Int(text[index])] >= 0 { add(byteTokens[Int(text[index])]) }
+    case .bytes: for index in word where byteTokens[Int(text[index])] >= 0 { add(byteTokens[Int(text[index])], 1) }
     case .scalars(let byteFallback, let unknown, let fusesUnknown):
       // As in the library, an unknown token is added only at the next known character or the end, after the bytes of
       // the characters in between.
-      var isPending = false
+      var pending = 0
       var index = word.lowerBound
       while index < word.upperBound {
         let end = UTF8Text.scalar(at: index, in: text).next
         let bytes = UnsafeBufferPointer(rebasing: text[index..<end])
         index = end
         if let id = vocabulary.trie.value(of: bytes) {
-          if isPending, let unknown { add(unknown) }
-          isPending = false
-          add(id)
+          if pending > 0, let unknown { add(unknown, pending) }
+          pending = 0
+          add(id, bytes.count)
         } else if byteFallback, bytes.allSatisfy({ byteTokens[Int($0)] >= 0 }) {
-          for byte in bytes { add(byteTokens[Int(byte)]) }
+          for byte in bytes { add(byteTokens[Int(byte)], 1) }
         } else if let unknown {
-          if isPending, !fusesUnknown { add(unknown) }
-          isPending = true
+          if pending > 0, !fusesUnknown {
+            add(unknown, pending)
+            pending = 0
+          }
+          pending += bytes.count
         }
       }
-      if isPending, let unknown { add(unknown) }
+      if pending > 0, let unknown { add(unknown, pending) }
     }
   }
 }

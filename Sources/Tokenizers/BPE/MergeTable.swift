@@ -95,6 +95,12 @@ extension MergeTable.Lookup {
 
   /// The same for words of any length, in O(n log n): a heap of pairs, and the tokens as a linked list.
   func mergeLong(_ tokens: inout [Int32]) {
+    mergeInPlace(&tokens)
+    tokens.removeAll { $0 < 0 }
+  }
+
+  /// The same with each merged token at the place of its first part, and −1 at the places of the others.
+  func mergeInPlace(_ tokens: inout [Int32]) {
     let count = tokens.count
     var next = (1...max(1, count)).map { Int32($0) }
     var previous = (-1..<count - 1).map { Int32($0) }
@@ -119,7 +125,6 @@ extension MergeTable.Lookup {
       offer(place)
       if previous[place] >= 0 { offer(Int(previous[place])) }
     }
-    tokens.removeAll { $0 < 0 }
   }
 }
 

@@ -74,14 +74,16 @@ struct TokenizerJSON {
         }
         return id
       }
-      return try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
+      var template = try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
+      if settings.trimsOffsets { template.trims = [OffsetTrim(keepsFirstSpace: settings.prefixSpace ?? false)] }
+      return template
     }
     let template = try postProcessor(limit: limit)
     guard settings.className == "BertTokenizer", modelType == "WordPiece",
       settings.areBordersNamed || root["post_processor"]?.members == nil
     else { return template }
     guard let start = id(settings.classToken), let end = id(settings.separatorToken),
-      (template as? TemplatePostProcessor)?.specialTokens != [start, end]
+      template.specialTokens != [start, end]
     else { return template }
     return TemplatePostProcessor.bert(cls: start, sep: end)
   }
@@ -180,14 +182,23 @@ struct TokenizerJSON {
       lowercases: overrides.lowercases ?? section["lowercase"]?.bool ?? true)
   }
 
-  private func postProcessor(limit: Int) throws -> any PostProcessor {
-    guard let section = root["post_processor"] else { return TemplatePostProcessor.plain }
-    return try postProcessor(section, limit: limit, in: "post_processor") ?? TemplatePostProcessor.plain
+  private func postProcessor(limit: Int) throws -> TemplatePostProcessor {
+    guard let section = root["post_processor"] else { return .plain }
+    var trims: [OffsetTrim] = []
+    var template = try postProcessor(section, limit: limit, in: "post_processor", &trims) ?? .plain
+    template.trims = trims
+    return template
   }
 
-  /// nil for a processor that adds no tokens: byte-level processing only adjusts offsets, which Retort does not use.
-  private func postProcessor(_ section: OrderedJSON, limit: Int, in place: String) throws -> (any PostProcessor)? {
+  /// nil for a processor that adds no tokens: byte-level processing only adjusts offsets. Adds such steps to `trims`.
+  private func postProcessor(
+    _ section: OrderedJSON, limit: Int, in place: String, _ trims: inout [OffsetTrim], isAfterTokens: Bool = false
+  ) throws -> TemplatePostProcessor? {
     let type = try type(of: section, in: place)
+    if ["ByteLevel", "RobertaProcessing"].contains(type), section["trim_offsets"]?.bool ?? true {
+      let keepsFirst = section["add_prefix_space"]?.bool ?? true
+      trims.append(OffsetTrim(keepsFirstSpace: keepsFirst, isAfterTokens: isAfterTokens))
+    }
     func id(_ key: String) throws -> Int32 {
       try specialID(section[key]?.array?.last, limit: limit, in: "\(place).\(key)")
     }
@@ -201,8 +212,12 @@ struct TokenizerJSON {
     case "RobertaProcessing": return try TemplatePostProcessor.roberta(cls: id("cls"), sep: id("sep"))
     case "ByteLevel": return nil
     case "Sequence":
-      let parts = try (section["processors"]?.array ?? []).compactMap { part in
-        try postProcessor(part, limit: limit, in: "\(place).processors")
+      var parts: [TemplatePostProcessor] = []
+      for part in section["processors"]?.array ?? [] {
+        let isAfterTokens = isAfterTokens || !parts.isEmpty
+        let template = try postProcessor(
+          part, limit: limit, in: "\(place).processors", &trims, isAfterTokens: isAfterTokens)
+        if let template { parts.append(template) }
       }
       guard parts.count <= 1 else {
         throw refusal("has \(parts.count) processors that add tokens, which is not supported", in: place)

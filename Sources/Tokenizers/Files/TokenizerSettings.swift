@@ -25,6 +25,8 @@ struct TokenizerSettings {
   /// add_bos_token and add_eos_token: whether the template is only bos_token, the text and eos_token.
   private(set) var addsBegin: Bool?
   private(set) var addsEnd: Bool?
+  /// trim_offsets of RoBERTa's class: whether the offsets of a token leave out the space before it.
+  private(set) var trimsOffsets = true
   /// Whether a text that is too long is cut at its beginning instead of its end.
   var truncatesLeft: Bool?
   /// split_special_tokens: whether a special token in a text is split like any other text.
@@ -84,6 +86,7 @@ struct TokenizerSettings {
     prefixSpace = configuration?["add_prefix_space"]?.bool
     splitsSpecial = configuration?["split_special_tokens"]?.bool ?? false
     legacy = configuration?["legacy"]?.bool
+    trimsOffsets = configuration?["trim_offsets"]?.bool ?? true
     keepsAccents = configuration?["keep_accents"]?.bool ?? false
     sentinelCount = min(max(0, configuration?["extra_ids"]?.int ?? sentinelCount), 10_000)
     addsBegin = configuration?["add_bos_token"]?.bool

@@ -19,7 +19,7 @@ struct AddedToken: Equatable, Sendable {
 /// A piece of text between added tokens, or an added token.
 enum Segment: Equatable {
   case text(Range<Int>)
-  case token(Int32)
+  case token(Int32, at: Range<Int>)
 }
 
 /// All added tokens of a tokenizer, in two sets: those found in raw text and those found in normalised text.
@@ -109,7 +109,7 @@ struct AddedTokenMatcher: Sendable {
       let start = token.stripsLeft ? max(textStart, startOfSpace(before: found.lowerBound, in: text)) : found.lowerBound
       let end = token.stripsRight ? endOfSpace(after: found.upperBound, in: text) : found.upperBound
       if textStart < start { segments.append(.text(textStart..<start)) }
-      segments.append(.token(token.id))
+      segments.append(.token(token.id, at: start..<end))
       // The search continues after the match itself: another token may begin with the space that this one includes.
       textStart = end
     }

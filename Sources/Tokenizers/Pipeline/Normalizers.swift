@@ -111,6 +111,11 @@ struct StripNormalizer: Normalizer {
   }
 
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
+    output.append(contentsOf: text[kept(text)])
+  }
+
+  /// The bytes of a text that are kept.
+  func kept(_ text: UnsafeBufferPointer<UInt8>) -> Range<Int> {
     var (start, end) = (0, text.count)
     while left, start < end {
       let (scalar, next) = UTF8Text.scalar(at: start, in: text)
@@ -122,7 +127,7 @@ struct StripNormalizer: Normalizer {
       guard isWhiteSpace(scalar) else { break }
       end = previous
     }
-    output.append(contentsOf: text[start..<end])
+    return start..<end
   }
 }
 
@@ -160,18 +165,25 @@ struct UnicodeNormalizer: Normalizer {
     digest.update("unicode \(form.rawValue)")
     // Token caches from before this form composed letters that decomposition reveals are not used again.
     if form == .nfkc { digest.update("composed") }
+    // The same for those from before rare characters were normalised exactly.
+    if form != .nfkc { digest.update("exact") }
   }
 
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     // ASCII is in every normal form.
     if text.allSatisfy({ $0 < 0x80 }) { return output.append(contentsOf: text) }
     // Characters that the reference's older tables do not know stay unchanged between the others.
+    let before = output.count
     var start = 0
     var index = 0
     while index < text.count {
       let (scalar, next) = UTF8Text.scalar(at: index, in: text)
-      // Symbols above U+1F000 have compatibility forms but no canonical ones.
-      if scalar.value >= 0x1f000 || !isInertUnderDecomposition(scalar), !isKnownToDecomposition(scalar) {
+      if UnicodeNormalizer.isRare(scalar) {
+        output.removeLast(output.count - before)
+        for (scalar, _) in NormalForm.characters(of: text, form) { UTF8Text.append(scalar, to: &output) }
+        return
+      }
+      if UnicodeNormalizer.isUnknown(scalar) {
         normalizeKnown(UnsafeBufferPointer(rebasing: text[start..<index]), into: &output)
         output.append(contentsOf: text[index..<next])
         start = next
@@ -179,6 +191,26 @@ struct UnicodeNormalizer: Normalizer {
       index = next
     }
     normalizeKnown(UnsafeBufferPointer(rebasing: text[start...]), into: &output)
+  }
+
+  /// Whether the reference's tables are older than the character.
+  @inline(__always)
+  static func isUnknown(_ scalar: Unicode.Scalar) -> Bool {
+    // Symbols above U+1F000 have compatibility forms but no canonical ones.
+    (scalar.value >= 0x1f000 || !isInertUnderDecomposition(scalar)) && !isKnownToDecomposition(scalar)
+  }
+
+  /// Whether Foundation's normal form of a text with this character can differ from Unicode's: a final letter of a
+  /// Hangul syllable is not joined to what is before it, and the marks that some characters consist of are not put in
+  /// order with others.
+  @inline(__always)
+  private static func isRare(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0...0x384: false
+    case 0x385, 0xf73, 0xf75, 0xf81, 0x11a8...0x11c2, 0x1fc1, 0x1fcd...0x1fcf, 0x1fdd...0x1fdf, 0x1fed, 0x1fee, 0x1ffd:
+      true
+    default: false
+    }
   }
 
   private func normalizeKnown(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {

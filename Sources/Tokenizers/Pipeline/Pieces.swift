@@ -22,6 +22,9 @@ protocol Normalizer: Digestible {
   /// Whether normalisation removes the first character of `text` without a replacement; what follows then no longer
   /// counts as the beginning of the tokenizer's input.
   func removesStart(of text: UnsafeBufferPointer<UInt8>) -> Bool
+
+  /// Replaces a text by the normal form that `normalize` gives, with the origin of each character.
+  func align(_ text: inout AlignedText)
 }
 
 extension Normalizer {
@@ -49,6 +52,12 @@ protocol PreTokenizer: Digestible {
   func cut(
     _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, rewritten: inout [UInt8], words: inout [Range<Int>]
   ) -> Bool
+
+  /// Replaces a text by the one that `rewrite` gives, with the origin of each character.
+  func align(_ text: inout AlignedText)
+
+  /// The words that `cut` gives, with the origin of each character.
+  func words(of text: AlignedText) -> [AlignedText]
 }
 
 extension PreTokenizer {
@@ -77,12 +86,18 @@ protocol SubwordModel: Digestible {
 
   /// Appends the ids of each word, in order.
   func encode(_ text: UnsafeBufferPointer<UInt8>, words: [Range<Int>], into ids: inout [Int32])
+
+  /// The tokens that `encode` gives a word, with the bytes of the word from which each comes.
+  func spans(of word: UnsafeBufferPointer<UInt8>) -> [TokenSpan]
 }
 
 /// Adds special tokens to one or two encoded texts.
 protocol PostProcessor: Digestible {
   /// The number of special tokens that one text, or a pair of texts, gets.
   func specialTokenCount(isPair: Bool) -> Int
+
+  /// The steps that remove white space from the offsets of tokens, in order.
+  var trims: [OffsetTrim] { get }
 
   /// The number of special tokens before a single text.
   var leadingTokenCount: Int { get }

@@ -93,7 +93,7 @@ extension PipelineTokenizer {
       var scratch = Scratch()
       for segment in addedTokens.splitRaw(bytes) {
         switch segment {
-        case .token(let id): ids.append(id)
+        case .token(let id, _): ids.append(id)
         case .text(let range):
           scratch.isStart = range.lowerBound == 0
           encodeSegment(UnsafeBufferPointer(rebasing: bytes[range]), scratch: &scratch, into: &ids)
@@ -130,7 +130,7 @@ extension PipelineTokenizer {
   ) {
     for segment in addedTokens.splitNormalized(text) {
       switch segment {
-      case .token(let id): ids.append(id)
+      case .token(let id, _): ids.append(id)
       case .text(let range):
         encodeWords(
           UnsafeBufferPointer(rebasing: text[range]), isStart: scratch.isStart && range.lowerBound == 0,

@@ -10,6 +10,7 @@ struct TemplatePostProcessor: PostProcessor {
 
   let single: [Part]
   let pair: [Part]
+  var trims: [OffsetTrim] = []
 
   /// The texts alone, concatenated.
   static let plain = TemplatePostProcessor(

@@ -22,14 +22,14 @@ struct NMTNormalizer: Normalizer {
     }
   }
 
-  private func isRemoved(_ scalar: Unicode.Scalar) -> Bool {
+  func isRemoved(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0x01...0x08, 0x0b, 0x0e...0x1f, 0x7f, 0x8f, 0x9f: true
     default: false
     }
   }
 
-  private func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+  func isSpace(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0x09, 0x0a, 0x0c, 0x0d, 0x1680, 0x200b...0x200f, 0x2028, 0x2029, 0x2581, 0xfeff, 0xfffd: true
     default: false

@@ -6,11 +6,11 @@ import Platform
 /// A grapheme cluster of up to 5 bytes is looked up as a whole, a longer one or one without an entry character by
 /// character. The shortest entry that a text begins with replaces all of it, marks included.
 struct PrecompiledNormalizer: Normalizer {
-  private let map: CharacterMap
+  let map: CharacterMap
   /// The replacement of each ASCII character, as a range of the map's text; nil for none.
   private let ascii: [Range<Int>?]
 
-  private static let longestCluster = 5
+  static let longestCluster = 5
 
   init(_ map: CharacterMap) {
     self.map = map

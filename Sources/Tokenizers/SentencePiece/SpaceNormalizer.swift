@@ -13,11 +13,9 @@ struct SpaceNormalizer: Normalizer {
 
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     output.reserveCapacity(output.count + text.count * 5 / 4 + 3)
-    var (index, end) = (0, text.count)
-    if removesExtra {
-      while index < end, text[index] == 0x20 { index += 1 }
-      while end > index, text[end - 1] == 0x20 { end -= 1 }
-    }
+    let kept = removesExtra ? withoutOuterSpaces(text) : 0..<text.count
+    var index = kept.lowerBound
+    let end = kept.upperBound
     let start = output.count
     while index < end {
       let byte = text[index]
@@ -32,6 +30,16 @@ struct SpaceNormalizer: Normalizer {
     if doublesFirstMark, output[start...].starts(with: MetaspaceMark.bytes) {
       output.insert(contentsOf: MetaspaceMark.bytes, at: start)
     }
+  }
+}
+
+extension SpaceNormalizer {
+  /// The bytes of a text without the spaces around it.
+  func withoutOuterSpaces(_ text: UnsafeBufferPointer<UInt8>) -> Range<Int> {
+    var (start, end) = (0, text.count)
+    while start < end, text[start] == 0x20 { start += 1 }
+    while end > start, text[end - 1] == 0x20 { end -= 1 }
+    return start..<end
   }
 }
 
@@ -53,7 +61,7 @@ struct TextSplitter: PreTokenizer {
     for segment in matcher.split(text) {
       switch segment {
       case .text(let range): words.append(range)
-      case .token(let index): words.append(start..<start + texts[Int(index)].count)
+      case .token(let index, _): words.append(start..<start + texts[Int(index)].count)
       }
       start = words.last?.upperBound ?? 0
     }

@@ -58,6 +58,11 @@ struct TextPattern: Sendable, Equatable {
   /// A non-empty fixed text.
   init(text: String) { self.init(form: .text(Array(text.utf8))) }
 
+  /// A run of one character.
+  init(run character: Unicode.Scalar) {
+    self.init(form: .run(.scalars([character.value...character.value]), least: 1, most: .max))
+  }
+
   private init(form: Form) { self.form = form }
 
   /// The pattern of a regular expression; nil for an unsupported one.

@@ -40,11 +40,24 @@ struct UnigramModel: SubwordModel {
     defer { lattice.free() }
     scores.withUnsafeBufferPointer { scores in
       vocabulary.trie.withSearch { search in
+        var output = Output(sink: IDSink(ids: ids))
+        ids = []
         for word in words where !word.isEmpty {
-          encode(UnsafeBufferPointer(rebasing: text[word]), search, scores, &lattice, into: &ids)
+          encode(UnsafeBufferPointer(rebasing: text[word]), search, scores, &lattice, into: &output)
         }
+        swap(&ids, &output.sink.ids)
       }
     }
+  }
+
+  func spans(of word: UnsafeBufferPointer<UInt8>) -> [TokenSpan] {
+    var lattice = Lattice()
+    defer { lattice.free() }
+    var output = Output(sink: SpanSink())
+    scores.withUnsafeBufferPointer { scores in
+      vocabulary.trie.withSearch { encode(word, $0, scores, &lattice, into: &output) }
+    }
+    return output.sink.spans
   }
 
   /// Finds the best path through a word.
@@ -52,12 +65,10 @@ struct UnigramModel: SubwordModel {
   /// A position that no token crosses is on every path, so the path up to it is final; the lattice holds only what
   /// follows the last such position. Scores are added from the beginning of the word, since the order of additions
   /// decides between paths of nearly equal scores.
-  private func encode(
+  private func encode<Sink: TokenSink>(
     _ word: UnsafeBufferPointer<UInt8>, _ search: ByteTrie.Search, _ scores: UnsafeBufferPointer<Double>,
-    _ lattice: inout Lattice, into ids: inout [Int32]
+    _ lattice: inout Lattice, into output: inout Output<Sink>
   ) {
-    var output = Output(ids: ids)
-    ids = []
     lattice.start(score: 0)
     var base = 0
     var index = 0
@@ -81,38 +92,57 @@ struct UnigramModel: SubwordModel {
       }
     }
     finishUnknown(of: word, in: &output)
-    swap(&ids, &output.ids)
   }
 
   /// The tokens found, and the unknown characters at their end, which are not added before the next known token.
-  private struct Output {
-    var ids: [Int32]
+  private struct Output<Sink: TokenSink> {
+    var sink: Sink
     var unknown: Range<Int>?
   }
 
   @inline(__always)
-  private func add(_ id: Int32, _ range: Range<Int>, of word: UnsafeBufferPointer<UInt8>, to output: inout Output) {
+  private func add<Sink: TokenSink>(
+    _ id: Int32, _ range: Range<Int>, of word: UnsafeBufferPointer<UInt8>, to output: inout Output<Sink>
+  ) {
     if id == unknown {
       output.unknown = (output.unknown?.lowerBound ?? range.lowerBound)..<range.upperBound
       return
     }
     if output.unknown != nil { finishUnknown(of: word, in: &output) }
-    output.ids.append(id)
+    output.sink.add(id, range)
   }
 
-  private func finishUnknown(of word: UnsafeBufferPointer<UInt8>, in output: inout Output) {
+  private func finishUnknown<Sink: TokenSink>(of word: UnsafeBufferPointer<UInt8>, in output: inout Output<Sink>) {
     guard let range = output.unknown else { return }
     output.unknown = nil
     let bytes = UnsafeBufferPointer(rebasing: word[range])
     // The library looks up the joined characters; they can be a token with a low score.
     if let id = vocabulary.trie.value(of: bytes) {
-      output.ids.append(id)
+      output.sink.add(id, range)
     } else if byteFallback, bytes.allSatisfy({ byteTokens[Int($0)] >= 0 }) {
-      for byte in bytes { output.ids.append(byteTokens[Int(byte)]) }
+      for byte in bytes { output.sink.add(byteTokens[Int(byte)], range) }
     } else {
-      output.ids.append(unknown)
+      output.sink.add(unknown, range)
     }
   }
+}
+
+/// Receives the tokens of a word, each with its bytes in the word.
+private protocol TokenSink {
+  mutating func add(_ id: Int32, _ range: Range<Int>)
+}
+
+private struct IDSink: TokenSink {
+  var ids: [Int32]
+
+  @inline(__always)
+  mutating func add(_ id: Int32, _ range: Range<Int>) { ids.append(id) }
+}
+
+private struct SpanSink: TokenSink {
+  var spans: [TokenSpan] = []
+
+  mutating func add(_ id: Int32, _ range: Range<Int>) { spans.append(TokenSpan(id: id, range: range)) }
 }
 
 /// The best path to each position after a common start: its score, its last token and where that token begins.

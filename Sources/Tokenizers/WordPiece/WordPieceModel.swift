@@ -62,4 +62,17 @@ struct WordPieceModel: SubwordModel {
       }
     }
   }
+
+  func spans(of word: UnsafeBufferPointer<UInt8>) -> [TokenSpan] {
+    var ids: [Int32] = []
+    encode(word, words: [0..<word.count], into: &ids)
+    if ids.count == 1 { return [TokenSpan(id: ids[0], range: 0..<word.count)] }
+    var start = 0
+    return ids.map { id in
+      let prefix = start == 0 ? 0 : continuationPrefix.utf8.count
+      let end = start + (vocabulary.token(of: id)?.utf8.count ?? prefix) - prefix
+      defer { start = end }
+      return TokenSpan(id: id, range: start..<end)
+    }
+  }
 }
