@@ -7,8 +7,8 @@ import Tensors
 package struct BenchmarkWork: Sendable, Equatable {
   /// The kind of the models.
   enum Kind: Equatable {
-    /// Encoders with two classes.
-    case classifier
+    /// Encoders of a family with two classes.
+    case classifier(family: ModelFamily)
     /// Causal decoders with tied heads.
     case decoder
   }
@@ -30,9 +30,17 @@ package struct BenchmarkWork: Sendable, Equatable {
 
   /// All works, the largest first.
   package static let all: [BenchmarkWork] = [
-    BenchmarkWork(name: "bert-large-mini", kind: .classifier, teacher: large, student: mini),
-    BenchmarkWork(name: "bert-base-mini", kind: .classifier, teacher: base, student: mini),
-    BenchmarkWork(name: "bert-mini-tiny", kind: .classifier, teacher: mini, student: tiny),
+    BenchmarkWork(name: "bert-large-mini", kind: .classifier(family: .bert), teacher: large, student: mini),
+    BenchmarkWork(name: "bert-base-mini", kind: .classifier(family: .bert), teacher: base, student: mini),
+    BenchmarkWork(name: "bert-mini-tiny", kind: .classifier(family: .bert), teacher: mini, student: tiny),
+    BenchmarkWork(
+      name: "roberta", kind: .classifier(family: .roberta),
+      teacher: Shape(layers: 12, hidden: 768, heads: 12, intermediate: 3072, vocabulary: 50265),
+      student: Shape(layers: 4, hidden: 256, heads: 4, intermediate: 1024, vocabulary: 50265)),
+    BenchmarkWork(
+      name: "modernbert", kind: .classifier(family: .modernbert),
+      teacher: Shape(layers: 22, hidden: 768, heads: 12, intermediate: 1152, vocabulary: 50368),
+      student: Shape(layers: 4, hidden: 256, heads: 4, intermediate: 384, vocabulary: 50368)),
     BenchmarkWork(
       name: "llama-110m-15m", kind: .decoder,
       teacher: Shape(layers: 12, hidden: 768, heads: 12, intermediate: 2048, vocabulary: 32000),
@@ -57,9 +65,11 @@ package struct BenchmarkWork: Sendable, Equatable {
       "intermediate_size": .int(shape.intermediate),
     ]
     switch kind {
-    case .classifier:
-      keys["model_type"] = "bert"
+    case .classifier(let family):
+      keys["model_type"] = .string(family.rawValue)
       keys["num_labels"] = 2
+      // RoBERTa's positions begin after the padding token's.
+      if family == .roberta { keys["max_position_embeddings"] = 514 }
     case .decoder:
       keys["model_type"] = "llama"
       keys["tie_word_embeddings"] = true

@@ -32,6 +32,7 @@
 #include "rotary.h"
 #include "row_losses.h"
 #include "rows.h"
+#include "stream_norm.h"
 #include "table.h"
 
 #ifdef RTK_TABLE

@@ -113,6 +113,25 @@ package struct ModelConfiguration: Sendable {
     return Float(number)
   }
 
+  /// The Boolean under a key; null counts as missing.
+  func flag(_ key: String, default fallback: Bool) throws -> Bool {
+    guard let value = json[key], !value.isNull else { return fallback }
+    guard let flag = value.bool else {
+      throw RetortError(.input, "\(key) is \(value.text()), true or false was expected", at: source)
+    }
+    return flag
+  }
+
+  /// The value of a word under a key; null counts as missing.
+  func choice<T>(_ key: String, _ words: [String: T], default fallback: T) throws -> T {
+    guard let value = json[key], !value.isNull else { return fallback }
+    guard let choice = value.string.flatMap({ words[$0] }) else {
+      throw RetortError(
+        .input, "\(key) is \(value.text()), \(words.keys.sorted().joined(separator: " or ")) was expected", at: source)
+    }
+    return choice
+  }
+
   /// The activation under a key; throws `.input` for one that Retort does not have.
   func activation(_ key: String = "hidden_act", default fallback: Activation) throws -> Activation {
     guard let value = json[key], !value.isNull else { return fallback }

@@ -93,6 +93,13 @@ package struct WeightBinding {
     case .rows(let rows, _):
       let columns = shape.columns
       stored.copyFloats(into: target, range: rows.lowerBound * columns..<rows.upperBound * columns)
+    case .groups(let rows, let count, let groups):
+      let columns = shape.columns
+      for group in 0..<groups {
+        let first = (group * count + rows.lowerBound) * columns
+        stored.copyFloats(
+          into: target + group * rows.count * columns, range: first..<first + rows.count * columns)
+      }
     case .columns(let columns, _):
       for row in 0..<shape.rows {
         let start = row * shape.columns
@@ -125,6 +132,8 @@ package enum WeightExtract {
   case all
   /// Some of `of` rows.
   case rows(Range<Int>, of: Int)
+  /// The same of `of` rows in each of several equal groups of rows.
+  case groups(Range<Int>, of: Int, groups: Int)
   /// Some of `of` columns of every row.
   case columns(Range<Int>, of: Int)
   /// The transpose of a part of a matrix of shape `of`.
@@ -143,6 +152,11 @@ package enum WeightExtract {
     case .rows(let rows, let count):
       precondition(part.rows == rows.count && rows.upperBound <= count, "rows \(rows) of \(count) in \(part)")
       extents[0] = count
+    case .groups(let rows, let count, let groups):
+      precondition(
+        part.rows == groups * rows.count && rows.upperBound <= count,
+        "rows \(rows) of \(count) in \(groups) groups in \(part)")
+      extents[0] = groups * count
     case .columns(let columns, let count):
       precondition(
         part.rank == 2 && part.columns == columns.count && columns.upperBound <= count,

@@ -38,6 +38,28 @@ import Testing
     #expect(error < 3e-3)
   }
 
+  @Test(arguments: [false, true], [false, true])
+  func `the norm of a stream, with and without a residual and a shift`(hasResidual: Bool, hasShift: Bool) {
+    let (gamma, beta) = (trainedParameter("g", [16], seed: 1), trainedParameter("b", [16], seed: 2))
+    let error = worstGradientError(
+      inputs: [randomTensor([3, 16], seed: 3), randomTensor([3, 16], seed: 4)],
+      parameters: hasShift ? [gamma, beta] : [gamma]
+    ) {
+      let norm = $0.streamNorm(
+        $1[0], residual: hasResidual ? $1[1] : nil, gamma: gamma, beta: hasShift ? beta : nil, epsilon: 1e-5)
+      // The sum goes on beside the norm: the two gradients meet in it.
+      return $0.add(norm.sum, norm.output)
+    }
+    #expect(error < 3e-3)
+  }
+
+  @Test func `the mean of each sequence's rows`() {
+    #expect(worstGradientError(inputs: [randomTensor([9, 6], seed: 1)]) { $0.meanOfRows($1[0], offsets: offsets) } < 2e-3)
+    let x = Tensor([1, 2, 3, 4, 5, 6, 0, 0, 6, 3, 0, 0, 0, 0, 0, 0, 4, 2], [9, 2])
+    let y = Tape(recording: false).meanOfRows(Variable(constant: x), offsets: offsets).value
+    #expect(y.array == [3, 4, 0, 0, 2, 1])
+  }
+
   @Test(arguments: Activation.allCases) func `every activation`(kind: Activation) {
     // Away from the kink of ReLU, where no derivative exists.
     let x = Tensor((0..<40).map { Float($0) * 0.23 - 4.63 }, [8, 5])

@@ -72,6 +72,15 @@ import Testing
       "intermediate_size": 80}
       """,
       """
+      {"model_type": "modernbert", "vocab_size": 300, "hidden_size": 48, "num_hidden_layers": 4, \
+      "num_attention_heads": 4, "intermediate_size": 80, "local_attention": 8}
+      """,
+      """
+      {"model_type": "modernbert", "vocab_size": 300, "hidden_size": 48, "num_hidden_layers": 3, \
+      "num_attention_heads": 4, "intermediate_size": 80, "norm_bias": true, "mlp_bias": true, "attention_bias": true, \
+      "classifier_bias": true, "classifier_pooling": "mean"}
+      """,
+      """
       {"model_type": "perceptron", "input_size": 7, "hidden_sizes": [33, 20]}
       """,
     ]

@@ -95,44 +95,55 @@ func decoder(
     #expect(large.parameterCount == 1_557_611_200)
   }
 
-  @Test func `bert_hash models have their published parameter counts`() {
-    func sizes(_ hidden: Int, _ inner: Int, _ projections: Int) -> EncoderSizes {
-      EncoderSizes(
-        vocabularySize: 30522, hiddenSize: hidden, layerCount: 2, headCount: 2, intermediateSize: inner, classCount: 0,
-        embedding: .projectedWords(projections))
-    }
-    #expect(sizes(50, 200, 5).parameterCount == 242_560)
-    #expect(sizes(80, 320, 8).parameterCount == 448_336)
-    #expect(sizes(128, 512, 16).parameterCount == 969_632)
+  /// The number of weights of an encoder's config.json.
+  private func count(_ family: String, _ keys: [String: JSON] = [:]) throws -> Int {
+    try encoder(family, keys).parameterCount
   }
 
-  @Test func `BERT models have their published parameter counts`() {
+  private func encoder(_ family: String, _ keys: [String: JSON]) throws -> EncoderSizes {
+    let json = JSON.object(keys.merging(["model_type": .string(family)]) { own, _ in own })
+    let configuration = try ModelConfiguration(json, source: "config.json")
+    return EncoderSizes(try #require(configuration.sizes as? EncoderConfiguration), family: family)
+  }
+
+  @Test func `bert_hash models have their published parameter counts`() throws {
+    func sizes(_ hidden: Int, _ inner: Int, _ projections: Int) throws -> Int {
+      // Without the classifier of two classes.
+      try count(
+        "bert_hash",
+        [
+          "hidden_size": .int(hidden), "num_hidden_layers": 2, "num_attention_heads": 2,
+          "intermediate_size": .int(inner), "projections": .int(projections),
+        ]) - 2 * (hidden + 1)
+    }
+    #expect(try sizes(50, 200, 5) == 242_560)
+    #expect(try sizes(80, 320, 8) == 448_336)
+    #expect(try sizes(128, 512, 16) == 969_632)
+  }
+
+  @Test func `BERT models have their published parameter counts`() throws {
     // Encoder and pooler of bert-base-uncased 109,482,240 and bert-large-uncased 335,141,888, and the classifier.
-    let base = EncoderSizes(
-      vocabularySize: 30522, hiddenSize: 768, layerCount: 12, headCount: 12, intermediateSize: 3072)
-    #expect(base.parameterCount == 109_482_240 + 2 * 768 + 2)
-    let large = EncoderSizes(
-      vocabularySize: 30522, hiddenSize: 1024, layerCount: 24, headCount: 16, intermediateSize: 4096)
-    #expect(large.parameterCount == 335_141_888 + 2 * 1024 + 2)
+    #expect(try count("bert") == 109_482_240 + 2 * 768 + 2)
+    let large: [String: JSON] = [
+      "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+    ]
+    #expect(try count("bert", large) == 335_141_888 + 2 * 1024 + 2)
   }
 
-  @Test func `other encoders have the parameter counts of transformers`() {
-    func base(_ family: String, _ words: Int) -> EncoderSizes {
-      EncoderSizes(
-        family: family, vocabularySize: words, hiddenSize: 768, layerCount: 12, headCount: 12, intermediateSize: 3072,
-        positions: 514, positionOffset: 2, tokenTypes: 1, hasPooler: false)
+  @Test func `other encoders have the parameter counts of transformers`() throws {
+    func base(_ words: Int) -> [String: JSON] {
+      ["vocab_size": .int(words), "max_position_embeddings": 514, "type_vocab_size": 1]
     }
-    #expect(base("roberta", 50_265).parameterCount == 124_647_170)
-    #expect(base("xlm-roberta", 250_002).parameterCount == 278_045_186)
-    #expect(base("roberta", 50_265).maximumPositions == 512)
-    let distilled = EncoderSizes(
-      family: "distilbert", vocabularySize: 30_522, hiddenSize: 768, layerCount: 6, headCount: 12,
-      intermediateSize: 3072, tokenTypes: 0, hasPooler: false)
-    #expect(distilled.parameterCount == 66_955_010)
-    let small = EncoderSizes(
-      family: "electra", vocabularySize: 30_522, hiddenSize: 256, layerCount: 12, headCount: 4, intermediateSize: 1024,
-      embedding: .projectedSum(128), hasPooler: false)
-    #expect(small.parameterCount == 13_549_314)
+    #expect(try count("roberta", base(50_265)) == 124_647_170)
+    #expect(try count("xlm-roberta", base(250_002)) == 278_045_186)
+    #expect(try encoder("roberta", base(50_265)).maximumPositions == 512)
+    #expect(try count("distilbert") == 66_955_010)
+    #expect(try count("electra") == 13_549_314)
+    #expect(try count("modernbert") == 149_606_402)
+    let large: [String: JSON] = [
+      "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "intermediate_size": 2624,
+    ]
+    #expect(try count("modernbert", large) == 395_833_346)
   }
 
   @Test func `the exact arithmetic of a 70B teacher is near the rule of 2 operations a weight and token`() throws {

@@ -30,6 +30,8 @@ enum Keys {
     "no_rope_layers", "no_rope_layer_interval", "n_embd", "n_layer", "n_head", "n_inner", "n_positions",
     "activation_function", "layer_norm_epsilon", "hidden_activation", "query_pre_attn_scalar", "rope_local_base_freq",
     "sliding_window_pattern",
+    "norm_eps", "norm_bias", "local_attention", "global_attn_every_n_layers", "global_rope_theta", "local_rope_theta",
+    "embedding_dropout", "mlp_dropout", "classifier_pooling", "classifier_bias", "classifier_activation",
   ]
   static let studentInit = ["from", "layers", "head"]
   static let hyperparameters = [

@@ -7,10 +7,7 @@ func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -
   switch try configuration.sizes {
   case let encoder as EncoderConfiguration:
     return EncoderSizes(
-      family: configuration.family.rawValue, vocabularySize: encoder.vocabularySize, hiddenSize: encoder.hiddenSize,
-      layerCount: encoder.layerCount, headCount: encoder.headCount, intermediateSize: encoder.intermediateSize,
-      positions: encoder.positionRows, positionOffset: encoder.positionOffset, tokenTypes: encoder.tokenTypes,
-      classCount: classes ?? encoder.classCount, embedding: encoder.embedding, hasPooler: encoder.head.isPooler)
+      encoder.with(classes: classes ?? encoder.classCount), family: configuration.family.rawValue)
   case let decoder as DecoderConfiguration:
     return try DecoderSizes(decoder, family: configuration.family.rawValue)
   case let perceptron as PerceptronConfiguration:

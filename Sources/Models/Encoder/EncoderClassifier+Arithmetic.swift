@@ -1,22 +1,44 @@
 extension EncoderClassifier {
-  /// FLOPs of a forward pass over T tokens in B sequences of lengths S, with hidden size H, feed-forward size I, L
-  /// layers and C classes:
+  /// See `EncoderConfiguration.forwardFLOPs`.
+  package func forwardFLOPs(lengths: [Int]) -> Double { configuration.forwardFLOPs(lengths: lengths) }
+}
+
+extension EncoderConfiguration {
+  /// FLOPs of a forward pass over T tokens in B sequences of lengths S, with hidden size H, feed-forward size I, M
+  /// matrices of that size (2, or 3 with a gate), L layers and C classes:
   ///
-  ///     L · (T·6·H² + 4·H·Σ S²)                 Q, K and V projections; scores and weighted sums of values
-  ///       + ((L − 1)·T + B)·(2·H² + 4·H·I)       output projection and feed-forward; the last layer computes
-  ///                                              first tokens only
-  ///       + B·(2·H² + 2·H·C)                     the head's two layers
-  ///       + T·2·P·H                              the projection of embeddings of size P
+  ///     T·6·H² + 4·H·Σ K                       of each layer: Q, K and V projections; scores and weighted sums of
+  ///                                            values over the K query-key pairs, S² without a window
+  ///       + T·(2·H² + 2·M·H·I)                 output projection and feed-forward; if the head reads first tokens
+  ///                                            only, B instead of T in the last layer
+  ///     + B·(2·H² + 2·H·C)                     the head's two layers
+  ///     + T·2·P·H                              the projection of embeddings of size P
   package func forwardFLOPs(lengths: [Int]) -> Double {
-    let (hidden, inner) = (Double(configuration.hiddenSize), Double(configuration.intermediateSize))
+    let (hidden, inner) = (Double(hiddenSize), Double(intermediateSize))
     let tokens = Double(lengths.reduce(0, +))
-    let squares = lengths.reduce(0.0) { $0 + Double($1) * Double($1) }
-    let (layers, sequences) = (Double(configuration.layerCount), Double(lengths.count))
-    let attention = layers * (tokens * 6 * hidden * hidden + 4 * hidden * squares)
-    let rows = max(0, layers - 1) * tokens + min(1, layers) * sequences
-    let rest = rows * (2 * hidden * hidden + 4 * hidden * inner)
-    let head = 2 * hidden * hidden + 2 * hidden * Double(configuration.classCount)
-    let projection = 2 * Double(configuration.embedding.size ?? 0) * hidden
-    return attention + rest + sequences * head + tokens * projection
+    let sequences = Double(lengths.count)
+    let attention = (0..<layerCount).reduce(0.0) { sum, layer in
+      let reach = body.attention(layer).reach
+      let pairs = lengths.reduce(0.0) { $0 + EncoderConfiguration.pairs(of: $1, reach: reach) }
+      return sum + tokens * 6 * hidden * hidden + 4 * hidden * pairs
+    }
+    let isWhole = head.pooling == .mean
+    let layers = Double(layerCount)
+    let rows = isWhole ? layers * tokens : max(0, layers - 1) * tokens + min(1, layers) * sequences
+    let rest = rows * (2 * hidden * hidden + 2 * Double(1 + innerFactor) * hidden * inner)
+    let projection = 2 * Double(embedding.size ?? 0) * hidden
+    return attention + rest + headFLOPs(rows: lengths.count) + tokens * projection
+  }
+
+  /// FLOPs of the head's two layers for `rows` sequences, a part of `forwardFLOPs`.
+  package func headFLOPs(rows: Int) -> Double {
+    let hidden = Double(hiddenSize)
+    return Double(rows) * (2 * hidden * hidden + 2 * hidden * Double(classCount))
+  }
+
+  /// The pairs (i, j) of S tokens with |i − j| ≤ reach: S·(2r + 1) − r·(r + 1) for r < S.
+  private static func pairs(of length: Int, reach: Int?) -> Double {
+    let (tokens, reach) = (Double(length), Double(min(reach ?? length, max(0, length - 1))))
+    return tokens * (2 * reach + 1) - reach * (reach + 1)
   }
 }

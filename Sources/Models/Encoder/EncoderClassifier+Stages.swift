@@ -21,32 +21,47 @@ extension EncoderClassifier: StagedModel {
   package func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     var x = x
     let first = FirstTokens(of: batch)
+    let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
     for (place, index) in part.layers(of: configuration.layerCount).enumerated() {
-      let isWhole = index < configuration.layerCount - 1 || readsLastStates(context)
+      let isWhole = index < configuration.layerCount - 1 || needsLastStates(context)
       x = context.block(place + 1, x) { x, context in
         Trace.detail("layers", index) {
-          self.layers[place](x, offsets: batch.offsets, only: isWhole ? nil : first, context)
+          self.layers[place](x, at: places, only: isWhole ? nil : first, context)
         }
       }
     }
     return x
   }
 
-  /// Whether an observer reads the last layer's states of all tokens rather than of first tokens only.
-  private func readsLastStates(_ context: ForwardContext) -> Bool {
-    context.reading(of: .states(configuration.layerCount)) == .allTokens
+  /// Whether the head or an observer reads the last states of all tokens rather than of first tokens only.
+  private func needsLastStates(_ context: ForwardContext) -> Bool {
+    configuration.head.pooling == .mean || context.reading(of: .states(configuration.layerCount)) == .allTokens
   }
 
-  /// The values of the head's first layer for the first tokens, [B, hidden], which the classifier reads.
+  /// The states that the head's first layer reads, [B, hidden], from those after the layers.
+  private func pooled(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+    var x = x
+    if let finalNorm {
+      x = finalNorm.stream(x, wide: true, context).output
+      context.observe(.states(layerCount), x)
+    }
+    if configuration.head.pooling == .mean {
+      return context.tape.meanOfRows(context.tape.converted(x, to: .float32), offsets: batch.offsets)
+    }
+    let isWhole = layers.isEmpty || needsLastStates(context)
+    return isWhole ? context.tape.selectRows(x, FirstTokens(of: batch).rows) : x
+  }
+
+  /// The values of the head's first layer, [B, hidden], which the classifier reads.
   package func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     guard let dense else { preconditionFailure("this part of the model has no head") }
-    let isWhole = layers.isEmpty || readsLastStates(context)
-    let tokens = FirstTokens(of: batch)
-    var first = isWhole ? context.tape.selectRows(x, tokens.rows) : x
+    var first = pooled(x, batch, context)
     if configuration.head.dropsState {
-      first = context.dropout(first, probability: configuration.classifierDropout, offsets: tokens.offsets)
+      let tokens = FirstTokens(of: batch)
+      first = context.dropout(first, probability: configuration.dropout.classifier, offsets: tokens.offsets)
     }
-    let values = context.tape.activation(configuration.head.activation, dense(first, context))
+    var values = context.tape.activation(configuration.head.activation, dense(first, context))
+    if let headNorm { values = headNorm(values, context) }
     if configuration.head.isPooler { context.observe(.pooled, values) }
     return values
   }
@@ -64,15 +79,19 @@ extension EncoderClassifier: StagedModel {
 
   /// All rows: the classifier is replicated in each shard.
   package var headRows: Range<Int> { 0..<classCount }
-  /// True unless the states are narrower than the 16 columns that a rounded layer needs.
-  package var roundsStates: Bool { configuration.hiddenSize >= 16 }
+  /// False for a float32 residual stream, and for states narrower than the 16 columns that a rounded layer needs.
+  package var roundsStates: Bool { configuration.hiddenSize >= 16 && !configuration.body.isStream }
   package var hiddenSize: Int { configuration.hiddenSize }
   package var layerCount: Int { configuration.layerCount }
-  package var shape: ModelShape {
-    let heads = configuration.headCount
-    return ModelShape(
-      layers: layerCount, hidden: hiddenSize, heads: heads, keyValueHeads: heads, headSize: hiddenSize / heads,
-      isCausal: false, hasPooler: configuration.head.isPooler)
+  package var shape: ModelShape { configuration.shape }
+
+  /// A layer's block computes its states; those of the last layer of a stream are the final norm's, in the head.
+  package func block(of point: PassPoint) -> Int {
+    switch point {
+    case .states(let layer): layer == layerCount && configuration.body.isStream ? blocks.count - 1 : layer
+    case .projections(let layer): layer
+    case .pooled: blocks.count - 1
+    }
   }
 
   /// The logits, [B, classes].

@@ -4,7 +4,7 @@ import Layers
 import Platform
 import Tensors
 
-/// An encoder of BERT's kind with a classifier on the first token: a dense layer, an activation, a linear layer.
+/// An encoder with a classifier on the first token or on the mean: a dense layer, an activation, a linear layer.
 ///
 /// `EncoderConfiguration` says what distinguishes the families: BERT's `…ForSequenceClassification`, RoBERTa's and
 /// others.
@@ -20,8 +20,12 @@ package final class EncoderClassifier: Model {
   let embeddings: EncoderEmbeddings?
   /// The layers of this part.
   let layers: [EncoderLayer]
+  /// The norm after the layers; nil if each layer ends with one, and before the last stage.
+  let finalNorm: LayerNorm?
   /// The head's first layer, which BERT calls the pooler.
   let dense: Linear?
+  /// The norm of the first layer's values, for a head that has one.
+  let headNorm: LayerNorm?
   let classifier: Linear?
 
   /// Creates the weights as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
@@ -30,8 +34,21 @@ package final class EncoderClassifier: Model {
     self.part = part
     let hidden = configuration.hiddenSize
     embeddings = part.hasEmbeddings ? EncoderEmbeddings(configuration, part) : nil
-    layers = part.layers(of: configuration.layerCount).map { EncoderLayer($0, configuration, part) }
-    dense = part.hasHead ? Linear("pooler", inputs: hidden, outputs: hidden) : nil
+    var tables: [RotaryScaling: RotaryTable] = [:]
+    for scaling in Set(configuration.body.layers.compactMap(\.rotary)) {
+      tables[scaling] = RotaryTable(frequencies: scaling.frequencies(headSize: hidden / configuration.headCount))
+    }
+    layers = part.layers(of: configuration.layerCount).map {
+      EncoderLayer($0, configuration, part, configuration.body.attention($0).rotary.flatMap { tables[$0] })
+    }
+    func norm(_ name: String) -> LayerNorm {
+      LayerNorm(
+        name, size: hidden, epsilon: configuration.layerNormEpsilon, hasBias: configuration.body.hasNormBias)
+    }
+    finalNorm = part.hasHead && configuration.body.isStream ? norm("final.norm") : nil
+    dense =
+      part.hasHead ? Linear("pooler", inputs: hidden, outputs: hidden, hasBias: configuration.head.hasBias) : nil
+    headNorm = part.hasHead && configuration.head.hasNorm ? norm("head.norm") : nil
     classifier = part.hasHead ? Linear("classifier", inputs: hidden, outputs: configuration.classCount) : nil
   }
 
@@ -46,8 +63,8 @@ package final class EncoderClassifier: Model {
   package var parameters: [Parameter] { blocks.flatMap { $0 } }
 
   package var blocks: [[Parameter]] {
-    [embeddings?.parameters ?? []] + layers.map(\.parameters)
-      + [(dense?.parameters ?? []) + (classifier?.parameters ?? [])]
+    let head = [finalNorm?.parameters, dense?.parameters, headNorm?.parameters, classifier?.parameters]
+    return [embeddings?.parameters ?? []] + layers.map(\.parameters) + [head.flatMap { $0 ?? [] }]
   }
 
   /// The token embeddings only; a batch reads most positions and types anyway.
@@ -61,7 +78,7 @@ package final class EncoderClassifier: Model {
     let first = FirstTokens(of: batch)
     return context.block(layers.count + 1, x) { x, context in
       let dropped = context.dropout(
-        self.headStates(x, batch, context), probability: self.configuration.classifierDropout, offsets: first.offsets)
+        self.headStates(x, batch, context), probability: self.configuration.dropout.classifier, offsets: first.offsets)
       return self.headLogits(dropped, context)
     }
   }

@@ -13,26 +13,26 @@ package struct EncoderConfiguration: Sendable, Equatable {
   package let headCount: Int
   /// `intermediate_size`: width of the feed-forward layer.
   package let intermediateSize: Int
-  /// `max_position_embeddings`: rows of the position table.
+  /// Rows of the position table, `max_position_embeddings`; 0 for a family without one.
   package let positionRows: Int
+  /// The maximum sequence length in tokens.
+  package let maximumPositions: Int
   /// The token after which positions count: the first token of a sequence has the row behind it. Nil: they begin at 0.
   package let paddingToken: Int?
   /// `type_vocab_size`: number of token types; 0 for a family without them.
   package let tokenTypes: Int
-  /// `layer_norm_eps`: added to the variance in every norm, 0 to 1.
+  /// Added to the variance in every norm, 0 to 1.
   package let layerNormEpsilon: Float
   /// `hidden_act`: activation of the feed-forward layer.
   package let activation: Activation
-  /// `hidden_dropout_prob`: after the embeddings, the attention and the feed-forward layer; 0 to 0.99.
-  package let hiddenDropout: Float
-  /// `attention_probs_dropout_prob`: on the attention probabilities, 0 to 0.99.
-  package let attentionDropout: Float
-  /// `classifier_dropout`: before the classifier, 0 to 0.99; `hiddenDropout` if the key is null or missing.
-  package let classifierDropout: Float
+  /// What the layers are made of.
+  package let body: EncoderBody
+  /// The probabilities of dropout in training.
+  package let dropout: EncoderDropout
   /// `initializer_range`: standard deviation of initial weights.
   package let initializerRange: Float
   /// Number of classes, from `id2label` or `num_labels`; 2 without either.
-  package let classCount: Int
+  package private(set) var classCount: Int
   /// How the embeddings of a token become its first state.
   package let embedding: EncoderEmbedding
   /// How the logits are made of the first token's state.
@@ -48,16 +48,21 @@ package struct EncoderConfiguration: Sendable, Equatable {
       family.keys.layers, default: family.layers, most: ModelConfiguration.mostLayers)
     headCount = try configuration.size(family.keys.heads, default: family.heads)
     intermediateSize = try configuration.size(family.keys.intermediate, default: family.intermediate)
-    positionRows = try configuration.size("max_position_embeddings", default: 512)
+    let positions = try configuration.size("max_position_embeddings", default: family.positions)
+    positionRows = family.hasPositions ? positions : 0
     tokenTypes = family.hasTypes ? try configuration.size("type_vocab_size", default: family.tokenTypes) : 0
-    layerNormEpsilon = try family.hasEpsilon ? configuration.number("layer_norm_eps", default: 1e-12, in: 0...1) : 1e-12
-    hiddenDropout = try configuration.number(family.keys.dropout, default: 0.1, in: 0...0.99)
-    attentionDropout = try configuration.number(family.keys.attentionDropout, default: 0.1, in: 0...0.99)
-    classifierDropout = try configuration.number(
-      family.keys.classifierDropout, default: family.classifierDropout ?? Double(hiddenDropout), in: 0...0.99)
+    layerNormEpsilon =
+      try family.epsilonKey.map { try configuration.number($0, default: family.epsilon, in: 0...1) }
+      ?? Float(family.epsilon)
+    body = try family.body(configuration, layerCount)
+    dropout = try family.dropout?(configuration, family) ?? EncoderDropout(configuration, family)
     initializerRange = try configuration.number("initializer_range", default: 0.02, in: 0...10)
-    (head, names) = (family.head, family.names)
-    paddingToken = try family.countsFromPadding ? configuration.paddingToken(below: vocabularySize) : nil
+    var head = family.head
+    try family.adaptHead(configuration, &head)
+    (self.head, names) = (head, family.names)
+    let padding = try family.countsFromPadding ? configuration.paddingToken(below: vocabularySize) : nil
+    paddingToken = padding
+    maximumPositions = positions - (padding.map { $0 + 1 } ?? 0)
     embedding = try family.embedding(configuration, hiddenSize)
     if configuration.json["id2label"]?.object?.isEmpty ?? true {
       _ = try configuration.size("num_labels", default: 2, most: LabelNames.most)
@@ -70,13 +75,18 @@ package struct EncoderConfiguration: Sendable, Equatable {
         at: source)
     }
     activation = try configuration.activation(family.keys.activation, default: .gelu)
-    if positionRows <= positionOffset {
+    if maximumPositions < 1 {
       throw RetortError(
-        .input, "max_position_embeddings is \(positionRows), and positions begin at \(positionOffset)", at: source)
+        .input, "max_position_embeddings is \(positions), and positions begin at \(positionOffset)", at: source)
+    }
+    if body.layers.contains(where: { $0.rotary != nil }), hiddenSize / headCount % 2 != 0 {
+      throw RetortError(
+        .input, "the size of a head is \(hiddenSize / headCount): rotary positions want an even one", at: source)
     }
     try configuration.requireBuildable(weights: [
       [vocabularySize, hiddenSize], [positionRows + tokenTypes, hiddenSize], [classCount, hiddenSize],
-      [vocabularySize, embedding.size ?? 1], [layerCount, 2, 2 * hiddenSize + intermediateSize, hiddenSize],
+      [vocabularySize, embedding.size ?? 1],
+      [layerCount, 4, hiddenSize, hiddenSize], [layerCount, 1 + innerFactor, intermediateSize, hiddenSize],
     ])
     if let kind = configuration.json["position_embedding_type"]?.string, kind != "absolute" {
       throw RetortError(.input, "position_embedding_type \"\(kind)\" is not built; only absolute is", at: source)
@@ -86,10 +96,24 @@ package struct EncoderConfiguration: Sendable, Equatable {
     }
   }
 
+  /// The same sizes with another number of classes.
+  package func with(classes: Int) -> EncoderConfiguration {
+    var copy = self
+    copy.classCount = classes
+    return copy
+  }
+
   /// The row of the position table for a sequence's first token.
   package var positionOffset: Int { paddingToken.map { $0 + 1 } ?? 0 }
-  /// The maximum sequence length in tokens.
-  package var maximumPositions: Int { positionRows - positionOffset }
+  /// Outputs of the feed-forward layer's first matrix for each inner unit: 2 with a gate.
+  package var innerFactor: Int { body.isGated ? 2 : 1 }
+  /// The sizes that objectives compare.
+  package var shape: ModelShape {
+    ModelShape(
+      layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: headCount,
+      headSize: hiddenSize / headCount, isCausal: false, hasPooler: head.isPooler,
+      reaches: body.layers.map(\.reach))
+  }
   /// The width of the embedding tables.
   package var tableWidth: Int { if case .projectedSum(let size) = embedding { size } else { hiddenSize } }
 }
@@ -112,14 +136,24 @@ package enum EncoderEmbedding: Sendable, Equatable {
   }
 }
 
-/// How logits are made of the first token's state x: W dropout(f(D x + d)) + b.
+/// How logits are made of the first token's state x, or of the mean of all states: W dropout(f(D x + d)) + b, or
+/// W dropout(norm(f(D x + d))) + b.
 package struct EncoderHead: Sendable, Equatable {
+  /// What x is.
+  package enum Pooling: Sendable { case first, mean }
+
   /// f.
-  package let activation: Activation
+  package var activation: Activation
   /// Whether x is dropped out too, as much as f's values.
   package let dropsState: Bool
   /// Whether D is the pooler of the encoder, so that f's value is the model's pooled output.
   package let isPooler: Bool
+  /// What x is.
+  package var pooling = Pooling.first
+  /// Whether there is a d.
+  package var hasBias = true
+  /// Whether f's value is normalised.
+  package var hasNorm = false
 }
 
 extension ModelConfiguration {
@@ -147,14 +181,14 @@ extension EncoderConfiguration: ModelSizes {
     func probe(_ name: String, _ shape: [Int]) -> ([String], [Int]) {
       (names.spellings("\(names.prefix)\(name).weight"), shape)
     }
-    var probes = [
-      probe(names.words, [vocabularySize, embedding.size ?? hiddenSize]),
-      probe(names.positions, [positionRows, tableWidth]),
-    ]
+    var probes = [probe(names.words, [vocabularySize, embedding.size ?? hiddenSize])]
+    if positionRows > 0 { probes.append(probe(names.positions, [positionRows, tableWidth])) }
     if tokenTypes > 0 { probes.append(probe(names.types, [tokenTypes, tableWidth])) }
+    let projection =
+      names.projections.map { probe("\(names.layers)0.\($0)", [3 * hiddenSize, hiddenSize]) }
+      ?? probe("\(names.layers)0.\(names.query)", [hiddenSize, hiddenSize])
     return probes + [
-      probe("\(names.layers)0.\(names.query)", [hiddenSize, hiddenSize]),
-      probe("\(names.layers)0.\(names.inner)", [intermediateSize, hiddenSize]),
+      projection, probe("\(names.layers)0.\(names.inner)", [innerFactor * intermediateSize, hiddenSize]),
     ]
   }
 

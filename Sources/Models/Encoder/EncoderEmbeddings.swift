@@ -9,7 +9,8 @@ struct EncoderEmbeddings {
   let words: Parameter
   /// The projection of narrow embeddings; replicated in each shard.
   let projection: Linear?
-  let positions: Parameter
+  /// Nil for a family whose attention has rotary positions.
+  let positions: Parameter?
   /// Filled on shard 0 only; nil for a family without token types.
   let types: Parameter?
   let norm: LayerNorm
@@ -29,17 +30,19 @@ struct EncoderEmbeddings {
     projection = configuration.embedding.size.map {
       Linear("embeddings.projection", inputs: $0, outputs: configuration.hiddenSize)
     }
-    positions = table("positions", configuration.positionRows, width)
+    positions = configuration.positionRows == 0 ? nil : table("positions", configuration.positionRows, width)
     types =
       configuration.tokenTypes == 0
       ? nil : Parameter("embeddings.types", .untouchedZeros([configuration.tokenTypes, width]), decays: true)
-    norm = LayerNorm("embeddings.norm", size: width, epsilon: configuration.layerNormEpsilon)
+    norm = LayerNorm(
+      "embeddings.norm", size: width, epsilon: configuration.layerNormEpsilon,
+      hasBias: configuration.body.hasNormBias)
   }
 
   /// In the order of their use.
   var parameters: [Parameter] {
     let own = projection?.parameters ?? []
-    let tables = [positions] + (types.map { [$0] } ?? [])
+    let tables = [positions, types].compactMap { $0 }
     if case .projectedSum = configuration.embedding { return [words] + tables + norm.parameters + own }
     return [words] + own + tables + norm.parameters
   }
@@ -52,8 +55,12 @@ struct EncoderEmbeddings {
   func callAsFunction(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let tape = context.tape
     let words = places(of: batch.tokens, in: wordRows)
-    var tables = [self.positions]
-    var ids = [places(of: positions(of: batch), in: positionRows)]
+    var tables: [Parameter] = []
+    var ids: [[Int32]] = []
+    if let positions {
+      tables.append(positions)
+      ids.append(places(of: rows(of: batch), in: positionRows))
+    }
     if let types {
       tables.append(types)
       ids.append(batch.typeIDs)
@@ -66,18 +73,21 @@ struct EncoderEmbeddings {
       let wide = projection(narrow, context)
       sum = tape.embedding(base: part.shard == 0 ? wide : nil, tables: tables, ids: ids, wide: context.hasSlices)
     } else {
-      sum = tape.embedding(tables: [self.words] + tables, ids: [words] + ids, wide: context.hasSlices)
+      let isWide = context.hasSlices || configuration.body.isStream
+      sum = tape.embedding(tables: [self.words] + tables, ids: [words] + ids, wide: isWide)
     }
-    let states = context.dropout(
-      norm(context.summed(sum).rounded(context), context), probability: configuration.hiddenDropout,
-      offsets: batch.offsets)
+    let normed =
+      configuration.body.isStream
+      ? norm.stream(context.summed(sum), wide: true, context).output
+      : norm(context.summed(sum).rounded(context), context)
+    let states = context.dropout(normed, probability: configuration.dropout.embedding, offsets: batch.offsets)
     if case .projectedSum = configuration.embedding, let projection { return projection(states, context) }
     return states
   }
 
   /// The rows of the position table: those of the batch, or for a family that counts from its padding token, that
   /// token's row for padding tokens within a sequence and the following rows for the others.
-  private func positions(of batch: Batch) -> [Int32] {
+  private func rows(of batch: Batch) -> [Int32] {
     guard let padding = configuration.paddingToken.map(Int32.init) else { return batch.positions }
     var rows = [Int32](repeating: padding, count: batch.tokens.count)
     for (start, end) in zip(batch.offsets, batch.offsets.dropFirst()) {

@@ -13,13 +13,19 @@ package struct EncoderNames: Sendable, Equatable {
   /// Precedes the number of a layer.
   var layers = "encoder.layer."
   var (query, key, value) = ("attention.self.query", "attention.self.key", "attention.self.value")
+  /// Queries, keys and values in one tensor, for a family that has one.
+  var projections: String?
   var attentionOutput = "attention.output.dense"
   var attentionNorm = "attention.output.LayerNorm"
   var inner = "intermediate.dense"
   var output = "output.dense"
   var outputNorm = "output.LayerNorm"
+  /// The norm after the last layer, for a family that has one.
+  var finalNorm = "final_norm"
   /// The dense layer of the head, with the prefix if it has one.
   var dense = "bert.pooler.dense"
+  /// The norm of the head, if it has one.
+  var headNorm = "head.norm"
   /// The linear layer of the head that gives the logits.
   var classifier = "classifier"
 

@@ -9,7 +9,9 @@ extension EncoderClassifier {
     for (layer, index) in zip(layers, part.layers(of: configuration.layerCount)) {
       table += bind(layer, "\(names.prefix)\(names.layers)\(index)")
     }
+    if let finalNorm { table += bind("\(names.prefix)\(names.finalNorm)", finalNorm) }
     if let dense { table += bind(names.dense, dense, isHead: true) }
+    if let headNorm { table += bind(names.headNorm, headNorm, isHead: true) }
     if let classifier { table += bind(names.classifier, classifier, isHead: true) }
     return table
   }
@@ -25,9 +27,10 @@ extension EncoderClassifier {
     func full(_ name: String) -> String { names.prefix + name }
     var table = [rows("\(full(names.words)).weight", tables.words, tables.wordRows, of: words)]
     if let name = names.wordProjection, let projection = tables.projection { table += bind(full(name), projection) }
-    table.append(
-      rows(
-        "\(full(names.positions)).weight", tables.positions, tables.positionRows, of: configuration.positionRows))
+    if let positions = tables.positions {
+      table.append(
+        rows("\(full(names.positions)).weight", positions, tables.positionRows, of: configuration.positionRows))
+    }
     if part.shard == 0, let types = tables.types { table.append(bind("\(full(names.types)).weight", types)) }
     table += bind(full(names.embeddingNorm), tables.norm)
     if let name = names.projection, let projection = tables.projection { table += bind(full(name), projection) }
@@ -40,25 +43,37 @@ extension EncoderClassifier {
     let size = hidden / configuration.headCount
     let heads = part.share(of: configuration.headCount)
     let columns = heads.lowerBound * size..<heads.upperBound * size
-    // One matrix holds the rows of query, then key, then value projection.
-    for (place, kind) in [names.query, names.key, names.value].enumerated() {
-      let rows = place * columns.count..<(place + 1) * columns.count
-      let projection = layer.attention.projection
-      for parameter in projection.parameters {
-        let end = parameter === projection.weight ? "weight" : "bias"
-        table.append(
-          bind("\(name).\(kind).\(end)", parameter, rows, extract: .rows(columns, of: hidden)))
+    let projection = layer.attention.projection
+    if let fused = names.projections {
+      table += bindOutputs("\(name).\(fused)", projection, columns, of: hidden, groups: 3)
+    } else {
+      // One matrix holds the rows of query, then key, then value projection.
+      for (place, kind) in [names.query, names.key, names.value].enumerated() {
+        let rows = place * columns.count..<(place + 1) * columns.count
+        for parameter in projection.parameters {
+          let end = parameter === projection.weight ? "weight" : "bias"
+          table.append(
+            bind("\(name).\(kind).\(end)", parameter, rows, extract: .rows(columns, of: hidden)))
+        }
       }
     }
     table += bindInputs("\(name).\(names.attentionOutput)", layer.attention.output, columns, of: hidden)
-    table += bind("\(name).\(names.attentionNorm)", layer.attentionNorm)
+    if let norm = layer.attentionNorm { table += bind("\(name).\(names.attentionNorm)", norm) }
     let units = part.share(of: inner)
-    for parameter in layer.intermediate.parameters {
-      let end = parameter === layer.intermediate.weight ? "weight" : "bias"
-      table.append(bind("\(name).\(names.inner).\(end)", parameter, extract: .rows(units, of: inner)))
-    }
+    table += bindOutputs(
+      "\(name).\(names.inner)", layer.intermediate, units, of: inner, groups: configuration.innerFactor)
     table += bindInputs("\(name).\(names.output)", layer.output, units, of: inner)
     return table + bind("\(name).\(names.outputNorm)", layer.outputNorm)
+  }
+
+  /// A column-parallel layer: a shard has the same outputs of each of `groups` equal groups.
+  private func bindOutputs(
+    _ name: String, _ linear: Linear, _ outputs: Range<Int>, of count: Int, groups: Int
+  ) -> [WeightBinding] {
+    let extract: WeightExtract = groups == 1 ? .rows(outputs, of: count) : .groups(outputs, of: count, groups: groups)
+    return linear.parameters.map {
+      bind("\(name).\($0 === linear.weight ? "weight" : "bias")", $0, extract: extract)
+    }
   }
 
   /// A row-parallel layer: a shard has some of its inputs, and shard 0 adds the bias.
@@ -74,9 +89,10 @@ extension EncoderClassifier {
       + (linear.bias.map { [bind("\(name).bias", $0, isHead: isHead)] } ?? [])
   }
 
-  private func bind(_ name: String, _ norm: LayerNorm) -> [WeightBinding] {
+  private func bind(_ name: String, _ norm: LayerNorm, isHead: Bool = false) -> [WeightBinding] {
     // Checkpoints converted from the original TensorFlow release call them gamma and beta.
-    [bind("\(name).weight", norm.gamma, old: "\(name).gamma"), bind("\(name).bias", norm.beta, old: "\(name).beta")]
+    let shift = norm.beta.map { [bind("\(name).bias", $0, old: "\(name).beta", isHead: isHead)] } ?? []
+    return [bind("\(name).weight", norm.gamma, old: "\(name).gamma", isHead: isHead)] + shift
   }
 
   private func bind(

@@ -113,15 +113,6 @@ package struct DecoderTraits: Sendable {
 }
 
 extension ModelConfiguration {
-  /// The Boolean under a key; null counts as missing.
-  func flag(_ key: String, default fallback: Bool) throws -> Bool {
-    guard let value = json[key], !value.isNull else { return fallback }
-    guard let flag = value.bool else {
-      throw RetortError(.input, "\(key) is \(value.text()), true or false was expected", at: source)
-    }
-    return flag
-  }
-
   /// `layer_types`, full_attention or sliding_attention for each layer; `fallback` where the key is missing or null.
   /// Throws `.input` for other kinds and for too few.
   func layerTypes(_ count: Int, default fallback: [Bool]) throws -> [JSON] {

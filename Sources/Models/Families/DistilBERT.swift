@@ -13,7 +13,7 @@ struct DistilBERT: EncoderFamily {
       dropout: "dropout", attentionDropout: "attention_dropout", classifierDropout: "seq_classif_dropout")
     traits.layers = 6
     traits.classifierDropout = 0.2
-    (traits.hasTypes, traits.hasEpsilon) = (false, false)
+    (traits.hasTypes, traits.epsilonKey) = (false, nil)
     traits.head = EncoderHead(activation: .relu, dropsState: false, isPooler: false)
     traits.names.prefix = "distilbert."
     traits.names.layers = "transformer.layer."

@@ -10,29 +10,38 @@ package struct EncoderTraits: Sendable {
     var heads = "num_attention_heads"
     var intermediate = "intermediate_size"
     var activation = "hidden_act"
-    var dropout = "hidden_dropout_prob"
+    /// Nil for a family whose `dropout` reads keys of its own.
+    var dropout: String? = "hidden_dropout_prob"
     var attentionDropout = "attention_probs_dropout_prob"
     var classifierDropout = "classifier_dropout"
 
     /// The keys of all families in the same order.
-    var all: [String] {
+    var all: [String?] {
       [hidden, layers, heads, intermediate, activation, dropout, attentionDropout, classifierDropout]
     }
   }
 
   var keys = Keys()
   /// The values of missing keys.
-  var vocabulary = 30_522, hidden = 768, layers = 12, heads = 12, intermediate = 3072, tokenTypes = 2
+  var vocabulary = 30_522, hidden = 768, layers = 12, heads = 12, intermediate = 3072, tokenTypes = 2, positions = 512
   /// The dropout before the classifier if its key is missing; nil: that of the layers.
   var classifierDropout: Double?
   /// Whether the embeddings tell the texts of an example apart.
   var hasTypes = true
-  /// Whether `layer_norm_eps` is read; otherwise it is 1e-12.
-  var hasEpsilon = true
+  /// The key of what is added to a norm's variance, nil without one, and its value if the key is missing.
+  var epsilonKey: String? = "layer_norm_eps", epsilon = 1e-12
+  /// Whether the embeddings have a table of positions.
+  var hasPositions = true
   /// Whether positions begin after `pad_token_id`.
   var countsFromPadding = false
   var head = EncoderHead(activation: .tanh, dropsState: false, isPooler: true)
   var names = EncoderNames()
+  /// What the keys of a configuration change in the head.
+  var adaptHead: @Sendable (ModelConfiguration, inout EncoderHead) throws -> Void = { _, _ in }
+  /// What the layers are made of, given their number.
+  var body: @Sendable (ModelConfiguration, Int) throws -> EncoderBody = { _, _ in EncoderBody() }
+  /// The probabilities of dropout in training, by these traits' keys; nil: those of BERT.
+  var dropout: (@Sendable (ModelConfiguration, EncoderTraits) throws -> EncoderDropout)?
   /// How the embeddings of a token become its first state, given the hidden size.
   var embedding: @Sendable (ModelConfiguration, Int) throws -> EncoderEmbedding = { _, _ in .sum }
 }
@@ -48,7 +57,11 @@ extension EncoderFamily {
 
   /// BERT's keys, which a family with names of its own reads too.
   package var keyAliases: [String: String] {
-    Dictionary(uniqueKeysWithValues: zip(EncoderTraits.Keys().all, traits.keys.all).filter { $0 != $1 })
+    let pairs = zip(EncoderTraits.Keys().all, traits.keys.all).compactMap { general, own -> (String, String)? in
+      guard let general, let own, general != own else { return nil }
+      return (general, own)
+    }
+    return Dictionary(uniqueKeysWithValues: pairs)
   }
 
   package var layerMarker: String { traits.names.layers }

@@ -92,7 +92,7 @@ package struct MemoryPlan: Sendable, Equatable {
     let kept = tokens * Double(student.keptBytes(format))
     let layers = Double(student.layerCount)
     let all = max(0, layers - 1) * kept + tokens * Double(student.lastKeptBytes(format))
-    let stream = tokens * Double(student.hiddenSize * (student.isLanguageModel ? 4 : format.bytes))
+    let stream = tokens * Double(student.hiddenSize * (student.roundsStates ? format.bytes : 4))
     rank[.activations] = (layout.checkpointing ? layers * stream + kept : all) + stream
     let learning = tokens * Double(student.backwardBytes(format)) + headBytes(work, layout, passes)
     var teaching = 0.0

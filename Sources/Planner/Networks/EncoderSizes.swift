@@ -1,118 +1,78 @@
 import Models
 
-/// The sizes of an encoder of BERT's kind with a classifier.
-package struct EncoderSizes: NetworkSizes, Equatable {
+/// The sizes of an encoder with a classifier: what its configuration and the model built from it, without weights in
+/// memory, tell.
+package struct EncoderSizes: NetworkSizes {
+  /// The description of the model.
+  package let configuration: EncoderConfiguration
   /// `model_type`.
   package let family: String
-  /// V, h, L, H and the width of the feed-forward part.
-  package let vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int, intermediateSize: Int
-  /// Rows of the other two embedding tables; 0 token types: no such table.
-  package let positions: Int, tokenTypes: Int
-  /// The row of the first position.
-  package let positionOffset: Int
-  /// C.
-  package let classCount: Int
-  /// How the embeddings of a token become its first state.
-  package let embedding: EncoderEmbedding
-  /// Whether the head's first layer is a pooler, whose output objectives can compare.
-  package let hasPooler: Bool
+  package let tensors: [WeightTensor]
 
-  /// Makes the sizes; see the properties.
-  package init(
-    family: String = "bert", vocabularySize: Int, hiddenSize: Int, layerCount: Int, headCount: Int,
-    intermediateSize: Int, positions: Int = 512, positionOffset: Int = 0, tokenTypes: Int = 2, classCount: Int = 2,
-    embedding: EncoderEmbedding = .sum, hasPooler: Bool = true
-  ) {
+  /// Lists the tensors of a model with these sizes.
+  package init(_ configuration: EncoderConfiguration, family: String) {
+    self.configuration = configuration
     self.family = family
-    self.vocabularySize = vocabularySize
-    self.hiddenSize = hiddenSize
-    self.layerCount = layerCount
-    self.headCount = headCount
-    self.intermediateSize = intermediateSize
-    self.positions = positions
-    self.positionOffset = positionOffset
-    self.tokenTypes = tokenTypes
-    self.classCount = classCount
-    self.embedding = embedding
-    self.hasPooler = hasPooler
+    tensors = [WeightTensor](of: EncoderClassifier(configuration))
   }
 
-  package var shape: ModelShape? {
-    ModelShape(
-      layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: headCount,
-      headSize: hiddenSize / max(1, headCount), isCausal: false, hasPooler: hasPooler)
-  }
-  package var name: String { "\(family) L\(layerCount) H\(hiddenSize)" }
+  package var name: String { "\(family) \(configuration.text)" }
+  package var layerCount: Int { configuration.layerCount }
+  package var hiddenSize: Int { configuration.hiddenSize }
+  package var headCount: Int { configuration.headCount }
+  package var classCount: Int { configuration.classCount }
   package var isLanguageModel: Bool { false }
-  package var maximumPositions: Int? { positions - positionOffset }
-  /// The width of the embedding tables.
-  private var tableWidth: Int { if case .projectedSum(let size) = embedding { size } else { hiddenSize } }
+  package var maximumPositions: Int? { configuration.maximumPositions }
+  package var shape: ModelShape? { configuration.shape }
   package var isTied: Bool { false }
   package var hasDividedHead: Bool { false }
-  package var roundsStates: Bool { true }
+  package var roundsStates: Bool { !isStream }
 
-  /// Per layer two sums of [T, h]; in the last layer only of the first tokens.
+  private var isStream: Bool { configuration.body.isStream }
+  private var intermediateSize: Int { configuration.intermediateSize }
+  /// The outputs of the feed-forward layer's first matrix.
+  private var widened: Int { configuration.innerFactor * intermediateSize }
+  /// Whether the last layer computes first tokens only after attention.
+  private var endsWithFirstTokens: Bool { configuration.head.pooling == .first }
+
+  /// Per layer two sums of [T, h]; in the last layer only of first tokens if the head reads no others.
   package func summedElements(_ load: TokenLoad) -> Int {
-    let layers = max(0, layerCount - 1) * load.tokens + min(1, layerCount) * load.sequences
-    return 2 * hiddenSize * layers + (embedding.size ?? hiddenSize) * load.tokens
+    let last = endsWithFirstTokens ? load.sequences : load.tokens
+    let layers = max(0, layerCount - 1) * load.tokens + min(1, layerCount) * last
+    return 2 * hiddenSize * layers + (configuration.embedding.size ?? hiddenSize) * load.tokens
   }
 
-  /// (V + positions + types)·h + 2h for the embeddings, 4h² + 2·h·ff + 9h + ff per layer, h² + h for the head's first
-  /// layer and C·h + C for its second. With narrow embeddings of size p, V·p + p·h + h replaces V·h, or p replaces h in
-  /// all tables and p·h + h is added.
-  package var tensors: [WeightTensor] {
-    let last = layerCount + 1
-    var all = [WeightTensor(vocabularySize, embedding.size ?? hiddenSize, block: 0, isLookup: true)]
-    if let size = embedding.size { all += product(hiddenSize, size, 0) }
-    all += [positions, tokenTypes].filter { $0 > 0 }.map { WeightTensor($0, tableWidth, block: 0) }
-    all += norm(0, tableWidth)
-    for layer in stride(from: 1, through: layerCount, by: 1) {
-      all += product(3 * hiddenSize, hiddenSize, layer) + product(hiddenSize, hiddenSize, layer) + norm(layer)
-      all += product(intermediateSize, hiddenSize, layer) + product(hiddenSize, intermediateSize, layer) + norm(layer)
-    }
-    return all + product(hiddenSize, hiddenSize, last) + product(classCount, hiddenSize, last)
-  }
-
-  private func product(_ outputs: Int, _ inputs: Int, _ block: Int) -> [WeightTensor] {
-    [WeightTensor(outputs, inputs, block: block, isFactor: true), WeightTensor(outputs, block: block)]
-  }
-
-  private func norm(_ block: Int, _ width: Int? = nil) -> [WeightTensor] {
-    Array(repeating: WeightTensor(width ?? hiddenSize, block: block), count: 2)
-  }
-
-  /// As `EncoderClassifier` counts it: in the last layer, everything after attention is computed for first tokens only.
   package func forwardFLOPs(_ load: TokenLoad) -> Double {
-    let (h, inner) = (Double(hiddenSize), Double(intermediateSize))
-    let (tokens, length, count) = (Double(load.tokens), Double(load.length), Double(load.sequences))
-    let attention = Double(layerCount) * (6 * tokens * h * h + 4 * h * length * length * count)
-    let rows = Double(max(0, layerCount - 1)) * tokens + Double(min(1, layerCount)) * count
-    let projection = 2 * Double(embedding.size ?? 0) * h * tokens
-    return attention + rows * (2 * h * h + 4 * h * inner) + headFLOPs(rows: load.sequences) + projection
+    configuration.forwardFLOPs(lengths: Array(repeating: load.length, count: load.sequences))
   }
 
-  package func headFLOPs(rows: Int) -> Double {
-    Double(rows) * (2 * Double(hiddenSize) * Double(hiddenSize) + 2 * Double(hiddenSize) * Double(classCount))
-  }
+  package func headFLOPs(rows: Int) -> Double { configuration.headFLOPs(rows: rows) }
 
-  /// Queries, keys and values, attention's output, the two sums before the norms, GELU's input: (6·h + ff) elements;
-  /// in fp32 also the outputs of the norms and GELU, which a bf16 pass recomputes.
+  /// Queries, keys and values, attention's output, the feed-forward layer's first product, and the two sums before or
+  /// after which the norms are. With norms after, GELU and norms keep their outputs in fp32, and a bf16 pass recomputes
+  /// them; a stream's sums are float32, and everything else is recomputed.
   package func keptBytes(_ format: PlannedFormat) -> Int {
+    let flow = 4 * hiddenSize + widened
+    if isStream { return 8 * hiddenSize + flow * format.bytes + 4 * headCount + 16 }
     let held = format == .fp32 ? 2 * hiddenSize + intermediateSize : 0
-    return (6 * hiddenSize + intermediateSize + held) * format.bytes + 4 * headCount + 16
+    return (flow + 2 * hiddenSize + held) * format.bytes + 4 * headCount + 16
   }
 
-  /// After attention only the first tokens remain.
+  /// After attention only the first tokens remain, if the head reads no others.
   package func lastKeptBytes(_ format: PlannedFormat) -> Int {
-    (format == .fp32 ? 5 : 4) * hiddenSize * format.bytes + 4 * headCount
+    if !endsWithFirstTokens { return keptBytes(format) }
+    if isStream { return 4 * hiddenSize + 4 * hiddenSize * format.bytes + 4 * headCount }
+    return (format == .fp32 ? 5 : 4) * hiddenSize * format.bytes + 4 * headCount
   }
 
-  /// The gradients of GELU's input and output, its recomputed output, and two gradients of the residual stream.
+  /// The gradients of the activation's input and output, its recomputed output, and two gradients of the residual
+  /// stream.
   package func backwardBytes(_ format: PlannedFormat) -> Int {
-    (3 * intermediateSize + 2 * hiddenSize) * format.bytes
+    (widened + 2 * intermediateSize) * format.bytes + 2 * hiddenSize * (isStream ? 4 : format.bytes)
   }
 
   package func inferenceBytes(_ format: PlannedFormat) -> Int {
-    max(5 * hiddenSize, 3 * hiddenSize + intermediateSize) * format.bytes
+    if isStream { return 8 * hiddenSize + (hiddenSize + max(4 * hiddenSize, 3 * intermediateSize)) * format.bytes }
+    return max(5 * hiddenSize, 3 * hiddenSize + intermediateSize) * format.bytes
   }
 }

@@ -76,13 +76,15 @@ extension [WeightTensor] {
   /// The weights of a model, block by block.
   ///
   /// - Parameters:
-  ///   - model: the model, with one layer.
-  ///   - layers: how many such layers there are.
-  init(of model: any Model, layers: Int) {
+  ///   - model: the model, with one layer if all layers are alike.
+  ///   - layers: how many such layers there are; nil for the model's own.
+  init(of model: any Model, layers: Int? = nil) {
     let blocks = model.blocks
-    precondition(blocks.count == 3, "a model of \(blocks.count - 2) layers describes those of another one")
+    precondition(
+      blocks.count == 3 || layers == nil, "a model of \(blocks.count - 2) layers describes those of another one")
+    let last = blocks[blocks.count - 1]
     let lookups = Set(model.lookups.map { ObjectIdentifier($0.parameter) })
-    let head = Set(blocks[2].map(ObjectIdentifier.init))
+    let head = Set(last.map(ObjectIdentifier.init))
     let table = Set(blocks[0].map(ObjectIdentifier.init))
     func tensors(_ block: [Parameter], _ number: Int) -> [WeightTensor] {
       block.map { parameter in
@@ -93,10 +95,10 @@ extension [WeightTensor] {
           isLookup: lookups.contains(id), isFactor: parameter.isFactor || number == 0 && head.contains(id))
       }
     }
-    let layer = blocks[1]
+    let own = layers.map { Array<[Parameter]>(repeating: blocks[1], count: $0) } ?? blocks.dropFirst().dropLast()
     self =
-      tensors(blocks[0], 0) + (1...layers).flatMap { tensors(layer, $0) }
-      + tensors(blocks[2].filter { !table.contains(ObjectIdentifier($0)) }, layers + 1)
+      tensors(blocks[0], 0) + own.enumerated().flatMap { tensors($1, $0 + 1) }
+      + tensors(last.filter { !table.contains(ObjectIdentifier($0)) }, own.count + 1)
   }
 }
 
