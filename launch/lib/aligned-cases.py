@@ -90,6 +90,15 @@ def directories():
         yield make(f"gpt2-{prefix}", gpt2, {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": prefix})
         yield make(f"roberta-{prefix}", roberta, {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": prefix})
     yield make("roberta-untrimmed", roberta, {"tokenizer_class": "RobertaTokenizer", "trim_offsets": False})
+    # The same vocabularies in two files, without tokenizer.json.
+    for name, file in [("GPT2", gpt2), ("Roberta", roberta), ("Qwen2", gpt2)]:
+        directory = make("pair-" + name, None, {"tokenizer_class": name + "Tokenizer"})
+        write(directory, "vocab.json", file["model"]["vocab"])
+        shutil.copy(os.path.join(shared, "data", "tokenizers", "gpt2", "merges.txt"), directory)
+        if name == "GPT2":
+            os.remove(os.path.join(directory, "tokenizer_config.json"))
+            write(directory, "config.json", {"model_type": "gpt2"})
+        yield directory
     mistral = os.path.join(shared, "data", "tokenizers", "mistral-v1", "tokenizer.json")
     yield make("mistral", mistral, {"tokenizer_class": "PreTrainedTokenizerFast"})
     yield make("llama", mistral, {"tokenizer_class": "LlamaTokenizer"})

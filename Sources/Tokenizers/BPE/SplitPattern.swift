@@ -21,10 +21,12 @@ struct SplitPattern: PreTokenizer, Equatable {
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|",
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
   )
+  /// The expression of Qwen 2.
+  static let qwen2Expression = modern.0 + "\\p{N}" + modern.1
   private static let known: [String: SplitPattern] = [
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+": .gpt2,
     modern.0 + "\\p{N}{1,3}" + modern.1: .llama3,
-    modern.0 + "\\p{N}" + modern.1: .qwen2,
+    qwen2Expression: .qwen2,
     modern.0 + "\\p{N}+" + modern.1: SplitPattern(isModern: true, digits: .any),
   ]
 

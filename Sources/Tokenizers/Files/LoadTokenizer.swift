@@ -8,7 +8,7 @@ private let tokenizerFileNames = [
 ]
 
 /// The names of SentencePiece models.
-private let sentencePieceFileNames = ["tokenizer.model", "sentencepiece.bpe.model", "spiece.model"]
+let sentencePieceFileNames = ["tokenizer.model", "sentencepiece.bpe.model", "spiece.model"]
 
 /// Whether a file of this name in a model directory belongs to its tokenizer.
 package func isTokenizerFile(_ name: String) -> Bool { tokenizerFileNames.contains(name) }
@@ -21,8 +21,8 @@ package func tokenizerFiles(inModelDirectory directory: String) -> [String] {
   }
 }
 
-/// Loads the tokenizer of a model directory from `tokenizer.json`, else a SentencePiece model, else `vocab.txt`; nil
-/// without a tokenizer file.
+/// Loads the tokenizer of a model directory from `tokenizer.json`, else a SentencePiece model, else `vocab.txt`, else
+/// `vocab.json` and `merges.txt`; nil without a tokenizer file.
 ///
 /// `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` of `tokenizer_config.json` override `tokenizer.json`,
 /// as in `transformers`, unless `tokenizer_class` names one of its generic classes; `add_prefix_space` overrides it for
@@ -41,9 +41,14 @@ package func loadTokenizer(fromModelDirectory directory: String) throws -> (any 
     return try SentencePieceModel(path: joinPath(directory, model)).tokenizer(settings: settings)
   }
   if files.contains("vocab.txt") { return try loadTokenizer(file: joinPath(directory, "vocab.txt")) }
+  if VocabularyPair.isAlone(among: files) {
+    return try VocabularyPair(directory: directory, settings: TokenizerSettings(directory: directory)).tokenizer()
+  }
   guard let found = files.first(where: { !$0.hasPrefix("chat_template") }) else { return nil }
   throw RetortError(
-    .input, "has \(found), but no tokenizer.json, SentencePiece model or vocab.txt", at: directory,
+    .input,
+    "has \(found), but no tokenizer.json, SentencePiece model or vocab.txt, and not both vocab.json and merges.txt",
+    at: directory,
     remedy: "save the tokenizer with transformers' save_pretrained, which writes tokenizer.json")
 }
 

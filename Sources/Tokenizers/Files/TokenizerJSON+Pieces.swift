@@ -25,7 +25,7 @@ extension TokenizerJSON {
     }
     return try BPEModel(
       vocabulary: vocabulary, merges: merges(model), units: units, ignoresMerges: model["ignore_merges"]?.bool ?? false,
-      at: "\(path), model.merges")
+      at: place("model.merges"))
   }
 
   /// The pairs, written as two strings or as one string with a space between the parts.

@@ -4,9 +4,19 @@ import Platform
 struct TokenizerJSON {
   let root: OrderedJSON
   let path: String
+  /// Whether errors name the section of the file.
+  private let namesSections: Bool
+
+  /// Sections that are made of another file, which `path` names.
+  init(root: OrderedJSON, path: String, namesSections: Bool) {
+    self.root = root
+    self.path = path
+    self.namesSections = namesSections
+  }
 
   init(path: String) throws {
     self.path = path
+    namesSections = true
     root = try OrderedJSON(contentsOf: path)
     if root.members == nil { throw refusal("is not a JSON object") }
   }
@@ -14,8 +24,10 @@ struct TokenizerJSON {
   func refusal(
     _ what: String, in section: String? = nil, remedy: String = "download the file again from the model's source"
   ) -> RetortError {
-    RetortError(.input, what, at: section.map { "\(path), \($0)" } ?? path, remedy: remedy)
+    RetortError(.input, what, at: place(section), remedy: remedy)
   }
+
+  func place(_ section: String?) -> String { section.flatMap { namesSections ? "\(path), \($0)" : nil } ?? path }
 
   func unsupported(_ type: String, in section: String, known: String) -> RetortError {
     refusal(
@@ -29,7 +41,7 @@ struct TokenizerJSON {
     // caller gives the length.
     var own = try addedTokens()
     let vocabulary = try vocabulary()
-    try check(own, against: vocabulary, at: "\(path), added_tokens")
+    try check(own, against: vocabulary, at: place("added_tokens"))
     let isLlama = try settings?.className == "LlamaTokenizer" && modelType == "BPE" && !isByteLevel()
     if let settings, settings.replacesAddedTokens, settings.className != "LlamaTokenizer" || isLlama { own = [] }
     own = (settings ?? .none).addedTokens(vocabulary, after: own)
@@ -122,7 +134,7 @@ struct TokenizerJSON {
       guard let id = id.int else { throw refusal("the id of \(quoted(token)) is not an integer", in: "model.vocab") }
       list.append((token, id))
     }
-    return try Vocabulary(list, at: "\(path), model.vocab")
+    return try Vocabulary(list, at: place("model.vocab"))
   }
 
   private func model(_ vocabulary: Vocabulary, _ settings: TokenizerSettings?) throws -> any SubwordModel {

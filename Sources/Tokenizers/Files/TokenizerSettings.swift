@@ -7,6 +7,8 @@ import Platform
 struct TokenizerSettings {
   /// The class that builds the tokenizer, without "Fast"; nil if no file decides it.
   var className: String?
+  /// The class that reads a vocabulary of two files, which the model type decides even without other files.
+  private(set) var pairClassName: String?
   var lowercases: Bool?
   var stripsAccents: Bool?
   var separatesChinese: Bool?
@@ -79,7 +81,12 @@ struct TokenizerSettings {
   /// Reads `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json`, if they exist.
   init(directory: String) throws {
     let configuration = try TokenizerSettings.object("tokenizer_config.json", in: directory)
-    className = try TokenizerSettings.className(configuration, in: directory)
+    // A broken config.json is refused when the model is loaded.
+    let model = try? TokenizerSettings.object("config.json", in: directory)
+    let named = configuration?["tokenizer_class"]?.string ?? model?["tokenizer_class"]?.string
+    let modelType = model?["model_type"]?.string
+    className = TokenizerClasses.name(named, modelType: modelType, isConfigured: configuration != nil)
+    pairClassName = TokenizerClasses.name(named, modelType: modelType, isConfigured: true)
     lowercases = configuration?["do_lower_case"]?.bool
     stripsAccents = configuration?["strip_accents"]?.bool
     separatesChinese = configuration?["tokenize_chinese_chars"]?.bool
@@ -149,14 +156,6 @@ struct TokenizerSettings {
 
   /// Whether the class uses tokenizer.json unchanged.
   var usesFileAlone: Bool { className == TokenizerClasses.generic }
-
-  private static func className(_ configuration: OrderedJSON?, in directory: String) throws -> String? {
-    // A broken config.json is refused when the model is loaded.
-    let model = try? object("config.json", in: directory)
-    let named = configuration?["tokenizer_class"]?.string ?? model?["tokenizer_class"]?.string
-    return TokenizerClasses.name(
-      named, modelType: model?["model_type"]?.string, isConfigured: configuration != nil)
-  }
 
   private static func object(_ name: String, in directory: String) throws -> OrderedJSON? {
     let path = joinPath(directory, name)
