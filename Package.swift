@@ -44,7 +44,7 @@ let package = Package(
     library("Datasets", ["Tokenizers", "Collectives", "Tensors", "Platform", "CZlib"]),
     library("Layers", ["Autograd", "Tensors"]),
     library("Models", ["Layers", "Autograd", "Datasets", "Safetensors", "Tensors", "Platform"]),
-    library("Objectives", ["Models", "Layers", "Autograd", "Tensors", "CKernels", "Platform"]),
+    library("Objectives", ["Models", "Layers", "Autograd", "Datasets", "Tensors", "CKernels", "Platform"]),
     library("Optimizers", ["Tensors", "CKernels", "Platform"]),
     library(
       "Teachers",

@@ -3,7 +3,7 @@ import Platform
 /// Sequences packed one after the other, without padding. An example is one sequence; a row of packed documents is
 /// several.
 ///
-/// B: sequences, T: tokens of all sequences, F: numeric columns.
+/// B: sequences, T: tokens of all sequences, F: numeric columns, K: numbers of a target, R: rows of the loss.
 ///
 ///     offsets    0        3                 8      10      B = 3, T = 10
 ///     tokens    |a a a    |b b b b b        |c c   |
@@ -23,9 +23,12 @@ package struct Batch: Sendable, Equatable {
   package var samples: [Int] = []
   /// Hash of the content of each sequence, [B].
   package var contentHashes: [UInt64] = []
-  /// The token that each token predicts; −1 if it predicts none: at the end of a document or inside a prompt. [T], or
-  /// empty for data with classes.
+  /// The target of each token: the token that it predicts, or its class; `uncounted` for a token without a row, as at
+  /// the end of a document or inside a word, and `unlabelled` for a row without a class. [T], or empty if rows are
+  /// sequences.
   package var targets: [Int32] = []
+  /// The target of each sequence if that is numbers: a score, or for each label 1 or 0; NaN for none. [B, K], or empty.
+  package var values: [Float] = []
   /// Numeric columns, row by row, [B, F]; empty for token data.
   package var features: [Float] = []
   /// F; 0 for token data.
@@ -39,8 +42,23 @@ package struct Batch: Sendable, Equatable {
   /// The number of tokens of each sequence, [B].
   package var lengths: [Int] { zip(offsets, offsets.dropFirst()).map { Int($1 - $0) } }
 
-  /// Indices of the tokens that predict a token, ascending: the rows of a language model's loss and teacher signals.
-  package var predictedRows: [Int32] { targets.indices.lazy.filter { targets[$0] >= 0 }.map(Int32.init) }
+  /// The target of a token that has no row of the loss.
+  package static let uncounted: Int32 = -1
+  /// The target of a token whose row has no class.
+  package static let unlabelled: Int32 = -2
+
+  /// Whether rows of the loss are tokens and not sequences.
+  package var countsTokens: Bool { !targets.isEmpty }
+
+  /// Indices of the tokens that are rows of the loss and of teacher signals, ascending, [R]; for batches whose rows are
+  /// tokens.
+  package var countedTokens: [Int32] { targets.indices.lazy.filter { targets[$0] != Batch.uncounted }.map(Int32.init) }
+
+  /// The class of each row of the loss, negative for none, [R].
+  package var rowLabels: [Int32] { countsTokens ? targets.filter { $0 != Batch.uncounted } : labels }
+
+  /// R.
+  package var rowCount: Int { countsTokens ? targets.count { $0 != Batch.uncounted } : count }
 
   /// T.
   package var tokenCount: Int { tokens.count }
@@ -78,7 +96,7 @@ package struct Batch: Sendable, Equatable {
     try Batch.require(tokens, 0, bounds.vocabulary, "the token id", "the model's vocabulary")
     try Batch.require(typeIDs, 0, bounds.tokenTypes, "the segment", "the model's segments (type_vocab_size)")
     try Batch.require(positions, 0, bounds.positions, "the position", "the model's positions")
-    try Batch.require(targets, -1, bounds.vocabulary, "the target", "the model's vocabulary")
+    try Batch.require(targets, Batch.unlabelled, bounds.classes, "the target", "the model's classes")
     try Batch.require(labels, -1, bounds.classes, "the class", "the model's classes")
   }
 

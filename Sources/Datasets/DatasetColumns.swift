@@ -40,12 +40,14 @@ package struct DatasetColumns: Sendable, Equatable {
   package var text: TextColumns?
   /// The second text of a pair.
   package var textPair: TextColumns?
-  /// The class, as a name or number.
+  /// The target: a class as a name or number, a score, labels, the tags of words, the entities of a text.
   package var label: String?
   /// Numeric columns, in the order of the model's inputs.
   package var features: [String]?
   /// Token ids, special tokens included, instead of text.
   package var ids: String?
+  /// The words of a text, instead of text.
+  package var tokens: String?
   /// The prompt of a document, which comes first and is read but not predicted: text for documents of text, ids for
   /// documents of ids.
   package var prompt: String?
@@ -53,16 +55,17 @@ package struct DatasetColumns: Sendable, Equatable {
   /// The named columns; others are found in the file, see `TaskDescription.columns(in:)`.
   package init(
     text: TextColumns? = nil, textPair: TextColumns? = nil, label: String? = nil, features: [String]? = nil,
-    ids: String? = nil, prompt: String? = nil
+    ids: String? = nil, tokens: String? = nil, prompt: String? = nil
   ) {
     self.text = text
     self.textPair = textPair
     self.label = label
     self.features = features
     self.ids = ids
+    self.tokens = tokens
     self.prompt = prompt
   }
 
-  /// The names of all text columns and of the ids column.
-  var inputs: [String] { (text?.names ?? []) + (textPair?.names ?? []) + [ids].compactMap { $0 } }
+  /// The names of all columns of text, words and ids.
+  var inputs: [String] { (text?.names ?? []) + (textPair?.names ?? []) + [ids, tokens].compactMap { $0 } }
 }

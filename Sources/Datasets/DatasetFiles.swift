@@ -22,11 +22,11 @@ package struct DatasetFiles: Sendable, Equatable {
 
   /// The expected files of a data set's directory, for messages.
   package static let layout =
-    "train.* and validation.*, valid.*, val.* or dev.* (tsv, csv, jsonl, json or txt, also .gz or in shards)"
+    "train.* and validation.*, valid.*, val.* or dev.* (tsv, csv, jsonl, json, conll or txt, also .gz or in shards)"
 
-  /// Finds the splits in a directory: `train.*`, `validation.*` (or `valid`, `val`, `dev`) and `test.*`, with the
-  /// extensions tsv, csv, jsonl, json or txt, optionally followed by .gz. A split is one file, or numbered shards:
-  /// `train-00000-of-00003.jsonl`, `train-0.tsv`, `train_1.csv`.
+  /// Finds the splits in a directory: `train.*`, `validation.*` (or `valid`, `val`, `dev`, `devel`) and `test.*`, with
+  /// the extensions tsv, csv, jsonl, json, conll or txt, optionally followed by .gz. A split is one file, or numbered
+  /// shards: `train-00000-of-00003.jsonl`, `train-0.tsv`, `train_1.csv`.
   ///
   /// The places are searched in this order: the subfolder with the task's name (SST-2 and sst2 are the same), the
   /// directory itself, its subfolder `data`. A split may be missing; if all are missing, or the files are in a format
@@ -43,7 +43,7 @@ package struct DatasetFiles: Sendable, Equatable {
       let files = DatasetFiles(
         train: try pick(["train"], names, place),
         validation: try pick(
-          ["validation", "valid", "val", "dev", "validation_matched", "dev_matched"], names, place),
+          ["validation", "valid", "val", "dev", "devel", "validation_matched", "dev_matched"], names, place),
         test: try pick(["test"], names, place))
       if files.train != nil || files.validation != nil || files.test != nil { return files }
     }

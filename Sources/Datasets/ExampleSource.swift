@@ -1,13 +1,3 @@
-/// The kind of a data set's examples, which determines the models that can read it.
-package enum TaskKind: String, Sendable, CaseIterable {
-  /// Token sequences, each with a class.
-  case classification
-  /// Rows of numbers, each with a class.
-  case features
-  /// Documents; every token but the first is predicted.
-  case languageModeling = "language_modeling"
-}
-
 /// A data set of any kind, for samplers and batches.
 package protocol ExampleSource: Sendable {
   var kind: TaskKind { get }
@@ -21,7 +11,7 @@ package protocol ExampleSource: Sendable {
   var notes: [String] { get }
   /// The number of tokens of example `index`.
   func length(_ index: Int) -> Int
-  /// The number of loss rows of example `index`: one for a classifier, one per predicted token for a language model.
+  /// The number of loss rows of example `index`: one, or one per token that counts.
   func lossRows(_ index: Int) -> Int
   /// The number of tokens of each sequence that the examples with these indices form in a batch.
   func sequenceLengths(_ samples: [Int]) -> [Int]

@@ -129,7 +129,7 @@ private struct FeatureTable {
   init(_ file: RowFile, _ columns: DatasetColumns, _ labels: LabelSet?) throws {
     let label = columns.label
     // A label column is not an input, even if labels are not read.
-    let other = label ?? TaskDescription.usualLabel(in: file)
+    let other = label ?? TaskDescription(kind: .features).usualLabel(in: file)
     let isList = columns.features == nil && file.format == .jsonl && file.columns.contains("features")
     names = isList ? ["features"] : columns.features ?? file.columns.filter { $0 != other }
     if names.isEmpty {
@@ -178,7 +178,7 @@ private struct FeatureTable {
       if let value = Double(text.trimmed) { return try finite(value, column, file, row) }
       throw refusal("\(quoted(text)) is no number", column, file, row)
     case .absent: throw refusal("the field is missing", column, file, row)
-    case .list, .other: throw refusal("\(field.kind) is no number", column, file, row)
+    case .list, .words, .objects, .other: throw refusal("\(field.kind) is no number", column, file, row)
     }
   }
 

@@ -1,4 +1,5 @@
 import Autograd
+import Datasets
 import Platform
 import Safetensors
 import Tensors
@@ -74,9 +75,10 @@ package final class FrozenModel {
 
   /// The model of a directory with config.json and weights in Hugging Face layout, as `ModelLoader.load` reads it.
   package convenience init(
-    directory: String, labels: LabelNames?, precision: Precision, part: ModelPart = .whole, only content: Content = .all
+    directory: String, task: TaskKind? = nil, labels: LabelNames?, precision: Precision, part: ModelPart = .whole,
+    only content: Content = .all
   ) throws {
-    let opened = try ModelDirectory(directory, for: .answers, labels: labels)
+    let opened = try ModelDirectory(directory, for: .answers, task: task, labels: labels)
     try self.init(
       opened.configuration, from: .checkpoint(opened.weights), seed: 0, precision: precision, part: part,
       only: content)

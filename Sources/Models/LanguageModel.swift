@@ -29,7 +29,7 @@ extension LanguageModel {
 
   /// The states after the last norm of the tokens that predict a token.
   package func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
-    context.tape.selectRows(finish(x, batch, context), batch.predictedRows)
+    context.tape.selectRows(finish(x, batch, context), batch.countedTokens)
   }
 
   /// states · headᵀ.

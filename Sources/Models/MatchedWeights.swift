@@ -28,7 +28,8 @@ struct MatchedWeights {
       // A part of a model always ignores the tensors of the other parts, so there is nothing to report for it.
       if isWhole {
         let family = configuration.family.definition
-        let ignored = found.report.ignored.filter { name in !family.unusedPrefixes.contains { name.hasPrefix($0) } }
+        let unread = try family.unusedPrefixes + configuration.sizes.unreadPrefixes
+        let ignored = found.report.ignored.filter { name in !unread.contains { name.hasPrefix($0) } }
         found.report.warning = IgnoredTensors.summary(
           ignored, marker: family.layerMarker, layers: try configuration.layerCount
         ).map { "\(source.files.first ?? configuration.source): \($0)" }

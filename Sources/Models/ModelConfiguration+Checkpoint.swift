@@ -49,7 +49,7 @@ extension ModelConfiguration {
   /// As in `transformers`, a head tensor in the file makes the model untied, unless it equals the token embeddings bit
   /// for bit.
   func resolvingTie(_ source: any WeightSource) throws -> (configuration: ModelConfiguration, differs: Bool) {
-    guard family.isLanguageModel, try sizes.isTied, source.contains("lm_head.weight"),
+    guard isLanguageModel, try sizes.isTied, source.contains("lm_head.weight"),
       let name = family.definition.anchors.first(where: source.contains)
     else { return (self, false) }
     let (head, table) = (try source.tensor("lm_head.weight"), try source.tensor(name))
@@ -60,7 +60,7 @@ extension ModelConfiguration {
   /// Whether this language model has a tied head and the other one an untied head. Throws `.configuration` for
   /// impossible values.
   package func givesTableAsHead(to other: ModelConfiguration) throws -> Bool {
-    guard family.isLanguageModel, other.family.isLanguageModel else { return false }
+    guard isLanguageModel, other.isLanguageModel else { return false }
     return try sizes.isTied && !other.sizes.isTied
   }
 }

@@ -68,10 +68,11 @@ package struct ModelConfiguration: Sendable {
     return copy
   }
 
-  /// The same configuration with some keys set.
-  package func setting(_ values: [String: JSON]) -> ModelConfiguration {
+  /// The same configuration with some keys set, and others removed.
+  package func setting(_ values: [String: JSON], removing others: [String] = []) -> ModelConfiguration {
     var copy = self
     copy.json.merge(ModelConfiguration.named(values, family)) { _, new in new }
+    for key in others { copy.json[key] = nil }
     return copy
   }
 

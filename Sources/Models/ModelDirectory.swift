@@ -1,12 +1,11 @@
+import Datasets
 import Platform
 import Safetensors
 
 /// The use for which a model directory is opened.
 package enum ModelUse: Sendable, Equatable {
-  /// Its answers, as a teacher or for an evaluation: it must have the complete head of Retort's models of the family.
+  /// Its answers, as a teacher or for an evaluation: it must have the complete head of its task.
   case answers
-  /// Its raw outputs: classes, or independent labels, or numbers.
-  case outputs
   /// The initial weights of a student: it may get a new head.
   case student(head: StudentHead)
   /// A description: no head is refused.
@@ -24,7 +23,7 @@ package enum StudentHead: Sendable, Equatable {
 /// A model directory, resolved from config.json and the headers of its weights; no weight is read.
 ///
 ///     config.json ─ architectures, problem_type ─┐
-///                                                ├─ which head ─ refused, kept or initialised, by use
+///                                                ├─ which task ─ refused, kept or initialised, by use
 ///     weights ───── canonical names, shapes ─────┘   tied or not; classes; sizes compared with shapes
 package struct ModelDirectory {
   /// The path of the directory.
@@ -37,26 +36,30 @@ package struct ModelDirectory {
   package let newHead: String?
   /// Irregularities and resolved contradictions, one sentence each, without a full stop.
   package let remarks: [String]
-  /// The head, if Retort's models of the family have another one, as a sentence without a subject; otherwise nil.
+  /// Why it does not serve the task at hand, or any, as a sentence without a subject; nil if it does.
   package let misfit: String?
 
   /// Opens a model directory in Hugging Face layout.
   ///
   /// - Parameters:
+  ///   - task: the task at hand; nil for any.
   ///   - labels: the classes of the task; nil for any classes.
   /// Throws `.input` for unreadable files, for sizes that differ from the weights, and for a head that the use does not
   /// allow.
-  package init(_ path: String, for use: ModelUse, labels: LabelNames? = nil) throws {
+  package init(_ path: String, for use: ModelUse, task: TaskKind? = nil, labels: LabelNames? = nil) throws {
     self.path = path
     let raw = try openWeights(inModelDirectory: path)
     var configuration = try ModelConfiguration(directory: path)
     var source = CanonicalWeights(raw, configuration.family)
     let kind = CheckpointKind(configuration, source)
     var remarks = source.remarks + (kind.conflict.map { ["\(path): \($0)"] } ?? [])
+    if let head = kind.builtHead { configuration = configuration.with(head: head) }
     let rows = try ModelDirectory.classes(configuration, source)
+    let own = kind.task(configuration, outputs: rows, wanted: task)
+    let misfit = kind.misfit(configuration, task, outputs: rows)
 
-    var newHead = try ModelDirectory.newHead(kind, configuration, rows, labels, for: use, path)
-    if newHead != nil, configuration.family.isLanguageModel, try configuration.sizes.isTied {
+    var newHead = try ModelDirectory.newHead(misfit, configuration, rows, labels, for: use, path)
+    if newHead != nil, configuration.isLanguageModel, try configuration.sizes.isTied {
       // The token embeddings are the head, whatever other tensors the file has.
       newHead = nil
       if use == .student(head: .new) {
@@ -65,11 +68,12 @@ package struct ModelDirectory {
           remedy: "leave out student_init: {head: new}")
       }
     }
-    if newHead == nil, case .student = use, try ModelDirectory.lacksHead(configuration, source) {
+    if newHead == nil, case .student = use, try ModelDirectory.lacksHead(configuration, source, kind) {
       newHead = "the checkpoint has none"
-    } else if newHead == nil, use == .answers || use == .outputs {
-      try ModelDirectory.requireHead(configuration, source, path)
+    } else if newHead == nil, use == .answers {
+      try ModelDirectory.requireHead(configuration, source, kind, path)
     }
+    if let serving = newHead == nil ? own : task ?? own { configuration = configuration.with(kind: serving) }
     if newHead == nil {
       let tie = try configuration.resolvingTie(source)
       if tie.differs {
@@ -77,7 +81,7 @@ package struct ModelDirectory {
           "\(path): tie_word_embeddings is true, but the weights have a head of their own (lm_head.weight): it is used")
       }
       (configuration, _) = tie
-      if !tie.differs, configuration.family.isLanguageModel, try configuration.sizes.isTied {
+      if !tie.differs, configuration.isLanguageModel, try configuration.sizes.isTied {
         // It is a copy of the token embeddings.
         source = CanonicalWeights(raw, configuration.family) { $0 == "lm_head.weight" }
       }
@@ -91,7 +95,7 @@ package struct ModelDirectory {
     try configuration.requireSizes(of: source)
     self.configuration = configuration
     self.newHead = newHead
-    misfit = kind.misfit(configuration, classes: rows)
+    self.misfit = misfit
     self.remarks = remarks
     weights = source
   }
@@ -122,7 +126,7 @@ package struct ModelDirectory {
   /// The configuration of a directory that may have no weights; without them it is that of config.json.
   package static func configuration(of path: String) throws -> ModelConfiguration {
     let configuration = try ModelConfiguration(directory: path)
-    guard configuration.family.isLanguageModel, let weights = try? openWeights(inModelDirectory: path) else {
+    guard configuration.isLanguageModel, let weights = try? openWeights(inModelDirectory: path) else {
       return configuration
     }
     return try configuration.resolvingTie(CanonicalWeights(weights, configuration.family)).configuration
@@ -145,21 +149,19 @@ package struct ModelDirectory {
 
   /// Why a student's head is initialised; nil if the checkpoint's is used. Throws if the use allows no new head.
   private static func newHead(
-    _ kind: CheckpointKind, _ configuration: ModelConfiguration, _ rows: Int?, _ labels: LabelNames?, for use: ModelUse,
+    _ misfit: String?, _ configuration: ModelConfiguration, _ rows: Int?, _ labels: LabelNames?, for use: ModelUse,
     _ path: String
   ) throws -> String? {
-    let misfit = kind.misfit(configuration, classes: rows)
     switch use {
     case .description: return nil
-    case .answers, .outputs:
-      guard let misfit, use == .answers || kind.head != .sequenceClassification || configuration.family.isLanguageModel
-      else { return nil }
+    case .answers:
+      guard let misfit else { return nil }
       throw RetortError(
         .input, misfit, at: path,
-        remedy: configuration.family.isLanguageModel
+        remedy: configuration.isLanguageModel
           ? "name a checkpoint of a causal language model"
-          : "name a checkpoint that was fine-tuned for single-label classification, or fine-tune this one: as "
-            + "student_base it gets a new head")
+          : "name a checkpoint that was fine-tuned for this task, or fine-tune this one: as student_base it gets a new "
+            + "head")
     case .student(.new):
       if configuration.family == .perceptron {
         throw RetortError(
@@ -168,11 +170,6 @@ package struct ModelDirectory {
       }
       return "student_init requests it"
     case .student(.fitting):
-      if kind.head == .sequenceClassification, ClassifierProblem(configuration, classes: rows) == .multiLabel {
-        throw RetortError(
-          .input, "\(misfit ?? "")", at: path,
-          remedy: "student_init: {head: new} trains a single-label student on its layers")
-      }
       if let misfit { return "\(path) \(misfit)" }
       guard let rows, let wanted = labels?.names.count, rows != wanted, configuration.family != .perceptron else {
         return nil
@@ -181,19 +178,18 @@ package struct ModelDirectory {
     }
   }
 
-  private static func lacksHead(_ configuration: ModelConfiguration, _ source: any WeightSource) throws -> Bool {
-    if configuration.family.isLanguageModel {
-      return try !configuration.sizes.isTied && !source.contains("lm_head.weight")
-    }
-    return configuration.family != .perceptron
-      && configuration.family.definition.head(ofTensorsIn: source) != .sequenceClassification
+  private static func lacksHead(_ configuration: ModelConfiguration, _ source: any WeightSource, _ kind: CheckpointKind)
+    throws -> Bool
+  {
+    if configuration.isLanguageModel { return try !configuration.sizes.isTied && !source.contains("lm_head.weight") }
+    return configuration.family != .perceptron && kind.head == .none
   }
 
   /// Throws if the weights lack a head, which would be random.
-  private static func requireHead(_ configuration: ModelConfiguration, _ source: any WeightSource, _ path: String)
-    throws
-  {
-    guard configuration.family.isLanguageModel, try lacksHead(configuration, source) else { return }
+  private static func requireHead(
+    _ configuration: ModelConfiguration, _ source: any WeightSource, _ kind: CheckpointKind, _ path: String
+  ) throws {
+    guard configuration.isLanguageModel, try lacksHead(configuration, source, kind) else { return }
     throw RetortError(
       .input, "tie_word_embeddings is false, but the weights have no head (lm_head.weight)", at: path,
       remedy: "set tie_word_embeddings to true if the token embeddings are the head, or use the complete checkpoint")
@@ -204,7 +200,7 @@ package struct ModelDirectory {
   private static func resolveLabels(
     _ configuration: ModelConfiguration, _ rows: Int?, wanted: LabelNames?, _ kind: CheckpointKind
   ) throws -> (configuration: ModelConfiguration, remark: String?) {
-    guard !configuration.family.isLanguageModel else { return (configuration, nil) }
+    guard !configuration.isLanguageModel else { return (configuration, nil) }
     guard let rows else { return (wanted.map(configuration.with(labels:)) ?? configuration, nil) }
     let named = LabelNames(configuration: .object(configuration.json))
     let own = LabelNames(configuration: .object(configuration.json), count: max(1, rows))

@@ -1,4 +1,5 @@
 import Autograd
+import Datasets
 import Platform
 import Safetensors
 import Tensors
@@ -14,12 +15,9 @@ package struct LoadedModel {
   /// Warnings for the user, one sentence each.
   package var warnings: [String] = []
 
-  /// The meaning of a classifier's outputs.
-  package var problem: ClassifierProblem { ClassifierProblem(configuration, classes: model.classCount) }
-
-  /// The class names, by default `LABEL_0`, …; none for a language model.
+  /// The names of the outputs, by default `LABEL_0`, …; none for a language model.
   package var labels: LabelNames {
-    configuration.family.isLanguageModel ? LabelNames([]) : configuration.labels ?? .generic(model.classCount)
+    configuration.isLanguageModel ? LabelNames([]) : configuration.labels ?? .generic(model.classCount)
   }
 }
 
@@ -68,14 +66,16 @@ package enum ModelLoader {
   ///
   /// - Parameters:
   ///   - directory: config.json and weights in Hugging Face layout.
-  ///   - use: the use of the model; as a student's initial weights a checkpoint without a classifier gets one.
+  ///   - use: the use of the model; as a student's initial weights a checkpoint with another head gets a new one.
+  ///   - task: the task that the model must serve; nil for any.
   ///   - labels: the classes of the task, or nil for any.
   ///   - seed: for tensors that the checkpoint lacks.
   /// Throws `.input` for unreadable files and for shapes that differ, with file, tensor and both shapes.
   package static func load(
-    directory: String, for use: ModelUse = .answers, labels: LabelNames? = nil, seed: UInt64 = 0
+    directory: String, for use: ModelUse = .answers, task: TaskKind? = nil, labels: LabelNames? = nil,
+    seed: UInt64 = 0
   ) throws -> LoadedModel {
-    let opened = try ModelDirectory(directory, for: use, labels: labels)
+    let opened = try ModelDirectory(directory, for: use, task: task, labels: labels)
     let loaded = try load(opened.configuration, from: .checkpoint(opened.weights), seed: seed)
     return LoadedModel(
       model: loaded.model, configuration: loaded.configuration, report: loaded.report,

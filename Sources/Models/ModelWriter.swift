@@ -79,11 +79,9 @@ package enum ModelWriter {
     try writer.finish()
   }
 
-  /// The keys of a student's config.json: the base's, with the student's architecture and number format.
+  /// The keys of a student's config.json: the base's, with the student's architecture, task and number format.
   static func outputKeys(_ configuration: ModelConfiguration) -> [String: JSON] {
-    var keys = configuration.json
-    keys["architectures"] = [.string(configuration.family.definition.architecture)]
-    if !configuration.family.isLanguageModel { keys["problem_type"] = "single_label_classification" }
+    var keys = configuration.with(kind: configuration.kind).json
     keys["tokenizer"] = nil
     // Newer writers call the key dtype; a student keeps the name in its base.
     keys[keys["dtype"] != nil ? "dtype" : "torch_dtype"] = "float32"

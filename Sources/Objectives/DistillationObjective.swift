@@ -35,9 +35,9 @@ package struct DistillationObjective: Sendable, Equatable {
     ])
   }
 
-  /// The terms that a step computes: all of them, or without teachers only the cross-entropies.
+  /// The terms that a step computes: all of them, or without teachers only those with the targets of the data.
   package var activeTerms: [ObjectiveTerm] {
-    teachers.isEmpty ? terms.filter { $0.isCrossEntropy } : terms
+    teachers.isEmpty ? terms.filter { $0.readsTargets } : terms
   }
 
   /// w_i of the teachers, normalised to a sum of 1.
@@ -121,11 +121,11 @@ package struct DistillationObjective: Sendable, Equatable {
     for (index, term) in activeTerms.enumerated() {
       guard let objective = term.objective as? any LogitsObjective else { continue }
       let weight = term.weight.value(step: step, of: steps)
-      guard let loss = objective.rowLoss else {
-        plan.crossEntropies.append(
-          LogitsPlan.CrossEntropy(
-            term: index, weight: weight / Double(max(1, counts.labelled)),
-            smoothing: term.options.number("label_smoothing")))
+      let loss: RowLoss
+      switch objective.comparison {
+      case .teacher(let comparison): loss = comparison
+      case .targets(let comparison):
+        plan.add(comparison, term: index, weight: weight / Double(max(1, counts.labelled)))
         continue
       }
       let part = LogitsPlan.Part(
@@ -163,23 +163,23 @@ package struct DistillationObjective: Sendable, Equatable {
   package func means(of sums: [Double], counts: StepCounts, _ inner: [InnerTerm]) -> [Double] {
     activeTerms.indices.map { index in
       if let term = inner.first(where: { $0.index == index }) { return sums[index] / term.denominator(counts) }
-      let isHard = activeTerms[index].isCrossEntropy
+      let isHard = activeTerms[index].readsTargets
       return sums[index] / Double(max(1, isHard ? counts.labelled : counts.rows))
     }
   }
 
-  /// The means of the cross-entropy and of the first divergence on logits; 0 for a missing one.
+  /// The means of the first term with targets and of the first one with a teacher's logits; 0 for a missing one.
   package func hardAndSoft(_ means: [Double]) -> (hard: Double, soft: Double) {
     let kinds = activeTerms.map { ObjectiveRegistry.kind($0.kind) as? any LogitsObjective.Type }
     let soft = kinds.firstIndex { $0?.readsTeacher ?? false }
-    let hard = activeTerms.firstIndex { $0.isCrossEntropy }
+    let hard = activeTerms.firstIndex { $0.readsTargets }
     return (hard.map { means[$0] } ?? 0, soft.map { means[$0] } ?? 0)
   }
 
   /// The weights and the temperature of the short form (`ce_weight`, `kd_weight`, `temperature`); nil for any other
   /// objective.
   package var plain: (ce: Double, kd: Double, temperature: Double)? {
-    guard terms.count == 2, teachers.count < 2, terms[0].isCrossEntropy, terms[1].kind == ForwardKL.kind,
+    guard terms.count == 2, teachers.count < 2, terms[0].kind == CrossEntropy.kind, terms[1].kind == ForwardKL.kind,
       terms.allSatisfy({ $0.weight.isConstant && $0.teacher == nil && $0.name == $0.kind }),
       terms[0].options.number("label_smoothing") == 0
     else { return nil }

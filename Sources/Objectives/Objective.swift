@@ -1,5 +1,6 @@
 import Autograd
 import CKernels
+import Datasets
 import Layers
 import Models
 import Platform
@@ -32,8 +33,10 @@ extension Objective {
 
 /// An objective on the logits of a batch's rows, available from every teacher in every placement.
 package protocol LogitsObjective: Objective {
-  /// Whether the objective reads a teacher; only the cross-entropy does not.
+  /// Whether the objective reads a teacher and not the targets of the data.
   static var readsTeacher: Bool { get }
+  /// The meanings of outputs for which the objective is defined.
+  static var outputs: Set<TaskDefinition.Output> { get }
   /// Whether the k largest logits and one bucket for all others are enough to compute it.
   static var allowsTopK: Bool { get }
   /// Whether it reads logits only through a softmax, so that a constant added to a row changes nothing.
@@ -44,12 +47,21 @@ package protocol LogitsObjective: Objective {
   static var needsLabels: Bool { get }
   /// The temperature over the optimizer steps; 1 for an objective without a temperature.
   var temperature: Scheduled { get }
-  /// The computation on one row; nil for the cross-entropy.
-  var rowLoss: RowLoss? { get }
+  /// What is computed of a row.
+  var comparison: RowComparisonKind { get }
+}
+
+/// What an objective on logits computes of a row.
+package enum RowComparisonKind: Sendable, Equatable {
+  /// A comparison with a teacher's outputs.
+  case teacher(RowLoss)
+  /// A comparison with the targets of the data.
+  case targets(TargetLoss)
 }
 
 extension LogitsObjective {
   package static var readsTeacher: Bool { true }
+  package static var outputs: Set<TaskDefinition.Output> { [.classes] }
   package static var allowsTopK: Bool { false }
   package static var comparesProbabilities: Bool { true }
   package static var allowsOtherClasses: Bool { false }
@@ -70,7 +82,9 @@ extension Divergence {
   package static var allowsTopK: Bool { true }
   static var power: Int { 2 }
   var parameter: Double { 0 }
-  package var rowLoss: RowLoss? { .divergence(Self.kernel, parameter: parameter, power: Self.power) }
+  package var comparison: RowComparisonKind {
+    .teacher(.divergence(Self.kernel, parameter: parameter, power: Self.power))
+  }
 }
 
 /// The reason why an objective cannot be computed for two models, reported at its place in the chain file.
@@ -151,7 +165,7 @@ package struct InnerPass: Sendable {
 package struct StepCounts: Sendable, Equatable {
   /// Rows of the loss: examples, or predicted tokens.
   package var rows: Int
-  /// Rows with a label; every predicted token has one.
+  /// Rows with a target of the data; every predicted token has one.
   package var labelled: Int
   /// Sequences.
   package var sequences: Int

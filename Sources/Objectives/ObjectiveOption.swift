@@ -116,7 +116,7 @@ package struct ObjectiveOptions: Sendable, Equatable {
   }
 
   /// A number or schedule; 1 if the kind lacks the option.
-  func schedule(_ name: String) -> Scheduled {
+  package func schedule(_ name: String) -> Scheduled {
     if case .schedule(let value)? = values[name] { value } else { Scheduled(1) }
   }
 

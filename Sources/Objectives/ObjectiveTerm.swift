@@ -25,8 +25,10 @@ package struct ObjectiveTerm: Sendable, Equatable {
     self.options = ObjectiveOptions(options, of: kind.options)
   }
 
-  /// Whether this is the term of the labels.
-  package var isCrossEntropy: Bool { kind == CrossEntropy.kind }
+  /// Whether the term compares with the targets of the data and reads no teacher.
+  package var readsTargets: Bool {
+    (ObjectiveRegistry.kind(kind) as? any LogitsObjective.Type).map { !$0.readsTeacher } ?? false
+  }
 
   /// The same term with one option changed.
   package func setting(_ option: String, _ value: OptionValue) -> ObjectiveTerm {

@@ -163,7 +163,7 @@ package final class ResidentTeacher: Teacher {
     guard let model = model as? any LanguageModel else { return .logits(model.forward(batch, context).value) }
     let states = model.states(batch, context)
     return .hidden(
-      context.tape.selectRows(states, batch.predictedRows).value, head: context.tape.operand(of: model.head))
+      context.tape.selectRows(states, batch.countedTokens).value, head: context.tape.operand(of: model.head))
   }
 
   /// The observed values, reduced to first tokens at points where only these are read.

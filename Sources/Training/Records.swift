@@ -1,4 +1,5 @@
 import Collectives
+import Datasets
 import Platform
 
 /// The record of one optimizer step; losses are means over the global batch: over its examples, or over the predicted
@@ -118,7 +119,7 @@ package struct EvaluationRecord: Sendable, Equatable {
   /// The line of metrics.jsonl.
   package var json: JSON {
     // Without labelled rows there are no metrics.
-    func figure(_ value: Double) -> JSON { result.count == 0 ? .null : .double(value) }
+    func figure(_ value: Double) -> JSON { result.count == 0 || value.isNaN ? .null : .double(value) }
     var line: [String: JSON] = [
       "event": "evaluation", "step": .int(step), "epoch": .double(epoch), "split": "validation",
       "metric": .string(metric.rawValue), "value": figure(value), "count": .int(result.count),
@@ -126,7 +127,9 @@ package struct EvaluationRecord: Sendable, Equatable {
     ]
     if result.isOfDocuments {
       line["perplexity"] = .double(result.perplexity)
-    } else {
+    }
+    for (metric, value) in result.values { line[metric.rawValue] = figure(value) }
+    if !result.confusion.isEmpty {
       // Only the accuracy line has the number of correct answers.
       if metric == .accuracy { line["correct"] = .int(result.correct) }
       if metric == .f1 { line["average"] = .string(result.f1Average) }

@@ -32,8 +32,7 @@ struct StepLoss {
       : InnerTermObserver(inner, signals: signals, offsets: batch.offsets, weights: weights, counts: counts)
   }
 
-  /// Adds the terms of a student's forward pass to the losses of its tape; the loss has one row per example of a
-  /// classifier, or per predicted token of a language model.
+  /// Adds the terms of a student's forward pass to the losses of its tape, over the rows that the batch counts.
   ///
   /// - Parameters:
   ///   - signals: one per teacher of the step, for the same examples.
@@ -49,7 +48,8 @@ struct StepLoss {
       sums = add(of: student, batch, teachers, context)
     } else {
       let output = student.forward(batch, context)
-      let loss = context.tape.logitsLoss(output, labels: batch.labels, signals: teachers, plan: logits)
+      let loss = context.tape.logitsLoss(
+        output, labels: batch.rowLabels, values: batch.values, signals: teachers, plan: logits)
       context.tape.addLoss(loss.loss)
       sums = loss.sums
     }
@@ -60,7 +60,7 @@ struct StepLoss {
   private func add(
     of student: any LanguageModel, _ batch: Batch, _ teachers: [TeacherLogits?], _ context: ForwardContext
   ) -> [Double] {
-    let rows = batch.predictedRows
+    let rows = batch.countedTokens
     var sums: [Double] = []
     _ = context.block(student.blocks.count - 1, student.states(batch, context)) { states, context in
       let loss = context.tape.headLoss(
@@ -88,7 +88,7 @@ extension LanguageModel {
     tapeObserver: (any TapeObserver)? = nil
   ) -> Double {
     let context = ForwardContext.inference(precision: precision, weights: weights, tapeObserver: tapeObserver)
-    let rows = batch.predictedRows
+    let rows = batch.countedTokens
     var sum = 0.0
     _ = context.block(blocks.count - 1, states(batch, context)) { states, context in
       sum = context.tape.crossEntropySum(

@@ -23,12 +23,13 @@ extension Trainer {
           try throughBlocks {}
         }
       }
-      return try classify(data)
+      return try measure(data)
     }
   }
 
-  private func classify(_ data: any ExampleSource) throws -> EvaluationResult {
-    try Evaluator.evaluate(data, classCount: student.classCount, on: communicator) { samples in
+  private func measure(_ data: any ExampleSource) throws -> EvaluationResult {
+    let names = configuration.labels ?? (0..<student.classCount).map(String.init)
+    return try Evaluator.evaluate(data, names: names, threshold: configuration.threshold, on: communicator) { samples in
       try throughBlocks {
         try student.logits(
           checked(data.batch(samples)), precision: configuration.precision, weights: weights,

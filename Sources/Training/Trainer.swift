@@ -178,7 +178,7 @@ package final class Trainer {
       step: before + step, totalSteps: before + stepsFromHere, stage: stages[stage].name, epoch: epoch,
       loss: total,
       terms: zip(loss.objective.activeTerms, means).map { term, mean in
-        StepRecord.Term(name: term.name, value: term.isCrossEntropy && isUnlabelled ? nil : mean)
+        StepRecord.Term(name: term.name, value: term.readsTargets && isUnlabelled ? nil : mean)
       },
       crossEntropy: hard,
       distillation: soft, learningRate: rate, gradientNorm: norm,

@@ -47,6 +47,10 @@ package struct TrainingConfiguration: Sendable, Equatable {
   package var evaluation: Interval
   /// The metric that selects the best student and drives early stopping.
   package var metric: Metric
+  /// The names of the outputs; nil: their numbers.
+  package var labels: [String]?
+  /// The probability from which a label of several holds; nil: 0.5.
+  package var threshold: Double?
   /// Evaluations without improvement before training stops; nil disables early stopping.
   package var patience: Int?
   /// Optimizer steps between extra checkpoints, besides those at evaluations; nil for no extra checkpoints.
@@ -114,7 +118,7 @@ package struct TrainingConfiguration: Sendable, Equatable {
       "learning_rate": .double(schedule.peak), "schedule": .string(schedule.kind.rawValue),
       "warmup_steps": .int(schedule.warmup), "shuffle": .bool(shuffle), "group_by_length": .bool(groupByLength),
       "dropout": dropout.map(JSON.double) ?? .null, "precision": .string(precision.rawValue),
-      "metric": .string(metric.rawValue),
+      "metric": .string(metric.rawValue), "threshold": threshold.map(JSON.double) ?? .null,
       "evaluation": evaluation == .epoch ? "epoch" : .string("\(evaluation)"),
       "early_stopping_patience": patience.map(JSON.int) ?? .null,
       "optimizer": [

@@ -1,3 +1,4 @@
+import Datasets
 import Platform
 
 /// The progress of a run between two optimizer steps.
@@ -36,6 +37,14 @@ package struct TrainingState: Equatable {
       "step": .int(best.step), "epoch": .double(best.epoch), "metric": .string(best.metric.rawValue),
       "loss": TrainingState.json(ofLoss: best.result.loss), "classes": .int(best.result.classCount),
       "confusion": .array(best.result.confusion.map(JSON.int)), "count": .int(best.result.count),
+      "task": .string(best.result.kind.rawValue),
+      "values": .object(
+        Dictionary(
+          uniqueKeysWithValues: best.result.values.map { ($0.key.rawValue, TrainingState.json(ofLoss: $0.value)) })),
+      "parts": .array(
+        best.result.parts.map {
+          [.string($0.name), .int($0.counts.correct), .int($0.counts.predicted), .int($0.counts.gold)]
+        }),
     ]
   }
 
@@ -112,7 +121,10 @@ package struct TrainingState: Equatable {
       throw RetortError(.checkpoint, "confusion has \(cells.count) cells for \(classes) classes")
     }
     let count = try count(json, "count", in: 0...Int(Int32.max) * 65_536)
-    if classes == 0 { return EvaluationResult(predictedTokens: count, loss: loss) }
+    let kind = try need(
+      TaskKind(rawValue: json["task"]?.string ?? (classes == 0 ? "language_modeling" : "classification")), "task")
+    let (values, parts) = (try values(json["values"]), try parts(json["parts"]))
+    if classes == 0 { return EvaluationResult(kind: kind, count: count, loss: loss, values: values, parts: parts) }
     var (sum, confusion) = (0, [Int]())
     for cell in cells {
       // Each cell is at most `count`, so the sum cannot overflow.
@@ -123,7 +135,28 @@ package struct TrainingState: Equatable {
       confusion.append(value)
     }
     guard sum == count else { throw RetortError(.checkpoint, "confusion adds up to \(sum), count is \(count)") }
-    return EvaluationResult(confusion: confusion, classCount: classes, loss: loss)
+    return EvaluationResult(
+      kind: kind, confusion: confusion, classCount: classes, loss: loss, values: values, parts: parts)
+  }
+
+  private static func values(_ json: JSON?) throws -> [Metric: Double] {
+    var values: [Metric: Double] = [:]
+    for (name, value) in json?.object ?? [:] {
+      values[try need(Metric(rawValue: name), "values")] = try need(loss(value), "values.\(name)")
+    }
+    return values
+  }
+
+  private static func parts(_ json: JSON?) throws -> [EvaluationResult.Part] {
+    try (json?.array ?? []).map { item in
+      let fields = item.array ?? []
+      let counts = try fields.dropFirst().map { try need($0.int, "parts") }
+      let name = try need(fields.first?.string, "parts")
+      guard counts.count == 3, counts.allSatisfy({ $0 >= 0 }) else {
+        throw RetortError(.checkpoint, "parts has no counts of \(quoted(name))")
+      }
+      return EvaluationResult.Part(name, MatchCounts(correct: counts[0], predicted: counts[1], gold: counts[2]))
+    }
   }
 
   private static func need<T>(_ value: T?, _ key: String) throws -> T {

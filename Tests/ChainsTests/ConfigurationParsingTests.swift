@@ -310,8 +310,8 @@ struct ConfigurationParsingTests {
         == TaskConfiguration(kind: .languageModeling, prompt: "question", documents: .paragraph))
     #expect(try task("{kind: language_modeling, documents: \"<end>\"}").documents == .separator("<end>"))
     #expect(try task("{labels: [no, yes, 2]}") == TaskConfiguration(labels: ["no", "yes", "2"]))
-    #expect(Hyperparameters().metric(for: .languageModeling) == .perplexity)
-    #expect(Hyperparameters().metric(for: .features) == .accuracy)
+    #expect(Hyperparameters().metric(for: .languageModeling, labels: []) == .perplexity)
+    #expect(Hyperparameters().metric(for: .features, labels: ["a", "b"]) == .accuracy)
   }
 
   @Test("warm-up as a ratio is rounded up to whole steps")

@@ -137,7 +137,7 @@ import Testing
     #expect(batch.targets == [15, -1, 21, -1, 11, 12, 13, 14])
     #expect(batch.offsets == [0, 2, 4, 8] && batch.positions == [0, 1, 0, 1, 0, 1, 2, 3])
     #expect(batch.count == 3 && Set(batch.samples).count == 3 && Set(batch.contentHashes).count == 3)
-    #expect(batch.predictedRows == [0, 2, 4, 5, 6, 7])
+    #expect(batch.countedTokens == [0, 2, 4, 5, 6, 7])
     #expect(data.lossRows(0) == 4 && data.lossRows(1) == 2 && data.sequenceLengths([1, 0]) == [2, 2, 4])
   }
 

@@ -89,7 +89,7 @@ import Testing
     #expect(
       try rows(path, ["text", "label", "ids"]) == [
         [.text("aé\n😀"), .integer(1), .list([1, 2, 3])], [.absent, .real(-25), .list([])],
-        [.text("\"q\""), .flag(true), .other("a list that holds something other than numbers")],
+        [.text("\"q\""), .flag(true), .words(["a"])],
       ])
   }
 

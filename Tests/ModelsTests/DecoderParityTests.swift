@@ -33,7 +33,7 @@ struct DecoderParityTests {
       let mine = output.value.rows(Int(end) - 1..<Int(end)).array
       for (a, b) in zip(mine, theirs.numbers) { #expect(abs(Double(a) - b) < 1e-4) }
     }
-    let count = Double(batch.predictedRows.count)
+    let count = Double(batch.countedTokens.count)
     #expect(Int(count) == expected["predicted_tokens"]!.int!)
     let loss = tape.crossEntropy(output, labels: batch.targets, denominator: count)
     let theirs = expected["next_token_cross_entropy"]!.double!

@@ -9,7 +9,7 @@ import Testing
 /// What every term on logits must hold.
 @Suite struct DivergenceTests {
   private static let terms = ObjectiveCases.onLogits + ObjectiveCases.onLabels
-  private static let byTeacher = terms.filter { !$0.isCrossEntropy }
+  private static let byTeacher = terms.filter { !$0.readsTargets }
 
   private func plan(
     _ terms: [ObjectiveTerm], rows: Int, labelled: Int? = nil, combine: TeacherCombination = .logits,
@@ -135,14 +135,14 @@ import Testing
       guard let objective = term.objective as? any LogitsObjective, type(of: objective).allowsTopK else { continue }
       let temperature = Float(objective.temperature.from)
       // A term without a temperature leaves that of the top-k open.
-      let best = TopKTargets(of: teacher, k: 30, temperature: term.isCrossEntropy ? 1 : temperature)
+      let best = TopKTargets(of: teacher, k: 30, temperature: term.readsTargets ? 1 : temperature)
       let plan = plan([term], rows: 5)
       let labels: [Int32] = [3, -1, 29, 0, 7]
       let (all, some) = (
         sum(student, [.logits(teacher)], labels: labels, plan), sum(student, [.topK(best)], labels: labels, plan)
       )
       #expect(abs(all - some) < 1e-5 * max(1, all), "\(term.kind)")
-      let few = TopKTargets(of: teacher, k: 4, temperature: term.isCrossEntropy ? 1 : temperature)
+      let few = TopKTargets(of: teacher, k: 4, temperature: term.readsTargets ? 1 : temperature)
       #expect(sum(student, [.topK(few)], labels: labels, plan) <= all * (1 + 1e-5), "\(term.kind)")
       let error = worstGradientError(inputs: [student], step: 2e-3) { tape, inputs in
         tape.logitsLoss(inputs[0], labels: labels, signals: [.topK(few)], plan: plan).loss

@@ -100,7 +100,7 @@ extension RankTests {
       let all = Array(0..<data.count)
       let record = try trainer(configuration(dropout: 0), data, on: world).step(1, batch: all, epoch: 0)
       let batch = data.batch(all)
-      let rows = batch.predictedRows.map(Int.init)
+      let rows = batch.countedTokens.map(Int.init)
       let student = try TinyLanguageModel.model(hidden: 8).logits(batch)
       let teacher = try TinyLanguageModel.model(hidden: 16, seed: 9).logits(batch)
       var (hard, soft) = (0.0, 0.0)
@@ -140,7 +140,7 @@ extension RankTests {
       #expect(mine.value(.perplexity) == exp(mine.loss))
       let batch = data.batch(Array(0..<data.count))
       let logits = model.logits(batch)
-      let sum = batch.predictedRows.reduce(0.0) {
+      let sum = batch.countedTokens.reduce(0.0) {
         $0 - logSoftmax(logits, Int($1), temperature: 1)[Int(batch.targets[Int($1)])]
       }
       #expect(abs(mine.loss - sum / Double(mine.count)) < 1e-5 * mine.loss)
@@ -150,7 +150,7 @@ extension RankTests {
       let data = try TinyLanguageModel.documents(12, rowLength: 48)
       let model = try TinyLanguageModel.model(hidden: 16, seed: 9)
       let batch = data.batch([0, 1])
-      let rows = batch.predictedRows
+      let rows = batch.countedTokens
       let expected = rows.map { model.logits(batch).rows(Int($0)..<Int($0) + 1).array }
       let teacher = ResidentTeacher(name: "teacher", model: model, train: data, validation: data)
       let signals = try teacher.logits(for: [0, 1], in: .train)

@@ -104,7 +104,7 @@ extension RankTests {
       let data = try TinyTask.data(count, seed: 4)
       let model = try TinyTask.model(hidden: 8, layers: 1)
       func evaluate(_ communicator: any Communicator) throws -> EvaluationResult {
-        try Evaluator.evaluate(data, classCount: 2, on: communicator) { model.logits(data.batch($0)) }
+        try Evaluator.evaluate(data, names: ["0", "1"], on: communicator) { model.logits(data.batch($0)) }
       }
       let (mine, alone) = (try evaluate(world), try evaluate(SoloCommunicator()))
       #expect(mine.count == count && mine.confusion == alone.confusion)

@@ -55,7 +55,7 @@ import Testing
       let model = trainer.student
       let fresh = model.logits(data.batch(batch), precision: .bf16)
       let evaluated = try trainer.evaluate(data)
-      let expected = try Evaluator.evaluate(data, classCount: 2, on: SoloCommunicator()) {
+      let expected = try Evaluator.evaluate(data, names: ["0", "1"], on: SoloCommunicator()) {
         model.logits(data.batch($0), precision: .bf16)
       }
       #expect(evaluated.loss == expected.loss && evaluated.confusion == expected.confusion)

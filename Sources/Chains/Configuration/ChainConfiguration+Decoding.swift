@@ -42,11 +42,13 @@ extension ChainConfiguration {
     metadata = try Metadata.decode(try members.required("metadata"), defaultName: fallback)
     parallel = try members["parallel"].map(ParallelConfiguration.decode) ?? ParallelConfiguration()
     if let defaults = members["defaults"] { _ = try Hyperparameters.decode(defaults) }
+    let task = metadata.task.kind.definition
     let items = try members.required("steps").items()
     if items.isEmpty { throw try members.required("steps").failure("is empty, at least one step was expected") }
     steps = try items.enumerated().map { index, item in
       try StepConfiguration.decode(
-        item, index: index, defaults: members["defaults"], teachers: members["parallel"]?.member("teacher"))
+        item, index: index, defaults: members["defaults"], teachers: members["parallel"]?.member("teacher")
+      ).adapted(to: task)
     }
     try checkNames()
     try checkReferences()
@@ -86,7 +88,7 @@ extension ChainConfiguration {
     for step in steps {
       guard let metric = step.stages.compactMap(\.hyperparameters.metric).first(where: { !$0.applies(to: kind) })
       else { continue }
-      let known = Hyperparameters.Metric.allCases.filter { $0.applies(to: kind) }.map(\.rawValue)
+      let known = kind.definition.metrics.map(\.rawValue)
       throw RetortError(
         .configuration, "is \(metric.rawValue), which data of kind \(kind.rawValue) does not have",
         at: step.source.location(of: "hyperparams.metric"), remedy: "it has: \(known.joined(separator: ", "))")
@@ -169,8 +171,7 @@ extension TaskConfiguration {
     guard case .mapping = cursor.node.content else {
       let name = try cursor.string()
       if let kind = Kind(rawValue: name) { return TaskConfiguration(kind: kind) }
-      try requireKnown(name, nil, cursor)
-      return TaskConfiguration(name: name)
+      return TaskConfiguration(name: name, kind: try known(name, nil, cursor).kind)
     }
     let members = try cursor.members(known: Keys.task)
     var task = TaskConfiguration()
@@ -178,7 +179,17 @@ extension TaskConfiguration {
     task.kind =
       try members.present("kind")?.word(Kind.self) ?? (members.present("features") == nil ? .classification : .features)
     if let name = members.present("name"), members.present("kind") == nil, let text = task.name {
-      try requireKnown(text, nil, name)
+      let known = try known(text, nil, name)
+      if members.present("features") == nil { task.kind = known.kind }
+    }
+    task.tokens = try members.present("tokens")?.string()
+    if let member = members.present("subwords") { task.subwords = try member.word(SubwordUse.self) }
+    if let member = members.present("threshold") {
+      let value = try member.number(.fraction)
+      if value <= 0 || value >= 1 {
+        throw member.failure("is \(value), a probability above 0 and below 1 was expected")
+      }
+      task.threshold = value
     }
     task.text = try members.present("text").map { TextColumns(try distinct($0, least: 1)) }
     task.textPair = try members.present("text_pair").map { TextColumns(try distinct($0, least: 1)) }
@@ -186,25 +197,25 @@ extension TaskConfiguration {
     task.columns = try members.present("columns").map { try distinct($0, least: 1) }
     task.label = try members.present("label")?.string()
     task.hasLabels = !(members["label"]?.isNull ?? false)
-    task.labels = try members.present("labels").map { try distinct($0, least: 2) }
+    task.labels = try members.present("labels").map {
+      try distinct($0, least: task.kind.definition.output == .labels ? 1 : 2)
+    }
     task.features = try members.present("features").map { try distinct($0, least: 1) }
     task.prompt = try members.present("prompt")?.string()
     task.documents = try members.present("documents").map(documents)
-    let foreign: [String] =
-      switch task.kind {
-      case .classification: ["features", "prompt", "documents"]
-      case .languageModeling: ["features", "text_pair", "label", "labels", "labels_are"]
-      case .features: ["text", "text_pair", "prompt", "documents"]
-      }
-    for key in foreign {
-      if let member = members.present(key) { throw member.failure("has no meaning for kind: \(task.kind.rawValue)") }
+    let meant = task.kind.definition.keys.union(["name", "kind"])
+    for key in Keys.task where !meant.contains(key) {
+      guard let member = members.present(key) else { continue }
+      let others = Kind.allCases.filter { $0.definition.keys.contains(key) }.map(\.rawValue)
+      throw member.failure(
+        "has no meaning for kind: \(task.kind.rawValue)", remedy: "it is for \(others.joined(separator: ", "))")
     }
     return task
   }
 
-  /// Throws for an unknown task name, which would determine nothing about the data.
-  private static func requireKnown(_ name: String, _ kind: Kind?, _ cursor: ConfigurationCursor) throws {
-    do { _ = try TaskDescription(named: name, kind: kind) } catch {
+  /// The task of a name; throws for an unknown name, which would determine nothing about the data.
+  private static func known(_ name: String, _ kind: Kind?, _ cursor: ConfigurationCursor) throws -> TaskDescription {
+    do { return try TaskDescription(named: name, kind: kind) } catch {
       var refusal = RetortError.wrap(error)
       refusal.location = cursor.location
       throw refusal

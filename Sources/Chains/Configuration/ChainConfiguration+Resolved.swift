@@ -35,7 +35,8 @@ extension TaskConfiguration {
       "name": .optional(name), "kind": .string(kind.rawValue), "text": text?.json ?? .null,
       "text_pair": textPair?.json ?? .null, "label": .optional(label), "labels_are": .optional(labelsAre?.rawValue),
       "columns": columns.map { .array($0.map(JSON.string)) } ?? .null,
-      "labels": labels.map { .array($0.map(JSON.string)) } ?? .null,
+      "labels": labels.map { .array($0.map(JSON.string)) } ?? .null, "tokens": .optional(tokens),
+      "subwords": .string(subwords.rawValue), "threshold": threshold.map(JSON.double) ?? .null,
       "features": features.map { .array($0.map(JSON.string)) } ?? .null, "prompt": .optional(prompt),
       "documents": .optional(documents?.name),
     ]

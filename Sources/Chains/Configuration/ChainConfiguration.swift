@@ -74,14 +74,20 @@ package struct TaskConfiguration: Sendable, Equatable {
   package var kind: Kind = .classification
   /// The column of the text, or several that are joined. Default: that of the named task or of the reader.
   package var text: TextColumns?
+  /// The column of a text's words. Default: `tokens`, if the data has it.
+  package var tokens: String?
   /// The column of the second text. Default: none. If only this one is named, the first text has a usual name.
   package var textPair: TextColumns?
-  /// The column of the label. Default: that of the named task or of the reader.
+  /// The column of the label, score, labels, tags or entities. Default: that of the named task or of the reader.
   package var label: String?
   /// Whether training reads labels: false for `label: null`. Default: true.
   package var hasLabels = true
   /// The label names in the order of their numbers. Default: those of the model and the data.
   package var labels: [String]?
+  /// The tokens of a word whose class is learnt: the first, or all. Default: first.
+  package var subwords = SubwordUse.first
+  /// The probability from which a label of several holds, above 0 and below 1. Default (nil): 0.5.
+  package var threshold: Double?
   /// The form of the labels: names, indices, indices from 1 or truth values. Default: derived from all labels.
   package var labelsAre: LabelReading?
   /// The columns of CSV and TSV files without a header. Default: the header's.

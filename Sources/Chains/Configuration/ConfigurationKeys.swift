@@ -6,7 +6,8 @@ enum Keys {
   static let dataset = ["train", "validation"]
   static let validation = ["share"]
   static let task = [
-    "name", "kind", "text", "text_pair", "label", "labels", "labels_are", "columns", "features", "prompt", "documents",
+    "name", "kind", "text", "text_pair", "tokens", "label", "labels", "labels_are", "subwords", "threshold", "columns",
+    "features", "prompt", "documents",
   ]
   static let parallel = ["threads_per_rank", "bucket_megabytes", "cache", "teacher", "student", "watchdog"]
   static let parallelTeacher = [

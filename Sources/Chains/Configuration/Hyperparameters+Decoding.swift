@@ -123,7 +123,10 @@ extension Hyperparameters {
     let kd = try members["kd_weight"]?.number(.weight)
     let (hard, soft) = (ce ?? kd.map { 1 - $0 } ?? 0.5, kd ?? 1 - (ce ?? 0.5))
     let given = ["objective", "alpha", "kd_weight", "ce_weight", "temperature"].lazy.compactMap { members.present($0) }
-    return .short(ce: hard, kd: soft, try divergence(members), source: given.first?.location)
+    var listing = ObjectiveListing.short(ce: hard, kd: soft, try divergence(members), source: given.first?.location)
+    listing.namesDivergence = members.present("objective") != nil
+    listing.temperatureSource = members.present("temperature")?.location
+    return listing
   }
 
   /// The divergence of the short form: `objective`, with `temperature`.
@@ -141,7 +144,7 @@ extension Hyperparameters {
       }
       term = try ObjectiveListing.term(cursor)
       isOwn = member.node["temperature"] != nil
-      if term.isCrossEntropy {
+      if term.readsTargets {
         throw member.failure(
           "is the labels' own term, which ce_weight weighs", remedy: "use objectives for a list of terms")
       }

@@ -19,7 +19,7 @@ package struct Hyperparameters: Sendable, Equatable {
   }
 
   /// The metric that selects the best student and drives early stopping.
-  package typealias Metric = Training.Metric
+  package typealias Metric = Datasets.Metric
 
   /// When to evaluate on the validation split.
   package enum Evaluation: Sendable, Equatable {
@@ -96,7 +96,7 @@ package struct Hyperparameters: Sendable, Equatable {
   package var activationCheckpointing = false
   /// When to evaluate. Default: each epoch.
   package var evaluation: Evaluation = .epoch
-  /// The metric that selects the best student; nil means the task's default, see `metric(for:)`. Default: nil.
+  /// The metric that selects the best student; nil means the task's default, see `metric(for:labels:)`. Default: nil.
   package var metric: Metric?
   /// Evaluations without improvement before training stops, 1 or more; nil disables early stopping. Default: nil.
   package var earlyStoppingPatience: Int?
@@ -111,8 +111,8 @@ package struct Hyperparameters: Sendable, Equatable {
   /// Creates hyperparameters with the default of every property.
   package init() {}
 
-  /// The metric in the chain file, by default accuracy for data with labels and perplexity for documents.
-  package func metric(for kind: TaskConfiguration.Kind) -> Metric {
-    metric ?? (kind == .languageModeling ? .perplexity : .accuracy)
+  /// The metric in the chain file, by default the first of the task that outputs with these names define.
+  package func metric(for kind: TaskConfiguration.Kind, labels: [String]) -> Metric {
+    metric ?? kind.definition.metrics(of: labels).first ?? .loss
   }
 }

@@ -1,3 +1,4 @@
+import Datasets
 import Models
 import Objectives
 import Platform
@@ -14,6 +15,10 @@ package struct ObjectiveListing: Sendable, Equatable {
   var source: String?
   /// Whether the step itself or one of its stages has that key, rather than the chain's defaults.
   var isOwn = false
+  /// Whether the short form names the divergence from the teacher (`objective`).
+  var namesDivergence = false
+  /// The location of the short form's `temperature`; nil without.
+  var temperatureSource: String?
 
   /// Whether both have the same terms, wherever they are written.
   package static func == (a: ObjectiveListing, b: ObjectiveListing) -> Bool {
@@ -46,16 +51,53 @@ package struct ObjectiveListing: Sendable, Equatable {
     }
   }
 
-  /// The objective for these teachers; without teachers only the cross-entropy counts, with weight 1.
+  /// The listing for a task: the short form has the task's own objectives where it names none.
+  func adapted(to task: TaskDefinition) -> ObjectiveListing {
+    guard locations.isEmpty, preset == nil, terms.count == 2 else { return self }
+    let own = ObjectiveRegistry.defaults(of: task)
+    let usual = ObjectiveRegistry.defaults(of: TaskKind.classification.definition)
+    var terms = terms
+    if terms[0].kind == usual.targets.kind, own.targets != usual.targets {
+      terms[0] = ObjectiveTerm(own.targets, weight: terms[0].weight)
+    }
+    if terms[1].kind == usual.teacher.kind, own.teacher != usual.teacher, !namesDivergence {
+      let temperature = terms[1].options.json["temperature"].map { _ in terms[1].options.schedule("temperature") }
+      let hasTemperature = own.teacher.options.contains { $0.name == "temperature" }
+      terms[1] = ObjectiveTerm(
+        own.teacher, weight: terms[1].weight,
+        hasTemperature ? temperature.map { ["temperature": .schedule($0)] } ?? [:] : [:])
+    }
+    var copy = self
+    copy.terms = ObjectiveTerm.named(terms)
+    return copy
+  }
+
+  /// The objective for these teachers; without teachers only the terms with targets count, with weight 1.
   func objective(_ teachers: [TeacherRole], _ combine: TeacherCombination) -> DistillationObjective {
     if !teachers.isEmpty { return DistillationObjective(terms, combine: combine, teachers: teachers) }
     var terms = terms
-    for index in terms.indices { terms[index].weight = Scheduled(terms[index].isCrossEntropy ? 1 : 0) }
+    for index in terms.indices { terms[index].weight = Scheduled(terms[index].readsTargets ? 1 : 0) }
     return DistillationObjective(terms, teachers: [])
   }
 }
 
 extension StepConfiguration {
+  /// The step with the objectives of a task where it names none; throws for a temperature that they do not have.
+  func adapted(to task: TaskDefinition) throws -> StepConfiguration {
+    var copy = self
+    for index in copy.stages.indices {
+      let listing = copy.stages[index].hyperparameters.objectives.adapted(to: task)
+      if let source = listing.temperatureSource, listing.temperatures.isEmpty {
+        throw RetortError(
+          .configuration,
+          "has no meaning for \(listing.terms.map(\.kind).joined(separator: " and ")), the objectives of "
+            + task.noun, at: source, remedy: "leave it out")
+      }
+      copy.stages[index].hyperparameters.objectives = listing
+    }
+    return copy
+  }
+
   /// The distinct temperatures over all stages of the terms that read a teacher's logits.
   var temperatures: [Scheduled] {
     stages.flatMap(\.hyperparameters.objectives.temperatures).reduce(into: []) { found, temperature in
@@ -121,8 +163,10 @@ extension ObjectiveListing {
     -> ConfigurationMembers
   {
     let known = ["kind", "name", "weight", "teacher"] + kind.options.map(\.name)
-    if kind == ObjectiveRegistry.crossEntropy, let teacher = cursor.member("teacher"), !teacher.isNull {
-      throw teacher.failure("is given to cross_entropy, which reads labels and no teacher", remedy: "leave it out")
+    if let type = kind as? any LogitsObjective.Type, !type.readsTeacher, let teacher = cursor.member("teacher"),
+      !teacher.isNull
+    {
+      throw teacher.failure("is given to \(kind.kind), which reads labels and no teacher", remedy: "leave it out")
     }
     guard case .mapping(let entries) = cursor.node.content else { return try cursor.members(known: known) }
     for entry in entries where !known.contains(entry.key) {

@@ -51,12 +51,10 @@ package struct ChainPlan {
     }
     let texts = try communicator.agree { try task.columns(in: file) }
     let readsIDs = texts.ids != nil
-    let classes =
-      task.kind == .languageModeling
-      ? nil : try LabelResolution.classes(task, chain, locator, files, on: communicator)
+    let classes = try LabelResolution.outputs(task, chain, locator, files, on: communicator)
     let labels = classes?.names ?? LabelNames([])
     var remarks = files.remarks + (classes?.notes ?? [])
-    if task.kind == .classification {
+    if task.definition.head == .sequence {
       if let partner = TaskDescription.unreadPartner(of: texts, in: file) {
         remarks.append(
           "\(file.path): the column \(quoted(partner)) is not read; task: {text_pair: \(partner)} reads it"
@@ -85,12 +83,13 @@ package struct ChainPlan {
       let opened = try open(step, registry, kind: task.kind)
       warnings += try communicator.agree {
         try Preflight.check(step, opened.student)
+        try Preflight.checkMetric(of: step, task.kind, labels)
         return try Preflight.checkLabels(of: step, opened.student)
       }
       steps[index] = step.recording(
         TaskRecord(
           task, columns: texts, reading: classes?.set.reading,
-          metric: step.hyperparameters.metric(for: task.kind).rawValue,
+          metric: step.hyperparameters.metric(for: task.kind, labels: labels.names).rawValue,
           maxLength: task.kind == .features ? nil : step.maxLength), opened.student.columns)
       data.append(opened)
     }
@@ -108,7 +107,7 @@ package struct ChainPlan {
   private static func open(_ step: ResolvedStep, _ registry: DataRegistry, kind: TaskKind) throws
     -> (student: SplitData, teachers: [SplitData])
   {
-    if kind == .languageModeling {
+    if kind.definition.targets == .nextTokens {
       let student = step.student
       let documents = try registry.documents(
         for: student.tokenizer?.tokenizer, endOfText: student.configuration.endOfText, rowLength: step.maxLength,
@@ -120,7 +119,11 @@ package struct ChainPlan {
         for: tokenizer?.tokenizer, maxLength: step.maxLength, model: configuration)
     }
     let student = try data(step.student.tokenizer, step.student.configuration)
-    return (student, try step.teachers.map { try data($0.model.tokenizer, $0.model.configuration) })
+    let teachers = try step.teachers.map { try data($0.model.tokenizer, $0.model.configuration) }
+    for (teacher, own) in zip(step.teachers, teachers) {
+      try Preflight.requireSameRows(own, teacher.model.reference, student, step)
+    }
+    return (student, teachers)
   }
 
   /// The precision of a chain step, and by default of its teacher.
@@ -150,7 +153,7 @@ package struct ChainPlan {
   var classes: LabelNames? { labels.names.isEmpty ? nil : labels }
 
   /// Whether teacher signals are small enough to be cached.
-  var keepsSignals: Bool { chain.metadata.task.kind != .languageModeling }
+  var keepsSignals: Bool { chain.metadata.task.kind.definition.keepsSignals }
 
   /// The directory of a model: its own, or the output of the step that trains it.
   func directory(of place: ModelPlace) -> String {

@@ -127,7 +127,9 @@ extension TaskDescription {
     } else {
       self.init(kind: configuration.kind)
     }
-    if configuration.kind != .classification { kind = configuration.kind }
+    kind = configuration.kind
+    columns.tokens = configuration.tokens ?? columns.tokens
+    (subwords, threshold) = (configuration.subwords, configuration.threshold)
     columns.text = configuration.text ?? columns.text
     columns.textPair = configuration.textPair ?? columns.textPair
     columns.label = configuration.label ?? columns.label

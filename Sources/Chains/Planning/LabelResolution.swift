@@ -14,18 +14,31 @@ struct ResolvedClasses {
   let warnings: [String]
 }
 
-/// Determines the classes of a chain and checks every model against them.
+/// Determines the names of a chain's outputs and checks every model against them.
 enum LabelResolution {
+  /// The outputs of a task: its classes or labels, or one number; nil for a vocabulary. Collective; throws as
+  /// `classes` does.
+  static func outputs(
+    _ task: TaskDescription, _ chain: ChainConfiguration, _ locator: ModelLocator, _ files: LocatedDataset,
+    on communicator: any Communicator
+  ) throws -> ResolvedClasses? {
+    switch task.definition.targets {
+    case .classes, .labelSet: try classes(task, chain, locator, files, on: communicator)
+    case .score: ResolvedClasses(names: .generic(1), set: LabelSet(count: 1), notes: [], warnings: [])
+    case .nextTokens: nil
+    }
+  }
+
   /// The classes: the chain file's, else those of the named task, else those of the first model on disk with a
   /// classifier, else those in the training data. Collective.
   ///
   /// Throws `.input` for a teacher with one output, for labels that are not all classes in one reading, and if no row
   /// of the training data has a label and nothing else names the classes.
-  static func classes(
+  private static func classes(
     _ task: TaskDescription, _ chain: ChainConfiguration, _ locator: ModelLocator, _ files: LocatedDataset,
     on communicator: any Communicator
   ) throws -> ResolvedClasses {
-    let own = try communicator.agree { task.labelNames == nil ? try modelLabels(chain, locator) : nil }
+    let own = try communicator.agree { task.labelNames == nil ? try modelLabels(chain, locator, task.kind) : nil }
     let train = try scan(task, files.train, communicator)
     let validation = try scan(task.ofValidation, files.validation, communicator)
     return try communicator.agree {
@@ -52,27 +65,33 @@ enum LabelResolution {
         (set, notes) = try set.deciding(
           [train, validation], told: task.labelReading, usual: train.usualReading(of: task))
       } else {
-        if let names = set.names, names.count == 1 { throw train.ofOneClass(names[0]) }
-        if set.count < 2 { set = LabelSet(count: 2, reading: .index) }
+        if task.definition.output == .classes {
+          if let names = set.names, names.count == 1 { throw train.ofOneClass(names[0]) }
+          if set.count < 2 { set = LabelSet(count: 2, reading: .index) }
+        }
         try set.requireDistinctNames()
         try validation.check(against: set)
       }
       // If only the data has names, the student takes them.
       if names?.isGeneric ?? true, let found = set.names { names = LabelNames(found) }
+      let rows = task.definition.rows == .tokens ? "words" : "rows"
+      let output = task.definition.output == .labels ? "label" : "class"
       return ResolvedClasses(
         names: names ?? .generic(set.count), set: set,
         notes: notes
-          + [train, validation].filter { $0.labelled != .none }.map { "rows of each class, \(set.counts(in: $0))" }
-          + remarks(train: train, validation: validation),
+          + [train, validation].filter { $0.labelled != .none }.map {
+            "\(rows) of each \(output), \(set.counts(in: $0))"
+          }
+          + remarks(task, train: train, validation: validation),
         warnings: train.labelled == .none ? [] : set.warnings(train: train, validation: validation))
     }
   }
 
   /// Remarks about rows without a label.
-  private static func remarks(train: LabelScan, validation: LabelScan) -> [String] {
+  private static func remarks(_ task: TaskDescription, train: LabelScan, validation: LabelScan) -> [String] {
     var remarks: [String] = []
     if train.labelled != .all {
-      remarks.append("\(train.unlabelledText): they take part in every term but cross_entropy")
+      remarks.append("\(train.unlabelledText): they take part in every term but \(task.definition.objectives.targets)")
     }
     switch validation.labelled {
     case .all: break
@@ -108,15 +127,17 @@ enum LabelResolution {
   }
 
   /// The classes of the first teacher, or else student base, on disk whose classifier is kept.
-  private static func modelLabels(_ chain: ChainConfiguration, _ locator: ModelLocator) throws
+  private static func modelLabels(_ chain: ChainConfiguration, _ locator: ModelLocator, _ kind: TaskKind) throws
     -> (names: LabelNames, isTeacher: Bool)?
   {
     for (index, step) in chain.steps.enumerated() {
       for reference in step.teacher.references {
         let located = try locator.locate(reference, for: index, in: chain, key: "teacher")
         if case .step = located.source { continue }
-        if let names = try ownLabels(located.path, for: .answers) {
-          if names.names.count == 1 { throw oneOutput(reference, at: step.source.location(of: "teacher")) }
+        if let names = try ownLabels(located.path, kind, for: .answers) {
+          if names.names.count == 1, kind.definition.output == .classes {
+            throw oneOutput(reference, at: step.source.location(of: "teacher"))
+          }
           return (names, true)
         }
       }
@@ -126,13 +147,13 @@ enum LabelResolution {
       let located = try locator.locate(reference, for: index, in: chain, key: "student_base")
       if case .step = located.source { continue }
       let head = step.studentInit?.head ?? .fitting
-      if let names = try ownLabels(located.path, for: .student(head: head)) { return (names, false) }
+      if let names = try ownLabels(located.path, kind, for: .student(head: head)) { return (names, false) }
     }
     return nil
   }
 
-  private static func ownLabels(_ path: String, for use: ModelUse) throws -> LabelNames? {
-    let opened = try ModelDirectory(path, for: use)
+  private static func ownLabels(_ path: String, _ kind: TaskKind, for use: ModelUse) throws -> LabelNames? {
+    let opened = try ModelDirectory(path, for: use, task: kind)
     return opened.newHead == nil ? opened.configuration.labels : nil
   }
 

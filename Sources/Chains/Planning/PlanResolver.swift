@@ -34,7 +34,7 @@ struct PlanResolver {
     self.chain = chain
     self.locator = locator
     classes =
-      chain.metadata.task.kind == .languageModeling ? nil : try TaskDescription(chain.metadata.task).labelNames?.count
+      chain.metadata.task.kind == .regression ? 1 : try TaskDescription(chain.metadata.task).labelNames?.count
   }
 
   /// The next step; call it for each step in order.
@@ -125,7 +125,7 @@ struct PlanResolver {
       }
       keys["vocab_size"] = size.map(JSON.int) ?? teacher?.json["vocab_size"]
     }
-    return try ModelConfiguration(written: keys, at: location)
+    return try ModelConfiguration(written: keys, at: location, kind: chain.metadata.task.kind)
   }
 
   private func tokenizerDirectory(_ reference: String?) -> String? {

@@ -1,3 +1,4 @@
+import Datasets
 import Models
 import Planner
 import Platform
@@ -22,9 +23,9 @@ func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -
 extension ModelConfiguration {
   /// Makes a configuration from sizes in the chain file, for the classes of the task; throws `.configuration` for
   /// impossible sizes.
-  init(written keys: [String: JSON], at location: String, labels: LabelNames? = nil) throws {
+  init(written keys: [String: JSON], at location: String, kind: TaskKind, labels: LabelNames? = nil) throws {
     do {
-      let plain = try ModelConfiguration(.object(keys), source: location)
+      let plain = try ModelConfiguration(.object(keys), source: location).with(kind: kind)
       self = labels.map(plain.with(labels:)) ?? plain
       // Reads and checks every size without building a model.
       _ = try layerCount

@@ -23,8 +23,8 @@ extension Preflight {
     return try step.configuration.stages.compactMap { stage in
       let list = stage.hyperparameters.objectives
       let (terms, isShort) = (list.terms, list.locations.isEmpty && list.preset == nil)
-      let soft = step.teachers.isEmpty ? [] : terms.filter { !$0.isCrossEntropy && $0.weight != Scheduled(0) }
-      let hard = terms.filter { $0.isCrossEntropy && $0.weight != Scheduled(0) }
+      let soft = step.teachers.isEmpty ? [] : terms.filter { !$0.readsTargets && $0.weight != Scheduled(0) }
+      let hard = terms.filter { $0.readsTargets && $0.weight != Scheduled(0) }
       if !soft.isEmpty {
         return hard.first.map {
           "step \(step.id): no row of the training data has a label, so cross_entropy (weight \($0.weight.from)) adds "

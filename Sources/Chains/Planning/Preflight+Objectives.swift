@@ -21,7 +21,7 @@ extension Preflight {
   /// Throws for one of several teachers that no objective of any stage reads.
   private static func requireReaders(of step: ResolvedStep) throws {
     guard step.teachers.count > 1 else { return }
-    let terms = step.configuration.stages.flatMap(\.hyperparameters.objectives.terms).filter { !$0.isCrossEntropy }
+    let terms = step.configuration.stages.flatMap(\.hyperparameters.objectives.terms).filter { !$0.readsTargets }
     let all = terms.contains { $0.teacher == nil && $0.objective is any LogitsObjective }
     var read = Set(terms.compactMap(\.teacher))
     if terms.contains(where: { $0.teacher == nil }) { read.insert(step.teachers[0].role.name) }
@@ -73,13 +73,13 @@ private struct ObjectiveCheck {
   /// another term.
   private func requireLabels() throws {
     let terms = list.terms
-    let isNothing = !terms.contains { $0.isCrossEntropy }
-    let hasNoHard = terms.allSatisfy { !$0.isCrossEntropy || $0.weight == Scheduled(0) }
+    let isNothing = !terms.contains { $0.readsTargets }
+    let hasNoHard = terms.allSatisfy { !$0.readsTargets || $0.weight == Scheduled(0) }
     let asksForOther =
       list.preset != nil || hasNoHard
-      || terms.contains { !$0.isCrossEntropy && $0.kind != ObjectiveRegistry.forwardKL.kind }
+      || terms.contains { !$0.readsTargets && $0.kind != ObjectiveRegistry.defaults(of: kind.definition).teacher.kind }
     guard isNothing || list.isOwn && list.locations.isEmpty && asksForOther else { return }
-    let kinds = terms.filter { !$0.isCrossEntropy }.map(\.kind).joined(separator: ", ")
+    let kinds = terms.filter { !$0.readsTargets }.map(\.kind).joined(separator: ", ")
     throw RetortError(
       .configuration,
       isNothing
@@ -94,7 +94,7 @@ private struct ObjectiveCheck {
     guard let student = try shape(step.student.configuration), !step.teachers.isEmpty else { return [] }
     let inner = list.terms.filter { $0.objective is any InnerObjective }
     let recomputed = Set(inner.map { teacher(of: $0).role.name }).sorted().compactMap { name in
-      step.teachers.contains { $0.role.name == name && $0.placement.isCached && kind != .languageModeling }
+      step.teachers.contains { $0.role.name == name && $0.placement.isCached && kind.definition.keepsSignals }
         ? "step \(step.id): the signals of the teacher \(name) are computed in every epoch, since "
           + "\(inner.map(\.name).joined(separator: ", ")) \(inner.count == 1 ? "reads" : "read") values inside it" : nil
     }
@@ -157,7 +157,7 @@ private struct ObjectiveCheck {
         index, "teacher", "\"\(name)\" is no teacher of the step",
         names.isEmpty ? "name a teacher in the step" : "its teachers are \(names.joined(separator: ", "))")
     }
-    guard step.teachers.isEmpty, list.isOwn, list.location(of: index) != nil, !term.isCrossEntropy else { return }
+    guard step.teachers.isEmpty, list.isOwn, list.location(of: index) != nil, !term.readsTargets else { return }
     throw refusal(
       index, "kind", "\(term.kind) reads a teacher, and the step has none",
       "name a teacher, or keep cross_entropy alone")
@@ -165,8 +165,21 @@ private struct ObjectiveCheck {
 
   private func check(_ objective: any LogitsObjective, _ term: ObjectiveTerm, _ index: Int) throws {
     let type = type(of: objective)
+    if !type.outputs.contains(kind.definition.output) {
+      let others = ObjectiveRegistry.all.filter {
+        ($0 as? any LogitsObjective.Type).map { $0.outputs.contains(kind.definition.output) } ?? false
+      }
+      throw refusal(
+        index, "kind", "\(term.kind) is not defined for the outputs of \(kind.definition.noun)",
+        "use \(others.map { $0.kind }.joined(separator: ", "))")
+    }
     guard type.readsTeacher else { return }
-    if type.needsLabels, kind == .languageModeling {
+    if step.configuration.combine == .confidence, step.teachers.count > 1, kind.definition.output != .classes {
+      throw refusal(
+        index, "kind", "combine: confidence weighs teachers by their probability of the class, and the task has none",
+        "use combine: logits or sum")
+    }
+    if type.needsLabels, kind.definition.targets == .nextTokens {
       throw refusal(
         index, "kind", "\(term.kind) is defined for classifiers, and the task is language_modeling",
         "use forward_kl, or another divergence on logits")

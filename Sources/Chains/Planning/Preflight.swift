@@ -4,13 +4,6 @@ import Platform
 import Tensors
 import Training
 
-extension ModelFamily {
-  /// The kind of data on which models of this family are trained.
-  package var reads: TaskKind {
-    self == .perceptron ? .features : isLanguageModel ? .languageModeling : .classification
-  }
-}
-
 /// The checks and the advice before a chain runs.
 enum Preflight {
   /// The ratio of teacher to student parameters above which a warning is given: larger ratios distil badly
@@ -33,18 +26,18 @@ enum Preflight {
     warnings += try checkObjectives(of: step, kind: kind)
     for (configuration, reference, key) in models(of: step) {
       let location = source.location(of: key)
-      if configuration.family.reads != kind {
+      if configuration.kind != kind {
         throw RetortError(
           .input, "\(reference) is a \(configuration.family.rawValue) model, but the task has \(kind.rawValue) data",
-          at: location, remedy: remedy(for: kind))
+          at: location, remedy: remedy(for: kind.definition))
       }
-      if kind == .languageModeling { continue }
+      if !kind.definition.hasLabels { continue }
       let own = configuration.labels ?? .generic(2)
       if let warning = try LabelResolution.check(own, of: reference, against: labels, at: location) {
         warnings.append("\(location): \(warning)")
       }
     }
-    if kind == .languageModeling {
+    if kind.definition.head == .languageModel {
       try checkVocabularies(step)
     } else {
       warnings += try tokenizerAdvice(step, readsIDs: readsIDs)
@@ -68,12 +61,44 @@ enum Preflight {
     return warnings
   }
 
-  private static func remedy(for kind: TaskKind) -> String {
-    switch kind {
-    case .features: "use a perceptron"
-    case .classification: "use a classifier that reads tokens, such as a bert model"
-    case .languageModeling: "use a language model, such as a llama model"
+  private static func remedy(for task: TaskDefinition) -> String {
+    switch task.head {
+    case .perceptron: "use a perceptron"
+    case .sequence: "use a classifier that reads tokens, such as a bert model"
+    case .token: "use an encoder, such as a bert model"
+    case .languageModel: "use a language model, such as a llama model"
     }
+  }
+
+  /// Throws if a teacher's tokenizer counts other rows of an example than the student's, as if it cuts at another word.
+  static func requireSameRows(_ teacher: SplitData, _ reference: String, _ student: SplitData, _ step: ResolvedStep)
+    throws
+  {
+    for (ours, theirs) in [(student.train, teacher.train), (student.validation, teacher.validation)] {
+      guard ours.kind.definition.rows == .tokens, ours.digest != theirs.digest,
+        let row = (0..<ours.count).first(where: { ours.lossRows($0) != theirs.lossRows($0) })
+      else { continue }
+      throw RetortError(
+        .preflight,
+        "example \(row + 1) has \(ours.lossRows(row)) words for the student and \(theirs.lossRows(row)) for the "
+          + "teacher \(reference), whose tokenizer cuts it elsewhere",
+        at: step.configuration.source.location(of: "teacher"),
+        remedy: "raise metadata.max_length, shorten the example, or use subwords: first")
+    }
+  }
+
+  /// Throws for a metric that the names of the outputs do not define.
+  static func checkMetric(of step: ResolvedStep, _ kind: TaskKind, _ labels: LabelNames) throws {
+    let defined = kind.definition.metrics(of: labels.names)
+    guard
+      let metric = step.configuration.stages.compactMap(\.hyperparameters.metric).first(where: { !defined.contains($0) }
+      )
+    else { return }
+    throw RetortError(
+      .configuration,
+      "is \(metric.rawValue), and the tags are no parts of entities: \(labels.names.prefix(8).joined(separator: ", "))",
+      at: step.configuration.source.location(of: "hyperparams.metric"),
+      remedy: "use \(defined.map(\.rawValue).joined(separator: ", "))")
   }
 
   /// Throws if a language model teacher and student have vocabularies of different sizes.
@@ -182,9 +207,27 @@ enum Preflight {
   }
 
   /// Whether a teacher is better than chance: a classifier by `isAboveChance`, a language model if its perplexity is
-  /// below 0.9 times that of guessing, the size of the vocabulary.
+  /// below 0.9 times that of guessing, the size of the vocabulary, a scorer if its scores rise with the targets, a
+  /// classifier of several labels if any of its labels is right.
   static func hasLearnt(_ result: EvaluationResult, classCount: Int) -> Bool {
-    result.isOfDocuments ? result.perplexity < 0.9 * Double(classCount) : isAboveChance(result)
+    switch result.kind.definition.targets {
+    case .nextTokens: result.perplexity < 0.9 * Double(classCount)
+    case .classes: isAboveChance(result)
+    // Spearman's ρ of independent scores has the deviation 1/√(n − 1) (one-sided, 5 %).
+    case .score: result.count < 3 || !(result.value(.spearman) <= 1.64 / Double(result.count - 1).squareRoot())
+    case .labelSet: result.parts.allSatisfy { $0.counts.gold == 0 } || result.value(.microF1) > 0
+    }
+  }
+
+  /// How a teacher at chance level answers.
+  static func chanceText(_ result: EvaluationResult, classCount: Int) -> String {
+    switch result.kind.definition.targets {
+    case .nextTokens: "perplexity \(fixed(result.perplexity, 1)) with a vocabulary of \(grouped(classCount))"
+    case .classes:
+      "balanced accuracy \(fixed(result.balancedAccuracy, 4)) over \(classCount) classes, "
+        + "\(result.correct) of \(result.count) correct"
+    case .score, .labelSet: result.text
+    }
   }
 
   /// Whether a teacher distinguishes the classes: its balanced accuracy exceeds chance by more than 1.64 standard

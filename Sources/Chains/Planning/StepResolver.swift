@@ -11,7 +11,7 @@ import Tokenizers
 struct StepResolver {
   let chain: ChainConfiguration
   let locator: ModelLocator
-  /// The classes of the data; nil for language modelling.
+  /// The names of the task's outputs; nil for language modelling.
   let labels: LabelNames?
   /// The kind of the data.
   let kind: TaskKind
@@ -28,7 +28,7 @@ struct StepResolver {
     let teachers = try teachers(of: index, earlier)
     let student = try student(of: index, teachers.first?.model, earlier)
     let limits = (teachers.map(\.model.configuration) + [student.configuration]).compactMap(\.maximumPositions)
-    if kind == .languageModeling {
+    if kind.definition.head == .languageModel {
       try StepResolver.checkLength(
         chain.metadata,
         [("student \(student.reference)", student.configuration.maximumPositions)]
@@ -81,7 +81,7 @@ struct StepResolver {
     _ reference: String, _ located: Located, _ earlier: [ResolvedStep], for use: ModelUse
   ) throws -> ResolvedModel {
     if case .step(let used) = located.source { return student(earlier[used]) }
-    let opened = try ModelDirectory(located.path, for: use, labels: labels)
+    let opened = try ModelDirectory(located.path, for: use, task: kind, labels: labels)
     let report = try opened.check()
     var remarks = opened.warnings(report)
     let tokenizer = try TokenizerFiles.load(fromModelDirectory: located.path)
@@ -167,7 +167,7 @@ struct StepResolver {
     like teacher: ResolvedModel?
   ) throws -> ResolvedStudent {
     let configuration =
-      kind == .languageModeling
+      kind.definition.head == .languageModel
       ? configuration.withTextBorders(of: tokenizer, like: teacher?.configuration) : configuration
     let model = try ModelLoader.build(configuration)
     return ResolvedStudent(
@@ -202,10 +202,10 @@ struct StepResolver {
     tokenizer = tokenizer ?? source?.tokenizer ?? teacher?.tokenizer
     // Language models are compared logit by logit, and a teacher's embeddings may have more rows than the tokenizer has
     // ids.
-    let theirs = kind == .languageModeling ? teacher?.configuration.vocabularySize : nil
+    let theirs = kind.definition.head == .languageModel ? teacher?.configuration.vocabularySize : nil
     let size = theirs ?? tokenizer?.tokenizer.vocabularySize
     if keys["vocab_size"] == nil, let size { keys["vocab_size"] = .int(size) }
-    return (try ModelConfiguration(written: keys, at: location, labels: labels), tokenizer)
+    return (try ModelConfiguration(written: keys, at: location, kind: kind, labels: labels), tokenizer)
   }
 
   /// Checks that the layers exist in the source model, and that all sizes except their number are equal.

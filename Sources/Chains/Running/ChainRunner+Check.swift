@@ -59,15 +59,17 @@ extension ChainRunner {
     // All ranks of a collective teacher answer together, so idle ranks call it without examples.
     let stop = "while the teacher \(teacher.name) was evaluated"
     let idle = { if teacher.isCollective { _ = try teacher.logits(for: [], in: .validation) } }
-    guard data.kind == .languageModeling else {
-      return try Evaluator.evaluate(data, classCount: teacher.classCount, stop: stop, on: students) {
+    guard data.kind.definition.rows == .nextTokens else {
+      return try Evaluator.evaluate(
+        data, names: plan.labels.names, threshold: plan.chain.metadata.task.threshold, stop: stop, on: students
+      ) {
         try teacher.logits(for: $0, in: .validation).materialized
       } idle: {
         try idle()
       }
     }
     return try Evaluator.evaluate(documents: data, stop: stop, on: students) {
-      let labels = data.batch($0).targets.filter { $0 >= 0 }
+      let labels = data.batch($0).rowLabels
       return try teacher.logits(for: $0, in: .validation).crossEntropySum(labels: labels)
     } idle: {
       try idle()
@@ -86,11 +88,7 @@ extension ChainRunner {
         remedy: "fetch its weights again, they may be damaged; in bf16 try precision: fp32")
     }
     if Preflight.hasLearnt(result, classCount: classCount) { return nil }
-    let how =
-      result.isOfDocuments
-      ? "perplexity \(fixed(result.perplexity, 1)) with a vocabulary of \(grouped(classCount))"
-      : "balanced accuracy \(fixed(result.balancedAccuracy, 4)) over \(classCount) classes, "
-        + "\(result.correct) of \(result.count) correct"
+    let how = Preflight.chanceText(result, classCount: classCount)
     let what = "the teacher \(name) is at chance level on the validation split: \(how)"
     if step.configuration.allowUntrainedTeacher {
       if warned.insert(step.index).inserted {

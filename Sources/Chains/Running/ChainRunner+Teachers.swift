@@ -112,7 +112,9 @@ extension ChainRunner {
     let precision = plan.precision(of: teacher, in: step)
     let model = teacher.model
     let frozen = try students.agree {
-      try FrozenModel(directory: plan.directory(of: model.place), labels: plan.classes, precision: precision)
+      try FrozenModel(
+        directory: plan.directory(of: model.place), task: plan.chain.metadata.task.kind, labels: plan.classes,
+        precision: precision)
     }
     let load = try weights(of: frozen, digest, teacher.placement, sharedBy: students)
     let resident = ResidentTeacher(

@@ -10,14 +10,17 @@ import Training
 extension ChainRunner {
   /// The initial weights of a student, from a model at its place; a new head is not read.
   func weights(_ place: ModelPlace, _ student: ResolvedStudent) throws -> any WeightSource {
-    try ModelDirectory(plan.directory(of: place), for: .student(head: student.head), labels: plan.classes)
-      .weights(for: student.configuration)
+    try ModelDirectory(
+      plan.directory(of: place), for: .student(head: student.head), task: plan.chain.metadata.task.kind,
+      labels: plan.classes
+    )
+    .weights(for: student.configuration)
   }
 
   /// The files next to the initial weights that the student keeps. A student with random weights gets the generation
   /// settings of its teacher, whose tokens it shares.
   func companions(of step: ResolvedStep) -> [String] {
-    guard step.student.configuration.family.isLanguageModel,
+    guard step.student.configuration.isLanguageModel,
       let place = step.student.origin.place ?? step.teacher?.place
     else { return [] }
     return ModelDirectory.companions(of: plan.directory(of: place))
@@ -29,7 +32,7 @@ extension ChainPlan {
   func stages(of step: ResolvedStep) -> [(name: String?, values: TrainingConfiguration)] {
     step.configuration.stages.map { stage in
       let values = TrainingConfiguration(
-        stage.hyperparameters, precision: precision(of: step), kind: chain.metadata.task.kind,
+        stage.hyperparameters, precision: precision(of: step), task: chain.metadata.task, labels: labels.names,
         objective: stage.hyperparameters.objectives.objective(step.teachers.map(\.role), step.configuration.combine),
         lengths: data[step.index].student.train.lengths, seed: chain.metadata.seed, parallel: chain.parallel)
       return (stage.name, values)
@@ -58,8 +61,8 @@ extension TrainingConfiguration {
   ///   - objective: the loss, with the teachers of the step.
   ///   - lengths: tokens of each training example, [N].
   init(
-    _ values: Hyperparameters, precision: Precision, kind: TaskConfiguration.Kind, objective: DistillationObjective,
-    lengths: [Int32], seed: UInt64, parallel: ParallelConfiguration
+    _ values: Hyperparameters, precision: Precision, task: TaskConfiguration, labels: [String],
+    objective: DistillationObjective, lengths: [Int32], seed: UInt64, parallel: ParallelConfiguration
   ) {
     let sampler = Sampler(
       lengths: lengths, batchSize: values.batchSize, shuffle: values.shuffle, groupByLength: values.groupByLength,
@@ -81,10 +84,12 @@ extension TrainingConfiguration {
         values.schedule, peak: values.learningRate, warmup: min(total, values.warmup.steps(of: total)), total: total),
       shuffle: values.shuffle, groupByLength: values.groupByLength, dropout: values.dropout,
       precision: precision, evaluation: interval,
-      metric: values.metric(for: kind),
+      metric: values.metric(for: task.kind, labels: labels),
       patience: values.earlyStoppingPatience, saveSteps: values.saveSteps,
       saveTotalLimit: values.saveTotalLimit ?? .max, loggingSteps: values.loggingSteps,
       bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)),
       sharding: parallel.studentSharding, activationCheckpointing: values.activationCheckpointing)
+    self.labels = labels.isEmpty ? nil : labels
+    threshold = task.threshold
   }
 }

@@ -1,4 +1,5 @@
 import Collectives
+import Datasets
 import Models
 import Platform
 import Teachers
@@ -39,6 +40,7 @@ struct TeacherStage {
   /// The training ranks, plus the teacher's own ranks if it is dedicated.
   private let world: any Communicator
   /// Whether layers are streamed from a file; a run without a cache directory has no such file.
+  private var task: TaskKind { runner.plan.chain.metadata.task.kind }
   private var isStreamed: Bool { wanted.placement == .streamed && runner.plan.cacheDirectory != nil }
 
   /// Runs `body` with a teacher on the training ranks: sharded over groups of them, or whole on each.
@@ -117,7 +119,8 @@ struct TeacherStage {
     let directory = runner.plan.directory(of: teacher.place)
     let frozen = try world.agree {
       asking
-        ? try FrozenModel(directory: directory, labels: runner.plan.classes, precision: precision, part: part) : nil
+        ? try FrozenModel(
+          directory: directory, task: task, labels: runner.plan.classes, precision: precision, part: part) : nil
     }
     var remark: String?
     if let frozen {
@@ -146,7 +149,7 @@ struct TeacherStage {
     let directory = runner.plan.directory(of: teacher.place)
     let frozen = try ranks.agree {
       try FrozenModel(
-        directory: directory, labels: runner.plan.classes, precision: precision, only: .head)
+        directory: directory, task: task, labels: runner.plan.classes, precision: precision, only: .head)
     }
     _ = try runner.weights(of: frozen, digest, wanted, sharedBy: ranks)(frozen)
     return TeacherHead(try staged(frozen))

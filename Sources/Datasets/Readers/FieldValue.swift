@@ -8,6 +8,10 @@ package enum FieldValue: Sendable, Equatable {
   case flag(Bool)
   /// A JSON list of numbers.
   case list([Double])
+  /// A JSON list of strings, at least one, or the words of a sentence.
+  case words([String])
+  /// A JSON list of objects, at least one.
+  case objects([[String: FieldValue]])
   /// Any other value, described for an error message: "an object".
   case other(String)
 
@@ -19,7 +23,9 @@ package enum FieldValue: Sendable, Equatable {
     case .integer: "an integer"
     case .real: "a number with a fraction"
     case .flag: "true or false"
-    case .list: "a list of numbers"
+    case .list(let numbers): numbers.isEmpty ? "an empty list" : "a list of numbers"
+    case .words: "a list of words"
+    case .objects: "a list of objects"
     case .other(let name): name
     }
   }
@@ -35,6 +41,9 @@ package enum FileFormat: String, Sendable, CaseIterable {
   case jsonl
   /// Plain text with the single column `text`: one row per line, without blank lines, or one per document.
   case text
+  /// Sentences separated by blank lines, a word per line with its tag in the last column (CoNLL): the columns `tokens`
+  /// and `tags`.
+  case conll
 
   /// The format for a file's extension, ignoring a final `.gz`; nil for an unknown extension.
   package init?(path: String) {
@@ -44,6 +53,7 @@ package enum FileFormat: String, Sendable, CaseIterable {
     case "csv": self = .csv
     case "jsonl", "json", "ndjson": self = .jsonl
     case "txt": self = .text
+    case "conll", "bio", "iob", "iob2": self = .conll
     default: return nil
     }
   }

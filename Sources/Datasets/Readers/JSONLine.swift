@@ -131,25 +131,41 @@ struct JSONLine {
     }
   }
 
-  /// A list of numbers, or a description of any other list.
+  /// A list of numbers, of strings or of objects, or a description of any other list.
   private mutating func list(depth: Int) throws(Failure) -> FieldValue {
     if depth > JSONLine.deepest { throw failure("values are nested deeper than \(JSONLine.deepest)") }
     var numbers: [Double] = []
-    var onlyNumbers = true
+    var words: [String] = []
+    var objects: [[String: FieldValue]] = []
+    var count = 0
     try walkList { line throws(Failure) in
       line.skipSpace()
+      count += 1
       if line.startsNumber {
         switch try line.number() {
         case .integer(let value): numbers.append(Double(value))
         case .real(let value): numbers.append(value)
         default: break
         }
+      } else if line.peek == UInt8(ascii: "\"") {
+        words.append(try line.string())
+      } else if line.peek == UInt8(ascii: "{") {
+        objects.append(try line.object(depth: depth + 1))
       } else {
-        onlyNumbers = false
         try line.skip(depth: depth + 1)
       }
     }
-    return onlyNumbers ? .list(numbers) : .other("a list that holds something other than numbers")
+    if numbers.count == count { return .list(numbers) }
+    if words.count == count { return .words(words) }
+    return objects.count == count ? .objects(objects) : .other("a list of values of several kinds")
+  }
+
+  /// The members of an object.
+  private mutating func object(depth: Int) throws(Failure) -> [String: FieldValue] {
+    if depth > JSONLine.deepest { throw failure("values are nested deeper than \(JSONLine.deepest)") }
+    var members: [String: FieldValue] = [:]
+    try walkObject(depth: depth) { line, name throws(Failure) in members[name] = try line.value(depth: depth + 1) }
+    return members
   }
 
   /// Checks and skips a value of any kind.

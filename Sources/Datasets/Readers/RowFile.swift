@@ -28,6 +28,8 @@ package final class RowFile: Sendable {
     let documents: DocumentCut?
     /// Whether the file has a header row.
     var hasHeader = true
+    /// Whether rows can have more fields than there are columns.
+    var hasMoreFields = false
   }
 
   /// The name of the split in messages: its path, or the first of several.
@@ -67,7 +69,7 @@ package final class RowFile: Sendable {
     else { throw RowFile.unknownFormat(split.paths.first ?? "") }
     self.format = format
     var parts = try split.paths.map { path in
-      if split.paths.count > 1, FileFormat(path: path) != format {
+      if split.paths.count > 1, FileFormat(path: path) != FileFormat(path: first) {
         throw RetortError(
           .input, "is not written as \(fileName(of: first)) is, a file of the same split", at: path,
           remedy: "give all files of a split one format")
@@ -109,6 +111,7 @@ package final class RowFile: Sendable {
     case .text:
       index = cut.map { RecordIndex.ofDocuments(bytes, from: first, $0) } ?? RecordIndex.ofLines(bytes, from: first)
     case .tsv: index = RecordIndex.ofLines(bytes, from: first, tabsCount: true)
+    case .conll: index = RecordIndex.ofSentences(bytes, from: first)
     case .csv: index = try RecordIndex.ofCSV(bytes, from: first, path: path)
     case .jsonl:
       let isDocument = FileFormat.withoutCompression(path).lowercased().hasSuffix(".json")
@@ -119,6 +122,7 @@ package final class RowFile: Sendable {
     var hasHeader = true
     switch format {
     case .text: columns = ["text"]
+    case .conll: columns = TaggedSentence.columns
     case .jsonl:
       if !index.starts.isEmpty { columns = try RowFile.members(bytes, index, 0, path) { _ in false }.names }
     case .tsv, .csv:
@@ -129,7 +133,11 @@ package final class RowFile: Sendable {
       hasHeader = columns == names
       if hasHeader { _ = index.removeFirst() }
     }
-    return Part(path: path, data: data, index: index, columns: columns, documents: cut, hasHeader: hasHeader)
+    var hasMoreFields = false
+    if case .maybe(_, moreFollow: true) = headers { hasMoreFields = !hasHeader }
+    return Part(
+      path: path, data: data, index: index, columns: columns, documents: cut, hasHeader: hasHeader,
+      hasMoreFields: hasMoreFields)
   }
 
   /// The files with only those rows that belong to the split's share.
@@ -147,13 +155,13 @@ package final class RowFile: Sendable {
       index.keep { wanted[first + $0] }
       return Part(
         path: part.path, data: part.data, index: index, columns: part.columns, documents: part.documents,
-        hasHeader: part.hasHeader)
+        hasHeader: part.hasHeader, hasMoreFields: part.hasMoreFields)
     }
   }
 
   private static func unknownFormat(_ path: String) -> RetortError {
     let name = path.lowercased()
-    var remedy = "use .tsv, .csv, .jsonl, .json or .txt, each also as .gz"
+    var remedy = "use .tsv, .csv, .jsonl, .json, .txt or .conll, each also as .gz"
     if name.hasSuffix(".parquet") { remedy += "; " + DatasetFiles.parquetRemedy }
     if [".zst", ".bz2", ".xz", ".zip", ".lz4"].contains(where: name.hasSuffix) {
       remedy += "; decompress the file first"
@@ -171,6 +179,11 @@ package final class RowFile: Sendable {
   package func line(of row: Int) -> Int {
     let part = part(of: row)
     return part.firstLine + Int(part.index.lines[row - part.firstRow])
+  }
+
+  /// The `path:line` of a word of a row: its own line if each word has one, otherwise that of the row.
+  func location(of row: Int, word: Int) -> String {
+    location(ofLine: line(of: row) + (format == .conll ? word : 0))
   }
 
   /// The `path:line` of a row, for error messages.
@@ -228,9 +241,14 @@ package final class RowFile: Sendable {
       return (part.columns, try selection.names.map { _ in .text(try document(record, of: part)) })
     }
     let line = Int(part.index.lines[record])
+    if format == .conll {
+      let sentence = try TaggedSentence(part.index.bytes(of: record, in: part.data.bytes), at: part.path, line: line)
+      let values: [FieldValue] = [.words(sentence.words), sentence.tags.map { .words($0) } ?? .absent]
+      return (part.columns, selection.places[place].map { values[$0] })
+    }
     let fields = try RowFile.fields(
       part.data.bytes, format, part.index.starts[record], part.index.end, part.path, line)
-    if fields.count != part.columns.count {
+    if fields.count < part.columns.count || fields.count > part.columns.count && !part.hasMoreFields {
       throw RetortError(
         .input,
         "the row has \(fields.count) \(fields.count == 1 ? "field" : "fields") where the header has "

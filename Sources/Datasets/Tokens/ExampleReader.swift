@@ -11,6 +11,9 @@ struct ExampleReader: Sendable {
   let maxLength: Int?
   /// How documents are read; nil: each row is an example.
   let documents: DocumentReading?
+  let task: TaskDescription
+  /// What the rows have as targets.
+  let targets: RowTargets
   private let selection: RowSelection
   // Indices of the columns in the selection.
   private let textPlaces: Range<Int>
@@ -23,13 +26,14 @@ struct ExampleReader: Sendable {
   ///
   /// - Parameter columns: `label` is nil if no label is read.
   init(
-    _ file: RowFile, _ columns: DatasetColumns, labels: LabelSet?, tokenizer: (any Tokenizer)?,
-    maxLength: Int?, documents: DocumentReading? = nil
+    _ file: RowFile, _ columns: DatasetColumns, of task: TaskDescription = TaskDescription(kind: .classification),
+    labels: LabelSet?, tokenizer: (any Tokenizer)?, maxLength: Int?, documents: DocumentReading? = nil
   ) throws {
     var columns = columns
     if documents == nil { columns.prompt = nil }
-    if columns.ids != nil { columns.text = nil }
-    guard let first = columns.ids.map({ [$0] }) ?? columns.text?.names else {
+    if columns.ids != nil { columns.tokens = nil }
+    if columns.ids ?? columns.tokens != nil { columns.text = nil }
+    guard let first = (columns.ids ?? columns.tokens).map({ [$0] }) ?? columns.text?.names else {
       throw RetortError(.configuration, "neither a text column nor an ids column is named", at: file.path)
     }
     if columns.ids == nil && tokenizer == nil {
@@ -45,13 +49,16 @@ struct ExampleReader: Sendable {
     self.tokenizer = columns.ids == nil ? tokenizer : nil
     self.maxLength = maxLength
     self.documents = documents
+    self.task = task
+    targets = documents == nil ? RowTargets(task.definition, labels: labels?.count) : .label
     var names = first
     textPlaces = 0..<names.count
-    let pair = columns.ids == nil ? columns.textPair?.names : nil
+    let pair = columns.text == nil ? nil : columns.textPair?.names
     pairPlaces = pair.map { names.count..<(names.count + $0.count) }
     names += pair ?? []
     // Without a label set, a label has no meaning.
-    labelPlace = columns.label != nil && labels != nil ? names.count : nil
+    let isRead = task.definition.hasLabels ? labels != nil : task.labelUse != .unread
+    labelPlace = columns.label != nil && isRead ? names.count : nil
     if let label = columns.label, labelPlace != nil { names.append(label) }
     promptPlace = columns.prompt == nil ? nil : names.count
     if let prompt = columns.prompt { names.append(prompt) }
@@ -86,9 +93,9 @@ struct ExampleReader: Sendable {
   private func read(_ row: Int, into out: inout TokenRows) throws {
     let fields = try file.read(row, selection)
     if let documents { return try read(row, fields, as: documents, into: &out) }
-    let label = try labelPlace.map { place in
-      try labels!.index(of: fields[place], at: file.location(of: row))
-    }
+    let field = labelPlace.map { fields[$0] } ?? .absent
+    if task.definition.rows == .tokens { return try readTagged(row, fields[0], tags: field, into: &out) }
+    let (label, targets) = try target(field, row)
     let line = file.line(of: row)
     guard let tokenizer else {
       var ids = try ids(fields[0], columns.ids!, row)
@@ -96,7 +103,7 @@ struct ExampleReader: Sendable {
         ids.removeLast(ids.count - maxLength)
         out.noteCut(line: line)
       }
-      return out.append(tokens: ids, typeIDs: nil, label: label ?? -1, line: line)
+      return out.append(tokens: ids, typeIDs: nil, label: label, targets: targets, line: line)
     }
     let text = try text(fields, row)
     let pair = try pairPlaces.map { try joined(fields, $0, columns.textPair, row) }
@@ -105,7 +112,27 @@ struct ExampleReader: Sendable {
       throw RetortError(
         .input, "the text becomes no tokens at all", at: file.location(of: row), remedy: "remove the row or fill it")
     }
-    out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label ?? -1, line: line)
+    out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label, targets: targets, line: line)
+  }
+
+  /// The target of a row that is one example: `label` and words as `RowTargets` says.
+  private func target(_ field: FieldValue, _ row: Int) throws -> (label: Int32, words: [Int32]) {
+    switch targets {
+    case .tokens: preconditionFailure("targets of tokens are read with the tokens")
+    case .label: return (try labels?.index(of: field, at: file.location(of: row)) ?? -1, [])
+    case .values(let count):
+      var values = [Float](repeating: .nan, count: count)
+      if task.definition.targets == .score {
+        values[0] = try TargetField.score(field, at: file.location(of: row))
+      } else if let labels, let names = try TargetField.set(field, of: file, row) {
+        values = [Float](repeating: 0, count: count)
+        for name in names {
+          guard let index = labels.index(of: name) else { throw labels.refusal(of: name, at: file.location(of: row)) }
+          values[Int(index)] = 1
+        }
+      }
+      return (values.contains(where: \.isNaN) ? -1 : 0, values.map { Int32(bitPattern: $0.bitPattern) })
+    }
   }
 
   /// The text of a row, or the first text of a pair.
@@ -158,7 +185,7 @@ struct ExampleReader: Sendable {
     }
   }
 
-  private func missing(_ column: String, _ row: Int) -> RetortError {
+  func missing(_ column: String, _ row: Int) -> RetortError {
     let names = (try? file.names(of: row)) ?? []
     if names.contains(column) {
       return RetortError(

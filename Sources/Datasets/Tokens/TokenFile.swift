@@ -86,12 +86,13 @@ final class TokenFile: @unchecked Sendable {
     return true
   }
 
-  /// Whether the offsets rise from 0 to the payload's length in steps of one or two example lengths.
+  /// Whether the offsets rise from 0 to the payload's length in steps of one or two example lengths and the words of
+  /// the targets.
   var isConsistent: Bool {
     guard offsets[0] == 0, offsets[header.count] == header.payloadWords else { return false }
     for index in 0..<header.count {
       let length = Int64(lengths[index])
-      let step = offsets[index + 1] &- offsets[index]
+      let step = offsets[index + 1] &- offsets[index] &- Int64(header.targets.words(length: Int(length)))
       if length <= 0 || length > header.longest || (step != length && step != 2 * length) { return false }
     }
     return true

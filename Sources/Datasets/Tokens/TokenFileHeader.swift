@@ -5,17 +5,18 @@ import Platform
 /// The layout of a file of N examples, little-endian; the image in memory has the same layout:
 ///
 ///     header    192 bytes   24 words of 64 bits, the last one a checksum of the others
-///     payload   Int32       per example its ids, followed by its segments if any is not zero; padded to 8 bytes
+///     payload   Int32       per example its ids, its segments if any is not zero, the words of its targets; padded to
+///                           8 bytes
 ///     hashes    UInt64 [N]
 ///     offsets   Int64 [N+1] the start of each example in the payload, then the payload's length
 ///     lengths   Int32 [N]
-///     labels    Int32 [N]   the class; for a document the number of its prompt tokens; -1: none
+///     labels    Int32 [N]   the class, or what `RowTargets` says; for a document the number of its prompt tokens
 ///     pages     UInt32      CRC32C of every page from payload to labels; the last page may be shorter
 ///
 /// The header holds the checksum of the page table, so that a changed bit in any section is detected.
 struct TokenFileHeader: Equatable, Sendable {
   static let byteCount = 8 * words
-  static let version: UInt64 = 2
+  static let version: UInt64 = 3
   /// Bytes of a page, which has its own checksum: ranks check different pages.
   static let pageBytes = 1 << 20
   private static let words = 24
@@ -32,8 +33,10 @@ struct TokenFileHeader: Equatable, Sendable {
   var largestLabel = -1
   var cutRows = 0
   var firstCutLine = 0
-  /// Rows with label -1. Files written before rows could lack a label have 0 here, which is correct.
+  /// Rows with a negative label.
   var unlabelledRows = 0
+  /// What the rows have as targets.
+  var targets = RowTargets.label
   /// CRC32C of the table of pages.
   var pagesChecksum: UInt32 = 0
   /// The content key, 64 hexadecimal digits.
@@ -58,6 +61,7 @@ struct TokenFileHeader: Equatable, Sendable {
     (largestType, largestTypeLine, largestLabel) = (number(14), number(15), number(16))
     pagesChecksum = UInt32(truncatingIfNeeded: words[17])
     unlabelledRows = number(18)
+    targets = RowTargets(code: number(19))
     // Limits the counts by the file's size before they are multiplied.
     let possible = 0...bytes.count
     guard possible.contains(count), possible.contains(payloadWords), possible.contains(longest),
@@ -77,7 +81,7 @@ struct TokenFileHeader: Equatable, Sendable {
     words += key
     words += [largestType, largestTypeLine, largestLabel].map(word)
     words.append(UInt64(pagesChecksum))
-    words.append(word(unlabelledRows))
+    words += [unlabelledRows, targets.code].map(word)
     words += [UInt64](repeating: 0, count: TokenFileHeader.words - 1 - words.count)
     words.append(TokenFileHeader.checksum(words))
     return words.withUnsafeBytes { [UInt8]($0) }

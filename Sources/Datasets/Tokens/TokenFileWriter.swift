@@ -14,8 +14,9 @@ final class TokenFileWriter {
   private var pageFill = 0
 
   /// Starts a file that is renamed to `path` when it is complete, or an image in memory if `path` is nil.
-  init(key: String, path: String?) throws {
+  init(key: String, targets: RowTargets = .label, path: String?) throws {
     header = TokenFileHeader(key: key)
+    header.targets = targets
     file = try path.map { try AtomicFile($0, permissions: 0o600) }
     try put([UInt8](repeating: 0, count: TokenFileHeader.byteCount))
   }
@@ -25,6 +26,12 @@ final class TokenFileWriter {
     var end = header.payloadWords
     for (row, length) in rows.lengths.enumerated() {
       end += Int(length) * (rows.hasTypes[row] ? 2 : 1)
+      let words = header.targets.words(length: Int(length))
+      if header.targets == .tokens {
+        let place = end - header.payloadWords
+        header.largestLabel = max(header.largestLabel, Int(rows.payload[place..<place + words].max() ?? -1))
+      }
+      end += words
       offsets.append(Int64(end))
       header.totalTokens += Int(length)
       header.longest = max(header.longest, Int(length))
@@ -43,7 +50,7 @@ final class TokenFileWriter {
       header.largestTypeLine = Int(rows.largestTypeLine)
     }
     header.unlabelledRows += rows.labels.count { $0 < 0 }
-    header.largestLabel = max(header.largestLabel, Int(rows.labels.max() ?? -1))
+    if header.targets == .label { header.largestLabel = max(header.largestLabel, Int(rows.labels.max() ?? -1)) }
     if header.cutRows == 0 { header.firstCutLine = Int(rows.firstCutLine) }
     header.cutRows += Int(rows.cutRows)
   }

@@ -6,7 +6,8 @@
 ///     rows · payload words · largest id · its line · largest segment · its line · cut rows · first cut line
 ///     lengths [rows] · labels [rows] · has segments [rows] · hashes [rows, 2] · payload
 ///
-/// The payload of a row is its ids, followed by its segments if any is not zero.
+/// The payload of a row is its ids, followed by its segments if any is not zero, and by its targets if they are more
+/// than a class (`RowTargets`).
 struct TokenRows: Sendable {
   private static let headerWords = 8
 
@@ -28,13 +29,18 @@ struct TokenRows: Sendable {
   init() {}
 
   /// Appends a row; `line` is its line in the file.
-  mutating func append(tokens: [Int32], typeIDs: [Int32]?, label: Int32, line: Int) {
+  ///
+  /// - Parameters:
+  ///   - label: the class, or what else `RowTargets` says.
+  ///   - targets: the words of its targets, as many as `RowTargets` says.
+  mutating func append(tokens: [Int32], typeIDs: [Int32]?, label: Int32, targets: [Int32] = [], line: Int) {
     let types = typeIDs.flatMap { $0.contains { $0 != 0 } ? $0 : nil }
     lengths.append(Int32(tokens.count))
     labels.append(label)
     hasTypes.append(types != nil)
     payload += tokens
     if let types { payload += types }
+    payload += targets
     hashes.append(
       tokens.withUnsafeBufferPointer { tokens in
         guard let types else { return ContentHash.of(tokens: tokens, typeIDs: nil) }

@@ -55,7 +55,7 @@ extension TokenizedDataset {
       return (file, try task.inputs(in: file))
     }
     let path = file.path
-    let decided = task.kind == .classification ? try task.deciding(labels, in: file, on: communicator) : nil
+    let decided = task.definition.hasLabels ? try task.deciding(labels, in: file, on: communicator) : nil
     let labels = decided?.set
     var notes = decided?.notes ?? []
     let reader = try communicator.agree {
@@ -64,7 +64,7 @@ extension TokenizedDataset {
       }
       try labels?.requireDistinctNames()
       return try ExampleReader(
-        file, columns, labels: labels, tokenizer: tokenizer, maxLength: options.maxLength,
+        file, columns, of: task, labels: labels, tokenizer: tokenizer, maxLength: options.maxLength,
         documents: options.documents)
     }
     let node = try communicator.splitByNode()
@@ -77,7 +77,8 @@ extension TokenizedDataset {
     notes += builder.notes
     if tokens.header.cutRows > 0, let maxLength = options.maxLength {
       notes.append(
-        "\(path): \(tokens.header.cutRows) of \(tokens.header.count) rows of ids were cut to \(maxLength) tokens "
+        "\(path): \(tokens.header.cutRows) of \(tokens.header.count) rows \(columns.ids == nil ? "" : "of ids ")were "
+          + "cut to \(maxLength) tokens "
           + "(the first: \(file.location(ofLine: tokens.header.firstCutLine)))")
     }
     let dataset = TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
@@ -161,7 +162,9 @@ extension TokenizedDataset {
     let columns = reader.columns
     // The separator of joined column names occurs in no name.
     let texts = [columns.text, columns.textPair].map { $0?.names.joined(separator: "\u{1f}") }
-    for name in texts + [columns.label, columns.ids] { digest.update(name.map { "column \($0)" } ?? "none") }
+    for name in texts + [columns.label, columns.ids, columns.tokens] {
+      digest.update(name.map { "column \($0)" } ?? "none")
+    }
     // The user may name the columns of CSV and TSV files, so the content does not determine the names.
     if reader.file.format == .csv || reader.file.format == .tsv { reader.file.columns.forEach(digest.update(_:)) }
     digest.update(UInt64(reader.maxLength ?? 0))
@@ -169,6 +172,7 @@ extension TokenizedDataset {
     digest.update(UInt64(reader.labels?.count ?? 0))
     for name in reader.labels?.names ?? [] { digest.update(name) }
     digest.update(reader.labels?.reading?.rawValue ?? "undecided")
+    digest.update("targets \(reader.targets) \(reader.task.subwords.rawValue)")
     if let documents = reader.documents {
       digest.update("documents \(documents.endOfText ?? -1) \(columns.prompt.map { "prompt \($0)" } ?? "none")")
       digest.update(reader.file.documents?.name.map { "cut \($0)" } ?? "rows")

@@ -10,6 +10,10 @@ package struct TokenizedExample: Sendable, Equatable {
   package var typeIDs: [Int32]?
   /// The class, or -1 for none.
   package var label: Int32
+  /// The target of each token, as in `Batch.targets`, if rows are tokens.
+  package var targets: [Int32] = []
+  /// The numbers of the target, as in `Batch.values`.
+  package var values: [Float] = []
 
   /// An unchecked example; `TokenizedDataset.init(examples:)` throws for one whose ids and segments do not fit.
   package init(ids: [Int32], typeIDs: [Int32]? = nil, label: Int32 = -1) {
@@ -17,11 +21,23 @@ package struct TokenizedExample: Sendable, Equatable {
     self.typeIDs = typeIDs
     self.label = label
   }
+
+  /// An example with a target for each token.
+  package init(ids: [Int32], targets: [Int32]) {
+    self.init(ids: ids)
+    self.targets = targets
+  }
+
+  /// An example with numbers as its target.
+  package init(ids: [Int32], values: [Float]) {
+    self.init(ids: ids)
+    self.values = values
+  }
 }
 
 /// Token sequences with their classes, in a memory-mapped file that the ranks of a node share, or in memory.
 package final class TokenizedDataset: ExampleSource {
-  /// `classification` or `languageModeling`.
+  /// The kind of the task.
   package let kind: TaskKind
   /// The classes; nil if labels are not read.
   package let labels: LabelSet?
@@ -49,19 +65,31 @@ package final class TokenizedDataset: ExampleSource {
     if examples.isEmpty { throw RetortError(.input, "has no examples", at: "data in memory") }
     var rows = TokenRows()
     let content = Digest()
+    let targets = RowTargets(kind.definition, labels: labels?.count ?? examples[0].values.count)
     for (index, example) in examples.enumerated() {
       let typesFit = example.typeIDs.map { $0.count == example.ids.count } ?? true
-      if example.ids.isEmpty || !typesFit || example.ids.contains(where: { $0 < 0 }) {
+      let words = example.targets + example.values.map { Int32(bitPattern: $0.bitPattern) }
+      if example.ids.isEmpty || !typesFit || example.ids.contains(where: { $0 < 0 })
+        || words.count != targets.words(length: example.ids.count)
+      {
         throw RetortError(
-          .input, "an example needs ids from 0 up, and as many segments as ids", at: "example \(index) in memory")
+          .input, "an example needs ids from 0 up, as many segments as ids, and the targets of its task",
+          at: "example \(index) in memory")
       }
       content.update(UInt64(UInt32(bitPattern: example.label)))
       content.update(UInt64(example.ids.count))
       example.ids.withUnsafeBytes(content.update)
       (example.typeIDs ?? []).withUnsafeBytes(content.update)
-      rows.append(tokens: example.ids, typeIDs: example.typeIDs, label: example.label, line: index + 1)
+      words.withUnsafeBytes(content.update)
+      let label: Int32 =
+        switch targets {
+        case .label: example.label
+        case .tokens: RowTargets.label(of: example.targets)
+        case .values: example.values.contains(where: \.isNaN) ? -1 : 0
+        }
+      rows.append(tokens: example.ids, typeIDs: example.typeIDs, label: label, targets: words, line: index + 1)
     }
-    let writer = try TokenFileWriter(key: content.finish(), path: nil)
+    let writer = try TokenFileWriter(key: content.finish(), targets: targets, path: nil)
     try writer.append(rows)
     self.init(TokenFile(image: try writer.finish() ?? []), kind: kind, labels: labels, notes: [])
   }
@@ -70,10 +98,20 @@ package final class TokenizedDataset: ExampleSource {
 
   package func label(_ index: Int) -> Int32 {
     check(index)
+    return file.header.targets == .label ? file.labels[index] : -1
+  }
+
+  package func lossRows(_ index: Int) -> Int { file.header.targets.lossRows(label: stored(index)) }
+  package func labelledRows(_ index: Int) -> Int { file.header.targets.labelledRows(label: stored(index)) }
+
+  private func stored(_ index: Int) -> Int32 {
+    check(index)
     return file.labels[index]
   }
 
-  package var labelledCount: Int { kind == .languageModeling ? count : count - file.header.unlabelledRows }
+  package var labelledCount: Int {
+    kind.definition.targets == .nextTokens ? count : count - file.header.unlabelledRows
+  }
 
   /// The ids of an example, special tokens included, [length]; valid as long as the data set lives.
   package func tokens(_ index: Int) -> UnsafeBufferPointer<Int32> {
@@ -98,6 +136,11 @@ package final class TokenizedDataset: ExampleSource {
       batch.append(
         tokens: tokens(sample), typeIDs: storedTypes(sample), label: label(sample), sample: sample,
         contentHash: contentHash(sample))
+      switch file.header.targets {
+      case .label: break
+      case .tokens: batch.targets += storedTargets(sample)
+      case .values: batch.values += storedTargets(sample).map { Float(bitPattern: UInt32(bitPattern: $0)) }
+      }
     }
     return batch
   }
@@ -105,8 +148,15 @@ package final class TokenizedDataset: ExampleSource {
   private func storedTypes(_ index: Int) -> UnsafeBufferPointer<Int32>? {
     check(index)
     let (start, length) = (Int(file.offsets[index]), length(index))
-    guard Int(file.offsets[index + 1]) - start == 2 * length else { return nil }
+    let words = file.header.targets.words(length: length)
+    guard Int(file.offsets[index + 1]) - start - words == 2 * length else { return nil }
     return UnsafeBufferPointer(start: file.payload + start + length, count: length)
+  }
+
+  private func storedTargets(_ index: Int) -> UnsafeBufferPointer<Int32> {
+    check(index)
+    let words = file.header.targets.words(length: length(index))
+    return UnsafeBufferPointer(start: file.payload + Int(file.offsets[index + 1]) - words, count: words)
   }
 
   private func check(_ index: Int) {

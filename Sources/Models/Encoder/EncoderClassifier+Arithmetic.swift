@@ -11,7 +11,8 @@ extension EncoderConfiguration {
   ///                                            values over the K query-key pairs, S² without a window
   ///       + T·(2·H² + 2·M·H·I)                 output projection and feed-forward; if the head reads first tokens
   ///                                            only, B instead of T in the last layer
-  ///     + B·(2·H² + 2·H·C)                     the head's two layers
+  ///     + R·(2·H² + 2·H·C)                     the head's layers for its R rows: B, or of a head on tokens T; the
+  ///                                            first only where the head has it
   ///     + T·2·P·H                              the projection of embeddings of size P
   package func forwardFLOPs(lengths: [Int]) -> Double {
     let (hidden, inner) = (Double(hiddenSize), Double(intermediateSize))
@@ -22,18 +23,18 @@ extension EncoderConfiguration {
       let pairs = lengths.reduce(0.0) { $0 + EncoderConfiguration.pairs(of: $1, reach: reach) }
       return sum + tokens * 6 * hidden * hidden + 4 * hidden * pairs
     }
-    let isWhole = head.pooling == .mean
+    let isWhole = !readsFirstTokens
     let layers = Double(layerCount)
-    let rows = isWhole ? layers * tokens : max(0, layers - 1) * tokens + min(1, layers) * sequences
-    let rest = rows * (2 * hidden * hidden + 2 * Double(1 + innerFactor) * hidden * inner)
+    let computed = isWhole ? layers * tokens : max(0, layers - 1) * tokens + min(1, layers) * sequences
+    let rest = computed * (2 * hidden * hidden + 2 * Double(1 + innerFactor) * hidden * inner)
     let projection = 2 * Double(embedding.size ?? 0) * hidden
-    return attention + rest + headFLOPs(rows: lengths.count) + tokens * projection
+    return attention + rest + headFLOPs(rows: rows == .examples ? lengths.count : Int(tokens)) + tokens * projection
   }
 
-  /// FLOPs of the head's two layers for `rows` sequences, a part of `forwardFLOPs`.
+  /// FLOPs of the head's layers for `rows` rows, a part of `forwardFLOPs`.
   package func headFLOPs(rows: Int) -> Double {
     let hidden = Double(hiddenSize)
-    return Double(rows) * (2 * hidden * hidden + 2 * hidden * Double(classCount))
+    return Double(rows) * ((hasHeadDense ? 2 * hidden * hidden : 0) + 2 * hidden * Double(classCount))
   }
 
   /// The pairs (i, j) of S tokens with |i − j| ≤ reach: S·(2r + 1) − r·(r + 1) for r < S.

@@ -17,10 +17,10 @@ extension EncoderClassifier: StagedModel {
   }
 
   /// The output states of this part's layers: [T, hidden], or [B, hidden] of the first tokens if this part has the
-  /// model's last layer and no observer reads all tokens.
+  /// model's last layer and neither head nor observers read more.
   package func advance(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     var x = x
-    let first = FirstTokens(of: batch)
+    let first = HeadTokens(of: batch, .examples)
     let places = TokenPlaces(offsets: batch.offsets, positions: batch.positions)
     for (place, index) in part.layers(of: configuration.layerCount).enumerated() {
       let isWhole = index < configuration.layerCount - 1 || needsLastStates(context)
@@ -35,46 +35,40 @@ extension EncoderClassifier: StagedModel {
 
   /// Whether the head or an observer reads the last states of all tokens rather than of first tokens only.
   private func needsLastStates(_ context: ForwardContext) -> Bool {
-    configuration.head.pooling == .mean || context.reading(of: .states(configuration.layerCount)) == .allTokens
+    !configuration.readsFirstTokens || context.reading(of: .states(configuration.layerCount)) == .allTokens
   }
 
-  /// The states that the head's first layer reads, [B, hidden], from those after the layers.
-  private func pooled(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
+  /// The states that the head's first layer reads, [R, hidden], from those after the layers.
+  private func read(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     var x = x
     if let finalNorm {
       x = finalNorm.stream(x, wide: true, context).output
       context.observe(.states(layerCount), x)
     }
-    if configuration.head.pooling == .mean {
+    if configuration.poolsMean {
       return context.tape.meanOfRows(context.tape.converted(x, to: .float32), offsets: batch.offsets)
     }
     let isWhole = layers.isEmpty || needsLastStates(context)
-    return isWhole ? context.tape.selectRows(x, FirstTokens(of: batch).rows) : x
+    return isWhole ? context.tape.selectRows(x, HeadTokens(of: batch, configuration.rows).rows) : x
   }
 
-  /// The values of the head's first layer, [B, hidden], which the classifier reads.
+  /// What the head's last layer reads, [R, hidden].
   package func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
-    guard let dense else { preconditionFailure("this part of the model has no head") }
-    var first = pooled(x, batch, context)
-    if configuration.head.dropsState {
-      let tokens = FirstTokens(of: batch)
-      first = context.dropout(first, probability: configuration.dropout.classifier, offsets: tokens.offsets)
-    }
-    var values = context.tape.activation(configuration.head.activation, dense(first, context))
-    if let headNorm { values = headNorm(values, context) }
-    if configuration.head.isPooler { context.observe(.pooled, values) }
-    return values
+    ownHead.states(read(x, batch, context), batch, context)
   }
 
-  /// The classifier's logits for pooled states, [B, classes], float32.
+  /// The outputs for these states, [R, classes], float32.
   package func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
-    guard let classifier else { preconditionFailure("this part of the model has no classifier") }
-    return classifier.wide(states, context)
+    ownHead.classifier.wide(states, context)
   }
 
   package var headWeights: (matrix: Parameter, bias: Parameter?) {
-    guard let classifier else { preconditionFailure("this part of the model has no classifier") }
-    return (classifier.weight, classifier.bias)
+    (ownHead.classifier.weight, ownHead.classifier.bias)
+  }
+
+  private var ownHead: ClassifierHead {
+    guard let head else { preconditionFailure("this part of the model has no head") }
+    return head
   }
 
   /// All rows: the classifier is replicated in each shard.
@@ -94,7 +88,7 @@ extension EncoderClassifier: StagedModel {
     }
   }
 
-  /// The logits, [B, classes].
+  /// The outputs, [R, classes].
   package func finish(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
     headLogits(headStates(x, batch, context), context)
   }

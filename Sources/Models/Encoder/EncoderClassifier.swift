@@ -4,10 +4,10 @@ import Layers
 import Platform
 import Tensors
 
-/// An encoder with a classifier on the first token or on the mean: a dense layer, an activation, a linear layer.
+/// An encoder with a head (`ClassifierHead`) on the first token, on the mean, or on each token that counts.
 ///
-/// `EncoderConfiguration` says what distinguishes the families: BERT's `…ForSequenceClassification`, RoBERTa's and
-/// others.
+/// `EncoderConfiguration` says what distinguishes the families: BERT's `…ForSequenceClassification` and
+/// `…ForTokenClassification`, RoBERTa's and others.
 ///
 /// A tensor-parallel shard has some heads and inner units of each layer and some rows of the embedding tables; norms,
 /// pooler and classifier are replicated. Terms that are added once, such as biases of row-parallel products, are on
@@ -22,11 +22,8 @@ package final class EncoderClassifier: Model {
   let layers: [EncoderLayer]
   /// The norm after the layers; nil if each layer ends with one, and before the last stage.
   let finalNorm: LayerNorm?
-  /// The head's first layer, which BERT calls the pooler.
-  let dense: Linear?
-  /// The norm of the first layer's values, for a head that has one.
-  let headNorm: LayerNorm?
-  let classifier: Linear?
+  /// Nil before the last stage.
+  let head: ClassifierHead?
 
   /// Creates the weights as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
   package init(_ configuration: EncoderConfiguration, part: ModelPart = .whole) {
@@ -46,10 +43,7 @@ package final class EncoderClassifier: Model {
         name, size: hidden, epsilon: configuration.layerNormEpsilon, hasBias: configuration.body.hasNormBias)
     }
     finalNorm = part.hasHead && configuration.body.isStream ? norm("final.norm") : nil
-    dense =
-      part.hasHead ? Linear("pooler", inputs: hidden, outputs: hidden, hasBias: configuration.head.hasBias) : nil
-    headNorm = part.hasHead && configuration.head.hasNorm ? norm("head.norm") : nil
-    classifier = part.hasHead ? Linear("classifier", inputs: hidden, outputs: configuration.classCount) : nil
+    head = part.hasHead ? configuration.newHead(norm: norm) : nil
   }
 
   package var classCount: Int { configuration.classCount }
@@ -63,8 +57,8 @@ package final class EncoderClassifier: Model {
   package var parameters: [Parameter] { blocks.flatMap { $0 } }
 
   package var blocks: [[Parameter]] {
-    let head = [finalNorm?.parameters, dense?.parameters, headNorm?.parameters, classifier?.parameters]
-    return [embeddings?.parameters ?? []] + layers.map(\.parameters) + [head.flatMap { $0 ?? [] }]
+    [embeddings?.parameters ?? []] + layers.map(\.parameters)
+      + [(finalNorm?.parameters ?? []) + (head?.parameters ?? [])]
   }
 
   /// The token embeddings only; a batch reads most positions and types anyway.
@@ -72,14 +66,12 @@ package final class EncoderClassifier: Model {
     embeddings.map { [LookupTable(parameter: $0.words, ids: \.tokens)] } ?? []
   }
 
-  /// The logits, [B, classes].
+  /// The outputs, [R, classes].
   package func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let x = advance(embed(batch, context), batch, context)
-    let first = FirstTokens(of: batch)
     return context.block(layers.count + 1, x) { x, context in
-      let dropped = context.dropout(
-        self.headStates(x, batch, context), probability: self.configuration.dropout.classifier, offsets: first.offsets)
-      return self.headLogits(dropped, context)
+      guard let head = self.head else { preconditionFailure("this part of the model has no head") }
+      return head.outputs(self.headStates(x, batch, context), batch, context)
     }
   }
 

@@ -1,4 +1,6 @@
 import Autograd
+import Datasets
+import Layers
 import Platform
 
 /// The sizes of an encoder of BERT's kind (Devlin et al., 2019), by the names of Hugging Face's `BertConfig`.
@@ -35,8 +37,10 @@ package struct EncoderConfiguration: Sendable, Equatable {
   package private(set) var classCount: Int
   /// How the embeddings of a token become its first state.
   package let embedding: EncoderEmbedding
-  /// How the logits are made of the first token's state.
+  /// How the head makes its outputs.
   package let head: EncoderHead
+  /// The rows of the head: sequences, or tokens that count.
+  package let rows: TaskDefinition.Rows
   /// The names of the tensors in a checkpoint.
   package let names: EncoderNames
 
@@ -55,7 +59,10 @@ package struct EncoderConfiguration: Sendable, Equatable {
       try family.epsilonKey.map { try configuration.number($0, default: family.epsilon, in: 0...1) }
       ?? Float(family.epsilon)
     body = try family.body(configuration, layerCount)
-    dropout = try family.dropout?(configuration, family) ?? EncoderDropout(configuration, family)
+    rows = configuration.kind.definition.rows
+    var dropout = try family.dropout?(configuration, family) ?? EncoderDropout(configuration, family)
+    if rows == .tokens, !family.tokensReadClassifierDropout { dropout.classifier = dropout.attentionOutput }
+    self.dropout = dropout
     initializerRange = try configuration.number("initializer_range", default: 0.02, in: 0...10)
     var head = family.head
     try family.adaptHead(configuration, &head)
@@ -111,7 +118,7 @@ package struct EncoderConfiguration: Sendable, Equatable {
   package var shape: ModelShape {
     ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: headCount,
-      headSize: hiddenSize / headCount, isCausal: false, hasPooler: head.isPooler,
+      headSize: hiddenSize / headCount, isCausal: false, hasPooler: hasPooler,
       reaches: body.layers.map(\.reach))
   }
   /// The width of the embedding tables.
@@ -136,8 +143,9 @@ package enum EncoderEmbedding: Sendable, Equatable {
   }
 }
 
-/// How logits are made of the first token's state x, or of the mean of all states: W dropout(f(D x + d)) + b, or
-/// W dropout(norm(f(D x + d))) + b.
+/// How outputs are made of the first token's state x, or of the mean of all states: W dropout(f(D x + d)) + b, or
+/// W dropout(norm(f(D x + d))) + b. A head on tokens makes those of each token's state x: W dropout(x) + b, unless
+/// `hasDenseOnTokens`.
 package struct EncoderHead: Sendable, Equatable {
   /// What x is.
   package enum Pooling: Sendable { case first, mean }
@@ -154,6 +162,29 @@ package struct EncoderHead: Sendable, Equatable {
   package var hasBias = true
   /// Whether f's value is normalised.
   package var hasNorm = false
+  /// Whether a head on tokens has D, f and norm too.
+  package var hasDenseOnTokens = false
+}
+
+extension EncoderConfiguration {
+  /// Whether the head has D.
+  package var hasHeadDense: Bool { rows == .examples || head.hasDenseOnTokens }
+  /// Whether the head reads the mean of a sequence's states.
+  var poolsMean: Bool { rows == .examples && head.pooling == .mean }
+  /// Whether the head reads only the first token of each sequence.
+  package var readsFirstTokens: Bool { rows == .examples && head.pooling == .first }
+  /// Whether the model has a pooled output.
+  package var hasPooler: Bool { rows == .examples && head.isPooler }
+
+  /// A head of these sizes with weights of zero; `norm` makes a norm of the hidden size with a name.
+  func newHead(norm: (String) -> LayerNorm) -> ClassifierHead {
+    ClassifierHead(
+      rows: rows,
+      dense: hasHeadDense ? Linear("pooler", inputs: hiddenSize, outputs: hiddenSize, hasBias: head.hasBias) : nil,
+      activation: head.activation, norm: hasHeadDense && head.hasNorm ? norm("head.norm") : nil,
+      stateDropout: head.dropsState ? dropout.classifier : 0, dropout: dropout.classifier, isPooler: head.isPooler,
+      classifier: Linear("classifier", inputs: hiddenSize, outputs: classCount))
+  }
 }
 
 extension ModelConfiguration {
@@ -175,7 +206,11 @@ extension EncoderConfiguration: ModelSizes {
   package var contextLength: Int? { maximumPositions }
   package var vocabulary: Int? { vocabularySize }
   package var text: String { "L\(layerCount) H\(hiddenSize)" }
-  package var classifierName: String? { "\(names.classifier).weight" }
+  package var classifierName: String? { "\(classifierTensor).weight" }
+  /// The name of the head's last layer: that of a head on tokens is the same in all families.
+  var classifierTensor: String { rows == .examples ? names.classifier : "classifier" }
+  /// The first layer of a head on sequences, which a head on tokens has not.
+  package var unreadPrefixes: [String] { hasHeadDense ? [] : names.spellings("\(names.dense).") }
 
   package var probes: [(names: [String], shape: [Int])] {
     func probe(_ name: String, _ shape: [Int]) -> ([String], [Int]) {

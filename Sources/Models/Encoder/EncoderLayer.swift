@@ -53,7 +53,7 @@ struct EncoderLayer {
   }
 
   /// The layer's output states, for all tokens or for the first tokens only: after attention no token reads another.
-  func callAsFunction(_ x: Variable, at places: TokenPlaces, only first: FirstTokens? = nil, _ context: ForwardContext)
+  func callAsFunction(_ x: Variable, at places: TokenPlaces, only first: HeadTokens? = nil, _ context: ForwardContext)
     -> Variable
   {
     // A sequence's first row has the same mask with and without the other rows.
@@ -68,7 +68,7 @@ struct EncoderLayer {
   }
 
   private func normsAfter(
-    _ x: Variable, _ places: TokenPlaces, _ first: FirstTokens?, _ offsets: [Int32], _ context: ForwardContext
+    _ x: Variable, _ places: TokenPlaces, _ first: HeadTokens?, _ offsets: [Int32], _ context: ForwardContext
   ) -> Variable {
     guard let attentionNorm else { preconditionFailure("layer \(number) has no norm after attention") }
     let attended = attention(x, layer: number + 1, at: places, rows: first?.rows, context)
@@ -81,7 +81,7 @@ struct EncoderLayer {
   }
 
   private func normsBefore(
-    _ x: Variable, _ places: TokenPlaces, _ first: FirstTokens?, _ offsets: [Int32], _ context: ForwardContext
+    _ x: Variable, _ places: TokenPlaces, _ first: HeadTokens?, _ offsets: [Int32], _ context: ForwardContext
   ) -> Variable {
     let tape = context.tape
     let read = attentionNorm.map { $0.stream(x, context).output } ?? x
@@ -101,18 +101,5 @@ struct EncoderLayer {
       body.isGated
       ? context.tape.gated(activation, intermediate(x, context)) : intermediate(x, activation: activation, context)
     return dropout.inner.map { context.dropout(units, probability: $0, offsets: offsets) } ?? units
-  }
-}
-
-/// The first token of each sequence of a batch, which the classifier reads.
-struct FirstTokens {
-  /// Their row numbers among all tokens.
-  let rows: [Int32]
-  /// 0 ... B: with first tokens only, each sequence has one row.
-  let offsets: [Int32]
-
-  init(of batch: Batch) {
-    rows = Array(batch.offsets.dropLast())
-    offsets = (0...Int32(batch.count)).map { $0 }
   }
 }

@@ -10,9 +10,9 @@ extension EncoderClassifier {
       table += bind(layer, "\(names.prefix)\(names.layers)\(index)")
     }
     if let finalNorm { table += bind("\(names.prefix)\(names.finalNorm)", finalNorm) }
-    if let dense { table += bind(names.dense, dense, isHead: true) }
-    if let headNorm { table += bind(names.headNorm, headNorm, isHead: true) }
-    if let classifier { table += bind(names.classifier, classifier, isHead: true) }
+    if let dense = head?.dense { table += bind(names.dense, dense, isHead: true) }
+    if let norm = head?.norm { table += bind(names.headNorm, norm, isHead: true) }
+    if let head { table += bind(configuration.classifierTensor, head.classifier, isHead: true) }
     return table
   }
 

@@ -1,3 +1,4 @@
+import Datasets
 import Platform
 import Safetensors
 
@@ -9,6 +10,7 @@ package protocol DecoderFamily: FamilyDefinition {
 
 extension DecoderFamily {
   package var isLanguageModel: Bool { true }
+  package var heads: Set<TaskDefinition.Head> { [.languageModel] }
   package var layerMarker: String { traits.names.layers }
   package var anchors: [String] { traits.names.spellings("\(traits.names.prefix)\(traits.names.words).weight") }
 

@@ -12,7 +12,7 @@ struct DistilBERT: EncoderFamily {
       hidden: "dim", layers: "n_layers", heads: "n_heads", intermediate: "hidden_dim", activation: "activation",
       dropout: "dropout", attentionDropout: "attention_dropout", classifierDropout: "seq_classif_dropout")
     traits.layers = 6
-    traits.classifierDropout = 0.2
+    (traits.classifierDropout, traits.tokensReadClassifierDropout) = (0.2, false)
     (traits.hasTypes, traits.epsilonKey) = (false, nil)
     traits.head = EncoderHead(activation: .relu, dropsState: false, isPooler: false)
     traits.names.prefix = "distilbert."

@@ -1,4 +1,5 @@
 import Autograd
+import Datasets
 import Safetensors
 
 /// What distinguishes one family of encoders from another; the defaults are BERT's.
@@ -26,6 +27,8 @@ package struct EncoderTraits: Sendable {
   var vocabulary = 30_522, hidden = 768, layers = 12, heads = 12, intermediate = 3072, tokenTypes = 2, positions = 512
   /// The dropout before the classifier if its key is missing; nil: that of the layers.
   var classifierDropout: Double?
+  /// Whether a head on tokens has that dropout too; otherwise that of the layers.
+  var tokensReadClassifierDropout = true
   /// Whether the embeddings tell the texts of an example apart.
   var hasTypes = true
   /// The key of what is added to a norm's variance, nil without one, and its value if the key is missing.
@@ -54,6 +57,7 @@ package protocol EncoderFamily: FamilyDefinition {
 
 extension EncoderFamily {
   package var isLanguageModel: Bool { false }
+  package var heads: Set<TaskDefinition.Head> { [.sequence, .token] }
 
   /// BERT's keys, which a family with names of its own reads too.
   package var keyAliases: [String: String] {

@@ -1,4 +1,5 @@
 import Autograd
+import Datasets
 import Platform
 import Safetensors
 
@@ -8,8 +9,12 @@ package protocol FamilyDefinition: Sendable {
   var name: String { get }
   /// The `transformers` class of such a model with the head that Retort trains.
   var architecture: String { get }
-  /// Whether its models predict the next token and have a vocabulary instead of classes.
+  /// Whether its models predict the next token unless config.json names another head.
   var isLanguageModel: Bool { get }
+  /// The head of the family's models if config.json says nothing else.
+  var usualHead: TaskDefinition.Head { get }
+  /// The heads that Retort builds on the family's body.
+  var heads: Set<TaskDefinition.Head> { get }
   /// Other names for keys of config.json, which are read as these: {"hidden_size": "dim"}.
   var keyAliases: [String: String] { get }
   /// The text before the number of a layer in a checkpoint's names.
@@ -55,10 +60,13 @@ package protocol ModelSizes {
   var text: String { get }
   /// The names, the usual one first, and shapes of tensors that show the sizes.
   var probes: [(names: [String], shape: [Int])] { get }
-  /// The name of the classifier's matrix, [classes, hidden], in a checkpoint; nil for a family without classes.
+  /// The name of the matrix that gives the outputs, [classes, hidden], in a checkpoint; nil for a head over the
+  /// vocabulary.
   var classifierName: String? { get }
   /// Whether the head is the token embeddings.
   var isTied: Bool { get }
+  /// What the names of further tensors begin with that a model with this head never reads.
+  var unreadPrefixes: [String] { get }
   /// A model of these sizes, or a part of one, with weights of zero.
   ///
   /// - Parameter source: the file of the sizes, for messages.
@@ -69,4 +77,6 @@ package protocol ModelSizes {
 extension ModelSizes {
   /// False: the head has its own weights.
   package var isTied: Bool { false }
+  /// None.
+  package var unreadPrefixes: [String] { [] }
 }

@@ -1,3 +1,4 @@
+import Datasets
 import Safetensors
 
 /// Multilayer perceptrons over numeric columns, a family of Retort's own.
@@ -5,6 +6,8 @@ struct PerceptronFamily: FamilyDefinition {
   let name = "perceptron"
   let architecture = "Perceptron"
   let isLanguageModel = false
+  let heads: Set<TaskDefinition.Head> = [.perceptron]
+  let usualHead = TaskDefinition.Head.perceptron
   let layerMarker = "layers."
   let anchors = ["layers.0.weight"]
 

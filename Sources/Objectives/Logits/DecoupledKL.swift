@@ -11,11 +11,11 @@ struct DecoupledKL: LogitsObjective {
   static let needsLabels = true
 
   let temperature: Scheduled
-  let rowLoss: RowLoss?
+  let comparison: RowComparisonKind
 
   init(_ options: ObjectiveOptions) {
     temperature = options.schedule("temperature")
-    rowLoss = .decoupledKL(target: options.number("target_weight"), rest: options.number("rest_weight"))
+    comparison = .teacher(.decoupledKL(target: options.number("target_weight"), rest: options.number("rest_weight")))
   }
 
   static func refusal(_ options: ObjectiveOptions) -> ObjectiveRefusal? {

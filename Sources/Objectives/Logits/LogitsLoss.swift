@@ -10,14 +10,15 @@ package struct LogitsLoss {
 }
 
 extension Tape {
-  /// The loss of a plan's terms on a classifier's logits.
+  /// The loss of a plan's terms on a model's outputs.
   ///
   /// - Parameters:
   ///   - logits: [R, C], float32.
-  ///   - labels: R classes; −1 for a row without a label.
+  ///   - labels: R classes; negative for a row without a label.
+  ///   - values: the targets of terms with numbers, [R, C]; NaN for a row without.
   ///   - signals: one per teacher of the step, R rows each.
   package func logitsLoss(
-    _ logits: Variable, labels: [Int32], signals: [TeacherLogits?], plan: LogitsPlan
+    _ logits: Variable, labels: [Int32], values: [Float] = [], signals: [TeacherLogits?], plan: LogitsPlan
   ) -> LogitsLoss {
     let (rows, classes) = (logits.value.rows, logits.value.columns)
     // The kernels index the gradient by the label, so an invalid label must not reach them.
@@ -31,12 +32,16 @@ extension Tape {
       states.converted(to: head.dtype == .bfloat16 ? .bfloat16 : .float32)
     }
     work.add(scores, 0..<classes)
-    let (sums, total) = work.finish([0..<classes]) { _ in scores }
-    guard isRecording, logits.needsGradient, plan.hasGradient else {
-      return LogitsLoss(loss: Variable(constant: Tensor([Float(total)], [])), sums: sums)
+    var (sums, total) = work.finish([0..<classes]) { _ in scores }
+    let isLearnt = isRecording && logits.needsGradient && plan.hasGradient
+    let gradient = Tensor(uninitialized: isLearnt ? logits.shape : [0, classes])
+    if isLearnt { work.gradient(of: scores, 0..<classes, into: gradient) }
+    for term in plan.valueTerms {
+      let sum = term.loss.sum(logits.value, values, factor: term.weight, into: isLearnt ? gradient : nil)
+      sums[term.term] += sum
+      total += term.weight * sum
     }
-    let gradient = Tensor(uninitialized: logits.shape)
-    work.gradient(of: scores, 0..<classes, into: gradient)
+    guard isLearnt else { return LogitsLoss(loss: Variable(constant: Tensor([Float(total)], [])), sums: sums) }
     return LogitsLoss(loss: loss(total, of: logits, gradient: gradient), sums: sums)
   }
 

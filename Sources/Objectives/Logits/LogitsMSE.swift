@@ -1,4 +1,5 @@
 import CKernels
+import Datasets
 
 /// The mean squared difference of raw logits, without softmax and temperature.
 struct LogitsMSE: Divergence {
@@ -8,6 +9,7 @@ struct LogitsMSE: Divergence {
   static let options: [ObjectiveOption] = []
   static let allowsTopK = false
   static let comparesProbabilities = false
+  static let outputs: Set<TaskDefinition.Output> = [.classes, .labels, .score]
   static let kernel = RTK_LOGITS_MSE
   static let power = 0
 

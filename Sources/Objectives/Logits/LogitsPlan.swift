@@ -8,6 +8,8 @@ package enum RowLoss: Sendable, Equatable {
   case decoupledKL(target: Double, rest: Double)
   /// Σ |p₍ᵢ₎ − q₍ᵢ₎| over sorted probabilities; the two may have different numbers of classes.
   case sortedL1
+  /// The mean over labels of T² · KL of σ(t/T) and σ(s/T), each with its complement.
+  case bernoulliKL
 
   /// The factor of the kernels' sum.
   func factor(_ temperature: Float) -> Double {
@@ -65,8 +67,19 @@ package struct LogitsPlan: Sendable {
     package var byConfidence: Bool = false
   }
 
-  /// The terms with the labels.
+  /// A comparison of outputs with numbers, element by element, over rows with targets.
+  package struct ValueTerm: Sendable {
+    /// The index among the step's terms.
+    package var term: Int
+    package var loss: TargetLoss
+    /// The term's weight divided by the labelled rows of the step.
+    package var weight: Double
+  }
+
+  /// The terms with classes.
   package var crossEntropies: [CrossEntropy] = []
+  /// The terms with numbers.
+  package var valueTerms: [ValueTerm] = []
   /// The terms with the teachers.
   package var parts: [Part] = []
   /// The number of sums that the loss reports.
@@ -80,6 +93,15 @@ package struct LogitsPlan: Sendable {
     self.teacherWeights = teacherWeights
   }
 
+  /// Adds a comparison with the targets of the data.
+  mutating func add(_ loss: TargetLoss, term: Int, weight: Double) {
+    if case .crossEntropy(let smoothing) = loss {
+      crossEntropies.append(CrossEntropy(term: term, weight: weight, smoothing: smoothing))
+    } else {
+      valueTerms.append(ValueTerm(term: term, loss: loss, weight: weight))
+    }
+  }
+
   /// Only −log softmax(logits)[label], Σ over rows.
   package static let crossEntropySum: LogitsPlan = {
     var plan = LogitsPlan(termCount: 1)
@@ -88,7 +110,10 @@ package struct LogitsPlan: Sendable {
   }()
 
   /// Whether any term has a nonzero weight, and so a gradient.
-  var hasGradient: Bool { crossEntropies.contains { $0.weight != 0 } || parts.contains { $0.weight * $0.share != 0 } }
+  var hasGradient: Bool {
+    crossEntropies.contains { $0.weight != 0 } || valueTerms.contains { $0.weight != 0 }
+      || parts.contains { $0.weight * $0.share != 0 }
+  }
 
   /// The part of each cross-entropy that label smoothing adds: −(ε/C) Σ log q over labelled rows.
   var smoothingParts: [Part] {

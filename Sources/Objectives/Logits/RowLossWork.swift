@@ -8,7 +8,7 @@ import Tensors
 ///     gradient(block)      Σ over terms of weight · d(term)/ds, block by block
 ///
 /// Cross-entropy and one forward KL share kernels that read each block once before its gradient (`HeadRows`); every
-/// other comparison has its own `DivergenceRows`, or whole rows if it sorts or reads the label.
+/// other comparison has its own `DivergenceRows`, or whole rows if it sorts, reads the label or uses no softmax.
 final class RowLossWork {
   private let plan: LogitsPlan
   private let labels: ArraySlice<Int32>
@@ -171,6 +171,12 @@ final class RowLossWork {
         rtk_sorted_l1(
           values.start + row, g, weights.start + row, s, t, scratch.address.assumingMemoryBound(to: UInt64.self), many,
           classes, width, temperature)
+      case .bernoulliKL:
+        for place in 0..<many {
+          values.start[row + place] = BernoulliKL.row(
+            s + place * classes, t + place * width, classes, temperature, weight: weights.start[row + place],
+            gradient: g + place * classes)
+        }
       case .divergence: preconditionFailure("a divergence does not need whole rows")
       }
     }

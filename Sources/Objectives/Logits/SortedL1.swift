@@ -10,5 +10,5 @@ struct SortedL1: LogitsObjective {
 
   init(_ options: ObjectiveOptions) { temperature = options.schedule("temperature") }
 
-  var rowLoss: RowLoss? { .sortedL1 }
+  var comparison: RowComparisonKind { .teacher(.sortedL1) }
 }

@@ -3,7 +3,7 @@ import Tensors
 /// A teacher's logits of R rows: plain tensors, so that no gradient can reach the teacher.
 ///
 /// A row is an example of a classifier, or a predicted token of a language model, in batch order
-/// (`Batch.predictedRows`).
+/// (`Batch.countedTokens`).
 package enum TeacherLogits: Sendable {
   /// Logits [R, C], before softmax and temperature; float32 or bf16.
   case logits(Tensor)

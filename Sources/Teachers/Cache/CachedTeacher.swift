@@ -80,30 +80,37 @@ package final class CachedTeacher: Teacher, SignalKeeper {
   private func signals(for samples: [Int], _ split: Split, _ examples: inout CheckedExamples) throws
     -> TeacherSignals
   {
-    let logits = Tensor(uninitialized: [samples.count, classCount])
+    let entries = examples.entries(of: samples)
+    let logits = Tensor(uninitialized: [entries.last?.upperBound ?? 0, classCount])
     let values = logits.floats
     var missing: [Int] = []
-    for (row, sample) in samples.enumerated() {
-      let (hash, check) = examples.identity(of: sample)
-      if !store.read(hash: hash, check: check, into: values + row * classCount) { missing.append(row) }
+    for (place, sample) in samples.enumerated() {
+      let identities = examples.identities(of: sample)
+      let isWhole = zip(entries[place], identities).allSatisfy { row, identity in
+        store.read(hash: identity.hash, check: identity.check, into: values + row * classCount)
+      }
+      if !isWhole { missing.append(place) }
     }
     counts.hits += samples.count - missing.count
-    counts.bytesRead += 4 * classCount * (samples.count - missing.count)
+    let missingRows = missing.reduce(0) { $0 + entries[$1].count }
+    counts.bytesRead += 4 * classCount * (logits.rows - missingRows)
     if missing.isEmpty { return TeacherSignals(.logits(logits)) }
     counts.misses += missing.count
     let asked = missing.map { samples[$0] }
     let computed = try teacher.logits(for: asked, in: split).materialized
-    let from = computed.floats
-    for (place, row) in missing.enumerated() {
-      (values + row * classCount).update(from: from + place * classCount, count: classCount)
-      let (hash, check) = examples.identity(of: samples[row])
-      store.add(hash: hash, check: check, values: from + place * classCount)
+    var from = computed.floats
+    for place in missing {
+      for (row, identity) in zip(entries[place], examples.identities(of: samples[place])) {
+        (values + row * classCount).update(from: from, count: classCount)
+        store.add(hash: identity.hash, check: identity.check, values: from)
+        from += classCount
+      }
     }
     return TeacherSignals(.logits(logits))
   }
 }
 
-/// Examples with two independent hashes of their content.
+/// Examples with two independent hashes of the content of each of their rows.
 private struct CheckedExamples {
   private let source: any ExampleSource
   /// The second hash of each example, [N], computed on first use; 0 before.
@@ -114,9 +121,29 @@ private struct CheckedExamples {
     checks = [UInt64](repeating: 0, count: source.count)
   }
 
-  mutating func identity(of sample: Int) -> (hash: UInt64, check: UInt64) {
-    if checks[sample] == 0 { checks[sample] = CheckedExamples.check(source.batch([sample])) }
-    return (source.contentHash(sample), checks[sample])
+  /// The rows of each example among those of all of them.
+  func entries(of samples: [Int]) -> [Range<Int>] {
+    var row = 0
+    return samples.map { sample in
+      defer { row += source.lossRows(sample) }
+      return row..<row + source.lossRows(sample)
+    }
+  }
+
+  /// The hashes of each row of an example: those of the example, and for tokens mixed with the token's place.
+  mutating func identities(of sample: Int) -> [(hash: UInt64, check: UInt64)] {
+    let isOfTokens = source.kind.definition.rows == .tokens
+    let batch = isOfTokens || checks[sample] == 0 ? source.batch([sample]) : Batch()
+    if checks[sample] == 0 { checks[sample] = CheckedExamples.check(batch) }
+    let own = (hash: source.contentHash(sample), check: checks[sample])
+    guard isOfTokens else { return [own] }
+    return batch.countedTokens.map { token in
+      let place = UInt64(token) + 1
+      return (
+        SignalFormat.finish(SignalFormat.fold(own.hash, place)),
+        SignalFormat.finish(SignalFormat.fold(own.check, place)) | 1
+      )
+    }
   }
 
   /// A hash of ids, segments and numbers, never 0, with other constants than `contentHash`.

@@ -65,7 +65,7 @@ final class SignalAsker {
   ) throws -> Answer {
     let batch = batch(samples, in: split)
     let answer = Answer(
-      samples, in: split, rows: batch.targets.isEmpty ? batch.count : batch.predictedRows.count)
+      samples, in: split, rows: batch.rowCount)
     for producer in producers {
       let message = Tensor(uninitialized: [answer.rows, forms[split].width(classes: classes[producer].count)])
       answer.messages[producer] = message

@@ -185,8 +185,8 @@ final class TeacherGroup {
     return pass.shares.map { share in
       let samples = pass.samples[example..<example + share.examples]
       let tokens = samples.reduce(0) { $0 + source.length($1) }
-      let isPredicted = batch.targets.isEmpty ? [] : batch.targets[token..<token + tokens]
-      let count = batch.targets.isEmpty ? samples.count : isPredicted.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
+      let targets = batch.countsTokens ? batch.targets[token..<token + tokens] : []
+      let count = batch.countsTokens ? targets.count { $0 != Batch.uncounted } : samples.count
       defer { (example, token, row) = (example + share.examples, token + tokens, row + count) }
       return row..<row + count
     }

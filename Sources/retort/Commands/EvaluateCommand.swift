@@ -9,15 +9,18 @@ import Training
 struct EvaluateCommand: RankCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
-    abstract: "Measures a classifier on labelled data, or a language model on documents.",
+    abstract: "Measures a model on labelled data, or a language model on documents.",
     discussion: """
-      A student's config.json records its columns, pairs, length and metric. Every example counts exactly once. In \
+      A student's config.json records its columns, pairs, length and metric. Every example counts exactly once: a \
+      classifier's by accuracy, F1 and Matthews' correlation, a tagger's words by entities as conlleval counts them, a \
+      scorer's by Spearman's and Pearson's correlation, those with several labels by micro and macro F1. In \
       documents every token but the first counts, predicted from the tokens before it in its row of --max-length \
       tokens.
 
       Examples:
         retort evaluate ./artifacts/step1_mini --data sst2/dev.tsv
         retort evaluate models/bert-cola --data in_domain_dev.tsv --task cola
+        retort evaluate models/bert-ner --data test.conll
         retort evaluate ./artifacts/student --data stories.txt --documents paragraph
       """)
 
@@ -42,17 +45,22 @@ struct EvaluateCommand: RankCommand {
     }
     try documents.refuse(for: model.configuration)
     let examples = try options.open(
-      data, label: label, needsLabels: true, labelsAre: labelsAre, for: model, tokenizer, on: communicator)
+      data, label: label, needsLabels: true, labelsAre: labelsAre, for: model, tokenizer, on: communicator
+    ).data
     try requireLabels(examples, on: communicator)
     let logits = try options.logits(of: model.model, on: communicator)
-    let result = try Evaluator.evaluate(examples, classCount: model.model.classCount, on: communicator) {
+    let record = TaskRecord(model.configuration.json[TaskRecord.key])
+    let result = try Evaluator.evaluate(
+      examples, names: model.labels.names, threshold: record?.threshold, on: communicator
+    ) {
       logits(examples.batch($0))
     }
     try requireFinite(result)
     guard communicator.isFirst else { return }
-    let metric = TaskRecord(model.configuration.json[TaskRecord.key])?.metric.flatMap(Metric.init(rawValue:))
-    let chosen = metric.flatMap { $0.applies(to: .classification) ? $0 : nil } ?? .accuracy
-    Terminal.write((json ? object(result, chosen).text() : text(result, chosen, model.labels)) + "\n")
+    let defined = examples.kind.definition.metrics(of: model.labels.names)
+    let metric = record?.metric.flatMap(Metric.init(rawValue:)).flatMap { defined.contains($0) ? $0 : nil }
+    let report = EvaluationReport(result, metric: metric ?? defined.first ?? .loss, labels: model.labels)
+    Terminal.write((json ? report.json.text() : report.text) + "\n")
   }
 
   private func evaluate(
@@ -115,47 +123,6 @@ struct EvaluateCommand: RankCommand {
       remedy: "check the weights of \(options.model) for NaN, or compute with --precision fp32")
     error.isCollective = true
     throw error
-  }
-
-  private func object(_ result: EvaluationResult, _ metric: Metric) -> JSON {
-    [
-      "metric": .string(metric.rawValue), "value": .double(result.value(metric)),
-      "f1_average": .string(result.f1Average),
-      "accuracy": .double(result.accuracy), "correct": .int(result.correct), "count": .int(result.count),
-      "standard_error": .double(result.standardError), "loss": .double(result.loss),
-      "f1": .double(result.value(.f1)), "matthews_correlation": .double(result.value(.matthews)),
-      "balanced_accuracy": .double(result.balancedAccuracy), "confusion": .array(result.confusion.map(JSON.int)),
-      "interval": result.proportion?.intervalJSON ?? .null,
-    ]
-  }
-
-  /// The results, the student's own metric first.
-  private func text(_ result: EvaluationResult, _ metric: Metric, _ labels: LabelNames) -> String {
-    var figures: [(Metric, String)] = [
-      (
-        .accuracy,
-        "accuracy  \(fixed(result.accuracy, 4)) ± \(fixed(result.standardError, 4)) "
-          + "(\(result.correct) of \(result.count))"
-      ),
-      (.loss, "loss      \(fixed(result.loss, 4))"),
-      (
-        .f1,
-        "f1        \(fixed(result.value(.f1), 4)) (\(result.f1Average)"
-          + (result.classCount == 2 ? ", of \(labels.names.last ?? "1"))" : " over \(result.classCount) classes)")
-      ),
-      (.matthews, "matthews  \(fixed(result.value(.matthews), 4))"),
-    ]
-    if let own = figures.firstIndex(where: { $0.0 == metric }) { figures.insert(figures.remove(at: own), at: 0) }
-    var lines = figures.map(\.1) + ["predicted classes by label:"]
-    for (row, name) in labels.names.enumerated() {
-      let counts = result.confusion[row * result.classCount..<(row + 1) * result.classCount]
-      lines.append("  \(name): \(counts.map(String.init).joined(separator: " "))")
-    }
-    if let interval = result.proportion?.interval {
-      lines.append(
-        "95 % interval of the accuracy: \(fixed(interval.lowerBound, 4)) to \(fixed(interval.upperBound, 4))")
-    }
-    return lines.joined(separator: "\n")
   }
 }
 

@@ -49,13 +49,19 @@ struct InspectCommand: ParsableCommand {
 
   /// The line about the logits: a vocabulary or classes.
   private func outputs(_ configuration: ModelConfiguration, _ model: any Model) throws -> String {
-    if configuration.family.isLanguageModel {
+    if configuration.isLanguageModel {
       let decoder = try DecoderConfiguration(configuration)
       return "predicts    \(grouped(decoder.vocabularySize)) tokens, context of \(grouped(decoder.maximumPositions)), "
         + (decoder.isTied ? "head tied to the embeddings" : "separate head")
     }
     let labels = configuration.labels ?? .generic(model.classCount)
-    return "classes     \(labels.names.joined(separator: ", "))"
+    let names = labels.names.joined(separator: ", ")
+    let noun = configuration.kind.definition.noun
+    return switch configuration.kind.definition.output {
+    case .score: "predicts    a number (\(noun))"
+    case .labels: "labels      \(names) (\(noun))"
+    case .classes: "classes     \(names)" + (configuration.kind.definition.rows == .tokens ? " (\(noun))" : "")
+    }
   }
 
   private func types(_ tensors: [TensorDescription]) -> String {

@@ -33,11 +33,11 @@ struct ModelOptions: ParsableArguments {
     if let task { _ = try ModelOptions.known(task) }
   }
 
-  /// Loads the model for a use of its outputs; collective.
-  func load(for use: ModelUse = .answers, on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
+  /// Loads the model and its tokenizer; collective.
+  func load(on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
     let directory = try locateModel(model, modelsRoot, on: communicator)
     let (loaded, tokenizer) = try communicator.agree {
-      (try ModelLoader.load(directory: directory, for: use), try loadTokenizer(fromModelDirectory: directory))
+      (try ModelLoader.load(directory: directory), try loadTokenizer(fromModelDirectory: directory))
     }
     if communicator.isFirst { Terminal.warn(of: loaded.warnings + (tokenizer?.remarks ?? [])) }
     return (loaded, tokenizer)
@@ -72,13 +72,13 @@ struct ModelOptions: ParsableArguments {
     return { model.scores($0, precision: precision, weights: weights) }
   }
 
-  /// Opens a data file with the model's tokenizer and columns; collective.
+  /// Opens a data file with the model's tokenizer and columns, and for a tagger the words of its rows; collective.
   ///
   /// Remarks about the file go to standard error.
   func open(
     _ file: String, label: String?, needsLabels: Bool, labelsAre: LabelReading? = nil, for model: LoadedModel,
     _ tokenizer: (any Tokenizer)?, on communicator: any Communicator
-  ) throws -> any ExampleSource {
+  ) throws -> (data: any ExampleSource, words: CountedWords?) {
     let isTable = model.configuration.family == .perceptron
     try communicator.requireSameFiles([file])
     if needsLabels { try communicator.agree { try requireClasses(model) } }
@@ -102,10 +102,10 @@ struct ModelOptions: ParsableArguments {
         }
       }
       remark(notes + data.notes, on: communicator)
-      return data
+      return (data, nil)
     }
     let context = model.configuration.maximumPositions
-    let isLanguage = model.configuration.family.isLanguageModel
+    let isLanguage = model.configuration.isLanguageModel
     let trained = isLanguage || maxLength != nil ? nil : TaskRecord(model.configuration.json[TaskRecord.key])?.maxLength
     // Texts for a language model are not cut: the likelihood of a part would look like that of the whole.
     let limits = [maxLength ?? trained, isLanguage ? nil : context].compactMap { $0 }
@@ -126,7 +126,8 @@ struct ModelOptions: ParsableArguments {
       notes.append("texts are cut to \(trained) tokens as in training; --max-length \(context ?? trained) reads more")
     }
     remark(notes + data.notes, on: communicator)
-    return data
+    guard task.definition.rows == .tokens else { return (data, nil) }
+    return (data, try communicator.agree { try CountedWords(input.split, task, tokenizer, maxLength: limits.min()) })
   }
 
   /// The files to read, the task and remarks.
@@ -144,7 +145,7 @@ struct ModelOptions: ParsableArguments {
       text: text.map { TextColumns(ModelOptions.names($0)) },
       textPair: textPair.map { TextColumns(ModelOptions.names($0)) },
       label: label, prompt: prompt)
-    let kind = model.family.reads
+    let kind = model.kind
     var input = Input(split: split, task: TaskDescription(kind: kind, columns: given), notes: said)
     if let record = TaskRecord(model.json[TaskRecord.key]), record.kind == kind, kind != .features, task == nil {
       let recorded = try record.task(
@@ -152,7 +153,13 @@ struct ModelOptions: ParsableArguments {
       input.task = recorded.task
       input.notes += recorded.notes
     } else if let task {
-      input.task = try ModelOptions.known(task, kind: kind)
+      input.task = try ModelOptions.known(task)
+      if input.task.kind != kind {
+        throw RetortError(
+          .configuration,
+          "the task \(quoted(task)) is \(input.task.kind.rawValue), and the model's is \(kind.rawValue)",
+          at: "--task", remedy: "leave it out, or name the columns with --text, --text-pair and --label")
+      }
       input.task.columns = given
     }
     input.task.labelNames = nil
@@ -163,7 +170,7 @@ struct ModelOptions: ParsableArguments {
     {
       input.task.columns.features = names
     }
-    if kind == .classification {
+    if kind.definition.head == .sequence {
       let opened = try input.task.open(split)
       let found = try input.task.columns(in: opened)
       if let pair = found.textPair, pair == found.text, text == nil || textPair == nil {
@@ -200,7 +207,7 @@ struct ModelOptions: ParsableArguments {
   }
 
   /// The task with a name. Throws `.configuration` for an unknown name.
-  static func known(_ name: String, kind: TaskKind = .classification) throws -> TaskDescription {
+  static func known(_ name: String) throws -> TaskDescription {
     do { return try TaskDescription(named: name) } catch {
       var refusal = RetortError.wrap(error)
       refusal.location = "--task"
@@ -208,18 +215,17 @@ struct ModelOptions: ParsableArguments {
     }
   }
 
-  /// Throws `.input` for a model without classes, and for one with a single output.
+  /// Throws `.input` for a language model, whose data has no labels.
   private func requireClasses(_ model: LoadedModel) throws {
-    if model.configuration.family.isLanguageModel {
+    if model.configuration.isLanguageModel {
       throw RetortError(
         .input, "a \(model.configuration.family.rawValue) model predicts tokens, it has no classes", at: self.model,
         remedy: "retort predict gives the likelihood of texts")
     }
-    if model.model.classCount == 1 {
+    if model.model.classCount == 1, model.configuration.kind.definition.output == .classes {
       throw RetortError(
-        .input, "the model has one output (num_labels 1): it predicts a number, and has no classes to count",
-        at: self.model,
-        remedy: "evaluate a model with an output for each class")
+        .input, "the model has one output (num_labels 1), and its problem_type says that outputs are classes",
+        at: self.model, remedy: "evaluate a model with an output for each class; regression is for scores")
     }
   }
 

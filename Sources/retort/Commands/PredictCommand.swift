@@ -12,10 +12,13 @@ struct PredictCommand: RankCommand {
     commandName: "predict",
     abstract: "Writes a model's answer for every line of a JSON Lines file, in order.",
     discussion: """
-      An input line is {"text": "…"}, {"ids": [101, …, 102]} including special tokens, or the numeric columns of a \
-      perceptron. An output line is {"label": 1, "label_name": "positive", "logits": […], "probabilities": […]}; for a \
+      An input line is {"text": "…"}, {"ids": [101, …, 102]} including special tokens, for a tagger also \
+      {"tokens": ["Ann", …]}, or the numeric columns of a perceptron. An output line is {"label": 1, \
+      "label_name": "positive", "logits": […], "probabilities": […]}; for a \
       multi-label classifier {"labels": […], "logits": […], "probabilities": […]}; for a regression model \
-      {"score": 0.7, "logits": […]}; for a language model {"logits": […] after the last token, "nll": −log p of the \
+      {"score": 0.7, "logits": […]}; for a tagger {"labels": […], "logits": [[…], …]} of each word or id, and of words \
+      {"entities": [{"label": "PER", "start": 0, "end": 3, "text": "Ann", "score": 0.98}, …]} with the characters of \
+      the text; for a language model {"logits": […] after the last token, "nll": −log p of the \
       tokens after the first, "tokens": their number}.
 
       Examples:
@@ -37,16 +40,16 @@ struct PredictCommand: RankCommand {
     try communicator.agree { if communicator.isFirst { try OutputFile.requireWritable(output) } }
     try options.requireApart(output, on: communicator)
     let input = try StreamedInput.resolve(input, on: communicator)
-    let (model, tokenizer) = try options.load(for: .outputs, on: communicator)
-    let data = try options.open(
+    let (model, tokenizer) = try options.load(on: communicator)
+    let (data, words) = try options.open(
       input, label: nil, needsLabels: false, for: model, tokenizer, on: communicator)
     let shards = Sampler.evaluationShards(
       count: data.count, lengths: data.lengths, ranks: communicator.size, batchSize: 64, batchTokens: 4096)
-    let answered = try answers(of: model, on: communicator)
+    let answered = try answers(of: model, words, on: communicator)
     var answers: [(Int, String)] = []
     try communicator.agree {
       for samples in shards[communicator.rank] {
-        for (sample, answer) in zip(samples, answered(data.batch(samples))) {
+        for (sample, answer) in zip(samples, try answered(data.batch(samples))) {
           try requireFinite(answer, sample)
           answers.append((sample, answer.text()))
         }
@@ -61,56 +64,26 @@ struct PredictCommand: RankCommand {
   }
 
   /// A function from a batch to the output of each example; collective.
-  private func answers(of model: LoadedModel, on communicator: any Communicator) throws -> (Batch) -> [JSON] {
+  private func answers(of model: LoadedModel, _ words: CountedWords?, on communicator: any Communicator) throws
+    -> (Batch) throws -> [JSON]
+  {
     if let language = model.model as? any LanguageModel {
       let scores = try options.scores(of: language, on: communicator)
-      return { scores($0).map(self.answer) }
+      return { scores($0).map(Answers.of) }
     }
-    let logits = try options.logits(of: model.model, on: communicator)
-    return { batch in
-      let values = logits(batch)
-      return (0..<batch.count).map { self.answer(values.rows($0..<$0 + 1), model.labels, model.problem) }
-    }
+    let outputs = try options.logits(of: model.model, on: communicator)
+    let answers = Answers(model, words)
+    return { try answers.of(outputs($0), $0) }
   }
 
   /// Throws `.numerical` for an answer that is not finite.
   private func requireFinite(_ answer: JSON, _ sample: Int) throws {
-    let numbers = (answer["logits"]?.array ?? []) + (answer["nll"].map { [$0] } ?? [])
+    let logits = answer["logits"]?.array ?? []
+    let numbers = logits.flatMap { $0.array ?? [$0] } + (answer["nll"].map { [$0] } ?? [])
     if numbers.allSatisfy({ $0.double?.isFinite == true }) { return }
     throw RetortError(
       .numerical, "the logits of example \(sample + 1) are not all finite", at: input,
       remedy: "check the weights of \(options.model) for NaN, or compute with --precision fp32")
-  }
-
-  private func answer(_ score: SequenceScore) -> JSON {
-    JSON.object([
-      "logits": .array(score.lastLogits.map { .double(Double($0)) }), "nll": .double(score.negativeLogLikelihood),
-      "tokens": .int(score.predicted),
-    ])
-  }
-
-  private func answer(_ logits: Tensor, _ labels: LabelNames, _ problem: ClassifierProblem) -> JSON {
-    let values = logits.array
-    let numbers = JSON.array(values.map { .double(Double($0)) })
-    switch problem {
-    case .singleLabel: break
-    case .regression: return ["score": values.count == 1 ? .double(Double(values[0])) : numbers, "logits": numbers]
-    case .multiLabel:
-      let holding = values.indices.filter { values[$0] > 0 }
-      return [
-        "labels": .array(holding.map { .string(labels.names[$0]) }), "logits": numbers,
-        "probabilities": .array(values.map { .double(1 / (1 + exp(-Double($0)))) }),
-      ]
-    }
-    let peak = values.max() ?? 0
-    let exponentials = values.map { exp(Double($0 - peak)) }
-    let sum = exponentials.reduce(0, +)
-    let best = Evaluator.largest(logits)
-    return JSON.object([
-      "label": .int(best), "label_name": .string(labels.names[best]),
-      "logits": numbers,
-      "probabilities": .array(exponentials.map { .double($0 / sum) }),
-    ])
   }
 
   /// The lines of all ranks in the order of the input.

@@ -23,6 +23,10 @@ package struct TaskDescription: Sendable, Equatable {
   package var usualHeaders: [String]?
   /// How plain text is cut into documents, for language modelling.
   package var documents = DocumentCut.automatic
+  /// The tokens of a word that are rows of the loss, for tags of words.
+  package var subwords = SubwordUse.first
+  /// The probability from which a label of several holds; nil: 0.5.
+  package var threshold: Double?
   /// How messages name settings.
   package var settings = SettingNames.chainFile
 
@@ -44,15 +48,14 @@ package struct TaskDescription: Sendable, Equatable {
     }
     self.init(kind: kind ?? .classification)
     self.name = name
-    let key = WellKnownTask.key(name)
-    if key == "stsb" {
-      throw RetortError(
-        .configuration, "the task \"\(name)\" predicts a number, which Retort does not train", at: "metadata.task",
-        remedy: "choose a task with classes: \(WellKnownTask.names.joined(separator: ", "))")
-    }
-    if WellKnownTask.all[key] == nil, kind == nil { throw TaskDescription.unknown(name) }
-    labelNames = WellKnownTask.all[key]?.labelNames
+    let known = WellKnownTask.all[WellKnownTask.key(name)]
+    if known == nil, kind == nil { throw TaskDescription.unknown(name) }
+    if let known { self.kind = known.kind }
+    labelNames = known?.labelNames
   }
+
+  /// What the task's kind means.
+  package var definition: TaskDefinition { kind.definition }
 
   /// The names of the well-known tasks and of the kinds of tasks.
   package static var knownNames: [String] { WellKnownTask.names + TaskKind.allCases.map(\.rawValue) }
@@ -69,10 +72,19 @@ package struct TaskDescription: Sendable, Equatable {
 
   /// Opens the files of a split; throws `.configuration` if column names or a document cut do not apply to its format.
   package func open(_ split: DatasetSplit) throws -> RowFile {
-    let header = headers.map(RowHeader.named) ?? (usualHeaders ?? known?.headerless).map(RowHeader.maybe) ?? .inFile
+    let header =
+      headers.map(RowHeader.named)
+      ?? (usualHeaders ?? known?.headerless).map { RowHeader.maybe($0, moreFollow: known?.hasMoreFields ?? false) }
+      ?? .inFile
     let file = try RowFile(
-      split, headers: header, documents: kind == .languageModeling ? documents : nil, settings: settings)
-    if headers != nil, file.format == .jsonl || file.format == .text {
+      split, format: format(of: split), headers: header,
+      documents: definition.targets == .nextTokens ? documents : nil, settings: settings)
+    if file.format == .conll, definition.rows != .tokens {
+      throw RetortError(
+        .configuration, "is a file of words with tags, and the task is \(kind.rawValue)", at: file.path,
+        remedy: settings == .chainFile ? "task: {kind: token_classification}" : "give rows of the model's own task")
+    }
+    if headers != nil, file.format != .csv, file.format != .tsv {
       throw RetortError(
         .configuration, "the names of columns are for CSV and TSV files without a header, not for this one",
         at: file.path, remedy: "leave them out; the rows name their fields themselves")
@@ -83,6 +95,12 @@ package struct TaskDescription: Sendable, Equatable {
         remedy: "take \(settings.documents) out, or give a .txt file")
     }
     return file
+  }
+
+  /// The format of a split's files if the task tells it: words with tags in tables without a header.
+  private func format(of split: DatasetSplit) -> FileFormat? {
+    guard definition.rows == .tokens, let first = split.paths.first else { return nil }
+    return [.tsv, .text].contains(FileFormat(path: first)) ? .conll : nil
   }
 
   /// The columns of this task in a file: the named columns, else a known layout of the task's files, else `text` or
@@ -104,18 +122,18 @@ package struct TaskDescription: Sendable, Equatable {
       let layout = known?.layouts.first { $0.text == text && $0.textPair != nil && $0.isIn(file.columns) }
       found.textPair = layout?.textPair
       found.label = found.label ?? layout?.label.flatMap { file.has($0) ? $0 : nil }
-    } else if found.text == nil && found.ids == nil {
+    } else if found.text == nil && found.ids == nil && found.tokens == nil {
       let there = layouts.filter { $0.isIn(file.columns) }
       // Files of one task exist with the same text columns and different label columns.
       let labelled = there.first { $0.label.map(file.has) ?? false }
       guard let layout = labelled ?? there.first else { throw noText(file) }
       found.text = layout.text
       found.textPair = layout.textPair
-      found.ids = layout.ids
+      (found.ids, found.tokens) = (layout.ids, layout.tokens)
       if found.label == nil, let label = layout.label, file.has(label) { found.label = label }
     }
     try requireInputs(columns.inputs, in: file)
-    if kind == .languageModeling {
+    if definition.targets == .nextTokens {
       found.label = nil
       // Some rows of JSON Lines may have a prompt and others not.
       let hasPrompt = file.format == .jsonl || file.columns.contains("prompt")
@@ -175,6 +193,7 @@ package struct TaskDescription: Sendable, Equatable {
     if layouts.allSatisfy({ $0.textPair == nil }) {
       layouts += [DatasetColumns(text: "text"), DatasetColumns(text: "sentence")]
     }
+    if definition.rows == .tokens { layouts.insert(DatasetColumns(tokens: "tokens"), at: 0) }
     return layouts + [DatasetColumns(ids: "ids")]
   }
 
@@ -186,6 +205,14 @@ package struct TaskDescription: Sendable, Equatable {
       "none of the columns \(wanted.joined(separator: " or ")) is there; found: \(quoted(list: file.columns))",
       at: file.path, remedy: settings.columns + file.headerRemedy)
   }
+}
+
+/// The tokens of a word whose class is learnt and predicted.
+package enum SubwordUse: String, Sendable, CaseIterable {
+  /// The first token of each word.
+  case first
+  /// Every token of each word.
+  case all
 }
 
 extension DatasetColumns {

@@ -1,18 +1,14 @@
 /// −Σ y log softmax(s): y is one-hot at the label; with smoothing it is 1 − ε of that plus ε/C for every class.
-struct CrossEntropy: LogitsObjective {
+struct CrossEntropy: TargetObjective {
   static let kind = "cross_entropy"
   static let formula = "−Σ y log softmax(s)"
   static let source = "Szegedy et al. (2016) for label smoothing"
   static let options = [ObjectiveOption("label_smoothing", .number(0...0.999, default: 0))]
-  static let readsTeacher = false
-  static let allowsTopK = true
-  static let allowsOtherClasses = true
 
   /// ε.
   let smoothing: Double
 
   init(_ options: ObjectiveOptions) { smoothing = options.number("label_smoothing") }
 
-  var temperature: Scheduled { Scheduled(1) }
-  var rowLoss: RowLoss? { nil }
+  var loss: TargetLoss { .crossEntropy(smoothing: smoothing) }
 }

@@ -52,8 +52,8 @@ package struct Proportion: Sendable, Equatable {
 }
 
 extension EvaluationResult {
-  /// The accuracy as a share of the examples; nil for documents and for no examples.
+  /// The accuracy as a share of the rows; nil without exclusive classes and without rows.
   package var proportion: Proportion? {
-    isOfDocuments || count == 0 ? nil : Proportion(correct, of: count)
+    confusion.isEmpty || count == 0 ? nil : Proportion(correct, of: count)
   }
 }

@@ -145,7 +145,7 @@ package struct LabelSet: Sendable, Equatable {
         .input, "the label \(number) is a number with a fraction", at: location(),
         remedy: "labels are integers or names; targets that are numbers are not trained")
     case .flag(let flag): return flag ? "true" : "false"
-    case .list, .other:
+    case .list, .words, .objects, .other:
       throw RetortError(
         .input, "the label is \(field.kind)", at: location(), remedy: "labels are integers or names")
     }

@@ -3,21 +3,20 @@ import Platform
 
 // How the labels of a task's files are found and read.
 extension TaskDescription {
-  /// Usual names of the label column.
-  static let usualLabels = ["label", "labels"]
-
-  /// The label column with a usual name; for JSON Lines, whose rows name their own fields, `label` if there is none.
-  static func usualLabel(in file: RowFile) -> String? {
-    usualLabels.first(where: file.has) ?? (file.format == .jsonl ? usualLabels[0] : nil)
+  /// The column with the targets if it has a usual name; for JSON Lines, whose rows name their own fields, the first
+  /// usual name if there is none.
+  func usualLabel(in file: RowFile) -> String? {
+    let usual = definition.usualLabels
+    return usual.first(where: file.has) ?? (file.format == .jsonl ? usual.first : nil)
   }
 
   /// The label column, if labels are read: the known column, else one with a usual name.
   func label(_ found: DatasetColumns, in file: RowFile) -> String? {
     switch labelUse {
     case .unread: return nil
-    case .expected: return found.label ?? TaskDescription.usualLabel(in: file)
+    case .expected: return found.label ?? usualLabel(in: file)
     case .ifPresent:
-      let name = found.label ?? TaskDescription.usualLabel(in: file)
+      let name = found.label ?? usualLabel(in: file)
       return name.flatMap { file.format == .jsonl || file.columns.contains($0) ? $0 : nil }
     }
   }
@@ -26,8 +25,8 @@ extension TaskDescription {
   /// that it must have.
   func inputs(in file: RowFile) throws -> DatasetColumns {
     let columns = try self.columns(in: file)
-    if kind != .languageModeling, labelUse == .expected, file.format != .jsonl {
-      guard let name = columns.label else { throw file.missingLabel() }
+    if definition.targets != .nextTokens, labelUse == .expected, file.format != .jsonl {
+      guard let name = columns.label else { throw file.missingLabel(definition.usualLabels.first ?? "label") }
       if !file.columns.contains(name) { throw file.missingLabel(name) }
     }
     return columns
@@ -41,7 +40,7 @@ extension TaskDescription {
     let columns = try communicator.agree { try inputs(in: file) }
     guard let column = columns.label else { return LabelScan(unlabelled: file) }
     let besides = columns.inputs + (columns.features ?? []) + ["features"]
-    return try LabelScan(file, column: column, besides: besides, on: communicator)
+    return try LabelScan(file, column: column, of: definition, besides: besides, on: communicator)
   }
 
   /// The classes with the reading of the file's labels: unchanged if the reading is known, otherwise decided by the

@@ -1,12 +1,16 @@
-/// A public classification benchmark with well-known column and class names.
+/// A public benchmark with well-known column and class names.
 ///
 /// A layout is one set of columns with which its files are distributed: that of the Hugging Face hub, or that of the
 /// benchmark's own archive.
 struct WellKnownTask: Sendable {
   let layouts: [DatasetColumns]
-  let labelNames: [String]
+  /// The classes; nil for a task without classes.
+  let labelNames: [String]?
+  var kind = TaskKind.classification
   /// The columns of files without a header.
   var headerless: [String]?
+  /// Whether rows of such files can have further fields.
+  var hasMoreFields = false
   /// The reading of labels in files without a header, for tasks whose labels count from 1 and could be read from 0.
   var headerlessReading: LabelReading?
 
@@ -59,6 +63,21 @@ struct WellKnownTask: Sendable {
     "qnli": WellKnownTask(layouts: [pair("question", "sentence")], labelNames: ["entailment", "not_entailment"]),
     "rte": WellKnownTask(layouts: [pair("sentence1", "sentence2")], labelNames: ["entailment", "not_entailment"]),
     "wnli": WellKnownTask(layouts: [pair("sentence1", "sentence2")], labelNames: ["not_entailment", "entailment"]),
+    "stsb": WellKnownTask(
+      layouts: [
+        pair("sentence1", "sentence2", label: "score"), pair("sentence1", "sentence2"),
+        pair("text1", "text2", label: "score"),
+      ], labelNames: nil, kind: .regression,
+      headerless: ["genre", "filename", "year", "index", "score", "sentence1", "sentence2"],
+      hasMoreFields: true),
+    "goemotions": WellKnownTask(
+      layouts: [single("text", label: "labels")],
+      labelNames: [
+        "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire",
+        "disappointment", "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy",
+        "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise",
+        "neutral",
+      ], kind: .multiLabel, headerless: ["text", "labels", "id"]),
     "agnews": WellKnownTask(
       layouts: [
         single("text"), single(["title", "description"]), single(["Title", "Description"], label: "Class Index"),
@@ -76,8 +95,9 @@ struct WellKnownTask: Sendable {
 
   /// The usual spelling of the known tasks' names.
   static let names = [
-    "ag_news", "cola", "emotion", "imdb", "mnli", "mrpc", "qnli", "qqp", "rotten_tomatoes", "rte", "snli", "sst2",
-    "wnli",
+    "ag_news", "cola", "emotion", "go_emotions", "imdb", "mnli", "mrpc", "qnli", "qqp", "rotten_tomatoes", "rte",
+    "snli", "sst2",
+    "stsb", "wnli",
     "yelp_polarity",
   ]
 }

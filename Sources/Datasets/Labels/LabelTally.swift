@@ -19,14 +19,14 @@ struct LabelTally {
 
   init() {}
 
-  /// Counts a row whose label is in `field`.
-  mutating func add(_ label: String?, _ field: FieldValue, line: Int) {
+  /// Counts a row whose labels are in `field`, each with its line; nil for a row without.
+  mutating func add(_ labels: [(label: String, line: Int)]?, _ field: FieldValue, line: Int) {
     switch field {
-    case .integer, .real, .flag: hasValues = true
+    case .integer, .real, .flag, .list: hasValues = true
     default: break
     }
-    guard let label else { return addUnlabelled(1, line: line) }
-    add(label, line: line, count: 1)
+    guard let labels else { return addUnlabelled(1, line: line) }
+    for (label, line) in labels { add(label, line: line, count: 1) }
   }
 
   /// Records the field names of a row; `column` is the name of the label.

@@ -30,6 +30,7 @@ package struct LabelScan: Sendable {
   /// Names of JSON Lines fields that occur only in rows without a label.
   private let strangers: [String]
   private let file: RowFile
+  private let task: TaskDefinition
 
   /// Maximum number of classes: a column with more distinct labels is not a label column.
   private static let mostClasses = 100_000
@@ -41,13 +42,16 @@ package struct LabelScan: Sendable {
   ///
   /// - Parameter besides: other columns that are read.
   package init(
-    _ file: RowFile, column: String, besides: [String] = [], on communicator: any Communicator
+    _ file: RowFile, column: String, of task: TaskDefinition = .classification, besides: [String] = [],
+    on communicator: any Communicator
   ) throws {
     self.file = file
+    self.task = task
     path = file.path
     rowCount = file.count
     let own = try communicator.agree {
-      try LabelScan.count(file, column, slice(0..<file.count, part: communicator.rank, of: communicator.size))
+      try LabelScan.count(
+        file, column, task, slice(0..<file.count, part: communicator.rank, of: communicator.size))
     }
     var together = LabelTally()
     for text in try communicator.allGather(text: own.json.text()) { together.add(LabelTally(try JSON(parsing: text))) }
@@ -62,13 +66,14 @@ package struct LabelScan: Sendable {
     entries = sorted.map { Entry(label: $0.key, line: $0.value.line, count: $0.value.count) }
     let others = together.strangers(besides: besides)
     strangers = others.keys.sorted()
-    let refusal = slip(for: column, in: others)
+    let refusal = slip(for: column, in: others) ?? strangeTag
     try communicator.agree { if let refusal { throw refusal } }
   }
 
   /// A scan of a file whose labels are not read.
   init(unlabelled file: RowFile) {
     self.file = file
+    task = .classification
     path = file.path
     rowCount = file.count
     unlabelledCount = file.count
@@ -89,10 +94,20 @@ package struct LabelScan: Sendable {
     return "none of the \(grouped(rowCount)) rows of \(path) has a label\(found)"
   }
 
+  /// The error for a tag that is no part of an entity if others are, or nil.
+  private var strangeTag: RetortError? {
+    guard task.rows == .tokens, let tag = TagScheme.stranger(in: entries.map(\.label)),
+      let entry = entries.first(where: { $0.label == tag })
+    else { return nil }
+    return RetortError(
+      .input, "the tag \(quoted(tag)) is no part of an entity, and other tags are", at: location(of: entry),
+      remedy: TagScheme.remedy(for: tag))
+  }
+
   /// The error if rows without a label have a field whose name resembles `column` and that no labelled row has, or nil.
   private func slip(for column: String, in strangers: [String: Int]) -> RetortError? {
     let names = strangers.keys.sorted().filter { abs($0.count - column.count) <= 2 }
-    let usual = strangers.keys.sorted().first { TaskDescription.usualLabels.contains($0.lowercased()) }
+    let usual = strangers.keys.sorted().first { task.usualLabels.contains($0.lowercased()) }
     guard let name = nearestName(to: column, among: names) ?? usual, let line = strangers[name] else { return nil }
     return RetortError(
       .input, "the row has no \(quoted(column)), and a field \(quoted(name)) that looks like it",
@@ -136,7 +151,8 @@ package struct LabelScan: Sendable {
           name.map { "is a number, and \(quoted($0.label)) (\(location(of: $0))) is none" }
             ?? "is one of numbers with a fraction, which are no classes; targets that are numbers are not trained")
       }
-      return (LabelSet(names: entries.map(\.label), reading: .name), [])
+      let names = entries.map(\.label)
+      return (LabelSet(names: task.rows == .tokens ? TagScheme.ordered(names) : names, reading: .name), [])
     }
     let (low, high) = (LabelSet.number(first.label) ?? 0, LabelSet.number(last.label) ?? 0)
     try refuse(low < 0, first, "is negative")
@@ -190,14 +206,16 @@ package struct LabelScan: Sendable {
     }
   }
 
-  private static func count(_ file: RowFile, _ column: String, _ rows: Range<Int>) throws -> LabelTally {
+  private static func count(_ file: RowFile, _ column: String, _ task: TaskDefinition, _ rows: Range<Int>) throws
+    -> LabelTally
+  {
     let selection = try file.select([column])
     var tally = LabelTally()
     for row in rows {
       let (names, fields) = try file.fields(row, selection)
-      let (label, line) = (try LabelSet.text(of: fields[0], at: file.location(of: row)), file.line(of: row))
-      tally.add(label, fields[0], line: line)
-      if file.format == .jsonl { tally.note(names, isLabelled: label != nil, line: line, column) }
+      let (labels, line) = (try TargetField.labels(fields[0], of: task, file, row), file.line(of: row))
+      tally.add(labels, fields[0], line: line)
+      if file.format == .jsonl { tally.note(names, isLabelled: labels != nil, line: line, column) }
     }
     return tally
   }

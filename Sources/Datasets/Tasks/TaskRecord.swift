@@ -25,6 +25,10 @@ package struct TaskRecord: Sendable, Equatable {
   package var metric: String?
   /// Maximum tokens of an example.
   package var maxLength: Int?
+  /// The tokens of a word that are predicted.
+  package var subwords = SubwordUse.first
+  /// The probability from which a label of several holds.
+  package var threshold: Double?
 
   /// The record of a training run.
   package init(
@@ -37,6 +41,8 @@ package struct TaskRecord: Sendable, Equatable {
     self.reading = reading
     self.metric = metric
     self.maxLength = maxLength
+    subwords = task.subwords
+    threshold = task.threshold
   }
 
   /// Parses the object that `json` writes; nil if there is no record or its kind is unknown.
@@ -46,9 +52,12 @@ package struct TaskRecord: Sendable, Equatable {
     name = json["name"]?.string
     columns = DatasetColumns(
       text: TextColumns(json: json["text"]), textPair: TextColumns(json: json["text_pair"]),
-      label: json["label"]?.string, ids: json["ids"]?.string, prompt: json["prompt"]?.string)
+      label: json["label"]?.string, ids: json["ids"]?.string, tokens: json["tokens"]?.string,
+      prompt: json["prompt"]?.string)
+    subwords = json["subwords"]?.string.flatMap(SubwordUse.init(rawValue:)) ?? .first
     reading = json["labels_are"]?.string.flatMap(LabelReading.init(rawValue:))
     headers = json["columns"]?.array?.compactMap(\.string)
+    threshold = json["threshold"]?.double.flatMap { $0 > 0 && $0 < 1 ? $0 : nil }
     metric = json["metric"]?.string
     maxLength = json["max_length"]?.int.flatMap { $0 > 0 ? $0 : nil }
   }
@@ -61,6 +70,9 @@ package struct TaskRecord: Sendable, Equatable {
     members["text_pair"] = columns.textPair?.json
     members["label"] = columns.label.map(JSON.string)
     members["ids"] = columns.ids.map(JSON.string)
+    members["tokens"] = columns.tokens.map(JSON.string)
+    if kind.definition.rows == .tokens { members["subwords"] = .string(subwords.rawValue) }
+    members["threshold"] = threshold.map(JSON.double)
     members["prompt"] = columns.prompt.map(JSON.string)
     members["labels_are"] = reading.map { .string($0.rawValue) }
     members["columns"] = headers.map { .array($0.map(JSON.string)) }
@@ -89,12 +101,14 @@ package struct TaskRecord: Sendable, Equatable {
     task.headers = named
     task.usualHeaders = headers
     task.usualReading = reading
+    task.subwords = subwords
+    task.threshold = threshold
     let file = try task.open(split)
     var wanted = given
     wanted.text = given.text ?? columns.text
     wanted.textPair = given.textPair ?? columns.textPair
-    if given.text == nil, given.textPair == nil { wanted.ids = columns.ids }
-    if kind == .languageModeling {
+    if given.text == nil, given.textPair == nil { (wanted.ids, wanted.tokens) = (columns.ids, columns.tokens) }
+    if kind.definition.targets == .nextTokens {
       wanted.prompt = given.prompt ?? columns.prompt.flatMap { file.columns.contains($0) ? $0 : nil }
     }
     let label = given.label ?? columns.label.flatMap { file.has($0) ? $0 : nil }

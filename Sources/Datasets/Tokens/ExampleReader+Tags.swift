@@ -1,0 +1,115 @@
+import Platform
+import Tokenizers
+
+// Rows whose words or tokens have tags.
+extension ExampleReader {
+  /// Appends a row of ids, of words, or of a text with entities.
+  func readTagged(_ row: Int, _ field: FieldValue, tags: FieldValue, into out: inout TokenRows) throws {
+    let line = file.line(of: row)
+    if let name = columns.ids {
+      var ids = try ids(field, name, row)
+      var targets = try targets(tags, row, for: ids.count, "ids")
+      if let maxLength, ids.count > maxLength {
+        ids.removeLast(ids.count - maxLength)
+        targets.removeLast(targets.count - maxLength)
+        out.noteCut(line: line)
+      }
+      return append(ids, nil, targets, row, &out)
+    }
+    guard let tokenizer else { preconditionFailure("text is read without a tokenizer") }
+    let words = try words(field, row, tags)
+    let targets = try words.tags ?? self.targets(tags, row, for: words.texts.count, "words")
+    let encoding = tokenizer.encode(words: words.texts, maxLength: maxLength, addSpecialTokens: true)
+    var counted = [Int32](repeating: Batch.uncounted, count: encoding.ids.count)
+    var last: Int32 = -1
+    for (place, word) in encoding.words.enumerated() where word >= 0 {
+      if task.subwords == .all || word != last { counted[place] = targets[Int(word)] }
+      last = word
+    }
+    if let maxLength, encoding.ids.count >= maxLength, last >= 0, Int(last) < words.texts.count - 1 {
+      out.noteCut(line: line)
+    }
+    append(encoding.ids, encoding.typeIDs, counted, row, &out)
+  }
+
+  private func append(_ ids: [Int32], _ types: [Int32]?, _ targets: [Int32], _ row: Int, _ out: inout TokenRows) {
+    out.append(
+      tokens: ids, typeIDs: types, label: RowTargets.label(of: targets), targets: targets, line: file.line(of: row))
+  }
+
+  /// The words of a row, and the targets of the words of a text with entities.
+  private func words(_ field: FieldValue, _ row: Int, _ tags: FieldValue) throws -> (texts: [String], tags: [Int32]?) {
+    if let name = columns.tokens {
+      guard case .words(let words) = field else {
+        if field == .absent { throw missing(name, row) }
+        throw RetortError(
+          .input, "\(quoted(name)) is \(field.kind), a list of words was expected", at: file.location(of: row),
+          remedy: "write {\(quoted(name)): [\"Ann\", \"left\"], …}")
+      }
+      return (words, nil)
+    }
+    let text = try text([field], row)
+    let split = TextWords(text)
+    if split.words.isEmpty {
+      throw RetortError(
+        .input, "the text has no words", at: file.location(of: row), remedy: "remove the row or fill it")
+    }
+    guard labels != nil, tags != .absent else {
+      return (split.texts, [Int32](repeating: Batch.unlabelled, count: split.words.count))
+    }
+    guard case .objects(let objects) = tags else {
+      if tags == .list([]) { return (split.texts, try targets(of: split.tags(of: []), row)) }
+      throw RetortError(
+        .input, "the entities are \(tags.kind), a list of objects was expected", at: file.location(of: row),
+        remedy: "write {\"text\": \"…\", \"entities\": [{\"start\": 3, \"end\": 8, \"label\": \"PER\"}]}")
+    }
+    let spans = try objects.map { try EntitySpan($0, at: file.location(of: row)) }
+    try check(spans, of: text, row)
+    return (split.texts, try targets(of: split.tags(of: spans), row))
+  }
+
+  /// Throws `.input` for spans that end after the text or overlap.
+  private func check(_ spans: [EntitySpan], of text: String, _ row: Int) throws {
+    let length = text.unicodeScalars.count
+    if let outside = spans.first(where: { $0.range.upperBound > length }) {
+      throw RetortError(
+        .input,
+        "the entity \(quoted(outside.label)) from \(outside.range.lowerBound) to \(outside.range.upperBound) is "
+          + "outside the text, which has \(length) characters", at: file.location(of: row),
+        remedy: "start and end count characters (Unicode code points), not bytes")
+    }
+    let sorted = spans.sorted { $0.range.lowerBound < $1.range.lowerBound }
+    for (a, b) in zip(sorted, sorted.dropFirst()) where b.range.lowerBound < a.range.upperBound {
+      throw RetortError(
+        .input,
+        "the entities \(quoted(a.label)) (\(a.range.lowerBound) to \(a.range.upperBound)) and \(quoted(b.label)) "
+          + "(\(b.range.lowerBound) to \(b.range.upperBound)) overlap", at: file.location(of: row),
+        remedy: "a word has one tag: leave one of them out")
+    }
+  }
+
+  private func targets(of tags: [String], _ row: Int) throws -> [Int32] {
+    try tags.map { try target(of: $0, at: file.location(of: row)) }
+  }
+
+  private func target(of tag: String, at location: @autoclosure () -> String) throws -> Int32 {
+    guard let labels else { return Batch.unlabelled }
+    if let index = labels.index(of: tag) { return index }
+    throw labels.refusal(of: tag, at: location())
+  }
+
+  /// The targets of the tags in a field, as many as there are words or ids.
+  private func targets(_ field: FieldValue, _ row: Int, for count: Int, _ what: String) throws -> [Int32] {
+    guard labels != nil, let tags = try TargetField.tags(field, at: file.location(of: row)) else {
+      return [Int32](repeating: Batch.unlabelled, count: count)
+    }
+    if tags.count != count {
+      throw RetortError(
+        .input, "the row has \(count) \(what) and \(tags.count) tags", at: file.location(of: row),
+        remedy: "give each of the \(what) one tag")
+    }
+    return try tags.enumerated().map { place, tag in
+      try tag.map { try target(of: $0, at: file.location(of: row, word: place)) } ?? Batch.uncounted
+    }
+  }
+}

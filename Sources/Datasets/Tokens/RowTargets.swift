@@ -1,0 +1,51 @@
+/// What the rows of a token file have as targets: their words in the payload, and the meaning of their `label`.
+enum RowTargets: Equatable, Sendable {
+  /// A class: `label`, negative for none. No words.
+  case label
+  /// A target for each token, as in `Batch.targets`: as many words as tokens. `label` is the number R of rows that
+  /// count, or −1 − R if they have no classes.
+  case tokens
+  /// K numbers, as in `Batch.values`: their bits. `label` is 0, or −1 for none.
+  case values(Int)
+
+  /// The words of a row of `length` tokens.
+  func words(length: Int) -> Int {
+    switch self {
+    case .label: 0
+    case .tokens: length
+    case .values(let count): count
+    }
+  }
+
+  /// The number in a header: 0, −1, or K.
+  var code: Int {
+    switch self {
+    case .label: 0
+    case .tokens: -1
+    case .values(let count): count
+    }
+  }
+
+  init(code: Int) { self = code == 0 ? .label : code < 0 ? .tokens : .values(code) }
+
+  /// `label` of a row with these targets of its tokens.
+  static func label(of targets: [Int32]) -> Int32 {
+    let counted = Int32(targets.count { $0 != Batch.uncounted })
+    return targets.contains { $0 >= 0 } ? counted : -1 - counted
+  }
+
+  /// The number of rows of the loss of an example.
+  func lossRows(label: Int32) -> Int { self == .tokens ? Int(label < 0 ? -1 - label : label) : 1 }
+
+  /// The number of those with a class.
+  func labelledRows(label: Int32) -> Int { label < 0 ? 0 : lossRows(label: label) }
+
+  init(_ task: TaskDefinition, labels: Int?) {
+    switch (task.rows, task.targets) {
+    case (.tokens, _): self = .tokens
+    case (_, .score): self = .values(1)
+    case (_, .labelSet): self = .values(max(1, labels ?? 1))
+    default: self = .label
+    }
+  }
+}
