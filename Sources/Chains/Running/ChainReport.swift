@@ -19,6 +19,8 @@ package struct StepReport: Sendable, Equatable {
   package var average: String? = nil
   /// Whether `count` is a number of predicted tokens.
   package var countsTokens = false
+  /// What `count` counts.
+  package var unit = "examples"
   /// Examples with a label, or predicted tokens, of the validation split.
   package var count: Int
   package var seconds: Double
@@ -40,7 +42,7 @@ package struct StepReport: Sendable, Equatable {
       "teacher": teacher.map(JSON.string) ?? .null, "metric": .string(metric),
       "value": count == 0 ? .null : .double(value), "correct": correct.map(JSON.int) ?? .null,
       "average": average.map(JSON.string) ?? .null,
-      "counts_tokens": .bool(countsTokens), "count": .int(count), "seconds": .double(seconds),
+      "counts_tokens": .bool(countsTokens), "unit": .string(unit), "count": .int(count), "seconds": .double(seconds),
       "examples_per_s": .double(examplesPerSecond), "tokens_per_s": tokensPerSecond.map(JSON.double) ?? .null,
       "gflops": gigaflops.map(JSON.double) ?? .null,
       "mfu": utilisation.map(JSON.double) ?? .null, "committed_before": .bool(wasCommitted), "interval": intervalJSON,
@@ -53,7 +55,7 @@ package struct StepReport: Sendable, Equatable {
   /// "812 of 872"; for metrics without correct answers "872 examples" or "51,200 tokens".
   package var countText: String {
     if count == 0 { return "no labels" }
-    return correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) \(countsTokens ? "tokens" : "examples")"
+    return correct.map { "\($0) of \(count)" } ?? "\(grouped(count)) \(unit)"
   }
 
   /// The metric's name, with the averaging of f1: "f1 (macro)".
@@ -72,10 +74,12 @@ package struct StepReport: Sendable, Equatable {
       let count = results["count"]?.int, let value = results["value"]?.double ?? (count == 0 ? 0 : nil),
       let seconds = results["seconds"]?.double, let rate = results["examples_per_s"]?.double
     else { return nil }
+    let countsTokens = results["counts_tokens"]?.bool ?? (metric == "perplexity")
     return StepReport(
       id: id, model: model, parameters: parameters, ratio: ratio, teacher: results["teacher"]?.string, metric: metric,
       value: value, correct: results["correct"]?.int, average: results["average"]?.string,
-      countsTokens: results["counts_tokens"]?.bool ?? (metric == "perplexity"), count: count, seconds: seconds,
+      countsTokens: countsTokens, unit: results["unit"]?.string ?? (countsTokens ? "tokens" : "examples"),
+      count: count, seconds: seconds,
       examplesPerSecond: rate,
       tokensPerSecond: results["tokens_per_s"]?.double,
       gigaflops: results["gflops"]?.double, utilisation: results["mfu"]?.double, wasCommitted: true)

@@ -151,7 +151,8 @@ package final class ChainRunner {
         metric: result.best.metric.rawValue, value: result.best.value,
         correct: result.best.metric == .accuracy ? result.best.result.correct : nil,
         average: result.best.metric == .f1 ? result.best.result.f1Average : nil,
-        countsTokens: result.best.result.isOfDocuments, count: result.best.result.count,
+        countsTokens: result.best.result.isOfDocuments, unit: result.best.result.kind.definition.unit,
+        count: result.best.result.count,
         seconds: trained.seconds, examplesPerSecond: result.examplesPerSecond,
         tokensPerSecond: result.tokensPerSecond, gigaflops: result.gigaflops,
         utilisation: result.gigaflops / limit, wasCommitted: false)

@@ -21,6 +21,8 @@ package struct LabelScan: Sendable {
   package let areIntegers: Bool
   /// Whether all labels are JSON strings, which JSON distinguishes from numbers and truth values.
   package let isText: Bool
+  /// Whether the labels are those of entities in a text, whose further words have I-T.
+  private let areEntities: Bool
   /// The number of rows of the split.
   package let rowCount: Int
   /// The number of rows without a label.
@@ -58,6 +60,7 @@ package struct LabelScan: Sendable {
     unlabelledCount = together.unlabelledCount
     firstUnlabelledLine = together.unlabelled
     isText = file.format == .jsonl && !together.hasValues
+    areEntities = together.hasEntities
     areIntegers = together.labels.keys.allSatisfy { LabelSet.number($0) != nil }
     let sorted =
       areIntegers
@@ -78,7 +81,7 @@ package struct LabelScan: Sendable {
     rowCount = file.count
     unlabelledCount = file.count
     firstUnlabelledLine = file.count > 0 ? file.line(of: 0) : nil
-    (entries, areIntegers, isText, strangers) = ([], false, false, [])
+    (entries, areIntegers, isText, areEntities, strangers) = ([], false, false, false, [])
   }
 
   /// Whether all, some or none of the rows have a label.
@@ -151,7 +154,8 @@ package struct LabelScan: Sendable {
           name.map { "is a number, and \(quoted($0.label)) (\(location(of: $0))) is none" }
             ?? "is one of numbers with a fraction, which are no classes; targets that are numbers are not trained")
       }
-      let names = entries.map(\.label)
+      var names = entries.map(\.label)
+      if areEntities { names = Set(names + names.filter { $0.hasPrefix("B-") }.map { "I" + $0.dropFirst() }).sorted() }
       return (LabelSet(names: task.rows == .tokens ? TagScheme.ordered(names) : names, reading: .name), [])
     }
     let (low, high) = (LabelSet.number(first.label) ?? 0, LabelSet.number(last.label) ?? 0)

@@ -8,6 +8,8 @@ struct LabelTally {
   private(set) var unlabelledCount = 0
   /// Whether a label is a JSON number or truth value.
   private(set) var hasValues = false
+  /// Whether labels are those of entities in a text.
+  private(set) var hasEntities = false
   /// The field names of rows with a label.
   private var labelledNames: Set<String> = []
   /// The field names of rows without a label field, each with the line of the first such row.
@@ -23,6 +25,7 @@ struct LabelTally {
   mutating func add(_ labels: [(label: String, line: Int)]?, _ field: FieldValue, line: Int) {
     switch field {
     case .integer, .real, .flag, .list: hasValues = true
+    case .objects: hasEntities = true
     default: break
     }
     guard let labels else { return addUnlabelled(1, line: line) }
@@ -44,6 +47,7 @@ struct LabelTally {
   mutating func add(_ other: LabelTally) {
     if let line = other.unlabelled { addUnlabelled(other.unlabelledCount, line: line) }
     hasValues = hasValues || other.hasValues
+    hasEntities = hasEntities || other.hasEntities
     for (label, entry) in other.labels { add(label, line: entry.line, count: entry.count) }
     labelledNames.formUnion(other.labelledNames)
     otherNames.merge(other.otherNames, uniquingKeysWith: min)
@@ -69,7 +73,7 @@ struct LabelTally {
   var json: JSON {
     .object([
       "unlabelled": unlabelled.map { .int($0) } ?? .null, "unlabelled_count": .int(unlabelledCount),
-      "values": .bool(hasValues),
+      "values": .bool(hasValues), "entities": .bool(hasEntities),
       "labels": .object(labels.mapValues { .array([.int($0.line), .int($0.count)]) }),
       "labelled_names": .array(labelledNames.sorted().map(JSON.string)),
       "other_names": .object(otherNames.mapValues(JSON.int)),
@@ -80,6 +84,7 @@ struct LabelTally {
     unlabelled = json["unlabelled"]?.int
     unlabelledCount = json["unlabelled_count"]?.int ?? 0
     hasValues = json["values"]?.bool ?? false
+    hasEntities = json["entities"]?.bool ?? false
     labels = (json["labels"]?.object ?? [:]).mapValues {
       ($0.array?.first?.int ?? 0, $0.array?.last?.int ?? 0)
     }

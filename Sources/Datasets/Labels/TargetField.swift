@@ -4,7 +4,7 @@ import Platform
 enum TargetField {
   /// The labels in the field as written, each with its line; nil for a row without labels.
   ///
-  /// Of a text with entities: the tags that its words can have. Throws `.input` for a value that cannot be labels.
+  /// Of a text with entities: O, and B-T for each. Throws `.input` for a value that cannot be labels.
   static func labels(_ field: FieldValue, of task: TaskDefinition, _ file: RowFile, _ row: Int) throws
     -> [(label: String, line: Int)]?
   {
@@ -15,7 +15,7 @@ enum TargetField {
     if task.rows == .tokens {
       if case .objects(let objects) = field {
         let types = try objects.map { try EntitySpan($0, at: file.location(of: row)).label }
-        return ([TagScheme.outside] + types.flatMap { ["B-\($0)", "I-\($0)"] }).map { ($0, line) }
+        return ([TagScheme.outside] + types.map { "B-\($0)" }).map { ($0, line) }
       }
       guard let tags = try tags(field, at: file.location(of: row)) else { return nil }
       return tags.enumerated().compactMap { place, tag in

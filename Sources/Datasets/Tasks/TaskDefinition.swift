@@ -74,6 +74,15 @@ package struct TaskDefinition: Sendable {
       ? metrics.filter { ![.entityF1, .entityPrecision, .entityRecall].contains($0) } : metrics
   }
 
+  /// What rows of the loss are called in messages.
+  package var unit: String {
+    switch rows {
+    case .examples: "examples"
+    case .tokens: "words"
+    case .nextTokens: "tokens"
+    }
+  }
+
   /// Whether the outputs have names, which `labels` of a chain file and `id2label` of a model list.
   package var hasLabels: Bool { targets == .classes || targets == .labelSet }
   /// Whether an example is text or token ids with a target of its own, and not a document or a row of numbers.

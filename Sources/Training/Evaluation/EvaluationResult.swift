@@ -117,7 +117,7 @@ package struct EvaluationResult: Sendable, Equatable {
     case .classes where values[.entityF1] == nil: "accuracy \(fixed(accuracy, 4)) (\(correct) of \(count))"
     default:
       kind.definition.metrics.prefix(3).filter { $0 != .loss }.map { "\($0.rawValue) \(fixed(value($0), 4))" }
-        .joined(separator: ", ") + " (\(grouped(count)) \(kind.definition.rows == .tokens ? "words" : "examples"))"
+        .joined(separator: ", ") + " (\(grouped(count)) \(kind.definition.unit))"
     }
   }
 
