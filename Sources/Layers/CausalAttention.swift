@@ -29,6 +29,10 @@ package struct CausalAttention {
   package let headSize: Int
   /// The rotary angles, D/2 per position; nil: queries and keys are not rotated.
   package let rotary: RotaryTable?
+  /// The number of tokens that a token attends to, itself included; nil: all earlier ones.
+  package let window: Int?
+  /// The factor of q·k; nil: 1/√D.
+  package let scale: Float?
   /// The norms of the heads of queries and keys; nil: none.
   package let norm: HeadNorm?
   /// Dropout on the attention probabilities in training, 0 ..< 1.
@@ -42,7 +46,8 @@ package struct CausalAttention {
   ///   - hasOutputBias: whether this shard adds the output projection's bias, which one shard of the group does.
   package init(
     _ name: String, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, rotary: RotaryTable? = nil,
-    norm: HeadNorm? = nil, hasBias: Bool = false, hasOutputBias: Bool = false, dropout: Float = 0
+    window: Int? = nil, scale: Float? = nil, norm: HeadNorm? = nil, hasBias: Bool = false,
+    hasOutputBias: Bool = false, dropout: Float = 0
   ) {
     precondition(rotary.map { $0.headSize == headSize } ?? true, "rotary angles for another size than \(headSize)")
     projection = Linear(
@@ -52,6 +57,8 @@ package struct CausalAttention {
     self.keyValueHeads = keyValueHeads
     self.headSize = headSize
     self.rotary = rotary
+    self.window = window
+    self.scale = scale
     self.norm = norm
     dropoutProbability = dropout
   }
@@ -83,6 +90,7 @@ package struct CausalAttention {
     context.observe(.projections(layer), projected)
     let options = AttentionOptions(
       heads: heads, keyValueHeads: keyValueHeads, headSize: headSize, isCausal: true,
+      reach: window.map { $0 - 1 }, scale: scale,
       dropout: context.nextDropout(dropoutProbability))
     let attended =
       cache.map { context.tape.attention(projected, after: $0, options) }

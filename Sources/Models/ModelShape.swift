@@ -17,11 +17,13 @@ package struct ModelShape: Sendable, Equatable {
   /// The attention window of each layer: the distance to the farthest token that a token attends to, or nil; empty for
   /// a model without windows.
   package var reaches: [Int?]
+  /// The factor of q·k in each layer, or nil for 1/√D; empty for a model where it is that.
+  package var scales: [Float?]
 
   /// The sizes of a whole model.
   package init(
     layers: Int, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, isCausal: Bool, hasPooler: Bool,
-    reaches: [Int?] = []
+    reaches: [Int?] = [], scales: [Float?] = []
   ) {
     self.layers = layers
     self.hidden = hidden
@@ -31,10 +33,14 @@ package struct ModelShape: Sendable, Equatable {
     self.isCausal = isCausal
     self.hasPooler = hasPooler
     self.reaches = reaches
+    self.scales = scales
   }
 
   /// The window of layer 1 … L; nil without one.
   package func reach(ofLayer layer: Int) -> Int? { reaches.indices.contains(layer - 1) ? reaches[layer - 1] : nil }
+
+  /// The factor of q·k in layer 1 … L; nil for 1/√D.
+  package func scale(ofLayer layer: Int) -> Float? { scales.indices.contains(layer - 1) ? scales[layer - 1] : nil }
 
   /// Floats of a token's queries, keys and values together.
   package var projectionWidth: Int { (heads + 2 * keyValueHeads) * headSize }

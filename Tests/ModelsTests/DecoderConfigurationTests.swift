@@ -45,27 +45,83 @@ import Testing
     #expect(try scaling(["rope_parameters": scaled, "rope_scaling": .null]) == both)
   }
 
-  @Test func `windows are refused below the context, and only where they are in force`() throws {
+  private func configuration(_ changes: [String: JSON]) throws -> DecoderConfiguration {
+    var keys = try tinyDecoder().json
+    keys.merge(changes) { _, new in new }
+    return try DecoderConfiguration(ModelConfiguration(.object(keys), source: "test"))
+  }
+
+  @Test func `windows are in force where the keys say so, and below the context`() throws {
+    func windows(_ changes: [String: JSON]...) throws -> [Int?] {
+      try configuration(changes.reduce(into: [:]) { $0.merge($1) { $1 } }).layers.map(\.window)
+    }
+    let none: [Int?] = [nil, nil, nil]
     let mistral: [String: JSON] = ["model_type": "mistral", "sliding_window": 16]
-    func configuration(_ changes: [String: JSON]) throws -> DecoderConfiguration {
-      var keys = try tinyDecoder().json
-      keys.merge(changes) { _, new in new }
-      return try DecoderConfiguration(ModelConfiguration(.object(keys), source: "test"))
-    }
-    #expect(throws: RetortError.self) { try configuration(mistral) }
-    for window: JSON in [.null, 32, 4096] { _ = try configuration(mistral.merging(["sliding_window": window]) { $1 }) }
+    #expect(try windows(mistral) == [16, 16, 16])
+    for window: JSON in [.null, 32, 4096] { #expect(try windows(mistral, ["sliding_window": window]) == none) }
     let qwen: [String: JSON] = ["model_type": "qwen2", "sliding_window": 16, "use_sliding_window": false]
-    #expect(try configuration(qwen).hasProjectionBias)
+    #expect(try windows(qwen) == none && configuration(qwen).hasProjectionBias)
     let windowed = qwen.merging(["use_sliding_window": true, "max_window_layers": 2]) { $1 }
-    #expect(throws: RetortError.self) { try configuration(windowed) }
+    #expect(try windows(windowed) == [nil, nil, 16])
     // Windows begin at a layer that the model does not have: 28 where no key names one.
-    for first: JSON in [3, 4, 28, nil] { _ = try configuration(windowed.merging(["max_window_layers": first]) { $1 }) }
-    let full: JSON = ["full_attention", "full_attention", "full_attention"]
-    _ = try configuration(windowed.merging(["layer_types": full]) { $1 })
-    let mixed: JSON = ["full_attention", "full_attention", "sliding_attention"]
-    #expect(throws: RetortError.self) {
-      try configuration(windowed.merging(["layer_types": mixed, "max_window_layers": 9]) { $1 })
+    for first: JSON in [3, 4, 28, .null] { #expect(try windows(windowed, ["max_window_layers": first]) == none) }
+    let (full, sliding): (JSON, JSON) = ("full_attention", "sliding_attention")
+    #expect(try windows(windowed, ["layer_types": [full, full, full]]) == none)
+    #expect(
+      try windows(windowed, ["layer_types": [sliding, full, sliding], "max_window_layers": 9]) == [16, nil, 16])
+    let gemma: [String: JSON] = ["model_type": "gemma3_text", "sliding_window": 8, "sliding_window_pattern": 2]
+    #expect(try windows(gemma) == [8, nil, 8])
+    // The rotary base of a layer is that of its kind, whether or not its window is shorter than the context.
+    let long = try configuration(gemma.merging(["sliding_window": 64]) { $1 }).layers
+    #expect(long.map(\.window) == none && long.map(\.rotary?.theta) == [10_000, 1_000_000, 10_000])
+    for bad: JSON in [0, -3, 1.5, "8"] {
+      #expect(throws: RetortError.self) { try windows(mistral, ["sliding_window": bad]) }
     }
+  }
+
+  @Test func `what a family does not build is refused by its key`() throws {
+    func refusal(_ family: JSON, _ changes: [String: JSON]) -> String {
+      let error = #expect(throws: RetortError.self) {
+        try configuration(changes.merging(["model_type": family]) { $1 })
+      }
+      #expect(error?.kind == .input)
+      return error?.description ?? ""
+    }
+    for key in ["final_logit_softcapping", "attn_logit_softcapping"] {
+      #expect(refusal("gemma3_text", [key: 30]).contains("\(key) is 30"))
+      _ = try configuration(["model_type": "gemma3_text", key: .null])
+    }
+    #expect(refusal("gemma3_text", ["use_bidirectional_attention": true]).contains("use_bidirectional_attention"))
+    #expect(refusal("gemma3_text", ["hidden_activation": "xielu"]).contains("hidden_activation \"xielu\""))
+    #expect(refusal("gemma3_text", ["rope_parameters": ["rope_theta": 5]]).contains("rope_parameters.rope_theta is 5"))
+    #expect(
+      refusal("gemma3_text", ["rope_parameters": ["full_attention": ["rope_type": "yarn"]]])
+        .contains("rope_parameters.full_attention of type \"yarn\""))
+    #expect(refusal("gpt2", ["activation_function": "quick"]).contains("activation_function"))
+    #expect(refusal("gpt2", ["add_cross_attention": true]).contains("add_cross_attention"))
+    #expect(refusal("gpt2", ["n_head": 5]).contains("n_embd 24 is not a multiple of n_head 5"))
+    #expect(refusal("gpt2", ["resid_pdrop": 1.5]).contains("resid_pdrop"))
+    #expect(refusal("smollm3", ["no_rope_layers": [1, 0]]).contains("no_rope_layers"))
+    #expect(refusal("smollm3", ["no_rope_layers": [1, 0, "x"]]).contains("no_rope_layers"))
+    let chunked: JSON = ["chunked_attention", "full_attention", "full_attention"]
+    #expect(
+      refusal("qwen3", ["use_sliding_window": true, "sliding_window": 8, "layer_types": chunked]).contains(
+        "layer_types"))
+  }
+
+  @Test func `a model of some layers keeps what config.json lists for each of them`() throws {
+    func lists(_ changes: [String: JSON]) throws -> [String: [JSON]] {
+      let keys = try tinyDecoder().json.merging(changes) { $1 }
+      let configuration = try ModelConfiguration(.object(keys), source: "test")
+      return try configuration.family.definition.layerLists(configuration)
+    }
+    #expect(try lists([:]) == [:] && lists(["model_type": "gpt2"]) == [:])
+    let smol = try lists(["model_type": "smollm3", "no_rope_layer_interval": 2])
+    #expect(smol["no_rope_layers"] == [1, 0, 1])
+    #expect(
+      try lists(["model_type": "gemma3_text", "sliding_window_pattern": 3])["layer_types"]?.last == "full_attention")
+    let qwen = try lists(["model_type": "qwen3", "use_sliding_window": true, "max_window_layers": 2])
+    #expect(qwen["layer_types"] == ["full_attention", "full_attention", "sliding_attention"])
   }
 
   @Test func `angles of transformers, for every kind of scaling and both names of the key`() throws {

@@ -93,6 +93,15 @@ func decoder(
       "gpt2", vocabularySize: 50_257, hiddenSize: 1600, layerCount: 48, headCount: 25, intermediateSize: 6400,
       isTied: true)
     #expect(large.parameterCount == 1_557_611_200)
+    // Gemma 3 270M and 1B.
+    let gemma = try decoder(
+      "gemma3_text", vocabularySize: 262_144, hiddenSize: 640, layerCount: 18, headCount: 4, keyValueHeads: 1,
+      headSize: 256, intermediateSize: 2048, isTied: true)
+    #expect(gemma.parameterCount == 268_098_176)
+    let wide = try decoder(
+      "gemma3_text", vocabularySize: 262_144, hiddenSize: 1152, layerCount: 26, headCount: 4, keyValueHeads: 1,
+      headSize: 256, intermediateSize: 6912, isTied: true)
+    #expect(wide.parameterCount == 999_885_952)
   }
 
   /// The number of weights of an encoder's config.json.

@@ -13,21 +13,29 @@ package struct AttentionOptions: Sendable {
   package var isCausal: Bool
   /// The distance to the farthest token that a token attends to, at least 0; nil for no window.
   package private(set) var reach: Int?
+  /// The factor of q·k; nil: 1/√D.
+  package var scale: Float?
   /// Dropout on the probabilities, with two key words per sequence; nil in inference.
   package var dropout: (probability: Float, keys: [UInt32])?
 
   /// The options of H query heads and `keyValueHeads` (a divisor of H, by default H) key and value heads.
   package init(
     heads: Int, keyValueHeads: Int? = nil, headSize: Int, isCausal: Bool = false, reach: Int? = nil,
-    dropout: (probability: Float, keys: [UInt32])? = nil
+    scale: Float? = nil, dropout: (probability: Float, keys: [UInt32])? = nil
   ) {
     self.heads = heads
     self.keyValueHeads = keyValueHeads ?? heads
     self.headSize = headSize
     self.isCausal = isCausal
     self.reach = reach.map { min($0, Int(Int32.max)) }
+    self.scale = scale
     self.dropout = dropout
   }
+}
+
+extension AttentionOptions {
+  /// The factor of q·k.
+  var factor: Float { scale ?? 1 / Float(headSize).squareRoot() }
 }
 
 extension Tape {
@@ -73,7 +81,7 @@ struct AttentionOperation: Operation {
         let shape = rtk_attention_shape(
           offsets: offsets.baseAddress, B: offsets.count - 1, H: options.heads, H_kv: options.keyValueHeads,
           D: options.headSize, q_stride: stride, k_stride: stride, v_stride: stride,
-          out_stride: options.heads * options.headSize, scale: 1 / Float(options.headSize).squareRoot(),
+          out_stride: options.heads * options.headSize, scale: options.factor,
           causal: options.isCausal, reach: options.reach ?? .max, dropout: options.dropout?.probability ?? 0,
           keys: options.dropout == nil ? nil : keys.baseAddress)
         withUnsafePointer(to: shape) { shape in

@@ -52,7 +52,7 @@ package final class KVCache {
   /// Attention of one row of queries to the first `tokens` of the cache, of these to the last ones within the window,
   /// into a row of `out`.
   fileprivate func attend(_ queries: Tensor, row: Int, to tokens: Int, _ options: AttentionOptions, into out: Tensor) {
-    let (size, scale) = (options.headSize, 1 / Float(options.headSize).squareRoot())
+    let (size, scale) = (options.headSize, options.factor)
     let (q, o) = (row * queries.columns, row * out.columns)
     let seen = min(tokens, (options.reach ?? tokens) + 1)
     let first = (tokens - seen) * keys.columns

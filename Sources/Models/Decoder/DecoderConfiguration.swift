@@ -88,12 +88,6 @@ package struct DecoderConfiguration: Sendable, Equatable {
       [count, 3, intermediateSize, hiddenSize], [hasLearnedPositions ? maximumPositions : 0, hiddenSize],
     ])
     try configuration.refuseUnbuilt(family)
-    if let window = layers.lazy.compactMap(\.window).first {
-      throw RetortError(
-        .input, "sliding_window is \(window), below the context of \(maximumPositions) tokens: windows are not built",
-        at: configuration.source,
-        remedy: "set max_position_embeddings to \(window) if no longer text is wanted: the model is the same there")
-    }
   }
 
   private func checkSizes(_ source: String, _ keys: DecoderTraits.Keys) throws {
@@ -118,7 +112,9 @@ package struct DecoderConfiguration: Sendable, Equatable {
   package var shape: ModelShape {
     ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: keyValueHeadCount, headSize: headSize,
-      isCausal: true, hasPooler: false)
+      isCausal: true, hasPooler: false,
+      reaches: layers.contains { $0.window != nil } ? layers.map { $0.window.map { $0 - 1 } } : [],
+      scales: layers.contains { $0.scale != nil } ? layers.map(\.scale) : [])
   }
   /// Elements of a token's queries: H·D.
   package var queryWidth: Int { headCount * headSize }

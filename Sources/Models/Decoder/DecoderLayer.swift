@@ -27,7 +27,8 @@ struct DecoderLayer {
     attentionNorm = configuration.newNorm("\(name).attention.norm")
     attention = CausalAttention(
       "\(name).attention", hidden: hidden, heads: share.heads.count, keyValueHeads: share.keyValueHeads.count,
-      headSize: configuration.headSize, rotary: kind.rotary.flatMap { tables[$0] },
+      headSize: configuration.headSize, rotary: kind.rotary.flatMap { tables[$0] }, window: kind.window,
+      scale: kind.scale,
       norm: configuration.newHeadNorm("\(name).attention"), hasBias: configuration.hasProjectionBias,
       hasOutputBias: configuration.hasOutputBias && part.shard == 0, dropout: configuration.dropout.attention)
     postAttentionNorm = configuration.hasPostNorms ? configuration.newNorm("\(name).attention.post_norm") : nil

@@ -20,14 +20,19 @@ struct GPT2: DecoderFamily {
     (traits.isTied, traits.hasLearnedPositions, traits.scalesInitialOutputs) = (true, true, true)
     traits.biases = [.projections, .output, .feedForward]
     traits.unbuilt["add_cross_attention"] = [false]
-    traits.unbuilt["scale_attn_weights"] = [true]
-    traits.unbuilt["scale_attn_by_inverse_layer_idx"] = [false]
     traits.names.prefix = "transformer."
     (traits.names.words, traits.names.positions, traits.names.layers) = ("wte", "wpe", "h.")
     (traits.names.attentionNorm, traits.names.feedForwardNorm, traits.names.norm) = ("ln_1", "ln_2", "ln_f")
     (traits.names.projection, traits.names.attentionOutput) = ("attn.c_attn", "attn.c_proj")
     (traits.names.up, traits.names.down, traits.names.isTransposed) = ("mlp.c_fc", "mlp.c_proj", true)
-    traits.layerKinds = { Array(repeating: DecoderLayerKind(), count: $1.layers) }
+    traits.layerKinds = { configuration, sizes in
+      let isScaled = try configuration.flag("scale_attn_weights", default: true)
+      let isSmaller = try configuration.flag("scale_attn_by_inverse_layer_idx", default: false)
+      let scale = isScaled ? 1 / Float(sizes.headSize).squareRoot() : 1
+      return (1...sizes.layers).map { layer in
+        DecoderLayerKind(scale: isSmaller ? scale / Float(layer) : isScaled ? nil : scale)
+      }
+    }
     traits.layerLists = { _, _ in [:] }
     return traits
   }

@@ -8,7 +8,7 @@ package struct ModelFamily: Sendable, Hashable, CaseIterable {
   /// The families of Retort.
   package static let allCases: [ModelFamily] = [
     .bert, .bertHash, .roberta, .xlmRoberta, .camembert, .distilbert, .electra, .modernbert,
-    .llama, .mistral, .qwen2, .qwen3, .smolLM3, .gpt2, .perceptron,
+    .llama, .mistral, .qwen2, .qwen3, .smolLM3, .gpt2, .gemma3, .perceptron,
   ]
 
   /// The family of a `model_type`; nil for an unknown one.

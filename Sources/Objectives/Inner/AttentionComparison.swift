@@ -140,11 +140,16 @@ extension Tape {
     let teacherHeads = comparison.relationHeads ?? rows.heads(teacher)
     let size = rows.width(student) / heads
     let teacherSize = rows.width(teacher) / teacherHeads
+    // A relation compares vectors of one kind, whatever attention does with them.
+    let isAttention = comparison.relationHeads == nil
+    let scale = isAttention ? student.scale(ofLayer: pass.pair.student) : nil
+    let teacherScale = isAttention ? teacher.scale(ofLayer: pass.pair.teacher) : nil
     return rtk_attention_comparison(
       offsets: offsets, B: pass.offsets.count - 1, kind: comparison.kind, causal: comparison.isCausal,
       reach: comparison.reach ?? .max, heads: heads, key_heads: keyHeads, size: size, teacher_heads: teacherHeads,
       teacher_key_heads: comparison.relationHeads ?? columns.heads(teacher), teacher_size: teacherSize,
       q_stride: own, k_stride: own, teacher_q_stride: theirs, teacher_k_stride: theirs,
-      scale: 1 / Float(size).squareRoot(), teacher_scale: 1 / Float(teacherSize).squareRoot())
+      scale: scale ?? 1 / Float(size).squareRoot(),
+      teacher_scale: teacherScale ?? 1 / Float(teacherSize).squareRoot())
   }
 }
