@@ -40,10 +40,4 @@ package struct LayerNorm {
   ) {
     context.tape.streamNorm(x, residual: residual, gamma: gamma, beta: beta, epsilon: epsilon, wide: wide)
   }
-
-  /// The norm of x, float32, in float32 in every precision, [R, size].
-  package func wide(_ x: Variable, _ context: ForwardContext) -> Variable {
-    guard let beta else { return stream(x, wide: true, context).output }
-    return context.tape.layerNorm(x, gamma: gamma, beta: beta, epsilon: epsilon, wide: true)
-  }
 }

@@ -144,6 +144,24 @@ struct DecoderFamilyTests {
     #expect(try command.python(Self.reader).contains("[]"))
   }
 
+  @Test(.timeLimit(.minutes(4)), arguments: families)
+  func `a student of some layers has their attention, and transformers reads it`(family: Family) throws {
+    let (command, _) = try made(
+      family,
+      "    - {step_id: cut, teacher: model, student_base: {num_hidden_layers: 2}, student_init: {layers: [1, 2]}, allow_untrained_teacher: true, output_dir: out}"
+    )
+    let run = try command.run("run", "chain.yaml")
+    #expect(run.code == 0, "\(run.said)")
+    let (own, whole) = (
+      try JSON(contentsOf: command.path("out/config.json")), try JSON(contentsOf: command.path("model/config.json"))
+    )
+    for key in ["layer_types", "no_rope_layers"] {
+      guard let list = whole[key]?.array else { continue }
+      #expect(own[key]?.array == Array(list[1...]), "\(key)")
+    }
+    #expect(try command.python(Self.reader).contains("[]"))
+  }
+
   @Test(.timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"), arguments: families)
   func `a student in parts, recomputed or in bf16 learns as a whole one`(family: Family) throws {
     let (command, _) = try made(family, tuned)

@@ -108,14 +108,27 @@ extension Kinds {
       + #"{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"#
       + #""original_max_position_embeddings":8},"num_hidden_layers":1,"num_attention_heads":2,"num_key_value_heads":1,"#
       + #""intermediate_size":16,"max_position_embeddings":16,"rms_norm_eps":1e-5,"eos_token_id":[1,2]}"#
+    let smol =
+      #"{"model_type":"smollm3","vocab_size":12,"hidden_size":8,"num_hidden_layers":2,"num_attention_heads":2,"#
+      + #""num_key_value_heads":1,"intermediate_size":16,"max_position_embeddings":16,"no_rope_layers":[1,0],"#
+      + #""use_sliding_window":true,"sliding_window":4,"layer_types":["full_attention","sliding_attention"]}"#
+    let gemma =
+      #"{"model_type":"gemma3_text","vocab_size":12,"hidden_size":8,"num_hidden_layers":2,"num_attention_heads":2,"#
+      + #""num_key_value_heads":1,"head_dim":4,"query_pre_attn_scalar":4,"intermediate_size":16,"sliding_window":4,"#
+      + #""sliding_window_pattern":2,"rope_parameters":{"full_attention":{"rope_type":"linear","factor":2.0},"#
+      + #""sliding_attention":{"rope_theta":5.0}},"max_position_embeddings":16,"final_logit_softcapping":null}"#
+    let gpt =
+      #"{"model_type":"gpt2","vocab_size":12,"n_embd":8,"n_layer":1,"n_head":2,"n_inner":null,"n_positions":16,"#
+      + #""activation_function":"gelu_new","scale_attn_by_inverse_layer_idx":true,"attn_pdrop":0.1}"#
     let configuration: (String, String) throws -> Void = { _, folder in
       let configuration = try ModelConfiguration(directory: folder)
       _ = (configuration.vocabularySize, configuration.maximumPositions, configuration.tokenTypes)
       _ = (configuration.labels, TaskRecord(configuration.json[TaskRecord.key])?.json)
       _ = try configuration.stopTokens(inModelDirectory: folder)
+      _ = try configuration.family.definition.layerLists(configuration)
     }
     return [
-      Kind(name: "config.json", seeds: bytes(bert, llama), file: "config.json", read: configuration),
+      Kind(name: "config.json", seeds: bytes(bert, llama, smol, gemma, gpt), file: "config.json", read: configuration),
       Kind(
         name: "generation_config.json", seeds: bytes(#"{"eos_token_id":[1,2],"bos_token_id":0,"temperature":0.5}"#),
         beside: [("config.json", Array(llama.utf8))], file: "generation_config.json", read: configuration),

@@ -11,18 +11,17 @@ extension Tape {
   ///   - gamma: [C].
   ///   - beta: [C].
   ///   - epsilon: added to the (biased) variance, > 0.
-  ///   - wide: whether x and y are float32 in any precision.
-  /// Otherwise, on a tape of precision bf16, all but mean, deviation, γ, β and their gradients is bf16 in memory, and
-  /// one pass over it computes all of this; the backward pass recomputes y if it needs it.
+  /// On a tape of precision bf16 everything but mean, deviation, γ, β and their gradients is bf16 in memory, and one
+  /// pass over it computes all of this; the backward pass recomputes y if it needs it.
   package func layerNorm(
     _ x: Variable, dropout: DropoutMask? = nil, residual: Variable? = nil, gamma: Parameter, beta: Parameter,
-    epsilon: Float, wide: Bool = false
+    epsilon: Float
   ) -> Variable {
     precondition(
       gamma.count == x.value.columns && beta.count == gamma.count, "layer norm of \(x.shape) with γ \(gamma.shape)")
     precondition(
       residual.map { $0.value.count == x.value.count } ?? true, "residual \(residual?.shape ?? []) for \(x.shape)")
-    if precision == .bf16, !wide {
+    if precision == .bf16 {
       return roundedLayerNorm(x, dropout: dropout, residual: residual, gamma: gamma, beta: beta, epsilon: epsilon)
     }
     return exactLayerNorm(

@@ -18,7 +18,7 @@ enum DecoderNorm {
   func callAsFunction(_ x: Variable, _ context: ForwardContext) -> Variable {
     switch self {
     case .rms(let norm): norm(x, context)
-    case .layer(let norm): norm.wide(x, context)
+    case .layer(let norm): norm.stream(x, context).output
     }
   }
 
@@ -27,10 +27,8 @@ enum DecoderNorm {
     sum: Variable, output: Variable
   ) {
     switch self {
-    case .rms(let norm): return norm(x, residual: residual, context)
-    case .layer(let norm):
-      let sum = context.tape.add(x, residual)
-      return (sum, norm.wide(sum, context))
+    case .rms(let norm): norm(x, residual: residual, context)
+    case .layer(let norm): norm.stream(x, residual: residual, context)
     }
   }
 
@@ -38,7 +36,7 @@ enum DecoderNorm {
   func wide(_ x: Variable, _ context: ForwardContext) -> Variable {
     switch self {
     case .rms(let norm): norm.wide(x, context)
-    case .layer(let norm): norm.wide(x, context)
+    case .layer(let norm): norm.stream(x, wide: true, context).output
     }
   }
 }

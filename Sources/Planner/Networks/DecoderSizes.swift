@@ -43,9 +43,9 @@ package struct DecoderSizes: NetworkSizes, Equatable {
   private var inner: Int { configuration.intermediateSize }
 
   /// The residual stream before and after attention in f32 (8·h); queries, keys and values, attention's output, and the
-  /// gate and up projections in the format of the pass. The outputs of RMS norms and gated units are recomputed, those
-  /// of layer norms and of activations without a gate are kept, the latter in fp32. Norms of heads keep the projections
-  /// before them, and norms of outputs these outputs in f32.
+  /// gate and up projections in the format of the pass. The outputs of norms and gated units are recomputed, in fp32
+  /// not those of activations without a gate. Norms of heads keep the projections before them, and norms of outputs
+  /// these outputs in f32.
   package func keptBytes(_ format: PlannedFormat) -> Int {
     let isKept = !configuration.isGated && format == .fp32
     var flow = projected + configuration.queryWidth + (configuration.isGated || isKept ? 2 : 1) * inner
@@ -54,7 +54,6 @@ package struct DecoderSizes: NetworkSizes, Equatable {
       flow += projected
       exact += 4 * (headCount + configuration.keyValueHeadCount)
     }
-    if configuration.norm == .layer { flow += 2 * hiddenSize }
     if configuration.hasPostNorms { exact += 8 * hiddenSize }
     return exact + flow * format.bytes
   }
