@@ -39,9 +39,26 @@ extension Kinds {
     + #""vocab":{"a":0,"b":1,"Ġ":2,"Ġa":3,"1":4},"merges":["Ġ a"]}}"#
   private static let texts = ["", "The river runs 123", "a\u{301}b  [MASK]Ab ab\u{2028}<s>", "\u{0}🏽東"]
 
+  /// Compares a text's tokens with those that have offsets, and words with each by itself.
+  private static func compare(_ tokenizer: any Tokenizer, _ text: String) throws {
+    let aligned = tokenizer.encode(aligned: text)
+    if aligned.ids != tokenizer.encode(text).ids { throw Wrong("gave other tokens with offsets") }
+    let count = text.unicodeScalars.count
+    if aligned.offsets.contains(where: { $0.upperBound > count }) { throw Wrong("gave offsets outside of the text") }
+    let words = text.split(separator: " ").map(String.init)
+    let all = tokenizer.encode(words: words, maxLength: nil, addSpecialTokens: false)
+    for (index, word) in words.enumerated() {
+      let ids = zip(all.ids, all.words).filter { $0.1 == index }.map(\.0)
+      if ids != tokenizer.encode(word, pair: nil, maxLength: nil, addSpecialTokens: false).ids {
+        throw Wrong("gave a word other tokens than by itself")
+      }
+    }
+  }
+
   /// Encodes and decodes some text.
-  private static func use(_ tokenizer: any Tokenizer) {
+  private static func use(_ tokenizer: any Tokenizer) throws {
     for text in texts {
+      try compare(tokenizer, text)
       let encoding = tokenizer.encode(text, pair: nil, maxLength: 6, addSpecialTokens: true)
       _ = tokenizer.encode(text, pair: "b a", maxLength: nil, addSpecialTokens: true)
       _ = tokenizer.decode(encoding.ids + [-1, 7, 1 << 20], skipSpecialTokens: false)
@@ -50,7 +67,7 @@ extension Kinds {
 
   static func tokenizers() -> [Kind] {
     let read: (String, String) throws -> Void = { _, folder in
-      if let tokenizer = try loadTokenizer(fromModelDirectory: folder) { use(tokenizer) }
+      if let tokenizer = try loadTokenizer(fromModelDirectory: folder) { try use(tokenizer) }
     }
     let file = (name: "tokenizer.json", content: Array(wordPiece.utf8))
     let settings = bytes(
@@ -67,10 +84,19 @@ extension Kinds {
         guard let tokenizer = try loadTokenizer(fromModelDirectory: joinPath(folder, "\(index)")) else { continue }
         let encoding = tokenizer.encode(text, pair: nil, maxLength: nil, addSpecialTokens: index > 0)
         _ = tokenizer.decode(encoding.ids, skipSpecialTokens: true)
+        try compare(tokenizer, text)
         _ = tokenizer.decode(bytes.map { Int32(Int8(bitPattern: $0)) }, skipSpecialTokens: false)
       }
     }
+    let merges = (name: "merges.txt", content: Array("#version: 0.2\na b\r\nĠ a\n".utf8))
+    let pair = (name: "vocab.json", content: Array(#"{"a":0,"b":1,"ab":2,"Ġ":3,"Ġa":4,"<s>":5,"</s>":6}"#.utf8))
+    let roberta = (
+      name: "tokenizer_config.json",
+      content: Array(#"{"tokenizer_class":"RobertaTokenizer","trim_offsets":false}"#.utf8)
+    )
     return [
+      Kind(name: "vocab.json", seeds: [pair.content], beside: [merges, roberta], file: "vocab.json", read: read),
+      Kind(name: "merges.txt", seeds: [merges.content], beside: [pair, roberta], file: "merges.txt", read: read),
       Kind(
         name: "text", seeds: bytes(texts.joined(separator: " "), "the river runs the river 1 2 ▁ab Ġa a b"),
         memory: Kinds.ofLongTexts,

@@ -61,6 +61,44 @@ def texts():
     return lines
 
 
+def others(gpt2):
+    """ModernBERT's, Gemma's and MPNet's pipelines around the vocabularies that are here: name, file and settings."""
+    modern = json.loads(json.dumps(gpt2))
+    size = len(modern["model"]["vocab"])
+    names = ["[CLS]", "[SEP]", "[PAD]", "[MASK]", "|||IP_ADDRESS|||", "  "]
+    modern["added_tokens"] = [
+        {"id": size + i, "content": name, "single_word": False, "lstrip": name == "[MASK]", "rstrip": False,
+         "normalized": i > 3, "special": i < 4}
+        for i, name in enumerate(names)
+    ]
+    modern["normalizer"] = {"type": "NFC"}
+    modern["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    around = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+              {"SpecialToken": {"id": "[SEP]", "type_id": 0}}]
+    tokens = {name: {"id": name, "ids": [size + i], "tokens": [name]} for i, name in enumerate(names[:2])}
+    second = [{"Sequence": {"id": "B", "type_id": 0}}, around[2]]
+    modern["post_processor"] = {"type": "TemplateProcessing", "single": around, "pair": around + second, "special_tokens": tokens}
+    yield "modernbert", modern, {"tokenizer_class": "PreTrainedTokenizerFast"}
+
+    gemma = json.loads(read("data", "tokenizers", "mistral-v1", "tokenizer.json"))
+    gemma["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    gemma["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    gemma["decoder"]["decoders"] = gemma["decoder"]["decoders"][:-1]
+    names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>", "mask_token": "<unk>"}
+    yield "gemma", gemma, {"tokenizer_class": "GemmaTokenizer", **names}
+
+    mpnet = json.loads(read("data", "bert-base-uncased", "tokenizer.json"))
+    roles = {"[PAD]": "<pad>", "[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
+    vocabulary = mpnet["model"]["vocab"]
+    mpnet["model"]["vocab"] = {roles.get(token, token): i for token, i in vocabulary.items()}
+    for token in mpnet["added_tokens"]:
+        token["content"] = roles.get(token["content"], token["content"])
+        token["lstrip"] = token["content"] == "<mask>"
+    mpnet["post_processor"] = {"type": "RobertaProcessing", "sep": ["</s>", vocabulary["[SEP]"]],
+                               "cls": ["<s>", vocabulary["[CLS]"]], "trim_offsets": True, "add_prefix_space": False}
+    yield "mpnet", mpnet, {"tokenizer_class": "MPNetTokenizer"}
+
+
 def directories():
     """The directories with tokenizers that are compared: name and files."""
     def make(name, file=None, settings=None):
@@ -99,12 +137,19 @@ def directories():
             os.remove(os.path.join(directory, "tokenizer_config.json"))
             write(directory, "config.json", {"model_type": "gpt2"})
         yield directory
+    yield from (make(name, file, settings) for name, file, settings in others(gpt2))
     mistral = os.path.join(shared, "data", "tokenizers", "mistral-v1", "tokenizer.json")
     yield make("mistral", mistral, {"tokenizer_class": "PreTrainedTokenizerFast"})
     yield make("llama", mistral, {"tokenizer_class": "LlamaTokenizer"})
     unigram = os.path.join(folder, "..", os.path.basename(folder.rstrip("/")) + "-unigram")
     script = os.path.join(here, "unigram-cases.py")
     subprocess.run([sys.executable, script, unigram, os.path.join(shared, "data"), "0"], check=True)
+    with open(os.path.join(unigram, "spaces", "tokenizer.json"), encoding="utf-8") as stream:
+        camembert = json.load(stream)
+    pieces = camembert["model"]["vocab"]
+    camembert["model"]["vocab"] = pieces[:5] + [["<s>", 0.0], ["</s>", 0.0]] + pieces[5:] + [["<mask>", 0.0]]
+    camembert["added_tokens"] = []
+    yield make("camembert", camembert, {"tokenizer_class": "CamembertTokenizer"})
     for name, kind in [("xlmr", "XLMRoberta"), ("albert", "Albert"), ("t5", "T5"), ("spaces", ""), ("bytes", ""), ("whole", "")]:
         settings = {"tokenizer_class": kind + "Tokenizer" if kind else "PreTrainedTokenizerFast", "extra_ids": 10}
         yield make(name, os.path.join(unigram, name, "tokenizer.json"), settings)

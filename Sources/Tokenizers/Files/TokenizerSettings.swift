@@ -69,6 +69,9 @@ struct TokenizerSettings {
     }
   }
 
+  /// Whether a mask token that is given by its text alone includes the white space before it.
+  private var masksTakeSpace: Bool { ["CamembertTokenizer", "MPNetTokenizer"].contains(className) }
+
   private func usual(_ tokens: [TokenRole: String]) -> [String] {
     TokenRole.allCases.compactMap { named($0) == nil ? tokens[$0] : nil }
   }
@@ -181,7 +184,9 @@ struct TokenizerSettings {
     }
     // Tokens that the vocabulary lacks get their ids in this order.
     for role in TokenRole.allCases {
-      guard let token = token(map?[role.rawValue]) ?? token(configuration?[role.rawValue]) else { continue }
+      let value = map?[role.rawValue] ?? configuration?[role.rawValue]
+      guard var token = token(map?[role.rawValue]) ?? token(configuration?[role.rawValue]) else { continue }
+      if role == .mask, value?.string != nil, masksTakeSpace { token.stripsLeft = true }
       named.append(token)
       roles[role] = token.content
     }
@@ -259,7 +264,8 @@ struct TokenizerSettings {
     for token in namedTokens where !known.contains(token.content) { list.add(token) }
     // A mask or padding token that no file names and the vocabulary lacks is never needed.
     for content in usualTokens where !list.contains(content) && vocabulary.id(of: content) != nil {
-      list.add(AddedToken(id: -1, content: content, isSpecial: true))
+      let takesSpace = masksTakeSpace && content == sentencePieceClass?.usualRoles[.mask]
+      list.add(AddedToken(id: -1, content: content, isSpecial: true, stripsLeft: takesSpace))
     }
     return list.tokens
   }
