@@ -154,14 +154,29 @@ RTK_INLINE vf attention_dropout(const attention_head *head, size_t i, size_t j) 
   return dropout_factors(head->rule, counter, head->key0, head->key1);
 }
 
-// scores[q, 0 ..< keys.count] = scale q·k for `rows` queries.
-RTK_INLINE void score_block(const attention_head *head, float *scores, const float *q, const float *keys_t,
+// The index in the bias of head h at which query i has the first key of the span.
+RTK_INLINE size_t bias_start(const attention_head *head, size_t i, key_span keys) {
+  return head->h * head->shape->bias_row + head->shape->bias_center + keys.first - i;
+}
+
+// Adds the bias to the scores of the queries that begin at i0.
+static void add_position_bias(const attention_head *head, float *scores, size_t i0, size_t rows, key_span keys) {
+  for (size_t r = 0; r < rows; r++) {
+    float *row = scores + r * head->score_row;
+    const float *bias = head->shape->bias + bias_start(head, i0 + r, keys);
+    for (size_t j = 0; j < keys.count; j += RTK_W) vf_store(row + j, vf_load(row + j) + vf_load(bias + j));
+  }
+}
+
+// scores[q, 0 ..< keys.count] = scale q·k, and the bias, for `rows` queries that begin at i0.
+RTK_INLINE void score_block(const attention_head *head, float *scores, const float *q, const float *keys_t, size_t i0,
                             size_t rows, key_span keys) {
   multiply(&(product){
     .a = q, .a_row = head->shape->q_stride, .a_column = 1, .b = keys_t + keys.first, .b_row = head->key_row,
     .c = scores, .c_row = head->score_row, .M = rows, .K = head->shape->D, .N = rtk_round_up(keys.count),
     .alpha = head->shape->scale,
   });
+  if (head->shape->bias) add_position_bias(head, scores, i0, rows, keys);
 }
 
 // ---- forward ------------------------------------------------------------------------------------
@@ -208,7 +223,7 @@ static void attention_head_forward(const attention_head *head, float *scores, fl
   for (size_t i0 = 0; i0 < S; i0 += block) {
     size_t rows = rtk_least(block, S - i0);
     key_span keys = span_of(head, i0, rows);
-    score_block(head, scores, q + i0 * shape->q_stride, keys_t, rows, keys);
+    score_block(head, scores, q + i0 * shape->q_stride, keys_t, i0, rows, keys);
     for (size_t r0 = 0; r0 < rows; r0 += RTK_W) {
       size_t n = rtk_least(RTK_W, rows - r0);
       // Lanes without a row have the logarithm 0.
@@ -282,6 +297,16 @@ typedef struct {
   float *scores, *gradients, *queries, *douts;  // of a block of queries
 } attention_scratch;
 
+// The gradient of the bias at each distance += P (dP - δ); gradient has P dP.
+static void add_bias_gradients(const attention_head *head, const float *row, const float *gradient, size_t i,
+                               key_span keys, size_t start, float delta) {
+  const rtk_attention_shape *shape = head->shape;
+  float *sums = shape->bias_gradients + head->b * shape->H * shape->bias_row + bias_start(head, i, keys);
+  for (size_t j = start; j < keys.count; j += RTK_W) {
+    vf_store(sums + j, vf_load(sums + j) + (vf_load(gradient + j) - vf_load(row + j) * delta));
+  }
+}
+
 // For query i: row has the scores and receives P∘M, gradient has dO V^T and receives dS.
 RTK_INLINE void backward_row(const attention_head *head, float *row, float *gradient, const float *dprobabilities,
                              size_t i, key_span keys, float lse) {
@@ -298,6 +323,7 @@ RTK_INLINE void backward_row(const attention_head *head, float *row, float *grad
     vf_store(row + j, p);
   }
   float delta = vf_sum(sum);
+  if (head->shape->bias_gradients) add_bias_gradients(head, row, gradient, i, keys, start, delta);
   for (size_t j = start; j < keys.count; j += RTK_W) {
     vf p = vf_load(row + j);
     vf_store(gradient + j, head->shape->scale * (vf_load(gradient + j) - p * delta));
@@ -344,7 +370,7 @@ static void attention_head_backward(const attention_head *head, const attention_
     const float *block_dout = dout + i0 * shape->out_stride, *block_q = q + i0 * shape->q_stride;
     copy_rows(scratch->queries, block_q, shape->q_stride, rows, D);
     copy_rows(scratch->douts, block_dout, shape->out_stride, rows, D);
-    score_block(head, scratch->scores, block_q, scratch->keys_t, rows, keys);
+    score_block(head, scratch->scores, block_q, scratch->keys_t, i0, rows, keys);
     multiply(&(product){
       .a = block_dout, .a_row = shape->out_stride, .a_column = 1, .b = scratch->values_t + keys.first,
       .b_row = head->key_row, .c = scratch->gradients, .c_row = head->score_row, .M = rows, .K = D,

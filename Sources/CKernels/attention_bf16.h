@@ -15,6 +15,7 @@
 #define RTK_ATTENTION_BF16_H
 
 #include "attention.h"
+#include "attention_widened.h"
 #include "dropout.h"
 #include "products_bf16.h"
 #include "scratch.h"
@@ -203,6 +204,7 @@ static void attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *o
                                    const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t from, size_t to) {
   size_t D = shape->D, pairs = (D + 1) / 2, longest = longest_sequence(shape), most = RTK_TILE_VECTORS * RTK_W;
   if (longest == 0) return;
+  if (shape->bias) return attention_forward_widened(shape, out, lse, probabilities, q, k, v, from, to);
   size_t even = longest + longest % 2, scores = block_scores_bf16(even), width = rtk_round_up(D);
   float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
   float *memory = scratch_memory(small, scores + scores / 2 + pairs * most + even / 2 * width + pairs * even + 64);
@@ -360,6 +362,7 @@ static void attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *
                                     const uint16_t *v, size_t from, size_t to) {
   size_t S = longest_sequence(shape), pairs = (shape->D + 1) / 2, most = RTK_TILE_VECTORS * RTK_W;
   if (S == 0) return;
+  if (shape->bias) return attention_backward_widened(shape, dq, dk, dv, dout, lse, q, k, v, from, to);
   size_t even = S + S % 2, width = rtk_round_up(shape->D), scores = block_scores_bf16(even);
   float small[RTK_STACK_FLOATS] __attribute__((aligned(64)));
   float *memory = scratch_memory(small, 7 * scores / 2 + 2 * pairs * most + most * width + 2 * pairs * even +

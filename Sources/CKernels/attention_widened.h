@@ -1,5 +1,5 @@
-// Attention on bf16 queries, keys and values where the CPU has no products of bf16: the f32 kernels run on f32 copies
-// of one key/value head of one sequence. This is slower; the probabilities are not rounded.
+// Attention on bf16 queries, keys and values where the CPU has no products of bf16, and with a bias: the f32 kernels run
+// on f32 copies of one key/value head of one sequence. This is slower; the probabilities are not rounded.
 #ifndef RTK_ATTENTION_WIDENED_H
 #define RTK_ATTENTION_WIDENED_H
 
@@ -23,8 +23,9 @@ RTK_INLINE rtk_attention_shape widened_shape(const rtk_attention_shape *shape) {
   return wide;
 }
 
-static void attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *out, float *lse, float *probabilities,
-                                   const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t from, size_t to) {
+static void attention_forward_widened(const rtk_attention_shape *shape, uint16_t *out, float *lse,
+                                      float *probabilities, const uint16_t *q, const uint16_t *k, const uint16_t *v,
+                                      size_t from, size_t to) {
   rtk_attention_shape wide = widened_shape(shape);
   size_t longest = longest_sequence(shape), D = shape->D, queries = wide.q_stride, rest = forward_scratch(longest, D);
   if (longest == 0) return;
@@ -45,9 +46,9 @@ static void attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *o
   free(scratch);
 }
 
-static void attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *dq, uint16_t *dk, uint16_t *dv,
-                                    const uint16_t *dout, const float *lse, const uint16_t *q, const uint16_t *k,
-                                    const uint16_t *v, size_t from, size_t to) {
+static void attention_backward_widened(const rtk_attention_shape *shape, uint16_t *dq, uint16_t *dk, uint16_t *dv,
+                                       const uint16_t *dout, const float *lse, const uint16_t *q, const uint16_t *k,
+                                       const uint16_t *v, size_t from, size_t to) {
   rtk_attention_shape wide = widened_shape(shape);
   size_t longest = longest_sequence(shape), D = shape->D, queries = wide.q_stride;
   if (longest == 0) return;
@@ -75,5 +76,18 @@ static void attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *
   }
   free(memory);
 }
+
+#ifndef RTK_HAS_BF16
+static void attention_forward_bf16(const rtk_attention_shape *shape, uint16_t *out, float *lse, float *probabilities,
+                                   const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t from, size_t to) {
+  attention_forward_widened(shape, out, lse, probabilities, q, k, v, from, to);
+}
+
+static void attention_backward_bf16(const rtk_attention_shape *shape, uint16_t *dq, uint16_t *dk, uint16_t *dv,
+                                    const uint16_t *dout, const float *lse, const uint16_t *q, const uint16_t *k,
+                                    const uint16_t *v, size_t from, size_t to) {
+  attention_backward_widened(shape, dq, dk, dv, dout, lse, q, k, v, from, to);
+}
+#endif
 
 #endif

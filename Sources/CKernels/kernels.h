@@ -8,11 +8,8 @@
 
 #include "activations.h"
 #include "attention.h"
-#ifdef RTK_HAS_BF16
 #include "attention_bf16.h"
-#else
 #include "attention_widened.h"
-#endif
 #include "bf16_rows.h"
 #include "class_losses.h"
 #include "compare_attention.h"

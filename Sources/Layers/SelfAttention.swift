@@ -16,6 +16,8 @@ package struct SelfAttention {
   package let rotary: RotaryTable?
   /// The distance to the farthest token that a token attends to; nil for no window.
   package let reach: Int?
+  /// What is added to the scores by distance; nil for nothing. Other layers may share it.
+  package let bias: RelativeBias?
   /// Dropout on the attention probabilities in training, 0 ..< 1.
   package let dropoutProbability: Float
 
@@ -26,7 +28,7 @@ package struct SelfAttention {
   ///   - hasBias: whether the projections have biases.
   package init(
     _ name: String, hidden: Int, heads: Int, headSize: Int? = nil, hasBias: Bool = true, rotary: RotaryTable? = nil,
-    reach: Int? = nil, dropoutProbability: Float
+    reach: Int? = nil, bias: RelativeBias? = nil, dropoutProbability: Float
   ) {
     let headSize = headSize ?? hidden / heads
     projection = Linear("\(name).projection", inputs: hidden, outputs: 3 * heads * headSize, hasBias: hasBias)
@@ -35,11 +37,14 @@ package struct SelfAttention {
     self.headSize = headSize
     self.rotary = rotary
     self.reach = reach
+    self.bias = bias
     self.dropoutProbability = dropoutProbability
   }
 
-  /// The projection's weights, then the output's.
-  package var parameters: [Parameter] { projection.parameters + output.parameters }
+  /// The bias by distance, the projection's weights, then the output's.
+  package var parameters: [Parameter] {
+    (bias.map { [$0.table] } ?? []) + projection.parameters + output.parameters
+  }
 
   /// The output projection of attention within each sequence, [T, hidden], summed over tensor-parallel shards.
   ///
@@ -58,7 +63,7 @@ package struct SelfAttention {
       projected = context.tape.rotary(projected, heads: 2 * heads, positions: places.positions, rotary)
     }
     context.observe(.projections(layer), projected)
-    let attended = context.tape.attention(projected, offsets: places.offsets, options)
+    let attended = context.tape.attention(projected, offsets: places.offsets, options, bias: bias)
     let chosen = rows.map { context.tape.selectRows(attended, $0) } ?? attended
     return wide ? context.summed(output.wide(chosen, context)) : output.summed(chosen, context)
   }

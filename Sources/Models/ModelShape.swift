@@ -19,11 +19,13 @@ package struct ModelShape: Sendable, Equatable {
   package var reaches: [Int?]
   /// The factor of q·k in each layer, or nil for 1/√D; empty for a model where it is that.
   package var scales: [Float?]
+  /// Whether attention scores have a term besides those of queries and keys.
+  package var hasAttentionBias: Bool
 
   /// The sizes of a whole model.
   package init(
     layers: Int, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, isCausal: Bool, hasPooler: Bool,
-    reaches: [Int?] = [], scales: [Float?] = []
+    reaches: [Int?] = [], scales: [Float?] = [], hasAttentionBias: Bool = false
   ) {
     self.layers = layers
     self.hidden = hidden
@@ -34,6 +36,7 @@ package struct ModelShape: Sendable, Equatable {
     self.hasPooler = hasPooler
     self.reaches = reaches
     self.scales = scales
+    self.hasAttentionBias = hasAttentionBias
   }
 
   /// The window of layer 1 … L; nil without one.

@@ -92,6 +92,27 @@ import Testing
     #expect(worstGradientError(inputs: [x]) { $0.attention($1[0], offsets: offsets, options) } < 3e-3)
   }
 
+  @Test func `attention with a bias by distance`() {
+    let table = trainedParameter("t", [8, 2], seed: 3)
+    let options = AttentionOptions(heads: 2, headSize: 8)
+    let x = randomTensor([9, 48], seed: 6)
+    let error = worstGradientError(inputs: [x], parameters: [table]) {
+      $0.attention($1[0], offsets: offsets, options, bias: RelativeBias(table: table))
+    }
+    #expect(error < 3e-3)
+  }
+
+  @Test func `distances have the buckets of transformers`() {
+    // The first distance of each bucket, as PyTorch computes them.
+    let firsts = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91, 100_000]
+    for bucket in 0..<16 {
+      for distance in firsts[bucket]..<min(600, firsts[bucket + 1]) {
+        #expect(RelativeBias.bucket(-distance, of: 32) == bucket, "\(distance)")
+        if distance > 0 { #expect(RelativeBias.bucket(distance, of: 32) == 16 + bucket, "\(distance)") }
+      }
+    }
+  }
+
   @Test func `attention with dropout on the probabilities`() {
     let keys = (0..<6).map { UInt32($0 * 104729 + 7) }
     let options = AttentionOptions(heads: 2, headSize: 8, dropout: (0.3, keys))

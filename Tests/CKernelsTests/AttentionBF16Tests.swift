@@ -82,7 +82,7 @@ extension KernelTests {
       // Several blocks of queries.
       AttentionCase(lengths: [300], heads: 2, keyHeads: 1, size: 4, dropout: 0.1),
       AttentionCase(lengths: [301, 20], heads: 2, keyHeads: 1, size: 5, causal: true),
-    ] + AttentionCase.windowed
+    ] + AttentionCase.windowed + AttentionCase.biased
   }
 
   /// ‖actual − expected‖ / ‖expected‖ within the limit.

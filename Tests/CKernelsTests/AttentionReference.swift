@@ -9,6 +9,8 @@ struct AttentionCase: CustomStringConvertible {
   var size = 4
   var causal = false
   var reach: Int?
+  /// Whether scores have a bias by distance.
+  var isBiased = false
   var dropout: Float = 0
   /// Elements between two tokens of q, k, v beyond what they need.
   var gap = 0
@@ -43,18 +45,47 @@ struct AttentionCase: CustomStringConvertible {
     AttentionCase(lengths: [333], heads: 2, keyHeads: 1, size: 3, causal: true, reach: 200),
   ]
 
+  var longest: Int { lengths.max() ?? 0 }
+  var biasRow: Int { 2 * longest + 15 }
+  /// [H, biasRow], zeros past the last distance.
+  var bias: [Float] {
+    var numbers = Numbers(77)
+    let values = numbers.floats(heads * biasRow)
+    return values.indices.map { $0 % biasRow < 2 * longest - 1 ? values[$0] : 0 }
+  }
+
   /// Calls the body with the shape struct, whose pointers live as long as the call.
-  func withShape<R>(_ body: (UnsafePointer<rtk_attention_shape>) -> R) -> R {
+  func withShape<R>(
+    gradients: UnsafeMutablePointer<Float>? = nil, _ body: (UnsafePointer<rtk_attention_shape>) -> R
+  ) -> R {
+    (isBiased ? bias : []).withUnsafeBufferPointer { bias in
+      withShape(bias: isBiased ? bias.baseAddress : nil, gradients, body)
+    }
+  }
+
+  private func withShape<R>(
+    bias: UnsafePointer<Float>?, _ gradients: UnsafeMutablePointer<Float>?,
+    _ body: (UnsafePointer<rtk_attention_shape>) -> R
+  ) -> R {
     offsets.withUnsafeBufferPointer { offsets in
       keys.withUnsafeBufferPointer { keys in
         var shape = rtk_attention_shape(
           offsets: offsets.baseAddress, B: lengths.count, H: heads, H_kv: keyHeads, D: size, q_stride: qStride,
           k_stride: kStride, v_stride: vStride, out_stride: outStride, scale: Float(scale), causal: causal,
-          reach: reach ?? .max, dropout: dropout, keys: dropout > 0 ? keys.baseAddress : nil)
+          reach: reach ?? .max, bias: bias, bias_gradients: gradients, bias_row: biasRow, bias_center: longest - 1,
+          dropout: dropout, keys: dropout > 0 ? keys.baseAddress : nil)
         return body(&shape)
       }
     }
   }
+
+  /// Biases with all other options.
+  static let biased = [
+    AttentionCase(lengths: [1, 3, 0, 17], heads: 2, keyHeads: 2, size: 16, isBiased: true, gap: 5),
+    AttentionCase(lengths: [5, 40], heads: 4, keyHeads: 2, size: 7, isBiased: true, dropout: 0.2),
+    AttentionCase(lengths: [300], heads: 2, keyHeads: 1, size: 4, isBiased: true),
+    AttentionCase(lengths: [100, 33], heads: 2, keyHeads: 2, size: 5, causal: true, reach: 20, isBiased: true),
+  ]
 
   /// Calls the body for each sequence and head with the sequence's number, first token and length, the head, its
   /// key/value head, and the index at which its probabilities begin.
@@ -87,6 +118,7 @@ struct AttentionCase: CustomStringConvertible {
     var out = [Double](repeating: 0, count: tokens * outStride)
     var lse = [Double](repeating: 0, count: tokens * heads)
     var p = [Double](repeating: 0, count: probabilityCount)
+    let bias = isBiased ? bias : []
     forEachHead { b, start, length, h, g, first in
       for i in 0..<length {
         let seen = seenKeys(i, length)
@@ -94,7 +126,7 @@ struct AttentionCase: CustomStringConvertible {
         let scores = seen.map { j in
           var sum = 0.0
           for d in 0..<size { sum += q[query + d] * k[(start + j) * kStride + g * size + d] }
-          return sum * scale
+          return sum * scale + (isBiased ? Double(bias[h * biasRow + longest - 1 + j - i]) : 0)
         }
         let largest = scores.max()!
         let logSum = largest + log(scores.reduce(0) { $0 + exp($1 - largest) })
@@ -114,8 +146,9 @@ struct AttentionCase: CustomStringConvertible {
 
   /// The chain rule; finite differences check it on small cases.
   func backward(_ q: [Double], _ k: [Double], _ v: [Double], dout: [Double], dp: [Double]?)
-    -> (dq: [Double], dk: [Double], dv: [Double])
+    -> (dq: [Double], dk: [Double], dv: [Double], dbias: [Double])
   {
+    var dbias = [Double](repeating: 0, count: lengths.count * heads * biasRow)
     let p = forward(q, k, v).p
     var dq = [Double](repeating: 0, count: q.count)
     var dk = [Double](repeating: 0, count: k.count)
@@ -134,7 +167,9 @@ struct AttentionCase: CustomStringConvertible {
         for j in 0..<length { mean += p[first + i * length + j] * gradients[j] }
         for j in 0..<length {
           let probability = p[first + i * length + j]
-          let score = scale * probability * (gradients[j] - mean)
+          let slope = probability * (gradients[j] - mean)
+          let score = scale * slope
+          dbias[(b * heads + h) * biasRow + longest - 1 + j - i] += slope
           for d in 0..<size {
             dq[query + d] += score * k[(start + j) * kStride + g * size + d]
             dk[(start + j) * kStride + g * size + d] += score * q[query + d]
@@ -143,7 +178,7 @@ struct AttentionCase: CustomStringConvertible {
         }
       }
     }
-    return (dq, dk, dv)
+    return (dq, dk, dv, dbias)
   }
 }
 
@@ -183,6 +218,19 @@ struct AttentionRun {
       }
     }
     return (out, lse, p)
+  }
+
+  /// The gradients of the bias, which another call than `backward` computes.
+  func biasGradients() -> [Float] {
+    let lse = forward(probabilities: false).lse
+    var (dq, dk, dv) = (q, k, v)
+    var dbias = [Float](repeating: 0, count: shape.lengths.count * shape.heads * shape.biasRow)
+    dbias.withUnsafeMutableBufferPointer { dbias in
+      shape.withShape(gradients: dbias.baseAddress) {
+        rtk_attention_backward($0, &dq, &dk, &dv, dout, nil, lse, q, k, v, 0, shape.pairs)
+      }
+    }
+    return dbias
   }
 
   func backward(probabilities: Bool) -> (dq: [Float], dk: [Float], dv: [Float]) {

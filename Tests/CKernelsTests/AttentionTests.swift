@@ -13,7 +13,7 @@ extension KernelTests {
       // Several blocks of queries.
       AttentionCase(lengths: [300], heads: 2, keyHeads: 1, size: 4, dropout: 0.1),
       AttentionCase(lengths: [300, 20], heads: 2, keyHeads: 1, size: 5, causal: true),
-    ] + AttentionCase.windowed
+    ] + AttentionCase.windowed + AttentionCase.biased
   }
 
   @Test func `attention, its log-sums and its probabilities match the definition`() {
@@ -111,6 +111,16 @@ extension KernelTests {
         #expect(a.backward(probabilities: true) == b.backward(probabilities: true), "\(name), causal \(causal)")
         let (c, d) = (RoundedAttentionRun(plain), RoundedAttentionRun(windowed))
         #expect(c.forward() == d.forward() && c.backward() == d.backward(), "\(name), causal \(causal)")
+      }
+    }
+  }
+
+  @Test func `the gradient of a bias by distance is that of the scores, sequence by sequence`() {
+    for shape in AttentionCase.biased {
+      let run = AttentionRun(shape)
+      let expected = shape.backward(doubles(run.q), doubles(run.k), doubles(run.v), dout: doubles(run.dout), dp: nil)
+      onEverySet { name in
+        expectClose(run.biasGradients(), expected.dbias, absolute: 2e-5, relative: 1e-5, "dbias, \(name), \(shape)")
       }
     }
   }

@@ -72,6 +72,10 @@ import Testing
       "intermediate_size": 80}
       """,
       """
+      {"model_type": "mpnet", "vocab_size": 300, "hidden_size": 48, "num_hidden_layers": 3, \
+      "num_attention_heads": 4, "intermediate_size": 80}
+      """,
+      """
       {"model_type": "modernbert", "vocab_size": 300, "hidden_size": 48, "num_hidden_layers": 4, \
       "num_attention_heads": 4, "intermediate_size": 80, "local_attention": 8}
       """,

@@ -11,7 +11,7 @@ struct FamilyTests {
     ("XLMRoberta", "type_vocab_size=1, pad_token_id=1"), ("Camembert", "type_vocab_size=1, pad_token_id=3"),
     ("DistilBert", "pad_token_id=0"), ("Electra", "embedding_size=12, pad_token_id=0"),
     ("Electra", "embedding_size=24, pad_token_id=0"),
-    ("ModernBert", "local_attention=8, classifier_pooling='cls'"),
+    ("MPNet", "pad_token_id=1"), ("ModernBert", "local_attention=8, classifier_pooling='cls'"),
     ("ModernBert", "local_attention=5, classifier_pooling='mean', norm_bias=True, mlp_bias=True, attention_bias=True, "
       + "classifier_bias=True, layer_types=['sliding_attention', 'full_attention', 'sliding_attention'], "
       + "hidden_activation='silu', classifier_activation='relu', global_rope_theta=500.0"),

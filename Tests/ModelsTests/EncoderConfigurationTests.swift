@@ -54,6 +54,12 @@ import Testing
     #expect(try refusal("modernbert", ["hidden_size": 9, "num_attention_heads": 3]).contains("rotary"))
   }
 
+  @Test func `MPNet's positions begin after token 1, and its buckets are 32`() throws {
+    let sizes = try sizes("mpnet", ["pad_token_id": 0, "max_position_embeddings": 514])
+    #expect(sizes.positionOffset == 2 && sizes.maximumPositions == 512 && sizes.shape.hasAttentionBias)
+    #expect(try refusal("mpnet", ["relative_attention_num_buckets": 16]).contains("relative_attention_num_buckets"))
+  }
+
   @Test func `ModernBERT's dropout is that of its own keys`() throws {
     let dropout = try sizes(
       "modernbert",

@@ -154,6 +154,12 @@ import Testing
     #expect(throws: ObjectiveRefusal.self) { try pairs(AttentionMSE.self, [nil, 4], [nil, 4]) }
     #expect(try pairs(AttentionMSE.self, [], []) == 2)
     #expect(try pairs(RelationKL.self, [nil, 4], [4, nil]) == 1)
+    var biased = shape([])
+    biased.hasAttentionBias = true
+    for kind in [AttentionKL.self, AttentionMSE.self] as [any InnerObjective.Type] {
+      let objective = try #require(kind.init(ObjectiveTerm(kind, [:]).options) as? any InnerObjective)
+      #expect(throws: ObjectiveRefusal.self) { try objective.pairs(student: biased, teacher: shape([])) }
+    }
   }
 }
 

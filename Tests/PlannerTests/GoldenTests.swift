@@ -148,6 +148,7 @@ func decoder(
     #expect(try encoder("roberta", base(50_265)).maximumPositions == 512)
     #expect(try count("distilbert") == 66_955_010)
     #expect(try count("electra") == 13_549_314)
+    #expect(try count("mpnet", ["max_position_embeddings": 514]) == 109_488_002)
     #expect(try count("modernbert") == 149_606_402)
     let large: [String: JSON] = [
       "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "intermediate_size": 2624,

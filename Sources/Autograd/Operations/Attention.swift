@@ -39,22 +39,28 @@ extension AttentionOptions {
 }
 
 extension Tape {
-  /// Attention within each packed sequence: out_i = Σ_j softmax_j(q_i·k_j / √D) v_j (Vaswani et al., 2017).
+  /// Attention within each packed sequence: out_i = Σ_j softmax_j(q_i·k_j / √D + bias) v_j (Vaswani et al., 2017).
   ///
   /// - Parameters:
   ///   - projected: [T, (H + 2·H_kv)·D], each row a token's queries, then keys, then values; float32 or bf16.
   ///   - offsets: [B+1], the start of each sequence.
+  ///   - bias: added to the scores by distance, or nil. It makes bf16 attention run in float32, which is slower.
   /// - Returns: the output [T, H·D] in the format of `projected`.
   /// A sequence's result has the same bits in any batch and with any number of threads. In bf16 the sums and the
   /// softmax are float32, and the gradient of `projected` is bf16.
-  package func attention(_ projected: Variable, offsets: [Int32], _ options: AttentionOptions) -> Variable {
+  package func attention(
+    _ projected: Variable, offsets: [Int32], _ options: AttentionOptions, bias: RelativeBias? = nil
+  ) -> Variable {
     let tokens = projected.value.rows
     precondition(
       projected.value.columns == (options.heads + 2 * options.keyValueHeads) * options.headSize,
       "attention input \(projected.shape) for \(options.heads)+2×\(options.keyValueHeads) heads of \(options.headSize)")
     precondition(Int(offsets.last ?? 0) == tokens, "offsets end at \(offsets.last ?? 0) of \(tokens) tokens")
     let lse = Tensor(uninitialized: [tokens, options.heads])
-    let operation = AttentionOperation(projected: projected, offsets: offsets, options: options, logSumExp: lse)
+    let row = RelativeBias.Row(longest: zip(offsets, offsets.dropFirst()).reduce(1) { max($0, Int($1.1 - $1.0)) })
+    let operation = AttentionOperation(
+      projected: projected, offsets: offsets, options: options, logSumExp: lse, bias: bias, row: row,
+      biasRows: bias?.rows(row))
     return record(operation.forward(), from: [projected], operation)
   }
 }
@@ -65,6 +71,12 @@ struct AttentionOperation: Operation {
   let options: AttentionOptions
   /// [T, H], set by `forward`.
   let logSumExp: Tensor
+  let bias: RelativeBias?
+  let row: RelativeBias.Row
+  /// The bias in the layout of the kernels.
+  let biasRows: Tensor?
+
+  var parameters: [Parameter] { bias.map { [$0.table] } ?? [] }
 
   private var isRounded: Bool { projected.value.dtype == .bfloat16 }
 
@@ -74,7 +86,9 @@ struct AttentionOperation: Operation {
   }
 
   /// Calls `body` with ranges of (sequence, key/value head) pairs, on all threads.
-  private func forEachPart(_ body: (_ shape: UnsafePointer<rtk_attention_shape>, _ pairs: Range<Int>) -> Void) {
+  private func forEachPart(
+    biasGradients: Tensor? = nil, _ body: (_ shape: UnsafePointer<rtk_attention_shape>, _ pairs: Range<Int>) -> Void
+  ) {
     offsets.withUnsafeBufferPointer { offsets in
       (options.dropout?.keys ?? []).withUnsafeBufferPointer { keys in
         let stride = projected.value.columns
@@ -82,7 +96,9 @@ struct AttentionOperation: Operation {
           offsets: offsets.baseAddress, B: offsets.count - 1, H: options.heads, H_kv: options.keyValueHeads,
           D: options.headSize, q_stride: stride, k_stride: stride, v_stride: stride,
           out_stride: options.heads * options.headSize, scale: options.factor,
-          causal: options.isCausal, reach: options.reach ?? .max, dropout: options.dropout?.probability ?? 0,
+          causal: options.isCausal, reach: options.reach ?? .max, bias: biasRows.map { UnsafePointer($0.floats) },
+          bias_gradients: biasGradients?.floats, bias_row: row.count, bias_center: row.center,
+          dropout: options.dropout?.probability ?? 0,
           keys: options.dropout == nil ? nil : keys.baseAddress)
         withUnsafePointer(to: shape) { shape in
           ThreadTeam.split((offsets.count - 1) * options.keyValueHeads, cost: cost, isUneven: true) { body(shape, $0) }
@@ -124,7 +140,8 @@ struct AttentionOperation: Operation {
   func backward(_ dout: Tensor, _ gradients: inout Gradients) {
     let dprojected = matrix(columns: projected.value.columns)
     let (lse, k, v) = (logSumExp.floats, firstKey, firstValue)
-    forEachPart { shape, pairs in
+    let own = bias?.table.gradient == nil ? nil : Tensor.zeros([offsets.count - 1, options.heads, row.count])
+    forEachPart(biasGradients: own) { shape, pairs in
       if isRounded {
         let (q, dq) = (projected.value.bf16Words, dprojected.bf16Words)
         rtk_attention_backward_bf16(
@@ -135,6 +152,7 @@ struct AttentionOperation: Operation {
           shape, dq, dq + k, dq + v, dout.floats, nil, lse, q, q + k, q + v, pairs.lowerBound, pairs.upperBound)
       }
     }
+    if let own { bias?.add(own, row) }
     gradients.add(dprojected, to: projected)
   }
 }

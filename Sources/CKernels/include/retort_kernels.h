@@ -54,6 +54,10 @@ typedef struct {
   float scale;             // usually 1/sqrt(D)
   bool causal;             // query i attends to no key j > i
   size_t reach;            // and only to keys with |i - j| <= reach; SIZE_MAX for no window
+  const float *bias;       // [H, bias_row] or null: head h adds bias[h, j - i + bias_center] to the score of (i, j)
+  float *bias_gradients;   // [B, H, bias_row] or null: the backward pass adds each sequence's gradients of the bias
+  size_t bias_row;         // at least bias_center + longest sequence + 16; the elements past the last are 0
+  size_t bias_center;      // at least longest sequence - 1
   float dropout;           // probability, 0 in inference
   const uint32_t *keys;    // [B, 2] or null when dropout is 0; head h, query i, key j have counter (h S + i) S + j
 } rtk_attention_shape;

@@ -33,6 +33,7 @@ enum Keys {
     "sliding_window_pattern",
     "norm_eps", "norm_bias", "local_attention", "global_attn_every_n_layers", "global_rope_theta", "local_rope_theta",
     "embedding_dropout", "mlp_dropout", "classifier_pooling", "classifier_bias", "classifier_activation",
+    "relative_attention_num_buckets",
   ]
   static let studentInit = ["from", "layers", "head"]
   static let hyperparameters = [

@@ -24,6 +24,8 @@ package struct EncoderBody: Sendable, Equatable {
   package var isGated = false
   /// Whether the products of attention, those of the feed-forward layer, and the norms have biases.
   package var hasAttentionBias = true, hasFeedForwardBias = true, hasNormBias = true
+  /// The buckets of a bias by distance that all layers add to attention scores; nil for none.
+  package var biasBuckets: Int?
   /// Attention layer by layer; empty: of all tokens, without rotary positions.
   package var layers: [Attention] = []
 

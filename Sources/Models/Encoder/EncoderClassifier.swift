@@ -18,6 +18,8 @@ package final class EncoderClassifier: Model {
   /// The part of the model that this instance holds.
   package let part: ModelPart
   let embeddings: EncoderEmbeddings?
+  /// The bias by distance that all layers share, or nil.
+  let relativeBias: Parameter?
   /// The layers of this part.
   let layers: [EncoderLayer]
   /// The norm after the layers; nil if each layer ends with one, and before the last stage.
@@ -35,8 +37,15 @@ package final class EncoderClassifier: Model {
     for scaling in Set(configuration.body.layers.compactMap(\.rotary)) {
       tables[scaling] = RotaryTable(frequencies: scaling.frequencies(headSize: hidden / configuration.headCount))
     }
+    let heads = part.share(of: configuration.headCount).count
+    let bias = configuration.body.biasBuckets.map {
+      Parameter("layers.relativebias", .untouchedZeros([$0, heads]), decays: true)
+    }
+    relativeBias = bias
     layers = part.layers(of: configuration.layerCount).map {
-      EncoderLayer($0, configuration, part, configuration.body.attention($0).rotary.flatMap { tables[$0] })
+      EncoderLayer(
+        $0, configuration, part, configuration.body.attention($0).rotary.flatMap { tables[$0] },
+        bias.map(RelativeBias.init))
     }
     func norm(_ name: String) -> LayerNorm {
       LayerNorm(
@@ -54,7 +63,11 @@ package final class EncoderClassifier: Model {
       positions: configuration.maximumPositions, classes: configuration.classCount)
   }
 
-  package var parameters: [Parameter] { blocks.flatMap { $0 } }
+  /// A bias that layers share is in the first one's place.
+  package var parameters: [Parameter] {
+    var seen: Set<ObjectIdentifier> = []
+    return blocks.flatMap { $0 }.filter { $0 !== relativeBias || seen.insert(ObjectIdentifier($0)).inserted }
+  }
 
   package var blocks: [[Parameter]] {
     [embeddings?.parameters ?? []] + layers.map(\.parameters)

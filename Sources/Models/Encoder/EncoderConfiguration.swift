@@ -67,7 +67,8 @@ package struct EncoderConfiguration: Sendable, Equatable {
     var head = family.head
     try family.adaptHead(configuration, &head)
     (self.head, names) = (head, family.names)
-    let padding = try family.countsFromPadding ? configuration.paddingToken(below: vocabularySize) : nil
+    let padding =
+      try family.countsFromToken ?? (family.countsFromPadding ? configuration.paddingToken(below: vocabularySize) : nil)
     paddingToken = padding
     maximumPositions = positions - (padding.map { $0 + 1 } ?? 0)
     embedding = try family.embedding(configuration, hiddenSize)
@@ -119,7 +120,7 @@ package struct EncoderConfiguration: Sendable, Equatable {
     ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: headCount,
       headSize: hiddenSize / headCount, isCausal: false, hasPooler: hasPooler,
-      reaches: body.layers.map(\.reach))
+      reaches: body.layers.map(\.reach), hasAttentionBias: body.biasBuckets != nil)
   }
   /// The width of the embedding tables.
   package var tableWidth: Int { if case .projectedSum(let size) = embedding { size } else { hiddenSize } }

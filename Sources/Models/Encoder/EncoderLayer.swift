@@ -23,7 +23,13 @@ struct EncoderLayer {
   /// Whether a norm follows the layers, whose output are the last states.
   private let isLastOfStream: Bool
 
-  init(_ number: Int, _ configuration: EncoderConfiguration, _ part: ModelPart, _ rotary: RotaryTable?) {
+  /// - Parameters:
+  ///   - rotary: the rotary angles, shared by layers of one kind.
+  ///   - bias: the bias by distance, shared by all layers.
+  init(
+    _ number: Int, _ configuration: EncoderConfiguration, _ part: ModelPart, _ rotary: RotaryTable?,
+    _ bias: RelativeBias?
+  ) {
     self.number = number
     let name = "layers.\(number)"
     let (hidden, body) = (configuration.hiddenSize, configuration.body)
@@ -34,7 +40,7 @@ struct EncoderLayer {
     attention = SelfAttention(
       "\(name).attention", hidden: hidden, heads: part.share(of: configuration.headCount).count,
       headSize: hidden / configuration.headCount, hasBias: body.hasAttentionBias, rotary: rotary,
-      reach: body.attention(number).reach, dropoutProbability: configuration.dropout.attention)
+      reach: body.attention(number).reach, bias: bias, dropoutProbability: configuration.dropout.attention)
     attentionNorm = body.norms == .before && number == 0 ? nil : norm("\(name).attention.norm")
     intermediate = Linear(
       "\(name).intermediate", inputs: hidden, outputs: configuration.innerFactor * inner,

@@ -10,6 +10,8 @@ package struct EncoderNames: Sendable, Equatable {
   var embeddingNorm = "embeddings.LayerNorm"
   /// The projection of the normalised sum of embeddings, for a family that has one.
   var projection: String?
+  /// The bias by distance of all layers, for a family that has one.
+  var relativeBias = "encoder.relative_attention_bias"
   /// Precedes the number of a layer.
   var layers = "encoder.layer."
   var (query, key, value) = ("attention.self.query", "attention.self.key", "attention.self.value")

@@ -9,6 +9,11 @@ extension EncoderClassifier {
     for (layer, index) in zip(layers, part.layers(of: configuration.layerCount)) {
       table += bind(layer, "\(names.prefix)\(names.layers)\(index)")
     }
+    if let relativeBias, !layers.isEmpty {
+      let heads = part.share(of: configuration.headCount)
+      let extract: WeightExtract = part.shards == 1 ? .all : .columns(heads, of: configuration.headCount)
+      table.append(bind("\(names.prefix)\(names.relativeBias).weight", relativeBias, extract: extract))
+    }
     if let finalNorm { table += bind("\(names.prefix)\(names.finalNorm)", finalNorm) }
     if let dense = head?.dense { table += bind(names.dense, dense, isHead: true) }
     if let norm = head?.norm { table += bind(names.headNorm, norm, isHead: true) }

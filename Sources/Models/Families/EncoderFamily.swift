@@ -37,6 +37,8 @@ package struct EncoderTraits: Sendable {
   var hasPositions = true
   /// Whether positions begin after `pad_token_id`.
   var countsFromPadding = false
+  /// The token after which positions begin, whatever `pad_token_id` is; nil for a family without such a token.
+  var countsFromToken: Int?
   var head = EncoderHead(activation: .tanh, dropsState: false, isPooler: true)
   var names = EncoderNames()
   /// What the keys of a configuration change in the head.

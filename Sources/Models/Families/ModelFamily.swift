@@ -7,7 +7,7 @@ package struct ModelFamily: Sendable, Hashable, CaseIterable {
 
   /// The families of Retort.
   package static let allCases: [ModelFamily] = [
-    .bert, .bertHash, .roberta, .xlmRoberta, .camembert, .distilbert, .electra, .modernbert,
+    .bert, .bertHash, .roberta, .xlmRoberta, .camembert, .distilbert, .electra, .modernbert, .mpnet,
     .llama, .mistral, .qwen2, .qwen3, .smolLM3, .gpt2, .gemma3, .perceptron,
   ]
 

@@ -64,8 +64,18 @@ protocol AttentionObjective: InnerObjective {
 extension AttentionObjective {
   func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
     let pairs = try layers.checkedPairs(student: student, teacher: teacher, least: 1)
+    try requireProducts(student, teacher)
     for pair in pairs { try requireComparable(pair, student, teacher) }
     return pairs
+  }
+
+  /// Throws `ObjectiveRefusal` for a model whose attention does not follow from queries and keys alone.
+  func requireProducts(_ student: ModelShape, _ teacher: ModelShape) throws {
+    for (shape, whose) in [(student, "student"), (teacher, "teacher")] where shape.hasAttentionBias {
+      throw ObjectiveRefusal(
+        key: nil, what: "compares products of queries and keys, and the \(whose)'s attention adds a bias by distance",
+        remedy: "use relation_kl or comparisons of hidden states")
+    }
   }
 
   /// Throws `ObjectiveRefusal` unless the queries of both layers attend to the same keys.

@@ -24,6 +24,7 @@ struct AttentionMSE: AttentionObjective {
   /// Its mean is over all pairs of tokens, which a window leaves out.
   func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
     let pairs = try layers.checkedPairs(student: student, teacher: teacher, least: 1)
+    try requireProducts(student, teacher)
     for pair in pairs {
       for (shape, layer, whose) in [(student, pair.student, "student"), (teacher, pair.teacher, "teacher")] {
         guard let reach = shape.reach(ofLayer: layer) else { continue }

@@ -95,7 +95,10 @@ extension [WeightTensor] {
           isLookup: lookups.contains(id), isFactor: parameter.isFactor || number == 0 && head.contains(id))
       }
     }
-    let own = layers.map { Array<[Parameter]>(repeating: blocks[1], count: $0) } ?? blocks.dropFirst().dropLast()
+    // A weight that several layers share counts in the first of them.
+    var seen: Set<ObjectIdentifier> = []
+    let unique = blocks.dropFirst().dropLast().map { $0.filter { seen.insert(ObjectIdentifier($0)).inserted } }
+    let own = layers.map { Array<[Parameter]>(repeating: blocks[1], count: $0) } ?? unique
     self =
       tensors(blocks[0], 0) + own.enumerated().flatMap { tensors($1, $0 + 1) }
       + tensors(last.filter { !table.contains(ObjectIdentifier($0)) }, own.count + 1)
