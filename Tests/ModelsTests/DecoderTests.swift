@@ -19,6 +19,13 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
   return try ModelConfiguration(base, source: "test").setting(changes)
 }
 
+/// The same decoder of another family.
+func tinyDecoder(of family: String, _ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
+  var keys = try tinyDecoder(changes).json
+  keys["model_type"] = .string(family)
+  return try ModelConfiguration(.object(keys), source: "test")
+}
+
 @Suite(.timeLimit(.minutes(2))) struct DecoderTests {
   private func model(_ configuration: ModelConfiguration, seed: UInt64 = 5) throws -> DecoderModel {
     let model = try DecoderModel(DecoderConfiguration(configuration))
@@ -32,11 +39,17 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
 
   private let sequences: [[Int32]] = [[3, 1, 36, 20, 7], [9], [30, 30, 2, 11, 5, 0, 18]]
 
-  @Test(arguments: [2, 3, 4, 5, 6], [false, true])
+  @Test(arguments: [2, 3, 4, 5, 6], ["llama", "smollm3", "gpt2", "gemma3_text"])
   func `shards: sums of their parts are the whole, and their logits stand side by side`(
-    shards: Int, hasBiases: Bool
+    shards: Int, family: String
   ) throws {
-    let configuration = try tinyDecoder(["attention_bias": .bool(hasBiases), "mlp_bias": .bool(hasBiases)])
+    let hasBiases = JSON.bool(family == "smollm3")
+    let configuration = try tinyDecoder(
+      of: family,
+      [
+        "attention_bias": hasBiases, "mlp_bias": hasBiases, "head_dim": 4, "sliding_window": 3,
+        "sliding_window_pattern": 2, "tie_word_embeddings": .bool(family == "gpt2"),
+      ])
     let whole = try model(configuration)
     let path = try Shared.temporaryDirectory("shards") + "/model.safetensors"
     defer { try? FileManager.default.removeItem(atPath: path) }
@@ -58,7 +71,8 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
       }
     }
     let x = whole.embed(batch, context)
-    expectSum(parts.map { $0.embed(batch, context).value }, x.value, "embeddings")
+    // Every shard adds the embeddings of positions, after the sum of the others.
+    if whole.positions == nil { expectSum(parts.map { $0.embed(batch, context).value }, x.value, "embeddings") }
     for (index, layer) in whole.layers.enumerated() {
       let attended = parts.map { $0.layers[index].attention(x, layer: 1, at: places, context).value }
       expectSum(attended, layer.attention(x, layer: 1, at: places, context).value, "attention \(index)")
@@ -74,6 +88,7 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
         for (a, b) in zip(mine.rows(row..<row + 1).array, theirs) { #expect(abs(a - b) < 1e-5) }
       }
     }
+    if whole.positions != nil { return }
     let weights = parts.map(\.parameterCount)
     #expect(weights.max()! < whole.parameterCount * (shards == 5 ? 3 : 2) / shards)
   }
@@ -99,6 +114,40 @@ func tinyDecoder(_ changes: [String: JSON] = [:]) throws -> ModelConfiguration {
     #expect(last.weightTable.last!.name == "model.embed_tokens.weight" && last.head.isFactor)
     let untied = try model(tinyDecoder())
     #expect(untied.lookups.map(\.parameter.name) == ["embeddings.words"] && untied.head !== untied.words)
+  }
+
+  @Test func `matrices of GPT-2 are stored as transposes, read under older names too, and written back`() throws {
+    let configuration = try tinyDecoder(of: "gpt2", ["tie_word_embeddings": true])
+    let whole = try model(configuration)
+    let root = try Shared.temporaryDirectory("transposed")
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    try ModelWriter.writeWeights(whole, to: root + "/model.safetensors")
+    let file = try SafetensorsFile(root + "/model.safetensors")
+    #expect(try file.describe("transformer.h.1.attn.c_attn.weight").shape == [24, 72])
+    #expect(try file.describe("transformer.h.1.mlp.c_fc.weight").shape == [24, 20])
+    let stored = try file.tensor("transformer.h.1.mlp.c_proj.weight")
+    #expect(stored.shape == [20, 24])
+    let own = whole.layers[1].feedForward.down.weight.value
+    for (index, value) in stored.floats().enumerated() { #expect(value == own.floats[index % 24 * 20 + index / 24]) }
+    // The first release has neither the prefix nor a head, but the masks of its attention.
+    let names = try file.names.map { ($0, try file.tensor($0)) }
+    var writer = try SafetensorsWriter(
+      root + "/old.safetensors",
+      tensors: names.map { TensorDeclaration(String($0.0.dropFirst("transformer.".count)), .float32, $0.1.shape) }
+        + [TensorDeclaration("h.0.attn.bias", .float32, [1, 1, 2, 2])])
+    for (name, tensor) in names {
+      try writer.append(String(name.dropFirst("transformer.".count)), floats: tensor.floats())
+    }
+    try writer.append("h.0.attn.bias", floats: [1, 0, 1, 1])
+    try writer.finish()
+    for name in ["model", "old"] {
+      let origin = WeightOrigin.checkpoint(try SafetensorsFile("\(root)/\(name).safetensors"))
+      let again = try ModelLoader.load(configuration, from: origin, seed: 0)
+      for (a, b) in zip(again.model.parameters, whole.parameters) {
+        #expect(a.value.array == b.value.array, "\(a.name)")
+      }
+      #expect(again.report.warning == nil && again.report.initialized.isEmpty)
+    }
   }
 
   @Test func `parameters of published shapes`() throws {
