@@ -6,13 +6,16 @@ import Testing
 @Suite(.timeLimit(.minutes(4))) struct TaskTests {
   /// A vocabulary of single words, in which names are in two pieces.
   private static let vocabulary =
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ann", "##a", "bo", "##b", "oslo", "##o", "ro", "##me", "lives",
-      "in", "likes", "and", ".", "film", "good", "bad", "the"]
+    [
+      "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ann", "##a", "bo", "##b", "oslo", "##o", "ro", "##me", "lives",
+      "in", "likes", "and", ".", "film", "good", "bad", "the",
+    ]
 
   private func command() throws -> Command {
     let command = try Command()
     try command.write("tokenizer/vocab.txt", Self.vocabulary.joined(separator: "\n") + "\n")
-    try command.write("tokenizer/tokenizer_config.json", #"{"tokenizer_class": "BertTokenizer", "do_lower_case": true}"#)
+    try command.write(
+      "tokenizer/tokenizer_config.json", #"{"tokenizer_class": "BertTokenizer", "do_lower_case": true}"#)
     return command
   }
 
@@ -48,7 +51,8 @@ import Testing
       + sentences.map { words, tags in zip(words, tags).map { "\($0) NN \($1)\n" }.joined() }.joined(separator: "\n")
   }
 
-  @Test func `a tagger learns entities from CoNLL files, words or spans, and gives them with their characters`() throws {
+  @Test func `a tagger learns entities from CoNLL files, words or spans, and gives them with their characters`() throws
+  {
     let command = try command()
     try command.write("data.conll", Self.conll)
     try command.write("data.tsv", Self.conll.replacingOccurrences(of: " ", with: "\t"))
@@ -115,7 +119,9 @@ import Testing
   @Test func `a scorer learns numbers for pairs, and is judged by the correlation`() throws {
     let command = try command()
     var lines = "sentence1\tsentence2\tscore\n"
-    for (a, b, score) in [("good film", "the good film", 4.5), ("bad film", "good film", 1.5), ("bob", "bad", 0.25), ("rome", "rome", 5)] {
+    for (a, b, score) in [
+      ("good film", "the good film", 4.5), ("bad film", "good film", 1.5), ("bob", "bad", 0.25), ("rome", "rome", 5),
+    ] {
       for _ in 0..<3 { lines += "\(a)\t\(b)\t\(score)\n" }
     }
     try command.write("data.tsv", lines)
@@ -144,7 +150,8 @@ import Testing
     ]
     try command.write("data.jsonl", String(repeating: rows.joined(separator: "\n") + "\n", count: 3))
     try command.write(
-      "chain.yaml", chain("{kind: multi_label, labels: [joy, film], threshold: 0.4}", data: "data.jsonl", values: ", metric: loss"))
+      "chain.yaml",
+      chain("{kind: multi_label, labels: [joy, film], threshold: 0.4}", data: "data.jsonl", values: ", metric: loss"))
     let run = try command.run("run", "chain.yaml")
     #expect(run.code == 0, "\(run.said)")
     let configuration = try JSON(contentsOf: command.path("second/config.json"))
@@ -173,7 +180,10 @@ import Testing
     ("token_classification", #"{"ids": [5, 6], "tags": [0]}"#, "2 ids and 1 tags"),
     ("regression", #"{"text": "good", "score": "much"}"#, "\"much\" is no number"),
     ("regression", #"{"text": "good", "score": [1]}"#, "is no number"),
-    ("{kind: multi_label, labels: [joy, film]}", #"{"text": "good", "labels": ["anger"]}"#, "\"anger\" is not in the set"),
+    (
+      "{kind: multi_label, labels: [joy, film]}", #"{"text": "good", "labels": ["anger"]}"#,
+      "\"anger\" is not in the set"
+    ),
     ("{kind: multi_label, labels: [joy, film]}", #"{"text": "good", "labels": [0.5]}"#, "a number with a fraction"),
   ]
 
@@ -182,7 +192,8 @@ import Testing
     let command = try command()
     let first =
       task.hasPrefix("token")
-      ? (row.contains("ids") ? #"{"ids": [5, 6], "tags": [0, 1]}"# : #"{"tokens": ["Bob", "left"], "tags": ["B-PER", "O"]}"#)
+      ? (row.contains("ids")
+        ? #"{"ids": [5, 6], "tags": [0, 1]}"# : #"{"tokens": ["Bob", "left"], "tags": ["B-PER", "O"]}"#)
       : task == "regression" ? #"{"text": "bad", "score": 1}"# : #"{"text": "bad", "labels": []}"#
     try command.write("data.jsonl", "\(first)\n\(row)\n")
     try command.write("chain.yaml", chain(task, data: "data.jsonl"))
@@ -220,24 +231,42 @@ import Testing
   @Test func `task, data, keys, objectives and models that do not fit are refused by name`() throws {
     let command = try command()
     try command.write("data.conll", Self.conll)
-    try command.write("class.jsonl", String(repeating: "{\"text\": \"good\", \"label\": 1}\n{\"text\": \"bad\", \"label\": 0}\n", count: 4))
+    try command.write(
+      "class.jsonl",
+      String(repeating: "{\"text\": \"good\", \"label\": 1}\n{\"text\": \"bad\", \"label\": 0}\n", count: 4))
     try command.write("chain.yaml", chain("token_classification", data: "data.conll"))
     #expect(try command.run("run", "chain.yaml").code == 0)
     let tagger = "    - {step_id: s, teacher: first, student_base: \(Self.base), output_dir: s}"
     for (text, code, said) in [
       (chain("classification", data: "data.conll"), 2, "a file of words with tags, and the task is classification"),
-      (chain("classification", data: "class.jsonl", steps: tagger), 3, "is a token classifier (BertForTokenClassification)"),
+      (
+        chain("classification", data: "class.jsonl", steps: tagger), 3,
+        "is a token classifier (BertForTokenClassification)"
+      ),
       (chain("{kind: regression, labels: [a, b]}", data: "class.jsonl"), 2, "has no meaning for kind: regression"),
       (chain("{kind: multi_label, threshold: 1}", data: "class.jsonl"), 2, "above 0 and below 1"),
       (chain("{kind: token_classification, subwords: last}", data: "data.conll"), 2, "subwords"),
-      (chain("regression", data: "class.jsonl", values: ", objectives: [cross_entropy]"), 2, "not defined for the outputs of regression"),
-      (chain("{kind: multi_label}", data: "class.jsonl", values: ", objectives: [binary_cross_entropy, forward_kl]"), 2, "not defined"),
-      (chain("regression", data: "class.jsonl", values: ", temperature: 3"), 2, "has no meaning for score_mse and logits_mse"),
-      (chain("regression", data: "class.jsonl", values: ", metric: accuracy"), 2, "it has: spearman, pearson, mse, loss"),
+      (
+        chain("regression", data: "class.jsonl", values: ", objectives: [cross_entropy]"), 2,
+        "not defined for the outputs of regression"
+      ),
+      (
+        chain("{kind: multi_label}", data: "class.jsonl", values: ", objectives: [binary_cross_entropy, forward_kl]"),
+        2, "not defined"
+      ),
+      (
+        chain("regression", data: "class.jsonl", values: ", temperature: 3"), 2,
+        "has no meaning for score_mse and logits_mse"
+      ),
+      (
+        chain("regression", data: "class.jsonl", values: ", metric: accuracy"), 2,
+        "it has: spearman, pearson, mse, loss"
+      ),
     ] as [(String, Int, String)] {
       try command.write("wrong.yaml", text)
       let refused = try command.run("run", "wrong.yaml")
-      #expect(refused.code == code && refused.errors.lowercased().contains(said.lowercased()), "\(said): \(refused.said)")
+      #expect(
+        refused.code == code && refused.errors.lowercased().contains(said.lowercased()), "\(said): \(refused.said)")
     }
     // As initial weights the tagger gets a new head, and that is said.
     let student = "    - {step_id: s, teacher: null, student_base: first, output_dir: s}"

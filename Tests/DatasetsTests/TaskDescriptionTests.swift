@@ -137,8 +137,19 @@ import Testing
     #expect(try task.columns(in: task.open(path)) == named)
   }
 
-  @Test func `stsb is refused, since its target is a number`() {
-    #expect(refusal { _ = try TaskDescription(named: "sts-b") }?.kind == .configuration)
+  @Test func `known tasks have kinds, and files without a header the columns of the task`() throws {
+    #expect(try TaskDescription(named: "sts-b").kind == .regression)
+    let task = try TaskDescription(named: "GoEmotions")
+    #expect(task.kind == .multiLabel && task.labelNames?.count == 28)
+    // Some rows of the published files have their sources behind the texts.
+    let row = "main\tnews\t2012\t7\t2.5\ta b\tc d"
+    let path = try scratch.write("s.tsv", "\(row)\n\(row)\tsource\tlicence\n")
+    let scores = try TaskDescription(named: "stsb")
+    let file = try scores.open(path)
+    let columns = try scores.columns(in: file)
+    #expect(file.count == 2 && columns.text == "sentence1" && columns.textPair == "sentence2")
+    #expect(columns.label == "score")
+    #expect(try file.read(1, file.select(["score", "sentence2"])) == [.text("2.5"), .text("c d")])
   }
 }
 

@@ -74,7 +74,8 @@ extension RankTests {
       return (records, try trainer.evaluate(data))
     }
 
-    @Test(arguments: kinds) func `losses, terms, norms and figures do not depend on ranks, micro-batches, sharding or cache`(
+    @Test(arguments: kinds)
+    func `losses, terms, norms and figures do not depend on ranks, micro-batches, sharding or cache`(
       kind: TaskKind
     ) throws {
       let (reference, measured) = try records(kind, on: SoloCommunicator())
@@ -85,7 +86,8 @@ extension RankTests {
           kind, accumulation: accumulation, sharding: sharding, isCached: isCached, on: world)
         for (a, b) in zip(mine, reference) {
           for key in [\StepRecord.loss, \.crossEntropy, \.distillation, \.gradientNorm] {
-            #expect(abs(a[keyPath: key] - b[keyPath: key]) <= 1e-4 * max(1e-2, abs(b[keyPath: key])), "\(kind) \(sharding)")
+            #expect(
+              abs(a[keyPath: key] - b[keyPath: key]) <= 1e-4 * max(1e-2, abs(b[keyPath: key])), "\(kind) \(sharding)")
           }
           #expect(a.lossRows == b.lossRows)
         }
@@ -103,7 +105,9 @@ extension RankTests {
       let model = try model(kind, hidden: 16, layers: 2, seed: 3)
       let names = kind == .tokenClassification ? ["O", "B-X", "I-X"] : (0..<model.classCount).map(String.init)
       func evaluate(_ communicator: any Communicator) throws -> EvaluationResult {
-        try Evaluator.evaluate(data, names: names, on: communicator) { model.logits(data.batch($0), independentRows: true) }
+        try Evaluator.evaluate(data, names: names, on: communicator) {
+          model.logits(data.batch($0), independentRows: true)
+        }
       }
       let (mine, alone) = (try evaluate(world), try evaluate(SoloCommunicator()))
       #expect(mine.values == alone.values && mine.parts == alone.parts && mine.count == alone.count)

@@ -45,7 +45,7 @@ enum TargetField {
     }
   }
 
-  /// The tags of words, or of tokens; nil for one that has none (null or −100), and for a row without tags.
+  /// The tags of words, or of tokens; nil for one that has none (−100), and for a row without tags.
   static func tags(_ field: FieldValue, at location: @autoclosure () -> String) throws -> [String?]? {
     switch field {
     case .absent: return nil

@@ -36,41 +36,29 @@ package final class CountedWords: Sendable {
 
   /// The words of a row that count, in the order of its rows in a batch.
   package func words(of row: Int) throws -> [Word] {
-    let all = try all(of: row)
-    let encoding = tokenizer.encode(words: all.map(\.text), maxLength: maxLength, addSpecialTokens: true)
+    let words = try all(of: row)
     var last: Int32 = -1
     var counted: [Word] = []
-    for word in encoding.words where word >= 0 {
-      if subwords == .all || word != last { counted.append(all[Int(word)]) }
-      last = word
+    for index in words.encoded(by: tokenizer, maxLength: maxLength).words where index >= 0 {
+      if subwords == .all || index != last {
+        let place = Int(index)
+        counted.append(Word(index: place, text: words.texts[place], range: words.ranges[place]))
+      }
+      last = index
     }
     return counted
   }
 
-  /// All words of a row.
-  private func all(of row: Int) throws -> [Word] {
+  private func all(of row: Int) throws -> RowWords {
     let fields = try file.read(row, selection)
-    if case .words(let texts)? = fields.first {
-      var start = 0
-      return texts.enumerated().map { index, text in
-        defer { start += text.unicodeScalars.count + 1 }
-        return Word(index: index, text: text, range: start..<start + text.unicodeScalars.count)
-      }
-    }
-    let words = TextWords(CountedWords.joined(fields))
-    return words.texts.indices.map { Word(index: $0, text: words.texts[$0], range: words.words[$0]) }
+    if case .words(let words)? = fields.first { return RowWords(words: words) }
+    return RowWords(text: CountedWords.joined(fields))
   }
 
   /// The text between two words of a row, both included.
   package func text(of row: Int, from first: Word, to last: Word) throws -> String {
-    let fields = try file.read(row, selection)
-    let whole: String
-    if case .words(let texts)? = fields.first {
-      whole = texts.joined(separator: " ")
-    } else {
-      whole = CountedWords.joined(fields)
-    }
-    let scalars = Array(whole.unicodeScalars)
+    let words = try all(of: row)
+    let scalars = Array((words.text ?? words.texts.joined(separator: " ")).unicodeScalars)
     var text = String.UnicodeScalarView()
     text.append(contentsOf: scalars[first.range.lowerBound..<min(scalars.count, last.range.upperBound)])
     return String(text)

@@ -17,9 +17,9 @@ extension ExampleReader {
       return append(ids, nil, targets, row, &out)
     }
     guard let tokenizer else { preconditionFailure("text is read without a tokenizer") }
-    let words = try words(field, row, tags)
-    let targets = try words.tags ?? self.targets(tags, row, for: words.texts.count, "words")
-    let encoding = tokenizer.encode(words: words.texts, maxLength: maxLength, addSpecialTokens: true)
+    let words = try words(field, row)
+    let targets = try targets(tags, row, of: words)
+    let encoding = words.encoded(by: tokenizer, maxLength: maxLength)
     var counted = [Int32](repeating: Batch.uncounted, count: encoding.ids.count)
     var last: Int32 = -1
     for (place, word) in encoding.words.enumerated() where word >= 0 {
@@ -37,8 +37,8 @@ extension ExampleReader {
       tokens: ids, typeIDs: types, label: RowTargets.label(of: targets), targets: targets, line: file.line(of: row))
   }
 
-  /// The words of a row, and the targets of the words of a text with entities.
-  private func words(_ field: FieldValue, _ row: Int, _ tags: FieldValue) throws -> (texts: [String], tags: [Int32]?) {
+  /// The words of a row.
+  private func words(_ field: FieldValue, _ row: Int) throws -> RowWords {
     if let name = columns.tokens {
       guard case .words(let words) = field else {
         if field == .absent { throw missing(name, row) }
@@ -46,26 +46,30 @@ extension ExampleReader {
           .input, "\(quoted(name)) is \(field.kind), a list of words was expected", at: file.location(of: row),
           remedy: "write {\(quoted(name)): [\"Ann\", \"left\"], …}")
       }
-      return (words, nil)
+      return RowWords(words: words)
     }
-    let text = try text([field], row)
-    let split = TextWords(text)
-    if split.words.isEmpty {
+    let words = RowWords(text: try text([field], row))
+    if words.texts.isEmpty {
       throw RetortError(
         .input, "the text has no words", at: file.location(of: row), remedy: "remove the row or fill it")
     }
-    guard labels != nil, tags != .absent else {
-      return (split.texts, [Int32](repeating: Batch.unlabelled, count: split.words.count))
+    return words
+  }
+
+  /// The target of each word of a row: from a tag for each word, or from the entities of a text.
+  private func targets(_ tags: FieldValue, _ row: Int, of words: RowWords) throws -> [Int32] {
+    guard let text = words.text, labels != nil, tags != .absent else {
+      return try targets(tags, row, for: words.texts.count, "words")
     }
     guard case .objects(let objects) = tags else {
-      if tags == .list([]) { return (split.texts, try targets(of: split.tags(of: []), row)) }
+      if tags == .list([]) { return try targets(of: words.tags(of: []), row) }
       throw RetortError(
         .input, "the entities are \(tags.kind), a list of objects was expected", at: file.location(of: row),
         remedy: "write {\"text\": \"…\", \"entities\": [{\"start\": 3, \"end\": 8, \"label\": \"PER\"}]}")
     }
     let spans = try objects.map { try EntitySpan($0, at: file.location(of: row)) }
     try check(spans, of: text, row)
-    return (split.texts, try targets(of: split.tags(of: spans), row))
+    return try targets(of: words.tags(of: spans), row)
   }
 
   /// Throws `.input` for spans that end after the text or overlap.
