@@ -54,7 +54,7 @@ import Testing
     let data = try open(words, .tokenClassification, labels: tags)
     #expect(data.batch([0]).targets == [-1, 1, -1, 0, -1])
     #expect(data.batch([1]).targets == [-1, -2, -1, -1])
-    #expect(data.labelledRows(1) == 0 && data.lossRows(1) == 1 && data.labelledCount == 2)
+    #expect(data.labelledRows(1) == 0 && data.lossRows(1) == 1 && data.labelledCount == 1)
     let ids = try scratch.write("i.jsonl", "{\"ids\": [5, 6, 7], \"tags\": [0, -100, 1]}\n")
     #expect(try open(ids, .tokenClassification, labels: tags).batch([0]).targets == [0, -1, 1])
     let text = try scratch.write(
