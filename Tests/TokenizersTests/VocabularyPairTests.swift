@@ -28,6 +28,20 @@ import Testing
     #expect(qwen.tokenID("<|endoftext|>") == 2)
   }
 
+  @Test func `add_bos_token and add_eos_token put tokens around a text`() throws {
+    func tokenizer(_ settings: String, _ name: String = "GPT2Tokenizer") throws -> any Tokenizer {
+      try Fixture.tokenizer(files(["tokenizer_config.json": #"{"tokenizer_class": "\#(name)", \#(settings)}"#]))
+    }
+    let both = try tokenizer(#""add_bos_token": true, "add_eos_token": true, "bos_token": "<s>""#)
+    #expect(both.encode("ab").ids == [0, 6, 2])
+    let pair = both.encode("ab", pair: "a", maxLength: nil, addSpecialTokens: true)
+    #expect(pair.ids == [0, 6, 2, 0, 3, 2] && pair.typeIDs == [0, 0, 0, 1, 1, 1])
+    #expect(try tokenizer(#""add_bos_token": false, "add_eos_token": true"#).encode("ab").ids == [6, 2])
+    // Qwen's class has no token before a text unless a file names one.
+    let settings = #""add_bos_token": true, "add_eos_token": true"#
+    #expect(try tokenizer(settings, "Qwen2Tokenizer").encode("ab").ids == [6, 2])
+  }
+
   @Test func `tokenizer.json and vocab.txt come first`() throws {
     let file = JSON.object(Fixture.sections()).text()
     #expect(try Fixture.tokenizer(files(["tokenizer.json": file])).plainIDs("the") == Fixture.ids("the"))

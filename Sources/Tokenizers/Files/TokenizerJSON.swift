@@ -90,6 +90,8 @@ struct TokenizerJSON {
       if settings.trimsOffsets { template.trims = [OffsetTrim(keepsFirstSpace: settings.prefixSpace ?? false)] }
       return template
     }
+    // The template of a tokenizer.json comes before these settings.
+    if !namesSections, let template = settings.explicitTemplate(id) { return template }
     let template = try postProcessor(limit: limit)
     guard settings.className == "BertTokenizer", modelType == "WordPiece",
       settings.areBordersNamed || root["post_processor"]?.members == nil

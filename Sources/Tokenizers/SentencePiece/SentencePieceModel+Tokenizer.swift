@@ -133,7 +133,12 @@ extension TokenizerSettings {
   /// these settings do not change.
   func explicitTemplate(_ id: (String) -> Int32?) -> TemplatePostProcessor? {
     if addsBegin == nil, addsEnd == nil { return nil }
-    let usual: [TokenRole: String] = className == "LlamaTokenizer" ? [.begin: "<s>", .end: "</s>"] : [:]
+    let usual: [TokenRole: String] =
+      switch className {
+      case "LlamaTokenizer": [.begin: "<s>", .end: "</s>"]
+      case "GPT2Tokenizer": [.begin: "<|endoftext|>", .end: "<|endoftext|>"]
+      default: [:]
+      }
     func special(_ role: TokenRole, _ isAdded: Bool?) -> [Int32] {
       guard isAdded == true, let id = (named(role) ?? usual[role]).flatMap(id) else { return [] }
       return [id]
