@@ -1,10 +1,11 @@
 import Autograd
 import Datasets
+import Foundation
 import Layers
 import Models
+import Platform
 import Tensors
 import TestSupport
-import Foundation
 import Testing
 
 @testable import Objectives
@@ -120,6 +121,28 @@ import Testing
       let parts = sum([0, 1]) + sum([2, 3, 4, 5])
       #expect(abs(sum([0, 1, 2, 3, 4, 5]) - parts) < 1e-4 * abs(parts), "\(term.kind)")
     }
+  }
+
+  @Test func `attention is compared with the factor of q·k that each model has`() throws {
+    func model(_ changes: [String: JSON]) throws -> any StagedModel {
+      let keys: [String: JSON] = [
+        "model_type": "gpt2", "vocab_size": 2000, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 64,
+        "initializer_range": 0.5,
+      ]
+      let configuration = try ModelConfiguration(.object(keys.merging(changes) { $1 }), source: "a test")
+      let model = try #require(try ModelLoader.build(configuration) as? any StagedModel)
+      model.initialize(seed: 3)
+      return model
+    }
+    let (student, teacher) = (try model([:]), try model(["scale_attn_weights": false]))
+    let (batch, term) = (try TinyTask.data(4).batch([0, 1, 2, 3]), ObjectiveTerm(AttentionKL.self, [:]))
+    #expect(run(try innerTerm(term, student, teacher), student, teacher, batch, recording: false) > 1e-4)
+    // Queries of half the size, with a factor of 1 instead of 1/√4.
+    for parameter in teacher.parameters where parameter.name.contains("projection") {
+      let queries = parameter.value.rows(0..<8)
+      queries.update(from: Tensor(queries.array.map { $0 / 2 }, queries.shape))
+    }
+    #expect(abs(run(try innerTerm(term, student, teacher), student, teacher, batch, recording: false)) < 1e-9)
   }
 
   @Test func `what cannot be compared is refused with its key`() throws {
