@@ -189,6 +189,11 @@ package struct ModelDirectory {
   private static func requireHead(
     _ configuration: ModelConfiguration, _ source: any WeightSource, _ kind: CheckpointKind, _ path: String
   ) throws {
+    if let name = try ModelLoader.headName(configuration), !source.contains(name), configuration.family != .perceptron {
+      throw RetortError(
+        .input, "the weights have no head (\(name))", at: path,
+        remedy: "name a checkpoint that was fine-tuned for this task, or fine-tune this one")
+    }
     guard configuration.isLanguageModel, try lacksHead(configuration, source, kind) else { return }
     throw RetortError(
       .input, "tie_word_embeddings is false, but the weights have no head (lm_head.weight)", at: path,

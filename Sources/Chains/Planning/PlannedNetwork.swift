@@ -10,7 +10,8 @@ func plannedNetwork(_ configuration: ModelConfiguration, classes: Int?) throws -
     return EncoderSizes(
       encoder.with(classes: classes ?? encoder.classCount), family: configuration.family.rawValue)
   case let decoder as DecoderConfiguration:
-    return try DecoderSizes(decoder, family: configuration.family.rawValue)
+    return try DecoderSizes(
+      decoder.with(classes: classes ?? decoder.outputCount), family: configuration.family.rawValue)
   case let perceptron as PerceptronConfiguration:
     return PerceptronSizes(
       sizes: [perceptron.inputSize] + perceptron.hiddenSizes + [classes ?? perceptron.classCount])

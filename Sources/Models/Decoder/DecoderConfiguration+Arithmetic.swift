@@ -5,7 +5,7 @@ extension DecoderConfiguration {
   ///     L · (T·2·h·(H + 2K)·D                Q, K and V projections
   ///       + Σ 4·H·D·pairs(S)                 scores and weighted sums of values, over the pairs that attend
   ///       + T·2·H·D·h + T·6·h·I)             output projection, feed-forward: 4·h·I without a gate
-  ///       + T·2·h·V                          the head, for every token
+  ///       + T·2·h·V                          the head, for every token; of C classes 2·h·C for every sequence
   ///
   /// Without a window pairs(S) is S·(S + 1)/2. A part counts its own layers, heads, units and tokens.
   func forwardFLOPs(lengths: [Int], _ part: ModelPart, _ share: DecoderShare) -> Double {
@@ -19,7 +19,8 @@ extension DecoderConfiguration {
     for (window, layers) in Dictionary(grouping: layers[own], by: \.window) {
       attention += Double(layers.count) * lengths.reduce(0.0) { $0 + pairs(length: $1, window: window) }
     }
-    let head = part.hasHead ? tokens * 2 * hidden * Double(share.vocabulary.count) : 0
+    let outputs = classes.map { Double(lengths.count * $0) } ?? tokens * Double(share.vocabulary.count)
+    let head = part.hasHead ? 2 * hidden * outputs : 0
     return Double(own.count) * products + 4 * queries * attention + head
   }
 

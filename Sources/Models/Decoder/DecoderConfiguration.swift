@@ -49,6 +49,10 @@ package struct DecoderConfiguration: Sendable, Equatable {
   package let initializerRange: Float
   /// Whether the initial weights of the products that are added to the residual stream are smaller by √(2·layers).
   package let scalesInitialOutputs: Bool
+  /// The number of classes of a head on sequences; nil for a head over the vocabulary.
+  package private(set) var classes: Int?
+  /// The token that a head on sequences does not read at their ends; nil: it reads the last token.
+  package let paddingToken: Int?
   /// The names of the tensors in a checkpoint.
   package let names: DecoderNames
 
@@ -80,12 +84,15 @@ package struct DecoderConfiguration: Sendable, Equatable {
     embeddingScale = family.scalesEmbeddings ? Float(hiddenSize).squareRoot() : 1
     scalesInitialOutputs = family.scalesInitialOutputs
     names = family.names
+    classes = configuration.isLanguageModel ? nil : configuration.labels?.names.count ?? 2
+    paddingToken = configuration.json["pad_token_id"]?.int
     layers = try family.layerKinds(
       configuration, DecoderTraits.Sizes(layers: count, headSize: headSize, context: maximumPositions))
     try checkSizes(configuration.source, keys)
     try configuration.requireBuildable(weights: [
       [2, vocabularySize, hiddenSize], [count, 2, headCount + keyValueHeadCount, headSize, hiddenSize],
       [count, 3, intermediateSize, hiddenSize], [hasLearnedPositions ? maximumPositions : 0, hiddenSize],
+      [classes ?? 0, hiddenSize],
     ])
     try configuration.refuseUnbuilt(family)
   }
@@ -102,6 +109,14 @@ package struct DecoderConfiguration: Sendable, Equatable {
 
   /// The number of layers.
   package var layerCount: Int { layers.count }
+  /// The number of outputs: classes, or tokens.
+  package var outputCount: Int { classes ?? vocabularySize }
+  /// The same model with another number of classes, if it has classes.
+  package func with(classes: Int) -> DecoderConfiguration {
+    var copy = self
+    if copy.classes != nil { copy.classes = classes }
+    return copy
+  }
   /// The same model with only the first of its layers, all of which have equal weights.
   package var withOneLayer: DecoderConfiguration {
     var copy = self
@@ -175,7 +190,7 @@ extension DecoderConfiguration: ModelSizes {
   package var contextLength: Int? { maximumPositions }
   package var vocabulary: Int? { vocabularySize }
   package var text: String { "L\(layerCount) H\(hiddenSize) V\(vocabularySize)" }
-  package var classifierName: String? { nil }
+  package var classifierName: String? { classes == nil ? nil : "score.weight" }
 
   package var probes: [(names: [String], shape: [Int])] {
     func probe(_ name: String, _ outputs: Int, _ inputs: Int) -> ([String], [Int]) {
@@ -192,5 +207,9 @@ extension DecoderConfiguration: ModelSizes {
     return probes + [probe(first + (isGated ? names.gate : names.up), intermediateSize, hiddenSize)]
   }
 
-  package func build(part: ModelPart, source: String) throws -> any Model { try DecoderModel(self, part: part) }
+  /// A language model, or a classifier of sequences.
+  package func build(part: ModelPart, source: String) throws -> any Model {
+    let body = try DecoderModel(self, part: part)
+    return classes == nil ? body : DecoderClassifier(body)
+  }
 }

@@ -6,6 +6,8 @@ import Tensors
 
 /// A causal decoder, or a part of one; `DecoderConfiguration` says what distinguishes the families.
 ///
+/// It is a language model with its own head, and the body of a `DecoderClassifier` without it.
+///
 /// The residual stream is float32 in every precision; in a bf16 pass the norms round the inputs of the products.
 package final class DecoderModel: LanguageModel {
   /// The sizes and traits of the whole model.
@@ -46,7 +48,9 @@ package final class DecoderModel: LanguageModel {
     let tables = configuration.rotaryTables
     layers = part.layers(of: configuration.layerCount).map { DecoderLayer($0, configuration, part, share, tables) }
     norm = part.hasHead ? configuration.newNorm("norm") : nil
-    if part.hasHead, !configuration.isTied || table == nil {
+    if configuration.classes != nil {
+      ownHead = nil
+    } else if part.hasHead, !configuration.isTied || table == nil {
       ownHead = Parameter(
         "head.weight", .untouchedZeros([share.vocabulary.count, hidden]), decays: true, isFactor: true)
     } else {
@@ -149,7 +153,8 @@ package final class DecoderModel: LanguageModel {
     context.block(layers.count + 1, x) { x, context in self.normed(x, context) }
   }
 
-  private func normed(_ x: Variable, _ context: ForwardContext) -> Variable {
+  /// The output of the last norm, whose states are the model's last ones.
+  func normed(_ x: Variable, _ context: ForwardContext) -> Variable {
     guard let norm else { preconditionFailure("the last norm is in the last stage, not in \(part)") }
     let states = norm(x, context)
     context.observe(.states(layerCount), states)

@@ -11,7 +11,7 @@ extension DecoderModel {
     if let positions { table.append(bind("\(full(names.positions)).weight", positions)) }
     for layer in layers { table += bindings(of: layer) }
     if let norm { table += bind(full(names.norm), norm) }
-    if part.hasHead, !sharesTable {
+    if part.hasHead, configuration.classes == nil, !sharesTable {
       let name = configuration.isTied ? full(names.words) : names.head
       table.append(
         bind("\(name).weight", head, extract: .part(rows: tokens, of: all), isHead: !configuration.isTied))

@@ -10,7 +10,7 @@ package protocol DecoderFamily: FamilyDefinition {
 
 extension DecoderFamily {
   package var isLanguageModel: Bool { true }
-  package var heads: Set<TaskDefinition.Head> { [.languageModel] }
+  package var heads: Set<TaskDefinition.Head> { [.languageModel, .sequence] }
   package var layerMarker: String { traits.names.layers }
   package var anchors: [String] { traits.names.spellings("\(traits.names.prefix)\(traits.names.words).weight") }
 

@@ -13,6 +13,8 @@ package protocol FamilyDefinition: Sendable {
   var isLanguageModel: Bool { get }
   /// The head of the family's models if config.json says nothing else.
   var usualHead: TaskDefinition.Head { get }
+  /// The `transformers` class of a model of the family with a head.
+  func architecture(with head: TaskDefinition.Head) -> String
   /// The heads that Retort builds on the family's body.
   var heads: Set<TaskDefinition.Head> { get }
   /// Other names for keys of config.json, which are read as these: {"hidden_size": "dim"}.

@@ -1,3 +1,4 @@
+import Datasets
 import Platform
 
 /// Gemma 3 for text (Kamath et al., 2025): norms with scale 1 + γ before and after attention and feed-forward layer,
@@ -5,6 +6,11 @@ import Platform
 struct Gemma3: DecoderFamily {
   let name = "gemma3_text"
   let architecture = "Gemma3ForCausalLM"
+
+  /// A classifier of text has a class beside that of text and images.
+  func architecture(with head: TaskDefinition.Head) -> String {
+    head == .sequence ? "Gemma3TextForSequenceClassification" : architecture
+  }
 
   var traits: DecoderTraits {
     var traits = DecoderTraits()

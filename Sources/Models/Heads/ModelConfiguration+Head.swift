@@ -5,8 +5,8 @@ extension FamilyDefinition {
   /// A classifier of sequences, or for a decoder a language model.
   package var usualHead: TaskDefinition.Head { isLanguageModel ? .languageModel : .sequence }
 
-  /// The `transformers` class of a model of the family with a head.
-  func architecture(with head: TaskDefinition.Head) -> String {
+  /// The stem of `architecture` with the ending for the head.
+  package func architecture(with head: TaskDefinition.Head) -> String {
     if head == usualHead { return architecture }
     let endings = ["ForSequenceClassification", "ForCausalLM", "LMHeadModel"]
     let ending = endings.first(where: architecture.hasSuffix) ?? ""

@@ -15,7 +15,7 @@ package struct DecoderSizes: NetworkSizes, Equatable {
     self.configuration = configuration
     self.family = family
     // One layer shows the others, so that a plan of a large model takes no addresses for it.
-    tensors = [WeightTensor](of: try DecoderModel(configuration.withOneLayer), layers: configuration.layerCount)
+    tensors = [WeightTensor](of: try configuration.withOneLayer.build(part: .whole, source: family), layers: configuration.layerCount)
   }
 
   package var shape: ModelShape? { configuration.shape }
@@ -23,13 +23,13 @@ package struct DecoderSizes: NetworkSizes, Equatable {
   package var layerCount: Int { configuration.layerCount }
   package var hiddenSize: Int { configuration.hiddenSize }
   package var headCount: Int { configuration.headCount }
-  package var classCount: Int { configuration.vocabularySize }
+  package var classCount: Int { configuration.outputCount }
   package var maximumPositions: Int? { configuration.maximumPositions }
-  package var isTied: Bool { configuration.isTied }
-  package var isLanguageModel: Bool { true }
+  package var isTied: Bool { isLanguageModel && configuration.isTied }
+  package var isLanguageModel: Bool { configuration.classes == nil }
   /// false: the residual stream of a decoder is f32 in both precisions.
   package var roundsStates: Bool { false }
-  package var hasDividedHead: Bool { true }
+  package var hasDividedHead: Bool { isLanguageModel }
   package func summedElements(_ load: TokenLoad) -> Int { (2 * layerCount + 1) * load.tokens * hiddenSize }
 
   package func forwardFLOPs(_ load: TokenLoad) -> Double {

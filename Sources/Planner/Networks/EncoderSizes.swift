@@ -22,6 +22,7 @@ package struct EncoderSizes: NetworkSizes {
   package var headCount: Int { configuration.headCount }
   package var classCount: Int { configuration.classCount }
   package var isLanguageModel: Bool { false }
+  package var hasRowsOfTokens: Bool { configuration.rows == .tokens }
   package var maximumPositions: Int? { configuration.maximumPositions }
   package var shape: ModelShape? { configuration.shape }
   package var isTied: Bool { false }
@@ -33,7 +34,7 @@ package struct EncoderSizes: NetworkSizes {
   /// The outputs of the feed-forward layer's first matrix.
   private var widened: Int { configuration.innerFactor * intermediateSize }
   /// Whether the last layer computes first tokens only after attention.
-  private var endsWithFirstTokens: Bool { configuration.head.pooling == .first }
+  private var endsWithFirstTokens: Bool { configuration.readsFirstTokens }
 
   /// Per layer two sums of [T, h]; in the last layer only of first tokens if the head reads no others.
   package func summedElements(_ load: TokenLoad) -> Int {

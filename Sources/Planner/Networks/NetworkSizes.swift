@@ -15,8 +15,10 @@ package protocol NetworkSizes: Sendable {
   var headCount: Int { get }
   /// C: columns of the logits.
   var classCount: Int { get }
-  /// Whether each token has logits, rather than each sequence.
+  /// Whether the head is over the vocabulary.
   var isLanguageModel: Bool { get }
+  /// Whether each token has outputs, rather than each sequence.
+  var hasRowsOfTokens: Bool { get }
   /// Tokens of the longest sequence; nil without a limit.
   var maximumPositions: Int? { get }
   /// The sizes that objectives inside the models compare; nil of a model without layers.
@@ -131,6 +133,9 @@ package struct TokenLoad: Sendable, Equatable {
 }
 
 extension NetworkSizes {
+  /// Those of a language model.
+  package var hasRowsOfTokens: Bool { isLanguageModel }
+
   /// The same as for any other layer.
   package func lastKeptBytes(_ format: PlannedFormat) -> Int { keptBytes(format) }
 
@@ -162,5 +167,5 @@ extension NetworkSizes {
   }
 
   /// Rows of logits of a load: one per token for a language model, one per sequence for a classifier.
-  package func rows(_ load: TokenLoad) -> Int { isLanguageModel ? load.tokens : load.sequences }
+  package func rows(_ load: TokenLoad) -> Int { hasRowsOfTokens ? load.tokens : load.sequences }
 }
