@@ -90,4 +90,36 @@ struct TransformersTaskTests {
       }
     }
   }
+
+  @Test(
+    .timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"),
+    arguments: ["token_classification", "regression", "multi_label"])
+  func `a teacher in shards, in stages, on ranks of its own or streamed teaches as a whole one`(kind: String) throws {
+    let command = try Command()
+    _ = try command.python(Self.program, kind)
+    try command.write(
+      "chain.yaml",
+      """
+      distillation_chain:
+        metadata: {dataset: {train: rows.jsonl, validation: rows.jsonl}, task: {kind: \(kind)}, max_length: 32, seed: 1}
+        defaults: {learning_rate: 1e-3, max_steps: 3, batch_size: 4, shuffle: false, precision: fp32, alpha: 0.3}
+        steps:
+          - {step_id: taught, teacher: teacher, student_base: student, allow_untrained_teacher: true, output_dir: out}
+      """)
+    var losses: [[Double]] = []
+    for placement in [
+      "resident", "streamed", "sharded, sharding: pipeline", "sharded, sharding: tensor", "dedicated, ranks: 1",
+      "sharded, sharding: tensor, payload: hidden",
+    ] {
+      try command.remove("out")
+      let run = try command.run(
+        ["run", "chain.yaml", "--set", "parallel.teacher={placement: \(placement)}"], ranks: 2)
+      #expect(run.code == 0, "\(placement): \(run.said)")
+      losses.append(try command.metrics("out").map { $0["kd"] })
+    }
+    for other in losses.dropFirst() {
+      try #require(other.count == 3 && losses[0].count == 3)
+      for (a, b) in zip(other, losses[0]) { #expect(abs(a - b) < 1e-5 * max(1, b), "\(kind): \(losses)") }
+    }
+  }
 }

@@ -15,7 +15,8 @@ package struct DecoderSizes: NetworkSizes, Equatable {
     self.configuration = configuration
     self.family = family
     // One layer shows the others, so that a plan of a large model takes no addresses for it.
-    tensors = [WeightTensor](of: try configuration.withOneLayer.build(part: .whole, source: family), layers: configuration.layerCount)
+    let model = try configuration.withOneLayer.build(part: .whole, source: family)
+    tensors = [WeightTensor](of: model, layers: configuration.layerCount)
   }
 
   package var shape: ModelShape? { configuration.shape }
