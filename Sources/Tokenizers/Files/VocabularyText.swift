@@ -4,16 +4,25 @@ import Platform
 struct VocabularyText {
   let path: String
   let settings: TokenizerSettings
+  /// The class that the files beside it name.
+  private let namedClass: String?
 
   /// Takes the settings from the files beside it; the class is always BERT's, to which this format belongs.
   init(path: String, settings: TokenizerSettings) {
     self.path = path
     var settings = settings
+    namedClass = settings.className
     settings.className = "BertTokenizer"
     self.settings = settings
   }
 
   func tokenizer() throws -> any Tokenizer {
+    // It puts two tokens between the texts of a pair, which this format does not tell.
+    if namedClass == "MPNetTokenizer" {
+      throw RetortError(
+        .input, "the class MPNetTokenizer is read from tokenizer.json only, and there is none beside this file",
+        at: path, remedy: "bring tokenizer.json, which transformers writes with save_pretrained")
+    }
     let (entries, count) = try entries()
     let vocabulary = try Vocabulary(entries, count: count, at: path)
     let model = try WordPieceModel(vocabulary: vocabulary, unknownToken: settings.unknownToken, at: path)
