@@ -29,6 +29,9 @@ package struct Batch: Sendable, Equatable {
   package var targets: [Int32] = []
   /// The target of each sequence if that is numbers: a score, or for each label 1 or 0; NaN for none. [B, K], or empty.
   package var values: [Float] = []
+  /// Whether each sequence is the second of its example, and the one before it the first, [B]; empty if every example
+  /// is one sequence.
+  package var isSecond: [Bool] = []
   /// Numeric columns, row by row, [B, F]; empty for token data.
   package var features: [Float] = []
   /// F; 0 for token data.

@@ -73,7 +73,8 @@ struct MatchedWeights {
     var (used, missing, fresh): (Set<String>, [String], [String]) = ([], [], [])
     for binding in table {
       guard let name = ([binding.name] + binding.aliases).map(rename).first(where: source.contains) else {
-        if binding.isHead { fresh.append(binding.name) } else { missing.append(rename(binding.name)) }
+        if !binding.isHead { missing.append(rename(binding.name)) }
+        if binding.isHead, binding.parameter != nil { fresh.append(binding.name) }
         continue
       }
       used.insert(name)

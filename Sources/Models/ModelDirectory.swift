@@ -92,6 +92,15 @@ package struct ModelDirectory {
       source = CanonicalWeights(raw, configuration.family, without: configuration.family.definition.ownsAsHead)
       if let labels { configuration = configuration.with(labels: labels) }
     }
+    if configuration.head == .pooler {
+      if let files = try SentenceTransformer.pooling(in: path) {
+        configuration = configuration.with(pooling: files)
+      } else if try Pooling(configuration) == nil {
+        configuration = configuration.with(pooling: Pooling())
+        remarks.append(
+          "\(path): it has no modules.json that says how states become a vector: it is their mean, normalised")
+      }
+    }
     try configuration.requireSizes(of: source)
     self.configuration = configuration
     self.newHead = newHead
@@ -182,7 +191,7 @@ package struct ModelDirectory {
     throws -> Bool
   {
     if configuration.isLanguageModel { return try !configuration.sizes.isTied && !source.contains("lm_head.weight") }
-    return configuration.family != .perceptron && kind.head == .none
+    return configuration.family != .perceptron && configuration.head != .pooler && kind.head == .none
   }
 
   /// Throws if the weights lack a head, which would be random.

@@ -22,10 +22,13 @@ package struct ModelShape: Sendable, Equatable {
   /// Whether attention scores have a term besides those of queries and keys.
   package var hasAttentionBias: Bool
 
+  /// Whether the pooled output is the model's own output, so that it reaches students wherever the model is.
+  package var pooledIsOutput: Bool
+
   /// The sizes of a whole model.
   package init(
     layers: Int, hidden: Int, heads: Int, keyValueHeads: Int, headSize: Int, isCausal: Bool, hasPooler: Bool,
-    reaches: [Int?] = [], scales: [Float?] = [], hasAttentionBias: Bool = false
+    reaches: [Int?] = [], scales: [Float?] = [], hasAttentionBias: Bool = false, pooledIsOutput: Bool = false
   ) {
     self.layers = layers
     self.hidden = hidden
@@ -37,7 +40,11 @@ package struct ModelShape: Sendable, Equatable {
     self.reaches = reaches
     self.scales = scales
     self.hasAttentionBias = hasAttentionBias
+    self.pooledIsOutput = pooledIsOutput
   }
+
+  /// The sizes if the pooled output is the model's own; otherwise nil.
+  package var ifPooledIsOutput: ModelShape? { pooledIsOutput ? self : nil }
 
   /// The window of layer 1 … L; nil without one.
   package func reach(ofLayer layer: Int) -> Int? { reaches.indices.contains(layer - 1) ? reaches[layer - 1] : nil }

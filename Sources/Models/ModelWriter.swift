@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import Platform
 import Safetensors
@@ -31,6 +32,11 @@ package enum ModelWriter {
     var files: [String: Data] = [:]
     for file in tokenizerFiles { files[fileName(of: file)] = try readFile(file) }
     files.merge(written) { $1 }
+    if let pooling = configuration.pooling, let sizes = try configuration.sizes as? EncoderConfiguration {
+      let record = TaskRecord(configuration.json[TaskRecord.key])
+      let limits = [record?.maxLength, sizes.contextLength].compactMap { $0 }
+      files.merge(SentenceTransformer.files(pooling, width: sizes.hiddenSize, maxLength: limits.min())) { $1 }
+    }
     files["config.json"] = Data((JSON.object(outputKeys(configuration)).text(indent: 2) + "\n").utf8)
     return files
   }
@@ -49,7 +55,9 @@ package enum ModelWriter {
   ) throws {
     try makeDirectory(directory)
     for (name, content) in try companions(configuration, tokenizerFiles: tokenizerFiles, written: written) {
-      try writeFileAtomically(joinPath(directory, name), content)
+      let path = joinPath(directory, name)
+      if name.contains("/") { try makeDirectory(parentDirectory(of: path)) }
+      try writeFileAtomically(path, content)
     }
     let target = joinPath(directory, "model.safetensors")
     if try fileSize(weights) > maxShardBytes {
@@ -91,9 +99,11 @@ package enum ModelWriter {
 
 /// The identity of a model's files.
 package enum ModelDigest {
-  /// The files of the model in a directory: config.json and its weights. Throws `.input`.
+  /// The files of the model in a directory: config.json, those of sentence-transformers and its weights. Throws
+  /// `.input`.
   package static func files(of directory: String) throws -> [String] {
-    [joinPath(directory, "config.json")] + (try openWeights(inModelDirectory: directory).files)
+    [joinPath(directory, "config.json")] + SentenceTransformer.files.map { joinPath(directory, $0) }.filter(fileExists)
+      + (try openWeights(inModelDirectory: directory).files)
   }
 
   /// SHA-256 of the SHA-256 of each of the `files`, in their order.

@@ -45,14 +45,16 @@ package struct WeightBinding {
   }
 
   /// A buffer that is stored with the model and is not trained.
-  init(_ name: String, buffer: Tensor) {
+  ///
+  /// - Parameter isOptional: whether a checkpoint may lack it; it is then zero.
+  init(_ name: String, buffer: Tensor, aliases: [String] = [], isOptional: Bool = false) {
     self.name = name
-    aliases = []
+    self.aliases = aliases
     parameter = nil
     self.buffer = buffer
     rows = nil
     extract = .all
-    isHead = false
+    isHead = isOptional
     shape = buffer.shape
   }
 

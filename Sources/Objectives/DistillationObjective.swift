@@ -111,6 +111,7 @@ package struct DistillationObjective: Sendable, Equatable {
       guard let objective = term.objective as? any LogitsObjective, type(of: objective).readsTeacher else { continue }
       for place in teacher(of: term).map({ [$0] }) ?? Array(teachers.indices) { needs[place].logits = true }
     }
+    for term in inner where term.readsOutputs { needs[term.teacher].logits = true }
     for term in inner { for (point, reading) in term.needs { needs[term.teacher].add(point, reading) } }
     return needs
   }

@@ -109,6 +109,8 @@ package protocol InnerObjective: Objective {
   static var reading: Reading { get }
   /// Whether it compares token by token, so that both models must read the same tokens.
   static var comparesTokens: Bool { get }
+  /// Whether it reads the pooled outputs of both models.
+  var readsPooled: Bool { get }
   /// Whether the term is the mean over pairs instead of their sum.
   var averagesLayers: Bool { get }
   /// How the student's width is projected to the teacher's; nil for objectives that allow different widths.
@@ -126,6 +128,7 @@ package protocol InnerObjective: Objective {
 extension InnerObjective {
   package static var reading: Reading { .allTokens }
   package static var comparesTokens: Bool { true }
+  package var readsPooled: Bool { false }
   package var projection: ProjectionRule? { nil }
 }
 

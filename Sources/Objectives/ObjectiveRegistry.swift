@@ -19,11 +19,11 @@ package enum ObjectiveRegistry {
   package static let forwardKL: any Objective.Type = ForwardKL.self
 
   /// The objectives of a task that names none.
-  package static func defaults(of task: TaskDefinition) -> (targets: any Objective.Type, teacher: any Objective.Type) {
-    guard let targets = kind(task.objectives.targets), let teacher = kind(task.objectives.teacher) else {
+  package static func defaults(of task: TaskDefinition) -> (targets: (any Objective.Type)?, teacher: any Objective.Type) {
+    guard let teacher = kind(task.objectives.teacher) else {
       preconditionFailure("the objectives \(task.objectives) of a task are no kinds")
     }
-    return (targets, teacher)
+    return (task.objectives.targets.flatMap(kind), teacher)
   }
 
   /// The kind with this name; nil for an unknown name.

@@ -123,7 +123,7 @@ package struct EvaluationRecord: Sendable, Equatable {
     var line: [String: JSON] = [
       "event": "evaluation", "step": .int(step), "epoch": .double(epoch), "split": "validation",
       "metric": .string(metric.rawValue), "value": figure(value), "count": .int(result.count),
-      "loss": figure(result.loss), "best": .bool(isBest), "seconds": .double(seconds),
+      "loss": result.measuresLoss ? figure(result.loss) : .null, "best": .bool(isBest), "seconds": .double(seconds),
     ]
     if result.isOfDocuments {
       line["perplexity"] = .double(result.perplexity)

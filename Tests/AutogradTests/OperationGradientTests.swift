@@ -60,6 +60,12 @@ import Testing
     #expect(y.array == [3, 4, 0, 0, 2, 1])
   }
 
+  @Test func `rows of length 1`() {
+    #expect(worstGradientError(inputs: [randomTensor([4, 6], seed: 1)]) { $0.unitRows($1[0]) } < 2e-3)
+    let x = Variable(constant: Tensor([3, 4, 0, 0, 0, -2], [3, 2]))
+    #expect(Tape(recording: false).unitRows(x).value.array == [0.6, 0.8, 0, 0, 0, -1])
+  }
+
   @Test(arguments: Activation.allCases) func `every activation`(kind: Activation) {
     // Away from the kink of ReLU, where no derivative exists.
     let x = Tensor((0..<40).map { Float($0) * 0.23 - 4.63 }, [8, 5])

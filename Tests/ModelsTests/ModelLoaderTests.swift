@@ -55,7 +55,7 @@ func tinyConfiguration(_ changes: [String: JSON] = [:]) throws -> ModelConfigura
       rename: { $0.hasPrefix("classifier") ? nil : String($0.dropFirst("bert.".count)) })
     defer { try? FileManager.default.removeItem(atPath: path) }
     let loaded = try ModelLoader.load(
-      directory: path, for: .student(head: .fitting), labels: LabelNames(["a", "b", "c"]))
+      directory: path, for: .student(head: .fitting), task: .classification, labels: LabelNames(["a", "b", "c"]))
     #expect(loaded.model.classCount == 3)
     #expect(loaded.report.initialized == ["classifier.bias", "classifier.weight"])
     #expect(loaded.report.ignored == ["embeddings.position_ids"] && loaded.report.warning == nil)

@@ -191,6 +191,8 @@ extension TaskConfiguration {
       }
       task.threshold = value
     }
+    task.pooling = try members.present("pooling")?.word(PoolingMode.self)
+    task.normalizes = try members.present("normalize")?.flag()
     task.text = try members.present("text").map { TextColumns(try distinct($0, least: 1)) }
     task.textPair = try members.present("text_pair").map { TextColumns(try distinct($0, least: 1)) }
     task.labelsAre = try members.present("labels_are")?.word(LabelReading.self)

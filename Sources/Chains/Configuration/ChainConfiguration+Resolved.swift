@@ -37,6 +37,7 @@ extension TaskConfiguration {
       "columns": columns.map { .array($0.map(JSON.string)) } ?? .null,
       "labels": labels.map { .array($0.map(JSON.string)) } ?? .null, "tokens": .optional(tokens),
       "subwords": .string(subwords.rawValue), "threshold": threshold.map(JSON.double) ?? .null,
+      "pooling": pooling.map { .string($0.rawValue) } ?? .null, "normalize": normalizes.map(JSON.bool) ?? .null,
       "features": features.map { .array($0.map(JSON.string)) } ?? .null, "prompt": .optional(prompt),
       "documents": .optional(documents?.name),
     ]

@@ -88,6 +88,10 @@ package struct TaskConfiguration: Sendable, Equatable {
   package var subwords = SubwordUse.first
   /// The probability from which a label of several holds, above 0 and below 1. Default (nil): 0.5.
   package var threshold: Double?
+  /// How a student's states become a vector: mean or cls. Default (nil): as its base does.
+  package var pooling: PoolingMode?
+  /// Whether a student's vectors have length 1. Default (nil): as those of its base.
+  package var normalizes: Bool?
   /// The form of the labels: names, indices, indices from 1 or truth values. Default: derived from all labels.
   package var labelsAre: LabelReading?
   /// The columns of CSV and TSV files without a header. Default: the header's.

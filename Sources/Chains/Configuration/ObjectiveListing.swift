@@ -57,8 +57,8 @@ package struct ObjectiveListing: Sendable, Equatable {
     let own = ObjectiveRegistry.defaults(of: task)
     let usual = ObjectiveRegistry.defaults(of: TaskKind.classification.definition)
     var terms = terms
-    if terms[0].kind == usual.targets.kind, own.targets != usual.targets {
-      terms[0] = ObjectiveTerm(own.targets, weight: terms[0].weight)
+    if terms[0].kind == usual.targets?.kind, let targets = own.targets, targets != usual.targets {
+      terms[0] = ObjectiveTerm(targets, weight: terms[0].weight)
     }
     if terms[1].kind == usual.teacher.kind, own.teacher != usual.teacher, !namesDivergence {
       let temperature = terms[1].options.json["temperature"].map { _ in terms[1].options.schedule("temperature") }
@@ -66,6 +66,11 @@ package struct ObjectiveListing: Sendable, Equatable {
       terms[1] = ObjectiveTerm(
         own.teacher, weight: terms[1].weight,
         hasTemperature ? temperature.map { ["temperature": .schedule($0)] } ?? [:] : [:])
+    }
+    if own.targets == nil {
+      // Nothing is learnt from targets, and a single term has no other to be weighed against.
+      terms.removeFirst()
+      terms[0].weight = Scheduled(1)
     }
     var copy = self
     copy.terms = ObjectiveTerm.named(terms)
@@ -86,7 +91,13 @@ extension StepConfiguration {
   func adapted(to task: TaskDefinition) throws -> StepConfiguration {
     var copy = self
     for index in copy.stages.indices {
-      let listing = copy.stages[index].hyperparameters.objectives.adapted(to: task)
+      let given = copy.stages[index].hyperparameters.objectives
+      if task.objectives.targets == nil, given.locations.isEmpty, given.preset == nil, let source = given.source {
+        throw RetortError(
+          .configuration, "has no meaning for \(task.noun), which learns from a teacher alone", at: source,
+          remedy: "leave it out, or list objectives: [\(task.objectives.teacher)]")
+      }
+      let listing = given.adapted(to: task)
       if let source = listing.temperatureSource, listing.temperatures.isEmpty {
         throw RetortError(
           .configuration,

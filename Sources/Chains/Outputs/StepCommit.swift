@@ -68,7 +68,7 @@ package struct StepCommit {
   private func apply(_ manifest: StepManifest) throws -> [String] {
     let (old, new) = (StepManifest.read(from: directory), manifest.files?.entries ?? [:])
     let replaced = Aside(directory, fence)
-    for name in try listDirectory(directory) {
+    for name in try StudentFiles.names(in: directory) {
       let path = joinPath(directory, name)
       if new[name] != nil {
         // Moved before a kill.
@@ -86,6 +86,7 @@ package struct StepCommit {
       }
     }
     for name in new.keys.sorted() where fileExists(joinPath(stage, name)) {
+      if name.contains("/") { try makeDirectory(parentDirectory(of: joinPath(directory, name))) }
       try move(joinPath(stage, name), joinPath(directory, name))
     }
     flush(directory)
@@ -139,6 +140,7 @@ package struct StepCommit {
       try fence?.requireHeld()
       try makeDirectory(folder)
       var (target, count) = (joinPath(folder, name), 0)
+      if name.contains("/") { try makeDirectory(parentDirectory(of: target)) }
       while fileExists(target) {
         count += 1
         target = joinPath(folder, "\(name).\(count)")

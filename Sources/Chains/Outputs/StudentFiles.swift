@@ -36,10 +36,16 @@ package struct StudentFiles: Equatable, Sendable {
 
   init(_ entries: [String: Entry]) { self.entries = entries }
 
-  /// Reads every file directly in a directory.
+  /// The names of the files directly in a directory, and of a model's files in folders of it.
+  static func names(in directory: String) throws -> [String] {
+    try listDirectory(directory)
+      + SentenceTransformer.files.filter { $0.contains("/") && fileExists(joinPath(directory, $0)) }
+  }
+
+  /// Reads every file directly in a directory, and a model's files in folders of it.
   init(of directory: String) throws {
     var entries: [String: Entry] = [:]
-    for name in try listDirectory(directory) where !isDirectory(joinPath(directory, name)) {
+    for name in try StudentFiles.names(in: directory) where !isDirectory(joinPath(directory, name)) {
       entries[name] = try StudentFiles.entry(joinPath(directory, name))
     }
     self.entries = entries
@@ -51,7 +57,8 @@ package struct StudentFiles: Equatable, Sendable {
     var entries: [String: Entry] = [:]
     for (name, entry) in object {
       // A name must not lead out of the directory.
-      guard !name.isEmpty, !name.contains("/"), name != "..", let size = entry["size"]?.int,
+      let isPlain = !name.contains("/") && name != ".." || SentenceTransformer.files.contains(name)
+      guard !name.isEmpty, isPlain, let size = entry["size"]?.int,
         let digest = entry["sha256"]?.string
       else { return nil }
       entries[name] = Entry(size: size, digest: digest)
@@ -99,7 +106,7 @@ package struct StudentFiles: Equatable, Sendable {
     let single = [
       "config.json", "generation_config.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",
     ]
-    if single.contains(name) || isTokenizerFile(name) { return true }
+    if single.contains(name) || isTokenizerFile(name) || SentenceTransformer.files.contains(name) { return true }
     let isWeights = ["model", "pytorch_model"].contains { name.hasPrefix($0 + ".") || name.hasPrefix($0 + "-") }
     return isWeights
       && [".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json"].contains { name.hasSuffix($0) }

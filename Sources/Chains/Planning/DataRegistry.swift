@@ -128,6 +128,7 @@ extension TaskDescription {
       self.init(kind: configuration.kind)
     }
     kind = configuration.kind
+    if definition.targetsAreOptional { labelUse = .ifPresent }
     columns.tokens = configuration.tokens ?? columns.tokens
     (subwords, threshold) = (configuration.subwords, configuration.threshold)
     columns.text = configuration.text ?? columns.text

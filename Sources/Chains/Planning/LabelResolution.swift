@@ -25,7 +25,7 @@ enum LabelResolution {
     switch task.definition.targets {
     case .classes, .labelSet: try classes(task, chain, locator, files, on: communicator)
     case .score: ResolvedClasses(names: .generic(1), set: LabelSet(count: 1), notes: [], warnings: [])
-    case .nextTokens: nil
+    case .nextTokens, .similarity: nil
     }
   }
 
@@ -91,7 +91,8 @@ enum LabelResolution {
   private static func remarks(_ task: TaskDescription, train: LabelScan, validation: LabelScan) -> [String] {
     var remarks: [String] = []
     if train.labelled != .all {
-      remarks.append("\(train.unlabelledText): they take part in every term but \(task.definition.objectives.targets)")
+      remarks.append(
+        "\(train.unlabelledText): they take part in every term but \(task.definition.objectives.targets ?? "none")")
     }
     switch validation.labelled {
     case .all: break

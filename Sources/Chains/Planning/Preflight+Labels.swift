@@ -17,6 +17,13 @@ extension Preflight {
         at: source.location(of: "hyperparams.early_stopping_patience"),
         remedy: "give rows of the validation data labels, or take it out")
     }
+    if data.train.kind.definition.targetsAreOptional {
+      return data.validation.labelled == .none
+        ? [
+          "step \(step.id): no pair of the validation data has a score, so nothing tells the best student: it is the one "
+            + "after the last step"
+        ] : []
+    }
     if data.train.labelled == .all { return [] }
     try refuseUnlabelled(step, data.train.labelled)
     guard data.train.labelled == .none else { return [] }

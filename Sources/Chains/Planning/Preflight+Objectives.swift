@@ -86,13 +86,16 @@ private struct ObjectiveCheck {
         ? "leaves nothing to learn: \(kinds) \(terms.count == 1 ? "reads" : "read") a teacher, and the step has none"
         : "asks for \(kinds), which \(terms.count == 2 ? "reads" : "read") a teacher, and the step has none",
       at: list.source ?? step.configuration.source.location(of: "hyperparams"),
-      remedy: "name a teacher, or give the step objectives: [cross_entropy]")
+      remedy: "name a teacher"
+        + (kind.definition.objectives.targets.map { ", or give the step objectives: [\($0)]" } ?? ""))
   }
 
   /// Remarks about rounded-down layer maps, and about caches that inner terms do not use.
   func remarks() throws -> [String] {
     guard let student = try shape(step.student.configuration), !step.teachers.isEmpty else { return [] }
-    let inner = list.terms.filter { $0.objective is any InnerObjective }
+    let inner = list.terms.filter { term in
+      (term.objective as? any InnerObjective).map { !readsOutputs($0) } ?? false
+    }
     let recomputed = Set(inner.map { teacher(of: $0).role.name }).sorted().compactMap { name in
       step.teachers.contains { $0.role.name == name && $0.placement.isCached && kind.definition.keepsSignals }
         ? "step \(step.id): the signals of the teacher \(name) are computed in every epoch, since "
@@ -109,6 +112,11 @@ private struct ObjectiveCheck {
         return "step \(step.id): \(teacher.layers) layers of the teacher are not a multiple of \(student.layers), so "
           + "\(term.name) compares {\(map)} (rounded down)"
       }
+  }
+
+  /// Whether an objective reads the models' outputs, which are their pooled vectors.
+  private func readsOutputs(_ objective: any InnerObjective) -> Bool {
+    kind.definition.output == .vector && objective.readsPooled
   }
 
   private func requireComparable() throws {
@@ -171,7 +179,9 @@ private struct ObjectiveCheck {
       }
       throw refusal(
         index, "kind", "\(term.kind) is not defined for the outputs of \(kind.definition.noun)",
-        "use \(others.map { $0.kind }.joined(separator: ", "))")
+        others.isEmpty
+          ? "use \(kind.definition.objectives.teacher), or another objective inside the models"
+          : "use \(others.map { $0.kind }.joined(separator: ", "))")
     }
     guard type.readsTeacher else { return }
     if step.configuration.combine == .confidence, step.teachers.count > 1, kind.definition.output != .classes {
@@ -231,10 +241,17 @@ private struct ObjectiveCheck {
 
   /// Refuses terms on values inside a teacher that another placement or payload does not transfer.
   private func checkPlacement(of term: ObjectiveTerm, _ index: Int) throws {
-    guard !step.teachers.isEmpty else { return }
+    guard !step.teachers.isEmpty, let objective = term.objective as? any InnerObjective else { return }
     let teacher = teacher(of: term)
     let placement = teacher.placement
-    if placement.placement == .resident, placement.payload == .logits { return }
+    let isOutput = readsOutputs(objective)
+    if placement.payload == .logits, placement.placement == .resident || isOutput { return }
+    if isOutput {
+      throw refusal(
+        index, "kind",
+        "\(term.kind) reads the vectors of the teacher \(teacher.role.name), and payload: "
+          + "\(placement.payload.rawValue) is not for these", "write payload: logits, which sends them as they are")
+    }
     let what =
       placement.placement == .resident
       ? "payload: \(placement.payload.rawValue)"

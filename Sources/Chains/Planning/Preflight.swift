@@ -65,7 +65,7 @@ enum Preflight {
     switch task.head {
     case .perceptron: "use a perceptron"
     case .sequence: "use a classifier that reads tokens, such as a bert model"
-    case .token: "use an encoder, such as a bert model"
+    case .token, .pooler: "use an encoder, such as a bert model"
     case .languageModel: "use a language model, such as a llama model"
     }
   }
@@ -214,7 +214,8 @@ enum Preflight {
     case .nextTokens: result.perplexity < 0.9 * Double(classCount)
     case .classes: isAboveChance(result)
     // Spearman's ρ of independent scores has the deviation 1/√(n − 1) (one-sided, 5 %).
-    case .score: result.count < 3 || !(result.value(.spearman) <= 1.64 / Double(result.count - 1).squareRoot())
+    case .score, .similarity:
+      result.count < 3 || !(result.value(.spearman) <= 1.64 / Double(result.count - 1).squareRoot())
     case .labelSet: result.parts.allSatisfy { $0.counts.gold == 0 } || result.value(.microF1) > 0
     }
   }
@@ -226,7 +227,7 @@ enum Preflight {
     case .classes:
       "balanced accuracy \(fixed(result.balancedAccuracy, 4)) over \(classCount) classes, "
         + "\(result.correct) of \(result.count) correct"
-    case .score, .labelSet: result.text
+    case .score, .similarity, .labelSet: result.text
     }
   }
 

@@ -168,7 +168,8 @@ struct StepResolver {
   ) throws -> ResolvedStudent {
     let configuration =
       kind.definition.head == .languageModel
-      ? configuration.withTextBorders(of: tokenizer, like: teacher?.configuration) : configuration
+      ? configuration.withTextBorders(of: tokenizer, like: teacher?.configuration)
+      : configuration.with(chain.metadata.task)
     let model = try ModelLoader.build(configuration)
     return ResolvedStudent(
       reference: reference, origin: origin, configuration: configuration, tokenizer: tokenizer,
@@ -245,6 +246,15 @@ struct StepResolver {
 }
 
 extension ModelConfiguration {
+  /// A student's configuration with the pooling of its task.
+  fileprivate func with(_ task: TaskConfiguration) -> ModelConfiguration {
+    guard head == .pooler else { return self }
+    var pooling = pooling ?? Pooling()
+    pooling.mode = task.pooling ?? pooling.mode
+    pooling.normalizes = task.normalizes ?? pooling.normalizes
+    return with(pooling: pooling)
+  }
+
   /// The configuration for some layers of another model: their number, and what config.json lists for each of them.
   /// Throws `.input` for lists that do not fit.
   func keeping(layers: [Int], of source: ModelConfiguration) throws -> ModelConfiguration {

@@ -37,7 +37,9 @@ extension ChainRunner {
           guard let content = known[difference.name] else { continue }
           if difference.kind == .changed { try aside.take(difference.name) }
           try fence?.requireHeld()
-          try writeFileAtomically(joinPath(directory, difference.name), content)
+          let path = joinPath(directory, difference.name)
+          if difference.name.contains("/") { try makeDirectory(parentDirectory(of: path)) }
+          try writeFileAtomically(path, content)
           observer.note("step \(step.id): \(difference.text) since it was committed, and is written again")
         }
         aside.remarks.forEach(observer.note)
@@ -73,7 +75,7 @@ extension ChainRunner {
       results["sent_bytes"] = .object(Dictionary(uniqueKeysWithValues: sent))
       results["peak_memory"] = .int(trained.result.peakMemory)
       let best = trained.result.best.result
-      results["loss"] = best.count == 0 ? .null : .double(best.loss)
+      results["loss"] = best.count == 0 || !best.measuresLoss ? .null : .double(best.loss)
       results["start_seconds"] = .double(trained.startSeconds)
       results["ranks"] = .int(communicator.size)
       if let cache = trained.cache { results["teacher_cache"] = cache.json }

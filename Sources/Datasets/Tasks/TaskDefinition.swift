@@ -11,6 +11,8 @@ package struct TaskDefinition: Sendable {
   package enum Rows: Sendable {
     /// One for each example.
     case examples
+    /// One for each sequence, of which an example has one, or two that are read apart.
+    case sequences
     /// One for each token that counts, such as the first of each word.
     case tokens
     /// One for each token that is followed by another, which it predicts.
@@ -27,6 +29,8 @@ package struct TaskDefinition: Sendable {
     case score
     /// For each label whether it holds: `Batch.values`.
     case labelSet
+    /// How alike the two sequences of a pair are, a number that only metrics read: `Batch.values` of its first sequence.
+    case similarity
   }
 
   /// What the outputs of a row mean.
@@ -37,6 +41,8 @@ package struct TaskDefinition: Sendable {
     case labels
     /// A number.
     case score
+    /// A vector, which means something only beside other vectors.
+    case vector
   }
 
   /// The part of a model that makes outputs of states.
@@ -45,6 +51,8 @@ package struct TaskDefinition: Sendable {
     case sequence
     /// Of each token: `…ForTokenClassification`.
     case token
+    /// Of a sequence, without weights: the mean of its states or its first state, `…Model`.
+    case pooler
     /// Of each token over the vocabulary: `…ForCausalLM`.
     case languageModel
     /// The last layer of a perceptron.
@@ -59,8 +67,8 @@ package struct TaskDefinition: Sendable {
   package let head: Head
   /// `problem_type` of config.json; nil for a head without this key.
   package let problemType: String?
-  /// The objective that compares with the targets, and the one that compares with a teacher.
-  package let objectives: (targets: String, teacher: String)
+  /// The objective that compares with the targets, if a model learns from them, and the one that compares with a teacher.
+  package let objectives: (targets: String?, teacher: String)
   /// The metrics that are defined, the one that chooses the best student first.
   package let metrics: [Metric]
   /// The usual names of the column with the targets.
@@ -86,7 +94,9 @@ package struct TaskDefinition: Sendable {
   /// Whether the outputs have names, which `labels` of a chain file and `id2label` of a model list.
   package var hasLabels: Bool { targets == .classes || targets == .labelSet }
   /// Whether an example is text or token ids with a target of its own, and not a document or a row of numbers.
-  package var readsTexts: Bool { head == .sequence || head == .token }
+  package var readsTexts: Bool { head == .sequence || head == .token || head == .pooler }
+  /// Whether rows without a target are as usual as rows with one.
+  package var targetsAreOptional: Bool { targets == .similarity }
   /// Whether a teacher's outputs are few enough to be kept for later epochs.
   package var keepsSignals: Bool { rows != .nextTokens }
 }

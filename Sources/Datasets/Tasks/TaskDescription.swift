@@ -35,6 +35,7 @@ package struct TaskDescription: Sendable, Equatable {
     self.kind = kind
     self.columns = columns
     self.labelNames = labelNames
+    if kind.definition.targetsAreOptional { labelUse = .ifPresent }
   }
 
   /// A well-known task or a kind of task, by its name.
@@ -194,6 +195,10 @@ package struct TaskDescription: Sendable, Equatable {
       layouts += [DatasetColumns(text: "text"), DatasetColumns(text: "sentence")]
     }
     if definition.rows == .tokens { layouts.insert(DatasetColumns(tokens: "tokens"), at: 0) }
+    if definition.rows == .sequences {
+      let pairs = WellKnownTask.usualPairs
+      layouts = pairs.map { DatasetColumns(text: TextColumns($0.0), textPair: TextColumns($0.1)) } + layouts
+    }
     return layouts + [DatasetColumns(ids: "ids")]
   }
 

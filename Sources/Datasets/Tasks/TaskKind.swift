@@ -10,6 +10,8 @@ package enum TaskKind: String, Sendable, CaseIterable {
   case regression
   /// Token sequences, each with any number of labels.
   case multiLabel = "multi_label"
+  /// Token sequences, alone or in pairs, each with a vector.
+  case embedding
   /// Rows of numbers, each with a class.
   case features
   /// Documents; every token but the first is predicted.
@@ -22,6 +24,7 @@ package enum TaskKind: String, Sendable, CaseIterable {
     case .tokenClassification: .tokenClassification
     case .regression: .regression
     case .multiLabel: .multiLabel
+    case .embedding: .embedding
     case .features: .features
     case .languageModeling: .languageModeling
     }

@@ -103,6 +103,7 @@ package struct TaskRecord: Sendable, Equatable {
     task.usualReading = reading
     task.subwords = subwords
     task.threshold = threshold
+    if kind.definition.targetsAreOptional { task.labelUse = .ifPresent }
     let file = try task.open(split)
     var wanted = given
     wanted.text = given.text ?? columns.text
@@ -113,6 +114,15 @@ package struct TaskRecord: Sendable, Equatable {
     }
     let label = given.label ?? columns.label.flatMap { file.has($0) ? $0 : nil }
     wanted.label = label
+    if kind.definition.rows == .sequences, given.text == nil, given.textPair == nil,
+      wanted.textPair == nil || !wanted.inputs.allSatisfy(file.has)
+    {
+      // A vector is one of a text, whatever other text stood beside it in training.
+      task.columns = DatasetColumns(label: label)
+      if let found = try? task.columns(in: file), found.textPair != nil || !wanted.inputs.allSatisfy(file.has) {
+        return (task, [])
+      }
+    }
     task.columns = wanted
     let missing = wanted.inputs.filter { !file.has($0) }
     if missing.isEmpty { return (task, []) }

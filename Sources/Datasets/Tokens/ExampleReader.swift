@@ -17,7 +17,7 @@ struct ExampleReader: Sendable {
   private let selection: RowSelection
   // Indices of the columns in the selection.
   private let textPlaces: Range<Int>
-  private let pairPlaces: Range<Int>?
+  let pairPlaces: Range<Int>?
   private let labelPlace: Int?
   let promptPlace: Int?
 
@@ -95,8 +95,9 @@ struct ExampleReader: Sendable {
     if let documents { return try read(row, fields, as: documents, into: &out) }
     let field = labelPlace.map { fields[$0] } ?? .absent
     if task.definition.rows == .tokens { return try readTagged(row, fields[0], tags: field, into: &out) }
-    let (label, targets) = try target(field, row)
     let line = file.line(of: row)
+    if targets == .sequences { return try readSequences(row, fields, score: field, into: &out) }
+    let (label, targets) = try target(field, row)
     guard let tokenizer else {
       var ids = try ids(fields[0], columns.ids!, row)
       if let maxLength, ids.count > maxLength {
@@ -118,7 +119,7 @@ struct ExampleReader: Sendable {
   /// The target of a row that is one example: `label` and words as `RowTargets` says.
   private func target(_ field: FieldValue, _ row: Int) throws -> (label: Int32, words: [Int32]) {
     switch targets {
-    case .tokens: preconditionFailure("targets of tokens are read with the tokens")
+    case .tokens, .sequences: preconditionFailure("targets of tokens and sequences are read with these")
     case .label: return (try labels?.index(of: field, at: file.location(of: row)) ?? -1, [])
     case .values(let count):
       var values = [Float](repeating: .nan, count: count)
@@ -139,7 +140,7 @@ struct ExampleReader: Sendable {
   func text(_ fields: [FieldValue], _ row: Int) throws -> String { try joined(fields, textPlaces, columns.text, row) }
 
   /// The text of one column, or the texts of several joined by the separator; empty ones of several are left out.
-  private func joined(_ fields: [FieldValue], _ places: Range<Int>, _ columns: TextColumns?, _ row: Int) throws
+  func joined(_ fields: [FieldValue], _ places: Range<Int>, _ columns: TextColumns?, _ row: Int) throws
     -> String
   {
     let names = columns?.names ?? []

@@ -7,6 +7,9 @@ enum RowTargets: Equatable, Sendable {
   case tokens
   /// K numbers, as in `Batch.values`: their bits. `label` is 0, or −1 for none.
   case values(Int)
+  /// One sequence, or two one after the other: two words, the number of tokens of the first and the bits of the pair's
+  /// score, as in `Batch.values`. `label` is the number of sequences, or −1 − it without a score.
+  case sequences
 
   /// The words of a row of `length` tokens.
   func words(length: Int) -> Int {
@@ -14,19 +17,28 @@ enum RowTargets: Equatable, Sendable {
     case .label: 0
     case .tokens: length
     case .values(let count): count
+    case .sequences: 2
     }
   }
 
-  /// The number in a header: 0, −1, or K.
+  /// The number in a header: 0, −1, −2, or K.
   var code: Int {
     switch self {
     case .label: 0
     case .tokens: -1
     case .values(let count): count
+    case .sequences: -2
     }
   }
 
-  init(code: Int) { self = code == 0 ? .label : code < 0 ? .tokens : .values(code) }
+  init(code: Int) {
+    switch code {
+    case 0: self = .label
+    case -1: self = .tokens
+    case ..<0: self = .sequences
+    default: self = .values(code)
+    }
+  }
 
   /// `label` of a row with these targets of its tokens.
   static func label(of targets: [Int32]) -> Int32 {
@@ -35,7 +47,9 @@ enum RowTargets: Equatable, Sendable {
   }
 
   /// The number of rows of the loss of an example.
-  func lossRows(label: Int32) -> Int { self == .tokens ? Int(label < 0 ? -1 - label : label) : 1 }
+  func lossRows(label: Int32) -> Int {
+    self == .tokens || self == .sequences ? Int(label < 0 ? -1 - label : label) : 1
+  }
 
   /// The number of those with a class.
   func labelledRows(label: Int32) -> Int { label < 0 ? 0 : lossRows(label: label) }
@@ -43,6 +57,7 @@ enum RowTargets: Equatable, Sendable {
   init(_ task: TaskDefinition, labels: Int?) {
     switch (task.rows, task.targets) {
     case (.tokens, _): self = .tokens
+    case (.sequences, _): self = .sequences
     case (_, .score): self = .values(1)
     case (_, .labelSet): self = .values(max(1, labels ?? 1))
     default: self = .label

@@ -33,6 +33,15 @@ package struct TokenizedExample: Sendable, Equatable {
     self.init(ids: ids)
     self.values = values
   }
+
+  /// An example of one or two sequences that are read apart, with the pair's score; NaN for none.
+  package init(sequences: [[Int32]], score: Float = .nan) {
+    self.init(ids: sequences.flatMap { $0 }, values: [score])
+    targets = [Int32(sequences.first?.count ?? 0)]
+  }
+
+  /// The number of sequences of such an example.
+  fileprivate var sequenceCount: Int32 { targets.first == Int32(ids.count) ? 1 : 2 }
 }
 
 /// Token sequences with their classes, in a memory-mapped file that the ranks of a node share, or in memory.
@@ -86,6 +95,7 @@ package final class TokenizedDataset: ExampleSource {
         case .label: example.label
         case .tokens: RowTargets.label(of: example.targets)
         case .values: example.values.contains(where: \.isNaN) ? -1 : 0
+        case .sequences: example.values.contains(where: \.isNaN) ? -1 - example.sequenceCount : example.sequenceCount
         }
       rows.append(tokens: example.ids, typeIDs: example.typeIDs, label: label, targets: words, line: index + 1)
     }
@@ -125,6 +135,14 @@ package final class TokenizedDataset: ExampleSource {
     return file.hashes[index]
   }
 
+  package func sequenceLengths(_ samples: [Int]) -> [Int] {
+    samples.flatMap { sample in
+      guard file.header.targets == .sequences, lossRows(sample) == 2 else { return [length(sample)] }
+      let first = Int(storedTargets(sample)[0])
+      return [first, length(sample) - first]
+    }
+  }
+
   package func batch(_ samples: [Int]) -> Batch {
     var batch = Batch()
     let total = samples.reduce(0) { $0 + length($1) }
@@ -132,6 +150,10 @@ package final class TokenizedDataset: ExampleSource {
     batch.typeIDs.reserveCapacity(total)
     batch.positions.reserveCapacity(total)
     batch.offsets.reserveCapacity(samples.count + 1)
+    if file.header.targets == .sequences {
+      for sample in samples { appendSequences(of: sample, to: &batch) }
+      return batch
+    }
     for sample in samples {
       batch.append(
         tokens: tokens(sample), typeIDs: storedTypes(sample), label: label(sample), sample: sample,
@@ -140,9 +162,27 @@ package final class TokenizedDataset: ExampleSource {
       case .label: break
       case .tokens: batch.targets += storedTargets(sample)
       case .values: batch.values += storedTargets(sample).map { Float(bitPattern: UInt32(bitPattern: $0)) }
+      case .sequences: preconditionFailure("examples of sequences are no single sequences")
       }
     }
     return batch
+  }
+
+  /// Appends the one or two sequences of an example, the score with the first.
+  private func appendSequences(of sample: Int, to batch: inout Batch) {
+    let (ids, words) = (tokens(sample), storedTargets(sample))
+    let first = Int(words[0])
+    var start = 0
+    let ends = first < ids.count ? [first, ids.count] : [first]
+    for (place, end) in ends.enumerated() {
+      let own = UnsafeBufferPointer(rebasing: ids[start..<end])
+      batch.append(
+        tokens: own, typeIDs: nil, sample: 2 * sample + place,
+        contentHash: ContentHash.of(tokens: own, typeIDs: nil))
+      batch.values.append(place == 0 ? Float(bitPattern: UInt32(bitPattern: words[1])) : .nan)
+      batch.isSecond.append(place == 1)
+      start = end
+    }
   }
 
   private func storedTypes(_ index: Int) -> UnsafeBufferPointer<Int32>? {

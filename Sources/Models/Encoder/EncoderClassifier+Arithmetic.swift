@@ -28,11 +28,12 @@ extension EncoderConfiguration {
     let computed = isWhole ? layers * tokens : max(0, layers - 1) * tokens + min(1, layers) * sequences
     let rest = computed * (2 * hidden * hidden + 2 * Double(1 + innerFactor) * hidden * inner)
     let projection = 2 * Double(embedding.size ?? 0) * hidden
-    return attention + rest + headFLOPs(rows: rows == .examples ? lengths.count : Int(tokens)) + tokens * projection
+    return attention + rest + headFLOPs(rows: readsSequences ? lengths.count : Int(tokens)) + tokens * projection
   }
 
   /// FLOPs of the head's layers for `rows` rows, a part of `forwardFLOPs`.
   package func headFLOPs(rows: Int) -> Double {
+    if pooling != nil { return 0 }
     let hidden = Double(hiddenSize)
     return Double(rows) * ((hasHeadDense ? 2 * hidden * hidden : 0) + 2 * hidden * Double(classCount))
   }

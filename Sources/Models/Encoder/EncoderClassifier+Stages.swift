@@ -45,6 +45,7 @@ extension EncoderClassifier: StagedModel {
       x = finalNorm.stream(x, wide: true, context).output
       context.observe(.states(layerCount), x)
     }
+    if configuration.pooling != nil { return x }
     if configuration.poolsMean {
       return context.tape.meanOfRows(context.tape.converted(x, to: .float32), offsets: batch.offsets)
     }
@@ -54,12 +55,13 @@ extension EncoderClassifier: StagedModel {
 
   /// What the head's last layer reads, [R, hidden].
   package func headStates(_ x: Variable, _ batch: Batch, _ context: ForwardContext) -> Variable {
-    ownHead.states(read(x, batch, context), batch, context)
+    let states = read(x, batch, context)
+    return configuration.pooling?.vectors(states, batch, context) ?? ownHead.states(states, batch, context)
   }
 
-  /// The outputs for these states, [R, classes], float32.
+  /// The outputs for these states, [R, classes], float32; vectors are outputs already.
   package func headLogits(_ states: Variable, _ context: ForwardContext) -> Variable {
-    ownHead.classifier.wide(states, context)
+    configuration.pooling != nil ? states : ownHead.classifier.wide(states, context)
   }
 
   package var headWeights: (matrix: Parameter, bias: Parameter?) {

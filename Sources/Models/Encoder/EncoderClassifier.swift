@@ -24,8 +24,10 @@ package final class EncoderClassifier: Model {
   let layers: [EncoderLayer]
   /// The norm after the layers; nil if each layer ends with one, and before the last stage.
   let finalNorm: LayerNorm?
-  /// Nil before the last stage.
+  /// Nil before the last stage, and for a model whose outputs are vectors.
   let head: ClassifierHead?
+  /// The dense layer that the checkpoint of a bare encoder has, which no pass reads.
+  let unread: Linear?
 
   /// Creates the weights as zeros, except norm scales of 1; `ModelLoader` or `initialize` fills them.
   package init(_ configuration: EncoderConfiguration, part: ModelPart = .whole) {
@@ -52,7 +54,9 @@ package final class EncoderClassifier: Model {
         name, size: hidden, epsilon: configuration.layerNormEpsilon, hasBias: configuration.body.hasNormBias)
     }
     finalNorm = part.hasHead && configuration.body.isStream ? norm("final.norm") : nil
-    head = part.hasHead ? configuration.newHead(norm: norm) : nil
+    head = part.hasHead && configuration.pooling == nil ? configuration.newHead(norm: norm) : nil
+    unread =
+      part.isWhole && configuration.barePooler != nil ? Linear("unread", inputs: hidden, outputs: hidden) : nil
   }
 
   package var classCount: Int { configuration.classCount }
@@ -83,8 +87,8 @@ package final class EncoderClassifier: Model {
   package func forward(_ batch: Batch, _ context: ForwardContext) -> Variable {
     let x = advance(embed(batch, context), batch, context)
     return context.block(layers.count + 1, x) { x, context in
-      guard let head = self.head else { preconditionFailure("this part of the model has no head") }
-      return head.outputs(self.headStates(x, batch, context), batch, context)
+      let states = self.headStates(x, batch, context)
+      return self.head?.outputs(states, batch, context) ?? states
     }
   }
 

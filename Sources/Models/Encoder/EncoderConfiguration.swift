@@ -41,6 +41,10 @@ package struct EncoderConfiguration: Sendable, Equatable {
   package let head: EncoderHead
   /// The rows of the head: sequences, or tokens that count.
   package let rows: TaskDefinition.Rows
+  /// How states become vectors, for a model whose outputs these are; nil for one with a classifier.
+  package let pooling: Pooling?
+  /// The dense layer that a model without a head has and no vector reads; nil for none.
+  let barePooler: String?
   /// The names of the tensors in a checkpoint.
   package let names: EncoderNames
 
@@ -66,7 +70,10 @@ package struct EncoderConfiguration: Sendable, Equatable {
     initializerRange = try configuration.number("initializer_range", default: 0.02, in: 0...10)
     var head = family.head
     try family.adaptHead(configuration, &head)
-    (self.head, names) = (head, family.names)
+    self.head = head
+    pooling = configuration.head == .pooler ? try Pooling(configuration) ?? Pooling() : nil
+    barePooler = pooling == nil ? nil : family.barePooler
+    names = pooling == nil ? family.names : family.names.bare
     let padding =
       try family.countsFromToken ?? (family.countsFromPadding ? configuration.paddingToken(below: vocabularySize) : nil)
     paddingToken = padding
@@ -75,7 +82,7 @@ package struct EncoderConfiguration: Sendable, Equatable {
     if configuration.json["id2label"]?.object?.isEmpty ?? true {
       _ = try configuration.size("num_labels", default: 2, most: LabelNames.most)
     }
-    classCount = configuration.labels?.names.count ?? 2
+    classCount = pooling == nil ? configuration.labels?.names.count ?? 2 : hiddenSize
     let source = configuration.source
     guard hiddenSize % headCount == 0 else {
       throw RetortError(
@@ -106,6 +113,7 @@ package struct EncoderConfiguration: Sendable, Equatable {
 
   /// The same sizes with another number of classes.
   package func with(classes: Int) -> EncoderConfiguration {
+    if pooling != nil { return self }
     var copy = self
     copy.classCount = classes
     return copy
@@ -120,7 +128,7 @@ package struct EncoderConfiguration: Sendable, Equatable {
     ModelShape(
       layers: layerCount, hidden: hiddenSize, heads: headCount, keyValueHeads: headCount,
       headSize: hiddenSize / headCount, isCausal: false, hasPooler: hasPooler,
-      reaches: body.layers.map(\.reach), hasAttentionBias: body.biasBuckets != nil)
+      reaches: body.layers.map(\.reach), hasAttentionBias: body.biasBuckets != nil, pooledIsOutput: pooling != nil)
   }
   /// The width of the embedding tables.
   package var tableWidth: Int { if case .projectedSum(let size) = embedding { size } else { hiddenSize } }
@@ -169,13 +177,17 @@ package struct EncoderHead: Sendable, Equatable {
 
 extension EncoderConfiguration {
   /// Whether the head has D.
-  package var hasHeadDense: Bool { rows == .examples || head.hasDenseOnTokens }
+  package var hasHeadDense: Bool { pooling == nil && (rows == .examples || head.hasDenseOnTokens) }
   /// Whether the head reads the mean of a sequence's states.
   var poolsMean: Bool { rows == .examples && head.pooling == .mean }
+  /// Whether outputs are those of sequences and not of tokens.
+  package var readsSequences: Bool { rows != .tokens }
   /// Whether the head reads only the first token of each sequence.
-  package var readsFirstTokens: Bool { rows == .examples && head.pooling == .first }
+  package var readsFirstTokens: Bool {
+    pooling.map { $0.mode == .cls } ?? (rows == .examples && head.pooling == .first)
+  }
   /// Whether the model has a pooled output.
-  package var hasPooler: Bool { rows == .examples && head.isPooler }
+  package var hasPooler: Bool { pooling != nil || rows == .examples && head.isPooler }
 
   /// A head of these sizes with weights of zero; `norm` makes a norm of the hidden size with a name.
   func newHead(norm: (String) -> LayerNorm) -> ClassifierHead {
@@ -204,10 +216,10 @@ extension ModelConfiguration {
 extension EncoderConfiguration: ModelSizes {
   package var depth: Int? { layerCount }
   package var textTypes: Int? { tokenTypes == 0 ? nil : tokenTypes }
-  package var contextLength: Int? { maximumPositions }
+  package var contextLength: Int? { min(maximumPositions, pooling?.maxLength ?? maximumPositions) }
   package var vocabulary: Int? { vocabularySize }
   package var text: String { "L\(layerCount) H\(hiddenSize)" }
-  package var classifierName: String? { "\(classifierTensor).weight" }
+  package var classifierName: String? { pooling == nil ? "\(classifierTensor).weight" : nil }
   /// The name of the head's last layer: that of a head on tokens is the same in all families.
   var classifierTensor: String { rows == .examples ? names.classifier : "classifier" }
   /// The first layer of a head on sequences, which a head on tokens has not.

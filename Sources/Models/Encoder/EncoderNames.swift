@@ -2,6 +2,8 @@
 package struct EncoderNames: Sendable, Equatable {
   /// Precedes the names of the body; missing in checkpoints of a bare encoder.
   var prefix = "bert."
+  /// The prefix in a checkpoint with a head, of names of a bare encoder.
+  private var wrapped = ""
   var words = "embeddings.word_embeddings"
   /// The projection of narrow token embeddings, for a family that has one.
   var wordProjection: String?
@@ -42,8 +44,16 @@ package struct EncoderNames: Sendable, Equatable {
     return names
   }
 
+  /// The names in a checkpoint of a bare encoder.
+  var bare: EncoderNames {
+    var names = self
+    (names.prefix, names.wrapped) = ("", prefix)
+    return names
+  }
+
   /// The names under which a checkpoint may have a tensor: that of `transformers` first.
   func spellings(_ name: String) -> [String] {
-    name.hasPrefix(prefix) ? [name, String(name.dropFirst(prefix.count))] : [name]
+    if prefix.isEmpty { return [name, wrapped + name] }
+    return name.hasPrefix(prefix) ? [name, String(name.dropFirst(prefix.count))] : [name]
   }
 }

@@ -18,6 +18,15 @@ extension EncoderClassifier {
     if let dense = head?.dense { table += bind(names.dense, dense, isHead: true) }
     if let norm = head?.norm { table += bind(names.headNorm, norm, isHead: true) }
     if let head { table += bind(configuration.classifierTensor, head.classifier, isHead: true) }
+    if let name = configuration.barePooler, let unread {
+      for parameter in unread.parameters {
+        let end = parameter === unread.weight ? "weight" : "bias"
+        table.append(
+          WeightBinding(
+            "\(name).\(end)", buffer: parameter.value, aliases: Array(names.spellings("\(name).\(end)").dropFirst()),
+            isOptional: true))
+      }
+    }
     return table
   }
 

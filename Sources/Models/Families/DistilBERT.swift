@@ -14,6 +14,7 @@ struct DistilBERT: EncoderFamily {
     traits.layers = 6
     (traits.classifierDropout, traits.tokensReadClassifierDropout) = (0.2, false)
     (traits.hasTypes, traits.epsilonKey) = (false, nil)
+    traits.barePooler = nil
     traits.head = EncoderHead(activation: .relu, dropsState: false, isPooler: false)
     traits.names.prefix = "distilbert."
     traits.names.layers = "transformer.layer."

@@ -8,6 +8,7 @@ struct ELECTRA: EncoderFamily {
   var traits: EncoderTraits {
     var traits = EncoderTraits()
     (traits.hidden, traits.heads, traits.intermediate) = (256, 4, 1024)
+    traits.barePooler = nil
     traits.head = EncoderHead(activation: .gelu, dropsState: true, isPooler: false)
     traits.names = .roberta(prefix: "electra.")
     traits.names.projection = "embeddings_project"

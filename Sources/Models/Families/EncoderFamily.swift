@@ -41,6 +41,9 @@ package struct EncoderTraits: Sendable {
   var countsFromToken: Int?
   var head = EncoderHead(activation: .tanh, dropsState: false, isPooler: true)
   var names = EncoderNames()
+  /// The dense layer that the family's model without a head has behind its first token, which no vector reads; nil for
+  /// a family without one.
+  var barePooler: String? = "pooler.dense"
   /// What the keys of a configuration change in the head.
   var adaptHead: @Sendable (ModelConfiguration, inout EncoderHead) throws -> Void = { _, _ in }
   /// What the layers are made of, given their number.
@@ -59,7 +62,7 @@ package protocol EncoderFamily: FamilyDefinition {
 
 extension EncoderFamily {
   package var isLanguageModel: Bool { false }
-  package var heads: Set<TaskDefinition.Head> { [.sequence, .token] }
+  package var heads: Set<TaskDefinition.Head> { [.sequence, .token, .pooler] }
 
   /// BERT's keys, which a family with names of its own reads too.
   package var keyAliases: [String: String] {

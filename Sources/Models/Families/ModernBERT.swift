@@ -15,6 +15,7 @@ struct ModernBERT: EncoderFamily {
     (traits.vocabulary, traits.layers, traits.intermediate, traits.positions) = (50_368, 22, 1152, 8192)
     (traits.epsilonKey, traits.epsilon) = ("norm_eps", 1e-5)
     (traits.hasTypes, traits.hasPositions) = (false, false)
+    traits.barePooler = nil
     traits.head = EncoderHead(
       activation: .gelu, dropsState: false, isPooler: false, hasNorm: true, hasDenseOnTokens: true)
     traits.adaptHead = { configuration, head in

@@ -120,6 +120,7 @@ struct CheckpointKind {
     case nil: return nil
     case .languageModel: return .languageModeling
     case .token: return .tokenClassification
+    case .pooler: return .embedding
     case .perceptron: return .features
     case .sequence:
       let own = configuration.problem(outputs: outputs)
@@ -165,6 +166,7 @@ extension CheckpointHead {
     case .sequenceClassification: .sequence
     case .tokenClassification: .token
     case .causalLanguageModel: .languageModel
+    case .none: .pooler
     default: nil
     }
   }
@@ -174,6 +176,7 @@ extension CheckpointHead {
     switch head {
     case .sequence: "…ForSequenceClassification"
     case .token: "…ForTokenClassification"
+    case .pooler: "an encoder without a head (…Model)"
     case .languageModel: "…ForCausalLM"
     case .perceptron: "a perceptron"
     }

@@ -14,6 +14,7 @@ extension FamilyDefinition {
     return switch head {
     case .sequence: stem + "ForSequenceClassification"
     case .token: stem + "ForTokenClassification"
+    case .pooler: stem + "Model"
     case .languageModel: stem + "ForCausalLM"
     case .perceptron: architecture
     }
@@ -29,6 +30,7 @@ extension ModelConfiguration {
     switch head {
     case .languageModel: .languageModeling
     case .token: .tokenClassification
+    case .pooler: .embedding
     case .perceptron: .features
     case .sequence: problem(outputs: labels?.names.count)
     }

@@ -66,8 +66,13 @@ package final class InnerTerm {
 
   /// What the term reads of its teacher.
   package var needs: [PassPoint: Reading] {
-    Dictionary(pairs.map { (objective.point(of: $0.teacher), type(of: objective).reading) }, uniquingKeysWith: max)
+    readsOutputs
+      ? [:]
+      : Dictionary(pairs.map { (objective.point(of: $0.teacher), type(of: objective).reading) }, uniquingKeysWith: max)
   }
+
+  /// Whether the term reads the teacher's outputs, which are its pooled vectors.
+  package var readsOutputs: Bool { teacherShape.pooledIsOutput && objective.readsPooled }
 
   /// How much the term reads of the student's value at a point.
   func reading(of point: PassPoint) -> Reading {
@@ -116,7 +121,8 @@ package final class InnerTerm {
   ) -> Double {
     var sum = 0.0
     for (pair, linear) in zip(pairs, projections) where objective.point(of: pair.student) == point {
-      guard let given = signals.values[objective.point(of: pair.teacher)] else {
+      let value = readsOutputs ? signals.logits?.materialized : signals.values[objective.point(of: pair.teacher)]
+      guard let given = value else {
         preconditionFailure("the teacher gave nothing at \(objective.point(of: pair.teacher))")
       }
       // The value has all tokens if another term reads all tokens at this point.

@@ -71,6 +71,7 @@ extension PooledObjective {
   init(_ options: ObjectiveOptions) { self.init(projection: ProjectionRule(options)) }
 
   var averagesLayers: Bool { false }
+  var readsPooled: Bool { true }
 
   func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
     for (shape, whose) in [(student, "student"), (teacher, "teacher")] where !shape.hasPooler {

@@ -132,6 +132,7 @@ private struct CheckedExamples {
 
   /// The hashes of each row of an example: those of the example, and for tokens mixed with the token's place.
   mutating func identities(of sample: Int) -> [(hash: UInt64, check: UInt64)] {
+    if source.kind.definition.rows == .sequences { return CheckedExamples.identities(source.batch([sample])) }
     let isOfTokens = source.kind.definition.rows == .tokens
     let batch = isOfTokens || checks[sample] == 0 ? source.batch([sample]) : Batch()
     if checks[sample] == 0 { checks[sample] = CheckedExamples.check(batch) }
@@ -143,6 +144,16 @@ private struct CheckedExamples {
         SignalFormat.finish(SignalFormat.fold(own.hash, place)),
         SignalFormat.finish(SignalFormat.fold(own.check, place)) | 1
       )
+    }
+  }
+
+  /// The hashes of each sequence by itself, whatever other sequence stands beside it.
+  private static func identities(_ example: Batch) -> [(hash: UInt64, check: UInt64)] {
+    example.contentHashes.enumerated().map { index, hash in
+      let tokens = example.tokens[Int(example.offsets[index])..<Int(example.offsets[index + 1])]
+      var state = SignalFormat.fold(0x5665_6374_6f72, UInt64(tokens.count))
+      for token in tokens { state = SignalFormat.fold(state, UInt64(UInt32(bitPattern: token))) }
+      return (hash, SignalFormat.finish(state) | 1)
     }
   }
 

@@ -79,8 +79,8 @@ package final class DedicatedTeacher: Teacher, TeacherAhead {
   }
 
   package var isCollective: Bool { true }
-  /// nil, since its inner values are on other ranks.
-  package var shape: ModelShape? { nil }
+  /// nil, since its inner values are on other ranks; but vectors are outputs.
+  package var shape: ModelShape? { asker.shapeOfOutputs }
   package var ahead: (any TeacherAhead)? { self }
   package var keeper: (any SignalKeeper)? { nil }
   package func takeRemark() -> String? { nil }

@@ -46,8 +46,8 @@ package final class ShardedTeacher: Teacher {
   /// true if the group has several ranks.
   package var isCollective: Bool { group.communicator.size > 1 }
 
-  /// nil, since its inner values are on several ranks, or are released layer by layer.
-  package var shape: ModelShape? { nil }
+  /// nil, since its inner values are on several ranks, or are released layer by layer; but vectors are outputs.
+  package var shape: ModelShape? { asker.shapeOfOutputs }
   package var ahead: (any TeacherAhead)? { nil }
   package var keeper: (any SignalKeeper)? { nil }
   package func takeRemark() -> String? { nil }

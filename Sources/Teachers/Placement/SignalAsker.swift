@@ -50,6 +50,9 @@ final class SignalAsker {
     (split == .train ? data.train : data.validation).batch(samples)
   }
 
+  /// The sizes of a teacher whose outputs are its pooled vectors; nil for any other.
+  var shapeOfOutputs: ModelShape? { (whole as? any StagedModel)?.shape.ifPooledIsOutput }
+
   /// The operations of a whole teacher for these examples.
   func arithmetic(of samples: [Int], in split: Split) -> Double {
     samples.isEmpty ? 0 : whole.forwardFLOPs(lengths: batch(samples, in: split).lengths)

@@ -186,7 +186,9 @@ final class TeacherGroup {
       let samples = pass.samples[example..<example + share.examples]
       let tokens = samples.reduce(0) { $0 + source.length($1) }
       let targets = batch.countsTokens ? batch.targets[token..<token + tokens] : []
-      let count = batch.countsTokens ? targets.count { $0 != Batch.uncounted } : samples.count
+      let count =
+        batch.countsTokens
+        ? targets.count { $0 != Batch.uncounted } : samples.reduce(0) { $0 + source.lossRows($1) }
       defer { (example, token, row) = (example + share.examples, token + tokens, row + count) }
       return row..<row + count
     }

@@ -55,6 +55,8 @@ package struct EvaluationResult: Sendable, Equatable {
     self.init(kind: .languageModeling, count: predictedTokens, loss: loss, values: [:])
   }
 
+  /// Whether the loss with the targets is one of the task's figures.
+  package var measuresLoss: Bool { kind.definition.metrics.contains(.loss) || isOfDocuments }
   /// Whether the result is over the tokens of documents.
   package var isOfDocuments: Bool { kind.definition.rows == .nextTokens }
   /// Rows whose largest logit is that of their label.

@@ -50,6 +50,7 @@ package enum Evaluator {
     case .classes:
       kind.definition.rows == .tokens ? TagTally(names) : ClassTally(kind, classCount: names.count)
     case .score: ScoreTally()
+    case .vector: VectorTally(kind)
     case .labels: LabelSetTally(names, threshold: threshold ?? 0.5)
     }
   }

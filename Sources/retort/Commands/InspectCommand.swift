@@ -58,10 +58,17 @@ struct InspectCommand: ParsableCommand {
     let names = labels.names.joined(separator: ", ")
     let noun = configuration.kind.definition.noun
     return switch configuration.kind.definition.output {
+    case .vector: "embeds      in \(grouped(model.classCount)) dimensions, " + Self.text(configuration.pooling)
     case .score: "predicts    a number (\(noun))"
     case .labels: "labels      \(names) (\(noun))"
     case .classes: "classes     \(names)" + (configuration.kind.definition.rows == .tokens ? " (\(noun))" : "")
     }
+  }
+
+  private static func text(_ pooling: Pooling?) -> String {
+    let pooling = pooling ?? Pooling()
+    return (pooling.mode == .mean ? "the mean of the tokens" : "the first token")
+      + (pooling.normalizes ? ", normalised" : "")
   }
 
   private func types(_ tensors: [TensorDescription]) -> String {

@@ -114,7 +114,9 @@ struct ModelOptions: ParsableArguments {
       options: TokenizedDataset.Options(
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
         tokenTypes: model.configuration.tokenTypes, cacheDirectory: nil), on: communicator)
-    if let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
+    // A pair's sequences are read apart, each of them cut already.
+    let isWhole = task.definition.rows != .sequences
+    if isWhole, let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
       // All ranks see the same lengths.
       try communicator.agree {
         throw RetortError(
@@ -122,7 +124,7 @@ struct ModelOptions: ParsableArguments {
           remedy: "shorten it, or cut all with --max-length \(context)")
       }
     }
-    if let trained, trained < context ?? .max, data.lengths.contains(where: { Int($0) >= trained }) {
+    if isWhole, let trained, trained < context ?? .max, data.lengths.contains(where: { Int($0) >= trained }) {
       notes.append("texts are cut to \(trained) tokens as in training; --max-length \(context ?? trained) reads more")
     }
     remark(notes + data.notes, on: communicator)

@@ -139,7 +139,7 @@ final class ChainConsole: ChainObserver {
       ? "no validation label to compare with"
       : "\(record.result.title(of: record.metric)) \(fixed(record.value, 4)), "
         + (record.metric == .accuracy ? "\(record.result.correct) of \(record.result.count) correct, " : "")
-        + "loss \(fixed(record.result.loss, 4))\(mark)"
+        + (record.result.measuresLoss ? "loss \(fixed(record.result.loss, 4))" : "\(record.result.count) pairs") + mark
     say("  epoch \(fixed(record.epoch, 2)), step \(record.step): \(figures)", .object(line))
   }
 

@@ -26,11 +26,13 @@ struct Answers {
   /// The answers for a batch, from its outputs [R, classes].
   func of(_ outputs: Tensor, _ batch: Batch) throws -> [JSON] {
     if task.rows == .tokens { return try ofTags(outputs, batch) }
+    if task.rows == .sequences { return ofVectors(outputs, batch) }
     return (0..<batch.count).map { row in
       let logits = outputs.rows(row..<row + 1)
       return switch task.output {
       case .classes: ofClasses(logits)
       case .labels: ofLabels(logits.array)
+      case .vector: ["embedding": Answers.numbers(logits.array)]
       case .score: ["score": Answers.number(logits.floats[0]), "logits": Answers.numbers(logits.array)]
       }
     }
@@ -60,6 +62,24 @@ struct Answers {
       "logits": Answers.numbers(values),
       "probabilities": .array(values.map { .double(1 / (1 + exp(-Double($0)))) }),
     ]
+  }
+
+  /// The vector of each example, or both of a pair with their cosine.
+  private func ofVectors(_ outputs: Tensor, _ batch: Batch) -> [JSON] {
+    var answers: [JSON] = []
+    for row in 0..<batch.count where !batch.isSecond[row] {
+      let vector = outputs.rows(row..<row + 1).array
+      var answer: [String: JSON] = ["embedding": Answers.numbers(vector)]
+      if row + 1 < batch.count, batch.isSecond[row + 1] {
+        let other = outputs.rows(row + 1..<row + 2).array
+        answer["embedding_pair"] = Answers.numbers(other)
+        func dot(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } }
+        let scale = (dot(vector, vector) * dot(other, other)).squareRoot()
+        answer["cosine"] = .double(scale == 0 ? 0 : dot(vector, other) / scale)
+      }
+      answers.append(.object(answer))
+    }
+    return answers
   }
 
   private static func softmax(_ values: [Float]) -> [Double] {

@@ -20,8 +20,8 @@ struct EvaluationReport {
     func figure(_ value: Double) -> JSON { value.isFinite ? .double(value) : .null }
     var object: [String: JSON] = [
       "metric": .string(metric.rawValue), "value": figure(result.value(metric)), "count": .int(result.count),
-      "loss": .double(result.loss),
     ]
+    if result.measuresLoss { object["loss"] = .double(result.loss) }
     for (metric, value) in result.values { object[metric.rawValue] = figure(value) }
     if !result.confusion.isEmpty {
       object["accuracy"] = .double(result.accuracy)
