@@ -19,7 +19,9 @@ package enum ObjectiveRegistry {
   package static let forwardKL: any Objective.Type = ForwardKL.self
 
   /// The objectives of a task that names none.
-  package static func defaults(of task: TaskDefinition) -> (targets: (any Objective.Type)?, teacher: any Objective.Type) {
+  package static func defaults(of task: TaskDefinition) -> (
+    targets: (any Objective.Type)?, teacher: any Objective.Type
+  ) {
     guard let teacher = kind(task.objectives.teacher) else {
       preconditionFailure("the objectives \(task.objectives) of a task are no kinds")
     }

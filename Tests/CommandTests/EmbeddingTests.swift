@@ -39,7 +39,9 @@ import Testing
     try #require(run.code == 0, "\(run.said)")
     let losses = try command.metrics("out").map { $0["loss"] }
     #expect(losses.count == 12 && losses[11] < 0.8 * losses[0], "\(losses)")
-    let names = ["modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "config_sentence_transformers.json"]
+    let names = [
+      "modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "config_sentence_transformers.json",
+    ]
     for name in names { #expect(command.exists("out/\(name)"), "\(name)") }
     let pooling = try JSON(contentsOf: command.path("out/1_Pooling/config.json"))
     #expect(pooling["pooling_mode_mean_tokens"]?.bool == true && pooling["word_embedding_dimension"]?.int == 16)
@@ -160,7 +162,7 @@ struct EmbeddingParityTests {
     torch.manual_seed(3); torch.set_num_threads(1)
     if stem == "DistilBert": sizes = dict(dim=24, n_layers=2, n_heads=3, hidden_dim=40)
     else: sizes = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40)
-    if stem == "ModernBert": sizes |= dict(pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
+    if stem == "ModernBert": sizes |= dict(num_hidden_layers=3, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
     model = getattr(tf, stem + "Model")(getattr(tf, stem + "Config")(vocab_size=50, max_position_embeddings=40, **sizes, **keys)).eval()
     with torch.no_grad():
         for p in model.parameters(): p.add_(torch.randn_like(p) * 0.1)

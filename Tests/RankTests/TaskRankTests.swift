@@ -59,7 +59,7 @@ extension RankTests {
           store: SignalStore(root: nil, key: Digest.of("tasks"), width: resident.classCount)) : resident
       let (hard, soft) = ObjectiveRegistry.defaults(of: kind.definition)
       let objective = DistillationObjective([
-        ObjectiveTerm(hard, weight: Scheduled(0.4)), ObjectiveTerm(soft, weight: Scheduled(0.6)),
+        ObjectiveTerm(try #require(hard), weight: Scheduled(0.4)), ObjectiveTerm(soft, weight: Scheduled(0.6)),
       ])
       let student = try model(kind, hidden: 16, layers: 2, seed: 2)
       let configuration = TrainingConfiguration(

@@ -20,8 +20,8 @@ extension Preflight {
     if data.train.kind.definition.targetsAreOptional {
       return data.validation.labelled == .none
         ? [
-          "step \(step.id): no pair of the validation data has a score, so nothing tells the best student: it is the one "
-            + "after the last step"
+          "step \(step.id): no pair of the validation data has a score, so nothing tells the best student: it is the "
+            + "one after the last step"
         ] : []
     }
     if data.train.labelled == .all { return [] }

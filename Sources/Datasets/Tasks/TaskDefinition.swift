@@ -29,7 +29,7 @@ package struct TaskDefinition: Sendable {
     case score
     /// For each label whether it holds: `Batch.values`.
     case labelSet
-    /// How alike the two sequences of a pair are, a number that only metrics read: `Batch.values` of its first sequence.
+    /// How alike the two sequences of a pair are, a number for metrics only: `Batch.values` of its first sequence.
     case similarity
   }
 
@@ -67,7 +67,8 @@ package struct TaskDefinition: Sendable {
   package let head: Head
   /// `problem_type` of config.json; nil for a head without this key.
   package let problemType: String?
-  /// The objective that compares with the targets, if a model learns from them, and the one that compares with a teacher.
+  /// The objective that compares with the targets, if a model learns from them, and the one that compares with a
+  /// teacher.
   package let objectives: (targets: String?, teacher: String)
   /// The metrics that are defined, the one that chooses the best student first.
   package let metrics: [Metric]
@@ -86,6 +87,7 @@ package struct TaskDefinition: Sendable {
   package var unit: String {
     switch rows {
     case .examples: "examples"
+    case .sequences: "pairs"
     case .tokens: "words"
     case .nextTokens: "tokens"
     }

@@ -1,5 +1,5 @@
-import Tokenizers
 import Platform
+import Tokenizers
 
 // Texts that are read apart: one or two sequences make an example.
 extension ExampleReader {
@@ -10,7 +10,8 @@ extension ExampleReader {
     var sequences: [[Int32]] = []
     var isCut = false
     if let tokenizer {
-      let texts = [try text(fields, row)] + (try pairPlaces.map { [try joined(fields, $0, columns.textPair, row)] } ?? [])
+      let second = try pairPlaces.map { try joined(fields, $0, columns.textPair, row) }
+      let texts = [try text(fields, row)] + (second.map { [$0] } ?? [])
       for text in texts {
         let ids = tokenizer.encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: true).ids
         if ids.isEmpty {
@@ -19,7 +20,8 @@ extension ExampleReader {
             remedy: "remove the row or fill it")
         }
         if let maxLength, ids.count == maxLength {
-          isCut = isCut || tokenizer.encode(text, pair: nil, maxLength: nil, addSpecialTokens: true).ids.count > maxLength
+          let whole = tokenizer.encode(text, pair: nil, maxLength: nil, addSpecialTokens: true).ids
+          isCut = isCut || whole.count > maxLength
         }
         sequences.append(ids)
       }

@@ -60,8 +60,8 @@ extension TokenizedDataset {
     var notes = decided?.notes ?? []
     let reader = try communicator.agree {
       if let types = options.tokenTypes, let tokenizer, columns.ids == nil {
-        try requireTypes(of: tokenizer, pair: task.definition.rows == .sequences ? nil : columns.textPair?.text, below: types,
-          path)
+        let pair = task.definition.rows == .sequences ? nil : columns.textPair?.text
+        try requireTypes(of: tokenizer, pair: pair, below: types, path)
       }
       try labels?.requireDistinctNames()
       return try ExampleReader(
