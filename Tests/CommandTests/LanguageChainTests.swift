@@ -115,9 +115,18 @@ extension WholeChainTests {
       try command.expectRefusal(
         3, "bert model, but the task has language_modeling data", ranks: 2, "run", "toy/lm.yaml", "--set",
         "steps.0.student_base.family=bert")
-      try command.expectRefusal(
-        3, "llama model, but the task has classification data", ranks: 2, "run", "toy/toy.yaml", "--set",
-        "steps.0.student_base.family=llama")
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func `a decoder gets a head on sequences for a task with classes`() throws {
+      let command = try chain()
+      let run = try command.run(
+        ["run", "toy/toy.yaml", "--set", "steps.0.student_base.family=llama"], ranks: 2)
+      #expect(run.code == 0, "\(run.said)")
+      let made = try JSON(contentsOf: command.path("toy/out/first/config.json"))
+      #expect(made["architectures"]?.array?.first?.string == "LlamaForSequenceClassification")
+      let evaluated = try command.run("evaluate", "toy/out/first", "--data", "toy/data/validation.tsv")
+      #expect(evaluated.code == 0 && evaluated.output.hasPrefix("accuracy"), "\(evaluated.said)")
     }
 
     @Test(.timeLimit(.minutes(3)))

@@ -101,6 +101,28 @@ import Testing
     #expect(result["entities"]?["PER"]?["count"]?.int == 1 && result["count"]?.int == 8, "\(evaluated.said)")
   }
 
+  @Test func `plain text and tables of texts are texts for a tagger, not words with tags`() throws {
+    let command = try command()
+    try command.write("data.conll", Self.conll)
+    try command.write("chain.yaml", chain("token_classification", data: "data.conll"))
+    #expect(try command.run("run", "chain.yaml").code == 0)
+    try command.write("in.txt", "Anna lives in Oslo\nthe film and Bob .\n")
+    try command.write("in.tsv", "id\ttext\n1\tAnna lives in Oslo\n2\tthe film and Bob .\n")
+    try command.write("in.jsonl", "{\"text\": \"Anna lives in Oslo\"}\n{\"text\": \"the film and Bob .\"}\n")
+    var answers: [String] = []
+    for name in ["in.txt", "in.tsv", "in.jsonl"] {
+      let said = try command.run("predict", "second", "--input", name, "--output", "-")
+      #expect(said.code == 0, "\(name): \(said.said)")
+      answers.append(said.output)
+    }
+    #expect(answers[0] == answers[2] && answers[1] == answers[2])
+    #expect(try Command.values(answers[0]).map { $0["labels"]?.array?.count } == [4, 5])
+    // A file of words with tags is the same with and without the tags.
+    try command.write("words.tsv", "Anna\tB-PER\nlives\tO\n")
+    let words = try command.run("predict", "second", "--input", "words.tsv", "--output", "-")
+    #expect(try Command.values(words.output).map { $0["labels"]?.array?.count } == [2], "\(words.said)")
+  }
+
   @Test func `tags that are no parts of entities have an accuracy and no entities`() throws {
     let command = try command()
     let rows = #"{"tokens": ["Bob", "likes", "Rome"], "tags": ["NOUN", "VERB", "NOUN"]}"# + "\n"

@@ -81,9 +81,12 @@ struct PlanResolver {
   private func model(_ reference: String, _ index: Int, key: String) throws -> PlannedModel {
     let located = try locator.locate(reference, for: index, in: chain, key: key)
     if case .step(let used) = located.source { return students[used] }
+    let found = try ModelDirectory.configuration(of: located.path)
+    // A model with another head gets one of the task, if Retort builds it on the family.
+    let (kind, heads) = (chain.metadata.task.kind, found.family.definition.heads)
     return PlannedModel(
       reference: reference, place: .directory(located.path),
-      configuration: try ModelDirectory.configuration(of: located.path), tokenizer: located.path)
+      configuration: heads.contains(kind.definition.head) ? found.with(kind: kind) : found, tokenizer: located.path)
   }
 
   private func student(of step: StepConfiguration, _ index: Int, _ teacher: PlannedModel?) throws -> PlannedModel {

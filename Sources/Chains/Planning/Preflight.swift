@@ -215,7 +215,8 @@ enum Preflight {
     case .classes: isAboveChance(result)
     // Spearman's ρ of independent scores has the deviation 1/√(n − 1) (one-sided, 5 %).
     case .score, .similarity:
-      result.count < 3 || !(result.value(.spearman) <= 1.64 / Double(result.count - 1).squareRoot())
+      // Equal scores have no ρ.
+      result.count < 3 || result.value(.spearman) > 1.64 / Double(result.count - 1).squareRoot()
     case .labelSet: result.parts.allSatisfy { $0.counts.gold == 0 } || result.value(.microF1) > 0
     }
   }

@@ -69,6 +69,19 @@ struct TaggedSentence {
     self.tags = tags.isEmpty ? nil : tags
   }
 
+  /// Whether the first line of a table names columns of rows, such as `text`, and is no word with its tag.
+  static func isTableOfRows(_ path: String) -> Bool {
+    guard let data = try? DataBytes(path) else { return false }
+    let known: Set<String> = [
+      "id", "ids", "text", "sentence", "label", "labels", "tags", "ner_tags", "tokens", "entities",
+    ]
+    let line = data.bytes[..<RecordIndex.lineEnd(data.bytes, 0, data.bytes.count)]
+    let names = line.filter { $0 != 0x0d }.split(separator: 0x09, omittingEmptySubsequences: false).map {
+      String(decoding: $0, as: UTF8.self).trimmed.lowercased()
+    }
+    return names.allSatisfy(known.contains) && names.contains { $0 != "id" }
+  }
+
   /// Whether a line begins a document and is no word.
   static func isDocumentStart(_ bytes: UnsafeRawBufferPointer, _ from: Int, _ to: Int) -> Bool {
     let mark = StaticString("-DOCSTART-")

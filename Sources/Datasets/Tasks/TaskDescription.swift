@@ -98,10 +98,15 @@ package struct TaskDescription: Sendable, Equatable {
     return file
   }
 
-  /// The format of a split's files if the task tells it: words with tags in tables without a header.
+  /// The format of a split's files if the task tells it: words with tags, in tables without a header, and in plain text
+  /// if tags are read.
   private func format(of split: DatasetSplit) -> FileFormat? {
     guard definition.rows == .tokens, let first = split.paths.first else { return nil }
-    return [.tsv, .text].contains(FileFormat(path: first)) ? .conll : nil
+    switch FileFormat(path: first) {
+    case .tsv: return TaggedSentence.isTableOfRows(first) ? nil : .conll
+    case .text: return labelUse == .unread ? nil : .conll
+    default: return nil
+    }
   }
 
   /// The columns of this task in a file: the named columns, else a known layout of the task's files, else `text` or

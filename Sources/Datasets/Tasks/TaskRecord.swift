@@ -88,16 +88,17 @@ package struct TaskRecord: Sendable, Equatable {
   /// - Parameters:
   ///   - given: the columns that the user names.
   ///   - named: the columns of a file without a header.
+  ///   - labelUse: whether labels are read.
   /// Throws `.input` if only one text would be read for a model of pairs.
   package func task(
-    _ given: DatasetColumns, for split: DatasetSplit, headers named: [String]? = nil, settings: SettingNames
-  ) throws
-    -> (task: TaskDescription, notes: [String])
-  {
+    _ given: DatasetColumns, for split: DatasetSplit, headers named: [String]? = nil, labelUse: LabelUse = .expected,
+    settings: SettingNames
+  ) throws -> (task: TaskDescription, notes: [String]) {
     var task = TaskDescription(kind: kind)
     if let name, let known = try? TaskDescription(named: name, kind: kind) { task = known }
     task.labelNames = nil
     task.settings = settings
+    task.labelUse = labelUse
     task.headers = named
     task.usualHeaders = headers
     task.usualReading = reading

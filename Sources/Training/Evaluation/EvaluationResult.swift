@@ -118,7 +118,9 @@ package struct EvaluationResult: Sendable, Equatable {
     case .nextTokens: "perplexity \(fixed(perplexity, 4)) (loss \(fixed(loss, 4)), \(grouped(count)) tokens)"
     case .classes where values[.entityF1] == nil: "accuracy \(fixed(accuracy, 4)) (\(correct) of \(count))"
     default:
-      kind.definition.metrics.prefix(3).filter { $0 != .loss }.map { "\($0.rawValue) \(fixed(value($0), 4))" }
+      kind.definition.metrics.prefix(3).filter { $0 != .loss }.map {
+        "\($0.rawValue) \(value($0).isNaN ? "undefined" : fixed(value($0), 4))"
+      }
         .joined(separator: ", ") + " (\(grouped(count)) \(kind.definition.unit))"
     }
   }

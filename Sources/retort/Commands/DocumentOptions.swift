@@ -23,7 +23,9 @@ struct DocumentOptions: ParsableArguments {
     _ file: String, _ options: ModelOptions, _ model: ModelConfiguration, _ tokenizer: (any Tokenizer)?,
     on communicator: any Communicator
   ) throws -> PackedDocuments {
-    let input = try communicator.agree { try options.input(file, label: nil, prompt: prompt, for: model) }
+    let input = try communicator.agree {
+      try options.input(file, label: nil, needsLabels: false, prompt: prompt, for: model)
+    }
     var task = input.task
     task.documents = documents.map(DocumentCut.init(named:)) ?? .automatic
     let (directory, limit) = try communicator.agree {

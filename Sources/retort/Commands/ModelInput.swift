@@ -82,7 +82,9 @@ struct ModelOptions: ParsableArguments {
     let isTable = model.configuration.family == .perceptron
     try communicator.requireSameFiles([file])
     if needsLabels { try communicator.agree { try requireClasses(model) } }
-    let input = try communicator.agree { try self.input(file, label: label, for: model.configuration) }
+    let input = try communicator.agree {
+      try self.input(file, label: label, needsLabels: needsLabels, for: model.configuration)
+    }
     var task = input.task
     task.labelReading = labelsAre
     task.labelUse = needsLabels ? .expected : .unread
@@ -141,7 +143,9 @@ struct ModelOptions: ParsableArguments {
 
   /// The task with which a file is read: from the options, else from the student's record, else from the names of the
   /// columns.
-  func input(_ file: String, label: String?, prompt: String? = nil, for model: ModelConfiguration) throws -> Input {
+  func input(
+    _ file: String, label: String?, needsLabels: Bool, prompt: String? = nil, for model: ModelConfiguration
+  ) throws -> Input {
     let (split, said) = try ModelOptions.split(file)
     let given = DatasetColumns(
       text: text.map { TextColumns(ModelOptions.names($0)) },
@@ -149,9 +153,11 @@ struct ModelOptions: ParsableArguments {
       label: label, prompt: prompt)
     let kind = model.kind
     var input = Input(split: split, task: TaskDescription(kind: kind, columns: given), notes: said)
+    let labelUse: LabelUse = needsLabels ? .expected : .unread
+    input.task.labelUse = labelUse
     if let record = TaskRecord(model.json[TaskRecord.key]), record.kind == kind, kind != .features, task == nil {
       let recorded = try record.task(
-        given, for: split, headers: columns.map(ModelOptions.names), settings: .options)
+        given, for: split, headers: columns.map(ModelOptions.names), labelUse: labelUse, settings: .options)
       input.task = recorded.task
       input.notes += recorded.notes
     } else if let task {
