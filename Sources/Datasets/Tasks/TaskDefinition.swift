@@ -11,7 +11,7 @@ package struct TaskDefinition: Sendable {
   package enum Rows: Sendable {
     /// One for each example.
     case examples
-    /// One for each sequence, of which an example has one, or two that are read apart.
+    /// One for each sequence; an example has one, or two that are read apart.
     case sequences
     /// One for each token that counts, such as the first of each word.
     case tokens

@@ -117,7 +117,7 @@ package struct DecoderConfiguration: Sendable, Equatable {
     if copy.classes != nil { copy.classes = classes }
     return copy
   }
-  /// The same model with only the first of its layers, all of which have equal weights.
+  /// The same model with only the first of its layers, which all have equal weights.
   package var withOneLayer: DecoderConfiguration {
     var copy = self
     copy.layers = [layers[0]]

@@ -89,7 +89,7 @@ extension DecoderModel {
     return runs
   }
 
-  /// A linear layer of which this part has some outputs.
+  /// A linear layer with some of its outputs in this part.
   ///
   /// - Parameter rows: the rows of the layer's parameters; nil: all of them.
   private func bind(
@@ -103,7 +103,7 @@ extension DecoderModel {
       + (linear.bias.map { [bind("\(name).bias", $0, rows, extract: .part(rows: outputs, of: count))] } ?? [])
   }
 
-  /// A linear layer of which this part has some inputs, and its bias, which one shard holds.
+  /// A linear layer with some of its inputs in this part, and its bias, which one shard holds.
   private func bind(_ name: String, _ linear: Linear, inputs: Range<Int>, of count: Int) -> [WeightBinding] {
     let outputs = linear.weight.value.rows
     let extract: WeightExtract =

@@ -106,33 +106,49 @@ struct TagTally: EvaluationTally {
   }
 }
 
-/// Pairs of score and target.
-struct ScoreTally: EvaluationTally {
+/// Scores with their targets, on one rank and then of all ranks.
+struct ScoredPairs {
   /// Sample, score and target, three numbers each.
   private var rows: [Double] = []
 
+  mutating func add(sample: Int, score: Double, target: Float) { rows += [Double(sample), score, Double(target)] }
+
+  /// The pairs of all ranks in the order of the data, so that sums have the same bits for any number of ranks;
+  /// collective.
+  func gathered(on communicator: any Communicator) throws -> (scores: [Double], targets: [Double]) {
+    var pairs: [(sample: Double, score: Double, target: Double)] = []
+    for part in try communicator.allGather(rows) {
+      for at in stride(from: 0, to: part.count, by: 3) { pairs.append((part[at], part[at + 1], part[at + 2])) }
+    }
+    pairs.sort { $0.sample < $1.sample }
+    return (pairs.map(\.score), pairs.map(\.target))
+  }
+
+  /// The correlations of scores and targets; NaN where one is undefined.
+  static func correlations(_ scores: [Double], _ targets: [Double]) -> [Metric: Double] {
+    [
+      .pearson: Correlation.pearson(scores, targets) ?? .nan,
+      .spearman: Correlation.spearman(scores, targets) ?? .nan,
+    ]
+  }
+}
+
+/// Pairs of score and target.
+struct ScoreTally: EvaluationTally {
+  private var pairs = ScoredPairs()
+
   mutating func add(_ outputs: Tensor, _ batch: Batch) {
     for (row, sample) in batch.samples.enumerated() where !batch.values[row].isNaN {
-      rows += [Double(sample), Double(outputs.floats[row * outputs.columns]), Double(batch.values[row])]
+      pairs.add(sample: sample, score: Double(outputs.floats[row * outputs.columns]), target: batch.values[row])
     }
   }
 
   func result(on communicator: any Communicator) throws -> EvaluationResult {
-    let parts = try communicator.allGather(rows)
-    var pairs: [(sample: Double, score: Double, target: Double)] = []
-    for part in parts {
-      for at in stride(from: 0, to: part.count, by: 3) { pairs.append((part[at], part[at + 1], part[at + 2])) }
-    }
-    // The order of the data, so that sums have the same bits for any number of ranks.
-    pairs.sort { $0.sample < $1.sample }
-    let (scores, targets) = (pairs.map(\.score), pairs.map(\.target))
+    let (scores, targets) = try pairs.gathered(on: communicator)
     let error = Correlation.meanSquaredError(scores, targets)
-    return EvaluationResult(
-      kind: .regression, count: pairs.count, loss: error,
-      values: [
-        .pearson: Correlation.pearson(scores, targets) ?? .nan,
-        .spearman: Correlation.spearman(scores, targets) ?? .nan, .meanSquaredError: error,
-      ])
+    var values = ScoredPairs.correlations(scores, targets)
+    values[.meanSquaredError] = error
+    return EvaluationResult(kind: .regression, count: scores.count, loss: error, values: values)
   }
 }
 

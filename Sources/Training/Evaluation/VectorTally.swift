@@ -5,16 +5,14 @@ import Tensors
 /// The cosines of pairs of vectors, with the pairs' scores.
 struct VectorTally: EvaluationTally {
   private let kind: TaskKind
-  /// Sample, cosine and score, three numbers for each pair.
-  private var rows: [Double] = []
+  private var pairs = ScoredPairs()
 
   init(_ kind: TaskKind) { self.kind = kind }
 
   mutating func add(_ outputs: Tensor, _ batch: Batch) {
     for row in batch.isSecond.indices where batch.isSecond[row] && !batch.values[row - 1].isNaN {
-      rows += [
-        Double(batch.samples[row - 1]), VectorTally.cosine(outputs, row - 1, row), Double(batch.values[row - 1]),
-      ]
+      pairs.add(
+        sample: batch.samples[row - 1], score: VectorTally.cosine(outputs, row - 1, row), target: batch.values[row - 1])
     }
   }
 
@@ -33,20 +31,10 @@ struct VectorTally: EvaluationTally {
 
   /// The correlations; `loss` is the mean of 1 − cosine, which no metric shows and which is finite if the vectors are.
   func result(on communicator: any Communicator) throws -> EvaluationResult {
-    let parts = try communicator.allGather(rows)
-    var pairs: [(sample: Double, cosine: Double, score: Double)] = []
-    for part in parts {
-      for at in stride(from: 0, to: part.count, by: 3) { pairs.append((part[at], part[at + 1], part[at + 2])) }
-    }
-    // The order of the data, so that sums have the same bits for any number of ranks.
-    pairs.sort { $0.sample < $1.sample }
-    let (cosines, scores) = (pairs.map(\.cosine), pairs.map(\.score))
+    let (cosines, scores) = try pairs.gathered(on: communicator)
     let sum = cosines.reduce(0) { $0 + 1 - $1 }
     return EvaluationResult(
-      kind: kind, count: pairs.count, loss: pairs.isEmpty ? 0 : sum / Double(pairs.count),
-      values: [
-        .pearson: Correlation.pearson(cosines, scores) ?? .nan,
-        .spearman: Correlation.spearman(cosines, scores) ?? .nan,
-      ])
+      kind: kind, count: cosines.count, loss: cosines.isEmpty ? 0 : sum / Double(cosines.count),
+      values: ScoredPairs.correlations(cosines, scores))
   }
 }
