@@ -70,6 +70,20 @@ import Testing
     #expect(spans.batch([1]).targets == [-1, 0, -1, 0, -1, 0, -1])
   }
 
+  @Test func `a text of several columns is one text, and entities count its characters`() throws {
+    let path = try scratch.write(
+      "t.jsonl",
+      "{\"a\": \"ab\", \"b\": \"c\", \"entities\": [{\"start\": 3, \"end\": 4, \"label\": \"X\"}]}\n")
+    var task = TaskDescription(kind: .tokenClassification, columns: DatasetColumns(text: ["a", "b"]))
+    let data = try TokenizedDataset.open(
+      DatasetSplit(path), task: task, labels: LabelSet(names: tags), tokenizer: CountingTokenizer(),
+      options: .init(cacheDirectory: nil), on: SoloCommunicator())
+    #expect(data.batch([0]).targets == [-1, 0, -1, -1, 1, -1])
+    task.labelUse = .unread
+    let words = try CountedWords(DatasetSplit(path), task, CountingTokenizer(), maxLength: nil)
+    #expect(try words?.read(0).words.map(\.text) == ["ab", "c"])
+  }
+
   @Test func `a cut row keeps the words before the cut, and is counted`() throws {
     let path = try scratch.write(
       "a.jsonl", "{\"tokens\": [\"ab\", \"cd\", \"ef\"], \"tags\": [\"O\", \"B-X\", \"O\"]}\n")

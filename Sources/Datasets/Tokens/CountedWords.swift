@@ -12,6 +12,20 @@ package final class CountedWords: Sendable {
     package let range: Range<Int>
   }
 
+  /// The counted words of a row, with its text.
+  package struct Row {
+    /// The words that count.
+    package let words: [Word]
+    fileprivate let scalars: [Unicode.Scalar]
+
+    /// The text between two words, both included.
+    package func text(from first: Word, to last: Word) -> String {
+      var text = String.UnicodeScalarView()
+      text.append(contentsOf: scalars[first.range.lowerBound..<min(scalars.count, last.range.upperBound)])
+      return String(text)
+    }
+  }
+
   private let file: RowFile
   private let columns: DatasetColumns
   private let selection: RowSelection
@@ -35,33 +49,18 @@ package final class CountedWords: Sendable {
   }
 
   /// The words of a row that count, in the order of its rows in a batch.
-  package func words(of row: Int) throws -> [Word] {
-    let words = try all(of: row)
-    var last: Int32 = -1
-    var counted: [Word] = []
-    for index in words.encoded(by: tokenizer, maxLength: maxLength).words where index >= 0 {
-      if subwords == .all || index != last {
-        let place = Int(index)
-        counted.append(Word(index: place, text: words.texts[place], range: words.ranges[place]))
-      }
-      last = index
-    }
-    return counted
-  }
-
-  private func all(of row: Int) throws -> RowWords {
+  package func read(_ row: Int) throws -> Row {
     let fields = try file.read(row, selection)
-    if case .words(let words)? = fields.first { return RowWords(words: words) }
-    return RowWords(text: CountedWords.joined(fields))
-  }
-
-  /// The text between two words of a row, both included.
-  package func text(of row: Int, from first: Word, to last: Word) throws -> String {
-    let words = try all(of: row)
-    let scalars = Array((words.text ?? words.texts.joined(separator: " ")).unicodeScalars)
-    var text = String.UnicodeScalarView()
-    text.append(contentsOf: scalars[first.range.lowerBound..<min(scalars.count, last.range.upperBound)])
-    return String(text)
+    let words: RowWords
+    if case .words(let texts)? = fields.first {
+      words = RowWords(words: texts)
+    } else {
+      words = RowWords(text: CountedWords.joined(fields))
+    }
+    let counted = RowWords.counted(words.encoded(by: tokenizer, maxLength: maxLength), subwords).map(\.word)
+    return Row(
+      words: counted.map { Word(index: $0, text: words.texts[$0], range: words.ranges[$0]) },
+      scalars: Array((words.text ?? words.texts.joined(separator: " ")).unicodeScalars))
   }
 
   /// The text of a row, or the texts of several columns joined as the reader of examples joins them.

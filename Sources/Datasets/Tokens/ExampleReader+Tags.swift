@@ -4,10 +4,10 @@ import Tokenizers
 // Rows whose words or tokens have tags.
 extension ExampleReader {
   /// Appends a row of ids, of words, or of a text with entities.
-  func readTagged(_ row: Int, _ field: FieldValue, tags: FieldValue, into out: inout TokenRows) throws {
+  func readTagged(_ row: Int, _ fields: [FieldValue], tags: FieldValue, into out: inout TokenRows) throws {
     let line = file.line(of: row)
     if let name = columns.ids {
-      var ids = try ids(field, name, row)
+      var ids = try ids(fields[0], name, row)
       var targets = try targets(tags, row, for: ids.count, "ids")
       if let maxLength, ids.count > maxLength {
         ids.removeLast(ids.count - maxLength)
@@ -17,16 +17,13 @@ extension ExampleReader {
       return append(ids, nil, targets, row, &out)
     }
     guard let tokenizer else { preconditionFailure("text is read without a tokenizer") }
-    let words = try words(field, row)
+    let words = try words(fields, row)
     let targets = try targets(tags, row, of: words)
     let encoding = words.encoded(by: tokenizer, maxLength: maxLength)
     var counted = [Int32](repeating: Batch.uncounted, count: encoding.ids.count)
-    var last: Int32 = -1
-    for (place, word) in encoding.words.enumerated() where word >= 0 {
-      if task.subwords == .all || word != last { counted[place] = targets[Int(word)] }
-      last = word
-    }
-    if let maxLength, encoding.ids.count >= maxLength, last >= 0, Int(last) < words.texts.count - 1 {
+    let read = RowWords.counted(encoding, task.subwords)
+    for (token, word) in read { counted[token] = targets[word] }
+    if let maxLength, encoding.ids.count >= maxLength, let last = read.last, last.word < words.texts.count - 1 {
       out.noteCut(line: line)
     }
     append(encoding.ids, encoding.typeIDs, counted, row, &out)
@@ -38,17 +35,17 @@ extension ExampleReader {
   }
 
   /// The words of a row.
-  private func words(_ field: FieldValue, _ row: Int) throws -> RowWords {
+  private func words(_ fields: [FieldValue], _ row: Int) throws -> RowWords {
     if let name = columns.tokens {
-      guard case .words(let words) = field else {
-        if field == .absent { throw missing(name, row) }
+      guard case .words(let words) = fields[0] else {
+        if fields[0] == .absent { throw missing(name, row) }
         throw RetortError(
-          .input, "\(quoted(name)) is \(field.kind), a list of words was expected", at: file.location(of: row),
+          .input, "\(quoted(name)) is \(fields[0].kind), a list of words was expected", at: file.location(of: row),
           remedy: "write {\(quoted(name)): [\"Ann\", \"left\"], …}")
       }
       return RowWords(words: words)
     }
-    let words = RowWords(text: try text([field], row))
+    let words = RowWords(text: try text(fields, row))
     if words.texts.isEmpty {
       throw RetortError(
         .input, "the text has no words", at: file.location(of: row), remedy: "remove the row or fill it")

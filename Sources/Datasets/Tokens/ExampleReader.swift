@@ -94,7 +94,7 @@ struct ExampleReader: Sendable {
     let fields = try file.read(row, selection)
     if let documents { return try read(row, fields, as: documents, into: &out) }
     let field = labelPlace.map { fields[$0] } ?? .absent
-    if task.definition.rows == .tokens { return try readTagged(row, fields[0], tags: field, into: &out) }
+    if task.definition.rows == .tokens { return try readTagged(row, fields, tags: field, into: &out) }
     let line = file.line(of: row)
     if targets == .sequences { return try readSequences(row, fields, score: field, into: &out) }
     let (label, targets) = try target(field, row)

@@ -78,6 +78,17 @@ struct RowWords: Sendable {
     return WordEncoding(ids: encoding.ids, typeIDs: encoding.typeIDs, words: words)
   }
 
+  /// The tokens that count, ascending, each with its word: the first of each word, or all of them.
+  static func counted(_ encoding: WordEncoding, _ subwords: SubwordUse) -> [(token: Int, word: Int)] {
+    var last: Int32 = -1
+    var counted: [(token: Int, word: Int)] = []
+    for (token, word) in encoding.words.enumerated() where word >= 0 {
+      if subwords == .all || word != last { counted.append((token, Int(word))) }
+      last = word
+    }
+    return counted
+  }
+
   /// The tag of each word: B for the first word that has characters of an entity, I for the others (BIO).
   func tags(of spans: [EntitySpan]) -> [String] {
     var tags = [String](repeating: TagScheme.outside, count: texts.count)

@@ -101,15 +101,11 @@ struct Answers {
         "labels": .array(best.map { .string(names[$0]) }), "logits": .array(rows.map { Answers.numbers($0.array) }),
       ]
       if let words {
-        let sample = batch.samples[index]
-        let counted = try words.words(of: sample)
-        if counted.count != count {
-          throw RetortError(.unexpected, "\(counted.count) words for \(count) rows of example \(index + 1)")
+        let read = try words.read(batch.samples[index])
+        if read.words.count != count {
+          throw RetortError(.unexpected, "\(read.words.count) words for \(count) rows of example \(index + 1)")
         }
-        if let tags {
-          answer["entities"] = .array(
-            try tags.entities(in: best).map { try json($0, in: sample, counted, rows, best, tags) })
-        }
+        if let tags { answer["entities"] = .array(tags.entities(in: best).map { json($0, read, rows, best, tags) }) }
       }
       return .object(answer)
     }
@@ -117,9 +113,9 @@ struct Answers {
 
   /// An entity: its type, its place, its text, and the mean probability of its words' tags.
   private func json(
-    _ entity: Entity, in sample: Int, _ words: [CountedWords.Word], _ rows: [Tensor], _ best: [Int], _ tags: EntityTags
-  ) throws -> JSON {
-    let own = words[entity.range]
+    _ entity: Entity, _ read: CountedWords.Row, _ rows: [Tensor], _ best: [Int], _ tags: EntityTags
+  ) -> JSON {
+    let own = read.words[entity.range]
     let score = entity.range.reduce(0.0) { $0 + Answers.softmax(rows[$1].array)[best[$1]] }
     var object: [String: JSON] = [
       "label": .string(tags.types[entity.type]), "score": .double(score / Double(entity.range.count)),
@@ -127,7 +123,7 @@ struct Answers {
     if let first = own.first, let last = own.last {
       object["start"] = .int(first.range.lowerBound)
       object["end"] = .int(last.range.upperBound)
-      object["text"] = .string(try self.words?.text(of: sample, from: first, to: last) ?? "")
+      object["text"] = .string(read.text(from: first, to: last))
     }
     return .object(object)
   }
