@@ -14,11 +14,7 @@ extension ExampleReader {
       let texts = [try text(fields, row)] + (second.map { [$0] } ?? [])
       for text in texts {
         let ids = tokenizer.encode(text, pair: nil, maxLength: maxLength, addSpecialTokens: true).ids
-        if ids.isEmpty {
-          throw RetortError(
-            .input, "the text becomes no tokens at all", at: file.location(of: row),
-            remedy: "remove the row or fill it")
-        }
+        try requireTokens(ids, row)
         if let maxLength, ids.count == maxLength {
           let whole = tokenizer.encode(text, pair: nil, maxLength: nil, addSpecialTokens: true).ids
           isCut = isCut || whole.count > maxLength
@@ -27,10 +23,7 @@ extension ExampleReader {
       }
     } else if let name = columns.ids {
       var ids = try ids(fields[0], name, row)
-      if let maxLength, ids.count > maxLength {
-        ids.removeLast(ids.count - maxLength)
-        isCut = true
-      }
+      isCut = cut(&ids)
       sequences.append(ids)
     }
     let line = file.line(of: row)

@@ -9,11 +9,7 @@ extension ExampleReader {
     if let name = columns.ids {
       var ids = try ids(fields[0], name, row)
       var targets = try targets(tags, row, for: ids.count, "ids")
-      if let maxLength, ids.count > maxLength {
-        ids.removeLast(ids.count - maxLength)
-        targets.removeLast(targets.count - maxLength)
-        out.noteCut(line: line)
-      }
+      if cut(&ids), cut(&targets) { out.noteCut(line: line) }
       return append(ids, nil, targets, row, &out)
     }
     guard let tokenizer else { preconditionFailure("text is read without a tokenizer") }

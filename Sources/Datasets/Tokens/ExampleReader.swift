@@ -100,20 +100,28 @@ struct ExampleReader: Sendable {
     let (label, targets) = try target(field, row)
     guard let tokenizer else {
       var ids = try ids(fields[0], columns.ids!, row)
-      if let maxLength, ids.count > maxLength {
-        ids.removeLast(ids.count - maxLength)
-        out.noteCut(line: line)
-      }
+      if cut(&ids) { out.noteCut(line: line) }
       return out.append(tokens: ids, typeIDs: nil, label: label, targets: targets, line: line)
     }
     let text = try text(fields, row)
     let pair = try pairPlaces.map { try joined(fields, $0, columns.textPair, row) }
     let encoding = tokenizer.encode(text, pair: pair, maxLength: maxLength, addSpecialTokens: true)
-    if encoding.ids.isEmpty {
-      throw RetortError(
-        .input, "the text becomes no tokens at all", at: file.location(of: row), remedy: "remove the row or fill it")
-    }
+    try requireTokens(encoding.ids, row)
     out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label, targets: targets, line: line)
+  }
+
+  /// Cuts what is beyond the maximum length; returns whether there was any.
+  func cut(_ values: inout [Int32]) -> Bool {
+    guard let maxLength, values.count > maxLength else { return false }
+    values.removeLast(values.count - maxLength)
+    return true
+  }
+
+  /// Throws `.input` for a text without tokens.
+  func requireTokens(_ ids: [Int32], _ row: Int) throws {
+    if !ids.isEmpty { return }
+    throw RetortError(
+      .input, "the text becomes no tokens at all", at: file.location(of: row), remedy: "remove the row or fill it")
   }
 
   /// The target of a row that is one example: `label` and words as `RowTargets` says.
