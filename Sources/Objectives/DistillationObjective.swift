@@ -12,6 +12,8 @@ package struct DistillationObjective: Sendable, Equatable {
   package var combine: TeacherCombination
   /// The teachers of the step, in order; empty for plain fine-tuning.
   package var teachers: [TeacherRole]
+  /// n, if terms with a teacher's logits compare the classes 0 ..< n alone: the shared tokens of padded vocabularies.
+  package var sharedClasses: Int?
 
   /// Creates the loss of these terms.
   ///
@@ -118,7 +120,8 @@ package struct DistillationObjective: Sendable, Equatable {
 
   /// The terms on logits in an optimizer step.
   package func logitsPlan(step: Int, of steps: Int, counts: StepCounts) -> LogitsPlan {
-    var plan = LogitsPlan(termCount: activeTerms.count, teacherWeights: teacherWeights)
+    var plan = LogitsPlan(
+      termCount: activeTerms.count, teacherWeights: teacherWeights, sharedClasses: sharedClasses)
     for (index, term) in activeTerms.enumerated() {
       guard let objective = term.objective as? any LogitsObjective else { continue }
       let weight = term.weight.value(step: step, of: steps)
@@ -188,14 +191,16 @@ package struct DistillationObjective: Sendable, Equatable {
     return temperature.isConstant ? (terms[0].weight.from, terms[1].weight.from, temperature.from) : nil
   }
 
-  /// Every value under its chain file key.
+  /// Every value under its chain file key; `shared_vocabulary` is the number of shared tokens.
   package var json: [String: JSON] {
+    var members: [String: JSON] = sharedClasses.map { ["shared_vocabulary": .int($0)] } ?? [:]
     if let plain {
-      return [
-        "ce_weight": .double(plain.ce), "kd_weight": .double(plain.kd), "temperature": .double(plain.temperature),
-      ]
+      members["ce_weight"] = .double(plain.ce)
+      members["kd_weight"] = .double(plain.kd)
+      members["temperature"] = .double(plain.temperature)
+      return members
     }
-    var members: [String: JSON] = ["objectives": .array(terms.map(\.json))]
+    members["objectives"] = .array(terms.map(\.json))
     if teachers.count > 1 {
       members["combine"] = .string(combine.rawValue)
       members["teachers"] = .array(
@@ -225,8 +230,9 @@ extension DistillationObjective {
       return
         "\(weight) · \(term.kind)\(options.isEmpty ? "" : " (\(options.joined(separator: ", ")))")\(teacher)\(name)"
     }
-    guard teachers.count > 1 else { return lines }
+    let shared = sharedClasses.map { ["on the first \($0) tokens of teacher and student (shared_vocabulary)"] } ?? []
+    guard teachers.count > 1 else { return lines + shared }
     let names = zip(teachers, teacherWeights).map { "\($0.name) \(JSON.double($1).text())" }
-    return lines + ["combine \(combine.rawValue): \(names.joined(separator: ", "))"]
+    return lines + ["combine \(combine.rawValue): \(names.joined(separator: ", "))"] + shared
   }
 }

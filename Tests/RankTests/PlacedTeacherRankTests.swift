@@ -50,7 +50,8 @@ extension RankTests {
     }
 
     /// The directory of a teacher that all ranks see; removed behind `body`.
-    func withDirectory(_ family: String = "bert", _ body: (String) throws -> Void) throws {
+    func withDirectory(_ family: String = "bert", _ keys: [String: JSON] = [:], _ body: (String) throws -> Void) throws
+    {
       let folder = try world.broadcast(text: Shared.temporaryDirectory("placed"))
       defer {
         try? world.barrier()
@@ -58,7 +59,7 @@ extension RankTests {
       }
       try world.agree {
         guard world.isFirst else { return }
-        let configuration = try Self.configuration(family)
+        let configuration = try Self.configuration(family).setting(keys)
         let model = try ModelLoader.load(configuration, from: .random, seed: 9).model
         try ModelWriter.writeWeights(model, to: folder + "/model.safetensors")
         try writeFileAtomically(folder + "/config.json", JSON.object(configuration.json).text())
@@ -94,13 +95,19 @@ extension RankTests {
     }
 
     /// Loss, distillation and gradient norm of some steps.
-    func train(_ teacher: any Teacher, _ folder: String, on communicator: any Communicator = world) throws -> [Double] {
+    ///
+    /// - Parameter shared: the classes that teacher and student share; nil: all.
+    func train(
+      _ teacher: any Teacher, _ folder: String, on communicator: any Communicator = world, shared: Int? = nil
+    ) throws -> [Double] {
       let data = try Self.data(folder)
       let isLanguageModel = try Self.isLanguageModel(folder)
       let batch: BatchSize = isLanguageModel ? 3 : 7
+      var objective = DistillationObjective(crossEntropyWeight: 0.3, distillationWeight: 0.7, temperature: 2)
+      objective.sharedClasses = shared
       let configuration = TrainingConfiguration(
         seed: 3, totalSteps: Self.steps, batchSize: batch, accumulation: 2, passTokens: isLanguageModel ? 60 : 20,
-        objective: DistillationObjective(crossEntropyWeight: 0.3, distillationWeight: 0.7, temperature: 2),
+        objective: objective,
         schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: Self.steps), bucketBytes: 4096)
       let sampler = Sampler(lengths: data.lengths, batchSize: batch, shuffle: true, groupByLength: true, seed: 3)
       let batches = (0..<5).flatMap { sampler.batches(epoch: $0) }
@@ -174,9 +181,9 @@ extension RankTests {
     }
 
     /// The curve of a run in which the last ranks teach; of these, nothing.
-    func trainDedicated(_ folder: String, _ sharding: TeacherSharding, _ payload: SignalPayload, teachers: Int) throws
-      -> (curve: [Double], traffic: TeacherTraffic)?
-    {
+    func trainDedicated(
+      _ folder: String, _ sharding: TeacherSharding, _ payload: SignalPayload, teachers: Int, shared: Int? = nil
+    ) throws -> (curve: [Double], traffic: TeacherTraffic)? {
       let data = try Self.data(folder)
       let roles = TeachingRoles(ranks: world.size, teachers: teachers)
       let teaches = roles.teaches(world.rank)
@@ -194,7 +201,7 @@ extension RankTests {
       let teacher = try DedicatedTeacher(
         name: "teacher", whole: whole, head: TeacherHead(whole), payload: payload, precision: .fp32, train: data,
         validation: data, roles: roles, on: world)
-      let curve = try train(teacher, folder, on: own)
+      let curve = try train(teacher, folder, on: own, shared: shared)
       // The last announcement is of a batch that nobody asks for.
       try teacher.announce([[0, 1], [2]], in: .validation)
       return (curve, try teacher.end())

@@ -88,6 +88,7 @@ extension StepConfiguration {
       "hyperparams": hyperparameters.resolved,
     ]
     if teacher.references.count > 1 { members["combine"] = .string(combine.rawValue) }
+    if sharesVocabulary { members["shared_vocabulary"] = true }
     if stages.count > 1 {
       members["hyperparams"] = nil
       members["stages"] = .array(

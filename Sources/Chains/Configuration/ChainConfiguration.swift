@@ -138,6 +138,9 @@ package struct StepConfiguration: Sendable, Equatable {
   package var allowUntrainedTeacher = false
   /// How terms on logits use several teachers. Default: logits.
   package var combine = TeacherCombination.logits
+  /// Whether language models are compared on the tokens that all of them have, where their vocabularies are padded.
+  /// Default: false.
+  package var sharesVocabulary = false
   /// How it is trained, one stage after the other; at least one.
   package var stages: [StageConfiguration]
   /// Where the keys of this step were written.

@@ -16,8 +16,8 @@ enum Keys {
   static let parallelStudent = ["sharding"]
   static let watchdog = ["silence", "progress", "phases"]
   static let step = [
-    "step_id", "teacher", "combine", "student_base", "student_init", "output_dir", "allow_untrained_teacher",
-    "hyperparams", "stages",
+    "step_id", "teacher", "combine", "shared_vocabulary", "student_base", "student_init", "output_dir",
+    "allow_untrained_teacher", "hyperparams", "stages",
   ]
   /// The keys of a student's configuration that the model families read; any other key is copied to its config.json.
   static let studentBase = [

@@ -24,6 +24,11 @@ extension StepConfiguration {
         throw member.failure("has no meaning for a step \(count)", remedy: "leave it out")
       }
     }
+    let sharesVocabulary = try members["shared_vocabulary"]?.flag() ?? false
+    let hasTeacher = teacher != .none && (teacher != .previous || index > 0)
+    if sharesVocabulary, !hasTeacher, let member = members["shared_vocabulary"] {
+      throw member.failure("has no meaning for a step without a teacher", remedy: "leave it out")
+    }
     return StepConfiguration(
       id: id, teacher: teacher, studentBase: base,
       studentInit: try members.present("student_init").map {
@@ -31,6 +36,7 @@ extension StepConfiguration {
       },
       outputDirectory: try members.required("output_dir").string(),
       allowUntrainedTeacher: try members["allow_untrained_teacher"]?.flag() ?? false, combine: combine,
+      sharesVocabulary: sharesVocabulary,
       stages: try stages(members, own, over: defaults), source: SourceLocations(cursor))
   }
 

@@ -48,12 +48,12 @@ package struct TeacherPlacementConfiguration: Sendable, Equatable {
     }
   }
 
-  /// The payload in a step with this temperature.
-  func signalPayload(temperature: Double) -> SignalPayload {
+  /// The payload in a step with this temperature, whose objectives compare the first `classes` alone if it is not nil.
+  func signalPayload(temperature: Double, among classes: Int?) -> SignalPayload {
     switch payload {
     case .logits: .logits
     case .hidden: .hidden
-    case .topK: .topK(topK, temperature: Float(temperature))
+    case .topK: .topK(topK, temperature: Float(temperature), among: classes)
     }
   }
 

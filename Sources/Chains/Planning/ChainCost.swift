@@ -74,6 +74,7 @@ package struct ChainCost: Sendable {
   ) throws {
     let isLanguage = chain.metadata.task.kind == .languageModeling
     if isLanguage {
+      try Preflight.checkVocabularies(models.step)
       try StepResolver.checkLength(
         chain.metadata,
         [("student \(models.student.name)", models.student.maximumPositions)]
@@ -91,11 +92,6 @@ package struct ChainCost: Sendable {
     _ chain: ChainConfiguration, ranks: Int
   ) throws {
     let resolved = models.step.teachers[place]
-    if chain.metadata.task.kind == .languageModeling, models.step.comparesClasses(with: resolved) {
-      try Preflight.checkVocabularies(
-        of: teacher.name, teacher.classCount, and: models.student.name, models.student.classCount,
-        at: step.source.location(of: "teacher"))
-    }
     let (wanted, place) = (resolved.placement, PlacementPlace(of: resolved, chain.parallel))
     try Preflight.checkCounts(of: teacher.name, classes: teacher.classCount, wanted, at: place, ranks: ranks)
     let (size, isTensor) = (wanted.groupSize(of: ranks), wanted.sharding == .tensor)

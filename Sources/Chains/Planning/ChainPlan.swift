@@ -111,7 +111,7 @@ package struct ChainPlan {
       let student = step.student
       let documents = try registry.documents(
         for: student.tokenizer?.tokenizer, endOfText: student.configuration.endOfText, rowLength: step.maxLength,
-        model: student.configuration)
+        vocabulary: step.sharedTokens ?? step.vocabularies.min())
       return (documents, step.teachers.map { _ in documents })
     }
     func data(_ tokenizer: TokenizerFiles?, _ configuration: ModelConfiguration) throws -> SplitData {
@@ -146,7 +146,8 @@ package struct ChainPlan {
 
   /// The payload of a teacher's signals; the rest of a top-k is at the temperature of the step's terms.
   func payload(of teacher: ResolvedTeacher, in step: ResolvedStep) -> SignalPayload {
-    teacher.placement.signalPayload(temperature: step.configuration.temperatures.first?.from ?? 1)
+    teacher.placement.signalPayload(
+      temperature: step.configuration.temperatures.first?.from ?? 1, among: step.sharedTokens)
   }
 
   /// The classes of the data; nil for language modelling.

@@ -62,7 +62,7 @@ final class DataRegistry {
 
   private func tokens(_ tokenizer: (any Tokenizer)?, _ maxLength: Int?, _ model: ModelConfiguration) throws -> SplitData
   {
-    let options = options(maxLength: maxLength, model)
+    let options = options(maxLength: maxLength, model.vocabularySize, tokenTypes: model.tokenTypes)
     func open(_ split: DatasetSplit, _ task: TaskDescription) throws -> TokenizedDataset {
       let data = try TokenizedDataset.open(
         split, task: task, labels: labels, tokenizer: tokenizer, options: options, on: communicator)
@@ -76,14 +76,13 @@ final class DataRegistry {
   ///
   /// - Parameters:
   ///   - endOfText: the token after each text; nil for none.
-  ///   - model: an id beyond its token embeddings is refused with its line.
+  ///   - vocabulary: the tokens of all models that read the data; a larger id is refused with its line.
   func documents(
-    for tokenizer: (any Tokenizer)?, endOfText: Int32?, rowLength: Int?, model: ModelConfiguration
+    for tokenizer: (any Tokenizer)?, endOfText: Int32?, rowLength: Int?, vocabulary: Int?
   ) throws -> SplitData {
-    let key =
-      "\(tokenizer?.digest ?? "none") \(endOfText ?? -1) \(rowLength ?? 0) \(model.vocabularySize ?? 0) documents"
+    let key = "\(tokenizer?.digest ?? "none") \(endOfText ?? -1) \(rowLength ?? 0) \(vocabulary ?? 0) documents"
     if let found = opened[key] { return found }
-    let options = options(maxLength: rowLength, model)
+    let options = options(maxLength: rowLength, vocabulary, tokenTypes: nil)
     func open(_ split: DatasetSplit) throws -> PackedDocuments {
       let data = try PackedDocuments.open(
         split, task: task, tokenizer: tokenizer, endOfText: endOfText, options: options, on: communicator)
@@ -95,9 +94,9 @@ final class DataRegistry {
     return data
   }
 
-  private func options(maxLength: Int?, _ model: ModelConfiguration) -> TokenizedDataset.Options {
+  private func options(maxLength: Int?, _ vocabulary: Int?, tokenTypes: Int?) -> TokenizedDataset.Options {
     TokenizedDataset.Options(
-      maxLength: maxLength, vocabularySize: model.vocabularySize, tokenTypes: model.tokenTypes,
+      maxLength: maxLength, vocabularySize: vocabulary, tokenTypes: tokenTypes,
       cacheDirectory: cacheDirectory, cacheLimit: cacheLimit, threads: LinearAlgebraLibrary.threads)
   }
 

@@ -9,7 +9,8 @@ import Tokenizers
 struct PlannedStep {
   let student: any NetworkSizes
   let teachers: [any NetworkSizes]
-  /// For the checks of a run. Its models have tokenizers only if an objective compares token by token.
+  /// For the checks of a run. Its models have tokenizers only if an objective compares token by token, or if the
+  /// vocabularies of language models differ in size.
   let step: ResolvedStep
 }
 
@@ -46,7 +47,10 @@ struct PlanResolver {
       PlannedModel(
         reference: step.id, place: .step(index), configuration: student.configuration, tokenizer: student.tokenizer))
     let sizes = try plannedNetwork(student.configuration, classes: classes)
-    let readsTokenizers = step.comparesTokens
+    let isLanguage = chain.metadata.task.kind.definition.head == .languageModel
+    let vocabulary = student.configuration.vocabularySize
+    let readsTokenizers =
+      step.comparesTokens || isLanguage && teachers.contains { $0.configuration.vocabularySize != vocabulary }
     func resolved(_ model: PlannedModel) throws -> ResolvedModel {
       let tokenizer = readsTokenizers ? try model.tokenizer.flatMap(TokenizerFiles.load) : nil
       return ResolvedModel(
@@ -110,8 +114,8 @@ struct PlanResolver {
       tokenizer: base.tokenizer ?? source.tokenizer)
   }
 
-  /// Sizes written in the chain file; with student_init omitted sizes are those of its source. Without a tokenizer the
-  /// vocabulary is that of the source or teacher.
+  /// Sizes written in the chain file; with student_init omitted sizes are those of its source. The vocabulary of a
+  /// language model is that of the source or teacher, any other without a tokenizer too.
   private func configuration(
     _ own: [String: JSON], of step: StepConfiguration, _ source: ModelConfiguration?, _ teacher: ModelConfiguration?
   ) throws -> ModelConfiguration {
@@ -122,6 +126,8 @@ struct PlanResolver {
       keys.merge(source.json) { own, _ in own }
     }
     let location = step.source.location(of: "student_base")
+    let isLanguage = chain.metadata.task.kind.definition.head == .languageModel
+    if isLanguage, keys["vocab_size"] == nil { keys["vocab_size"] = teacher?.vocabularySize.map(JSON.int) }
     if keys["vocab_size"] == nil {
       let size = try tokenizerDirectory(own["tokenizer"]?.string).flatMap {
         try loadTokenizer(fromModelDirectory: $0)?.vocabularySize

@@ -9,6 +9,7 @@ extension Preflight {
   /// Refuses objectives that do not fit the step's models, teachers or placements; returns remarks about the others.
   static func checkObjectives(of step: ResolvedStep, kind: TaskKind) throws -> [String] {
     var remarks: [String] = []
+    try checkSharing(of: step, isLanguage: kind.definition.head == .languageModel)
     for stage in step.configuration.stages {
       let check = ObjectiveCheck(step, stage, kind: kind)
       try check.run()

@@ -101,43 +101,6 @@ enum Preflight {
       remedy: "use \(defined.map(\.rawValue).joined(separator: ", "))")
   }
 
-  /// Throws if a language model teacher and student have vocabularies of different sizes.
-  static func checkVocabularies(
-    of teacher: String, _ theirs: Int, and student: String, _ ours: Int, at location: String?
-  ) throws {
-    if theirs == ours { return }
-    throw RetortError(
-      .preflight,
-      "the teacher \(teacher) has a vocabulary of \(theirs) tokens, the student \(student) one of \(ours): "
-        + "their logits cannot be compared", at: location,
-      remedy: "use a teacher and a student with the same tokenizer and vocab_size; a student_base of sizes without "
-        + "vocab_size and tokenizer takes the teacher's; sorted_l1 compares vocabularies of different sizes")
-  }
-
-  /// Checks that an id is the same token for teacher and student, since logits are compared one by one.
-  private static func checkVocabularies(_ step: ResolvedStep) throws {
-    for teacher in step.teachers {
-      try checkVocabulary(step, teacher.model, comparesClasses: step.comparesClasses(with: teacher))
-    }
-  }
-
-  private static func checkVocabulary(_ step: ResolvedStep, _ teacher: ResolvedModel, comparesClasses: Bool) throws {
-    let location = step.configuration.source.location(of: "teacher")
-    if comparesClasses {
-      try checkVocabularies(
-        of: teacher.reference, teacher.configuration.vocabularySize ?? 0, and: step.student.reference,
-        step.student.configuration.vocabularySize ?? 0, at: location)
-    }
-    guard let first = teacher.tokenizer?.tokenizer, let second = step.student.tokenizer?.tokenizer,
-      first.digest != second.digest
-    else { return }
-    throw RetortError(
-      .preflight,
-      "the teacher \(teacher.reference) and the student \(step.student.reference) have different tokenizers "
-        + "(\(first.vocabularySize) and \(second.vocabularySize) tokens): their logits cannot be compared",
-      at: location, remedy: "use a teacher and a student with the same tokenizer")
-  }
-
   /// Checks the training data against the step: the columns that its models read, the tokens of a batch.
   static func check(_ step: ResolvedStep, _ data: SplitData) throws {
     for (index, stage) in step.configuration.stages.enumerated() {

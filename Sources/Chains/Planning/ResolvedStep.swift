@@ -127,6 +127,20 @@ package struct ResolvedStep: Sendable {
       outputDirectory: outputDirectory, maxLength: maxLength)
   }
 
+  /// The rows of the models' token embeddings, and of a language model's head: those of the student, then of each
+  /// teacher; without models that read no tokens.
+  var vocabularies: [Int] {
+    ([student.configuration] + teachers.map(\.model.configuration)).compactMap(\.vocabularySize)
+  }
+
+  /// With `shared_vocabulary` the tokens that all models of the step and their tokenizer have: the smallest of these
+  /// numbers.
+  var sharedTokens: Int? {
+    guard configuration.sharesVocabulary else { return nil }
+    let tokenizers = [student.tokenizer] + teachers.map(\.model.tokenizer)
+    return (vocabularies + tokenizers.compactMap { $0?.tokenizer.vocabularySize }).min()
+  }
+
   /// The `step_id` of the chain file, unique in it.
   package var id: String { configuration.id }
   /// What the chain file calls its teachers: "a, b"; nil without one.

@@ -31,9 +31,11 @@ extension ChainPlan {
   /// The configurations of a step's training stages, with the names of the stages.
   func stages(of step: ResolvedStep) -> [(name: String?, values: TrainingConfiguration)] {
     step.configuration.stages.map { stage in
+      var objective = stage.hyperparameters.objectives.objective(step.teachers.map(\.role), step.configuration.combine)
+      objective.sharedClasses = step.sharedTokens
       let values = TrainingConfiguration(
         stage.hyperparameters, precision: precision(of: step), task: chain.metadata.task, labels: labels.names,
-        objective: stage.hyperparameters.objectives.objective(step.teachers.map(\.role), step.configuration.combine),
+        objective: objective,
         lengths: data[step.index].student.train.lengths, seed: chain.metadata.seed, parallel: chain.parallel)
       return (stage.name, values)
     }

@@ -200,7 +200,7 @@ package final class ChainRunner {
       "teacher": .string(try digest(of: teacher.model.place)), "teacher_name": .string(teacher.model.reference),
       "teacher_tokenizer": teacher.model.tokenizer.map { .string($0.tokenizer.digest) } ?? .null,
     ]
-    if case .topK(let count, _) = plan.payload(of: teacher, in: step) { object["teacher_top_k"] = .int(count) }
+    if case .topK(let count, _, _) = plan.payload(of: teacher, in: step) { object["teacher_top_k"] = .int(count) }
     let precision = plan.precision(of: teacher, in: step)
     if precision != plan.precision(of: step) { object["teacher_precision"] = .string(precision.rawValue) }
     return object

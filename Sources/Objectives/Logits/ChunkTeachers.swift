@@ -39,8 +39,9 @@ struct ChunkTeachers {
       if let made = single[teacher] { return made }
       let made: TargetLogits
       switch signals[teacher] {
-      case .logits(let logits): made = TargetLogits(given: logits.rows(part))
-      case .hidden(let states, let head): made = TargetLogits(states: operand(states, head), head: head)
+      case .logits(let logits): made = TargetLogits(given: logits.rows(part), classes: plan.sharedClasses)
+      case .hidden(let states, let head):
+        made = TargetLogits(states: operand(states, head), head: head, classes: plan.sharedClasses)
       case .topK, nil: preconditionFailure("teacher \(teacher) has not all its logits")
       }
       single[teacher] = made

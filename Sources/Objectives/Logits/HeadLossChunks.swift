@@ -26,9 +26,15 @@ package enum HeadLossChunks {
     }
   }
 
-  /// The blocks of `classes` classes.
-  static func blocks(classes: Int) -> [Range<Int>] {
-    stride(from: 0, to: classes, by: blockClasses).map { $0..<min($0 + blockClasses, classes) }
+  /// The blocks of `classes` classes; a block also ends at `border`, where terms with teachers end.
+  static func blocks(classes: Int, border: Int? = nil) -> [Range<Int>] {
+    func blocks(_ range: Range<Int>) -> [Range<Int>] {
+      stride(from: range.lowerBound, to: range.upperBound, by: blockClasses).map {
+        $0..<min($0 + blockClasses, range.upperBound)
+      }
+    }
+    let border = border ?? classes
+    return blocks(0..<border) + blocks(border..<classes)
   }
 
   /// The row count with the padding that bf16 products get.

@@ -76,7 +76,7 @@ final class HeadLossWork {
     func scores(_ block: Range<Int>) -> Tensor {
       logits.slice(at: block.lowerBound * x.rows, [x.rows, block.count])
     }
-    let blocks = HeadLossChunks.blocks(classes: classes)
+    let blocks = HeadLossChunks.blocks(classes: classes, border: plan.compared(of: classes))
     for block in blocks {
       matrixMultiply(x, weight.rows(block), transposeB: true, into: scores(block))
       work.add(scores(block), block)

@@ -21,6 +21,7 @@ extension Tape {
     _ logits: Variable, labels: [Int32], values: [Float] = [], signals: [TeacherLogits?], plan: LogitsPlan
   ) -> LogitsLoss {
     let (rows, classes) = (logits.value.rows, logits.value.columns)
+    precondition(plan.sharedClasses == nil, "a classifier's loss on some of its classes")
     // The kernels index the gradient by the label, so an invalid label must not reach them.
     precondition(
       labels.count == rows && labels.allSatisfy { $0 < classes },

@@ -86,12 +86,19 @@ package struct LogitsPlan: Sendable {
   package var termCount: Int
   /// w_i of the step's teachers, normalised to a sum of 1.
   package var teacherWeights: [Double] = []
+  /// n, if the terms with teachers compare the classes 0 ..< n alone; nil: all classes. Terms with the targets of the
+  /// data are over all classes of the student.
+  package var sharedClasses: Int?
 
   /// Creates an empty plan for `termCount` terms.
-  package init(termCount: Int, teacherWeights: [Double] = []) {
+  package init(termCount: Int, teacherWeights: [Double] = [], sharedClasses: Int? = nil) {
     self.termCount = termCount
     self.teacherWeights = teacherWeights
+    self.sharedClasses = sharedClasses
   }
+
+  /// The first of a student's classes that the terms with teachers compare.
+  func compared(of classes: Int) -> Int { min(classes, sharedClasses ?? classes) }
 
   /// Adds a comparison with the targets of the data.
   mutating func add(_ loss: TargetLoss, term: Int, weight: Double) {

@@ -21,39 +21,48 @@ struct TargetLogits {
     }
   }
 
+  /// The classes that are compared: the first ones.
   let classes: Int
   private let logits: Tensor
   private let made: (states: Tensor, head: Tensor)?
 
-  /// Wraps existing logits, [R, classes].
-  init(given logits: Tensor) {
-    classes = logits.columns
+  /// Wraps existing logits, [R, C].
+  ///
+  /// - Parameter classes: the first classes, which alone are compared; nil: all.
+  init(given logits: Tensor, classes: Int? = nil) {
+    self.classes = min(logits.columns, classes ?? logits.columns)
     self.logits = logits
     made = nil
   }
 
-  /// Prepares logits computed from `states` [R or more, h] and `head` [classes, h].
-  init(states: Tensor, head: Tensor) {
+  /// Prepares logits computed from `states` [R or more, h] and `head` [C, h].
+  ///
+  /// - Parameter classes: the first classes, which alone are compared; nil: all.
+  init(states: Tensor, head: Tensor, classes: Int? = nil) {
     precondition(
       head.columns == states.columns, "a teacher's states \(states.shape) and head \(head.shape)")
-    classes = head.rows
-    logits = Tensor(uninitialized: [states.rows * classes])
+    self.classes = min(head.rows, classes ?? head.rows)
+    logits = Tensor(uninitialized: [states.rows * TargetLogits.end(self.classes, head)])
     made = (states, head)
   }
+
+  /// The end of the product for a block that ends at a class: a packed head is multiplied by 64 rows at a time.
+  private static func end(_ classes: Int, _ head: Tensor) -> Int { min(head.rows, (classes + 63) / 64 * 64) }
 
   /// The logits of a block of classes; `computing` computes and stores them first.
   func block(_ range: Range<Int>, computing: Bool) -> Block {
     guard let (states, head) = made else {
       return Block(logits: logits, first: range.lowerBound, stride: logits.columns)
     }
-    let part = logits.slice(at: range.lowerBound * states.rows, [states.rows, range.count])
-    if computing { matrixMultiply(states, head.rows(range), transposeB: true, into: part) }
-    return Block(logits: part, first: 0, stride: range.count)
+    let computed = range.lowerBound..<TargetLogits.end(range.upperBound, head)
+    let part = logits.slice(at: range.lowerBound * states.rows, [states.rows, computed.count])
+    if computing { matrixMultiply(states, head.rows(computed), transposeB: true, into: part) }
+    return Block(logits: part, first: 0, stride: computed.count)
   }
 
   /// The logits of all classes, [rows, classes] in float32, row-major; `computing` computes them first.
   func whole(rows: Int, computing: Bool) -> Tensor {
-    if made == nil, logits.dtype == .float32 { return logits }
+    if made == nil, logits.dtype == .float32, logits.columns == classes { return logits }
     let result = Tensor(uninitialized: [rows, classes])
     for range in HeadLossChunks.blocks(classes: classes) {
       let block = block(range, computing: computing)

@@ -70,7 +70,7 @@ final class SignalAsker {
     let answer = Answer(
       samples, in: split, rows: batch.rowCount)
     for producer in producers {
-      let message = Tensor(uninitialized: [answer.rows, forms[split].width(classes: classes[producer].count)])
+      let message = Tensor(uninitialized: [answer.rows, forms[split].width(classes: classes[producer])])
       answer.messages[producer] = message
       answer.receiving.append(
         try communicator.iReceive(
@@ -88,7 +88,7 @@ final class SignalAsker {
   func targets(of answer: Answer) -> TeacherLogits {
     let (form, all) = (forms[answer.split], 0..<whole.classCount)
     let senders = answer.messages.keys.sorted()
-    let empty = [(classes: all, message: Tensor.zeros([0, form.width(classes: all.count)]))]
+    let empty = [(classes: all, message: Tensor.zeros([0, form.width(classes: all)]))]
     let parts = senders.compactMap { sender in
       answer.messages[sender].map { (classes: classes[sender], message: $0) }
     }

@@ -11,15 +11,16 @@ package enum SignalPayload: Sendable, Equatable {
   /// The head's input, one state per row; the requesting rank applies the head. It gives the same logits with far fewer
   /// bytes if there are many classes.
   case hidden
-  /// The k largest logits, their classes, and the weight of all other classes at this temperature.
-  case topK(Int, temperature: Float)
+  /// The k largest logits, their classes, and the weight of all other classes at this temperature; among the classes
+  /// 0 ..< n alone if `among` is n.
+  case topK(Int, temperature: Float, among: Int? = nil)
 
   /// Its name in a chain file.
   package var name: String {
     switch self {
     case .logits: "logits"
     case .hidden: "hidden"
-    case .topK(let count, _): "top_k \(count)"
+    case .topK(let count, _, _): "top_k \(count)"
     }
   }
 }
@@ -27,7 +28,7 @@ package enum SignalPayload: Sendable, Equatable {
 extension SignalPayload {
   /// The bytes of a row in a message from a rank with all classes.
   package func rowBytes(of model: any StagedModel, precision: Precision) -> Int {
-    4 * SignalForm(self, hidden: model.hiddenSize, precision: precision).width(classes: model.classCount)
+    4 * SignalForm(self, hidden: model.hiddenSize, precision: precision).width(classes: 0..<model.classCount)
   }
 }
 
@@ -49,15 +50,21 @@ struct SignalForm {
     isRounded = precision == .bf16 && hidden % 2 == 0
   }
 
-  /// The k for a part of the classes, at most their number.
-  private func kept(of classes: Int, _ count: Int) -> Int { min(count, classes) }
+  /// The classes of a part among which a top-k chooses.
+  private func offered(_ classes: Range<Int>) -> Range<Int> {
+    guard case .topK(_, _, let limit?) = payload else { return classes }
+    return classes.clamped(to: 0..<limit)
+  }
 
-  /// The words of a row from a rank with this number of the head's classes.
-  func width(classes: Int) -> Int {
+  /// The k for a part of the classes, at most their number.
+  private func kept(of classes: Range<Int>, _ count: Int) -> Int { min(count, offered(classes).count) }
+
+  /// The words of a row from a rank with these of the head's classes.
+  func width(classes: Range<Int>) -> Int {
     switch payload {
-    case .logits: classes
+    case .logits: classes.count
     case .hidden: isRounded ? hidden / 2 : hidden
-    case .topK(let count, _): 2 * kept(of: classes, count) + 1
+    case .topK(let count, _, _): 2 * kept(of: classes, count) + 1
     }
   }
 
@@ -72,14 +79,25 @@ struct SignalForm {
     switch payload {
     case .logits: return logits(states)
     case .hidden: return words(of: states.converted(to: isRounded ? .bfloat16 : .float32))
-    case .topK(let count, let temperature):
-      let kept = kept(of: classes.count, count)
-      let message = Tensor(uninitialized: [states.rows, width(classes: classes.count)])
+    case .topK(let count, let temperature, _):
+      let (kept, offered) = (kept(of: classes, count), offered(classes).count)
+      let message = Tensor(uninitialized: [states.rows, width(classes: classes)])
+      if kept == 0 {
+        message.fill(-.infinity)
+        return message
+      }
       // A chunk of rows at a time, so that the logits of a large vocabulary are never all in memory.
       let step = max(1, (1 << 22) / max(1, classes.count))
       for start in stride(from: 0, to: states.rows, by: step) {
         let rows = start..<min(start + step, states.rows)
-        let best = TopKTargets(of: logits(states.rows(rows)), k: kept, temperature: temperature)
+        let scores = logits(states.rows(rows))
+        if offered < classes.count {
+          for row in 0..<rows.count {
+            let padding = scores.floats + row * classes.count + offered
+            padding.update(repeating: -.infinity, count: classes.count - offered)
+          }
+        }
+        let best = TopKTargets(of: scores, k: kept, temperature: temperature)
         for row in rows {
           best.write(row: row - start, firstClass: classes.lowerBound, to: message.rows(row..<row + 1))
         }
@@ -97,15 +115,15 @@ struct SignalForm {
     case .hidden:
       guard let head else { preconditionFailure("hidden states were received without a head") }
       return head.targets(states(in: parts[0].message))
-    case .topK(let count, let temperature):
+    case .topK(let count, let temperature, _):
       let rows = parts[0].message.rows
-      let kept = kept(of: parts.reduce(0) { $0 + $1.classes.count }, count)
+      let kept = min(count, parts.reduce(0) { $0 + offered($1.classes).count })
       let logits = Tensor(uninitialized: [rows, kept])
       var (classes, rest): ([Int32], [Float]) = ([], [])
       for row in 0..<rows {
         var best = LargestLogits(kept)
         for part in parts {
-          best.merge(part.message.rows(row..<row + 1).buffer, self.kept(of: part.classes.count, count), temperature)
+          best.merge(part.message.rows(row..<row + 1).buffer, self.kept(of: part.classes, count), temperature)
         }
         for (place, entry) in best.entries.enumerated() {
           logits.floats[row * kept + place] = entry.logit
