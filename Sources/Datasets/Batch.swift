@@ -32,6 +32,9 @@ package struct Batch: Sendable, Equatable {
   /// Whether each sequence is the second of its example, and the one before it the first, [B]; empty if every example
   /// is one sequence.
   package var isSecond: [Bool] = []
+  /// Whether each sequence is a further window of the text of the sequence before it, [B]; empty if no text has several
+  /// windows.
+  package var continues: [Bool] = []
   /// Numeric columns, row by row, [B, F]; empty for token data.
   package var features: [Float] = []
   /// F; 0 for token data.
@@ -62,6 +65,19 @@ package struct Batch: Sendable, Equatable {
 
   /// R.
   package var rowCount: Int { countsTokens ? targets.count { $0 != Batch.uncounted } : count }
+
+  /// The sequences of each text, in order: one, or its windows.
+  package var texts: [Range<Int>] { sequences { continues.isEmpty || !continues[$0] } }
+
+  /// The sequences of each example, in order: those of its one or two texts.
+  package var examples: [Range<Int>] {
+    sequences { (continues.isEmpty || !continues[$0]) && (isSecond.isEmpty || !isSecond[$0]) }
+  }
+
+  private func sequences(startingWhere isStart: (Int) -> Bool) -> [Range<Int>] {
+    let starts = (0..<count).filter(isStart)
+    return zip(starts, starts.dropFirst() + [count]).map { $0..<$1 }
+  }
 
   /// T.
   package var tokenCount: Int { tokens.count }

@@ -50,6 +50,12 @@ package protocol Tokenizer: Sendable {
   ///   - addSpecialTokens: whether to add the template's tokens ([CLS], [SEP]).
   func encode(aligned text: String, maxLength: Int?, addSpecialTokens: Bool) -> AlignedEncoding
 
+  /// A text's own tokens, or a part of them, between the special tokens that the template puts around a single text.
+  func enclose(_ ids: [Int32]) -> Encoding
+
+  /// The numbers of special tokens that the template puts before and after a single text.
+  var enclosure: (before: Int, after: Int) { get }
+
   /// The text of `ids` from the tokenizer's decoder; ids outside the vocabulary are omitted.
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String
 

@@ -58,6 +58,12 @@ final class CountingTokenizer: Tokenizer {
     return Encoding(ids: Array(ids.prefix(kept)), typeIDs: Array(types.prefix(kept)))
   }
 
+  let enclosure = (before: 1, after: 1)
+
+  func enclose(_ ids: [Int32]) -> Encoding {
+    Encoding(ids: [1] + ids + [2], typeIDs: [Int32](repeating: 0, count: ids.count + 2))
+  }
+
   func encode(words: [String], maxLength: Int?, addSpecialTokens: Bool) -> WordEncoding {
     calls.withLock { $0 += 1 }
     var ids: [Int32] = [1]

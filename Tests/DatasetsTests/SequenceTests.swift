@@ -18,7 +18,7 @@ import Testing
     #expect((0..<2).map(data.lossRows) == [2, 2] && (0..<2).map(data.labelledRows) == [2, 0])
     #expect(data.sequenceLengths([1, 0]) == [3, 5, 4, 3])
     let batch = data.batch([1, 0])
-    #expect(batch.offsets == [0, 3, 8, 12, 15] && batch.samples == [2, 3, 0, 1] && batch.rowCount == 4)
+    #expect(batch.offsets == [0, 3, 8, 12, 15] && batch.samples == [1, 3, 0, 2] && batch.rowCount == 4)
     #expect(batch.isSecond == [false, true, false, true] && batch.positions.prefix(5) == [0, 1, 2, 0, 1])
     #expect(batch.values.map(\.isNaN) == [true, true, false, true] && batch.values[2] == 2.5)
     #expect(batch.typeIDs.allSatisfy { $0 == 0 })
@@ -29,7 +29,7 @@ import Testing
     let single = try open(try scratch.write("a.jsonl", "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n"))
     let pair = try open(try scratch.write("b.jsonl", "{\"text\": \"c\", \"text_pair\": \"ab\"}\n"))
     #expect(single.labelledCount == 0 && single.sequenceLengths([0, 1]) == [4, 3])
-    #expect(single.batch([0, 1]).samples == [0, 2] && single.batch([0, 1]).isSecond == [false, false])
+    #expect(single.batch([0, 1]).samples == [0, 1] && single.batch([0, 1]).isSecond == [false, false])
     #expect(pair.batch([0]).contentHashes == single.batch([1, 0]).contentHashes)
   }
 

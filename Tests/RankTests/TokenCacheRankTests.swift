@@ -24,6 +24,10 @@ extension RankTests {
         return Encoding(ids: Array(ids), typeIDs: ids.map { $0 % 2 })
       }
 
+      let enclosure = (before: 0, after: 0)
+
+      func enclose(_ ids: [Int32]) -> Encoding { Encoding(ids: ids, typeIDs: ids.map { $0 % 2 }) }
+
       func encode(words: [String], maxLength: Int?, addSpecialTokens: Bool) -> WordEncoding {
         let ids = encode(words.joined(), pair: nil, maxLength: maxLength, addSpecialTokens: false).ids
         let indices = words.enumerated().flatMap { index, word in word.utf8.map { _ in Int32(index) } }

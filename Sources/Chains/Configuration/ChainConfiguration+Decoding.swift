@@ -135,13 +135,19 @@ extension Metadata {
   static func decode(_ cursor: ConfigurationCursor, defaultName: String) throws -> Metadata {
     let members = try cursor.members(known: Keys.metadata)
     let length = members["max_length"]
-    return Metadata(
+    let metadata = Metadata(
       name: try members.present("name")?.string() ?? defaultName,
       dataset: try DatasetReference.decode(try members.required("dataset")),
       task: try members.present("task").map(TaskConfiguration.decode) ?? TaskConfiguration(),
       maxLength: try length.map { $0.isNull ? nil : try $0.integer(.atLeastOne) } ?? 128,
       seed: try members["seed"]?.integer(.seed, as: UInt64.self) ?? 42,
       namesMaxLength: length != nil, source: SourceLocations(cursor))
+    if let stride = metadata.task.stride, let length = metadata.maxLength, stride.tokens >= length {
+      throw RetortError(
+        .configuration, "is \(stride.tokens), which is not below max_length, \(length)", at: stride.location,
+        remedy: "it is the number of tokens that two windows of a long text share: give less, or raise max_length")
+    }
+    return metadata
   }
 }
 
@@ -191,6 +197,7 @@ extension TaskConfiguration {
       }
       task.threshold = value
     }
+    task.stride = try members.present("stride").map { WindowStride(try $0.integer(.nonNegative), at: $0.location) }
     task.pooling = try members.present("pooling")?.word(PoolingMode.self)
     task.normalizes = try members.present("normalize")?.flag()
     task.text = try members.present("text").map { TextColumns(try distinct($0, least: 1)) }

@@ -86,6 +86,8 @@ package struct TaskConfiguration: Sendable, Equatable {
   package var labels: [String]?
   /// The tokens of a word whose class is learnt: the first, or all. Default: first.
   package var subwords = SubwordUse.first
+  /// The tokens that two windows of a text longer than `max_length` share. Default (nil): such a text is cut.
+  package var stride: WindowStride?
   /// The probability from which a label of several holds, above 0 and below 1. Default (nil): 0.5.
   package var threshold: Double?
   /// How a student's states become a vector: mean or cls. Default (nil): as its base does.

@@ -7,7 +7,7 @@ enum Keys {
   static let validation = ["share"]
   static let task = [
     "name", "kind", "text", "text_pair", "tokens", "label", "labels", "labels_are", "subwords", "threshold", "columns",
-    "features", "prompt", "documents", "pooling", "normalize",
+    "features", "prompt", "documents", "pooling", "normalize", "stride",
   ]
   static let parallel = ["threads_per_rank", "bucket_megabytes", "cache", "teacher", "student", "watchdog"]
   static let parallelTeacher = [

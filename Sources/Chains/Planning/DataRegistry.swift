@@ -129,7 +129,7 @@ extension TaskDescription {
     kind = configuration.kind
     if definition.targetsAreOptional { labelUse = .ifPresent }
     columns.tokens = configuration.tokens ?? columns.tokens
-    (subwords, threshold) = (configuration.subwords, configuration.threshold)
+    (subwords, stride, threshold) = (configuration.subwords, configuration.stride, configuration.threshold)
     columns.text = configuration.text ?? columns.text
     columns.textPair = configuration.textPair ?? columns.textPair
     columns.label = configuration.label ?? columns.label

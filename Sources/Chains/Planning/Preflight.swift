@@ -70,20 +70,23 @@ enum Preflight {
     }
   }
 
-  /// Throws if a teacher's tokenizer counts other rows of an example than the student's, as if it cuts at another word.
+  /// Throws if a teacher's tokenizer makes other rows of an example than the student's, cut at another word or into other
+  /// windows.
   static func requireSameRows(_ teacher: SplitData, _ reference: String, _ student: SplitData, _ step: ResolvedStep)
     throws
   {
     for (ours, theirs) in [(student.train, teacher.train), (student.validation, teacher.validation)] {
-      guard ours.kind.definition.rows == .tokens, ours.digest != theirs.digest,
+      let rows = ours.kind.definition.rows
+      guard rows == .tokens || rows == .sequences, ours.digest != theirs.digest,
         let row = (0..<ours.count).first(where: { ours.lossRows($0) != theirs.lossRows($0) })
       else { continue }
       throw RetortError(
         .preflight,
-        "example \(row + 1) has \(ours.lossRows(row)) words for the student and \(theirs.lossRows(row)) for the "
-          + "teacher \(reference), whose tokenizer cuts it elsewhere",
+        "example \(row + 1) has \(ours.lossRows(row)) \(rows == .tokens ? "words" : "windows") for the student and "
+          + "\(theirs.lossRows(row)) for the teacher \(reference), whose tokenizer cuts it elsewhere",
         at: step.configuration.source.location(of: "teacher"),
-        remedy: "raise metadata.max_length, shorten the example, or use subwords: first")
+        remedy: "raise metadata.max_length, shorten the example, or "
+          + (rows == .tokens ? "use subwords: first, with task.stride" : "leave task.stride out"))
     }
   }
 

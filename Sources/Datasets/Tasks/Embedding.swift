@@ -4,7 +4,7 @@ extension TaskDefinition {
     noun: "sentence embedding", rows: .sequences, targets: .similarity, output: .vector, head: .pooler,
     problemType: nil, objectives: (nil, "pooled_cosine"), metrics: [.spearman, .pearson],
     usualLabels: ["score", "similarity"],
-    keys: ["text", "text_pair", "label", "columns", "pooling", "normalize"])
+    keys: ["text", "text_pair", "label", "columns", "pooling", "normalize", "stride"])
 }
 
 /// How the states of a sequence become its vector.

@@ -99,6 +99,8 @@ package struct TaskDefinition: Sendable {
   package var readsTexts: Bool { head == .sequence || head == .token || head == .pooler }
   /// Whether rows without a target are as usual as rows with one.
   package var targetsAreOptional: Bool { targets == .similarity }
+  /// Whether a text longer than the maximum length can be read in windows, whose outputs are merged.
+  package var readsWindows: Bool { rows == .tokens || rows == .sequences }
   /// Whether a teacher's outputs are few enough to be kept for later epochs.
   package var keepsSignals: Bool { rows != .nextTokens }
 }

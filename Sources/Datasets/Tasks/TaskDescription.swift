@@ -25,6 +25,8 @@ package struct TaskDescription: Sendable, Equatable {
   package var documents = DocumentCut.automatic
   /// The tokens of a word that are rows of the loss, for tags of words.
   package var subwords = SubwordUse.first
+  /// The tokens that two windows of a text longer than the maximum length share; nil: such a text is cut.
+  package var stride: WindowStride?
   /// The probability from which a label of several holds; nil: 0.5.
   package var threshold: Double?
   /// How messages name settings.
@@ -215,6 +217,17 @@ package struct TaskDescription: Sendable, Equatable {
       "none of the columns \(wanted.joined(separator: " or ")) is there; found: \(quoted(list: file.columns))",
       at: file.path, remedy: settings.columns + file.headerRemedy)
   }
+}
+
+/// The tokens that two windows of a text share, and where the number is set.
+package struct WindowStride: Sendable, Equatable {
+  /// The number, from 0, as `stride` of tokenizers.
+  package let tokens: Int
+  /// The key or option in a message.
+  package let location: String
+
+  /// A number from a place.
+  package init(_ tokens: Int, at location: String) { (self.tokens, self.location) = (tokens, location) }
 }
 
 /// The tokens of a word whose class is learnt and predicted.

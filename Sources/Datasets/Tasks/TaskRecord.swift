@@ -27,6 +27,8 @@ package struct TaskRecord: Sendable, Equatable {
   package var maxLength: Int?
   /// The tokens of a word that are predicted.
   package var subwords = SubwordUse.first
+  /// The tokens that two windows of a long text share; nil: it is cut.
+  package var stride: Int?
   /// The probability from which a label of several holds.
   package var threshold: Double?
 
@@ -42,7 +44,7 @@ package struct TaskRecord: Sendable, Equatable {
     self.metric = metric
     self.maxLength = maxLength
     subwords = task.subwords
-    threshold = task.threshold
+    (stride, threshold) = (task.stride?.tokens, task.threshold)
   }
 
   /// Parses the object that `json` writes; nil if there is no record or its kind is unknown.
@@ -57,6 +59,7 @@ package struct TaskRecord: Sendable, Equatable {
     subwords = json["subwords"]?.string.flatMap(SubwordUse.init(rawValue:)) ?? .first
     reading = json["labels_are"]?.string.flatMap(LabelReading.init(rawValue:))
     headers = json["columns"]?.array?.compactMap(\.string)
+    stride = json["stride"]?.int.flatMap { $0 >= 0 ? $0 : nil }
     threshold = json["threshold"]?.double.flatMap { $0 > 0 && $0 < 1 ? $0 : nil }
     metric = json["metric"]?.string
     maxLength = json["max_length"]?.int.flatMap { $0 > 0 ? $0 : nil }
@@ -72,6 +75,7 @@ package struct TaskRecord: Sendable, Equatable {
     members["ids"] = columns.ids.map(JSON.string)
     members["tokens"] = columns.tokens.map(JSON.string)
     if kind.definition.rows == .tokens { members["subwords"] = .string(subwords.rawValue) }
+    members["stride"] = stride.map(JSON.int)
     members["threshold"] = threshold.map(JSON.double)
     members["prompt"] = columns.prompt.map(JSON.string)
     members["labels_are"] = reading.map { .string($0.rawValue) }
@@ -103,6 +107,7 @@ package struct TaskRecord: Sendable, Equatable {
     task.usualHeaders = headers
     task.usualReading = reading
     task.subwords = subwords
+    task.stride = stride.map { WindowStride($0, at: "config.json \(TaskRecord.key).stride") }
     task.threshold = threshold
     if kind.definition.targetsAreOptional { task.labelUse = .ifPresent }
     let file = try task.open(split)

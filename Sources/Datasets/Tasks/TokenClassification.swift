@@ -5,5 +5,5 @@ extension TaskDefinition {
     objectives: ("cross_entropy", "forward_kl"),
     metrics: [.entityF1, .entityPrecision, .entityRecall, .accuracy, .loss],
     usualLabels: ["tags", "ner_tags", "labels", "entities"],
-    keys: ["tokens", "text", "label", "labels", "labels_are", "subwords"])
+    keys: ["tokens", "text", "label", "labels", "labels_are", "subwords", "stride"])
 }

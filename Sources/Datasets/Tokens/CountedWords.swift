@@ -44,7 +44,8 @@ package final class CountedWords: Sendable {
     }
     selection = try file.select(names)
     self.tokenizer = tokenizer
-    self.maxLength = maxLength
+    // In windows every word counts, in the order of the text.
+    self.maxLength = task.stride == nil ? maxLength : nil
     subwords = task.subwords
   }
 

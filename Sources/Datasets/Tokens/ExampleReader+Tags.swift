@@ -15,11 +15,18 @@ extension ExampleReader {
     guard let tokenizer else { preconditionFailure("text is read without a tokenizer") }
     let words = try words(fields, row)
     let targets = try targets(tags, row, of: words)
-    let encoding = words.encoded(by: tokenizer, maxLength: maxLength)
-    var counted = [Int32](repeating: Batch.uncounted, count: encoding.ids.count)
+    let encoding = words.encoded(by: tokenizer, maxLength: windows == nil ? maxLength : nil)
     let read = RowWords.counted(encoding, task.subwords)
+    if let windows, encoding.ids.count > windows.length {
+      let cut = windows.cut(encoding, counted: read)
+      let counted = cut.words.map { $0 < 0 ? Batch.uncounted : targets[Int($0)] }
+      return append(cut.ids, cut.typeIDs, counted, row, &out)
+    }
+    var counted = [Int32](repeating: Batch.uncounted, count: encoding.ids.count)
     for (token, word) in read { counted[token] = targets[word] }
-    if let maxLength, encoding.ids.count >= maxLength, let last = read.last, last.word < words.texts.count - 1 {
+    if windows == nil, let maxLength, encoding.ids.count >= maxLength, let last = read.last,
+      last.word < words.texts.count - 1
+    {
       out.noteCut(line: line)
     }
     append(encoding.ids, encoding.typeIDs, counted, row, &out)

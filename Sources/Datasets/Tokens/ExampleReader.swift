@@ -14,6 +14,8 @@ struct ExampleReader: Sendable {
   let task: TaskDescription
   /// What the rows have as targets.
   let targets: RowTargets
+  /// The windows of texts longer than `maxLength`; nil: they are cut.
+  let windows: TextWindows?
   private let selection: RowSelection
   // Indices of the columns in the selection.
   private let textPlaces: Range<Int>
@@ -50,6 +52,7 @@ struct ExampleReader: Sendable {
     self.maxLength = maxLength
     self.documents = documents
     self.task = task
+    windows = try task.windows(tokenizer: self.tokenizer, maxLength: maxLength)
     targets = documents == nil ? RowTargets(task.definition, labels: labels?.count) : .label
     var names = first
     textPlaces = 0..<names.count

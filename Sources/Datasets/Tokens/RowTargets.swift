@@ -7,8 +7,9 @@ enum RowTargets: Equatable, Sendable {
   case tokens
   /// K numbers, as in `Batch.values`: their bits. `label` is 0, or −1 for none.
   case values(Int)
-  /// One sequence, or two one after the other: two words, the number of tokens of the first and the bits of the pair's
-  /// score, as in `Batch.values`. `label` is the number of sequences, or −1 − it without a score.
+  /// One text, or two one after the other, in one or more windows each: two words, the number of tokens of the first
+  /// and the bits of the pair's score, as in `Batch.values`. `label` is the number of sequences, or −1 − it without a
+  /// score.
   case sequences
 
   /// The words of a row of `length` tokens.

@@ -58,6 +58,10 @@ final class TokenCacheBuilder {
 
   private var path: String? { folder.map { joinPath($0.path, "tokens") } }
 
+  private func makeWriter(path: String?) throws -> TokenFileWriter {
+    try TokenFileWriter(key: key, targets: reader.targets, window: reader.windows?.length ?? 0, path: path)
+  }
+
   /// Opens the token file, from the cache or newly built. Collective; all ranks throw the same error.
   func open() throws -> TokenFile {
     if node.isFirst { hold() }
@@ -71,7 +75,7 @@ final class TokenCacheBuilder {
     var writer: TokenFileWriter?
     if part == .file, node.isFirst { start(&writer) }
     part = try shared(part == .file && node.isFirst && writer == nil ? .memory : part)
-    if part == .memory { writer = try TokenFileWriter(key: key, targets: reader.targets, path: nil) }
+    if part == .memory { writer = try makeWriter(path: nil) }
     var image: [UInt8]?
     if try communicator.any(part != .ready) {
       do { image = try build(writer) } catch {
@@ -83,7 +87,7 @@ final class TokenCacheBuilder {
       // If the disk filled up during the write, a second pass serves the nodes that have nothing yet.
       let finished = try shared(node.isFirst && part == .file && writeFailure != nil ? .memory : part)
       if try communicator.any(finished != part) {
-        writer = finished != part ? try TokenFileWriter(key: key, targets: reader.targets, path: nil) : nil
+        writer = finished != part ? try makeWriter(path: nil) : nil
         let second = try build(writer)
         if finished != part { image = second }
         part = finished
@@ -147,7 +151,7 @@ final class TokenCacheBuilder {
   /// Starts a new file; leaves `writer` nil if the file cannot be created.
   private func start(_ writer: inout TokenFileWriter?) {
     guard let path else { return }
-    do { writer = try TokenFileWriter(key: key, targets: reader.targets, path: path) } catch { note(error) }
+    do { writer = try makeWriter(path: path) } catch { note(error) }
   }
 
   private func note(_ error: any Error) {

@@ -16,7 +16,7 @@ import Platform
 /// The header holds the checksum of the page table, so that a changed bit in any section is detected.
 struct TokenFileHeader: Equatable, Sendable {
   static let byteCount = 8 * words
-  static let version: UInt64 = 3
+  static let version: UInt64 = 4
   /// Bytes of a page, which has its own checksum: ranks check different pages.
   static let pageBytes = 1 << 20
   private static let words = 24
@@ -37,6 +37,8 @@ struct TokenFileHeader: Equatable, Sendable {
   var unlabelledRows = 0
   /// What the rows have as targets.
   var targets = RowTargets.label
+  /// The tokens of a window, of which a longer text has several; 0: every text is one sequence.
+  var window = 0
   /// CRC32C of the table of pages.
   var pagesChecksum: UInt32 = 0
   /// The content key, 64 hexadecimal digits.
@@ -62,10 +64,11 @@ struct TokenFileHeader: Equatable, Sendable {
     pagesChecksum = UInt32(truncatingIfNeeded: words[17])
     unlabelledRows = number(18)
     targets = RowTargets(code: number(19))
+    window = number(20)
     // Limits the counts by the file's size before they are multiplied.
     let possible = 0...bytes.count
     guard possible.contains(count), possible.contains(payloadWords), possible.contains(longest),
-      (0...count).contains(unlabelledRows), fileBytes == bytes.count
+      (0...count).contains(unlabelledRows), window >= 0, fileBytes == bytes.count
     else { return nil }
   }
 
@@ -81,7 +84,7 @@ struct TokenFileHeader: Equatable, Sendable {
     words += key
     words += [largestType, largestTypeLine, largestLabel].map(word)
     words.append(UInt64(pagesChecksum))
-    words += [unlabelledRows, targets.code].map(word)
+    words += [unlabelledRows, targets.code, window].map(word)
     words += [UInt64](repeating: 0, count: TokenFileHeader.words - 1 - words.count)
     words.append(TokenFileHeader.checksum(words))
     return words.withUnsafeBytes { [UInt8]($0) }

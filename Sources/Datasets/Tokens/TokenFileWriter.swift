@@ -14,9 +14,11 @@ final class TokenFileWriter {
   private var pageFill = 0
 
   /// Starts a file that is renamed to `path` when it is complete, or an image in memory if `path` is nil.
-  init(key: String, targets: RowTargets = .label, path: String?) throws {
+  ///
+  /// - Parameter window: the tokens of a window of a longer text; 0: every text is one sequence.
+  init(key: String, targets: RowTargets = .label, window: Int = 0, path: String?) throws {
     header = TokenFileHeader(key: key)
-    header.targets = targets
+    (header.targets, header.window) = (targets, window)
     file = try path.map { try AtomicFile($0, permissions: 0o600) }
     try put([UInt8](repeating: 0, count: TokenFileHeader.byteCount))
   }

@@ -174,6 +174,7 @@ extension TokenizedDataset {
     for name in reader.labels?.names ?? [] { digest.update(name) }
     digest.update(reader.labels?.reading?.rawValue ?? "undecided")
     digest.update("targets \(reader.targets) \(reader.task.subwords.rawValue)")
+    if let stride = reader.task.stride, reader.windows != nil { digest.update("stride \(stride.tokens)") }
     if let documents = reader.documents {
       digest.update("documents \(documents.endOfText ?? -1) \(columns.prompt.map { "prompt \($0)" } ?? "none")")
       digest.update(reader.file.documents?.name.map { "cut \($0)" } ?? "rows")

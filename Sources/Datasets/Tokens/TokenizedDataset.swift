@@ -136,11 +136,16 @@ package final class TokenizedDataset: ExampleSource {
   }
 
   package func sequenceLengths(_ samples: [Int]) -> [Int] {
-    samples.flatMap { sample in
-      guard file.header.targets == .sequences, lossRows(sample) == 2 else { return [length(sample)] }
-      let first = Int(storedTargets(sample)[0])
-      return [first, length(sample) - first]
-    }
+    if !hasSequences { return samples.map(length) }
+    return samples.flatMap { sequences(of: $0).map(\.tokens.count) }
+  }
+
+  /// Whether an example can be several sequences.
+  private var hasSequences: Bool { file.header.targets == .sequences || file.header.window > 0 }
+
+  private func sequences(of sample: Int) -> [ExampleSequence] {
+    let first = file.header.targets == .sequences ? Int(storedTargets(sample)[0]) : nil
+    return ExampleSequence.all(of: length(sample), firstText: first, window: file.header.window)
   }
 
   package func batch(_ samples: [Int]) -> Batch {
@@ -150,39 +155,42 @@ package final class TokenizedDataset: ExampleSource {
     batch.typeIDs.reserveCapacity(total)
     batch.positions.reserveCapacity(total)
     batch.offsets.reserveCapacity(samples.count + 1)
-    if file.header.targets == .sequences {
-      for sample in samples { appendSequences(of: sample, to: &batch) }
-      return batch
-    }
     for sample in samples {
-      batch.append(
-        tokens: tokens(sample), typeIDs: storedTypes(sample), label: label(sample), sample: sample,
-        contentHash: contentHash(sample))
+      if hasSequences {
+        appendSequences(of: sample, to: &batch)
+      } else {
+        batch.append(
+          tokens: tokens(sample), typeIDs: storedTypes(sample), label: label(sample), sample: sample,
+          contentHash: contentHash(sample))
+      }
       switch file.header.targets {
       case .label: break
       case .tokens: batch.targets += storedTargets(sample)
       case .values: batch.values += storedTargets(sample).map { Float(bitPattern: UInt32(bitPattern: $0)) }
-      case .sequences: preconditionFailure("examples of sequences are no single sequences")
+      case .sequences: appendScore(of: sample, to: &batch)
       }
     }
     return batch
   }
 
-  /// Appends the one or two sequences of an example, the score with the first.
+  /// Appends the sequences of an example. The first has the example's number, further ones have numbers of no example.
   private func appendSequences(of sample: Int, to batch: inout Batch) {
-    let (ids, words) = (tokens(sample), storedTargets(sample))
-    let first = Int(words[0])
-    var start = 0
-    let ends = first < ids.count ? [first, ids.count] : [first]
-    for (place, end) in ends.enumerated() {
-      let own = UnsafeBufferPointer(rebasing: ids[start..<end])
+    let (ids, types) = (tokens(sample), storedTypes(sample))
+    for (place, sequence) in sequences(of: sample).enumerated() {
+      let own = UnsafeBufferPointer(rebasing: ids[sequence.tokens])
+      let ownTypes = types.map { UnsafeBufferPointer(rebasing: $0[sequence.tokens]) }
       batch.append(
-        tokens: own, typeIDs: nil, sample: 2 * sample + place,
-        contentHash: ContentHash.of(tokens: own, typeIDs: nil))
-      batch.values.append(place == 0 ? Float(bitPattern: UInt32(bitPattern: words[1])) : .nan)
-      batch.isSecond.append(place == 1)
-      start = end
+        tokens: own, typeIDs: ownTypes, label: place == 0 ? label(sample) : -1, sample: sample + place * count,
+        contentHash: ContentHash.of(tokens: own, typeIDs: ownTypes))
+      if file.header.targets == .sequences { batch.isSecond.append(sequence.isSecond) }
+      if file.header.window > 0 { batch.continues.append(sequence.isContinued) }
     }
+  }
+
+  /// Appends the score of a pair, with its first sequence.
+  private func appendScore(of sample: Int, to batch: inout Batch) {
+    batch.values.append(Float(bitPattern: UInt32(bitPattern: storedTargets(sample)[1])))
+    batch.values += repeatElement(.nan, count: batch.count - batch.values.count)
   }
 
   private func storedTypes(_ index: Int) -> UnsafeBufferPointer<Int32>? {

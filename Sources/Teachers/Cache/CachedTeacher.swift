@@ -164,6 +164,8 @@ private struct CheckedExamples {
       state = SignalFormat.fold(
         state, UInt64(UInt32(bitPattern: token)) | UInt64(UInt32(bitPattern: type)) << 32)
     }
+    // The windows of a text differ from the same tokens in one sequence.
+    for start in example.offsets.dropFirst().dropLast() { state = SignalFormat.fold(state, UInt64(start)) }
     for number in example.features { state = SignalFormat.fold(state, UInt64(number.bitPattern)) }
     return SignalFormat.finish(state) | 1
   }

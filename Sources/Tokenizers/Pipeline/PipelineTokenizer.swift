@@ -70,6 +70,13 @@ struct PipelineTokenizer: Tokenizer {
 
   var leadingToken: Int32? { postProcessor.leadingToken }
 
+  func enclose(_ ids: [Int32]) -> Encoding { postProcessor.assemble(ids, nil, addSpecialTokens: true) }
+
+  var enclosure: (before: Int, after: Int) {
+    let before = postProcessor.leadingTokenCount
+    return (before, postProcessor.specialTokenCount(isPair: false) - before)
+  }
+
   func largestTypeID(isPair: Bool) -> Int32 { postProcessor.largestTypeID(isPair: isPair) }
 
   func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> String {

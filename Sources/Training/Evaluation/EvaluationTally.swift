@@ -76,9 +76,11 @@ struct TagTally: EvaluationTally {
     let predictions = try classes.add(outputs, labels: batch.rowLabels)
     guard let tags else { return }
     var row = 0
-    for (start, end) in zip(batch.offsets, batch.offsets.dropFirst()) {
+    // Entities reach over the windows of an example.
+    for sequences in batch.examples {
       var (predicted, gold): ([Int], [Int]) = ([], [])
-      for token in Int(start)..<Int(end) where batch.targets[token] != Batch.uncounted {
+      let tokens = Int(batch.offsets[sequences.lowerBound])..<Int(batch.offsets[sequences.upperBound])
+      for token in tokens where batch.targets[token] != Batch.uncounted {
         // A word without a class is no part of the sequence.
         if batch.targets[token] >= 0 {
           predicted.append(predictions[row])

@@ -10,23 +10,16 @@ struct VectorTally: EvaluationTally {
   init(_ kind: TaskKind) { self.kind = kind }
 
   mutating func add(_ outputs: Tensor, _ batch: Batch) {
-    for row in batch.isSecond.indices where batch.isSecond[row] && !batch.values[row - 1].isNaN {
+    // The length of a vector does not change a cosine.
+    let vectors = TextVectors.of(outputs, batch, normalizes: false)
+    let starts = batch.texts.map(\.lowerBound)
+    for text in starts.indices.dropFirst() where batch.isSecond[starts[text]] {
+      let target = batch.values[starts[text - 1]]
+      if target.isNaN { continue }
       pairs.add(
-        sample: batch.samples[row - 1], score: VectorTally.cosine(outputs, row - 1, row), target: batch.values[row - 1])
+        sample: batch.samples[starts[text - 1]], score: TextVectors.cosine(vectors[text - 1], vectors[text]),
+        target: target)
     }
-  }
-
-  /// The cosine of two rows; 0 if one has no length.
-  private static func cosine(_ x: Tensor, _ first: Int, _ second: Int) -> Double {
-    let (a, b) = (x.floats + first * x.columns, x.floats + second * x.columns)
-    var (dot, own, other) = (0.0, 0.0, 0.0)
-    for column in 0..<x.columns {
-      dot += Double(a[column]) * Double(b[column])
-      own += Double(a[column]) * Double(a[column])
-      other += Double(b[column]) * Double(b[column])
-    }
-    let scale = (own * other).squareRoot()
-    return scale == 0 ? 0 : dot / scale
   }
 
   /// The correlations; `loss` is the mean of 1 − cosine, which no metric shows and which is finite if the vectors are.

@@ -18,12 +18,16 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The columns of a CSV or TSV file without a header, in order: a,b,c.") var columns: String?
   @Option(help: "The most tokens of an example (default: as in training, else the model's positions).")
   var maxLength: Int?
+  @Option(
+    help: "Tokens that two windows of a longer text share; taggers and embedders (default: as in training, else cut).")
+  var stride: Int?
   @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
   @Option(help: "A directory in which hub ids are searched (default: RETORT_MODELS).") var modelsRoot: String?
 
   func validate() throws {
     try requireOption("--max-length", maxLength, 1...largestCount)
+    try requireOption("--stride", stride, 0...largestCount)
     for (option, value) in [("--text", text), ("--text-pair", textPair), ("--columns", columns)] {
       guard let value else { continue }
       let names = ModelOptions.names(value)
@@ -116,8 +120,8 @@ struct ModelOptions: ParsableArguments {
       options: TokenizedDataset.Options(
         maxLength: limits.min(), vocabularySize: model.configuration.vocabularySize,
         tokenTypes: model.configuration.tokenTypes, cacheDirectory: nil), on: communicator)
-    // A pair's sequences are read apart, each of them cut already.
-    let isWhole = task.definition.rows != .sequences
+    // Of texts that are read apart or in windows, each sequence is cut already.
+    let isWhole = task.definition.rows != .sequences && task.stride == nil
     if isWhole, let context, let row = data.lengths.firstIndex(where: { Int($0) > context }) {
       // All ranks see the same lengths.
       try communicator.agree {
@@ -173,6 +177,14 @@ struct ModelOptions: ParsableArguments {
     input.task.labelNames = nil
     input.task.settings = .options
     input.task.headers = columns.map(ModelOptions.names)
+    if let stride {
+      if !kind.definition.readsWindows {
+        throw RetortError(
+          .configuration, "windows are for taggers and embedders, and the model's task is \(kind.rawValue)",
+          at: "--stride", remedy: "leave it out")
+      }
+      input.task.stride = WindowStride(stride, at: "--stride")
+    }
     if kind == .features, let names = model.json["feature_columns"]?.array?.compactMap(\.string),
       !(names.first?.hasPrefix("features[") ?? true)
     {

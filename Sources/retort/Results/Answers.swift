@@ -11,6 +11,8 @@ struct Answers {
   private let names: [String]
   /// The smallest logit with which a label of several holds.
   private let limit: Float
+  /// Whether vectors have length 1.
+  private let normalizes: Bool
   /// The words of a tagger's examples; nil for ids.
   private let words: CountedWords?
   private let tags: EntityTags?
@@ -19,6 +21,7 @@ struct Answers {
     task = model.configuration.kind.definition
     names = model.labels.names
     limit = LabelThreshold(TaskRecord(model.configuration.json[TaskRecord.key])?.threshold ?? 0.5).logit
+    normalizes = model.configuration.pooling?.normalizes ?? true
     self.words = words
     tags = task.rows == .tokens && TagScheme(names) == .entities ? EntityTags(names) : nil
   }
@@ -66,20 +69,16 @@ struct Answers {
 
   /// The vector of each example, or both of a pair with their cosine.
   private func ofVectors(_ outputs: Tensor, _ batch: Batch) -> [JSON] {
-    var answers: [JSON] = []
-    for row in 0..<batch.count where !batch.isSecond[row] {
-      let vector = outputs.rows(row..<row + 1).array
-      var answer: [String: JSON] = ["embedding": Answers.numbers(vector)]
-      if row + 1 < batch.count, batch.isSecond[row + 1] {
-        let other = outputs.rows(row + 1..<row + 2).array
-        answer["embedding_pair"] = Answers.numbers(other)
-        func dot(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } }
-        let scale = (dot(vector, vector) * dot(other, other)).squareRoot()
-        answer["cosine"] = .double(scale == 0 ? 0 : dot(vector, other) / scale)
+    let vectors = TextVectors.of(outputs, batch, normalizes: normalizes)
+    let isSecond = batch.texts.map { batch.isSecond[$0.lowerBound] }
+    return vectors.indices.filter { !isSecond[$0] }.map { text in
+      var answer: [String: JSON] = ["embedding": Answers.numbers(vectors[text])]
+      if text + 1 < vectors.count, isSecond[text + 1] {
+        answer["embedding_pair"] = Answers.numbers(vectors[text + 1])
+        answer["cosine"] = .double(TextVectors.cosine(vectors[text], vectors[text + 1]))
       }
-      answers.append(.object(answer))
+      return .object(answer)
     }
-    return answers
   }
 
   private static func softmax(_ values: [Float]) -> [Double] {
@@ -91,8 +90,8 @@ struct Answers {
 
   private func ofTags(_ outputs: Tensor, _ batch: Batch) throws -> [JSON] {
     var row = 0
-    return try (0..<batch.count).map { index in
-      let tokens = Int(batch.offsets[index])..<Int(batch.offsets[index + 1])
+    return try batch.examples.map { sequences in
+      let tokens = Int(batch.offsets[sequences.lowerBound])..<Int(batch.offsets[sequences.upperBound])
       let count = batch.targets[tokens].count { $0 != Batch.uncounted }
       defer { row += count }
       let rows = (row..<row + count).map { outputs.rows($0..<$0 + 1) }
@@ -101,9 +100,10 @@ struct Answers {
         "labels": .array(best.map { .string(names[$0]) }), "logits": .array(rows.map { Answers.numbers($0.array) }),
       ]
       if let words {
-        let read = try words.read(batch.samples[index])
+        let example = batch.samples[sequences.lowerBound]
+        let read = try words.read(example)
         if read.words.count != count {
-          throw RetortError(.unexpected, "\(read.words.count) words for \(count) rows of example \(index + 1)")
+          throw RetortError(.unexpected, "\(read.words.count) words for \(count) rows of example \(example + 1)")
         }
         if let tags { answer["entities"] = .array(tags.entities(in: best).map { json($0, read, rows, best, tags) }) }
       }
