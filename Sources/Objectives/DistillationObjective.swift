@@ -92,6 +92,8 @@ package struct DistillationObjective: Sendable, Equatable {
     package let projectionWeights: Int
     /// The indices of the teachers that terms read.
     package let teachers: Set<Int>
+    /// Whether the examples of a batch are compared with each other, after a forward pass of the student over all.
+    package let comparesBatch: Bool
   }
 
   /// What the terms need of models of these sizes. Terms that cannot compare them need nothing inside the models, since
@@ -103,7 +105,8 @@ package struct DistillationObjective: Sendable, Equatable {
     let weights = Dictionary(projections.map { (ObjectIdentifier($0), $0.count) }) { first, _ in first }
     return Needs(
       passFloats: terms.reduce(0) { $0 + $1.keptFloats }, projectionWeights: weights.values.reduce(0, +),
-      teachers: Set(signals.indices.filter { signals[$0].logits || signals[$0].areInner }))
+      teachers: Set(signals.indices.filter { signals[$0].logits || signals[$0].areInner }),
+      comparesBatch: terms.contains(where: \.comparesBatch))
   }
 
   /// What the terms read of each teacher.

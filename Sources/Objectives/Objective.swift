@@ -109,6 +109,8 @@ package protocol InnerObjective: Objective {
   static var reading: Reading { get }
   /// Whether it compares token by token, so that both models must read the same tokens.
   static var comparesTokens: Bool { get }
+  /// Whether it compares the examples of the global batch with each other, so that a pass needs the vectors of all.
+  static var comparesBatch: Bool { get }
   /// Whether it reads the pooled outputs of both models.
   var readsPooled: Bool { get }
   /// Whether the term is the mean over pairs instead of their sum.
@@ -128,6 +130,7 @@ package protocol InnerObjective: Objective {
 extension InnerObjective {
   package static var reading: Reading { .allTokens }
   package static var comparesTokens: Bool { true }
+  package static var comparesBatch: Bool { false }
   package var readsPooled: Bool { false }
   package var projection: ProjectionRule? { nil }
 }
@@ -162,6 +165,9 @@ package struct InnerPass: Sendable {
   package let teacher: ModelShape
   /// The layers that are compared.
   package let pair: LayerPair
+  /// The vectors of the global batch, for an objective that compares its examples with each other; nil if this pass is
+  /// the whole batch.
+  package let whole: BatchVectors?
 }
 
 /// The sizes of an optimizer step's global batch, over all ranks, passes and micro-batches.

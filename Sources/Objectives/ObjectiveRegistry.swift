@@ -9,8 +9,8 @@ package enum ObjectiveRegistry {
     JensenShannon.self, SkewForwardKL.self, SkewReverseKL.self,
     TotalVariation.self, LogitsMSE.self, BernoulliKL.self, DecoupledKL.self, SortedL1.self, HiddenMSE.self,
     HiddenCosine.self,
-    EmbeddingMSE.self, PatientMSE.self, PooledMSE.self, PooledCosine.self, AttentionMSE.self, AttentionKL.self,
-    RelationKL.self,
+    EmbeddingMSE.self, PatientMSE.self, PooledMSE.self, PooledCosine.self, SimilarityMSE.self, AttentionMSE.self,
+    AttentionKL.self, RelationKL.self,
   ]
 
   /// The term of the classes of the data.

@@ -31,6 +31,8 @@ package struct StepWork: Sendable {
   package var innerFloats = 0
   /// Weights of the projections that these objectives train.
   package var innerWeights = 0
+  /// Whether the student first passes over the whole batch, whose examples objectives compare with each other.
+  package var comparesBatch = false
 
   /// Makes a work; see the properties.
   package init(

@@ -26,10 +26,13 @@ struct StepLoss {
   }
 
   /// The observer that adds the inner terms to a pass; nil without inner terms.
-  func observer(_ batch: Batch, _ signals: [TeacherSignals?]) -> InnerTermObserver? {
+  ///
+  /// - Parameter whole: the vectors of the global batch by the index of the term that compares it.
+  func observer(_ batch: Batch, _ signals: [TeacherSignals?], _ whole: [Int: BatchVectors]) -> InnerTermObserver? {
     inner.isEmpty
       ? nil
-      : InnerTermObserver(inner, signals: signals, offsets: batch.offsets, weights: weights, counts: counts)
+      : InnerTermObserver(
+        inner, signals: signals, offsets: batch.offsets, weights: weights, counts: counts, whole: whole)
   }
 
   /// Adds the terms of a student's forward pass to the losses of its tape, over the rows that the batch counts.

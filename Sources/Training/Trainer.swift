@@ -149,15 +149,20 @@ package final class Trainer {
     let lengths = train.sequenceLengths(batch)
     let loss = stepLoss(step, batch, lengths)
     var own = StepTotals(terms: loss.weights.count)
+    func ask(_ index: Int) throws -> [TeacherSignals?] {
+      try Trace.detail("teacher") { try questions.ask(index, index < passes.count ? passes[index] : []) }
+    }
+    let whole = try comparedBatch(passes, of: batch, loss, step: before + step, rounds: rounds, ask: ask)
     for index in 0..<rounds {
-      let samples = index < passes.count ? passes[index] : []
-      let signals = try Trace.detail("teacher") { try questions.ask(index, samples) }
-      if index == 0 { try receiveRows() }
+      let signals = try whole?.signals[index] ?? ask(index)
+      if index == 0, whole == nil { try receiveRows() }
       exchange.strategy.beginPass(isLast: index == passes.count - 1)
-      if !samples.isEmpty { own.add(try pass(samples, signals, loss, step: before + step)) }
+      if index < passes.count {
+        own.add(try pass(passes[index], signals, whole?.vectors[index] ?? [:], loss, step: before + step))
+      }
       try exchange.strategy.endPass()
     }
-    if rounds == 0 { try receiveRows() }
+    if rounds == 0, whole == nil { try receiveRows() }
     own.squaredGradient = try Trace.detail("wait for gradients") { try exchange.finish() }
     own.stopRequests = StopRequest.isPending ? 1 : 0
     own.teacherFLOPs = questions.flops
@@ -191,7 +196,7 @@ package final class Trainer {
   /// Optimizer steps of the current stage and all later ones.
   private var stepsFromHere: Int { stages[stage...].reduce(0) { $0 + $1.configuration.totalSteps } }
 
-  private func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }
+  func receiveRows() throws { try Trace.detail("wait for rows") { try exchange.receiveRows() } }
 
   /// The loss of an optimizer step on a global batch.
   private func stepLoss(_ step: Int, _ batch: [Int], _ lengths: [Int]) -> StepLoss {
@@ -217,21 +222,23 @@ package final class Trainer {
 
   /// Runs forward and backward on one pass of this rank; returns the sums of the terms.
   private func pass(
-    _ samples: [Int], _ signals: [TeacherSignals?], _ loss: StepLoss, step: Int
+    _ samples: [Int], _ signals: [TeacherSignals?], _ whole: [Int: BatchVectors], _ loss: StepLoss, step: Int
   ) throws -> [Double] {
     let batch = try Trace.detail("batch") { try checked(train.batch(samples)) }
     let tape = Tape(
       recording: true, precision: configuration.precision, weights: weights, observer: exchange.strategy)
-    let observer = loss.observer(batch, signals)
+    let observer = loss.observer(batch, signals, whole)
     let context = ForwardContext(
-      tape: tape,
-      dropout: DropoutSource(
-        seed: configuration.seed, step: step, samples: batch.samples,
-        override: configuration.dropout.map { Float($0) }),
-      observer: observer, checkpoints: configuration.activationCheckpointing ? student.layerBlocks : 0..<0)
+      tape: tape, dropout: dropout(of: batch, step: step), observer: observer,
+      checkpoints: configuration.activationCheckpointing ? student.layerBlocks : 0..<0)
     let sums = Trace.detail("forward") { loss.add(of: student, batch, signals, observer, context) }
     try Trace.detail("backward") { _ = try tape.observedBackward() }
     return sums
+  }
+
+  func dropout(of batch: Batch, step: Int) -> DropoutSource {
+    DropoutSource(
+      seed: configuration.seed, step: step, samples: batch.samples, override: configuration.dropout.map { Float($0) })
   }
 
   /// All ranks have the same sums, so all throw or none.

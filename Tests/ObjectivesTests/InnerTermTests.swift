@@ -111,6 +111,7 @@ import Testing
       let inner = try innerTerm(term, student, student)
       let all = run(inner, student, student, data.batch([0, 1, 2, 3, 4, 5]), recording: false)
       #expect(all >= 0 && all < 1e-9, "\(term.kind): \(all)")
+      if inner.comparesBatch { continue }
       let (small, large) = try models(teacherHidden: 8)
       let other = try innerTerm(term, small, large)
       func sum(_ samples: [Int]) -> Double {
@@ -188,7 +189,7 @@ import Testing
 
 @Suite struct RegistryTests {
   @Test func `kinds have unique names, formulas and sources`() {
-    #expect(Set(ObjectiveRegistry.names).count == ObjectiveRegistry.all.count && ObjectiveRegistry.all.count == 23)
+    #expect(Set(ObjectiveRegistry.names).count == ObjectiveRegistry.all.count && ObjectiveRegistry.all.count == 24)
     for kind in ObjectiveRegistry.all {
       #expect(!kind.formula.isEmpty && !kind.source.isEmpty)
       #expect(Set(kind.options.map(\.name)).count == kind.options.count)

@@ -29,7 +29,8 @@ package enum ObjectiveCases {
     term("hidden_mse", 0.5, ["layers": .layers(.pairs([LayerPair(0, 0), LayerPair(2, 2)]))]),
     term("hidden_mse", 0.5, ["shared": .flag(true), "average_layers": .flag(true)]),
     term("hidden_cosine", 0.5, ["projection": .word("always")]), term("embedding_mse", 0.5),
-    term("patient_mse", 5), term("pooled_mse", 0.5), term("pooled_cosine", 0.5), term("attention_mse", 10),
+    term("patient_mse", 5), term("pooled_mse", 0.5), term("pooled_cosine", 0.5),
+    term("similarity_mse", 5), term("attention_mse", 10),
     term("attention_mse", 0.3, ["of": .word("scores")]), term("attention_kl", 1),
     term("relation_kl", 1, ["relation_heads": .count(4)]),
   ].compactMap { $0 }

@@ -104,6 +104,7 @@ extension ResolvedStep {
       let needs = objective.needs(student: student.shape, teachers: teachers.map(\.shape))
       (work.innerFloats, work.innerWeights, work.askedTeachers) =
         (needs.passFloats, needs.projectionWeights, needs.teachers)
+      work.comparesBatch = needs.comparesBatch
       return work
     }
   }

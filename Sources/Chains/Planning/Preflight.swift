@@ -70,7 +70,7 @@ enum Preflight {
     }
   }
 
-  /// Throws if a teacher's tokenizer makes other rows of an example than the student's, cut at another word or into other
+  /// Throws if a teacher's tokenizer makes other rows of an example than the student's: cut at another word, or other
   /// windows.
   static func requireSameRows(_ teacher: SplitData, _ reference: String, _ student: SplitData, _ step: ResolvedStep)
     throws

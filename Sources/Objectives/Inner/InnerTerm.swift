@@ -7,10 +7,10 @@ import Tensors
 /// student.
 package final class InnerTerm {
   /// The term's index among the step's terms.
-  let index: Int
+  package let index: Int
   let objective: any InnerObjective
   /// The teacher's index among the step's teachers.
-  let teacher: Int
+  package let teacher: Int
   let pairs: [LayerPair]
   private let student: ModelShape
   private let teacherShape: ModelShape
@@ -74,6 +74,14 @@ package final class InnerTerm {
   /// Whether the term reads the teacher's outputs, which are its pooled vectors.
   package var readsOutputs: Bool { teacherShape.pooledIsOutput && objective.readsPooled }
 
+  /// Whether a pass needs the vectors of the whole batch (`BatchVectors`).
+  package var comparesBatch: Bool { type(of: objective).comparesBatch }
+
+  /// The teacher's pooled outputs among its signals, [B, D].
+  package func pooled(of signals: TeacherSignals) -> Tensor? {
+    readsOutputs ? signals.logits?.materialized : signals.values[.pooled]
+  }
+
   /// How much the term reads of the student's value at a point.
   func reading(of point: PassPoint) -> Reading {
     pairs.contains { objective.point(of: $0.student) == point } ? type(of: objective).reading : .nothing
@@ -114,10 +122,12 @@ package final class InnerTerm {
   /// Adds the term of all pairs at a point to the losses of the pass; returns the term's sum over these pairs,
   /// undivided.
   ///
-  /// - Parameter factor: the term's weight / denominator; 0 reports the term without computing a gradient.
+  /// - Parameters:
+  ///   - whole: the vectors of the global batch; nil if this pass is all of it, or the term needs none.
+  ///   - factor: the term's weight / denominator; 0 reports the term without computing a gradient.
   func add(
-    at point: PassPoint, _ x: Variable, _ signals: TeacherSignals, offsets: [Int32], factor: Double,
-    _ context: ForwardContext
+    at point: PassPoint, _ x: Variable, _ signals: TeacherSignals, offsets: [Int32], whole: BatchVectors?,
+    factor: Double, _ context: ForwardContext
   ) -> Double {
     var sum = 0.0
     for (pair, linear) in zip(pairs, projections) where objective.point(of: pair.student) == point {
@@ -130,7 +140,7 @@ package final class InnerTerm {
       let own = isCut ? firstTokens(x, offsets, context) : x
       let target = isCut ? firstTokens(Variable(constant: given), offsets, context).value : given
       let projected = linear.map { $0.wide(own, context) } ?? own
-      let pass = InnerPass(offsets: offsets, student: student, teacher: teacherShape, pair: pair)
+      let pass = InnerPass(offsets: offsets, student: student, teacher: teacherShape, pair: pair, whole: whole)
       let term = objective.loss(projected, target, pass, factor: share * factor, on: context.tape)
       if factor != 0 { context.tape.addLoss(term.loss) }
       sum += share * term.sum
@@ -149,6 +159,8 @@ package final class InnerTermObserver: PassObserver {
   private let terms: [InnerTerm]
   private let signals: [TeacherSignals?]
   private let offsets: [Int32]
+  /// The vectors of the global batch by the index of the term that needs them.
+  private let whole: [Int: BatchVectors]
   /// Weight / denominator of each inner term.
   private let factors: [Double]
   /// Each step term's sum over the values that this pass has observed so far, undivided.
@@ -157,9 +169,12 @@ package final class InnerTermObserver: PassObserver {
   /// - Parameters:
   ///   - signals: one per teacher of the step, for the sequences of the pass.
   ///   - weights: one per term of the step.
+  ///   - whole: the vectors of the global batch by the index of the term that compares it; none if a pass is all of it.
   package init(
-    _ terms: [InnerTerm], signals: [TeacherSignals?], offsets: [Int32], weights: [Double], counts: StepCounts
+    _ terms: [InnerTerm], signals: [TeacherSignals?], offsets: [Int32], weights: [Double], counts: StepCounts,
+    whole: [Int: BatchVectors] = [:]
   ) {
+    self.whole = whole
     self.terms = terms
     self.signals = signals
     self.offsets = offsets
@@ -172,7 +187,8 @@ package final class InnerTermObserver: PassObserver {
   package func observe(_ point: PassPoint, _ x: Variable, _ context: ForwardContext) {
     for (term, factor) in zip(terms, factors) where term.reading(of: point) != .nothing {
       guard let signals = signals[term.teacher] else { continue }
-      let sum = term.add(at: point, x, signals, offsets: offsets, factor: factor, context)
+      let sum = term.add(
+        at: point, x, signals, offsets: offsets, whole: whole[term.index], factor: factor, context)
       if !context.isRecomputing { sums[term.index] += sum }
     }
   }

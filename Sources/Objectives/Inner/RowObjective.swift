@@ -74,6 +74,15 @@ extension PooledObjective {
   var readsPooled: Bool { true }
 
   func pairs(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
+    try pooledPair(student: student, teacher: teacher)
+  }
+
+  func point(of layer: Int) -> PassPoint { .pooled }
+}
+
+extension InnerObjective {
+  /// The last layers, whose pooled outputs are compared; throws `ObjectiveRefusal` if a model has none.
+  func pooledPair(student: ModelShape, teacher: ModelShape) throws -> [LayerPair] {
     for (shape, whose) in [(student, "student"), (teacher, "teacher")] where !shape.hasPooler {
       throw ObjectiveRefusal(
         key: nil, what: "compares pooled outputs, and the \(whose) has none",
@@ -81,6 +90,4 @@ extension PooledObjective {
     }
     return [LayerPair(student.layers, teacher.layers)]
   }
-
-  func point(of layer: Int) -> PassPoint { .pooled }
 }

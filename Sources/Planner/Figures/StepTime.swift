@@ -81,6 +81,7 @@ package struct StepTime: Sendable, Equatable {
     let forward = work.student.forwardFLOPs(work.load)
     // The backward pass has two products for each one of the forward pass; recomputation adds one more.
     studentFLOPs = forward * (layout.checkpointing ? 4 : 3)
+    if work.comparesBatch, trainers > 1 || passes.count > 1 { studentFLOPs += forward }
     var ofRank = studentFLOPs * Double(passes.rank.sequences) / Double(max(1, work.load.sequences))
     if let teacher = work.teacher, work.asks(0), layout.payload == .hidden,
       layout.placement == .dedicated || isSharded(layout)
