@@ -4,6 +4,23 @@ import TestSupport
 import Testing
 
 @Suite struct TokenizerTests {
+  @Test func `a vocab.txt of BERT's is the tokenizer of a student whose model type has another class`() throws {
+    let command = try Command()
+    try command.makeToy(steps: 1)
+    let settings = ["steps.0.student_base.family=mpnet", "steps.0.output_dir=\(command.path("student"))"]
+    let chain = try command.read("toy/toy.yaml")
+    try command.write("toy/toy.yaml", String(chain.prefix(upTo: try #require(chain.range(of: "    - step_id: second")).lowerBound)))
+    let run = try command.run(["run", "toy/toy.yaml"] + settings.flatMap { ["--set", $0] })
+    #expect(run.code == 0, "\(run.said)")
+    #expect(try command.read("student/tokenizer_config.json").contains("BertTokenizer"))
+    let evaluated = try command.run("evaluate", "student", "--data", "toy/data/validation.tsv")
+    #expect(evaluated.code == 0, "\(evaluated.said)")
+    // Without that word the file would be read with tokens that it does not have.
+    try command.write("student/tokenizer_config.json", "{}")
+    let refused = try command.run("evaluate", "student", "--data", "toy/data/validation.tsv")
+    #expect(refused.code == 3 && refused.said.contains("\"<s>\" is not in the vocabulary"), "\(refused.said)")
+  }
+
   @Test func `a segment that the model has no row for is refused`() throws {
     let command = try Command()
     try command.makeToy()

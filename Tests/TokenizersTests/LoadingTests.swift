@@ -45,15 +45,6 @@ import Testing
     #expect(try Fixture.tokenizer(["vocab.txt": Fixture.vocabularyText]).plainIDs("CAFÉ") == Fixture.ids("cafe"))
   }
 
-  @Test func `vocab.txt of an MPNet is refused, since it does not tell how a pair is put together`() throws {
-    let refusal = #expect(throws: RetortError.self) {
-      try Fixture.tokenizer([
-        "vocab.txt": Fixture.vocabularyText, "tokenizer_config.json": #"{"tokenizer_class": "MPNetTokenizer"}"#,
-      ])
-    }
-    #expect(refusal?.kind == .input && refusal?.remedy?.contains("tokenizer.json") == true)
-  }
-
   @Test func `special tokens have the names that the files beside vocab.txt give them`() throws {
     let tokenizer = try Fixture.tokenizer([
       "vocab.txt": "<pad>\n<unk>\n<s>\n</s>\na\n<extra>\n",

@@ -73,6 +73,37 @@ import Testing
     #expect(llama.encode("ab ab").ids == [1, 7, 7])
   }
 
+  @Test func `Gemma's class has no mark before a text, bytes for what it lacks, and its own special tokens`() throws {
+    let pieces: [(String, Float, UInt64)] = [
+      ("<pad>", 0, 3), ("<eos>", 0, 3), ("<bos>", 0, 3), ("<unk>", 0, 2), ("<mask>", 0, 4), ("<turn>", 0, 4),
+      ("\n", 0, 4), ("<0xC3>", 0, 6), ("<0xA9>", 0, 6), ("▁", -1, 1), ("a", -2, 1), ("b", -3, 1), ("ab", -4, 1),
+      ("▁ab", -5, 1),
+    ]
+    let file = SentencePieceTests.file(pieces, type: 2, unknown: 3)
+    for settings in [
+      #"{"tokenizer_class": "GemmaTokenizer"}"#, #"{"tokenizer_class": "GemmaTokenizerFast", "add_bos_token": true}"#,
+    ] {
+      let gemma = try tokenizer(file, settings)
+      let begin: [Int32] = settings.contains("add_bos_token") ? [2] : []
+      #expect(gemma.encode("ab  ab").ids == begin + [12, 9, 13])
+      #expect(gemma.encode(" ab").ids == begin + [13] && gemma.encode("q a").ids == begin + [3, 9, 10])
+      let text = gemma.encode("a b\n<turn>é<mask>").ids
+      #expect(text == begin + [10, 9, 11, 6, 5, 7, 8, 4])
+      // The mask has a role, and is special whatever kind of piece it is.
+      #expect(gemma.decode(text, skipSpecialTokens: true) == "a b\n<turn>é")
+      #expect(gemma.encode("ab", pair: "a", maxLength: nil, addSpecialTokens: true).ids == begin + [12] + begin + [10])
+    }
+  }
+
+  @Test(arguments: ["mbart", "xlnet", "big_bird", "deberta-v2", "rembert", "pegasus", "code_llama"])
+  func `a model type whose class has pieces or tokens of its own is refused by name`(type: String) throws {
+    try Fixture.withDirectory(["config.json": #"{"model_type": "\#(type)"}"#]) { directory in
+      try writeFileAtomically(joinPath(directory, "spiece.model"), Data(SentencePieceTests.file()))
+      let refusal = #expect(throws: RetortError.self) { try loadTokenizer(fromModelDirectory: directory) }
+      #expect(refusal?.kind == .input && refusal?.what.contains("Tokenizer is not supported") == true)
+    }
+  }
+
   @Test func `the class of a directory is AutoTokenizer's`() {
     func name(_ named: String?, _ modelType: String?) -> String? {
       TokenizerClasses.name(named, modelType: modelType, isConfigured: true)
@@ -126,7 +157,7 @@ import Testing
       String(describing: try #require(throws: RetortError.self) { try tokenizer(file, config) })
     }
     #expect(
-      try refusal(SentencePieceTests.file(), #"{"tokenizer_class": "GemmaTokenizer"}"#).contains("GemmaTokenizer"))
+      try refusal(SentencePieceTests.file(), #"{"tokenizer_class": "XLNetTokenizer"}"#).contains("XLNetTokenizer"))
     #expect(try refusal(SentencePieceTests.file(type: 3)).contains("a model of words"))
     #expect(try refusal(SentencePieceTests.file(unknown: 10)).contains("10 pieces"))
     #expect(try refusal(SentencePieceTests.file([])).contains("no pieces"))

@@ -14,29 +14,25 @@ import shutil
 import subprocess
 import sys
 
-from transformers import AutoTokenizer
+from transformers import AddedToken, AutoTokenizer, GemmaTokenizer
+from transformers.tokenization_utils_base import generate_merges
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import multilingual
+from sentencepiece_files import sentencepiece_model
 
 folder, shared, stride = sys.argv[1], sys.argv[2], int(sys.argv[3])
 chance = random.Random(5)
 here = os.path.dirname(os.path.abspath(__file__))
 
-MULTILINGUAL = [
-    "Der Bäcker übergibt früh am Morgen große Brötchen an Frau Müller-Lüdenscheidt.",
-    "L’hôtel à 20 € près de la forêt: «déjà vu», a\u0300 la carte, e\u0301te\u0301.",
-    "昨日、東京タワーへ行きました。ｶﾀｶﾅ と ＡＢＣ１２３、㍿も①②。",
-    "春天来了，小镇的河边开满了桃花。",
-    "오늘 아침에 한강 옆을 걸었다. \u1112\u1161\u11ab",
-    "في الصباح شَرِبَ الولدُ الحليب ١٢٣ مرةً.",
-    "בוקר טוב, הַיֶּלֶד הלך אל הגן.",
-    "सुबह की धूप में किसान क्षेत्र की ओर चल पड़ा।",
-    "เมื่อเช้านี้ฝนตกหนักมากแต่เด็กๆก็ยังไปโรงเรียน ทำ",
-    "İstanbul'da ILIK bir akşam, ΣΊΣΥΦΟΣ ǅ ŉ ﬁnal ½ Ⅷ.",
-    "👩‍👩‍👧‍👦 says 👍🏽 to ☺️ and 🇩🇪🇫🇷, 1️⃣ ❤️‍🔥!",
+# Characters that special tokens, tabs and line breaks stand beside.
+FURTHER = [
     "  two  spaces\tand\u00a0a\u3000wide one \n new line  ",
-    "don't they're I'LL we'd 2024-10-31 10:45 a_b foo.bar@x.org C++ #1",
     "<s> and </s> <mask>next [MASK] [CLS]x [SEP] <unk> <|endoftext|> <0x41> ▁ ▁▁x",
+    "<start_of_turn>user\n\nhi\n\n\n <end_of_turn>    four <bos><eos> <pad>",
     "\u0301 \u200d\u200b\ufeff\u00ad\x01 \ufffd \U00010940 𝔘𝔫𝔦 ạ\u0302 ü\u0304 か\u3099 ﾊﾟ Å",
 ]
+MULTILINGUAL = multilingual.SENTENCES + FURTHER
 PIECES = ["a", "The", "don't", "café", "e\u0301", "東京", "한국", "👩‍🚀", "ﬁn", "İ", "ß", "١٢", "x1y22", " ", "", "\u0301",
           "\u200b", "\x01", "\n", "▁", "▁a", "<s>", "<mask>", "[MASK]", "[SEP]", "<|endoftext|>", "  b", "c ", "#", "$5.00", "a b",
           "``", "''", "\u00a0", "ü", "ﾊﾟ", "New-York", "...", "aaaaaaaaaaaaaaaaaaaaaa", "∀", "\ufffd"]
@@ -56,6 +52,7 @@ def texts():
     lines = read("data", "corpus", "wikitext-2", "test.txt").split("\n") if stride else []
     lines += [line.split("\t")[0] for line in read("data", "sst2", "dev.tsv").split("\n")] if stride else []
     lines = lines[:: stride or 1] + MULTILINGUAL + ["\n".join(MULTILINGUAL), "", " ", "\n"]
+    lines += multilingual.lines(800 if stride == 1 else 100)
     for _ in range(400):
         lines.append("".join(chance.choice(PIECES + [" "] * 12) for _ in range(chance.randrange(1, 16))))
     return lines
@@ -80,6 +77,12 @@ def others(gpt2):
     modern["post_processor"] = {"type": "TemplateProcessing", "single": around, "pair": around + second, "special_tokens": tokens}
     yield "modernbert", modern, {"tokenizer_class": "PreTrainedTokenizerFast"}
 
+    # SmolLM2's: digits are words of their own.
+    digits = json.loads(json.dumps(gpt2))
+    bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    digits["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, bytes_]}
+    yield "smollm", digits, {"tokenizer_class": "PreTrainedTokenizerFast"}
+
     gemma = json.loads(read("data", "tokenizers", "mistral-v1", "tokenizer.json"))
     gemma["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
     gemma["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
@@ -97,6 +100,32 @@ def others(gpt2):
     mpnet["post_processor"] = {"type": "RobertaProcessing", "sep": ["</s>", vocabulary["[SEP]"]],
                                "cls": ["<s>", vocabulary["[CLS]"]], "trim_offsets": True, "add_prefix_space": False}
     yield "mpnet", mpnet, {"tokenizer_class": "MPNetTokenizer"}
+
+
+def gemma_model(directory):
+    """Gemma's tokenizer.model, without tokenizer.json, around Mistral's pieces; returns its tokenizer, for which
+    transformers needs the sentencepiece package when it reads the file itself."""
+    mistral = json.loads(read("data", "tokenizers", "mistral-v1", "tokenizer.json"))["model"]["vocab"]
+    first = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    defined = ["<mask>", "<start_of_turn>", "<end_of_turn>", "\n", "\n\n", "\t"]
+    pieces = first + defined + sorted(set(mistral) - {"<unk>", "<s>", "</s>", *defined}, key=mistral.get)
+
+    def kind(piece):
+        if piece in first:
+            return 2 if piece == "<unk>" else 3
+        return 4 if piece in defined else 6 if piece.startswith("<0x") else 1
+
+    with open(os.path.join(directory, "tokenizer.model"), "wb") as stream:
+        stream.write(sentencepiece_model([(piece, -float(i), kind(piece)) for i, piece in enumerate(pieces)], 3, kind=2))
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    added = [AddedToken(piece, normalized=False, special=kind(piece) == 3) for piece in pieces if kind(piece) in (3, 4)]
+    return GemmaTokenizer(
+        vocab=vocabulary, merges=generate_merges(vocabulary), additional_special_tokens=added, add_bos_token=True)
+
+
+
+# Tokenizers that transformers does not read from the directory.
+KNOWN = {}
 
 
 def directories():
@@ -138,6 +167,16 @@ def directories():
             write(directory, "config.json", {"model_type": "gpt2"})
         yield directory
     yield from (make(name, file, settings) for name, file, settings in others(gpt2))
+    # MPNet's vocab.txt without tokenizer.json: its own tokens come before BERT's and after them.
+    vocabulary = json.loads(read("data", "bert-base-uncased", "tokenizer.json"))["model"]["vocab"]
+    directory = make("text-MPNet", None, {"tokenizer_class": "MPNetTokenizer"})
+    with open(os.path.join(directory, "vocab.txt"), "w", encoding="utf-8") as stream:
+        for token in ["<s>", "<pad>", "</s>", "<unk>", *sorted(vocabulary, key=vocabulary.get), "<mask>"]:
+            stream.write(token + "\n")
+    yield directory
+    directory = make("model-Gemma", None, {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True})
+    KNOWN[directory] = gemma_model(directory)
+    yield directory
     mistral = os.path.join(shared, "data", "tokenizers", "mistral-v1", "tokenizer.json")
     yield make("mistral", mistral, {"tokenizer_class": "PreTrainedTokenizerFast"})
     yield make("llama", mistral, {"tokenizer_class": "LlamaTokenizer"})
@@ -193,11 +232,24 @@ def answer(directory, name, cases, encode):
         answers.tofile(stream)
 
 
+def lacked_bytes(tokenizer):
+    """The bytes that a byte-level vocabulary has no token for. They disappear, and the library's offsets of the tokens
+    after them in a word are those of other characters; Retort's are not."""
+    if '"ByteLevel"' not in tokenizer.backend_tokenizer.to_str():
+        return set()
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in visible]
+    signs = {byte: chr(byte) for byte in visible} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+    return {byte for byte, sign in signs.items() if tokenizer.backend_tokenizer.token_to_id(sign) is None}
+
+
 samples = texts()
 lists = [line.split(" ") for line in samples] + [[chance.choice(PIECES) for _ in range(chance.randrange(12))] for _ in range(300)]
 limits = [None if chance.random() < 0.5 else chance.choice([2, 3, 8, 20]) for _ in lists]
 cases = list(zip(samples, [limit if chance.random() < 0.3 else None for limit in limits]))
 for directory in directories():
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer = KNOWN.get(directory) or AutoTokenizer.from_pretrained(directory)
     answer(directory, "words", list(zip(lists, limits)), lambda words, limit: words_of(tokenizer, words, limit))
-    answer(directory, "texts", cases, lambda text, limit: texts_of(tokenizer, text, limit))
+    lacked = lacked_bytes(tokenizer)
+    whole = [case for case in cases if lacked.isdisjoint(case[0].encode())]
+    answer(directory, "texts", whole, lambda text, limit: texts_of(tokenizer, text, limit))

@@ -84,7 +84,7 @@ def field(index, value):
     return number(index << 3 | 2) + number(len(data)) + data
 
 
-def sentencepiece_model(pieces, unknown, character_map):
-    """A unigram model file of SentencePiece; pieces are (text, score, type)."""
-    out = b"".join(field(1, field(1, text) + field(2, float(score)) + field(3, kind)) for text, score, kind in pieces)
-    return out + field(2, field(3, 1) + field(40, unknown)) + field(3, field(2, character_map))
+def sentencepiece_model(pieces, unknown, character_map=b"", kind=1):
+    """A model file of SentencePiece, a unigram one by default; pieces are (text, score, type)."""
+    out = b"".join(field(1, field(1, text) + field(2, float(score)) + field(3, type)) for text, score, type in pieces)
+    return out + field(2, field(3, kind) + field(40, unknown)) + field(3, field(2, character_map) if character_map else b"")

@@ -14,14 +14,21 @@ package func tokenizerConfiguration(
 ) throws -> Data? {
   let files = tokenizerFiles(inModelDirectory: directory)
   let isPair = VocabularyPair.isAlone(among: files)
-  // A vocab.txt is always BERT's.
-  guard isPair || files.contains("tokenizer.json") || files.contains(where: { $0.hasSuffix(".model") }) else {
-    return nil
-  }
+  let hasOther = files.contains("tokenizer.json") || sentencePieceFileNames.contains(where: files.contains)
+  let isText = files.contains("vocab.txt") && !hasOther
+  guard isPair || isText || hasOther else { return nil }
   let path = joinPath(directory, "tokenizer_config.json")
   let isConfigured = fileExists(path)
   var keys = isConfigured ? try JSON(contentsOf: path).object ?? [:] : [:]
   let settings = try TokenizerSettings(directory: directory)
+  func data(naming name: String) -> Data {
+    keys["tokenizer_class"] = .string(name)
+    return Data((JSON.object(keys).text(indent: 2) + "\n").utf8)
+  }
+  if isText {
+    let copied = TokenizerClasses.textName(keys["tokenizer_class"]?.string ?? modelClass, modelType: modelType)
+    return copied == settings.textClassName ? nil : data(naming: settings.textClassName)
+  }
   let original = isPair ? settings.pairClassName : settings.className
   let copied = TokenizerClasses.name(
     keys["tokenizer_class"]?.string ?? modelClass, modelType: modelType, isConfigured: isConfigured || isPair)
@@ -36,6 +43,5 @@ package func tokenizerConfiguration(
       at: directory, remedy: "save it with transformers' save_pretrained, which writes tokenizer.json")
   }
   guard isKept, let name else { return nil }
-  keys["tokenizer_class"] = .string(name)
-  return Data((JSON.object(keys).text(indent: 2) + "\n").utf8)
+  return data(naming: name)
 }

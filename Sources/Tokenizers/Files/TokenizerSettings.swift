@@ -9,6 +9,8 @@ struct TokenizerSettings {
   var className: String?
   /// The class that reads a vocabulary of two files, which the model type decides even without other files.
   private(set) var pairClassName: String?
+  /// The class that reads a vocab.txt.
+  private(set) var textClassName = "BertTokenizer"
   var lowercases: Bool?
   var stripsAccents: Bool?
   var separatesChinese: Bool?
@@ -62,10 +64,8 @@ struct TokenizerSettings {
       return isUnknownNamed && beginToken != nil && endToken != nil ? [] : ["<|endoftext|>"]
     case "LlamaTokenizer":
       return (isUnknownNamed ? [] : ["<unk>"]) + (beginToken == nil ? ["<s>"] : []) + (endToken == nil ? ["</s>"] : [])
-    case "RobertaTokenizer": return usual(SentencePieceClass.xlmRoberta.usualRoles)
     default:
-      guard let sentencePieceClass else { return [] }
-      return usual(sentencePieceClass.usualRoles) + sentencePieceClass.furtherTokens(self)
+      return usual(TokenizerClasses.usualRoles(className)) + (sentencePieceClass?.furtherTokens(self) ?? [])
     }
   }
 
@@ -90,6 +90,7 @@ struct TokenizerSettings {
     let modelType = model?["model_type"]?.string
     className = TokenizerClasses.name(named, modelType: modelType, isConfigured: configuration != nil)
     pairClassName = TokenizerClasses.name(named, modelType: modelType, isConfigured: true)
+    textClassName = TokenizerClasses.textName(named, modelType: modelType)
     lowercases = configuration?["do_lower_case"]?.bool
     stripsAccents = configuration?["strip_accents"]?.bool
     separatesChinese = configuration?["tokenize_chinese_chars"]?.bool
@@ -131,9 +132,18 @@ struct TokenizerSettings {
     namedTokens.append(AddedToken(id: -1, content: content, isSpecial: true))
   }
 
+  /// Names the special tokens that the class has by itself, unless a file does.
+  mutating func nameUsualRoles() {
+    let usual = TokenizerClasses.usualRoles(className)
+    for role in TokenRole.allCases { usual[role].map { name(role, $0) } }
+  }
+
   /// Adds the control and user-defined pieces of a SentencePiece model unless the files list special tokens themselves.
+  /// A piece with a role is special, whatever its kind.
   mutating func addPieces(_ tokens: [AddedToken], findsDeclaredInRawText: Bool = false) {
-    if !hasFurtherTokens { namedTokens += tokens }
+    if !hasFurtherTokens {
+      namedTokens += tokens.filter { token in !roles.values.contains { $0.utf8.elementsEqual(token.content.utf8) } }
+    }
     if findsDeclaredInRawText { for index in declaredTokens.indices { declaredTokens[index].normalized = false } }
   }
 
@@ -264,7 +274,7 @@ struct TokenizerSettings {
     for token in namedTokens where !known.contains(token.content) { list.add(token) }
     // A mask or padding token that no file names and the vocabulary lacks is never needed.
     for content in usualTokens where !list.contains(content) && vocabulary.id(of: content) != nil {
-      let takesSpace = masksTakeSpace && content == sentencePieceClass?.usualRoles[.mask]
+      let takesSpace = masksTakeSpace && content == TokenizerClasses.usualRoles(className)[.mask]
       list.add(AddedToken(id: -1, content: content, isSpecial: true, stripsLeft: takesSpace))
     }
     return list.tokens

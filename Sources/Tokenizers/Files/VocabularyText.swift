@@ -1,27 +1,30 @@
 import Platform
 
-/// A BERT vocabulary in `vocab.txt`: one token per line; the line number, from 0, is the id.
+/// A WordPiece vocabulary in `vocab.txt`, of BERT's class or MPNet's: one token per line; the line number, from 0, is
+/// the id.
 struct VocabularyText {
   let path: String
   let settings: TokenizerSettings
-  /// The class that the files beside it name.
-  private let namedClass: String?
+  private var isMPNet: Bool { settings.className == "MPNetTokenizer" }
 
-  /// Takes the settings from the files beside it; the class is always BERT's, to which this format belongs.
+  /// Takes the settings from the files beside it.
   init(path: String, settings: TokenizerSettings) {
     self.path = path
     var settings = settings
-    namedClass = settings.className
-    settings.className = "BertTokenizer"
+    settings.className = settings.textClassName
     self.settings = settings
   }
 
+  /// - Throws: `.input` for a class with other special tokens or pieces, and for damaged files.
   func tokenizer() throws -> any Tokenizer {
-    // It puts two tokens between the texts of a pair, which this format does not tell.
-    if namedClass == "MPNetTokenizer" {
+    // The lines tell neither which tokens are put around a text nor how it is divided.
+    guard isMPNet || settings.className == "BertTokenizer" else {
       throw RetortError(
-        .input, "the class MPNetTokenizer is read from tokenizer.json only, and there is none beside this file",
-        at: path, remedy: "bring tokenizer.json, which transformers writes with save_pretrained")
+        .input,
+        "\(settings.textClassName) does not read this file as BERT's class does, and there is no tokenizer.json",
+        at: path,
+        remedy: "save the tokenizer with transformers' save_pretrained, which writes tokenizer.json, or set "
+          + "tokenizer_class in tokenizer_config.json to BertTokenizer or MPNetTokenizer if the file is theirs")
     }
     let (entries, count) = try entries()
     let vocabulary = try Vocabulary(entries, count: count, at: path)
@@ -42,10 +45,24 @@ struct VocabularyText {
         separatesChinese: settings.separatesChinese ?? true, stripsAccents: settings.stripsAccents,
         lowercases: settings.lowercases ?? true),
       preTokenizer: BERTPreTokenizer(), model: model,
-      postProcessor: try TemplatePostProcessor.bert(
-        cls: id(settings.classToken, "cls_token"), sep: id(settings.separatorToken, "sep_token")),
+      postProcessor: try template(id),
       decoder: SteppedDecoder(steps: [WordPieceDecoder()]), truncatesLeft: settings.truncatesLeft ?? false,
       splitsSpecial: settings.splitsSpecial)
+  }
+
+  /// The class's tokens around a text.
+  private func template(_ id: (String, String) throws -> Int32) throws -> TemplatePostProcessor {
+    if isMPNet {
+      let usual = TokenizerClasses.usualRoles(settings.className)
+      func role(_ role: TokenRole) throws -> Int32 {
+        try id(settings.named(role) ?? usual[role] ?? "", role.rawValue)
+      }
+      var template = try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
+      // A mask is found with the white space before it.
+      template.trims = [OffsetTrim(keepsFirstSpace: false)]
+      return template
+    }
+    return try .bert(cls: id(settings.classToken, "cls_token"), sep: id(settings.separatorToken, "sep_token"))
   }
 
   /// Reads lines as the library does: white space at the end of a line is not part of the token, empty lines use up an

@@ -7,14 +7,15 @@ extension SentencePieceModel {
   func tokenizer(settings: TokenizerSettings) throws -> any Tokenizer {
     if let builder = settings.sentencePieceClass { return try classTokenizer(builder, settings) }
     switch settings.className {
+    case "GemmaTokenizer": return try gemmaTokenizer(settings)
     case "LlamaTokenizer": return try llamaTokenizer(settings)
     case nil, TokenizerClasses.generic: return try genericTokenizer(settings)
     case let name?:
       throw refusal(
         "\(name) is not supported for a SentencePiece model",
-        remedy: "this version supports AlbertTokenizer, CamembertTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, "
-          + "T5Tokenizer and XLMRobertaTokenizer; otherwise save the tokenizer with transformers' save_pretrained, "
-          + "which writes tokenizer.json")
+        remedy: "this version supports AlbertTokenizer, CamembertTokenizer, GemmaTokenizer, LlamaTokenizer, "
+          + "PreTrainedTokenizerFast, T5Tokenizer and XLMRobertaTokenizer; otherwise save the tokenizer with "
+          + "transformers' save_pretrained, which writes tokenizer.json")
     }
   }
 
@@ -52,14 +53,38 @@ extension SentencePieceModel {
   private func llamaTokenizer(_ settings: TokenizerSettings) throws -> PipelineTokenizer {
     var settings = settings
     settings.addPieces(addedTokens)
+    return try pairTokenizer(
+      settings, unknown: nil, normalizer: nil, MetaspacePreTokenizer(llama: settings), SteppedDecoder(llama: settings))
+  }
+
+  /// Llama's pairs without a mark before the text; the text is one word, with marks for its spaces.
+  private func gemmaTokenizer(_ settings: TokenizerSettings) throws -> PipelineTokenizer {
+    var settings = settings
+    settings.nameUsualRoles()
+    settings.addPieces(addedTokens)
+    let marks = ReplaceNormalizer(pattern: TextPattern(text: " "), replacement: MetaspaceMark.bytes)
+    let steps: [any DecoderStep] = [
+      ReplaceDecoder(pattern: TextPattern(text: MetaspaceMark.text), replacement: [0x20]), ByteFallbackDecoder(),
+      FuseDecoder(),
+    ]
+    return try pairTokenizer(
+      settings, unknown: settings.named(.unknown), normalizer: marks, nil, SteppedDecoder(steps: steps))
+  }
+
+  /// A class with all pairs of tokens as merges.
+  private func pairTokenizer(
+    _ settings: TokenizerSettings, unknown: String?, normalizer: (any Normalizer)?, _ preTokenizer: (any PreTokenizer)?,
+    _ decoder: SteppedDecoder
+  ) throws -> PipelineTokenizer {
     let vocabulary = try vocabulary(pieces.map(\.text))
     let added = settings.addedTokens(vocabulary)
     return PipelineTokenizer(
-      addedTokens: added, normalizer: nil, preTokenizer: MetaspacePreTokenizer(llama: settings),
+      addedTokens: added, normalizer: normalizer, preTokenizer: preTokenizer,
       model: try BPEModel(
         vocabulary: vocabulary, merges: merges(vocabulary),
-        units: .scalars(byteFallback: true, unknown: nil, fusesUnknown: true), ignoresMerges: false, at: path),
-      postProcessor: template(settings, added, vocabulary), decoder: SteppedDecoder(llama: settings),
+        units: .scalars(byteFallback: true, unknown: unknown.flatMap(vocabulary.id), fusesUnknown: true),
+        ignoresMerges: false, at: path),
+      postProcessor: template(settings, added, vocabulary), decoder: decoder,
       truncatesLeft: settings.truncatesLeft ?? false, splitsSpecial: settings.splitsSpecial)
   }
 
