@@ -241,7 +241,7 @@ package final class TrainingRun {
 
   private func report(_ record: StepRecord) throws {
     let isDue = record.step % configuration.loggingSteps == 0 || stageStep == configuration.totalSteps
-    try writeLine(isDue ? record.json : nil)
+    if isDue { try writeLine(record.json) }
     observer.trained(record)
   }
 
@@ -272,7 +272,5 @@ package final class TrainingRun {
 
   /// Writes rank 0's log line; a full disk there aborts the job, since an agreement of all ranks in each step would
   /// cost time.
-  private func writeLine(_ line: JSON?) throws {
-    if let line { try log?.write(line) }
-  }
+  private func writeLine(_ line: JSON) throws { try log?.write(line) }
 }

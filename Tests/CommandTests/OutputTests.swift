@@ -1,4 +1,5 @@
 import Foundation
+import Platform
 import TestSupport
 import Testing
 
@@ -45,6 +46,20 @@ import Testing
     }
     #expect(try command.shell("test -p in.fifo -a -p out.fifo").code == 0)
     #expect(try command.shell("ls | grep -c tmp").output == "0\n")
+  }
+
+  @Test func `metrics have a line for each logged step, the last step and each evaluation, and no other`() throws {
+    let command = try Command()
+    try command.makeToy(steps: 5, train: 32, validation: 8)
+    try command.succeed(
+      "run", "toy/toy.yaml", "--set", "defaults.logging_steps=2", "--set", "defaults.evaluation_strategy=steps",
+      "--set", "defaults.eval_steps=3")
+    let lines = try command.read("toy/out/first/training/metrics.jsonl").split(separator: "\n")
+    let events = try lines.map { line in
+      let json = try JSON(parsing: String(line))
+      return "\(json["event"]?.string ?? String(line)) \(json["step"]?.int ?? 0)"
+    }
+    #expect(events == ["step 2", "evaluation 3", "step 4", "step 5", "evaluation 5"], "\(events)")
   }
 
   @Test func `standard input reaches all ranks, and only rank 0 writes`() throws {
