@@ -5,9 +5,11 @@ import Testing
 
 /// Texts that are read apart: one or two sequences make an example.
 @Suite struct SequenceTests {
-  private func open(_ file: String, maxLength: Int? = nil) throws -> TokenizedDataset {
+  private func open(
+    _ file: String, task: TaskDescription = TaskDescription(kind: .embedding), maxLength: Int? = nil
+  ) throws -> TokenizedDataset {
     try TokenizedDataset.open(
-      DatasetSplit(file), task: TaskDescription(kind: .embedding), tokenizer: CountingTokenizer(),
+      DatasetSplit(file), task: task, tokenizer: CountingTokenizer(),
       options: TokenizedDataset.Options(maxLength: maxLength, cacheDirectory: nil), on: SoloCommunicator())
   }
 
@@ -39,6 +41,22 @@ import Testing
     let data = try open(file, maxLength: 4)
     #expect(data.sequenceLengths([0, 1]) == [4, 3, 4, 4])
     #expect(data.notes.contains { $0.contains("1 of 2 rows were cut to 4 tokens") })
+  }
+
+  @Test func `the files of a known task without a header are read as pairs, and other sentences as single texts`() throws {
+    let scratch = try Scratch()
+    let task = try TaskDescription(named: "stsb", kind: .embedding)
+    let pairs = try open(
+      try scratch.write("dev.tsv", "main-news\tMSRpar\t2012\t0001\t2.5\tab\tc\textra\tfield\n"), task: task)
+    #expect(pairs.count == 1 && pairs.labelledCount == 1 && pairs.sequenceLengths([0]) == [4, 3])
+    let single = try open(try scratch.write("a.jsonl", "{\"text\": \"ab\"}\n"), task: task)
+    #expect(single.labelledCount == 0 && single.sequenceLengths([0]) == [4])
+  }
+
+  @Test func `a known task that is read as another kind has neither its kind nor its classes`() throws {
+    let task = try TaskDescription(named: "sst2", kind: .embedding)
+    #expect(task.kind == .embedding && task.labelNames == nil && task.labelUse == .ifPresent)
+    #expect(try TaskDescription(named: "sst2").labelNames == ["negative", "positive"])
   }
 
   @Test func `a score that is no number is refused with its line`() throws {

@@ -42,19 +42,18 @@ package struct TaskDescription: Sendable, Equatable {
 
   /// A well-known task or a kind of task, by its name.
   ///
-  /// - Parameter kind: the kind of a task with an unknown name; nil: unknown names are refused.
+  /// - Parameter kind: the kind, also of an unknown name; nil: that of the known task, and unknown names are refused.
   /// Throws `.configuration` for tasks that Retort cannot train, and for unknown names.
   package init(named name: String, kind: TaskKind? = nil) throws {
     if let kind = TaskKind(rawValue: name) {
       self.init(kind: kind)
       return
     }
-    self.init(kind: kind ?? .classification)
-    self.name = name
     let known = WellKnownTask.all[WellKnownTask.key(name)]
     if known == nil, kind == nil { throw TaskDescription.unknown(name) }
-    if let known { self.kind = known.kind }
-    labelNames = known?.labelNames
+    self.init(kind: kind ?? known?.kind ?? .classification)
+    self.name = name
+    if definition.hasLabels { labelNames = known?.labelNames }
   }
 
   /// What the task's kind means.
@@ -197,8 +196,8 @@ package struct TaskDescription: Sendable, Equatable {
 
   private var layouts: [DatasetColumns] {
     var layouts = known?.layouts ?? []
-    // A pair task whose second text is missing must not be read as single texts.
-    if layouts.allSatisfy({ $0.textPair == nil }) {
+    // A pair task whose second text is missing must not be read as single texts, unless each text stands alone.
+    if layouts.allSatisfy({ $0.textPair == nil }) || definition.rows == .sequences {
       layouts += [DatasetColumns(text: "text"), DatasetColumns(text: "sentence")]
     }
     if definition.rows == .tokens { layouts.insert(DatasetColumns(tokens: "tokens"), at: 0) }
