@@ -9,6 +9,8 @@ package struct BenchmarkWork: Sendable, Equatable {
   enum Kind: Equatable {
     /// Encoders of a family with two classes.
     case classifier(family: ModelFamily)
+    /// BERT encoders with one of nine classes for each token, as the tags of four types of entities.
+    case tagger
     /// Causal decoders with tied heads.
     case decoder
   }
@@ -32,6 +34,7 @@ package struct BenchmarkWork: Sendable, Equatable {
   package static let all: [BenchmarkWork] = [
     BenchmarkWork(name: "bert-large-mini", kind: .classifier(family: .bert), teacher: large, student: mini),
     BenchmarkWork(name: "bert-base-mini", kind: .classifier(family: .bert), teacher: base, student: mini),
+    BenchmarkWork(name: "bert-base-mini-tags", kind: .tagger, teacher: base, student: mini),
     BenchmarkWork(name: "bert-mini-tiny", kind: .classifier(family: .bert), teacher: mini, student: tiny),
     BenchmarkWork(
       name: "roberta", kind: .classifier(family: .roberta),
@@ -46,6 +49,9 @@ package struct BenchmarkWork: Sendable, Equatable {
       teacher: Shape(layers: 12, hidden: 768, heads: 12, intermediate: 2048, vocabulary: 32000),
       student: Shape(layers: 6, hidden: 288, heads: 6, intermediate: 768, vocabulary: 32000)),
   ]
+
+  /// The classes of a tagger: O, and B and I of four types.
+  private static let tags = 9
 
   private static let large = Shape(layers: 24, hidden: 1024, heads: 16, intermediate: 4096, vocabulary: 30522)
   private static let base = Shape(layers: 12, hidden: 768, heads: 12, intermediate: 3072, vocabulary: 30522)
@@ -70,6 +76,10 @@ package struct BenchmarkWork: Sendable, Equatable {
       keys["num_labels"] = 2
       // RoBERTa's positions begin after the padding token's.
       if family == .roberta { keys["max_position_embeddings"] = 514 }
+    case .tagger:
+      keys["model_type"] = "bert"
+      keys["architectures"] = ["BertForTokenClassification"]
+      keys["num_labels"] = .int(BenchmarkWork.tags)
     case .decoder:
       keys["model_type"] = "llama"
       keys["tie_word_embeddings"] = true
@@ -78,17 +88,23 @@ package struct BenchmarkWork: Sendable, Equatable {
     return try ModelConfiguration(.object(keys), source: "benchmark")
   }
 
-  /// Examples of the given lengths: random ids with random labels, or for decoders one document each, with at least two
-  /// tokens, since a single token predicts nothing.
+  /// Examples of the given lengths: random ids with random labels, for taggers of each token, or for decoders one document
+  /// each, with at least two tokens, since a single token predicts nothing.
   func data(lengths: [Int], seed: UInt64) throws -> any ExampleSource {
     let examples = lengths.enumerated().map { index, length -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "benchmark", UInt64(index))
       let count = max(length, kind == .decoder ? 2 : 1)
       let ids = (0..<count).map { _ in Int32(1000 + random.below(student.vocabulary - 1000)) }
+      if kind == .tagger {
+        return TokenizedExample(ids: ids, targets: ids.map { _ in Int32(random.below(BenchmarkWork.tags)) })
+      }
       return TokenizedExample(ids: ids, label: Int32(random.below(2)))
     }
     switch kind {
     case .classifier: return try TokenizedDataset(examples: examples, labels: LabelSet(count: 2))
+    case .tagger:
+      return try TokenizedDataset(
+        examples: examples, kind: .tokenClassification, labels: LabelSet(count: BenchmarkWork.tags))
     case .decoder:
       return try PackedDocuments(
         TokenizedDataset(examples: examples, kind: .languageModeling), rowLength: nil, joins: false)
