@@ -88,8 +88,8 @@ package struct BenchmarkWork: Sendable, Equatable {
     return try ModelConfiguration(.object(keys), source: "benchmark")
   }
 
-  /// Examples of the given lengths: random ids with random labels, for taggers of each token, or for decoders one document
-  /// each, with at least two tokens, since a single token predicts nothing.
+  /// Examples of the given lengths: random ids with random labels, for taggers of each token, for decoders a document
+  /// each, of at least two tokens, since a single token predicts nothing.
   func data(lengths: [Int], seed: UInt64) throws -> any ExampleSource {
     let examples = lengths.enumerated().map { index, length -> TokenizedExample in
       var random = RandomStream(seed: seed, purpose: "benchmark", UInt64(index))
