@@ -143,15 +143,15 @@ package final class ResidentTeacher: Teacher {
       remark = try load()
       self.load = nil
     }
-    let batch = (split == .train ? train : validation).batch(samples)
+    let source = split == .train ? train : validation
+    let batch = source.batch(samples)
     try batch.requireWithin(bounds)
     computedFLOPs += model.forwardFLOPs(lengths: batch.lengths)
     let observer = needs.areInner ? RecordingObserver(needs.points) : nil
-    // Signals of a language model are never cached, so its products need not be independent of the batch and can be
-    // faster.
-    let isLanguageModel = model is any LanguageModel
+    // Signals that are never cached need not be independent of the batch, so that products can be faster.
     let context = ForwardContext.inference(
-      precision: precision, weights: weights, observer: observer, independentRows: !isLanguageModel)
+      precision: precision, weights: weights, observer: observer,
+      independentRows: source.kind.definition.keepsSignals)
     let logits = logits(batch, context)
     return TeacherSignals(
       needs.logits ? logits : nil, values: observer.map { values($0, needs, batch, context.tape) } ?? [:])

@@ -26,7 +26,7 @@ package enum TinyLanguageModel {
       var random = RandomStream(seed: seed, purpose: "tiny documents", UInt64(index))
       var ids = [Int32(random.below(vocabulary))]
       for _ in 0..<random.below(39) + 1 { ids.append((ids[ids.count - 1] + 1 + Int32(random.below(3))) % 20) }
-      return TokenizedExample(ids: ids, label: index % 5 == 4 ? 3 : -1)
+      return TokenizedExample(ids: ids, promptTokens: index % 5 == 4 ? 3 : 0)
     }
     return try PackedDocuments(TokenizedDataset(examples: examples, kind: .languageModeling), rowLength: rowLength)
   }

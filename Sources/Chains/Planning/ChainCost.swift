@@ -72,7 +72,7 @@ package struct ChainCost: Sendable {
   private static func check(
     _ models: PlannedStep, _ step: StepConfiguration, _ chain: ChainConfiguration, ranks: Int
   ) throws {
-    let isLanguage = chain.metadata.task.kind == .languageModeling
+    let isLanguage = chain.metadata.task.kind.definition.head == .languageModel
     if isLanguage {
       try Preflight.checkVocabularies(models.step)
       try StepResolver.checkLength(
@@ -109,7 +109,8 @@ package struct ChainCost: Sendable {
   ) throws -> [StepWork] {
     let limits = ([models.student] + models.teachers).compactMap(\.maximumPositions)
     let longest = ([chain.metadata.maxLength].compactMap { $0 } + limits).min() ?? 512
-    let length = chain.metadata.task.kind == .features ? 1 : min(longest, assumptions.length ?? longest)
+    let readsTokens = chain.metadata.task.kind.definition.readsTokens
+    let length = readsTokens ? min(longest, assumptions.length ?? longest) : 1
     let native: PlannedFormat = cluster.gigaflops[.bf16] == nil ? .fp32 : .bf16
     func format(_ precision: Hyperparameters.Precision, auto: PlannedFormat) -> PlannedFormat {
       switch precision {

@@ -90,7 +90,7 @@ package struct ChainPlan {
         TaskRecord(
           task, columns: texts, reading: classes?.set.reading,
           metric: step.hyperparameters.metric(for: task.kind, labels: labels.names).rawValue,
-          maxLength: task.kind == .features ? nil : step.maxLength), opened.student.columns)
+          maxLength: task.definition.readsTokens ? step.maxLength : nil), opened.student.columns)
       data.append(opened)
     }
     warnings += registry.notes

@@ -55,7 +55,7 @@ final class DataRegistry {
   func data(for tokenizer: (any Tokenizer)?, maxLength: Int?, model: ModelConfiguration) throws -> SplitData {
     let key = "\(tokenizer?.digest ?? "none") \(maxLength ?? 0) \(model.vocabularySize ?? 0) \(model.tokenTypes ?? 0)"
     if let found = opened[key] { return found }
-    let data = task.kind == .features ? try features() : try tokens(tokenizer, maxLength, model)
+    let data = task.definition.readsTokens ? try tokens(tokenizer, maxLength, model) : try features()
     opened[key] = data
     return data
   }

@@ -35,7 +35,8 @@ struct PlanResolver {
     self.chain = chain
     self.locator = locator
     classes =
-      chain.metadata.task.kind == .regression ? 1 : try TaskDescription(chain.metadata.task).labelNames?.count
+      try chain.metadata.task.kind.definition.outputCount
+      ?? TaskDescription(chain.metadata.task).labelNames?.count
   }
 
   /// The next step; call it for each step in order.

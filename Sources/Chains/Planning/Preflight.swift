@@ -125,7 +125,7 @@ enum Preflight {
 
   /// Checks that a batch can hold the longest example, and that the data has tokens to count.
   private static func check(_ train: any ExampleSource, _ batchTokens: Int, at location: String) throws {
-    if train.kind == .features {
+    if !train.kind.definition.readsTokens {
       throw RetortError(
         .configuration, "rows of numbers have no tokens", at: location, remedy: "give batch_size, their number")
     }

@@ -1,3 +1,4 @@
+import Datasets
 import Models
 import Platform
 import Teachers
@@ -16,14 +17,15 @@ struct PlacementReport: Equatable {
   private let rowBytes: Int
   /// Bytes exchanged per token between the ranks that hold the teacher.
   private let innerBytes: Int
-  private let isLanguageModel: Bool
+  /// One row of signals in messages.
+  private let row: String
   private var students = TeacherTraffic()
   private var longestWait = 0.0
   private var teachers: TeacherTraffic?
 
   init(
     _ placement: TeacherPlacementConfiguration, ranks: Int, payload: SignalPayload, precision: Precision,
-    heldBytes: Int, wholeBytes: Int, _ model: any StagedModel
+    heldBytes: Int, wholeBytes: Int, _ model: any StagedModel, of task: TaskDefinition
   ) {
     self.placement = placement
     holders = placement.groupSize(of: ranks)
@@ -31,7 +33,7 @@ struct PlacementReport: Equatable {
     self.heldBytes = heldBytes
     self.wholeBytes = wholeBytes
     rowBytes = payload.rowBytes(of: model, precision: precision)
-    isLanguageModel = model is any LanguageModel
+    row = task.oneRow
     let state = model.hiddenSize * (precision == .bf16 && model.roundsStates ? 2 : 4)
     switch placement.sharding {
     case .pipeline: innerBytes = (holders - 1) * state
@@ -57,8 +59,6 @@ struct PlacementReport: Equatable {
     // Caching would need the agreement of all ranks on every example.
     return text + "; signals are not cached"
   }
-
-  private var row: String { isLanguageModel ? "a predicted token" : "an example" }
 
   /// The log line at the end of a step.
   var end: String {

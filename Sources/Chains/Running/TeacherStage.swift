@@ -183,7 +183,7 @@ struct TeacherStage {
     let model = try staged(try self.whole())
     let report = PlacementReport(
       wanted, ranks: world.size, payload: payload, precision: precision, heldBytes: held.max() ?? 0, wholeBytes: whole,
-      model)
+      model, of: task.definition)
     runner.placementReports[place] = report
     if !isQuiet { runner.observer.note(report.beginning) }
   }

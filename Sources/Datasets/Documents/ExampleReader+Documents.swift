@@ -10,7 +10,7 @@ struct DocumentReading: Sendable {
 }
 
 extension ExampleReader {
-  /// Appends a document; its label field holds the number of prompt tokens. An empty text, common in collections of
+  /// Appends a document with the number of its prompt tokens. An empty text, common in collections of
   /// documents, appends nothing.
   func read(_ row: Int, _ fields: [FieldValue], as reading: DocumentReading, into out: inout TokenRows) throws {
     let prompt = promptPlace.flatMap { fields[$0] == .absent ? nil : fields[$0] }

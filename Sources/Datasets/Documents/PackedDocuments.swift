@@ -26,8 +26,7 @@ package final class PackedDocuments: ExampleSource {
   /// Packs tokenised documents.
   ///
   /// - Parameters:
-  ///   - documents: of kind `languageModeling`; the label of each holds the number of its leading prompt tokens, -1 for
-  ///     none.
+  ///   - documents: of kind `languageModeling`.
   ///   - rowLength: maximum tokens of a row; nil: the length of the longest document.
   ///   - joins: true: documents share rows; false: each piece has its own row.
   ///   - source: the name of the file, for messages.
@@ -37,7 +36,7 @@ package final class PackedDocuments: ExampleSource {
   ) throws {
     let room = rowLength.map { min($0, DocumentReading.mostTokens) } ?? documents.lengths.max().map(Int.init) ?? 1
     packing = DocumentPacking(
-      lengths: documents.lengths, prompts: { documents.label($0) }, rowLength: Int32(room), joins: joins)
+      lengths: documents.lengths, prompts: { documents.promptTokens($0) }, rowLength: Int32(room), joins: joins)
     guard !packing.pieces.isEmpty else {
       throw RetortError(
         .input, "no document has a token to predict", at: source,
@@ -135,7 +134,7 @@ package final class PackedDocuments: ExampleSource {
     batch.append(
       tokens: UnsafeBufferPointer(rebasing: tokens[start..<end]), typeIDs: nil, sample: index,
       contentHash: hash(index))
-    let first = max(1, Int(documents.label(Int(piece.document))))
+    let first = max(1, Int(documents.promptTokens(Int(piece.document))))
     for next in start + 1...end {
       batch.targets.append(next >= first && next < tokens.count ? tokens[next] : -1)
     }

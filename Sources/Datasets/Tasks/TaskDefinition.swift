@@ -93,10 +93,24 @@ package struct TaskDefinition: Sendable {
     }
   }
 
+  /// One row of the loss in messages: "bytes an example".
+  package var oneRow: String {
+    switch rows {
+    case .examples: "an example"
+    case .sequences: "a text"
+    case .tokens: "a word"
+    case .nextTokens: "a predicted token"
+    }
+  }
+
   /// Whether the outputs have names, which `labels` of a chain file and `id2label` of a model list.
   package var hasLabels: Bool { targets == .classes || targets == .labelSet }
   /// Whether an example is text or token ids with a target of its own, and not a document or a row of numbers.
   package var readsTexts: Bool { head == .sequence || head == .token || head == .pooler }
+  /// Whether examples are tokens, and not rows of numbers.
+  package var readsTokens: Bool { head != .perceptron }
+  /// The number of outputs if the kind alone says it.
+  package var outputCount: Int? { targets == .score ? 1 : nil }
   /// Whether rows without a target are as usual as rows with one.
   package var targetsAreOptional: Bool { targets == .similarity }
   /// Whether a text longer than the maximum length can be read in windows, whose outputs are merged.

@@ -118,7 +118,7 @@ package struct TaskDescription: Sendable, Equatable {
   package func columns(in file: RowFile) throws -> DatasetColumns {
     if file.columns.isEmpty { try file.requireRows() }
     var found = columns
-    if kind == .features {
+    if !definition.readsTokens {
       found.label = label(found, in: file)
       return found
     }

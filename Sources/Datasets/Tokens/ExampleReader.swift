@@ -53,7 +53,7 @@ struct ExampleReader: Sendable {
     self.documents = documents
     self.task = task
     windows = try task.windows(tokenizer: self.tokenizer, maxLength: maxLength)
-    targets = documents == nil ? RowTargets(task.definition, labels: labels?.count) : .label
+    targets = RowTargets(task.definition, labels: labels?.count)
     var names = first
     textPlaces = 0..<names.count
     let pair = columns.text == nil ? nil : columns.textPair?.names
@@ -131,6 +131,8 @@ struct ExampleReader: Sendable {
   private func target(_ field: FieldValue, _ row: Int) throws -> (label: Int32, words: [Int32]) {
     switch targets {
     case .tokens, .sequences: preconditionFailure("targets of tokens and sequences are read with these")
+    // A text that is not read as a document, such as one whose likelihood is asked for, has no prompt.
+    case .nextTokens: return (0, [])
     case .label: return (try labels?.index(of: field, at: file.location(of: row)) ?? -1, [])
     case .values(let count):
       var values = [Float](repeating: .nan, count: count)

@@ -2,6 +2,9 @@
 enum RowTargets: Equatable, Sendable {
   /// A class: `label`, negative for none. No words.
   case label
+  /// The next token, which the ids themselves tell: `label` is the number of tokens of the prompt in front, which
+  /// nothing predicts. No words.
+  case nextTokens
   /// A target for each token, as in `Batch.targets`: as many words as tokens. `label` is the number R of rows that
   /// count, or −1 − R if they have no classes.
   case tokens
@@ -15,20 +18,21 @@ enum RowTargets: Equatable, Sendable {
   /// The words of a row of `length` tokens.
   func words(length: Int) -> Int {
     switch self {
-    case .label: 0
+    case .label, .nextTokens: 0
     case .tokens: length
     case .values(let count): count
     case .sequences: 2
     }
   }
 
-  /// The number in a header: 0, −1, −2, or K.
+  /// The number in a header: 0, −1, −2, −3, or K.
   var code: Int {
     switch self {
     case .label: 0
     case .tokens: -1
     case .values(let count): count
     case .sequences: -2
+    case .nextTokens: -3
     }
   }
 
@@ -36,6 +40,7 @@ enum RowTargets: Equatable, Sendable {
     switch code {
     case 0: self = .label
     case -1: self = .tokens
+    case -3: self = .nextTokens
     case ..<0: self = .sequences
     default: self = .values(code)
     }
@@ -58,6 +63,7 @@ enum RowTargets: Equatable, Sendable {
   init(_ task: TaskDefinition, labels: Int?) {
     switch (task.rows, task.targets) {
     case (.tokens, _): self = .tokens
+    case (.nextTokens, _): self = .nextTokens
     case (.sequences, _): self = .sequences
     case (_, .score): self = .values(1)
     case (_, .labelSet): self = .values(max(1, labels ?? 1))

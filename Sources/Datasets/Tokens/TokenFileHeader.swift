@@ -10,7 +10,7 @@ import Platform
 ///     hashes    UInt64 [N]
 ///     offsets   Int64 [N+1] the start of each example in the payload, then the payload's length
 ///     lengths   Int32 [N]
-///     labels    Int32 [N]   the class, or what `RowTargets` says; for a document the number of its prompt tokens
+///     labels    Int32 [N]   the class, or what `RowTargets` says
 ///     pages     UInt32      CRC32C of every page from payload to labels; the last page may be shorter
 ///
 /// The header holds the checksum of the page table, so that a changed bit in any section is detected.

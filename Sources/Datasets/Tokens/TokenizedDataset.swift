@@ -10,6 +10,8 @@ package struct TokenizedExample: Sendable, Equatable {
   package var typeIDs: [Int32]?
   /// The class, or -1 for none.
   package var label: Int32
+  /// The leading tokens that are a prompt, of a document.
+  package var promptTokens = 0
   /// The target of each token, as in `Batch.targets`, if rows are tokens.
   package var targets: [Int32] = []
   /// The numbers of the target, as in `Batch.values`.
@@ -20,6 +22,12 @@ package struct TokenizedExample: Sendable, Equatable {
     self.ids = ids
     self.typeIDs = typeIDs
     self.label = label
+  }
+
+  /// A document whose first tokens are a prompt, which nothing predicts.
+  package init(ids: [Int32], promptTokens: Int) {
+    self.init(ids: ids)
+    self.promptTokens = promptTokens
   }
 
   /// An example with a target for each token.
@@ -86,6 +94,7 @@ package final class TokenizedDataset: ExampleSource {
           at: "example \(index) in memory")
       }
       content.update(UInt64(UInt32(bitPattern: example.label)))
+      content.update(UInt64(example.promptTokens))
       content.update(UInt64(example.ids.count))
       example.ids.withUnsafeBytes(content.update)
       (example.typeIDs ?? []).withUnsafeBytes(content.update)
@@ -93,6 +102,7 @@ package final class TokenizedDataset: ExampleSource {
       let label: Int32 =
         switch targets {
         case .label: example.label
+        case .nextTokens: Int32(example.promptTokens)
         case .tokens: RowTargets.label(of: example.targets)
         case .values: example.values.contains(where: \.isNaN) ? -1 : 0
         case .sequences: example.values.contains(where: \.isNaN) ? -1 - example.sequenceCount : example.sequenceCount
@@ -109,6 +119,12 @@ package final class TokenizedDataset: ExampleSource {
   package func label(_ index: Int) -> Int32 {
     check(index)
     return file.header.targets == .label ? file.labels[index] : -1
+  }
+
+  /// The number of leading tokens of a document that are a prompt.
+  func promptTokens(_ index: Int) -> Int32 {
+    precondition(file.header.targets == .nextTokens, "examples with targets have no prompt")
+    return stored(index)
   }
 
   package func lossRows(_ index: Int) -> Int { file.header.targets.lossRows(label: stored(index)) }
@@ -164,7 +180,7 @@ package final class TokenizedDataset: ExampleSource {
           contentHash: contentHash(sample))
       }
       switch file.header.targets {
-      case .label: break
+      case .label, .nextTokens: break
       case .tokens: batch.targets += storedTargets(sample)
       case .values: batch.values += storedTargets(sample).map { Float(bitPattern: UInt32(bitPattern: $0)) }
       case .sequences: appendScore(of: sample, to: &batch)

@@ -136,9 +136,10 @@ final class TeacherGroup {
   }
 
   private func context() -> ForwardContext {
-    // Signals of language models are not cached, so their rows need not be independent and products may be faster.
+    // Signals that are never cached need not be independent of the batch, so that products can be faster.
     .inference(
-      precision: precision, weights: weights, independentRows: !(model is any LanguageModel), tapeObserver: blocks,
+      precision: precision, weights: weights, independentRows: data.train.kind.definition.keepsSignals,
+      tapeObserver: blocks,
       sumOverShards: communicator.size > 1 && sharding == .tensor ? { [unowned self] in sum($0) } : nil)
   }
 

@@ -159,7 +159,9 @@ struct ModelOptions: ParsableArguments {
     var input = Input(split: split, task: TaskDescription(kind: kind, columns: given), notes: said)
     let labelUse: LabelUse = needsLabels ? .expected : .unread
     input.task.labelUse = labelUse
-    if let record = TaskRecord(model.json[TaskRecord.key]), record.kind == kind, kind != .features, task == nil {
+    if let record = TaskRecord(model.json[TaskRecord.key]), record.kind == kind, kind.definition.readsTokens,
+      task == nil
+    {
       let recorded = try record.task(
         given, for: split, headers: columns.map(ModelOptions.names), labelUse: labelUse, settings: .options)
       input.task = recorded.task
@@ -185,7 +187,7 @@ struct ModelOptions: ParsableArguments {
       }
       input.task.stride = WindowStride(stride, at: "--stride")
     }
-    if kind == .features, let names = model.json["feature_columns"]?.array?.compactMap(\.string),
+    if !kind.definition.readsTokens, let names = model.json["feature_columns"]?.array?.compactMap(\.string),
       !(names.first?.hasPrefix("features[") ?? true)
     {
       input.task.columns.features = names
