@@ -152,6 +152,28 @@ import Testing
         == [260, 256, 259, 259, 256, 259])
   }
 
+  // As AutoTokenizer does.
+  @Test func `classes with a pipeline of their own have their own special tokens, and those that are declared`() throws {
+    var file = try #require(BytePairTests.byteLevel(["Ġ a"]).object)
+    var model = try #require(file["model"]?.object)
+    var vocabulary = try #require(model["vocab"]?.object)
+    vocabulary["<|endoftext|>"] = 258
+    model["vocab"] = .object(vocabulary)
+    file["model"] = .object(model)
+    file["added_tokens"] = [Fixture.addedToken("<|end|>", 257), Fixture.addedToken("<t>", 259)]
+    func ids(_ text: String, _ config: JSON) throws -> [Int32] {
+      try Fixture.tokenizer(["tokenizer.json": JSON.object(file).text(), "tokenizer_config.json": config.text()])
+        .encode(text).ids
+    }
+    #expect(try ids("<|endoftext|>", ["tokenizer_class": "Qwen2Tokenizer"]) == [258])
+    #expect(try ids("<|endoftext|>", ["tokenizer_class": "PreTrainedTokenizerFast"]).count == 13)
+    for name in ["Qwen2Tokenizer", "GemmaTokenizer", "PreTrainedTokenizerFast"] {
+      let config: JSON = ["tokenizer_class": .string(name), "added_tokens_decoder": ["257": ["content": "<|end|>"]]]
+      #expect(try ids("<|end|>", config) == [257])
+      #expect(try ids("<t>", config).count == (name == "PreTrainedTokenizerFast" ? 1 : 3), "\(name)")
+    }
+  }
+
   @Test func `classes whose use of a model is their own, and other types of model, are refused by name`() throws {
     func refusal(_ file: [UInt8], _ config: String = "{}") throws -> String {
       String(describing: try #require(throws: RetortError.self) { try tokenizer(file, config) })

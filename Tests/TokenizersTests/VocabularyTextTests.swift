@@ -26,6 +26,22 @@ import Testing
     #expect(tokenizer.vocabularySize == 9)
   }
 
+  @Test func `MPNet's class has its own tokens around a text beside tokenizer.json too`() throws {
+    var file = try #require(JSON.object(Fixture.sections()).object)
+    let words = mpnet.split(separator: "\n").enumerated()
+    var model = try #require(file["model"]?.object)
+    model["vocab"] = .object(Dictionary(uniqueKeysWithValues: words.map { (String($1), .int($0)) }))
+    (file["model"], file["added_tokens"], file["post_processor"]) = (.object(model), [], nil)
+    let files = ["tokenizer.json": JSON.object(file).text(), "config.json": #"{"model_type": "mpnet"}"#]
+    let tokenizer = try Fixture.tokenizer(files)
+    let pair = tokenizer.encode("A <mask> zz", pair: "bc", maxLength: nil, addSpecialTokens: true)
+    #expect(pair.ids == [0, 4, 8, 3, 2, 2, 5, 6, 2])
+    #expect(tokenizer.remarks.isEmpty)
+    file["pre_tokenizer"] = ["type": "Whitespace"]
+    let other = try Fixture.tokenizer(files.merging(["tokenizer.json": JSON.object(file).text()]) { $1 })
+    #expect(other.remarks.first?.contains("uses MPNetTokenizer's instead") == true)
+  }
+
   @Test func `tokenizer_config.json renames MPNet's tokens, and a vocabulary without them is refused`() throws {
     let named = #"{"tokenizer_class": "MPNetTokenizer", "cls_token": "a", "sep_token": "[SEP]", "do_lower_case": false}"#
     let tokenizer = try Fixture.tokenizer(["vocab.txt": mpnet, "tokenizer_config.json": named])

@@ -50,7 +50,7 @@ enum TokenizerClasses {
     "BartTokenizer": "RobertaTokenizer",
   ]
 
-  /// The special tokens of the classes that are read from vocab.txt or a byte pair model, by role.
+  /// The special tokens that a class has by itself, by role.
   static func usualRoles(_ name: String?) -> [TokenRole: String] {
     switch name {
     case "GemmaTokenizer":
@@ -60,6 +60,7 @@ enum TokenizerClasses {
         .begin: "<s>", .end: "</s>", .unknown: "[UNK]", .separator: "</s>", .padding: "<pad>", .start: "<s>",
         .mask: "<mask>",
       ]
+    case "Qwen2Tokenizer": [.end: "<|endoftext|>", .unknown: "<|endoftext|>", .padding: "<|endoftext|>"]
     case "RobertaTokenizer": SentencePieceClass.xlmRoberta.usualRoles
     default: name.flatMap(SentencePieceClass.init)?.usualRoles ?? [:]
     }
@@ -93,7 +94,7 @@ enum TokenizerClasses {
   /// The type of model that a class builds; nil for a class that takes any.
   static func modelType(_ name: String) -> String? {
     switch name {
-    case "BertTokenizer": "WordPiece"
+    case "BertTokenizer", "MPNetTokenizer": "WordPiece"
     case "GemmaTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "Qwen2Tokenizer", "RobertaTokenizer": "BPE"
     default: SentencePieceClass(rawValue: name) == nil ? nil : "Unigram"
     }

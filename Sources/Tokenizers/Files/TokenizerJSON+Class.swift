@@ -9,14 +9,14 @@ extension TokenizerJSON {
       return "\(path): is \(type), but tokenizer_class is \(name), which is not: Retort follows this file, and "
         + "AutoTokenizer of transformers 5 gives other ids"
     }
-    guard name == "BertTokenizer" else { return nil }
+    guard ["BertTokenizer", "MPNetTokenizer"].contains(name) else { return nil }
     let differing = bertDifferences(settings)
     if differing.isEmpty { return nil }
     return "\(path): Retort follows this file's \(differing.joined(separator: ", ")); "
-      + "AutoTokenizer of transformers 5 uses BertTokenizer's instead"
+      + "AutoTokenizer of transformers 5 uses \(name)'s instead"
   }
 
-  /// The sections and keys whose values BERT's class would replace.
+  /// The sections and keys whose values BERT's class, or MPNet's, would replace.
   private func bertDifferences(_ settings: TokenizerSettings) -> [String] {
     var names: [String] = []
     let model = root["model"] ?? .null

@@ -69,14 +69,15 @@ struct TokenizerJSON {
   }
 
   /// The tokens around a text. BERT's class uses those that the files beside this one name instead of the template's,
-  /// and the usual ones without a template; RoBERTa's class always has its own.
+  /// and the usual ones without a template; RoBERTa's and MPNet's classes always have their own.
   private func postProcessor(
     limit: Int, _ added: [AddedToken], _ vocabulary: Vocabulary, _ settings: TokenizerSettings?
   ) throws -> any PostProcessor {
     guard let settings else { return try postProcessor(limit: limit) }
     func id(_ token: String) -> Int32? { specialTokenID(token, added, vocabulary) }
-    if settings.className == "RobertaTokenizer", modelType == "BPE" {
-      let usual = SentencePieceClass.xlmRoberta.usualRoles
+    let isMPNet = settings.className == "MPNetTokenizer" && modelType == "WordPiece"
+    if isMPNet || settings.className == "RobertaTokenizer" && modelType == "BPE" {
+      let usual = TokenizerClasses.usualRoles(settings.className)
       func role(_ role: TokenRole) throws -> Int32 {
         let token = settings.named(role) ?? usual[role] ?? ""
         guard let id = id(token) else {
@@ -87,7 +88,8 @@ struct TokenizerJSON {
         return id
       }
       var template = try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
-      if settings.trimsOffsets { template.trims = [OffsetTrim(keepsFirstSpace: settings.prefixSpace ?? false)] }
+      let keepsSpace = !isMPNet && settings.prefixSpace ?? false
+      if isMPNet || settings.trimsOffsets { template.trims = [OffsetTrim(keepsFirstSpace: keepsSpace)] }
       return template
     }
     // The template of a tokenizer.json comes before these settings.

@@ -163,7 +163,10 @@ struct TokenizerSettings {
   /// Whether the added tokens of tokenizer.json are ignored: classes that build their own pipeline take those that the
   /// configuration lists.
   var replacesAddedTokens: Bool {
-    let others = ["BertTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "RobertaTokenizer"]
+    let others = [
+      "BertTokenizer", "GemmaTokenizer", "GPT2Tokenizer", "LlamaTokenizer", "MPNetTokenizer", "Qwen2Tokenizer",
+      "RobertaTokenizer",
+    ]
     return isComplete && (sentencePieceClass != nil || className.map(others.contains) == true)
   }
 

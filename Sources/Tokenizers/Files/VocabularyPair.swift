@@ -29,9 +29,7 @@ struct VocabularyPair {
     }
     var settings = settings
     settings.className = name
-    if name == "Qwen2Tokenizer" {
-      for role in [TokenRole.unknown, .end, .padding] { settings.name(role, "<|endoftext|>") }
-    }
+    if name == "Qwen2Tokenizer" { settings.nameUsualRoles() }
     let vocabulary = try OrderedJSON(contentsOf: vocabularyPath)
     let merges = try merges(vocabulary)
     let file = TokenizerJSON(root: root(name, vocabulary, merges), path: vocabularyPath, namesSections: false)
