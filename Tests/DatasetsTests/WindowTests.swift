@@ -40,7 +40,8 @@ import Testing
           range.lowerBound == 0 ? .max : token - range.lowerBound,
           range.upperBound == count ? .max : range.upperBound - 1 - token)
       }
-      for (token, home) in windows.homes(of: count, in: ranges).enumerated() {
+      for (token, home) in windows.homes(of: (0..<count).map { $0..<$0 + 1 }, in: ranges, count: count)
+        .enumerated() {
         try #require(ranges[home].contains(token))
         let most = ranges.filter { $0.contains(token) }.map { context(token, $0) }.max()
         #expect(context(token, ranges[home]) == most, "token \(token) of \(count) in \(ranges)")
@@ -58,7 +59,7 @@ import Testing
     #expect(batch.lengths == [6, 6, 6, 3] && batch.continues == [false, true, true, false])
     #expect(batch.texts == [0..<3, 3..<4] && batch.examples == [0..<3, 3..<4])
     #expect(batch.samples == [0, 2, 4, 1] && data.sequenceLengths([0, 1]) == [6, 6, 6, 3])
-    // First letters: a and d, which is as far from both ends of the first window as of the second, then f and g.
+    // First letters: abc is in the first window, de whole in the second alone, f farther from a cut in the third.
     #expect(batch.rowLabels == [1, 2, 0, 1, 0] && data.lossRows(0) == 4 && data.labelledRows(0) == 4)
     #expect(batch.countedTokens.map { letters[letters.index(letters.startIndex, offsetBy: Int($0))] } == Array("adfga"))
     #expect(data.notes.isEmpty)

@@ -111,8 +111,13 @@ extension LabelSet {
   /// The number of rows of each class in a file: `data/train.tsv: negative 30, positive 34`.
   package func counts(in scan: LabelScan) -> String {
     let counts = classCounts(scan)
-    let shown = counts.prefix(20).enumerated().map { "\(name(of: $0).prefix(40)) \(grouped($1))" }
-    return "\(scan.path): " + shown.joined(separator: ", ") + (count > 20 ? ", … (\(count) classes)" : "")
+    // Entities of texts are counted themselves, and not the words that they will have.
+    let places = counts.indices.filter { !scan.areEntities || name(of: $0).hasPrefix("B-") }
+    let shown = places.prefix(20).map { place in
+      "\(name(of: place).dropFirst(scan.areEntities ? 2 : 0).prefix(40)) \(grouped(counts[place]))"
+    }
+    return "\(scan.path): " + (scan.areEntities ? "entities " : "") + shown.joined(separator: ", ")
+      + (places.count > 20 ? ", … (\(places.count) \(scan.areEntities ? "types" : "classes"))" : "")
   }
 
   /// Warnings about classes that training cannot learn: those without a training row, and those with a single one.
@@ -120,7 +125,9 @@ extension LabelSet {
     let counts = classCounts(train)
     let there = validation.map(classCounts)
     var warnings: [String] = []
-    let empty = counts.indices.filter { counts[$0] == 0 }
+    let empty = counts.indices.filter {
+      counts[$0] == 0 && (!train.areEntities || name(of: $0).hasPrefix("B-"))
+    }
     if !empty.isEmpty {
       let shown = empty.prefix(10).map { place in
         let rows = there.map { $0[place] } ?? 0
@@ -133,7 +140,10 @@ extension LabelSet {
     }
     for entry in train.entries where entry.count == 1 {
       guard let place = index(of: entry.label), counts[Int(place)] == 1 else { continue }
-      let others = (names ?? []).filter { $0.lowercased() != entry.label.lowercased() }
+      if train.areEntities, !entry.label.hasPrefix("B-") { continue }
+      let others = (names ?? []).filter {
+        $0.lowercased() != entry.label.lowercased() && !TagScheme.areOfOneEntity($0, entry.label)
+      }
       let near = LabelSet.number(entry.label) == nil ? nearestName(to: entry.label, among: others) : nil
       let question = near.map { "; is it a slip for \(quoted($0))?" } ?? ""
       warnings.append("\(train.location(of: entry)): the one row of the class \(quoted(entry.label))\(question)")

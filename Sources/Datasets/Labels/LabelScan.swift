@@ -22,7 +22,7 @@ package struct LabelScan: Sendable {
   /// Whether all labels are JSON strings, which JSON distinguishes from numbers and truth values.
   package let isText: Bool
   /// Whether the labels are those of entities in a text, whose further words have I-T.
-  private let areEntities: Bool
+  let areEntities: Bool
   /// The number of rows of the split.
   package let rowCount: Int
   /// The number of rows without a label.

@@ -20,16 +20,27 @@ package enum TagScheme: Sendable {
     return tag.dropFirst(2)
   }
 
-  /// The scheme of a set of tags: entities if one of them is O or a part of an entity.
+  /// The scheme of a set of tags: entities if all of them are O or parts of entities.
   package init(_ tags: [String]) {
-    self = tags.contains { $0 == TagScheme.outside || TagScheme.type(of: $0) != nil } ? .entities : .plain
+    let others = tags.filter { $0 != TagScheme.outside }
+    let isTyped = !tags.isEmpty && others.allSatisfy { TagScheme.type(of: $0) != nil }
+    self = isTyped || TagScheme.hasOneType(tags) ? .entities : .plain
+  }
+
+  /// Whether the tags are B, I and O, of entities of one type without a name.
+  private static func hasOneType(_ tags: [String]) -> Bool {
+    tags.contains("B") && tags.contains(outside)
+      && tags.allSatisfy { $0 == outside || $0.count == 1 && marks.isSuperset(of: $0) }
   }
 
   /// The first tag that is no part of an entity, although others are; nil if there is none.
   static func stranger(in tags: [String]) -> String? {
-    guard TagScheme(tags) == .entities else { return nil }
+    guard tags.contains(where: { type(of: $0) != nil }) else { return nil }
     return tags.first { $0 != outside && type(of: $0) == nil }
   }
+
+  /// Whether two tags belong to entities of one type, as B-PER and I-PER.
+  static func areOfOneEntity(_ a: String, _ b: String) -> Bool { type(of: a).map { $0 == type(of: b) } ?? false }
 
   /// The tags in the usual order: O, then for each type B, I, E and S; plain tags stay as they are.
   static func ordered(_ tags: [String]) -> [String] {
@@ -45,6 +56,9 @@ package enum TagScheme: Sendable {
 
   /// The remedy for a tag that is no part of an entity.
   static func remedy(for tag: String) -> String {
+    if ["tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags"].contains(tag.lowercased()) {
+      return "it looks like the name of a column: files of words with tags have no header"
+    }
     let isOther = ["L-", "U-"].contains { tag.hasPrefix($0) }
     return isOther
       ? "tags of entities are O, B-TYPE and I-TYPE, and in BIOES also E-TYPE for L- and S-TYPE for U-"

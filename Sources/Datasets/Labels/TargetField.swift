@@ -31,18 +31,39 @@ enum TargetField {
     func location() -> String { file.location(of: row) }
     switch field {
     case .absent: return nil
-    case .words(let names): return names.map { String($0.trimmed) }
-    case .list(let numbers): return try numbers.map { try whole($0, at: location()) }
+    case .words(let names): return try distinct(names.map { String($0.trimmed) }, at: location())
+    case .list(let numbers): return try distinct(try numbers.map { try whole($0, at: location()) }, at: location())
     case .text(let text):
       if text.trimmed.isEmpty { return [] }
-      return file.format == .jsonl
-        ? [String(text.trimmed)] : text.split(separator: ",").map { String($0.trimmed) }
+      if file.format == .jsonl, text.contains(",") {
+        throw RetortError(
+          .input, "the labels are the text \(quoted(text)) with a comma in it", at: location(),
+          remedy: "write a list: {\"labels\": [\"joy\", \"fear\"]}")
+      }
+      let names = file.format == .jsonl ? [text] : text.split(separator: ",").map(String.init)
+      return try distinct(names.map { String($0.trimmed) }, at: location())
     case .integer, .flag: return try LabelSet.text(of: field, at: location()).map { [$0] }
     case .real, .objects, .other:
       throw RetortError(
         .input, "the labels are \(field.kind)", at: location(),
-        remedy: "write a list of names or numbers, or text with commas between them")
+        remedy: file.format == .jsonl
+          ? "write a list of names or numbers" : "write names or numbers with commas between them")
     }
+  }
+
+  /// The labels, if they are different names; throws `.input` otherwise, as for a bitmap, which has 1 or 0 twice.
+  private static func distinct(_ labels: [String], at location: @autoclosure () -> String) throws -> [String] {
+    var seen: Set<String> = []
+    for label in labels where label.isEmpty || !seen.insert(label).inserted {
+      let isBitmap = labels.count > 2 && labels.allSatisfy { ["0", "1"].contains($0) }
+      throw RetortError(
+        .input, label.isEmpty ? "a label has no name" : "the label \(quoted(label)) is in the list twice",
+        at: location(),
+        remedy: isBitmap
+          ? "a list has the labels that hold, by name or number, and not a 1 or 0 for each: [0, 2] for [1, 0, 1]"
+          : "name each label that holds once")
+    }
+    return labels
   }
 
   /// The tags of words, or of tokens; nil for one that has none (−100), and for a row without tags.
@@ -54,7 +75,8 @@ enum TargetField {
     default:
       throw RetortError(
         .input, "the tags are \(field.kind), a list was expected", at: location(),
-        remedy: "write a tag for each word: {\"tokens\": [\"Ann\", \"left\"], \"tags\": [\"B-PER\", \"O\"]}")
+        remedy: "write a tag for each word: {\"tokens\": [\"Ann\", \"left\"], \"tags\": [\"B-PER\", \"O\"]}, or with "
+          + "a text its entities: [{\"start\": 0, \"end\": 3, \"label\": \"PER\"}]")
     }
   }
 
@@ -96,22 +118,40 @@ struct EntitySpan: Equatable, Sendable {
   /// The characters (Unicode scalars) from the first to the one after the last.
   let range: Range<Int>
   let label: String
+  /// Its characters as the row has them; nil: it does not say.
+  let text: String?
 
   /// Parses `{"start": 3, "end": 8, "label": "PER"}`; throws `.input` for anything else.
   init(_ members: [String: FieldValue], at location: String) throws {
-    guard case .integer(let start)? = members["start"], case .integer(let end)? = members["end"],
-      case .text(let label)? = members["label"] ?? members["type"] ?? members["entity"], !label.isEmpty
-    else {
+    let (type, remedy) = (
+      members["label"] ?? members["type"] ?? members["entity"],
+      "write {\"start\": 3, \"end\": 8, \"label\": \"PER\"}, in characters"
+    )
+    guard let first = members["start"], let last = members["end"], let type else {
       throw RetortError(
         .input, "an entity has no start, end and label (found: \(quoted(list: members.keys.sorted())))", at: location,
-        remedy: "write {\"start\": 3, \"end\": 8, \"label\": \"PER\"}, in characters")
+        remedy: remedy)
     }
-    if start < 0 || end <= start {
+    guard case .integer(let start) = first, case .integer(let end) = last, case .text(let label) = type, !label.isEmpty
+    else {
+      var what = "start and end of an entity are \(first.kind) and \(last.kind), whole numbers were expected"
+      if case .integer = first, case .integer = last {
+        what = "the label of an entity is \(type == .text("") ? "empty" : type.kind)"
+      }
+      throw RetortError(.input, what, at: location, remedy: remedy)
+    }
+    if start < 0 {
+      throw RetortError(
+        .input, "the entity \(quoted(label)) starts at \(start)", at: location,
+        remedy: "start is the place of its first character, from 0")
+    }
+    if end <= start {
       throw RetortError(
         .input, "the entity \(quoted(label)) from \(start) to \(end) has no characters", at: location,
         remedy: "end is the place after its last character")
     }
     range = start..<end
     self.label = label
+    text = if case .text(let text)? = members["text"] { text } else { nil }
   }
 }

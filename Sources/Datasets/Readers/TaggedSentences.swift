@@ -82,6 +82,26 @@ struct TaggedSentence {
     return names.allSatisfy(known.contains) && names.contains { $0 != "id" }
   }
 
+  /// Whether the first lines of plain text, up to a blank one, are words that all have tags of entities.
+  static func areInLines(of path: String) -> Bool {
+    guard let data = try? DataBytes(path) else { return false }
+    var (at, lines) = (0, 0)
+    while at < data.bytes.count, lines < 50 {
+      let end = RecordIndex.lineEnd(data.bytes, at, data.bytes.count)
+      let line = data.bytes[at..<end].filter { $0 != 0x0d }
+      at = end + 1
+      if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) {
+        if lines > 0 { break }
+        continue
+      }
+      let fields = line.split { $0 == 0x20 || $0 == 0x09 }
+      let tag = fields.last.map { String(decoding: $0, as: UTF8.self) } ?? ""
+      if fields.count < 2 || tag != TagScheme.outside && TagScheme.type(of: tag) == nil { return false }
+      lines += 1
+    }
+    return lines > 0
+  }
+
   /// Whether a line begins a document and is no word.
   static func isDocumentStart(_ bytes: UnsafeRawBufferPointer, _ from: Int, _ to: Int) -> Bool {
     let mark = StaticString("-DOCSTART-")

@@ -105,7 +105,7 @@ package struct TaskDescription: Sendable, Equatable {
     guard definition.rows == .tokens, let first = split.paths.first else { return nil }
     switch FileFormat(path: first) {
     case .tsv: return TaggedSentence.isTableOfRows(first) ? nil : .conll
-    case .text: return labelUse == .unread ? nil : .conll
+    case .text: return labelUse != .unread || TaggedSentence.areInLines(of: first) ? .conll : nil
     default: return nil
     }
   }

@@ -3,19 +3,18 @@ import Tokenizers
 
 /// The words of a file's rows, and which of them have a row of the loss or an answer.
 package final class CountedWords: Sendable {
-  /// A word that counts.
+  /// A word.
   package struct Word: Sendable, Equatable {
-    /// Its number in the row.
-    package let index: Int
-    package let text: String
     /// Its characters (Unicode scalars) in the text; of a row of words, in the words joined by spaces.
     package let range: Range<Int>
   }
 
-  /// The counted words of a row, with its text.
+  /// The words of a row, with its text.
   package struct Row {
-    /// The words that count.
+    /// All its words.
     package let words: [Word]
+    /// The word of each row of the loss.
+    package let counted: [Int]
     fileprivate let scalars: [Unicode.Scalar]
 
     /// The text between two words, both included.
@@ -49,7 +48,7 @@ package final class CountedWords: Sendable {
     subwords = task.subwords
   }
 
-  /// The words of a row that count, in the order of its rows in a batch.
+  /// The words of a row.
   package func read(_ row: Int) throws -> Row {
     let fields = try file.read(row, selection)
     let words: RowWords
@@ -58,9 +57,9 @@ package final class CountedWords: Sendable {
     } else {
       words = RowWords(text: CountedWords.joined(fields))
     }
-    let counted = RowWords.counted(words.encoded(by: tokenizer, maxLength: maxLength), subwords).map(\.word)
     return Row(
-      words: counted.map { Word(index: $0, text: words.texts[$0], range: words.ranges[$0]) },
+      words: words.ranges.map(Word.init),
+      counted: RowWords.counted(words.encoded(by: tokenizer, maxLength: maxLength), subwords).map(\.word),
       scalars: Array((words.text ?? words.texts.joined(separator: " ")).unicodeScalars))
   }
 

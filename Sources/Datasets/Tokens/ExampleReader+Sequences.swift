@@ -19,9 +19,9 @@ extension ExampleReader {
         try requireTokens(ids, row)
         if let windows {
           if ids.count > windows.length { ids = windows.cut(ids).ids }
-        } else if let maxLength, ids.count == maxLength {
-          let whole = tokenizer.encode(text, pair: nil, maxLength: nil, addSpecialTokens: true).ids
-          isCut = isCut || whole.count > maxLength
+        } else {
+          let whole = { tokenizer.encode(text, pair: nil, maxLength: nil, addSpecialTokens: true).ids }
+          isCut = isCut || self.isCut(ids, whole)
         }
         sequences.append(ids)
       }

@@ -18,12 +18,12 @@ extension ExampleReader {
     let encoding = words.encoded(by: tokenizer, maxLength: windows == nil ? maxLength : nil)
     let read = RowWords.counted(encoding, task.subwords)
     if let windows, encoding.ids.count > windows.length {
-      let cut = windows.cut(encoding, counted: read)
+      let cut = windows.cut(encoding, read)
       let counted = cut.words.map { $0 < 0 ? Batch.uncounted : targets[Int($0)] }
       return append(cut.ids, cut.typeIDs, counted, row, &out)
     }
     var counted = [Int32](repeating: Batch.uncounted, count: encoding.ids.count)
-    for (token, word) in read { counted[token] = targets[word] }
+    for place in read { counted[place.token] = targets[place.word] }
     if windows == nil, let maxLength, encoding.ids.count >= maxLength, let last = read.last,
       last.word < words.texts.count - 1
     {
@@ -40,6 +40,7 @@ extension ExampleReader {
   /// The words of a row.
   private func words(_ fields: [FieldValue], _ row: Int) throws -> RowWords {
     if let name = columns.tokens {
+      if fields[0] == .list([]), labels == nil { return RowWords(words: []) }
       guard case .words(let words) = fields[0] else {
         if fields[0] == .absent { throw missing(name, row) }
         throw RetortError(
@@ -49,7 +50,8 @@ extension ExampleReader {
       return RowWords(words: words)
     }
     let words = RowWords(text: try text(fields, row))
-    if words.texts.isEmpty {
+    // Without targets a row without words has an answer: none.
+    if words.texts.isEmpty, labels != nil {
       throw RetortError(
         .input, "the text has no words", at: file.location(of: row), remedy: "remove the row or fill it")
     }
@@ -64,17 +66,25 @@ extension ExampleReader {
     guard case .objects(let objects) = tags else {
       if tags == .list([]) { return try targets(of: words.tags(of: []), row) }
       throw RetortError(
-        .input, "the entities are \(tags.kind), a list of objects was expected", at: file.location(of: row),
+        .input, "\(quoted(columns.label ?? "entities")) of a text is \(tags.kind), a list of objects was expected",
+        at: file.location(of: row),
         remedy: "write {\"text\": \"…\", \"entities\": [{\"start\": 3, \"end\": 8, \"label\": \"PER\"}]}")
     }
     let spans = try objects.map { try EntitySpan($0, at: file.location(of: row)) }
-    try check(spans, of: text, row)
+    try check(spans, of: text, words, row)
     return try targets(of: words.tags(of: spans), row)
   }
 
-  /// Throws `.input` for spans that end after the text or overlap.
-  private func check(_ spans: [EntitySpan], of text: String, _ row: Int) throws {
-    let length = text.unicodeScalars.count
+  /// Throws `.input` for spans that end after the text, overlap, are not what the row says, or have no words of their
+  /// own.
+  private func check(_ spans: [EntitySpan], of text: String, _ words: RowWords, _ row: Int) throws {
+    let scalars = Array(text.unicodeScalars)
+    let length = scalars.count
+    func refuse(_ span: EntitySpan, _ what: String, _ remedy: String) -> RetortError {
+      RetortError(
+        .input, "the entity \(quoted(span.label)) from \(span.range.lowerBound) to \(span.range.upperBound) \(what)",
+        at: file.location(of: row), remedy: remedy)
+    }
     if let outside = spans.first(where: { $0.range.upperBound > length }) {
       throw RetortError(
         .input,
@@ -89,6 +99,27 @@ extension ExampleReader {
         "the entities \(quoted(a.label)) (\(a.range.lowerBound) to \(a.range.upperBound)) and \(quoted(b.label)) "
           + "(\(b.range.lowerBound) to \(b.range.upperBound)) overlap", at: file.location(of: row),
         remedy: "a word has one tag: leave one of them out")
+    }
+    var word = 0
+    for span in sorted {
+      var own = String.UnicodeScalarView()
+      own.append(contentsOf: scalars[span.range])
+      if let said = span.text, !String(own).utf8.elementsEqual(said.utf8) {
+        throw refuse(
+          span, "is \(quoted(String(own))) and not \(quoted(said))",
+          "start and end count characters (Unicode code points), not bytes")
+      }
+      while word < words.ranges.count, words.ranges[word].upperBound <= span.range.lowerBound { word += 1 }
+      guard word < words.ranges.count, words.ranges[word].overlaps(span.range) else {
+        throw refuse(span, "has no word", "correct its place, or leave it out")
+      }
+      if let other = sorted.first(where: { $0 != span && words.ranges[word].overlaps($0.range) }),
+        other.range.lowerBound < span.range.lowerBound
+      {
+        throw refuse(
+          span, "shares the word \(quoted(words.texts[word])) with \(quoted(other.label))",
+          "a word has one tag: leave one of them out, or put a space between them")
+      }
     }
   }
 

@@ -79,11 +79,15 @@ struct RowWords: Sendable {
   }
 
   /// The tokens that count, ascending, each with its word: the first of each word, or all of them.
-  static func counted(_ encoding: WordEncoding, _ subwords: SubwordUse) -> [(token: Int, word: Int)] {
+  static func counted(_ encoding: WordEncoding, _ subwords: SubwordUse) -> [CountedToken] {
     var last: Int32 = -1
-    var counted: [(token: Int, word: Int)] = []
+    var counted: [CountedToken] = []
     for (token, word) in encoding.words.enumerated() where word >= 0 {
-      if subwords == .all || word != last { counted.append((token, Int(word))) }
+      if subwords == .all || word != last {
+        counted.append(CountedToken(token: token, word: Int(word), end: token + 1))
+      } else {
+        counted[counted.count - 1].end = token + 1
+      }
       last = word
     }
     return counted
@@ -101,4 +105,13 @@ struct RowWords: Sendable {
     }
     return tags
   }
+}
+
+/// A token that counts.
+struct CountedToken: Equatable {
+  let token: Int
+  /// Its word.
+  let word: Int
+  /// The token after the last one that is part of what it stands for: the word, or itself if all tokens count.
+  var end: Int
 }

@@ -47,19 +47,23 @@ struct TextWindows: Sendable {
     return ranges
   }
 
-  /// The window, by its number, in which each token of a text counts: that in which the tokens before or behind it, the
-  /// fewer of both, are the most; the first of equal ones. The beginning and the end of the text limit nothing.
-  func homes(of count: Int, in ranges: [Range<Int>]) -> [Int] {
+  /// The window, by its number, in which each stretch of tokens counts, such as a word: that in which the tokens before
+  /// or behind it, the fewer of both, are the most; the first of equal ones. The ends of the text limit nothing.
+  ///
+  /// - Parameters:
+  ///   - stretches: ascending; a window has at least the first token of the stretches that count in it.
+  ///   - count: the tokens of the text.
+  func homes(of stretches: [Range<Int>], in ranges: [Range<Int>], count: Int) -> [Int] {
     var home = 0
-    return (0..<count).map { token in
+    return stretches.map { stretch in
       func context(_ window: Int) -> Int {
         let range = ranges[window]
-        let before = range.lowerBound == 0 ? Int.max : token - range.lowerBound
-        let after = range.upperBound == count ? Int.max : range.upperBound - 1 - token
+        let before = range.lowerBound == 0 ? Int.max : stretch.lowerBound - range.lowerBound
+        let after = range.upperBound == count ? Int.max : range.upperBound - stretch.upperBound
         return min(before, after)
       }
-      while home + 1 < ranges.count, ranges[home + 1].contains(token),
-        !ranges[home].contains(token) || context(home + 1) > context(home)
+      while home + 1 < ranges.count, ranges[home + 1].contains(stretch.lowerBound),
+        !ranges[home].contains(stretch.lowerBound) || context(home + 1) > context(home)
       {
         home += 1
       }
@@ -83,17 +87,16 @@ struct TextWindows: Sendable {
   ///
   /// - Parameters:
   ///   - encoding: the whole text.
-  ///   - counted: its tokens that count, each with its word.
-  func cut(_ encoding: WordEncoding, counted: [(token: Int, word: Int)]) -> WordEncoding {
+  ///   - counted: its tokens that count.
+  func cut(_ encoding: WordEncoding, _ counted: [CountedToken]) -> WordEncoding {
     let before = tokenizer.enclosure.before
     let count = ownTokens(of: encoding.ids).count
     let ranges = ranges(of: count)
-    let homes = homes(of: count, in: ranges)
+    let homes = homes(of: counted.map { $0.token - before..<$0.end - before }, in: ranges, count: count)
     let all = cut(encoding.ids)
     var words = [Int32](repeating: -1, count: all.ids.count)
-    for (token, word) in counted {
-      let window = homes[token - before]
-      words[window * length + before + token - before - ranges[window].lowerBound] = Int32(word)
+    for (place, window) in zip(counted, homes) {
+      words[window * length + place.token - ranges[window].lowerBound] = Int32(place.word)
     }
     return WordEncoding(ids: all.ids, typeIDs: all.typeIDs, words: words)
   }

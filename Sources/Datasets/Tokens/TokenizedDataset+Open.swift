@@ -80,7 +80,8 @@ extension TokenizedDataset {
       notes.append(
         "\(path): \(tokens.header.cutRows) of \(tokens.header.count) rows \(columns.ids == nil ? "" : "of ids ")were "
           + "cut to \(maxLength) tokens "
-          + "(the first: \(file.location(ofLine: tokens.header.firstCutLine)))")
+          + "(the first: \(file.location(ofLine: tokens.header.firstCutLine)))"
+          + (task.definition.rows == .tokens ? "; words behind the cut have no answer and are in no figure" : ""))
     }
     let dataset = TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
     guard let note = leadingTokenNote(dataset, tokenizer, path) else { return dataset }

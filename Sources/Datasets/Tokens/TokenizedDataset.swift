@@ -115,6 +115,8 @@ package final class TokenizedDataset: ExampleSource {
   }
 
   package var count: Int { file.header.count }
+  /// The number of examples that were cut to the maximum length.
+  package var cutRows: Int { file.header.cutRows }
 
   package func label(_ index: Int) -> Int32 {
     check(index)

@@ -130,7 +130,7 @@ struct ModelOptions: ParsableArguments {
           remedy: "shorten it, or cut all with --max-length \(context)")
       }
     }
-    if isWhole, let trained, trained < context ?? .max, data.lengths.contains(where: { Int($0) >= trained }) {
+    if let trained, trained < context ?? .max, data.cutRows > 0 {
       notes.append("texts are cut to \(trained) tokens as in training; --max-length \(context ?? trained) reads more")
     }
     remark(notes + data.notes, on: communicator)

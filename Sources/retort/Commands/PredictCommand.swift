@@ -17,9 +17,9 @@ struct PredictCommand: RankCommand {
       "label_name": "positive", "logits": […], "probabilities": […]}; for a \
       multi-label classifier {"labels": […], "logits": […], "probabilities": […]}; for a regression model \
       {"score": 0.7, "logits": […]}; for a tagger {"labels": […], "logits": [[…], …]} of each word or id, and of words \
-      {"entities": [{"label": "PER", "start": 0, "end": 3, "text": "Ann", "score": 0.98}, …]} with the characters of \
-      the text; for an embedder {"embedding": […]}, and of a pair {"embedding_pair": […], "cosine": 0.8} too; for a \
-      language model {"logits": […] after the last token, "nll": −log p of the \
+      {"offsets": [[0, 3], …], "entities": [{"label": "PER", "start": 0, "end": 3, "text": "Ann", "score": 0.98}, …]} \
+      with the characters of the text; for an embedder {"embedding": […]}, and of a pair {"embedding_pair": […], \
+      "cosine": 0.8} too; for a language model {"logits": […] after the last token, "nll": −log p of the \
       tokens after the first, "tokens": their number}.
 
       Examples:
@@ -81,7 +81,9 @@ struct PredictCommand: RankCommand {
   private func requireFinite(_ answer: JSON, _ sample: Int) throws {
     let logits = answer["logits"]?.array ?? []
     let vectors = ["embedding", "embedding_pair"].flatMap { answer[$0]?.array ?? [] }
-    let numbers = logits.flatMap { $0.array ?? [$0] } + (answer["nll"].map { [$0] } ?? []) + vectors
+    // A word without an answer has null.
+    let numbers =
+      logits.filter { !$0.isNull }.flatMap { $0.array ?? [$0] } + (answer["nll"].map { [$0] } ?? []) + vectors
     if numbers.allSatisfy({ $0.double?.isFinite == true }) { return }
     throw RetortError(
       .numerical, "the logits of example \(sample + 1) are not all finite", at: input,

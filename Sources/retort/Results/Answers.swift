@@ -94,37 +94,54 @@ struct Answers {
       let tokens = Int(batch.offsets[sequences.lowerBound])..<Int(batch.offsets[sequences.upperBound])
       let count = batch.targets[tokens].count { $0 != Batch.uncounted }
       defer { row += count }
-      let rows = (row..<row + count).map { outputs.rows($0..<$0 + 1) }
-      let best = rows.map(Evaluator.largest)
-      var answer: [String: JSON] = [
-        "labels": .array(best.map { .string(names[$0]) }), "logits": .array(rows.map { Answers.numbers($0.array) }),
-      ]
-      if let words {
-        let example = batch.samples[sequences.lowerBound]
-        let read = try words.read(example)
-        if read.words.count != count {
-          throw RetortError(.unexpected, "\(read.words.count) words for \(count) rows of example \(example + 1)")
-        }
-        if let tags { answer["entities"] = .array(tags.entities(in: best).map { json($0, read, rows, best, tags) }) }
+      let rows = (row..<row + count).map { TaggedRow(outputs.rows($0..<$0 + 1)) }
+      guard let words else { return .object(json(rows)) }
+      let example = batch.samples[sequences.lowerBound]
+      let read = try words.read(example)
+      if read.counted.count != count {
+        throw RetortError(.unexpected, "\(read.counted.count) words for \(count) rows of example \(example + 1)")
       }
-      return .object(answer)
+      return .object(json(rows, read))
     }
   }
 
-  /// An entity: its type, its place, its text, and the mean probability of its words' tags.
-  private func json(
-    _ entity: Entity, _ read: CountedWords.Row, _ rows: [Tensor], _ best: [Int], _ tags: EntityTags
-  ) -> JSON {
-    let own = read.words[entity.range]
-    let score = entity.range.reduce(0.0) { $0 + Answers.softmax(rows[$1].array)[best[$1]] }
-    var object: [String: JSON] = [
-      "label": .string(tags.types[entity.type]), "score": .double(score / Double(entity.range.count)),
+  /// The outputs of a row of the loss, and the number of the largest.
+  private struct TaggedRow {
+    let logits: Tensor
+    let best: Int
+
+    init(_ logits: Tensor) { (self.logits, best) = (logits, Evaluator.largest(logits)) }
+
+    var probability: Double { Answers.softmax(logits.array)[best] }
+  }
+
+  /// An answer for each token of ids, or for each word; null for a word that has no token, or none before the cut.
+  private func json(_ rows: [TaggedRow?]) -> [String: JSON] {
+    [
+      "labels": .array(rows.map { $0.map { .string(names[$0.best]) } ?? .null }),
+      "logits": .array(rows.map { $0.map { Answers.numbers($0.logits.array) } ?? .null }),
     ]
-    if let first = own.first, let last = own.last {
-      object["start"] = .int(first.range.lowerBound)
-      object["end"] = .int(last.range.upperBound)
-      object["text"] = .string(read.text(from: first, to: last))
-    }
-    return .object(object)
+  }
+
+  /// An answer for each word, from its first token, with the places of the words and the entities.
+  private func json(_ rows: [TaggedRow], _ read: CountedWords.Row) -> [String: JSON] {
+    var ofWords = [TaggedRow?](repeating: nil, count: read.words.count)
+    for (word, row) in zip(read.counted, rows) where ofWords[word] == nil { ofWords[word] = row }
+    var answer = json(ofWords)
+    answer["offsets"] = .array(read.words.map { [.int($0.range.lowerBound), .int($0.range.upperBound)] })
+    guard let tags else { return answer }
+    let answered = zip(read.words, ofWords).compactMap { word, row in row.map { (word: word, row: $0) } }
+    answer["entities"] = .array(
+      tags.entities(in: answered.map(\.row.best)).compactMap { entity in
+        let own = answered[entity.range]
+        guard let first = own.first?.word, let last = own.last?.word else { return nil }
+        return [
+          "label": .string(tags.types[entity.type]), "start": .int(first.range.lowerBound),
+          "end": .int(last.range.upperBound), "text": .string(read.text(from: first, to: last)),
+          // The mean probability of the words' tags.
+          "score": .double(own.reduce(0) { $0 + $1.row.probability } / Double(own.count)),
+        ]
+      })
+    return answer
   }
 }
