@@ -14,6 +14,23 @@ package struct LabelNames: Equatable, Sendable {
   /// Whether the classes are unnamed: `LABEL_0`, `LABEL_1`, …
   package var isGeneric: Bool { self == .generic(names.count) }
 
+  /// The first name that an earlier class has too, ignoring case; nil if all differ.
+  var repeated: String? {
+    var known: Set<String> = []
+    return names.first { !known.insert($0.lowercased()).inserted }
+  }
+
+  /// Why `id2label` is no table from the classes 0, 1, … to names, as a sentence without a full stop; nil if it is one,
+  /// or if there is none.
+  static func fault(inTable id2label: JSON?) -> String? {
+    guard let id2label, !id2label.isNull else { return nil }
+    guard let table = id2label.object else { return "id2label is no object with a name for each class number" }
+    let wanted = Set((0..<table.count).map(String.init))
+    guard let stray = table.keys.filter({ !wanted.contains($0) }).min() else { return nil }
+    let missing = (0..<table.count).first { table[String($0)] == nil } ?? 0
+    return "id2label has the key \(quoted(stray)) and none for class \(missing)"
+  }
+
   /// The largest number of classes, since each has a name in memory.
   static let most = 1 << 20
 

@@ -85,9 +85,9 @@ package struct ModelDirectory {
         // It is a copy of the token embeddings.
         source = CanonicalWeights(raw, configuration.family) { $0 == "lm_head.weight" }
       }
-      let named = try ModelDirectory.resolveLabels(configuration, rows, wanted: labels, kind)
+      let named = try ModelDirectory.resolveLabels(configuration, rows, wanted: labels, for: use)
       configuration = named.configuration
-      remarks += named.remark.map { ["\(path): \($0)"] } ?? []
+      remarks += named.remarks.map { "\(path): \($0)" }
     } else {
       source = CanonicalWeights(raw, configuration.family, without: configuration.family.definition.ownsAsHead)
       if let labels { configuration = configuration.with(labels: labels) }
@@ -165,6 +165,12 @@ package struct ModelDirectory {
     case .description: return nil
     case .answers:
       guard let misfit else { return nil }
+      if misfit == configuration.problemFault(outputs: rows) {
+        throw RetortError(
+          .input, misfit, at: configuration.source,
+          remedy: "correct problem_type if the weights mean something else, or name another checkpoint; as "
+            + "student_base this one gets a new head")
+      }
       throw RetortError(
         .input, misfit, at: path,
         remedy: configuration.isLanguageModel
@@ -211,20 +217,31 @@ package struct ModelDirectory {
 
   /// The configuration with as many classes as the head has, with the checkpoint's names, or the wanted ones if it has
   /// none.
+  ///
+  /// Throws `.input` for a tagger with two tags of one name if its answers are wanted, since they form entities.
   private static func resolveLabels(
-    _ configuration: ModelConfiguration, _ rows: Int?, wanted: LabelNames?, _ kind: CheckpointKind
-  ) throws -> (configuration: ModelConfiguration, remark: String?) {
-    guard !configuration.isLanguageModel else { return (configuration, nil) }
-    guard let rows else { return (wanted.map(configuration.with(labels:)) ?? configuration, nil) }
+    _ configuration: ModelConfiguration, _ rows: Int?, wanted: LabelNames?, for use: ModelUse
+  ) throws -> (configuration: ModelConfiguration, remarks: [String]) {
+    guard !configuration.isLanguageModel else { return (configuration, []) }
+    guard let rows else { return (wanted.map(configuration.with(labels:)) ?? configuration, []) }
     let named = LabelNames(configuration: .object(configuration.json))
     let own = LabelNames(configuration: .object(configuration.json), count: max(1, rows))
-    var remark: String?
-    if let named, named.names.count != rows {
-      remark =
-        "config.json names \(named.names.count) classes, but the classifier has \(rows): they are called "
-        + own.names.prefix(8).joined(separator: ", ") + (rows > 8 ? ", …" : "")
+    let called = "they are called " + own.names.prefix(8).joined(separator: ", ") + (rows > 8 ? ", …" : "")
+    var remarks: [String] = []
+    if let fault = LabelNames.fault(inTable: configuration.json["id2label"]) {
+      remarks.append("config.json does not name the classes in order: \(fault); \(called)")
+    } else if let named, named.names.count != rows {
+      remarks.append("config.json names \(named.names.count) classes, but the classifier has \(rows): \(called)")
     }
-    if let wanted, wanted.names.count == rows, own.isGeneric { return (configuration.with(labels: wanted), remark) }
-    return (configuration.with(labels: own), remark)
+    if let name = own.repeated {
+      if use == .answers, configuration.head == .token {
+        throw RetortError(
+          .input, "two tags of id2label are called \(quoted(name)), so entities cannot be told apart",
+          at: configuration.source, remedy: "give every tag a name of its own; case does not count")
+      }
+      remarks.append("two classes of id2label in config.json are called \(quoted(name)); case does not count")
+    }
+    if let wanted, wanted.names.count == rows, own.isGeneric { return (configuration.with(labels: wanted), remarks) }
+    return (configuration.with(labels: own), remarks)
   }
 }

@@ -1,21 +1,46 @@
 import Foundation
 
 extension Command {
-  /// Writes a bare BERT with random weights and a vocabulary of `w0`, `w1`, …, as a directory of sentence-transformers
-  /// if it has a pooling ("mean_tokens", "cls_token").
-  func makeEmbedder(_ name: String, layers: Int, hidden: Int, pooling: String? = "mean_tokens") throws {
+  /// A classifier's head in a made model.
+  struct MadeHead {
+    /// The ending of its class after `Bert`.
+    let ending: String
+    /// The rows of its last layer.
+    let outputs: Int
+    /// Further members of config.json, such as `"id2label": {…}`.
+    var members = ""
+
+    /// A tagger with the tags O, B-PER, I-PER, B-LOC and I-LOC.
+    static let tagger = MadeHead(
+      ending: "ForTokenClassification", outputs: 5,
+      members: #""id2label": {"0": "O", "1": "B-PER", "2": "I-PER", "3": "B-LOC", "4": "I-LOC"}"#)
+    /// A classifier of the labels joy, anger and fear, any number of them.
+    static let emotions = MadeHead(
+      ending: "ForSequenceClassification", outputs: 3,
+      members: #""problem_type": "multi_label_classification", "id2label": {"0": "joy", "1": "anger", "2": "fear"}"#)
+    /// A scorer.
+    static let scorer = MadeHead(
+      ending: "ForSequenceClassification", outputs: 1, members: #""problem_type": "regression""#)
+  }
+
+  /// Writes a BERT with random weights and a vocabulary of `w0`, `w1`, …: with a head, or bare, and then as a directory
+  /// of sentence-transformers if it has a pooling ("mean_tokens", "cls_token").
+  func makeEmbedder(
+    _ name: String, layers: Int, hidden: Int, pooling: String? = "mean_tokens", head: MadeHead? = nil
+  ) throws {
     let (words, inner, positions) = (40, 2 * hidden, 32)
+    let body = head == nil ? "" : "bert."
     var shapes: [(String, [Int])] = [
-      ("embeddings.word_embeddings.weight", [words, hidden]),
-      ("embeddings.position_embeddings.weight", [positions, hidden]),
-      ("embeddings.token_type_embeddings.weight", [2, hidden]), ("embeddings.LayerNorm.weight", [hidden]),
-      ("embeddings.LayerNorm.bias", [hidden]),
+      ("\(body)embeddings.word_embeddings.weight", [words, hidden]),
+      ("\(body)embeddings.position_embeddings.weight", [positions, hidden]),
+      ("\(body)embeddings.token_type_embeddings.weight", [2, hidden]),
+      ("\(body)embeddings.LayerNorm.weight", [hidden]), ("\(body)embeddings.LayerNorm.bias", [hidden]),
     ]
     func linear(_ name: String, _ outputs: Int, _ inputs: Int) {
       shapes += [("\(name).weight", [outputs, inputs]), ("\(name).bias", [outputs])]
     }
     for layer in 0..<layers {
-      let place = "encoder.layer.\(layer)"
+      let place = "\(body)encoder.layer.\(layer)"
       for part in ["self.query", "self.key", "self.value", "output.dense"] {
         linear("\(place).attention.\(part)", hidden, hidden)
       }
@@ -25,13 +50,15 @@ extension Command {
         shapes += ["weight", "bias"].map { ("\(place).\(norm).LayerNorm.\($0)", [hidden]) }
       }
     }
-    linear("pooler.dense", hidden, hidden)
+    if head?.ending != "ForTokenClassification" { linear("\(body)pooler.dense", hidden, hidden) }
+    if let head { linear("classifier", head.outputs, hidden) }
+    let members = head.map { $0.members.isEmpty ? "" : ", \($0.members)" } ?? ""
     try write(
       "\(name)/config.json",
       """
-      {"model_type": "bert", "architectures": ["BertModel"], "vocab_size": \(words), "hidden_size": \(hidden),
+      {"model_type": "bert", "architectures": ["Bert\(head?.ending ?? "Model")"], "vocab_size": \(words), "hidden_size": \(hidden),
        "num_hidden_layers": \(layers), "num_attention_heads": 2, "intermediate_size": \(inner),
-       "max_position_embeddings": \(positions), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+       "max_position_embeddings": \(positions), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0\(members)}
       """)
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     let vocabulary = special + (0..<words - special.count).map { "w\($0)" }

@@ -21,6 +21,12 @@ import Testing
       options: .init(cacheDirectory: joinPath(scratch.path, "cache")), on: SoloCommunicator())
   }
 
+  private func open(_ path: String, of kind: TaskKind) throws -> TokenizedDataset {
+    try TokenizedDataset.open(
+      DatasetSplit(path), task: TaskDescription(kind: kind), tokenizer: CountingTokenizer(),
+      options: .init(cacheDirectory: nil), on: SoloCommunicator())
+  }
+
   private func classes(_ data: TokenizedDataset) -> [Int32] { (0..<data.count).map(data.label) }
 
   private func scan(_ path: String, _ columns: DatasetColumns = DatasetColumns()) throws -> LabelScan {
@@ -121,6 +127,39 @@ import Testing
     let error = try #require(refusal { _ = try scan(path, DatasetColumns(label: column)) })
     #expect(error.kind == .input && error.location == "\(path):\(line)")
     #expect(error.what == "the row has no \"\(column)\", and a field \"\(slip)\" that looks like it")
+  }
+
+  @Test(arguments: [
+    (TaskKind.regression, #"{"text": "a", "score": 1.5}"#, #"{"text": "b", "label": 5}"#, "label"),
+    (.regression, #"{"text": "a", "score": 1.5}"#, #"{"text": "b", "scroe": 5}"#, "scroe"),
+    (.regression, #"{"text": "a", "scroe": 1.5}"#, #"{"text": "b", "scroe": 5}"#, "scroe"),
+    (
+      .embedding, #"{"text": "a", "text_pair": "c", "score": 1.5}"#, #"{"text": "b", "text_pair": "c", "scores": 5}"#,
+      "scores"
+    ),
+    (
+      .embedding, #"{"text": "a", "text_pair": "c", "score": 1.5}"#, #"{"text": "b", "text_pair": "c", "label": 5}"#,
+      "label"
+    ),
+  ])
+  func `a slip in the name of a score is no row without one`(
+    kind: TaskKind, first: String, second: String, slip: String
+  ) throws {
+    let path = try scratch.write("a.jsonl", "\(first)\n\(second)\n")
+    let error = try #require(refusal { _ = try open(path, of: kind) })
+    #expect(error.kind == .input && error.location == "\(path):\(first.contains(slip) ? 1 : 2)")
+    #expect(error.what == "the row has no \"score\", and a field \"\(slip)\" that looks like it")
+  }
+
+  @Test func `rows without a score may have other fields, and classes beside texts are none`() throws {
+    let scores = try scratch.write("a.jsonl", "{\"text\": \"a\", \"score\": 1}\n{\"text\": \"b\", \"source\": \"web\"}\n")
+    #expect(try open(scores, of: .regression).labelled == .some(1))
+    let bare = try scratch.write("b.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\", \"source\": \"web\"}\n")
+    #expect(try open(bare, of: .regression).labelled == .none)
+    let pairs = try scratch.write("c.jsonl", "{\"text\": \"a\", \"text_pair\": \"b\", \"label\": 1}\n")
+    #expect(try open(pairs, of: .embedding).labelled == .none)
+    let single = try scratch.write("d.jsonl", "{\"text\": \"a\", \"label\": 1}\n")
+    #expect(try open(single, of: .embedding).labelled == .none)
   }
 
   @Test func `fields that rows with a label have too are no slips`() throws {

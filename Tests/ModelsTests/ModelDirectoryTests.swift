@@ -133,7 +133,7 @@ struct MadeDirectory {
   @Test func `problem_type and the number of outputs decide what a classifier's head is`() throws {
     for (keys, classes, name) in [
       (["problem_type": "multi_label_classification"], 3, "multi-label classifier"),
-      (["problem_type": "regression"], 2, "regression model"), ([:], 1, "its head has one output"),
+      (["problem_type": "regression"], 1, "regression model"), ([:], 1, "its head has one output"),
     ] as [([String: JSON], Int, String)] {
       let made = try MadeDirectory(tinyConfiguration(["num_labels": .int(classes)]), keys: keys)
       defer { made.remove() }

@@ -9,7 +9,7 @@ extension ChainPlan {
   /// - Parameter outlook: the outlook of each step, in order.
   package func text(ranks: Int, _ outlook: [StepOutlook]) -> String {
     var lines = ["plan of chain \(chain.metadata.name) on \(ranks) \(ranks == 1 ? "rank" : "ranks")"]
-    if !labels.names.isEmpty { lines.append("classes: \(labels.names.joined(separator: ", "))") }
+    if !classNames.isEmpty { lines.append("classes: \(classNames.joined(separator: ", "))") }
     for (step, outlook) in zip(steps, outlook) {
       let train = data[step.index].student.train
       let teachers = step.teachers.map { "\($0.model.reference) (\($0.model.configuration.shapeText))" }
@@ -34,6 +34,9 @@ extension ChainPlan {
     return lines.joined(separator: "\n")
   }
 
+  /// The names of the classes or labels; empty for a task of scores, whose one output has no name.
+  private var classNames: [String] { chain.metadata.task.kind.definition.hasLabels ? labels.names : [] }
+
   /// The amount of data.
   private func text(of data: any ExampleSource) -> String {
     guard let documents = data as? PackedDocuments else {
@@ -57,7 +60,7 @@ extension ChainPlan {
   /// The plan as JSON, with the outlook of each step.
   package func json(_ outlook: [StepOutlook]) -> JSON {
     [
-      "event": "plan", "name": .string(chain.metadata.name), "labels": .array(labels.names.map(JSON.string)),
+      "event": "plan", "name": .string(chain.metadata.name), "labels": .array(classNames.map(JSON.string)),
       "steps": .array(
         zip(steps, outlook).map { step, outlook in
           [

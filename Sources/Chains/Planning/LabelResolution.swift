@@ -50,12 +50,12 @@ enum LabelResolution {
       } else if let own, own.isTeacher {
         names = own.names
         given = labelSet(own.names)
-      } else if let own = own?.names,
-        try train.labelled == .none || fits(train.labelSet(validation: validation, told: task.labelReading).set, own)
+      } else if let own,
+        train.entries.isEmpty || labelSet(own.names).hasAll(of: [train, validation], told: task.labelReading)
       {
-        // A base whose classes differ from the data's gets a new head; otherwise it keeps its names.
-        names = own
-        given = labelSet(own)
+        // A base that lacks a class of the data gets a new head; otherwise it keeps its classes.
+        names = own.names
+        given = labelSet(own.names)
       } else {
         given = nil
       }
@@ -78,13 +78,26 @@ enum LabelResolution {
       let output = task.definition.output == .labels ? "label" : "class"
       return ResolvedClasses(
         names: names ?? .generic(set.count), set: set,
-        notes: notes
+        notes: notes + (given == nil ? [] : baseRemark(own, set, train))
           + [train, validation].filter { $0.labelled != .none }.map {
             "\(rows) of each \(output), \(set.counts(in: $0))"
           }
           + remarks(task, train: train, validation: validation),
         warnings: train.labelled == .none ? [] : set.warnings(train: train, validation: validation))
     }
+  }
+
+  /// A remark if the classes are those of a student's base and training rows have only some of them.
+  private static func baseRemark(
+    _ model: (names: LabelNames, reference: String, isTeacher: Bool)?, _ set: LabelSet, _ train: LabelScan
+  ) -> [String] {
+    guard let model, !model.isTeacher, train.labelled != .none else { return [] }
+    let present = Set(train.entries.compactMap { set.index(of: $0.label) }).count
+    if present == set.count { return [] }
+    return [
+      "the \(set.count) classes are those of \(model.reference), and training rows have \(present) of them; "
+        + "student_init: {head: new} gives the student those of the data"
+    ]
   }
 
   /// Remarks about rows without a label.
@@ -102,13 +115,6 @@ enum LabelResolution {
         "no row of the validation data (\(validation.path)) has a label: the student is the one after the last step")
     }
     return remarks
-  }
-
-  /// Whether the data's labels are classes of a model: its names, or as many numbers as it has classes.
-  private static func fits(_ data: LabelSet, _ model: LabelNames) -> Bool {
-    guard let names = data.names else { return data.count == model.names.count }
-    let known = Set(model.names.map { $0.lowercased() })
-    return names.allSatisfy { known.contains($0.lowercased()) }
   }
 
   /// The classes of a model, by name if it has names.
@@ -129,7 +135,7 @@ enum LabelResolution {
 
   /// The classes of the first teacher, or else student base, on disk whose classifier is kept.
   private static func modelLabels(_ chain: ChainConfiguration, _ locator: ModelLocator, _ kind: TaskKind) throws
-    -> (names: LabelNames, isTeacher: Bool)?
+    -> (names: LabelNames, reference: String, isTeacher: Bool)?
   {
     for (index, step) in chain.steps.enumerated() {
       for reference in step.teacher.references {
@@ -139,7 +145,7 @@ enum LabelResolution {
           if names.names.count == 1, kind.definition.output == .classes {
             throw oneOutput(reference, at: step.source.location(of: "teacher"))
           }
-          return (names, true)
+          return (names, reference, true)
         }
       }
     }
@@ -148,7 +154,9 @@ enum LabelResolution {
       let located = try locator.locate(reference, for: index, in: chain, key: "student_base")
       if case .step = located.source { continue }
       let head = step.studentInit?.head ?? .fitting
-      if let names = try ownLabels(located.path, kind, for: .student(head: head)) { return (names, false) }
+      if let names = try ownLabels(located.path, kind, for: .student(head: head)) {
+        return (names, reference, false)
+      }
     }
     return nil
   }

@@ -27,6 +27,8 @@ extension Preflight {
     if data.train.labelled == .all { return [] }
     try refuseUnlabelled(step, data.train.labelled)
     guard data.train.labelled == .none else { return [] }
+    let task = data.train.kind.definition
+    let target = task.hasLabels ? "label" : "score"
     return try step.configuration.stages.compactMap { stage in
       let list = stage.hyperparameters.objectives
       let (terms, isShort) = (list.terms, list.locations.isEmpty && list.preset == nil)
@@ -34,17 +36,18 @@ extension Preflight {
       let hard = terms.filter { $0.readsTargets && $0.weight != Scheduled(0) }
       if !soft.isEmpty {
         return hard.first.map {
-          "step \(step.id): no row of the training data has a label, so cross_entropy (weight \($0.weight.from)) adds "
+          "step \(step.id): no row of the training data has a \(target), so \($0.kind) (weight \($0.weight.from)) adds "
             + "nothing to the loss; \(isShort ? "alpha: 0 says so" : "leave it out")"
         }
       }
+      let needing = hard.first?.kind ?? task.objectives.targets ?? "the loss"
       throw RetortError(
         .input,
-        "cross_entropy needs a label, no row of the training data has one, and the step "
+        "\(needing) needs a \(target), no row of the training data has one, and the step "
           + (step.teachers.isEmpty ? "has no teacher" : "has no other term\(isShort ? " (kd_weight is 0)" : "")"),
         at: step.teachers.isEmpty
           ? source.location(of: "teacher") : list.source ?? source.location(of: "hyperparams"),
-        remedy: "give rows labels, or "
+        remedy: "give rows \(target)s, or "
           + (step.teachers.isEmpty
             ? "the step a teacher"
             : isShort ? "the distillation loss a weight (alpha below 1)" : "add an objective that reads the teacher"))

@@ -67,6 +67,16 @@ extension LabelSet {
     throw refusal(unnamed: unnamed, unplaced: unplaced)
   }
 
+  /// Whether every label of the files is a class under one reading: by name, by index, or as the user tells.
+  ///
+  /// Files that name no class, such as those whose lists of labels are all empty, fit every set. Truth values and
+  /// numbers from 1 name classes of their own unless `told` says otherwise.
+  package func hasAll(of scans: [LabelScan], told: LabelReading? = nil) -> Bool {
+    (told.map { [$0] } ?? [.name, .index]).contains { reading in
+      scans.allSatisfy { $0.classNames.allSatisfy { index(of: $0, by: reading) != nil } }
+    }
+  }
+
   private func countsFromOne(_ path: String) -> String {
     "the labels of \(path) count from 1: 1 is class 0 (\(name(of: 0))), \(count) is class \(count - 1) "
       + "(\(name(of: count - 1)))"

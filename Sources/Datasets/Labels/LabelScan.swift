@@ -37,7 +37,7 @@ package struct LabelScan: Sendable {
   /// Maximum number of classes: a column with more distinct labels is not a label column.
   private static let mostClasses = 100_000
 
-  /// Reads the labels of all rows; each rank reads a slice.
+  /// Reads the labels of all rows; each rank reads a slice. Of a file of scores only their presence counts.
   ///
   /// Collective; all ranks throw the same error: `.input` for a field that is not a label, and for JSON Lines rows
   /// without a label that have a field whose name resembles the label column's.
@@ -87,6 +87,13 @@ package struct LabelScan: Sendable {
   /// Whether all, some or none of the rows have a label.
   package var labelled: LabelCoverage { LabelCoverage(rowCount - unlabelledCount, of: rowCount) }
 
+  /// The labels that the rows need as classes: those that occur, and of entities also the tag of further words.
+  var classNames: [String] {
+    let names = entries.map(\.label)
+    guard areEntities else { return names }
+    return Set(names + names.filter { $0.hasPrefix("B-") }.map { "I" + $0.dropFirst() }).sorted()
+  }
+
   /// "1,200 of 67,349 rows of data/train.tsv have no label", for messages; if no row has a label, also names the fields
   /// of JSON Lines rows.
   package var unlabelledText: String {
@@ -110,7 +117,9 @@ package struct LabelScan: Sendable {
   /// The error if rows without a label have a field whose name resembles `column` and that no labelled row has, or nil.
   private func slip(for column: String, in strangers: [String: Int]) -> RetortError? {
     let names = strangers.keys.sorted().filter { abs($0.count - column.count) <= 2 }
-    let usual = strangers.keys.sorted().first { task.usualLabels.contains($0.lowercased()) }
+    // A class beside a text says nothing about its vector, unless it stands where other rows have a score.
+    let others = task.targets == .similarity && labelled != .none ? ["label", "labels"] : []
+    let usual = strangers.keys.sorted().first { (task.usualLabels + others).contains($0.lowercased()) }
     guard let name = nearestName(to: column, among: names) ?? usual, let line = strangers[name] else { return nil }
     return RetortError(
       .input, "the row has no \(quoted(column)), and a field \(quoted(name)) that looks like it",
@@ -139,8 +148,10 @@ package struct LabelScan: Sendable {
     if let told { return try given(told).deciding([self] + [validation].compactMap { $0 }, told: told) }
     guard let first = entries.first, let last = entries.last else {
       throw RetortError(
-        .input, "no row has a label, and neither the task nor a model of the chain says which classes there are",
-        at: path, remedy: "name the classes in order: task: {labels: […]}, or the label's column: task: {label: …}")
+        .input,
+        "no row \(labelled == .none ? "has" : "names") a label, and neither the task nor a model of the chain says "
+          + "which classes there are", at: path,
+        remedy: "name the classes in order: task: {labels: […]}, or the label's column: task: {label: …}")
     }
     if entries.allSatisfy({ LabelSet.flag($0.label) != nil }) {
       return (LabelSet(names: ["false", "true"], reading: .name), [])
@@ -154,8 +165,7 @@ package struct LabelScan: Sendable {
           name.map { "is a number, and \(quoted($0.label)) (\(location(of: $0))) is none" }
             ?? "is one of numbers with a fraction, which are no classes; targets that are numbers are not trained")
       }
-      var names = entries.map(\.label)
-      if areEntities { names = Set(names + names.filter { $0.hasPrefix("B-") }.map { "I" + $0.dropFirst() }).sorted() }
+      let names = classNames
       return (LabelSet(names: task.rows == .tokens ? TagScheme.ordered(names) : names, reading: .name), [])
     }
     let (low, high) = (LabelSet.number(first.label) ?? 0, LabelSet.number(last.label) ?? 0)
@@ -217,7 +227,11 @@ package struct LabelScan: Sendable {
     var tally = LabelTally()
     for row in rows {
       let (names, fields) = try file.fields(row, selection)
-      let (labels, line) = (try TargetField.labels(fields[0], of: task, file, row), file.line(of: row))
+      let line = file.line(of: row)
+      let labels =
+        task.hasLabels
+        ? try TargetField.labels(fields[0], of: task, file, row)
+        : try TargetField.score(fields[0], at: file.location(of: row)).isNaN ? nil : []
       tally.add(labels, fields[0], line: line)
       if file.format == .jsonl { tally.note(names, isLabelled: labels != nil, line: line, column) }
     }

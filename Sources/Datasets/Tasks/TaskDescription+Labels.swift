@@ -43,6 +43,15 @@ extension TaskDescription {
     return try LabelScan(file, column: column, of: definition, besides: besides, on: communicator)
   }
 
+  /// Throws `.input` for rows of JSON Lines without a score that have a field whose name looks like the score's;
+  /// nothing else checks that, since scores are no classes that a scan collects. Collective.
+  func refuseSlips(in file: RowFile, _ columns: DatasetColumns, on communicator: any Communicator) throws {
+    let hasScores =
+      definition.targets == .score || definition.targets == .similarity && columns.textPair != nil
+    guard hasScores, columns.label != nil, file.format == .jsonl else { return }
+    _ = try labels(in: file, on: communicator)
+  }
+
   /// The classes with the reading of the file's labels: unchanged if the reading is known, otherwise decided by the
   /// labels; nil if no labels are read and no classes are known. Collective.
   func deciding(_ labels: LabelSet?, in file: RowFile, on communicator: any Communicator) throws -> (

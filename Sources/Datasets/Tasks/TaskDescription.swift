@@ -214,7 +214,18 @@ package struct TaskDescription: Sendable, Equatable {
     return RetortError(
       .input,
       "none of the columns \(wanted.joined(separator: " or ")) is there; found: \(quoted(list: file.columns))",
-      at: file.path, remedy: settings.columns + file.headerRemedy)
+      at: file.path, remedy: (pairRemedy(file) ?? settings.columns) + file.headerRemedy)
+  }
+
+  /// The remedy that names both texts of a usual pair which the file has; nil if it has none. Only an embedding reads a
+  /// pair unasked: elsewhere the second text changes what the first means, so the user says that both count.
+  private func pairRemedy(_ file: RowFile) -> String? {
+    guard definition.head == .sequence,
+      let pair = WellKnownTask.usualPairs.first(where: { file.columns.contains($0.0) && file.columns.contains($0.1) })
+    else { return nil }
+    return settings == .chainFile
+      ? "name both texts: task: {kind: \(kind.rawValue), text: \(pair.0), text_pair: \(pair.1)}"
+      : "name both texts: --text \(quoted(pair.0)) --text-pair \(quoted(pair.1))"
   }
 }
 

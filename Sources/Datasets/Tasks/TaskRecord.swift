@@ -65,6 +65,39 @@ package struct TaskRecord: Sendable, Equatable {
     maxLength = json["max_length"]?.int.flatMap { $0 > 0 ? $0 : nil }
   }
 
+  /// Throws `.input` with the file and the first key whose value `json` never writes: a record that is damaged, or of
+  /// another version, would change how data is read and which labels hold.
+  package static func check(_ record: JSON?, at source: String) throws {
+    guard let record, !record.isNull else { return }
+    func refusal(_ key: String, _ value: JSON, _ wish: String) -> RetortError {
+      RetortError(
+        .input, "\(key) is \(value.text()), \(wish) was expected", at: source,
+        remedy: "correct it, or remove \(TaskRecord.key); files are then read by the usual names of columns")
+    }
+    guard let members = record.object else { throw refusal(key, record, "an object") }
+    func isName(_ value: JSON) -> Bool { value.string != nil }
+    func areNames(_ value: JSON) -> Bool { value.array?.allSatisfy(isName) ?? false }
+    func oneOf(_ names: [String]) -> (wish: String, isValid: (JSON) -> Bool) {
+      (names.joined(separator: " or "), { $0.string.map(names.contains) ?? false })
+    }
+    let name = (wish: "a name", isValid: isName)
+    let texts = (wish: "a name or a list of names", isValid: { isName($0) || areNames($0) })
+    let checks: [String: (wish: String, isValid: (JSON) -> Bool)] = [
+      "name": name, "text": texts, "text_pair": texts, "label": name, "ids": name, "tokens": name, "prompt": name,
+      "columns": ("a list of names", areNames), "subwords": oneOf(SubwordUse.allCases.map(\.rawValue)),
+      "stride": ("a whole number from 0", { ($0.int ?? -1) >= 0 }),
+      "threshold": ("a number above 0 and below 1", { $0.double.map { $0 > 0 && $0 < 1 } ?? false }),
+      "labels_are": oneOf(LabelReading.allCases.map(\.rawValue)), "metric": oneOf(Metric.allCases.map(\.rawValue)),
+      "max_length": ("a whole number from 1", { ($0.int ?? 0) > 0 }),
+      "kind": oneOf(TaskKind.allCases.map(\.rawValue)),
+    ]
+    for (member, value) in members.sorted(by: { $0.key < $1.key }) where !value.isNull {
+      guard let check = checks[member], !check.isValid(value) else { continue }
+      throw refusal("\(key).\(member)", value, check.wish)
+    }
+    if members["kind"]?.isNull ?? true { throw refusal("\(key).kind", .null, "a kind of task") }
+  }
+
   /// The object for config.json.
   package var json: JSON {
     var members: [String: JSON] = ["kind": .string(kind.rawValue)]

@@ -84,6 +84,7 @@ extension TokenizedDataset {
           + (task.definition.rows == .tokens ? "; words behind the cut have no answer and are in no figure" : ""))
     }
     let dataset = TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes)
+    if dataset.labelled != .all { try task.refuseSlips(in: file, columns, on: communicator) }
     guard let note = leadingTokenNote(dataset, tokenizer, path) else { return dataset }
     return TokenizedDataset(tokens, kind: task.kind, labels: labels, notes: notes + [note])
   }

@@ -134,6 +134,7 @@ struct CheckpointKind {
   ///   - wanted: the task at hand; nil for any.
   ///   - outputs: the rows of the head's last layer, if there is one.
   func misfit(_ configuration: ModelConfiguration, _ wanted: TaskKind?, outputs: Int?) -> String? {
+    if builtHead == .sequence, let fault = configuration.problemFault(outputs: outputs) { return fault }
     let own = task(configuration, outputs: outputs, wanted: wanted)
     if own != nil, wanted == nil || own == wanted { return nil }
     let needed = wanted ?? (family.isLanguageModel ? .languageModeling : .classification)

@@ -46,6 +46,27 @@ extension ModelConfiguration {
     }
   }
 
+  /// Why the outputs of a sequence head have no meaning that Retort knows, as a sentence without a subject; nil if they
+  /// have one.
+  ///
+  /// - Parameter outputs: the rows of the head's last layer, if there is one.
+  func problemFault(outputs: Int?) -> String? {
+    guard let named = json["problem_type"], !named.isNull else { return nil }
+    switch named.string {
+    case "multi_label_classification": return nil
+    case "regression":
+      guard let outputs, outputs > 1 else { return nil }
+      return "is a regression model with \(outputs) outputs (problem_type: regression), and Retort's regression has one"
+    case "single_label_classification":
+      guard outputs == 1 else { return nil }
+      return "has one output (num_labels 1), and problem_type: single_label_classification says that outputs are "
+        + "classes: its probability would always be 1"
+    default:
+      return "has problem_type \(named.text()), which is none of regression, single_label_classification and "
+        + "multi_label_classification"
+    }
+  }
+
   /// The first class of `architectures`, or nil.
   var architecture: String? {
     let listed = json["architectures"]

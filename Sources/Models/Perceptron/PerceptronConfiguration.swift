@@ -17,6 +17,11 @@ package struct PerceptronConfiguration: Sendable, Equatable {
 
   /// Reads `input_size`, `hidden_sizes`, `hidden_act`, `dropout`; throws `.input` with file and key.
   package init(_ configuration: ModelConfiguration) throws {
+    if configuration.json["input_size"]?.isNull ?? true {
+      throw RetortError(
+        .input, "the key input_size is missing", at: configuration.source,
+        remedy: "set it to the number of numeric columns of the data: {family: perceptron, input_size: 30, …}")
+    }
     inputSize = try configuration.size("input_size")
     let source = configuration.source
     let listed = configuration.json["hidden_sizes"] ?? []

@@ -27,8 +27,8 @@ struct EvaluateCommand: RankCommand {
   @OptionGroup var options: ModelOptions
   @Option(
     help: """
-      The labelled file (tsv, csv, json or jsonl), a directory with one, or a file of documents (also txt); - for \
-      standard input (jsonl).
+      The labelled file (tsv, csv, json or jsonl; of a tagger also conll, bio, iob or txt), a directory with one, or a \
+      file of documents (also txt), each also as gz; - for standard input (jsonl).
       """)
   var data: String
   @Option(help: "The column of the label (default: as in training, else label).") var label: String?

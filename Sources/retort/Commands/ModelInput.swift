@@ -41,7 +41,9 @@ struct ModelOptions: ParsableArguments {
   func load(on communicator: any Communicator) throws -> (LoadedModel, (any Tokenizer)?) {
     let directory = try locateModel(model, modelsRoot, on: communicator)
     let (loaded, tokenizer) = try communicator.agree {
-      (try ModelLoader.load(directory: directory), try loadTokenizer(fromModelDirectory: directory))
+      let loaded = try ModelLoader.load(directory: directory)
+      try TaskRecord.check(loaded.configuration.json[TaskRecord.key], at: loaded.configuration.source)
+      return (loaded, try loadTokenizer(fromModelDirectory: directory))
     }
     if communicator.isFirst { Terminal.warn(of: loaded.warnings + (tokenizer?.remarks ?? [])) }
     return (loaded, tokenizer)
@@ -243,11 +245,6 @@ struct ModelOptions: ParsableArguments {
       throw RetortError(
         .input, "a \(model.configuration.family.rawValue) model predicts tokens, it has no classes", at: self.model,
         remedy: "retort predict gives the likelihood of texts")
-    }
-    if model.model.classCount == 1, model.configuration.kind.definition.output == .classes {
-      throw RetortError(
-        .input, "the model has one output (num_labels 1), and its problem_type says that outputs are classes",
-        at: self.model, remedy: "evaluate a model with an output for each class; regression is for scores")
     }
   }
 

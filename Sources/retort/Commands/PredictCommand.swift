@@ -28,7 +28,12 @@ struct PredictCommand: RankCommand {
       """)
 
   @OptionGroup var options: ModelOptions
-  @Option(help: "The file to read (jsonl, tsv or csv), or - for standard input (jsonl).") var input: String
+  @Option(
+    help: """
+      The file to read (jsonl, json, tsv, csv or txt; of a tagger also conll, bio or iob), also as gz; - for standard \
+      input (jsonl).
+      """)
+  var input: String
   @Option(help: "The file to write, one JSON object per line, or - for standard output.") var output: String
 
   func validate() throws {
