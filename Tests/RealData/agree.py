@@ -24,8 +24,8 @@ def main():
         from seqeval.metrics import f1_score, precision_score, recall_score
         right = [tags for _, tags in tagged_sentences(path)]
         # Words of a cut sentence have no answer, and do not count.
-        given = [a["labels"] for a in answers]
-        right = [tags[:len(labels)] for tags, labels in zip(right, given)]
+        pairs = [[(t, n) for t, n in zip(tags, a["labels"]) if n is not None] for tags, a in zip(right, answers)]
+        right, given = [[t for t, _ in row] for row in pairs], [[n for _, n in row] for row in pairs]
         theirs = {"entity_f1": f1_score(right, given), "entity_precision": precision_score(right, given),
                   "entity_recall": recall_score(right, given)}
     else:
