@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 
 /// Runs the `retort` command as a user does: the binary that was built beside the tests, or `RETORT_BINARY`.
@@ -81,6 +82,8 @@ struct Command {
         + "exec mpirun \"${mpirun_flags[@]}\" \"$@\""
   }
 
+  private static let starting = Mutex(())
+
   /// The environment of a command: this process's own, with a cache in the test's directory.
   var environment: [String: String] {
     ProcessInfo.processInfo.environment.merging(
@@ -104,7 +107,8 @@ struct Command {
     process.standardInput = FileHandle.nullDevice
     let ended = DispatchSemaphore(value: 0)
     process.terminationHandler = { _ in ended.signal() }
-    try process.run()
+    // Foundation has crashed where several threads started processes at the same time.
+    try Command.starting.withLock { _ in try process.run() }
     let isLate = ended.wait(timeout: .now() + limit) == .timedOut
     if isLate {
       // mpirun passes SIGTERM on to its ranks; SIGKILL would leave them alone at work.
