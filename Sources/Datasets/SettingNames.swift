@@ -39,6 +39,9 @@ package enum SettingNames: Sendable, Equatable {
       ? "name the numeric columns under task: {features: […]}" : "give the columns that the model was trained on"
   }
 
+  /// The setting for the most tokens of an example.
+  var maxLength: String { self == .chainFile ? "metadata.max_length" : "--max-length" }
+
   /// The setting for the cut of plain text into documents.
   var documents: String { self == .chainFile ? "task: {documents: …}" : "--documents" }
 }

@@ -33,6 +33,10 @@ package protocol Tokenizer: Sendable {
   ///   - addSpecialTokens: whether to add the template's tokens ([CLS], [SEP]).
   func encode(_ text: String, pair: String?, maxLength: Int?, addSpecialTokens: Bool) -> Encoding
 
+  /// The ids of a text or a pair with special tokens, as `encode` gives them, and whether tokens were cut to
+  /// `maxLength`.
+  func encodeNotingCuts(_ text: String, pair: String?, maxLength: Int?) -> (encoding: Encoding, isCut: Bool)
+
   /// The ids of a text that is given as words, and the word of each token.
   ///
   /// Each word is encoded by itself, as `transformers` does with `is_split_into_words=True`; a word can have no token.
@@ -78,6 +82,9 @@ extension Tokenizer {
 }
 
 extension Tokenizer {
+  /// The number of special tokens that the template puts around a single text.
+  package var enclosingTokens: Int { enclosure.before + enclosure.after }
+
   /// Whether the text itself begins with the template's leading token, so that the encoding has it twice.
   package func repeatsLeadingToken(_ encoding: Encoding) -> Bool {
     guard let leadingToken, encoding.ids.count > 1 else { return false }

@@ -58,6 +58,13 @@ final class CountingTokenizer: Tokenizer {
     return Encoding(ids: Array(ids.prefix(kept)), typeIDs: Array(types.prefix(kept)))
   }
 
+  func encodeNotingCuts(_ text: String, pair: String?, maxLength: Int?) -> (encoding: Encoding, isCut: Bool) {
+    let whole = encode(text, pair: pair, maxLength: nil, addSpecialTokens: true)
+    let kept = min(whole.ids.count, maxLength ?? .max)
+    let encoding = Encoding(ids: Array(whole.ids.prefix(kept)), typeIDs: Array(whole.typeIDs.prefix(kept)))
+    return (encoding, kept < whole.ids.count)
+  }
+
   let enclosure = (before: 1, after: 1)
 
   func enclose(_ ids: [Int32]) -> Encoding {

@@ -24,6 +24,11 @@ extension RankTests {
         return Encoding(ids: Array(ids), typeIDs: ids.map { $0 % 2 })
       }
 
+      func encodeNotingCuts(_ text: String, pair: String?, maxLength: Int?) -> (encoding: Encoding, isCut: Bool) {
+        let encoding = encode(text, pair: pair, maxLength: maxLength, addSpecialTokens: true)
+        return (encoding, encoding.ids.count < text.utf8.count)
+      }
+
       let enclosure = (before: 0, after: 0)
 
       func enclose(_ ids: [Int32]) -> Encoding { Encoding(ids: ids, typeIDs: ids.map { $0 % 2 }) }

@@ -13,17 +13,11 @@ extension ExampleReader {
       let second = try pairPlaces.map { try joined(fields, $0, columns.textPair, row) }
       let texts = [try text(fields, row)] + (second.map { [$0] } ?? [])
       for text in texts {
-        var ids = tokenizer.encode(
-          text, pair: nil, maxLength: windows == nil ? maxLength : nil, addSpecialTokens: true
-        ).ids
+        let own = tokenizer.encodeNotingCuts(text, pair: nil, maxLength: windows == nil ? maxLength : nil)
+        let ids = own.encoding.ids
         try requireTokens(ids, row)
-        if let windows {
-          if ids.count > windows.length { ids = windows.cut(ids).ids }
-        } else {
-          let whole = { tokenizer.encode(text, pair: nil, maxLength: nil, addSpecialTokens: true).ids }
-          isCut = isCut || self.isCut(ids, whole)
-        }
-        sequences.append(ids)
+        isCut = isCut || own.isCut
+        sequences.append(windows.map { ids.count > $0.length ? $0.cut(ids).ids : ids } ?? ids)
       }
     } else if let name = columns.ids {
       var ids = try ids(fields[0], name, row)
@@ -33,10 +27,11 @@ extension ExampleReader {
     let line = file.line(of: row)
     if isCut { out.noteCut(line: line) }
     let value = sequences.count == 2 ? try TargetField.score(score, at: file.location(of: row)) : .nan
-    let windowed = sequences.map { ($0.count + (windows?.length ?? $0.count) - 1) / (windows?.length ?? $0.count) }
-    let count = Int32(windowed.reduce(0, +))
+    let tokens = sequences.flatMap { $0 }
+    let count = Int32(
+      ExampleSequence.all(of: tokens.count, firstText: sequences[0].count, window: windows?.length ?? 0).count)
     out.append(
-      tokens: sequences.flatMap { $0 }, typeIDs: nil, label: value.isNaN ? -1 - count : count,
+      tokens: tokens, typeIDs: nil, label: value.isNaN ? -1 - count : count,
       targets: [Int32(sequences[0].count), Int32(bitPattern: value.bitPattern)], line: line)
   }
 }

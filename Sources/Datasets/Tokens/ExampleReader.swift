@@ -52,14 +52,10 @@ struct ExampleReader: Sendable {
     self.maxLength = maxLength
     self.documents = documents
     self.task = task
-    if let tokenizer = self.tokenizer, let maxLength, documents == nil {
-      let special = tokenizer.enclosure.before + tokenizer.enclosure.after
-      if maxLength <= special {
-        throw RetortError(
-          .configuration, "a maximum of \(maxLength) tokens leaves none for the text: \(special) are special",
-          at: file.settings == .chainFile ? "metadata.max_length" : "--max-length",
-          remedy: "give \(special + 1) or more")
-      }
+    if let special = self.tokenizer?.enclosingTokens, let maxLength, documents == nil, maxLength <= special {
+      throw RetortError(
+        .configuration, "a maximum of \(maxLength) tokens leaves none for the text: \(special) are special",
+        at: file.settings.maxLength, remedy: "give \(special + 1) or more")
     }
     windows = try task.windows(tokenizer: self.tokenizer, maxLength: maxLength)
     targets = RowTargets(task.definition, labels: labels?.count)
@@ -117,11 +113,9 @@ struct ExampleReader: Sendable {
     }
     let text = try text(fields, row)
     let pair = try pairPlaces.map { try joined(fields, $0, columns.textPair, row) }
-    let encoding = tokenizer.encode(text, pair: pair, maxLength: maxLength, addSpecialTokens: true)
+    let (encoding, isCut) = tokenizer.encodeNotingCuts(text, pair: pair, maxLength: maxLength)
     try requireTokens(encoding.ids, row)
-    if isCut(encoding.ids, { tokenizer.encode(text, pair: pair, maxLength: nil, addSpecialTokens: true).ids }) {
-      out.noteCut(line: line)
-    }
+    if isCut { out.noteCut(line: line) }
     out.append(tokens: encoding.ids, typeIDs: encoding.typeIDs, label: label, targets: targets, line: line)
   }
 
@@ -130,14 +124,6 @@ struct ExampleReader: Sendable {
     guard let maxLength, values.count > maxLength else { return false }
     values.removeLast(values.count - maxLength)
     return true
-  }
-
-  /// Whether tokens were cut to the maximum length.
-  ///
-  /// - Parameter whole: all tokens, asked for only if there are as many as the maximum.
-  func isCut(_ ids: [Int32], _ whole: () -> [Int32]) -> Bool {
-    guard let maxLength, ids.count >= maxLength else { return false }
-    return whole().count > maxLength
   }
 
   /// Throws `.input` for a text without tokens.

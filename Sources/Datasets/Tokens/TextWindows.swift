@@ -25,7 +25,7 @@ struct TextWindows: Sendable {
   ///   - stride: the tokens that two windows share, from 0, as in `transformers`.
   ///   - location: the place of the setting in a message.
   init(_ stride: Int, maxLength: Int, _ tokenizer: any Tokenizer, at location: String) throws {
-    let special = tokenizer.enclosure.before + tokenizer.enclosure.after
+    let special = tokenizer.enclosingTokens
     let capacity = maxLength - special
     if stride >= capacity {
       throw RetortError(

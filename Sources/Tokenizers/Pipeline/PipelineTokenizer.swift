@@ -43,13 +43,24 @@ struct PipelineTokenizer: Tokenizer {
   func tokenID(_ token: String) -> Int32? { addedTokens.id(of: token) ?? model.vocabulary.id(of: token) }
 
   func encode(_ text: String, pair: String?, maxLength: Int?, addSpecialTokens: Bool) -> Encoding {
+    encode(text, pair, maxLength, addSpecialTokens).encoding
+  }
+
+  func encodeNotingCuts(_ text: String, pair: String?, maxLength: Int?) -> (encoding: Encoding, isCut: Bool) {
+    encode(text, pair, maxLength, true)
+  }
+
+  private func encode(_ text: String, _ pair: String?, _ maxLength: Int?, _ addSpecialTokens: Bool) -> (
+    encoding: Encoding, isCut: Bool
+  ) {
     var first = ids(of: text)
     var second = pair.map(ids(of:))
     guard let maxLength else {
-      return postProcessor.assemble(first, second, addSpecialTokens: addSpecialTokens)
+      return (postProcessor.assemble(first, second, addSpecialTokens: addSpecialTokens), false)
     }
     let limit = max(0, maxLength)
     let reserved = addSpecialTokens ? postProcessor.specialTokenCount(isPair: pair != nil) : 0
+    let isCut = first.count + (second?.count ?? 0) + reserved > limit
     let kept = longestFirst(first.count, second?.count ?? 0, limit: max(0, limit - reserved))
     cut(&first, to: kept.first)
     if var ids = second {
@@ -61,7 +72,7 @@ struct PipelineTokenizer: Tokenizer {
       // Happens only if the special tokens alone exceed the limit: no position may exceed it.
       encoding = Encoding(ids: Array(encoding.ids.prefix(limit)), typeIDs: Array(encoding.typeIDs.prefix(limit)))
     }
-    return encoding
+    return (encoding, isCut)
   }
 
   private func cut(_ ids: inout [Int32], to count: Int) {
