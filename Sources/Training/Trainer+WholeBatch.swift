@@ -59,7 +59,7 @@ extension Trainer {
           recording: true, precision: configuration.precision, weights: weights, observer: exchange.strategy)
         _ = student.forward(
           batch, ForwardContext(tape: tape, dropout: dropout(of: batch, step: step), observer: observer))
-        if let value = observer.values[.pooled] { outputs.append(value.converted(to: .float32)) }
+        if let value = observer.values[.pooled] { outputs.append(value) }
       }
       try exchange.strategy.endReading()
     }

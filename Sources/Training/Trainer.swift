@@ -236,6 +236,7 @@ package final class Trainer {
     return sums
   }
 
+  /// The random numbers of a pass of an optimizer step.
   func dropout(of batch: Batch, step: Int) -> DropoutSource {
     DropoutSource(
       seed: configuration.seed, step: step, samples: batch.samples, override: configuration.dropout.map { Float($0) })

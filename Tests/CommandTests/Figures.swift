@@ -19,6 +19,23 @@ struct Figures {
   }
 }
 
+/// Expects the figures of optimizer steps that PyTorch took, a line of JSON each: within 1e-4 of each, and 1e-3 of the
+/// norm of a gradient.
+func expectSteps(
+  _ found: [Figures], of expected: [JSON], _ keys: [String], _ name: String,
+  at place: SourceLocation = #_sourceLocation
+) {
+  #expect(found.count == expected.count, "\(name)", sourceLocation: place)
+  for (step, wanted) in zip(found, expected) {
+    for key in keys {
+      let figure = wanted.number(key)
+      let isNear = abs(step[key] - figure) <= (key == "gradient_norm" ? 1e-3 : 1e-4) * figure
+      #expect(
+        isNear, "\(name), step \(step.step): \(key) is \(step[key]), PyTorch's \(figure)", sourceLocation: place)
+    }
+  }
+}
+
 /// Expects the same optimizer steps with the same loss, terms and gradient norm.
 ///
 /// - Parameters:

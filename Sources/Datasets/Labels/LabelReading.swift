@@ -121,8 +121,7 @@ extension LabelSet {
   /// The number of rows of each class in a file: `data/train.tsv: negative 30, positive 34`.
   package func counts(in scan: LabelScan) -> String {
     let counts = classCounts(scan)
-    // Entities of texts are counted themselves, and not the words that they will have.
-    let places = counts.indices.filter { !scan.areEntities || name(of: $0).hasPrefix("B-") }
+    let places = counts.indices.filter { scan.counts(name(of: $0)) }
     let shown = places.prefix(20).map { place in
       "\(name(of: place).dropFirst(scan.areEntities ? 2 : 0).prefix(40)) \(grouped(counts[place]))"
     }
@@ -135,9 +134,7 @@ extension LabelSet {
     let counts = classCounts(train)
     let there = validation.map(classCounts)
     var warnings: [String] = []
-    let empty = counts.indices.filter {
-      counts[$0] == 0 && (!train.areEntities || name(of: $0).hasPrefix("B-"))
-    }
+    let empty = counts.indices.filter { counts[$0] == 0 && train.counts(name(of: $0)) }
     if !empty.isEmpty {
       let shown = empty.prefix(10).map { place in
         let rows = there.map { $0[place] } ?? 0
@@ -148,9 +145,8 @@ extension LabelSet {
           + "\(empty.count > 10 ? ", …" : "") of \(count); nothing can be learnt about "
           + (empty.count == 1 ? "it" : "them"))
     }
-    for entry in train.entries where entry.count == 1 {
+    for entry in train.entries where entry.count == 1 && train.counts(entry.label) {
       guard let place = index(of: entry.label), counts[Int(place)] == 1 else { continue }
-      if train.areEntities, !entry.label.hasPrefix("B-") { continue }
       let others = (names ?? []).filter {
         $0.lowercased() != entry.label.lowercased() && !TagScheme.areOfOneEntity($0, entry.label)
       }

@@ -94,6 +94,10 @@ package struct LabelScan: Sendable {
     return Set(names + names.filter { $0.hasPrefix("B-") }.map { "I" + $0.dropFirst() }).sorted()
   }
 
+  /// Whether the scan counts the rows of a class: of texts with entities it counts the entities, by their first tags,
+  /// and not the words that they will have.
+  func counts(_ name: String) -> Bool { !areEntities || name.hasPrefix("B-") }
+
   /// "1,200 of 67,349 rows of data/train.tsv have no label", for messages; if no row has a label, also names the fields
   /// of JSON Lines rows.
   package var unlabelledText: String {

@@ -88,13 +88,13 @@ struct TaggedSentence {
     var (at, lines) = (0, 0)
     while at < data.bytes.count, lines < 50 {
       let end = RecordIndex.lineEnd(data.bytes, at, data.bytes.count)
-      let line = data.bytes[at..<end].filter { $0 != 0x0d }
+      let isBlank = RecordIndex.isBlank(data.bytes, at, end)
+      let fields = data.bytes[at..<end].split { $0 == 0x20 || $0 == 0x09 || $0 == 0x0d }
       at = end + 1
-      if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) {
+      if isBlank {
         if lines > 0 { break }
         continue
       }
-      let fields = line.split { $0 == 0x20 || $0 == 0x09 }
       let tag = fields.last.map { String(decoding: $0, as: UTF8.self) } ?? ""
       if fields.count < 2 || tag != TagScheme.outside && TagScheme.type(of: tag) == nil { return false }
       lines += 1

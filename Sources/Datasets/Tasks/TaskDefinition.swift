@@ -114,7 +114,7 @@ package struct TaskDefinition: Sendable {
   /// Whether rows without a target are as usual as rows with one.
   package var targetsAreOptional: Bool { targets == .similarity }
   /// Whether a text longer than the maximum length can be read in windows, whose outputs are merged.
-  package var readsWindows: Bool { rows == .tokens || rows == .sequences }
+  package var readsWindows: Bool { keys.contains("stride") }
   /// Whether a teacher's outputs are few enough to be kept for later epochs.
   package var keepsSignals: Bool { rows != .nextTokens }
 }

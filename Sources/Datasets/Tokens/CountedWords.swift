@@ -19,9 +19,7 @@ package final class CountedWords: Sendable {
 
     /// The text between two words, both included.
     package func text(from first: Word, to last: Word) -> String {
-      var text = String.UnicodeScalarView()
-      text.append(contentsOf: scalars[first.range.lowerBound..<min(scalars.count, last.range.upperBound)])
-      return String(text)
+      String(scalars: scalars[first.range.lowerBound..<min(scalars.count, last.range.upperBound)])
     }
   }
 

@@ -85,12 +85,9 @@ extension ExampleReader {
         .input, "the entity \(quoted(span.label)) from \(span.range.lowerBound) to \(span.range.upperBound) \(what)",
         at: file.location(of: row), remedy: remedy)
     }
+    let unit = "start and end count characters (Unicode code points), not bytes"
     if let outside = spans.first(where: { $0.range.upperBound > length }) {
-      throw RetortError(
-        .input,
-        "the entity \(quoted(outside.label)) from \(outside.range.lowerBound) to \(outside.range.upperBound) is "
-          + "outside the text, which has \(length) characters", at: file.location(of: row),
-        remedy: "start and end count characters (Unicode code points), not bytes")
+      throw refuse(outside, "is outside the text, which has \(length) characters", unit)
     }
     let sorted = spans.sorted { $0.range.lowerBound < $1.range.lowerBound }
     for (a, b) in zip(sorted, sorted.dropFirst()) where b.range.lowerBound < a.range.upperBound {
@@ -101,25 +98,22 @@ extension ExampleReader {
         remedy: "a word has one tag: leave one of them out")
     }
     var word = 0
+    var previous: EntitySpan?
     for span in sorted {
-      var own = String.UnicodeScalarView()
-      own.append(contentsOf: scalars[span.range])
-      if let said = span.text, !String(own).utf8.elementsEqual(said.utf8) {
-        throw refuse(
-          span, "is \(quoted(String(own))) and not \(quoted(said))",
-          "start and end count characters (Unicode code points), not bytes")
+      let own = String(scalars: scalars[span.range])
+      if let said = span.text, !own.utf8.elementsEqual(said.utf8) {
+        throw refuse(span, "is \(quoted(own)) and not \(quoted(said))", unit)
       }
       while word < words.ranges.count, words.ranges[word].upperBound <= span.range.lowerBound { word += 1 }
       guard word < words.ranges.count, words.ranges[word].overlaps(span.range) else {
         throw refuse(span, "has no word", "correct its place, or leave it out")
       }
-      if let other = sorted.first(where: { $0 != span && words.ranges[word].overlaps($0.range) }),
-        other.range.lowerBound < span.range.lowerBound
-      {
+      if let previous, words.ranges[word].overlaps(previous.range) {
         throw refuse(
-          span, "shares the word \(quoted(words.texts[word])) with \(quoted(other.label))",
+          span, "shares the word \(quoted(words.texts[word])) with \(quoted(previous.label))",
           "a word has one tag: leave one of them out, or put a space between them")
       }
+      previous = span
     }
   }
 

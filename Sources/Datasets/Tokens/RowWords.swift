@@ -115,3 +115,12 @@ struct CountedToken: Equatable {
   /// The token after the last one that is part of what it stands for: the word, or itself if all tokens count.
   var end: Int
 }
+
+extension String {
+  /// The text of some characters.
+  init(scalars: ArraySlice<Unicode.Scalar>) {
+    var view = UnicodeScalarView()
+    view.append(contentsOf: scalars)
+    self.init(view)
+  }
+}

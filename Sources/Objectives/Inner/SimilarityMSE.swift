@@ -62,52 +62,16 @@ extension Tape {
   /// - Parameter x: the student's vectors of the pass, [R, D].
   func compareSimilarities(_ x: Variable, _ batch: BatchVectors, factor: Double) -> LossTerm {
     precondition(x.value.rows == batch.own.count, "\(x.value.rows) rows of a pass with rows \(batch.own)")
-    let (students, teachers) = (batch.student.unitRows(), batch.teacher.unitRows())
-    let own = x.value.converted(to: .float32)
-    let unit = own.unitRows()
-    let difference = Tensor(uninitialized: [own.rows, students.rows])
+    func directions(_ vectors: Tensor) -> Tensor { unitRows(Variable(constant: vectors.converted(to: .float32))).value }
+    let (students, teachers) = (directions(batch.student), directions(batch.teacher))
+    let own = unitRows(converted(x, to: .float32))
+    let difference = Tensor(uninitialized: [own.value.rows, students.rows])
     matrixMultiply(teachers.rows(batch.own), teachers, transposeB: true, into: difference)
-    difference.scale(by: -1)
-    matrixMultiply(unit, students, transposeB: true, into: difference, accumulate: true)
-    var sum = 0.0
-    for value in difference.buffer { sum += Double(value) * Double(value) }
+    for index in 0..<difference.count { difference.floats[index] *= -1 }
+    matrixMultiply(own.value, students, transposeB: true, into: difference, accumulate: true)
+    let sum = difference.buffer.reduce(0.0) { $0 + Double($1) * Double($1) }
     let slope = Tensor(uninitialized: own.shape)
     matrixMultiply(difference, students, into: slope)
-    // dx = (dŝ − ŝ (ŝ·dŝ)) / |x|
-    for row in 0..<own.rows {
-      let (values, direction) = (own.floats + row * own.columns, unit.floats + row * own.columns)
-      let gradient = slope.floats + row * own.columns
-      var (dot, square) = (0.0, 0.0)
-      for column in 0..<own.columns {
-        dot += Double(direction[column]) * Double(gradient[column])
-        square += Double(values[column]) * Double(values[column])
-      }
-      let scale = Float(4 / max(square.squareRoot(), Tensor.leastLength))
-      for column in 0..<own.columns {
-        gradient[column] = scale * (gradient[column] - Float(dot) * direction[column])
-      }
-    }
-    return LossTerm(loss: loss(factor * sum, of: x, gradient: slope, scale: Float(factor)), sum: sum)
+    return LossTerm(loss: loss(factor * sum, of: own, gradient: slope, scale: Float(4 * factor)), sum: sum)
   }
-}
-
-extension Tensor {
-  /// A row shorter than this is divided by this to become a direction.
-  fileprivate static let leastLength = 1e-12
-
-  /// Each row divided by its length, float32.
-  fileprivate func unitRows() -> Tensor {
-    let source = converted(to: .float32)
-    let result = Tensor(uninitialized: source.shape)
-    for row in 0..<rows {
-      let (from, to) = (source.floats + row * columns, result.floats + row * columns)
-      var square = 0.0
-      for column in 0..<columns { square += Double(from[column]) * Double(from[column]) }
-      let scale = Float(1 / max(square.squareRoot(), Tensor.leastLength))
-      for column in 0..<columns { to[column] = from[column] * scale }
-    }
-    return result
-  }
-
-  fileprivate func scale(by factor: Float) { for index in 0..<count { floats[index] *= factor } }
 }

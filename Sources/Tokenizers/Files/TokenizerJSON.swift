@@ -77,20 +77,12 @@ struct TokenizerJSON {
     func id(_ token: String) -> Int32? { specialTokenID(token, added, vocabulary) }
     let isMPNet = settings.className == "MPNetTokenizer" && modelType == "WordPiece"
     if isMPNet || settings.className == "RobertaTokenizer" && modelType == "BPE" {
-      let usual = TokenizerClasses.usualRoles(settings.className)
-      func role(_ role: TokenRole) throws -> Int32 {
-        let token = settings.named(role) ?? usual[role] ?? ""
-        guard let id = id(token) else {
-          throw refusal(
-            "\(quoted(token)) is not in the vocabulary", in: "post_processor",
-            remedy: "set \(role.rawValue) in tokenizer_config.json to the right token")
-        }
-        return id
+      return try settings.robertaTemplate { token, role in
+        if let id = id(token) { return id }
+        throw refusal(
+          "\(quoted(token)) is not in the vocabulary", in: "post_processor",
+          remedy: "set \(role.rawValue) in tokenizer_config.json to the right token")
       }
-      var template = try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
-      let keepsSpace = !isMPNet && settings.prefixSpace ?? false
-      if isMPNet || settings.trimsOffsets { template.trims = [OffsetTrim(keepsFirstSpace: keepsSpace)] }
-      return template
     }
     // The template of a tokenizer.json comes before these settings.
     if !namesSections, let template = settings.explicitTemplate(id) { return template }

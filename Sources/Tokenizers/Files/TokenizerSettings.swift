@@ -132,6 +132,19 @@ struct TokenizerSettings {
     namedTokens.append(AddedToken(id: -1, content: content, isSpecial: true))
   }
 
+  /// The tokens around a text in RoBERTa's class and MPNet's: those that a file names, else the class's own.
+  ///
+  /// - Parameter id: the id of a token that has a role; throws if there is none.
+  func robertaTemplate(_ id: (_ token: String, _ role: TokenRole) throws -> Int32) throws -> TemplatePostProcessor {
+    let usual = TokenizerClasses.usualRoles(className)
+    func role(_ role: TokenRole) throws -> Int32 { try id(named(role) ?? usual[role] ?? "", role) }
+    var template = try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
+    // MPNet's mask is found with the white space before it.
+    let isMPNet = className == "MPNetTokenizer"
+    if isMPNet || trimsOffsets { template.trims = [OffsetTrim(keepsFirstSpace: !isMPNet && prefixSpace ?? false)] }
+    return template
+  }
+
   /// Names the special tokens that the class has by itself, unless a file does.
   mutating func nameUsualRoles() {
     let usual = TokenizerClasses.usualRoles(className)

@@ -45,24 +45,11 @@ struct VocabularyText {
         separatesChinese: settings.separatesChinese ?? true, stripsAccents: settings.stripsAccents,
         lowercases: settings.lowercases ?? true),
       preTokenizer: BERTPreTokenizer(), model: model,
-      postProcessor: try template(id),
+      postProcessor: isMPNet
+        ? try settings.robertaTemplate { try id($0, $1.rawValue) }
+        : try .bert(cls: id(settings.classToken, "cls_token"), sep: id(settings.separatorToken, "sep_token")),
       decoder: SteppedDecoder(steps: [WordPieceDecoder()]), truncatesLeft: settings.truncatesLeft ?? false,
       splitsSpecial: settings.splitsSpecial)
-  }
-
-  /// The class's tokens around a text.
-  private func template(_ id: (String, String) throws -> Int32) throws -> TemplatePostProcessor {
-    if isMPNet {
-      let usual = TokenizerClasses.usualRoles(settings.className)
-      func role(_ role: TokenRole) throws -> Int32 {
-        try id(settings.named(role) ?? usual[role] ?? "", role.rawValue)
-      }
-      var template = try TemplatePostProcessor.roberta(cls: role(.start), sep: role(.separator))
-      // A mask is found with the white space before it.
-      template.trims = [OffsetTrim(keepsFirstSpace: false)]
-      return template
-    }
-    return try .bert(cls: id(settings.classToken, "cls_token"), sep: id(settings.separatorToken, "sep_token"))
   }
 
   /// Reads lines as the library does: white space at the end of a line is not part of the token, empty lines use up an
