@@ -76,6 +76,18 @@ import Testing
     #expect(result["count"]?.int == 16 && result["metric"]?.string == "spearman" && result["loss"] == nil)
   }
 
+  @Test func `an embedder is measured on a known task of scores, whose files have no header, and on no other`() throws {
+    let command = try made()
+    let rows = try command.read("pairs.tsv").split(separator: "\n").dropFirst().map { $0.split(separator: "\t") }
+    try command.write(
+      "stsb.tsv", rows.map { "main-news\tMSRpar\t2012\t1\t\($0[2])\t\($0[0])\t\($0[1])\n" }.joined())
+    let named = try command.run("evaluate", "teacher", "--data", "stsb.tsv", "--task", "stsb", "--json")
+    let plain = try command.run("evaluate", "teacher", "--data", "pairs.tsv", "--json")
+    #expect(named.code == 0 && named.output == plain.output, "\(named.said)")
+    let refused = try command.run("evaluate", "teacher", "--data", "pairs.tsv", "--task", "mrpc")
+    #expect(refused.code == 2 && refused.errors.contains("is classification, and the model's is embedding"))
+  }
+
   @Test(.enabled(if: Command.hasMPI, "mpirun is missing"))
   func `the figures are the same for any number of ranks and placement of the teacher, also of pairs`() throws {
     let command = try made(train: "pairs.tsv")

@@ -170,6 +170,10 @@ struct ModelOptions: ParsableArguments {
       input.notes += recorded.notes
     } else if let task {
       input.task = try ModelOptions.known(task)
+      // Scores of pairs are what the cosines of vectors are correlated with.
+      if kind.definition.targets == .similarity, input.task.definition.targets == .score {
+        input.task = try TaskDescription(named: task, kind: kind)
+      }
       if input.task.kind != kind {
         throw RetortError(
           .configuration,
