@@ -130,13 +130,19 @@ enum Program {
     }
   }
 
+  /// The variables of Retort that decide what a rank computes or how it exchanges.
+  ///
+  /// Others may differ: paths (RETORT_CACHE, RETORT_MODELS), since the content of files is compared when they are read;
+  /// RETORT_PROGRESS, since only rank 0 shows progress; RETORT_RESTARTED and RETORT_CORE, which concern one process;
+  /// variables of job scripts, which a remote shell does not pass on. A test holds the list against Sources.
+  private static let comparedVariables: Set = [
+    "RETORT_ISA", "RETORT_MPI_CHUNK_BYTES", "RETORT_OPENBLAS_CORETYPE", "RETORT_WATCHDOG_SECONDS",
+  ]
+
   private static func fingerprints(ofBinary binary: String) -> [Fingerprint] {
     let environment = ProcessInfo.processInfo.environment
-    // Paths may differ between hosts, and the content of files is compared when they are read; only rank 0 shows
-    // progress.
-    let own: Set = ["RETORT_CACHE", "RETORT_MODELS", "RETORT_PROGRESS", "RETORT_RESTARTED", "RETORT_BINARY"]
     let variables = environment.filter { variable in
-      if variable.key.hasPrefix("RETORT_") { return !own.contains(variable.key) }
+      if comparedVariables.contains(variable.key) { return true }
       // oneDNN's variables may change products, except for those that make it verbose.
       return ["ONEDNN_", "DNNL_"].contains { variable.key.hasPrefix($0) } && !variable.key.hasSuffix("_VERBOSE")
     }

@@ -31,6 +31,14 @@ import Testing
     #expect(!command.exists("toy/out"))
   }
 
+  @Test func `variables of a job script that Retort does not read may differ`() throws {
+    let command = try Command()
+    try command.makeToy()
+    let result = try two(
+      command, "env RETORT_NETWORK=eth0 RETORT_THREADS=1 $B run toy/toy.yaml --dry-run", "$B run toy/toy.yaml --dry-run")
+    #expect(result.code == 0, "\(result.said)")
+  }
+
   @Test func `kernels of a library that differ between ranks are remarked on`() throws {
     let command = try Command()
     try command.makeToy()

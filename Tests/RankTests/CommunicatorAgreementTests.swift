@@ -14,6 +14,7 @@ extension RankTests {
     @Test("when one rank fails, all throw its error, with rank and host")
     func oneFails() throws {
       let world = RankTests.world
+      let hosts = try world.allGather(text: world.hostName)
       for culprit in 0..<world.size {
         let error = #expect(throws: RetortError.self) {
           try world.agree {
@@ -26,7 +27,7 @@ extension RankTests {
         #expect(error?.what == "cannot \"open\" it")
         #expect(error?.remedy == "look\nthere")
         #expect(error?.isCollective == true)
-        let place = world.size == 1 ? "" : ", rank \(culprit) on \(world.hostName)"
+        let place = world.size == 1 ? "" : ", rank \(culprit) on \(hosts[culprit])"
         #expect(error?.location == "data/größe.tsv:3" + place)
       }
       // Nobody is out of step afterwards.
@@ -36,11 +37,12 @@ extension RankTests {
     @Test("when several fail, the lowest failing rank is heard; when all say the same, none is named")
     func severalFail() throws {
       let world = RankTests.world
+      let hosts = try world.allGather(text: world.hostName)
       let different = #expect(throws: RetortError.self) {
         try world.agree { throw RetortError(.numerical, "rank \(world.rank) lost count") }
       }
       #expect(different?.what == "rank 0 lost count")
-      #expect(different?.location == (world.size == 1 ? nil : "rank 0 on \(world.hostName)"))
+      #expect(different?.location == (world.size == 1 ? nil : "rank 0 on \(hosts[0])"))
 
       let same = #expect(throws: RetortError.self) {
         try world.agree("step large_to_mini") { throw RetortError(.configuration, "no such key", at: "chain.yaml:4") }
@@ -60,12 +62,13 @@ extension RankTests {
     @Test("an agreement inside another names the place once")
     func nested() throws {
       let world = RankTests.world
+      let hosts = try world.allGather(text: world.hostName)
       let error = #expect(throws: RetortError.self) {
         try world.agree {
           try world.agree { if world.rank == world.size - 1 { throw RetortError(.checkpoint, "disk full") } }
         }
       }
-      #expect(error?.location == (world.size == 1 ? nil : "rank \(world.size - 1) on \(world.hostName)"))
+      #expect(error?.location == (world.size == 1 ? nil : "rank \(world.size - 1) on \(hosts[world.size - 1])"))
     }
 
     @Test("equal fingerprints pass, and the first rank that differs is named")
@@ -74,6 +77,7 @@ extension RankTests {
       try world.requireEqual(String(repeating: "same ", count: 500), label: "the plan")
       guard world.size > 1 else { return }
       let last = world.size - 1
+      let hosts = try world.allGather(text: world.hostName)
       let error = #expect(throws: RetortError.self) {
         try world.requireEqual(world.rank == last ? "seed 43" : "seed 42", label: "the plan")
       }
@@ -81,8 +85,8 @@ extension RankTests {
       #expect(error?.isCollective == true)
       #expect(
         error?.what
-          == "the plan differs between ranks: rank 0 on \(world.hostName) has \"seed 42\", "
-          + "rank \(last) on \(world.hostName) has \"seed 43\"")
+          == "the plan differs between ranks: rank 0 on \(hosts[0]) has \"seed 42\", "
+          + "rank \(last) on \(hosts[last]) has \"seed 43\"")
     }
   }
 

@@ -4,9 +4,23 @@
 # The packages for building and running; the second line has those that the Swift toolchain needs.
 retort_packages="openmpi-bin libopenmpi-dev libopenblas-dev libdnnl-dev libssl-dev zlib1g-dev pkg-config"
 retort_build_packages="libc6-dev binutils git ca-certificates"
+# What only checks need, which skip without it: a cluster in a box, a Slurm of one node, shellcheck. CI installs them.
+retort_check_packages="iproute2 util-linux slurm-wlm munge shellcheck"
 
 package_installed() {
   [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Installs those packages of the checks that are missing.
+ensure_check_packages() {
+  local name missing=""
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then return 0; fi
+  for name in $retort_check_packages; do
+    if ! package_installed "$name"; then missing+=" $name"; fi
+  done
+  if [ -z "$missing" ]; then return 0; fi
+  # shellcheck disable=SC2086  # a list of names, split on purpose
+  install_packages $missing
 }
 
 # Prints the packages that are not installed, on one line.
