@@ -108,29 +108,41 @@ package enum BenchmarkRun {
   private static func makeTrainer(
     _ work: BenchmarkWork, _ options: BenchmarkOptions, _ data: any ExampleSource, _ communicator: any Communicator
   ) throws -> Trainer {
-    // One copy per node, as in training.
-    let frozen = try FrozenModel(
-      work.configuration(work.teacher), from: .random, seed: 1, precision: options.precision)
-    let remark = try load(frozen, on: communicator)
-    let resident = ResidentTeacher(
-      name: "teacher", frozen: frozen, train: data, validation: data, precision: options.precision) { _ in remark }
-    // One epoch times the teacher in each step; with more, its signals are cached in memory, as in training. Signals of
-    // language models are never cached.
-    let teacher: any Teacher =
-      options.epochs == 1 || work.kind == .decoder
-      ? resident
-      : CachedTeacher(
-        resident, train: data, validation: data,
-        store: SignalStore(root: nil, key: Digest.of(work.name), width: resident.classCount))
+    let teacher = try work.teacher.map { try makeTeacher(work, $0, options, data, communicator) }
     let total = options.warmup + options.epochs * options.steps
     let configuration = TrainingConfiguration(
       seed: 0, totalSteps: total, batchSize: .examples(options.batch * communicator.size),
-      objective: options.objective,
+      objective: objective(work, options),
       schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total), precision: options.precision)
     let student = try work.model(work.student, seed: 2)
     let stage = try TrainingStage(
-      configuration, student: (student as? any StagedModel)?.shape, teachers: [teacher.shape])
-    return Trainer([stage], student: student, teachers: [teacher], train: data, on: communicator)
+      configuration, student: (student as? any StagedModel)?.shape, teachers: teacher.map { [$0.shape] } ?? [])
+    return try Trainer([stage], student: student, teachers: teacher.map { [$0] } ?? [], train: data, on: communicator)
+  }
+
+  private static func objective(_ work: BenchmarkWork, _ options: BenchmarkOptions) -> DistillationObjective {
+    if work.teacher != nil { return options.objective }
+    return DistillationObjective([ObjectiveTerm(ObjectiveRegistry.crossEntropy, weight: Scheduled(1))])
+  }
+
+  /// A teacher of random weights.
+  private static func makeTeacher(
+    _ work: BenchmarkWork, _ shape: BenchmarkWork.Shape, _ options: BenchmarkOptions, _ data: any ExampleSource,
+    _ communicator: any Communicator
+  ) throws -> any Teacher {
+    // One copy per node, as in training.
+    let frozen = try FrozenModel(
+      work.configuration(shape), from: .random, seed: 1, precision: options.precision)
+    let remark = try load(frozen, on: communicator)
+    let resident = ResidentTeacher(
+      name: "teacher", frozen: frozen, train: data, validation: data, precision: options.precision
+    ) { _ in remark }
+    // One epoch times the teacher in each step; with more, its signals are cached in memory, as in training. Signals of
+    // language models are never cached.
+    if options.epochs == 1 || work.kind == .decoder { return resident }
+    return CachedTeacher(
+      resident, train: data, validation: data,
+      store: SignalStore(root: nil, key: Digest.of(work.name), width: resident.classCount))
   }
 
   /// Loads as training with a cache does: one rank of each node writes a file and all map it; here the file is then
@@ -169,7 +181,7 @@ package enum BenchmarkRun {
       "precision": .string(options.precision.rawValue), "compile": false,
       "ranks": .int(communicator.size), "threads": .int(LinearAlgebraLibrary.threads), "batch": .int(options.batch),
       "seq": .int(options.sequence), "lengths": .bool(options.lengths != nil), "group_by_length": true,
-      "objectives": .array(options.objective.activeTerms.map { .string($0.kind) }),
+      "objectives": .array(objective(work, options).activeTerms.map { .string($0.kind) }),
       "epochs": .int(options.epochs), "median_step_s": round(median, 1e4),
       "min_step_s": round(sorted.first ?? 0, 1e4),
       "examples_per_s": round(Double(records.reduce(0) { $0 + $1.examples }) / total, 100),

@@ -3,7 +3,8 @@ import Models
 import Platform
 import Tensors
 
-/// A distillation step of fixed shapes, timed on random data; Retort is compared with other programs on these.
+/// An optimizer step of fixed shapes, with a teacher or without, timed on random data; Retort is compared with other
+/// programs on these.
 package struct BenchmarkWork: Sendable, Equatable {
   /// The kind of the models.
   enum Kind: Equatable {
@@ -27,7 +28,8 @@ package struct BenchmarkWork: Sendable, Equatable {
   /// Its name on the command line.
   package let name: String
   let kind: Kind
-  let teacher: Shape
+  /// nil for a student that is trained on the data alone.
+  let teacher: Shape?
   let student: Shape
 
   /// All works, the largest first.
@@ -36,6 +38,10 @@ package struct BenchmarkWork: Sendable, Equatable {
     BenchmarkWork(name: "bert-base-mini", kind: .classifier(family: .bert), teacher: base, student: mini),
     BenchmarkWork(name: "bert-base-mini-tags", kind: .tagger, teacher: base, student: mini),
     BenchmarkWork(name: "bert-mini-tiny", kind: .classifier(family: .bert), teacher: mini, student: tiny),
+    BenchmarkWork(name: "minilm-finetune", kind: .classifier(family: .bert), teacher: nil, student: miniLM),
+    BenchmarkWork(
+      name: "minilm-l6-l3", kind: .classifier(family: .bert), teacher: miniLM,
+      student: Shape(layers: 3, hidden: 384, heads: 12, intermediate: 1536, vocabulary: 30522)),
     BenchmarkWork(
       name: "roberta", kind: .classifier(family: .roberta),
       teacher: Shape(layers: 12, hidden: 768, heads: 12, intermediate: 3072, vocabulary: 50265),
@@ -47,7 +53,8 @@ package struct BenchmarkWork: Sendable, Equatable {
     BenchmarkWork(
       name: "llama-110m-15m", kind: .decoder,
       teacher: Shape(layers: 12, hidden: 768, heads: 12, intermediate: 2048, vocabulary: 32000),
-      student: Shape(layers: 6, hidden: 288, heads: 6, intermediate: 768, vocabulary: 32000)),
+      student: llama15M),
+    BenchmarkWork(name: "llama-15m-train", kind: .decoder, teacher: nil, student: llama15M),
   ]
 
   /// The classes of a tagger: O, and B and I of four types.
@@ -57,6 +64,8 @@ package struct BenchmarkWork: Sendable, Equatable {
   private static let base = Shape(layers: 12, hidden: 768, heads: 12, intermediate: 3072, vocabulary: 30522)
   private static let mini = Shape(layers: 4, hidden: 256, heads: 4, intermediate: 1024, vocabulary: 30522)
   private static let tiny = Shape(layers: 2, hidden: 128, heads: 2, intermediate: 512, vocabulary: 30522)
+  private static let miniLM = Shape(layers: 6, hidden: 384, heads: 12, intermediate: 1536, vocabulary: 30522)
+  private static let llama15M = Shape(layers: 6, hidden: 288, heads: 6, intermediate: 768, vocabulary: 32000)
 
   /// A model with a shape and random weights.
   func model(_ shape: Shape, seed: UInt64) throws -> any Model {

@@ -27,6 +27,8 @@ package protocol Communicator: AnyObject {
 
   /// Returns when every rank has called it.
   func barrier() throws
+  /// Lets messages in flight move; not collective.
+  func progress() throws
   /// Copies the root's buffer to all ranks.
   func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws
   /// buffer[i] = the reduction of buffer[i] over all ranks, on every rank.

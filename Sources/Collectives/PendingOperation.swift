@@ -8,22 +8,23 @@ import Platform
 /// abandoned without waiting, since its peers may never answer; the job can then end only by `MPISession.abort`.
 package class PendingOperation {
   /// Whether the operation is complete, and the caller may use the buffers again.
-  package internal(set) var isComplete: Bool {
+  package var isComplete: Bool {
     didSet { if isComplete { transfer?.end() } }
   }
   /// Its event in the trace, if one is recorded.
-  var transfer: Trace.Transfer?
+  package var transfer: Trace.Transfer?
 
+  /// An operation that is complete already, or that a subclass completes.
   init(isComplete: Bool) { self.isComplete = isComplete }
 
-  /// Lets MPI move data; returns whether the operation is complete.
+  /// Lets data move; returns whether the operation is complete.
   package func test() throws -> Bool { isComplete }
 
   /// Returns when the operation is complete.
   package func wait() throws {}
 
   /// An operation that is complete from the start.
-  static func completed() -> PendingOperation { PendingOperation(isComplete: true) }
+  package static func completed() -> PendingOperation { PendingOperation(isComplete: true) }
 }
 
 extension Sequence where Element == PendingOperation {
@@ -37,5 +38,34 @@ extension Sequence where Element == PendingOperation {
   /// Waits for each operation.
   package func waitAll() throws {
     for operation in self { try operation.wait() }
+  }
+}
+
+/// An operation of several steps, which `advance` takes as far as they go.
+package final class SteppedOperation: PendingOperation {
+  private var advance: ((_ waits: Bool) throws -> Bool)?
+
+  /// - Parameter advance: takes the steps that are possible now, or, if it may wait, all of them; returns whether the
+  ///   operation is complete.
+  package init(_ advance: @escaping (_ waits: Bool) throws -> Bool) {
+    self.advance = advance
+    super.init(isComplete: false)
+  }
+
+  package override func test() throws -> Bool {
+    if isComplete { return true }
+    if try advance?(false) ?? true { finish() }
+    return isComplete
+  }
+
+  package override func wait() throws {
+    if isComplete { return }
+    while try !(advance?(true) ?? true) {}
+    finish()
+  }
+
+  private func finish() {
+    isComplete = true
+    advance = nil
   }
 }

@@ -22,6 +22,7 @@ package final class SoloCommunicator: Communicator {
   package func splitByNode() throws -> any Communicator { SoloCommunicator(chunking: chunking) }
 
   package func barrier() throws {}
+  package func progress() throws {}
 
   package func broadcast<T: CollectiveElement>(_ buffer: UnsafeMutableBufferPointer<T>, root: Int) throws {
     checkRank(root, "broadcast")

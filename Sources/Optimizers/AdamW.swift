@@ -59,6 +59,8 @@ package struct AdamW {
   package private(set) var configuration: AdamWConfiguration
   /// The owned elements, in the order of their moments.
   package let segments: [ParameterSegment]
+  /// Where the moments of each segment begin.
+  private let offsets: [Int]
   /// First moments of the owned elements, [owned].
   package let firstMoments: Tensor
   /// Second moments of the owned elements, [owned].
@@ -68,7 +70,11 @@ package struct AdamW {
   package init(_ configuration: AdamWConfiguration, segments: [ParameterSegment]) {
     self.configuration = configuration
     self.segments = segments
-    let owned = segments.reduce(0) { $0 + $1.range.count }
+    var owned = 0
+    offsets = segments.map { segment in
+      defer { owned += segment.range.count }
+      return owned
+    }
     firstMoments = .zeros([owned])
     secondMoments = .zeros([owned])
   }
@@ -80,36 +86,43 @@ package struct AdamW {
     secondMoments.fill(0)
   }
 
-  /// Updates the owned parameters once.
+  /// Updates the owned parameters, or some segments of them, once.
   ///
   /// - Parameters:
   ///   - parameters: the whole flat buffer, or only the owned elements in the order of the segments.
   ///   - gradients: likewise; the owned elements are already summed over ranks.
+  ///   - rounded: bf16, like `parameters`; gets the new values rounded.
+  ///   - chosen: indices into `segments`; nil for all.
   ///   - step: t, from 1.
   ///   - learningRate: the learning rate of this step.
   ///   - gradientScale: the factor on the gradients, from clipping.
   package func update(
-    _ parameters: Tensor, gradients: Tensor, step: Int, learningRate: Double, gradientScale: Double
+    _ parameters: Tensor, gradients: Tensor, rounded: Tensor? = nil, segments chosen: Range<Int>? = nil, step: Int,
+    learningRate: Double, gradientScale: Double
   ) {
     func constants(decays: Bool) -> rtk_adamw_step {
       configuration.constants(step: step, learningRate: learningRate, gradientScale: gradientScale, decays: decays)
     }
     let (plain, decaying) = (constants(decays: false), constants(decays: true))
-    var offset = 0
-    for segment in segments {
+    for index in chosen ?? segments.indices {
+      let (segment, offset) = (segments[index], offsets[index])
       let constants = segment.decays ? decaying : plain
-      func place(in tensor: Tensor) -> UnsafeMutablePointer<Float> {
-        tensor.floats + (tensor.count == firstMoments.count ? offset : segment.range.lowerBound)
-      }
-      let (p, g) = (place(in: parameters), place(in: gradients))
+      func start(in tensor: Tensor) -> Int { tensor.count == firstMoments.count ? offset : segment.range.lowerBound }
+      let (p, g) = (parameters.floats + start(in: parameters), gradients.floats + start(in: gradients))
       let (m, v) = (firstMoments.floats + offset, secondMoments.floats + offset)
+      let words = rounded.map { $0.bf16Words + start(in: $0) }
       ThreadTeam.split(segment.range.count, unit: 64, cost: 7) { part in
-        let first = part.lowerBound
-        withUnsafePointer(to: constants) { rtk_adamw(p + first, g + first, m + first, v + first, part.count, $0) }
+        // In pieces that stay in the cache until they are rounded.
+        for first in stride(from: part.lowerBound, to: part.upperBound, by: AdamW.piece) {
+          let count = min(AdamW.piece, part.upperBound - first)
+          withUnsafePointer(to: constants) { rtk_adamw(p + first, g + first, m + first, v + first, count, $0) }
+          if let words { rtk_f32_to_bf16(words + first, p + first, count) }
+        }
       }
-      offset += segment.range.count
     }
   }
+
+  private static let piece = 2048
 }
 
 /// Gradient clipping by the global norm.

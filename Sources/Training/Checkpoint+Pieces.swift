@@ -78,7 +78,7 @@ extension CheckpointStore {
       let (bucket, rest) = (index % max(1, flat.buckets.count), index - 2 * flat.buckets.count)
       if rest < 0 {
         let (kind, moments) = dense[index / flat.buckets.count]
-        let whole = try self.gathered(moments, bucket, flat)
+        let whole = try self.gathered(moments, bucket, flat, on: trainer.grid.ordered)
         return flat.members[bucket].map {
           ("\(kind).\(flat.parameters[$0].name)", flat.place($0, ofBucket: bucket, in: whole))
         }
@@ -91,14 +91,16 @@ extension CheckpointStore {
   }
 
   /// A bucket of moments, gathered from its owners on rank 0.
-  private func gathered(_ moments: Tensor, _ bucket: Int, _ flat: FlatParameters) throws -> Tensor {
+  private func gathered(
+    _ moments: Tensor, _ bucket: Int, _ flat: FlatParameters, on ranks: any Communicator
+  ) throws -> Tensor {
     let range = flat.buckets[bucket]
     if moments.count == flat.count { return moments.slice(at: range.lowerBound, [range.count]) }
-    let whole = communicator.isFirst ? Tensor(uninitialized: [range.count]) : Tensor.absent([range.count])
+    let whole = ranks.isFirst ? Tensor(uninitialized: [range.count]) : Tensor.absent([range.count])
     let own = flat.shard(bucket, of: moments)
-    try communicator.gather(
-      UnsafeBufferPointer(own.buffer), into: communicator.isFirst ? whole.buffer : nil,
-      counts: Array(repeating: own.count, count: communicator.size), root: 0)
+    try ranks.gather(
+      UnsafeBufferPointer(own.buffer), into: ranks.isFirst ? whole.buffer : nil,
+      counts: Array(repeating: own.count, count: ranks.size), root: 0)
     return whole
   }
 }

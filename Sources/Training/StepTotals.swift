@@ -22,8 +22,8 @@ struct StepTotals: Equatable {
   mutating func add(_ sums: [Double]) { for (term, sum) in sums.enumerated() { terms[term] += sum } }
 
   /// The totals over all ranks; collective.
-  func summed(on communicator: any Communicator) throws -> StepTotals {
-    let words = try communicator.allReduce(terms + StepTotals.others.map { self[keyPath: $0] }, .sum)
+  func summed(on grid: RankGrid) throws -> StepTotals {
+    let words = try grid.sum(terms + StepTotals.others.map { self[keyPath: $0] })
     var totals = StepTotals(terms: terms.count)
     totals.terms = Array(words.prefix(terms.count))
     for (place, path) in StepTotals.others.enumerated() { totals[keyPath: path] = words[terms.count + place] }

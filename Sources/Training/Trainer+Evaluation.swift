@@ -10,7 +10,7 @@ extension Trainer {
     release()
     for table in tables { try table.hold() }
     defer { release() }
-    weights.invalidate()
+    try exchange.refresh()
     return try Trace.span("evaluation") {
       if let student = student as? any LanguageModel {
         return try Evaluator.evaluate(documents: data, on: communicator) { samples in

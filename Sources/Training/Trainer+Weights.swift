@@ -9,6 +9,7 @@ extension Trainer {
   /// Between steps a rank lacks the newest rows of embedding tables, which steps fetch on demand. With sharded weights
   /// this takes memory for all of them until the next step or evaluation; `writeWeights` does not.
   package func settle() throws {
+    try exchange.refresh()
     for table in tables { try table.hold() }
     try exchange.strategy.holdAll()
   }
@@ -17,6 +18,7 @@ extension Trainer {
   /// both are collective.
   func withWeights<T>(_ body: (_ bring: @escaping (Parameter) throws -> Void) throws -> T) throws -> T {
     release()
+    try exchange.refresh()
     for table in tables { try table.settle() }
     defer { release() }
     return try body { [tables, exchange] parameter in
@@ -27,6 +29,7 @@ extension Trainer {
 
   /// Restores the part of a stored weight that this rank keeps.
   func restore(_ binding: WeightBinding, from stored: StoredTensor) {
+    exchange.noteChange()
     guard flat.parts.weights == .owned, let parameter = binding.parameter else { return binding.fill(from: stored) }
     if let table = tables.first(where: { $0.parameter === parameter }) { return table.restore(weights: stored) }
     guard let index = flat.parameters.firstIndex(where: { $0 === parameter }) else { return }

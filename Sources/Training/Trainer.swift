@@ -23,6 +23,8 @@ package final class Trainer {
   let student: any Model
   let flat: FlatParameters
   let communicator: any Communicator
+  /// The ranks as nodes, which determines the blocks of weights that each rank updates.
+  let grid: RankGrid
   let tables: [TableExchange]
   var optimizer: AdamW
   let teachers: [any Teacher]
@@ -50,7 +52,7 @@ package final class Trainer {
   package init(
     _ stages: [TrainingStage], student: any Model, teachers: [any Teacher], train: any ExampleSource,
     fill: (Parameter) -> Void = { _ in }, on communicator: any Communicator
-  ) {
+  ) throws {
     precondition(!stages.isEmpty, "a run without training stages")
     self.stages = stages
     self.student = student
@@ -59,42 +61,61 @@ package final class Trainer {
     self.communicator = communicator
     lengths = train.lengths
     let configuration = stages[0].configuration
-    let strategy = configuration.sharding.strategy
-    let lookups = student.lookups
-    tables = lookups.map {
-      TableExchange(
-        $0, configuration.optimizer, sharesRows: strategy.parts.weights == .owned, fill: fill, communicator)
-    }
     let staged = student as? any StagedModel
     let extra = stages.flatMap(\.inner).flatMap(\.parameters).map { point, parameters in
       (block: staged?.block(of: point) ?? 0, parameters: parameters)
     }
-    let blocks = student.blocks(with: extra)
     projections = extra.map(\.parameters).unique
-    let projections = projections
-    flat = FlatParameters(
+    let work: ExchangeWork
+    do {
+      work = try Trainer.exchangeWork(
+        configuration, student, extra, weights, fill,
+        on: RankGrid(of: communicator, sharing: configuration.exchange.nodeRanks, threads: ThreadTeam.size))
+    } catch is StudentBuffers.NotShared {
+      // Thrown on all ranks alike.
+      let grid = try RankGrid(of: communicator, sharing: 1, threads: ThreadTeam.size)
+      work = try Trainer.exchangeWork(configuration, student, extra, weights, fill, on: grid)
+    }
+    (grid, flat, tables) = (work.grid, work.flat, work.tables)
+    exchange = try GradientExchange(configuration.sharding.strategy, work, precision: configuration.precision)
+    optimizer = AdamW(configuration.optimizer, segments: flat.updatedSegments)
+  }
+
+  /// The student's memory on a grid of ranks. Throws `StudentBuffers.NotShared`.
+  private static func exchangeWork(
+    _ configuration: TrainingConfiguration, _ student: any Model, _ extra: [(block: Int, parameters: [Parameter])],
+    _ copies: BF16Weights, _ fill: (Parameter) -> Void, on grid: RankGrid
+  ) throws -> ExchangeWork {
+    let parts = configuration.sharding.strategy.parts
+    let buffers = StudentBuffers(grid)
+    let sums = try RegionSums(buffers)
+    let lookups = student.lookups
+    let tables = try lookups.map {
+      try TableExchange(
+        $0, configuration.optimizer, sharesRows: parts.weights == .owned, fill: fill, in: buffers, sums)
+    }
+    let blocks = student.blocks(with: extra)
+    let projections = extra.map(\.parameters).unique
+    let flat = try FlatParameters(
       (extra.isEmpty ? student.parameters : blocks.unique).filter { parameter in
         !lookups.contains { $0.parameter === parameter }
       },
-      ranks: communicator.size, rank: communicator.rank, bucketBytes: configuration.bucketBytes,
-      parts: strategy.parts, blocks: blocks,
+      ranks: grid.size, rank: grid.place, bucketBytes: configuration.bucketBytes, parts: parts, blocks: blocks,
+      in: buffers,
       fill: { parameter in if !projections.contains(where: { $0 === parameter }) { fill(parameter) } })
-    exchange = GradientExchange(
-      strategy,
-      ExchangeWork(
-        flat: flat, tables: tables, blocks: blocks, copies: weights, communicator: communicator, times: ExchangeTimes()
-      ))
-    optimizer = AdamW(configuration.optimizer, segments: flat.segments(of: flat.updated))
+    return ExchangeWork(
+      grid: grid, buffers: buffers, sums: sums, flat: flat, tables: tables, blocks: blocks, copies: copies,
+      times: ExchangeTimes())
   }
 
   /// Creates a run of one stage with an objective on logits only, with one teacher or none.
   package convenience init(
     _ configuration: TrainingConfiguration, student: any Model, teacher: (any Teacher)?, train: any ExampleSource,
     fill: (Parameter) -> Void = { _ in }, on communicator: any Communicator
-  ) {
+  ) throws {
     var configuration = configuration
     if teacher == nil { configuration.objective.teachers = [] }
-    self.init(
+    try self.init(
       [TrainingStage(onLogits: configuration)], student: student, teachers: teacher.map { [$0] } ?? [], train: train,
       fill: fill, on: communicator)
   }
@@ -144,8 +165,6 @@ package final class Trainer {
     let rounds = exchange.strategy.sendsEveryPass ? max(1, most) : max(passes.count, questions.rounds)
     let sentBefore = Traffic.sentBytes
     try Trace.detail("send for rows") { try exchange.begin(all) }
-    // Once per step rather than after each change, so no step can use copies of older weights.
-    weights.invalidate()
     let lengths = train.sequenceLengths(batch)
     let loss = stepLoss(step, batch, lengths)
     var own = StepTotals(terms: loss.weights.count)
@@ -167,7 +186,7 @@ package final class Trainer {
     own.stopRequests = StopRequest.isPending ? 1 : 0
     own.teacherFLOPs = questions.flops
     let totals = try Trace.detail("wait for all ranks") {
-      try exchange.timed(\.gradients) { try own.summed(on: communicator) }
+      try exchange.timed(\.gradients) { try own.summed(on: grid) }
     }
     isStopRequested = totals.stopRequests > 0
     let norm = totals.squaredGradient.squareRoot()
@@ -212,11 +231,11 @@ package final class Trainer {
   private func update(_ step: Int, norm: Double) throws -> Double {
     let rate = configuration.schedule.learningRate(step: step)
     let scale = Clipping.scale(norm: norm, limit: configuration.maximumGradientNorm)
-    Trace.detail("optimizer") {
-      optimizer.update(flat.values, gradients: flat.gradients, step: step, learningRate: rate, gradientScale: scale)
+    try Trace.detail("optimizer") {
       for table in tables { table.update(step: step, learningRate: rate, gradientScale: scale) }
+      try exchange.strategy.update(
+        WeightUpdate(optimizer: optimizer, step: step, learningRate: rate, gradientScale: scale))
     }
-    try Trace.detail("gather weights") { try exchange.strategy.distribute() }
     return rate
   }
 

@@ -63,6 +63,8 @@ package struct TrainingConfiguration: Sendable, Equatable {
   package var bucketBytes: Int
   /// The part of the student that is sharded over ranks.
   package var sharding: StudentSharding
+  /// How ranks exchange gradients and weights.
+  package var exchange: ExchangeOptions
   /// Whether each layer keeps only its input and is recomputed in the backward pass, with the same bits.
   package var activationCheckpointing: Bool
 
@@ -73,7 +75,8 @@ package struct TrainingConfiguration: Sendable, Equatable {
     maximumGradientNorm: Double? = 1, schedule: Schedule, shuffle: Bool = true, groupByLength: Bool = true,
     dropout: Double? = nil, precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy,
     patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2, loggingSteps: Int = 1,
-    bucketBytes: Int = 25 << 20, sharding: StudentSharding = .optimizer, activationCheckpointing: Bool = false
+    bucketBytes: Int = 25 << 20, sharding: StudentSharding = .optimizer, exchange: ExchangeOptions = ExchangeOptions(),
+    activationCheckpointing: Bool = false
   ) {
     self.seed = seed
     self.totalSteps = totalSteps
@@ -96,6 +99,7 @@ package struct TrainingConfiguration: Sendable, Equatable {
     self.loggingSteps = loggingSteps
     self.bucketBytes = bucketBytes
     self.sharding = sharding
+    self.exchange = exchange
     self.activationCheckpointing = activationCheckpointing
   }
 

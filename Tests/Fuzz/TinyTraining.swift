@@ -39,7 +39,7 @@ enum TinyTraining {
       seed: 7, totalSteps: 8, batchSize: .examples(2),
       objective: DistillationObjective(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1),
       schedule: Schedule(.constant, peak: 1e-2, warmup: 0, total: 8), evaluation: .steps(3), saveSteps: 2)
-    let trainer = Trainer(values, student: model.model, teacher: nil, train: train, on: SoloCommunicator())
+    let trainer = try Trainer(values, student: model.model, teacher: nil, train: train, on: SoloCommunicator())
     let run = try TrainingRun(
       trainer, train: train, validation: data(4, seed: 2), planDigest: Digest.of("tiny"), directory: directory,
       observer: Silent(), on: SoloCommunicator())

@@ -31,7 +31,7 @@ extension RankTests {
     ) throws -> Trainer {
       let teacher = ResidentTeacher(
         name: "teacher", model: try TinyLanguageModel.model(hidden: 16, seed: 9), train: data, validation: data)
-      return Trainer(
+      return try Trainer(
         configuration, student: try TinyLanguageModel.model(hidden: 8), teacher: teacher, train: data, on: communicator)
     }
 
@@ -76,7 +76,7 @@ extension RankTests {
       ) throws -> (records: [StepRecord], perplexity: Double) {
         let teacher = ResidentTeacher(
           name: "teacher", model: try llama(hidden: 32, layers: 2, tied: false, seed: 9), train: data, validation: data)
-        let trainer = Trainer(
+        let trainer = try Trainer(
           configuration, student: try llama(hidden: 16, layers: 3, tied: tied, seed: 4), teacher: teacher,
           train: data, on: communicator)
         return (try self.records(trainer, data), try trainer.evaluate(data).perplexity)

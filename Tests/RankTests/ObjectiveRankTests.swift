@@ -39,12 +39,13 @@ extension RankTests {
       let student = try TinyTask.model(hidden: 16, layers: 2)
       let configuration = TrainingConfiguration(
         seed: 7, totalSteps: Self.steps, batchSize: .examples(7), accumulation: split.accumulation,
-        objective: DistillationObjective(terms), schedule: Schedule(.constant, peak: 2e-3, warmup: 0, total: Self.steps),
+        objective: DistillationObjective(terms),
+        schedule: Schedule(.constant, peak: 2e-3, warmup: 0, total: Self.steps),
         precision: split.precision, bucketBytes: 4096, sharding: split.sharding,
         activationCheckpointing: split.checkpointing)
       let shape = (student as? any StagedModel)?.shape
       let stage = try TrainingStage(configuration, student: shape, teachers: [teacher.shape])
-      let trainer = Trainer([stage], student: student, teachers: [teacher], train: data, on: communicator)
+      let trainer = try Trainer([stage], student: student, teachers: [teacher], train: data, on: communicator)
       let sampler = Sampler(
         lengths: data.lengths, batchSize: .examples(7), shuffle: true, groupByLength: true, seed: 7)
       let batches = (0..<3).flatMap { sampler.batches(epoch: $0) }
@@ -105,10 +106,11 @@ extension RankTests {
       let student = try TinyLanguageModel.model(hidden: 8)
       let configuration = TrainingConfiguration(
         seed: 7, totalSteps: Self.steps, batchSize: .examples(5), accumulation: split.accumulation,
-        objective: DistillationObjective(terms), schedule: Schedule(.constant, peak: 2e-3, warmup: 0, total: Self.steps),
+        objective: DistillationObjective(terms),
+        schedule: Schedule(.constant, peak: 2e-3, warmup: 0, total: Self.steps),
         bucketBytes: 1024, sharding: split.sharding, activationCheckpointing: split.checkpointing)
       let stage = try TrainingStage(configuration, student: student.shape, teachers: [teacher.shape])
-      let trainer = Trainer([stage], student: student, teachers: [teacher], train: data, on: communicator)
+      let trainer = try Trainer([stage], student: student, teachers: [teacher], train: data, on: communicator)
       let sampler = Sampler(
         lengths: data.lengths, batchSize: .examples(5), shuffle: true, groupByLength: true, seed: 7)
       let batches = (0..<3).flatMap { sampler.batches(epoch: $0) }

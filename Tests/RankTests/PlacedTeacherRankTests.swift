@@ -117,7 +117,7 @@ extension RankTests {
         : try ModelLoader.load(
           TinyTask.configuration(hidden: 8, layers: 2).setting(["num_labels": 3]), from: .random, seed: 5
         ).model
-      let trainer = Trainer(configuration, student: student, teacher: teacher, train: data, on: communicator)
+      let trainer = try Trainer(configuration, student: student, teacher: teacher, train: data, on: communicator)
       return try (0..<Self.steps).flatMap { step -> [Double] in
         let next = step + 1 < Self.steps ? batches[step + 1] : nil
         let record = try trainer.step(step + 1, batch: batches[step], next: next, epoch: 0)

@@ -33,16 +33,18 @@ extension RankTests {
     static let steps = 24
 
     func trainer(
-      sparse: Bool, decay: Double, accumulation: Int = 1, limit: Double? = 0.5, on communicator: any Communicator
+      sparse: Bool, decay: Double, accumulation: Int = 1, limit: Double? = 0.5, nodeRanks: Int? = nil,
+      on communicator: any Communicator
     ) throws -> Trainer {
       let data = try TinyTask.data(13)
       let model = try TinyTask.model(hidden: 8, layers: 1)
-      return Trainer(
+      return try Trainer(
         TrainingConfiguration(
           seed: 7, totalSteps: Self.steps, batchSize: 2, accumulation: accumulation, passTokens: 9,
           objective: DistillationObjective(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1),
           optimizer: AdamWConfiguration(weightDecay: decay), maximumGradientNorm: limit,
-          schedule: Schedule(.linear, peak: 1e-2, warmup: 5, total: Self.steps), bucketBytes: 4096),
+          schedule: Schedule(.linear, peak: 1e-2, warmup: 5, total: Self.steps), bucketBytes: 4096,
+          exchange: ExchangeOptions(nodeRanks: nodeRanks)),
         student: sparse ? model : WithoutLookups(model), teacher: nil, train: data, on: communicator)
     }
 
@@ -59,10 +61,17 @@ extension RankTests {
       }
     }
 
-    @Test(arguments: [(0.0, 1), (0.1, 1), (0.1, 2)])
-    func `weights are, bit for bit, those of a dense gradient`(decay: Double, accumulation: Int) throws {
-      let sparse = try trainer(sparse: true, decay: decay, accumulation: accumulation, on: world)
-      let dense = try trainer(sparse: false, decay: decay, accumulation: accumulation, on: world)
+    @Test(arguments: [(0.0, 1), (0.1, 1), (0.1, 2)], [nil, 1, 2])
+    func `weights are, bit for bit, those of a dense gradient`(
+      work: (decay: Double, accumulation: Int), nodeRanks: Int?
+    )
+      throws
+    {
+      let (decay, accumulation) = work
+      let sparse = try trainer(
+        sparse: true, decay: decay, accumulation: accumulation, nodeRanks: nodeRanks, on: world)
+      let dense = try trainer(
+        sparse: false, decay: decay, accumulation: accumulation, nodeRanks: nodeRanks, on: world)
       #expect(sparse.tables.count == 1 && dense.tables.isEmpty)
       for step in 1...Self.steps {
         let (a, b) = (
@@ -75,8 +84,8 @@ extension RankTests {
       try expectEqual(sparse, dense, "the end")
     }
 
-    @Test func `without settling, ranks lack each other's newest rows`() throws {
-      let trainer = try trainer(sparse: true, decay: 0, on: world)
+    @Test func `without settling, nodes lack each other's newest rows`() throws {
+      let trainer = try trainer(sparse: true, decay: 0, nodeRanks: 1, on: world)
       for step in 1...3 { _ = try trainer.step(step, batch: batch(step), epoch: 0) }
       let words = trainer.tables[0].parameter.value
       let before = try world.allGather(words.array)

@@ -66,7 +66,7 @@ extension RankTests {
         seed: 7, totalSteps: 4, batchSize: .examples(7), accumulation: accumulation, objective: objective,
         schedule: Schedule(.constant, peak: 2e-3, warmup: 0, total: 4), metric: .loss, bucketBytes: 4096,
         sharding: sharding)
-      let trainer = Trainer(configuration, student: student, teacher: teacher, train: data, on: communicator)
+      let trainer = try Trainer(configuration, student: student, teacher: teacher, train: data, on: communicator)
       let sampler = Sampler(
         lengths: data.lengths, batchSize: .examples(7), shuffle: true, groupByLength: true, seed: 7)
       let batches = (0..<3).flatMap { sampler.batches(epoch: $0) }

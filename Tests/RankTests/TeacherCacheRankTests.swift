@@ -70,7 +70,7 @@ extension RankTests {
       let sampler = Sampler(
         lengths: data.lengths, batchSize: .examples(batch), shuffle: true, groupByLength: true, seed: studentSeed)
       let total = Self.epochs * sampler.stepsPerEpoch
-      let trainer = Trainer(
+      let trainer = try Trainer(
         TrainingConfiguration(
           seed: studentSeed, totalSteps: total, batchSize: .examples(batch), accumulation: 2,
           objective: DistillationObjective(crossEntropyWeight: 0.3, distillationWeight: 0.7, temperature: 2),

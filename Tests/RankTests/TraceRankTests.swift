@@ -31,7 +31,7 @@ extension RankTests {
       let teacher = ResidentTeacher(
         name: "teacher", model: try TinyTask.model(hidden: 16, layers: 2, seed: 9), train: data, validation: data)
       return (
-        Trainer(
+        try Trainer(
           configuration, student: try TinyTask.model(hidden: 8, layers: 2), teacher: hasTeacher ? teacher : nil,
           train: data, on: world),
         data
@@ -76,7 +76,7 @@ extension RankTests {
           // Times are rounded to nanoseconds, so what begins or ends together may differ by one.
           let inside = spans.filter { $0.start >= step.start - 0.002 && $0.end <= step.end + 0.002 }
           let names = Set(inside.map(\.name))
-          #expect(names.isSuperset(of: ["wait for gradients", "wait for all ranks", "optimizer", "gather weights"]))
+          #expect(names.isSuperset(of: ["wait for gradients", "wait for all ranks", "optimizer"]))
           // Five examples: a rank beyond the fifth would have none.
           let parts: Set = [
             "teacher", "batch", "forward", "backward", "embeddings", "layers.0", "layers.1", "loss", "pooler",
@@ -124,8 +124,9 @@ extension RankTests {
         let names = begun.filter { $0["pid"]?.int == rank }.compactMap { $0["name"]?.string }
         // An embedding table travels by itself, the rows that the step touches.
         let expected = world.size == 1 ? 0 : trainer.flat.buckets.count + trainer.tables.count
-        #expect(names.filter { $0 == "reduce-scatter" }.count == expected)
-        #expect(names.filter { $0 == "all-gather" }.count == expected)
+        #expect(names.filter { $0 == "sum of gradients" }.count == expected)
+        // On one node nothing is sent.
+        #expect(names.allSatisfy { $0 == "sum of gradients" })
       }
     }
 

@@ -36,7 +36,7 @@ extension RankTests {
         name: "teacher", model: try TinyTask.model(hidden: 16, layers: 2, seed: 9), train: data, validation: data,
         precision: configuration.precision)
       let hidden = configuration.precision == .bf16 ? 16 : 8
-      return Trainer(
+      return try Trainer(
         configuration, student: try TinyTask.model(hidden: hidden, layers: 2), teacher: teacher, train: data,
         on: communicator)
     }

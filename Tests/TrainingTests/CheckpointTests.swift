@@ -19,7 +19,7 @@ import Testing
   }
 
   private func trainer() throws -> Trainer {
-    Trainer(
+    try Trainer(
       TrainingConfiguration(
         seed: 7, totalSteps: 8, batchSize: 4,
         objective: DistillationObjective(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1),

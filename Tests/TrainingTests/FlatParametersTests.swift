@@ -14,8 +14,8 @@ import Testing
 
   @Test(arguments: [1, 2, 3, 4, 7]) func `buckets cover the buffer and every rank owns an equal block of each`(
     ranks: Int
-  ) {
-    let flat = FlatParameters(parameters(), ranks: ranks, bucketBytes: 200)
+  ) throws {
+    let flat = try FlatParameters(parameters(), ranks: ranks, bucketBytes: 200)
     #expect(flat.buckets.first?.lowerBound == 0 && flat.buckets.last?.upperBound == flat.count)
     for (a, b) in zip(flat.buckets, flat.buckets.dropFirst()) { #expect(a.upperBound == b.lowerBound) }
     var owners = [Int](repeating: 0, count: flat.count)
@@ -27,10 +27,10 @@ import Testing
     #expect(owners.allSatisfy { $0 == 1 })
   }
 
-  @Test func `values move into the buffer, last parameter first, and decay follows them`() {
+  @Test func `values move into the buffer, last parameter first, and decay follows them`() throws {
     let list = parameters()
     let before = list.map(\.value.array)
-    let flat = FlatParameters(list, ranks: 2, bucketBytes: 200)
+    let flat = try FlatParameters(list, ranks: 2, bucketBytes: 200)
     #expect(list.map(\.value.array) == before)
     #expect(flat.parameters.first === list.last)
     for (parameter, range) in zip(flat.parameters, flat.ranges) {
@@ -46,7 +46,7 @@ import Testing
 }
 
 @Suite struct EvaluationResultTests {
-  @Test func `accuracy, F1, Matthews and balanced accuracy of a known confusion`() {
+  @Test func `accuracy, F1, Matthews and balanced accuracy of a known confusion`() throws {
     // labels 0: 50 right, 10 wrong; labels 1: 5 wrong, 35 right
     let result = EvaluationResult(confusion: [50, 10, 5, 35], classCount: 2, loss: 0.3)
     #expect(result.accuracy == 0.85 && result.correct == 85 && result.count == 100)
@@ -56,7 +56,7 @@ import Testing
     #expect(abs(result.balancedAccuracy - (50.0 / 60 + 35.0 / 40) / 2) < 1e-12)
   }
 
-  @Test func `a model that always says one class is at 1/k, however often it is right`() {
+  @Test func `a model that always says one class is at 1/k, however often it is right`() throws {
     let result = EvaluationResult(confusion: [95, 0, 5, 0], classCount: 2, loss: 1)
     #expect(result.accuracy == 0.95 && result.balancedAccuracy == 0.5 && result.value(.matthews) == 0)
   }

@@ -16,7 +16,7 @@ import Testing
     let teacher = ResidentTeacher(
       name: "teacher", model: try TinyTask.model(hidden: 32, layers: 2, seed: 9), train: data, validation: data,
       precision: precision)
-    return Trainer(
+    return try Trainer(
       TrainingConfiguration(
         seed: 7, totalSteps: steps, batchSize: 16,
         objective: DistillationObjective(crossEntropyWeight: 0.7, distillationWeight: 0.3, temperature: 2),

@@ -12,7 +12,7 @@ import Testing
 /// Activation checkpointing: less is kept, and not a bit changes.
 @Suite(.timeLimit(.minutes(2))) struct RecomputationTests {
   func trainer(_ isOn: Bool, _ precision: Precision, passTokens: Int = 2048) throws -> Trainer {
-    Trainer(
+    try Trainer(
       TrainingConfiguration(
         seed: 7, totalSteps: 4, batchSize: 6, accumulation: 2, passTokens: passTokens,
         objective: DistillationObjective(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1),

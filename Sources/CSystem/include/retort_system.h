@@ -36,4 +36,21 @@ int rts_is_loopback(rts_address address);
 // forever for a host that is gone. SIGTERM would crash Open MPI 4's mpirun while it waits.
 void rts_end_launcher(pid_t launcher, unsigned seconds);
 
+// Anonymous memory of `bytes` zeros that only its descriptor gives access to; -1 with errno, ENOSYS without such memory.
+int rts_create_memory(const char *name, uint64_t bytes);
+
+// A counter in memory that several processes share: one of them raises it, the others wait for it. It starts as zeros.
+typedef struct {
+  uint64_t value;
+  uint32_t sleepers;
+  uint32_t padding[13];  // a cache line, so that counters do not disturb each other
+} rts_signal;
+
+// Raises the counter; everything that the caller has written before is visible to those who see the value.
+void rts_signal_post(rts_signal *signal, uint64_t value);
+uint64_t rts_signal_read(const rts_signal *signal);
+// Waits until the counter is at least `value` and returns 1, or gives up after about `nanoseconds` and returns 0. It
+// spins for at most `spin_nanoseconds` of it, then sleeps.
+int rts_signal_wait(rts_signal *signal, uint64_t value, uint64_t spin_nanoseconds, uint64_t nanoseconds);
+
 #endif

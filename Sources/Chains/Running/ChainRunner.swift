@@ -126,7 +126,7 @@ package final class ChainRunner {
       try TrainingStage(
         stage.values, name: stage.name, index: index, student: shape, teachers: teachers.map(\.shape))
     }
-    let trainer = Trainer(
+    let trainer = try Trainer(
       stages, student: student.model, teachers: teachers, train: data.student.train, fill: fill, on: students)
     let training = try TrainingRun(
       trainer, train: data.student.train, validation: data.student.validation, planDigest: planDigest,

@@ -55,4 +55,10 @@ package final class MPICommunicator: Communicator {
   }
 
   package func barrier() throws { try check(MPI_Barrier(handle), "MPI_Barrier") }
+
+  package func progress() throws {
+    var isThere: Int32 = 0
+    try checkCode(
+      MPI_Iprobe(cmpi_any_source(), cmpi_any_tag(), handle, &isThere, cmpi_status_ignore()), "MPI_Iprobe")
+  }
 }

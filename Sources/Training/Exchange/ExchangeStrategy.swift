@@ -1,5 +1,6 @@
 import Autograd
 import Collectives
+import Tensors
 
 /// How the ranks divide a student's weights, gradients and moments, and therefore what they send when.
 ///
@@ -13,15 +14,16 @@ import Collectives
 ///                  gradientReady, afterOperation  a gradient is complete; messages make progress
 ///                endPass
 ///     finish                   the sums over ranks are where the optimizer reads them
-///     distribute               after the update: every rank gets what it lacks
+///     update                   each rank updates what it owns, and gets the rest before it reads it
 ///
-/// Between steps `beginReading` and `endReading` enclose a pass of an evaluation; `hold`, `holdAll` and `release` have
-/// weights in memory for checkpoints.
+/// `refresh` precedes the passes of a step and of an evaluation. Between steps `beginReading` and `endReading` enclose
+/// a pass of an evaluation; `hold`, `holdAll` and `release` have weights in memory for checkpoints.
 protocol ExchangeStrategy: TapeObserver {
   /// What a rank keeps of the flat buffers.
   static var parts: KeptParts { get }
 
-  init(_ work: ExchangeWork)
+  /// Throws `StudentBuffers.NotShared`.
+  init(_ work: ExchangeWork, precision: Precision) throws
 
   /// Whether gradients are sent in every pass, so that all ranks need equally many passes and at least one.
   var sendsEveryPass: Bool { get }
@@ -29,7 +31,7 @@ protocol ExchangeStrategy: TapeObserver {
   var peakTransientBytes: Int { get }
 
   /// Begins a step without gradients; the rows of lookup tables are on their way already.
-  func begin()
+  func begin() throws
   /// Begins a pass of this rank, with or without examples.
   ///
   /// - Parameter isLast: whether it is the last one of this rank's passes with examples.
@@ -41,8 +43,13 @@ protocol ExchangeStrategy: TapeObserver {
   ///
   /// - Returns: Σ gradient² of the elements of the flat buffer that this rank owns.
   func finish() throws -> Double
-  /// Gives the ranks what they need of the weights that each has updated.
-  func distribute() throws
+  /// Updates the weights, and gives the ranks what they need of those that others have updated.
+  func update(_ step: WeightUpdate) throws
+
+  /// Brings the copies of weights up to date that were changed other than by an update; collective.
+  func refresh() throws
+  /// Notes that weights were changed other than by an update; all ranks change them alike.
+  func noteChange()
 
   /// Begins a forward pass without gradients; all ranks have the same number of these passes.
   func beginReading()
@@ -58,28 +65,45 @@ protocol ExchangeStrategy: TapeObserver {
 
 /// What a strategy works on.
 struct ExchangeWork {
+  let grid: RankGrid
+  let buffers: StudentBuffers
+  let sums: RegionSums
   let flat: FlatParameters
   let tables: [TableExchange]
   /// The model's blocks, which determine when sharded weights are gathered and released.
   let blocks: [[Parameter]]
   /// bf16 copies of the weights.
   let copies: BF16Weights
-  let communicator: any Communicator
   let times: ExchangeTimes
 }
 
-/// A strategy with all weights in memory on every rank: no pass and no reader waits for them.
+/// A strategy with all weights in memory at any time.
 protocol WholeWeights: ExchangeStrategy {}
 
 extension WholeWeights {
   var releasesWeights: Bool { false }
-  func enter(_ block: Int, _ direction: PassDirection) {}
   func leave(_ block: Int, _ direction: PassDirection) {}
   func beginReading() {}
-  func endReading() throws {}
-  func hold(_ parameter: Parameter) throws {}
-  func holdAll() throws {}
   func release() {}
+}
+
+/// A strategy whose weights are in memory once a node.
+protocol SharedWeightStrategy: WholeWeights {
+  var weights: SharedWeights { get }
+  var times: ExchangeTimes { get }
+}
+
+extension SharedWeightStrategy {
+  func enter(_ block: Int, _ direction: PassDirection) {
+    if direction == .forward { times.measure(\.weights) { weights.enter(block) } }
+  }
+  func update(_ step: WeightUpdate) throws { try weights.update(step) }
+  func refresh() throws { try weights.refresh() }
+  func noteChange() { weights.noteChange() }
+  func endPass() throws { try weights.throwFailure() }
+  func endReading() throws { try weights.throwFailure() }
+  func hold(_ parameter: Parameter) throws { try weights.wait() }
+  func holdAll() throws { try weights.wait() }
 }
 
 /// A strategy that adds to whole gradients over all passes and sends them once a step (`WholeGradients`).
@@ -90,11 +114,10 @@ protocol WholeGradientStrategy: WholeWeights {
 extension WholeGradientStrategy {
   var sendsEveryPass: Bool { false }
   var peakTransientBytes: Int { 0 }
-  func begin() { gradients.begin() }
+  func begin() throws { gradients.begin() }
   func beginPass(isLast: Bool) { gradients.beginPass(isLast: isLast) }
   func gradientReady(_ parameter: Parameter) throws { try gradients.complete(parameter) }
   func afterOperation() throws { try gradients.poll() }
-  func endPass() throws {}
 }
 
 extension StudentSharding {

@@ -25,6 +25,8 @@ final class FlatParameters {
   let values: Tensor
   /// Gradients: the whole buffer, or the sums of this rank's blocks.
   let gradients: Tensor
+  /// The gradients of all ranks of the node, where they are whole.
+  let rankGradients: RankBuffers?
   /// The parameters of each bucket, as indices into `parameters`.
   let members: [[Int]]
 
@@ -36,11 +38,13 @@ final class FlatParameters {
   ///   - bucketBytes: a bucket ends when it reaches this size, unless buckets are cut by block.
   ///   - blocks: the model's blocks; a weight of several blocks belongs to the first one, where its gradient becomes
   ///     complete.
+  ///   - buffers: memory that ranks of a node share; nil for memory of this rank's own.
   ///   - fill: called for each parameter before its values are moved and its own memory is freed.
+  /// Throws `StudentBuffers.NotShared`.
   init(
     _ parameters: [Parameter], ranks: Int, rank: Int = 0, bucketBytes: Int, parts: KeptParts = KeptParts(),
-    blocks: [[Parameter]] = [], fill: (Parameter) -> Void = { _ in }
-  ) {
+    blocks: [[Parameter]] = [], in buffers: StudentBuffers? = nil, fill: (Parameter) -> Void = { _ in }
+  ) throws {
     let homes = FlatParameters.homes(blocks)
     var ordered = Array(parameters.reversed())
     if parts.cut == .byBlock {
@@ -78,9 +82,13 @@ final class FlatParameters {
     self.ranks = ranks
     self.rank = rank
     self.parts = parts
-    func kept(_ part: KeptParts.Part) -> Int { part == .owned ? position / ranks : position }
-    values = .zeros([kept(parts.weights)])
-    gradients = .zeros([kept(parts.gradients)])
+    let sharesWeights = parts.weights == .whole && parts.areWeightsShared
+    values =
+      if sharesWeights, let buffers { try buffers.shared([position]) } else {
+        .zeros([parts.weights == .owned ? position / ranks : position])
+      }
+    rankGradients = parts.gradients == .whole ? try buffers?.ofEachRank(position) : nil
+    gradients = rankGradients?.own ?? .zeros([parts.gradients == .owned ? position / ranks : position])
     for index in ordered.indices {
       fill(ordered[index])
       move(index)
@@ -158,6 +166,17 @@ final class FlatParameters {
 
   /// The elements that this rank updates: its blocks, or the whole buffer.
   var updated: [Range<Int>] { parts.updated == .whole ? buckets : ownedRanges(rank: rank) }
+
+  /// The segments that this rank updates, bucket by bucket.
+  private(set) lazy var updatedSegments = updated.flatMap { segments(of: [$0]) }
+  /// The segments of each bucket, as indices into `updatedSegments`.
+  private(set) lazy var segmentsOfBuckets: [Range<Int>] = {
+    var first = 0
+    return updated.map { range in
+      defer { first += segments(of: [range]).count }
+      return first..<first + segments(of: [range]).count
+    }
+  }()
 
   /// Splits ranges of the buffer where weight decay begins or ends; the segments cover the ranges without gaps.
   func segments(of owned: [Range<Int>]) -> [ParameterSegment] {

@@ -1,5 +1,6 @@
 import Collectives
 import Datasets
+import Tensors
 
 /// The exchange of an optimizer step: the rows of lookup tables, and all else in the way of a strategy.
 ///
@@ -11,11 +12,16 @@ final class GradientExchange {
   let strategy: any ExchangeStrategy
   private let tables: [TableExchange]
   private let times: ExchangeTimes
+  private let node: NodeGroup
+  /// Whether weights may have been written other than by an update, and ranks of the node may still be writing.
+  private var isChanged = true
 
-  init(_ strategy: any ExchangeStrategy.Type, _ work: ExchangeWork) {
-    self.strategy = strategy.init(work)
+  /// Throws `StudentBuffers.NotShared`.
+  init(_ strategy: any ExchangeStrategy.Type, _ work: ExchangeWork, precision: Precision) throws {
+    self.strategy = try strategy.init(work, precision: precision)
     tables = work.tables
     times = work.times
+    node = work.grid.node
   }
 
   /// The time that this step spends on communication.
@@ -30,7 +36,21 @@ final class GradientExchange {
   func begin(_ batch: Batch) throws {
     times.reset()
     for table in tables { try table.begin(batch) }
-    strategy.begin()
+    try strategy.begin()
+    try refresh()
+  }
+
+  /// Notes that weights were written other than by an update; all ranks write them alike.
+  func noteChange() {
+    isChanged = true
+    strategy.noteChange()
+  }
+
+  /// Makes weights readable for passes and for checkpoints; collective.
+  func refresh() throws {
+    if isChanged { try node.barrier() }
+    isChanged = false
+    try strategy.refresh()
   }
 
   /// Waits for the table rows that a forward pass needs; called once, before the first pass.

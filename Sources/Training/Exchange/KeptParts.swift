@@ -17,6 +17,8 @@ struct KeptParts: Sendable, Equatable {
 
   /// The weights, those of lookup tables included.
   var weights = Part.whole
+  /// Whether whole weights are in memory once a node, where all of its ranks read them.
+  var areWeightsShared = true
   /// The gradients, over the passes of a step.
   var gradients = Part.whole
   /// What the rank updates, and so has moments of.

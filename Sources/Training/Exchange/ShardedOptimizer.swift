@@ -1,25 +1,21 @@
+import Autograd
 import Collectives
+import Tensors
 
-/// Sharded optimizer (ZeRO-1): a rank has the moments of its blocks and updates these.
-///
-/// The two halves of an allreduce, with the update between them: reduce-scatters of gradients during the last pass,
-/// all-gathers of weights after the update.
-final class ShardedOptimizer: WholeGradientStrategy {
+/// Sharded optimizer (ZeRO-1): a rank has the moments of its blocks and updates these, in weights that the ranks of a
+/// node share.
+final class ShardedOptimizer: WholeGradientStrategy, SharedWeightStrategy {
   static let parts = KeptParts()
 
-  private let work: ExchangeWork
   let gradients: WholeGradients
+  let weights: SharedWeights
+  let times: ExchangeTimes
 
-  init(_ work: ExchangeWork) {
-    self.work = work
+  init(_ work: ExchangeWork, precision: Precision) throws {
     gradients = WholeGradients(work)
+    weights = try SharedWeights(work, precision: precision)
+    times = work.times
   }
 
   func finish() throws -> Double { try gradients.finish() }
-
-  func distribute() throws {
-    try work.times.measure(\.weights) {
-      try work.flat.gatherBlocks(of: work.flat.values, for: .weights, on: work.communicator)
-    }
-  }
 }

@@ -1,5 +1,6 @@
 import Autograd
 import Collectives
+import Tensors
 
 /// Sharded parameters (ZeRO-3): as ZeRO-2, and a rank keeps only its blocks of the weights, which are gathered while a
 /// pass is in their block of the model; the gradients of a block are sent when the backward pass leaves it.
@@ -10,9 +11,9 @@ final class ShardedParameters: ExchangeStrategy {
   private let shards: GradientShards
   private let weights: WeightShards
 
-  init(_ work: ExchangeWork) {
+  init(_ work: ExchangeWork, precision: Precision) throws {
     self.work = work
-    shards = GradientShards(work)
+    shards = try GradientShards(work)
     weights = WeightShards(work, gradients: shards)
   }
 
@@ -20,7 +21,7 @@ final class ShardedParameters: ExchangeStrategy {
   let sendsEveryPass = true
   var peakTransientBytes: Int { weights.peakBytes + shards.peakBytes }
 
-  func begin() {
+  func begin() throws {
     weights.prefetch()
     shards.begin()
   }
@@ -42,8 +43,15 @@ final class ShardedParameters: ExchangeStrategy {
 
   func endPass() throws { try weights.end() }
   func finish() throws -> Double { try shards.finish() }
-  /// Releases the weights of before the update; the next pass gathers them again.
-  func distribute() throws { weights.release() }
+
+  /// Also releases the weights of before the update; the next pass gathers them again.
+  func update(_ step: WeightUpdate) throws {
+    for bucket in work.flat.buckets.indices { step.apply(work.flat, bucket: bucket) }
+    weights.release()
+  }
+
+  func refresh() throws { work.copies.invalidate() }
+  func noteChange() {}
 
   func beginReading() { weights.begin(trains: false) }
   func endReading() throws { try weights.end() }

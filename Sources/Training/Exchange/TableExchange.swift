@@ -9,30 +9,41 @@ import Tensors
 
 /// Trains one lookup table through the rows that a step touches; the gradient of all other rows is zero.
 ///
-/// Every rank knows the whole global batch, and therefore the rows that a step touches. Row i belongs to rank i mod P,
-/// which alone has its moments and, between steps, its current weights:
+/// Every rank knows the whole global batch, and therefore the rows that a step touches. Row i belongs to place i mod P
+/// of the grid, which alone has its moments and updates it. The table is in memory once a node:
 ///
-///     begin     owners take the deferred steps of the touched rows and send the rows to all     (all-gather)
+///     begin     owners take the deferred steps of the touched rows, in the table, and send them to other nodes
 ///     arrive    the rows are in the table, where the forward pass reads them
 ///     backward  adds into a gradient that has memory for these rows only
-///     send      the gradient goes to the owners, each of which sums its part                    (reduce-scatter)
+///     send      each owner's part of the gradient is summed over ranks
 ///     update    owners update their rows; the next step that touches a row sends it
-///     settle    brings every row up to date on every rank, for evaluations and checkpoints
+///     settle    brings every row up to date on every node, for evaluations and checkpoints
 ///
 /// The slots of a step, for P = 2 and the rows 3, 4, 8 and 20:
 ///
-///     slots     | 4   8   20 | 3   ·   · |   the rows of rank 0, then those of rank 1, equally many slots for each
+///     slots     | 4   8   20 | 3   ·   · |   the rows of place 0, then those of place 1, equally many slots for each
 final class TableExchange {
   let parameter: Parameter
   let optimizer: RowAdamW
   private let ids: KeyPath<Batch, [Int32]>
-  private let communicator: any Communicator
-  /// The touched rows of each rank, in ascending order.
+  private let grid: RankGrid
+  private let sums: RegionSums
+  /// All ranks, by place.
+  private var communicator: any Communicator { grid.ordered }
+  /// The gradients of touched rows of each rank of the node.
+  private let gradients: RankBuffers
+  /// How often a rank has begun a step, and how often its rows have arrived.
+  private let begun: NodeSignal
+  private let arrived: NodeSignal
+  private var steps: UInt64 = 0
+  /// The touched rows of each place, in ascending order.
   private var touched: [[Int32]]
   /// The number of slots per rank.
   private var places = 0
-  /// Weights in flight, then gradients: [P · places, C].
+  /// The gradients of this rank: [P · places, C].
   private var slots: Tensor
+  /// The rows in flight: those of this rank's lane, [N · places, C], or of all places with sharded rows.
+  private var rowsInFlight: Tensor
   private var arriving: PendingOperation?
   /// With sharded weights this rank's rows, [V/P, C], while the table is absent; otherwise nil.
   private let shard: Tensor?
@@ -43,28 +54,41 @@ final class TableExchange {
   /// - Parameters:
   ///   - sharesRows: whether a rank keeps only its own rows of the table.
   ///   - fill: called for the table before anything else.
+  /// Throws `StudentBuffers.NotShared`.
   init(
     _ lookup: LookupTable, _ configuration: AdamWConfiguration, sharesRows: Bool = false,
-    fill: (Parameter) -> Void = { _ in }, _ communicator: any Communicator
-  ) {
+    fill: (Parameter) -> Void = { _ in }, in buffers: StudentBuffers, _ sums: RegionSums
+  ) throws {
     let parameter = lookup.parameter
     fill(parameter)
     self.parameter = parameter
     ids = lookup.ids
-    self.communicator = communicator
-    let own = stride(from: communicator.rank, to: parameter.value.rows, by: communicator.size).map { Int32($0) }
+    let grid = buffers.grid
+    self.grid = grid
+    self.sums = sums
+    begun = grid.node.signal()
+    arrived = grid.node.signal()
+    // Room for all rows and their rounding up to equally many a place; only what a step touches uses memory.
+    gradients = try buffers.ofEachRank((parameter.value.rows + grid.size) * parameter.value.columns)
+    if !sharesRows {
+      let table = try buffers.shared(parameter.shape)
+      table.update(from: parameter.value)
+      parameter.value = table
+    }
+    let own = stride(from: grid.place, to: parameter.value.rows, by: grid.size).map { Int32($0) }
     let shard = sharesRows ? Tensor(uninitialized: [own.count, parameter.value.columns]) : nil
     if let shard { rtk_gather_rows(shard.floats, parameter.value.floats, own, own.count, parameter.value.columns) }
     self.shard = shard
     optimizer =
       shard.map { RowAdamW(configuration, table: $0, decays: parameter.decays) }
       ?? RowAdamW(
-        configuration, table: parameter.value, first: communicator.rank, stride: communicator.size,
+        configuration, table: parameter.value, first: grid.place, stride: grid.size,
         decays: parameter.decays)
     absent = shard == nil ? parameter.value : .absent(parameter.shape)
     parameter.value = absent
-    touched = Array(repeating: [], count: communicator.size)
+    touched = Array(repeating: [], count: grid.size)
     slots = Tensor(uninitialized: [0, parameter.value.columns])
+    rowsInFlight = slots
     parameter.gradient = slots
     parameter.gradientRows = Array(repeating: -1, count: parameter.value.rows)
   }
@@ -77,28 +101,52 @@ final class TableExchange {
     shard == nil ? rows : rows.map { $0 / Int32(communicator.size) }
   }
   private var ownSlots: Tensor { slots.rows(communicator.rank * places..<(communicator.rank + 1) * places) }
+  /// The places of this rank's lane.
+  private var lanePlaces: Range<Int> {
+    let nodes = grid.lane.size
+    return grid.node.rank * nodes..<(grid.node.rank + 1) * nodes
+  }
 
-  /// Begins a step on a global batch: brings the rows that it touches up to date and sends them to all ranks.
+  /// Begins a step on a global batch: brings the rows that it touches up to date and sends them to other nodes.
   func begin(_ batch: Batch) throws {
+    steps += 1
+    // The others may still read the table, for a checkpoint.
+    begun.post(steps)
+    try begun.wait(steps)
     share(out: batch[keyPath: ids])
-    slots = Tensor(uninitialized: [communicator.size * places, columns])
+    slots = gradients.own.slice(at: 0, [grid.size * places, columns])
     parameter.gradient = slots
     optimizer.catchUp(kept(ownRows))
     isScattered = true
-    guard communicator.size > 1 || shard != nil else { return }
-    take(ownRows, into: ownSlots)
-    arriving = try Traffic.counting(.rows) { try communicator.iAllGather(slots.buffer, keeping: slots.storage) }
+    if shard != nil {
+      arriving = try send(ownRows, width: grid.size, index: grid.place, on: grid.ordered)
+    } else if grid.lane.size > 1 {
+      arriving = try send(ownRows, width: grid.lane.size, index: grid.lane.rank, on: grid.lane)
+    } else {
+      arrived.post(steps)
+    }
+  }
+
+  /// Starts to gather rows, `places` of each of `width` ranks.
+  private func send(_ rows: [Int32], width: Int, index: Int, on ranks: any Communicator) throws -> PendingOperation {
+    rowsInFlight = Tensor(uninitialized: [width * places, columns])
+    take(rows, into: rowsInFlight.rows(index * places..<(index + 1) * places))
+    return try Traffic.counting(.rows) {
+      try ranks.iAllGather(rowsInFlight.buffer, keeping: rowsInFlight.storage)
+    }
   }
 
   /// Waits for the rows; afterwards the table can be read and gradients can be added.
   func arrive() throws {
     try arriving?.wait()
     if shard != nil {
-      parameter.valueRows = slots
-      slots = Tensor(uninitialized: slots.shape)
-      parameter.gradient = slots
-    } else if arriving != nil {
-      put(touched, from: slots, places: places)
+      parameter.valueRows = rowsInFlight
+    } else {
+      if arriving != nil {
+        put(Array(touched[lanePlaces]), from: rowsInFlight, places: places, except: grid.lane.rank)
+        arrived.post(steps)
+      }
+      try arrived.wait(steps)
     }
     arriving = nil
     slots.fill(0)
@@ -106,8 +154,7 @@ final class TableExchange {
 
   /// Starts the sum over ranks; each rank receives the sums of its rows, in its part of the slots.
   func send() throws -> PendingOperation {
-    try communicator.iReduceScatter(
-      UnsafeBufferPointer(slots.buffer), into: ownSlots.buffer, keeping: slots.storage)
+    try sums.start(gradients, .fixed(0), count: slots.count, for: .rows)
   }
 
   /// Σ gradient² of this rank's rows, after the operation of `send` is complete.
@@ -150,15 +197,24 @@ final class TableExchange {
   /// Releases the table that `hold` has gathered.
   func release() { if shard != nil { parameter.value = absent } }
 
-  /// Gathers the rows of all ranks.
+  /// Gathers the rows that this node or, with sharded rows, this rank lacks.
   private func gatherRows() throws {
-    guard communicator.size > 1 else { return }
-    for rows in portions() {
-      let buffer = Tensor(uninitialized: [communicator.size * rows[0].count, columns])
-      let own = communicator.rank * rows[0].count
-      take(rows[communicator.rank], into: buffer.rows(own..<own + rows[0].count))
-      try communicator.allGather(buffer.buffer)
-      put(rows, from: buffer, places: rows[0].count)
+    if shard != nil {
+      try gatherRows(of: 0..<grid.size, own: grid.place, on: grid.ordered)
+    } else {
+      if grid.lane.size > 1 { try gatherRows(of: lanePlaces, own: grid.lane.rank, on: grid.lane) }
+      try grid.node.barrier()
+    }
+  }
+
+  private func gatherRows(of owners: Range<Int>, own: Int, on ranks: any Communicator) throws {
+    guard ranks.size > 1 else { return }
+    for portion in portions() {
+      let (rows, places) = (Array(portion[owners]), portion[0].count)
+      let buffer = Tensor(uninitialized: [ranks.size * places, columns])
+      take(rows[own], into: buffer.rows(own * places..<(own + 1) * places))
+      try ranks.allGather(buffer.buffer)
+      put(rows, from: buffer, places: places, except: own)
     }
   }
 
@@ -232,10 +288,10 @@ final class TableExchange {
     rtk_gather_rows(buffer.floats, source.floats, holdsShardOnly ? kept(rows) : rows, rows.count, columns)
   }
 
-  /// Copies the rows of the other ranks into the table, from a buffer with equally many slots for each rank.
-  private func put(_ rows: [[Int32]], from buffer: Tensor, places: Int) {
+  /// Copies the rows of several ranks into the table, from a buffer with equally many slots for each of them.
+  private func put(_ rows: [[Int32]], from buffer: Tensor, places: Int, except own: Int) {
     let (table, from) = (parameter.value.floats, buffer.floats)
-    for (rank, rows) in rows.enumerated() where rank != communicator.rank {
+    for (rank, rows) in rows.enumerated() where rank != own {
       for (place, row) in rows.enumerated() {
         (table + Int(row) * columns).update(from: from + (rank * places + place) * columns, count: columns)
       }

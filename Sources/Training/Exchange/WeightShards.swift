@@ -37,7 +37,7 @@ final class WeightShards {
     flat = work.flat
     self.gradients = gradients
     copies = work.copies
-    communicator = work.communicator
+    communicator = work.grid.ordered
     times = work.times
     var bucketOf: [ObjectIdentifier: Int] = [:]
     for (bucket, members) in flat.members.enumerated() {

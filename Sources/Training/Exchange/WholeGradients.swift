@@ -4,13 +4,13 @@ import Tensors
 
 /// Gradients in one whole buffer, which each rank adds to over all passes and sends once a step.
 ///
-/// In the last pass a bucket is sent as a nonblocking reduce-scatter as soon as its last gradient is complete, the
-/// lookup tables after all buckets. Afterwards this rank's blocks of the buffer and its slots of the tables have the
-/// sums over ranks, taken in rank order.
+/// In the last pass the sum of a bucket starts as soon as its last gradient is complete, the lookup tables after all
+/// buckets. Afterwards this rank's blocks of the buffer and its slots of the tables have the sums over ranks.
 final class WholeGradients {
   private let flat: FlatParameters
   private let tables: [TableExchange]
-  private let communicator: any Communicator
+  private let grid: RankGrid
+  private let sums: RegionSums
   private let times: ExchangeTimes
   /// The buckets, then the tables.
   private var order: SendingOrder
@@ -21,7 +21,8 @@ final class WholeGradients {
   init(_ work: ExchangeWork) {
     flat = work.flat
     tables = work.tables
-    communicator = work.communicator
+    grid = work.grid
+    sums = work.sums
     times = work.times
     order = SendingOrder(work.flat.parametersOfBuckets + work.tables.map { [$0.parameter] })
   }
@@ -37,13 +38,13 @@ final class WholeGradients {
 
   /// Sends the buckets and tables that are complete with this gradient.
   func complete(_ parameter: Parameter) throws {
-    guard isLastPass, communicator.size > 1 else { return }
+    guard isLastPass, grid.size > 1 else { return }
     order.complete(parameter)
     guard order.hasComplete else { return }
     try times.measure(\.progress) { while let parcel = order.takeComplete() { try send(parcel) } }
   }
 
-  /// Lets MPI move data, which it does only inside MPI calls.
+  /// Takes the sums that are ready, and lets MPI move data, which it does only inside MPI calls.
   func poll() throws {
     guard pending.contains(where: { !$0.isComplete }) else { return }
     try times.measure(\.progress) { _ = try pending.testAll() }
@@ -52,31 +53,22 @@ final class WholeGradients {
   /// Sends the rest and waits for all transfers; returns Σ gradient² of this rank's blocks.
   func finish() throws -> Double {
     try times.measure(\.gradients) {
-      if communicator.size > 1 {
+      if grid.size > 1 {
         while let parcel = order.take() { try send(parcel) }
         try pending.waitAll()
       }
       pending = []
     }
-    return flat.ownedRanges(rank: communicator.rank).reduce(0.0) {
+    return flat.ownedRanges(rank: grid.place).reduce(0.0) {
       $0 + flat.gradients.slice(at: $1.lowerBound, [$1.count]).sumOfSquares
     }
   }
 
   private func send(_ parcel: Int) throws {
-    if parcel >= flat.buckets.count {
-      let table = tables[parcel - flat.buckets.count]
-      return pending.append(try Traffic.counting(.rows) { try table.send() })
-    }
+    if parcel >= flat.buckets.count { return pending.append(try tables[parcel - flat.buckets.count].send()) }
+    guard let buffers = flat.rankGradients else { return }
     let bucket = flat.buckets[parcel]
-    let block = bucket.count / communicator.size
-    let base = flat.gradients.floats + bucket.lowerBound
     pending.append(
-      try Traffic.counting(.gradients) {
-        try communicator.iReduceScatter(
-          UnsafeBufferPointer(start: base, count: bucket.count),
-          into: UnsafeMutableBufferPointer(start: base + communicator.rank * block, count: block),
-          keeping: flat.gradients.storage)
-      })
+      try sums.start(buffers, .fixed(bucket.lowerBound), count: bucket.count, for: .gradients))
   }
 }
