@@ -51,6 +51,8 @@ package protocol TeacherAhead: AnyObject {
   /// Announces the next calls of `signals` in order, after those announced earlier; called by all ranks or by none,
   /// with equally many requests.
   func announce(_ requests: [[Int]], in split: Split) throws
+  /// Discards the announced signals that were not requested; called by all ranks or by none.
+  func forget() throws
 }
 
 /// A teacher that caches its signals for later epochs, other ranks and other runs.

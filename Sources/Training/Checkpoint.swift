@@ -100,13 +100,15 @@ final class CheckpointStore {
       }
       let text = JSON.object(members).text(indent: 2) + "\n"
       try writeFileAtomically(joinPath(place, CheckpointFile.state), text, flushing: false)
+      // After skipped steps the weights may be at fault, and the checkpoints before them have to stay.
+      let keep = state.skippedInARow > 0 ? Int.max : keep
       let best = state.best?.step
-      pending.start { [self] in try commit(folder, step: state.step, best: best) }
+      pending.start { [self] in try commit(folder, step: state.step, best: best, keep: keep) }
     }
   }
 
   /// Adds the best weights to a checkpoint and renames it into place; on the saving thread of rank 0.
-  private func commit(_ folder: AtomicDirectory, step: Int, best: Int?) throws {
+  private func commit(_ folder: AtomicDirectory, step: Int, best: Int?, keep: Int) throws {
     var known: [String: FileManifest.Entry] = [:]
     // A checkpoint includes the best weights at its time: a later best may come from a repeated step.
     if let best {
@@ -119,7 +121,7 @@ final class CheckpointStore {
     }
     try moveAside(folder.path)
     try folder.commit(CheckpointFile.all(hasBest: best != nil), known: known, facts: facts(step: step), fence: fence)
-    try prune(after: step)
+    try prune(after: step, keep: keep)
   }
 
   /// Waits until the last save is on disk; throws its error on all ranks.
@@ -170,13 +172,16 @@ final class CheckpointStore {
   ///
   /// Rank 0 chooses it, so that a file system that shows it to other ranks later cannot lead ranks to different steps.
   /// A checkpoint that one rank cannot read is skipped by all. `notes` has the skipped ones and the reasons.
-  func restore(into trainer: Trainer) throws -> (state: TrainingState, log: RestoredLog?) {
+  ///
+  /// - Parameter step: checkpoints before this step are preferred to newer ones; nil prefers the newest.
+  func restore(into trainer: Trainer, before step: Int? = nil) throws -> (state: TrainingState, log: RestoredLog?) {
     let stageSteps = trainer.stages.map(\.configuration.totalSteps)
     var candidates = try communicator.agree("reading checkpoints") { () -> [Candidate] in
       guard communicator.isFirst, fileExists(directory) else { return [] }
       try fence?.requireHeld()
       AtomicDirectory.sweep(directory)
-      return self.candidates()
+      guard let step else { return self.candidates() }
+      return self.candidates().filter { $0.name.step >= step } + self.candidates().filter { $0.name.step < step }
     }
     while true {
       let chosen = communicator.isFirst ? nextValid(&candidates, stageSteps) : nil
@@ -200,6 +205,7 @@ final class CheckpointStore {
       }
       // Every rank has found everything. An error from here on ends the run: the trainer is partly restored, so
       // starting over with it would give a different student.
+      try trainer.resume(stage: state.stage)
       files.copy(into: trainer)
       return (state, try restoreBest(state, from: folder))
     }
@@ -311,7 +317,7 @@ final class CheckpointStore {
   ///
   /// - Parameter step: the step of the newest checkpoint. Those of later steps were skipped, and must not count towards
   ///   the limit.
-  private func prune(after step: Int) throws {
+  private func prune(after step: Int, keep: Int) throws {
     try fence?.requireHeld()
     var own: [CheckpointName] = []
     for candidate in candidates() {

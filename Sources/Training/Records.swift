@@ -53,11 +53,14 @@ package struct StepRecord: Sendable, Equatable {
   package var exchange: ExchangeSeconds
   /// Bytes that this rank sent in the step.
   package var sentBytes: [Traffic.Purpose: Int]
+  /// Why the step took no update; nil for a step that took one.
+  package var fault: NumericalFault?
 
   private static func json(_ value: Double?) -> JSON { value.map(JSON.double) ?? .null }
 
   /// The line of metrics.jsonl.
   package var json: JSON {
+    if let fault { return fault.json(step: step, stage: stage, epoch: epoch) }
     var line: [String: JSON] = [
       "event": "step", "step": .int(step), "epoch": .double(epoch), "loss": .double(loss),
       "ce": terms.contains { $0.value == nil } ? .null : .double(crossEntropy),
@@ -146,6 +149,8 @@ package protocol TrainingObserver: AnyObject {
   func trained(_ record: StepRecord)
   /// Reports a finished evaluation of the validation split.
   func evaluated(_ record: EvaluationRecord)
+  /// Reports a warning with figure and remedy.
+  func warning(_ text: String)
   /// Reports a remark for the log.
   func note(_ text: String)
 }

@@ -50,6 +50,12 @@ extension Trainer {
     announced = next
   }
 
+  /// Discards what teachers have computed ahead and no step has requested; called by all ranks.
+  func forgetAnnounced() throws {
+    for teacher in teachers { try teacher.ahead?.forget() }
+    announced = nil
+  }
+
   /// The requests of an optimizer step to all teachers, and their cost.
   struct Questions {
     private let teachers: [any Teacher]

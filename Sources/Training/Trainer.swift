@@ -122,14 +122,23 @@ package final class Trainer {
 
   /// Starts a stage after the first one with zero moments and step number 1; collective.
   func begin(stage: Int) throws {
+    // A stage that ends early leaves a batch that was announced and not requested.
+    try forgetAnnounced()
     self.stage = stage
     for table in tables { try table.settle() }
     optimizer.restart(configuration.optimizer)
     for table in tables { table.optimizer.restart(configuration.optimizer) }
   }
 
-  /// Resumes in a stage whose state comes from a checkpoint.
-  func resume(stage: Int) { self.stage = stage }
+  /// Prepares for the weights and moments of a checkpoint in this stage, also after optimizer steps; collective.
+  func resume(stage: Int) throws {
+    release()
+    try exchange.refresh()
+    // Afterwards no update of this process is still on its way.
+    if let first = flat.parameters.first { try exchange.strategy.hold(first) }
+    release()
+    try begin(stage: stage)
+  }
 
   /// Runs one optimizer step on a global batch.
   ///
@@ -143,17 +152,35 @@ package final class Trainer {
   package func step(_ step: Int, after done: Int = 0, batch: [Int], next: [Int]? = nil, epoch: Double) throws
     -> StepRecord
   {
-    try Trace.step(done + step) { try take(step, done, batch: batch, next: next, epoch: epoch) }
+    let record = try attempt(step, after: done, batch: batch, next: next, epoch: epoch)
+    if let fault = record.fault { throw fault.error(step: record.step) }
+    return record
   }
 
-  private func take(_ step: Int, _ before: Int, batch: [Int], next: [Int]?, epoch: Double) throws -> StepRecord {
+  /// Runs one optimizer step as `step` does; if the gradient or the loss is not finite, the record has a fault, and
+  /// weights and moments are as if the batch had not been.
+  ///
+  /// - Parameter leftOut: earlier steps of the stage without an update; schedules, moments and dropout do not count
+  ///   them.
+  func attempt(
+    _ step: Int, after done: Int = 0, leftOut: Int = 0, batch: [Int], next: [Int]? = nil, epoch: Double
+  ) throws -> StepRecord {
+    try Trace.step(done + step) {
+      try take(step - leftOut, done, number: done + step, batch: batch, next: next, epoch: epoch)
+    }
+  }
+
+  /// Takes update `step` of the stage, in the run's step `number`; the stage begins after `before`.
+  private func take(
+    _ step: Int, _ before: Int, number: Int, batch: [Int], next: [Int]?, epoch: Double
+  ) throws -> StepRecord {
     let clock = ContinuousClock()
     let start = clock.now
     release()
     // If all ranks read the whole batch, all refuse it alike.
     let all = tables.isEmpty ? Batch() : train.batch(batch)
     do { try all.requireWithin(student.bounds) } catch {
-      var refusal = RetortError.wrap(error).located("optimizer step \(before + step)")
+      var refusal = RetortError.wrap(error).located("optimizer step \(number)")
       refusal.isCollective = true
       throw refusal
     }
@@ -192,14 +219,16 @@ package final class Trainer {
     let norm = totals.squaredGradient.squareRoot()
     let means = loss.objective.means(of: totals.terms, counts: loss.counts, loss.inner)
     let total = loss.total(means)
-    try refuseUnlessFinite(norm: norm, loss: total, step: before + step)
-    let rate = try update(step, norm: norm)
+    // All ranks have the same sums, so all skip the update or none.
+    let fault = NumericalFault(
+      loss: total, gradientNorm: norm, terms: zip(loss.objective.activeTerms, means).map { ($0.name, $1) })
+    let rate = fault == nil ? try update(step, norm: norm) : 0
     // A backward pass has two products for each product of the forward pass.
     let learnt = 3 * student.forwardFLOPs(lengths: lengths)
     let (hard, soft) = loss.objective.hardAndSoft(means)
     let isUnlabelled = loss.counts.labelled == 0
     return StepRecord(
-      step: before + step, totalSteps: before + stepsFromHere, stage: stages[stage].name, epoch: epoch,
+      step: number, totalSteps: before + stepsFromHere, stage: stages[stage].name, epoch: epoch,
       loss: total,
       terms: zip(loss.objective.activeTerms, means).map { term, mean in
         StepRecord.Term(name: term.name, value: term.readsTargets && isUnlabelled ? nil : mean)
@@ -209,7 +238,7 @@ package final class Trainer {
       tokens: batch.reduce(0) { $0 + Int(self.lengths[$1]) }, examples: batch.count, lossRows: loss.counts.rows,
       seconds: (clock.now - start).seconds, teacherSeconds: questions.seconds, flops: totals.teacherFLOPs + learnt,
       teacherFLOPs: own.teacherFLOPs, exchange: exchange.seconds,
-      sentBytes: Traffic.sentBytes.merging(sentBefore) { $0 - $1 })
+      sentBytes: Traffic.sentBytes.merging(sentBefore) { $0 - $1 }, fault: fault)
   }
 
   /// Optimizer steps of the current stage and all later ones.
@@ -259,16 +288,6 @@ package final class Trainer {
   func dropout(of batch: Batch, step: Int) -> DropoutSource {
     DropoutSource(
       seed: configuration.seed, step: step, samples: batch.samples, override: configuration.dropout.map { Float($0) })
-  }
-
-  /// All ranks have the same sums, so all throw or none.
-  private func refuseUnlessFinite(norm: Double, loss: Double, step: Int) throws {
-    if norm.isFinite && loss.isFinite { return }
-    var error = RetortError(
-      .numerical, "loss \(loss), gradient norm \(norm)", at: "optimizer step \(step)",
-      remedy: "lower learning_rate, or set optimizer.max_grad_norm and warmup_steps")
-    error.isCollective = true
-    throw error
   }
 
   /// The batch, if all its ids are within the student's bounds; throws `.input` otherwise.

@@ -57,6 +57,8 @@ package struct TrainingConfiguration: Sendable, Equatable {
   package var saveSteps: Int?
   /// Checkpoints to keep, besides the best student.
   package var saveTotalLimit: Int
+  /// Optimizer steps in a row whose loss or gradient is not finite that are skipped before training goes back.
+  package var maximumSkippedSteps: Int
   /// Optimizer steps between lines of metrics.jsonl.
   package var loggingSteps: Int
   /// The size at which a gradient bucket is closed, in bytes.
@@ -74,9 +76,9 @@ package struct TrainingConfiguration: Sendable, Equatable {
     objective: DistillationObjective, optimizer: AdamWConfiguration = AdamWConfiguration(),
     maximumGradientNorm: Double? = 1, schedule: Schedule, shuffle: Bool = true, groupByLength: Bool = true,
     dropout: Double? = nil, precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy,
-    patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2, loggingSteps: Int = 1,
-    bucketBytes: Int = 25 << 20, sharding: StudentSharding = .optimizer, exchange: ExchangeOptions = ExchangeOptions(),
-    activationCheckpointing: Bool = false
+    patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2, maximumSkippedSteps: Int = 3,
+    loggingSteps: Int = 1, bucketBytes: Int = 25 << 20, sharding: StudentSharding = .optimizer,
+    exchange: ExchangeOptions = ExchangeOptions(), activationCheckpointing: Bool = false
   ) {
     self.seed = seed
     self.totalSteps = totalSteps
@@ -96,6 +98,7 @@ package struct TrainingConfiguration: Sendable, Equatable {
     self.patience = patience
     self.saveSteps = saveSteps
     self.saveTotalLimit = saveTotalLimit
+    self.maximumSkippedSteps = maximumSkippedSteps
     self.loggingSteps = loggingSteps
     self.bucketBytes = bucketBytes
     self.sharding = sharding

@@ -12,6 +12,8 @@ package struct TrainingResult: Sendable, Equatable {
   package let stages: [StageResult]
   /// The number of optimizer steps, also those before a resumption.
   package let steps: Int
+  /// The optimizer steps that took no update, since their loss or gradient was not finite or they were left out.
+  package let leftOut: [Int]
   /// Seconds of this process, evaluations included.
   package let seconds: Double
   /// Examples per second during the optimizer steps of this process, on all ranks together.
@@ -57,17 +59,21 @@ package struct StageResult: Sendable, Equatable {
 ///     output/training/checkpoints/best/        weights of the best evaluation so far
 ///     output/training/checkpoints/step-N/      everything to resume after step N, renamed into place when complete
 package final class TrainingRun {
-  private let trainer: Trainer
+  let trainer: Trainer
   private let validation: any ExampleSource
-  private let train: any ExampleSource
-  private var sampler: Sampler
-  private let store: CheckpointStore
-  private let observer: any TrainingObserver
-  private let communicator: any Communicator
-  private var state: TrainingState
-  private let log: MetricsLog?
-  private let directory: String
-  private var configuration: TrainingConfiguration { trainer.configuration }
+  let train: any ExampleSource
+  var sampler: Sampler
+  let store: CheckpointStore
+  let observer: any TrainingObserver
+  let communicator: any Communicator
+  var state: TrainingState
+  var log: MetricsLog?
+  let fence: (any WriteFence)?
+  /// `output/training`.
+  let directory: String
+  /// Whether this process has warned about a skipped step.
+  var hasWarned = false
+  var configuration: TrainingConfiguration { trainer.configuration }
 
   /// Loads the newest valid checkpoint of the same plan, if there is one; collective.
   ///
@@ -86,13 +92,13 @@ package final class TrainingRun {
     self.observer = observer
     self.communicator = communicator
     self.train = train
+    self.fence = fence
     let configuration = trainer.configuration
     let store = CheckpointStore(
       self.directory, planDigest: planDigest, keep: configuration.saveTotalLimit, fence: fence, on: communicator)
     self.store = store
     let (state, lines) = try store.restore(into: trainer)
     self.state = state
-    trainer.resume(stage: state.stage)
     sampler = TrainingRun.sampler(of: train, trainer.configuration)
     store.notes.forEach(observer.note)
     let training = self.directory
@@ -107,14 +113,14 @@ package final class TrainingRun {
     if state.step > 0 { observer.note("resuming after step \(state.step) of \(totalSteps)") }
   }
 
-  private static func sampler(of train: any ExampleSource, _ configuration: TrainingConfiguration) -> Sampler {
+  static func sampler(of train: any ExampleSource, _ configuration: TrainingConfiguration) -> Sampler {
     Sampler(
       lengths: train.lengths, batchSize: configuration.batchSize, shuffle: configuration.shuffle,
       groupByLength: configuration.groupByLength, seed: configuration.seed)
   }
 
   /// The optimizer steps of all training stages, if no later one ends early.
-  private var totalSteps: Int {
+  var totalSteps: Int {
     state.stageStart + trainer.stages[state.stage...].reduce(0) { $0 + $1.configuration.totalSteps }
   }
   /// The completed optimizer steps of the current training stage.
@@ -139,18 +145,34 @@ package final class TrainingRun {
       let (epoch, place) = (stageStep / perEpoch, stageStep % perEpoch)
       if batches.isEmpty || place == 0 { batches = sampler.batches(epoch: epoch) }
       let done = Double(stageStep + 1) / Double(perEpoch)
-      let record = try trainer.step(
-        stageStep + 1, after: state.stageStart, batch: batches[place],
-        next: batch(after: place, of: batches, epoch: epoch), epoch: done)
-      state.step += 1
-      stepSeconds += record.seconds
-      examples += record.examples
-      tokens += record.tokens
-      flops += record.flops
-      sentBytes.merge(record.sentBytes, uniquingKeysWith: +)
-      try report(record)
+      if state.leftOut.contains(state.step + 1) {
+        state.step += 1
+      } else {
+        let record = try trainer.attempt(
+          stageStep + 1, after: state.stageStart, leftOut: state.leftOutOfStage, batch: batches[place],
+          next: batch(after: place, of: batches, epoch: epoch), epoch: done)
+        state.complete(record)
+        stepSeconds += record.seconds
+        examples += record.examples
+        tokens += record.tokens
+        flops += record.flops
+        sentBytes.merge(record.sentBytes, uniquingKeysWith: +)
+        try report(record)
+        if let fault = record.fault, state.skippedInARow > configuration.maximumSkippedSteps {
+          try goBack(fault.text)
+          batches = []
+          continue
+        }
+      }
       let evaluates = isEvaluationDue(place: place, perEpoch: perEpoch)
-      if evaluates { try evaluate(epoch: done) }
+      if evaluates {
+        let result = try evaluate(epoch: done)
+        if isStageDone, result.count > 0, result.measuresLoss, !result.loss.isFinite {
+          try goBack("the loss of the evaluation is \(result.loss)")
+          batches = []
+          continue
+        }
+      }
       if place == perEpoch - 1 { try shareSignals() }
       if isStageDone, !isLastStage {
         try beginNextStage()
@@ -159,7 +181,9 @@ package final class TrainingRun {
       let isLast = isStageDone
       let isSaveDue = configuration.saveSteps.map { state.step % $0 == 0 } ?? false
       let stops = trainer.isStopRequested && !isLast
-      if (evaluates || isSaveDue || stops) && !isLast {
+      // After a skipped step the weights may be at fault, and the checkpoint before them has to stay.
+      let isSound = state.skippedInARow == 0
+      if (isSound && (evaluates || isSaveDue) || stops) && !isLast {
         try Trace.span("checkpoint") { try store.save(state, of: trainer, log: log) }
       }
       if stops {
@@ -172,9 +196,10 @@ package final class TrainingRun {
     guard let best = state.best else {
       throw RetortError(.unexpected, "training ended without an evaluation")
     }
+    noteLeftOut()
     return TrainingResult(
       best: best, stages: state.stages + (trainer.stages.count > 1 ? [stageResult(best)] : []), steps: state.step,
-      seconds: (clock.now - start).seconds,
+      leftOut: state.leftOut, seconds: (clock.now - start).seconds,
       examplesPerSecond: stepSeconds > 0 ? Double(examples) / stepSeconds : 0,
       tokensPerSecond: stepSeconds > 0 ? Double(tokens) / stepSeconds : 0,
       gigaflops: stepSeconds > 0 ? flops / stepSeconds * 1e-9 : 0, continuedFrom: first,
@@ -198,10 +223,15 @@ package final class TrainingRun {
     StageResult(name: trainer.stages[state.stage].name ?? "", steps: stageStep, best: best)
   }
 
-  /// The batch after `place`, for a teacher that works ahead; nil after the last step of a training stage.
+  /// The batch of the step after `place` that is not left out, for a teacher that works ahead; nil after the last step
+  /// of a training stage.
   private func batch(after place: Int, of batches: [[Int]], epoch: Int) -> [Int]? {
-    guard trainer.teacherWorksAhead, stageStep + 1 < configuration.totalSteps else { return nil }
-    return place + 1 < batches.count ? batches[place + 1] : sampler.batches(epoch: epoch + 1).first
+    guard trainer.teacherWorksAhead else { return nil }
+    var next = stageStep + 1
+    while state.leftOut.contains(state.stageStart + next + 1) { next += 1 }
+    guard next < configuration.totalSteps else { return nil }
+    let (nextEpoch, nextPlace) = next.quotientAndRemainder(dividingBy: sampler.stepsPerEpoch)
+    return (nextEpoch == epoch ? batches : sampler.batches(epoch: nextEpoch))[nextPlace]
   }
 
   /// The file with the weights of the best evaluation, after a check of its checksum; rank 0 only.
@@ -241,11 +271,12 @@ package final class TrainingRun {
 
   private func report(_ record: StepRecord) throws {
     let isDue = record.step % configuration.loggingSteps == 0 || stageStep == configuration.totalSteps
-    if isDue { try writeLine(record.json) }
+    warnOnce(of: record)
+    if isDue || record.fault != nil { try writeLine(record.json) }
     observer.trained(record)
   }
 
-  private func evaluate(epoch: Double) throws {
+  private func evaluate(epoch: Double) throws -> EvaluationResult {
     let clock = ContinuousClock()
     let start = clock.now
     let result = try trainer.evaluate(validation)
@@ -268,9 +299,10 @@ package final class TrainingRun {
     }
     try writeLine(record.json)
     observer.evaluated(record)
+    return result
   }
 
   /// Writes rank 0's log line; a full disk there aborts the job, since an agreement of all ranks in each step would
   /// cost time.
-  private func writeLine(_ line: JSON) throws { try log?.write(line) }
+  func writeLine(_ line: JSON) throws { try log?.write(line) }
 }

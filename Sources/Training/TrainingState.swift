@@ -16,6 +16,13 @@ package struct TrainingState: Equatable {
   var evaluationsSinceBest = 0
   /// Whether early stopping ended the current stage.
   var isStopped = false
+  /// The steps that take no update, in ascending order: those whose loss or gradient was not finite, and those that are
+  /// left out since a return to a checkpoint, which may still be ahead.
+  var leftOut: [Int] = []
+  /// The last steps whose loss or gradient was not finite, in a row.
+  var skippedInARow = 0
+  /// How often the run has gone back to a checkpoint.
+  var returns = 0
 
   /// The form of `state.json`.
   package var json: JSON {
@@ -23,6 +30,9 @@ package struct TrainingState: Equatable {
       "step": .int(step), "evaluations_since_best": .int(evaluationsSinceBest), "stopped": .bool(isStopped),
     ]
     if let best { object["best"] = TrainingState.json(of: best) }
+    if !leftOut.isEmpty { object["left_out"] = .array(leftOut.map(JSON.int)) }
+    if skippedInARow > 0 { object["skipped_in_a_row"] = .int(skippedInARow) }
+    if returns > 0 { object["returns"] = .int(returns) }
     if stage > 0 {
       object["stages"] = .array(
         stages.map {
@@ -56,7 +66,22 @@ package struct TrainingState: Equatable {
     best = nil
     evaluationsSinceBest = 0
     isStopped = false
+    // Numbers of steps that an early end has cancelled belong to the next stage now.
+    leftOut.removeAll { $0 > step }
   }
+
+  /// Completes a step that took an update, or none because of a fault.
+  mutating func complete(_ record: StepRecord) {
+    step += 1
+    skippedInARow = record.fault == nil ? 0 : skippedInARow + 1
+    if record.fault != nil { leaveOut([step]) }
+  }
+
+  /// Adds steps to those that take no update.
+  mutating func leaveOut(_ steps: [Int]) { leftOut = Set(leftOut).union(steps).sorted() }
+
+  /// The completed steps of the current stage that took no update.
+  var leftOutOfStage: Int { leftOut.reduce(0) { $0 + ($1 > stageStart && $1 <= step ? 1 : 0) } }
 
   init() {}
 
@@ -91,6 +116,17 @@ package struct TrainingState: Equatable {
     step = try TrainingState.count(json, "step", in: stageStart...totalSteps)
     evaluationsSinceBest = try TrainingState.count(json, "evaluations_since_best", in: 0...step - stageStart)
     isStopped = try TrainingState.need(json["stopped"]?.bool, "stopped")
+    let total = stageSteps[stage...].reduce(stageStart, +)
+    for item in json["left_out"]?.array ?? [] {
+      guard let place = item.int, place > leftOut.last ?? 0, place <= total else {
+        throw RetortError(.checkpoint, "left_out is not an ascending list of steps up to \(total)")
+      }
+      leftOut.append(place)
+    }
+    if json["skipped_in_a_row"] != nil {
+      skippedInARow = try TrainingState.count(json, "skipped_in_a_row", in: 0...step)
+    }
+    if json["returns"] != nil { returns = try TrainingState.count(json, "returns", in: 0...1) }
     guard let best = json["best"] else {
       // Each of the three implies an evaluation, and the first evaluation sets `best`.
       if isStopped || evaluationsSinceBest > 0 || step == totalSteps {

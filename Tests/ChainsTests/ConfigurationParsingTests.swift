@@ -120,6 +120,7 @@ struct ConfigurationParsingTests {
                 early_stopping_patience: 3
                 save_steps: 10
                 save_total_limit: null
+                max_skipped_steps: 7
                 logging_steps: 5
         """)
     #expect(chain.metadata.name == "demo")
@@ -163,7 +164,7 @@ struct ConfigurationParsingTests {
     expected.evaluation = .steps(20)
     expected.metric = .accuracy
     (expected.earlyStoppingPatience, expected.saveSteps) = (3, 10)
-    (expected.saveTotalLimit, expected.loggingSteps) = (nil, 5)
+    (expected.saveTotalLimit, expected.loggingSteps, expected.maxSkippedSteps) = (nil, 5, 7)
     #expect(chain.steps[3].hyperparameters == expected)
   }
 

@@ -15,7 +15,7 @@ import Testing
   private static let hyperparameters = [
     "learning_rate", "num_train_epochs", "max_steps", "batch_size", "batch_tokens", "gradient_accumulation_steps",
     "alpha", "ce_weight", "kd_weight", "temperature", "warmup_steps", "warmup_ratio", "dropout", "eval_steps",
-    "early_stopping_patience", "save_steps", "save_total_limit", "logging_steps", "optimizer.weight_decay",
+    "early_stopping_patience", "save_steps", "save_total_limit", "max_skipped_steps", "logging_steps", "optimizer.weight_decay",
     "optimizer.epsilon", "optimizer.max_grad_norm",
   ]
 

@@ -19,6 +19,7 @@ enum TinyTraining {
     func trained(_ record: StepRecord) {}
     func evaluated(_ record: EvaluationRecord) {}
     func note(_ text: String) {}
+    func warning(_ text: String) {}
   }
 
   private static func data(_ count: Int, seed: UInt64) throws -> TokenizedDataset {

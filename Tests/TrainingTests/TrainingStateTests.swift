@@ -19,12 +19,18 @@ import Testing
     #expect(state.step == 6 && state.best?.step == 4 && state.best?.result.correct == 7)
     #expect(try TrainingState(JSON(parsing: state.json.text()), stageSteps: [10]) == state)
     #expect(try TrainingState(TrainingState().json, stageSteps: [10]) == TrainingState())
+    var faulty = state
+    faulty.leaveOut([9, 5, 6])
+    (faulty.skippedInARow, faulty.returns) = (2, 1)
+    #expect(faulty.leftOut == [5, 6, 9] && faulty.leftOutOfStage == 2)
+    #expect(try TrainingState(JSON(parsing: faulty.json.text()), stageSteps: [10]) == faulty)
   }
 
   @Test(
     arguments: [
       ["step": -1], ["step": 11], ["step": 4_294_967_296], ["step": 1e300], ["step": 0.5], ["step": "6"], ["step": nil],
-      ["evaluations_since_best": -1], ["evaluations_since_best": 7], ["stopped": 1], ["best": 3],
+      ["evaluations_since_best": -1], ["evaluations_since_best": 7], ["stopped": 1], ["best": 3], ["left_out": [3, 3]],
+      ["left_out": [0]], ["left_out": [11]], ["left_out": ["a"]], ["skipped_in_a_row": 7], ["returns": 2],
     ] as [[String: JSON]]) func `a state that no run can have written is refused`(change: [String: JSON])
   {
     #expect(throws: RetortError.self) { try TrainingState(json(change), stageSteps: [10]) }

@@ -139,7 +139,7 @@ extension Hyperparameters {
       "activation_checkpointing": .bool(activationCheckpointing), "metric": .optional(metric?.rawValue),
       "early_stopping_patience": .optional(earlyStoppingPatience),
       "save_steps": .optional(saveSteps), "save_total_limit": .optional(saveTotalLimit),
-      "logging_steps": .int(loggingSteps),
+      "max_skipped_steps": .int(maxSkippedSteps), "logging_steps": .int(loggingSteps),
     ]
     members.merge(objectives.resolved) { first, _ in first }
     switch batchSize {

@@ -42,7 +42,7 @@ enum Keys {
     "warmup_steps",
     "warmup_ratio", "shuffle", "group_by_length", "dropout", "precision", "activation_checkpointing",
     "evaluation_strategy", "eval_steps", "metric", "early_stopping_patience", "save_steps", "save_total_limit",
-    "logging_steps",
+    "max_skipped_steps", "logging_steps",
   ]
   static let optimizer = ["weight_decay", "betas", "epsilon", "max_grad_norm"]
   /// The keys of a number that changes over a training stage.

@@ -173,6 +173,7 @@ extension Hyperparameters {
     earlyStoppingPatience = try members.present("early_stopping_patience")?.integer(.atLeastOne)
     saveSteps = try members.present("save_steps")?.integer(.atLeastOne)
     if let limit = members["save_total_limit"] { saveTotalLimit = limit.isNull ? nil : try limit.integer(.atLeastOne) }
+    if let member = members["max_skipped_steps"] { maxSkippedSteps = try member.integer(.nonNegative) }
     if let member = members["logging_steps"] { loggingSteps = try member.integer(.atLeastOne) }
   }
 

@@ -105,6 +105,9 @@ package struct Hyperparameters: Sendable, Equatable {
   package var saveSteps: Int?
   /// Checkpoints to keep, 1 or more; nil (null) keeps all. Default: 2.
   package var saveTotalLimit: Int? = 2
+  /// Optimizer steps in a row whose loss or gradient is not finite before training goes back to a checkpoint, 0 or
+  /// more; each is skipped. Default: 3.
+  package var maxSkippedSteps = 3
   /// Optimizer steps between log lines, 1 or more. Default: 1.
   package var loggingSteps = 1
 

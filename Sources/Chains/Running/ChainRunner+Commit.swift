@@ -73,6 +73,9 @@ extension ChainRunner {
       results["steps"] = .int(trained.result.steps)
       let sent = trained.result.sentBytes.map { ($0.key.rawValue, JSON.int($0.value)) }
       results["sent_bytes"] = .object(Dictionary(uniqueKeysWithValues: sent))
+      if !trained.result.leftOut.isEmpty {
+        results["left_out_steps"] = .array(trained.result.leftOut.map(JSON.int))
+      }
       results["peak_memory"] = .int(trained.result.peakMemory)
       let best = trained.result.best.result
       results["loss"] = best.count == 0 || !best.measuresLoss ? .null : .double(best.loss)

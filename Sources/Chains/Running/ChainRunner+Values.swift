@@ -88,7 +88,8 @@ extension TrainingConfiguration {
       precision: precision, evaluation: interval,
       metric: values.metric(for: task.kind, labels: labels),
       patience: values.earlyStoppingPatience, saveSteps: values.saveSteps,
-      saveTotalLimit: values.saveTotalLimit ?? .max, loggingSteps: values.loggingSteps,
+      saveTotalLimit: values.saveTotalLimit ?? .max, maximumSkippedSteps: values.maxSkippedSteps,
+      loggingSteps: values.loggingSteps,
       bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)),
       sharding: parallel.studentSharding, activationCheckpointing: values.activationCheckpointing)
     self.labels = labels.isEmpty ? nil : labels

@@ -9,8 +9,6 @@ import Training
 
 /// Receives the events of a chain; called on every rank, prints on rank 0.
 package protocol ChainObserver: TrainingObserver {
-  /// Reports a warning with figure and remedy.
-  func warning(_ text: String)
   /// Reports the start of a step.
   func began(
     _ step: ResolvedStep, of count: Int, stages: [(name: String?, values: TrainingConfiguration)], ratio: Double?)

@@ -101,11 +101,16 @@ package final class DedicatedTeacher: Teacher, TeacherAhead {
     return TeacherSignals(try asker.targets(of: received(next)))
   }
 
+  package func forget() throws {
+    // The teacher answers every request, so the answers have to be received.
+    while !queue.isEmpty { _ = try received(queue.removeFirst()) }
+  }
+
   /// Receives announced answers that were not requested, and ends the teacher; collective over the students.
   ///
   /// - Returns: the traffic of the teacher ranks.
   package func end() throws -> TeacherTraffic {
-    while !queue.isEmpty { _ = try received(queue.removeFirst()) }
+    try forget()
     try say([TeachingRoles.Message.end, 0, 0, 0], [])
     try sending.waitAll()
     sending = []
