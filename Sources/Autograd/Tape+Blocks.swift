@@ -62,7 +62,7 @@ extension Tape {
     let output = body(x)
     guard let last = output.entry, last >= first else { return output }
     var parameters: [Parameter] = []
-    for parameter in entries[first...].flatMap(\.parameters) where parameter.gradient != nil {
+    for parameter in entries[first...].flatMap(\.parameters) where parameter.isTrained {
       uses[ObjectIdentifier(parameter)]! -= 1
       if !parameters.contains(where: { $0 === parameter }) { parameters.append(parameter) }
     }

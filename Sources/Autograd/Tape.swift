@@ -173,7 +173,7 @@ package final class Tape {
   ) -> Variable {
     guard isRecording else { return Variable(constant: output) }
     let operation = operation()
-    let trained = operation.parameters.filter { $0.gradient != nil }
+    let trained = operation.parameters.filter { $0.isTrained }
     guard !trained.isEmpty || inputs.contains(where: \.needsGradient) else { return Variable(constant: output) }
     for parameter in trained { uses[ObjectIdentifier(parameter), default: 0] += 1 }
     entries.append(.operation(operation))
@@ -220,12 +220,12 @@ package final class Tape {
       switch entry {
       case .operation(let operation):
         guard let gradient else { break }
-        for parameter in operation.parameters where parameter.gradient != nil { needGradient(of: parameter) }
+        for parameter in operation.parameters where parameter.isTrained { needGradient(of: parameter) }
         operation.backward(gradient, &gradients)
       case .checkpoint(let checkpoint):
         if gradient != nil || checkpoint.hasLosses { recompute(checkpoint, gradient, &gradients) }
       }
-      for parameter in entry.parameters where parameter.gradient != nil {
+      for parameter in entry.parameters where parameter.isTrained {
         uses[ObjectIdentifier(parameter)]! -= 1
         if uses[ObjectIdentifier(parameter)] == 0 { try ready(parameter) }
       }

@@ -69,7 +69,22 @@ package final class Parameter {
   /// The buffer to which backward passes add dLoss/dvalue; nil for a weight that is not trained.
   ///
   /// With sharded gradients it is absent until a `Tape` reports that it is needed.
-  package var gradient: Tensor?
+  package var gradient: Tensor? {
+    get {
+      if let buffer, isGradientUnwritten {
+        buffer.fill(0)
+        isGradientUnwritten = false
+      }
+      return buffer
+    }
+    set {
+      buffer = newValue
+      isGradientUnwritten = false
+    }
+  }
+  private var buffer: Tensor?
+  /// Whether the gradient is zero and its buffer still has to become so.
+  private var isGradientUnwritten = false
   /// For a lookup table with only some rows in `gradient`: the row of `gradient` for each row of the table, or −1; nil
   /// if the gradient has the shape of the value.
   package var gradientRows: [Int32]?
@@ -84,6 +99,20 @@ package final class Parameter {
     self.value = value
     self.decays = decays
     self.isFactor = isFactor
+  }
+
+  /// Whether it has a gradient buffer.
+  package var isTrained: Bool { buffer != nil }
+
+  /// Sets the gradient to zero without writing it: the next operation that adds to it may write it instead.
+  package func clearGradient() { isGradientUnwritten = true }
+
+  /// The gradient for an operation that adds a sum to all of its elements, and whether it has to add: otherwise the
+  /// gradient is zero, and the operation overwrites the buffer. nil for a weight that is not trained.
+  package func gradientForSum() -> (buffer: Tensor, adds: Bool)? {
+    guard let buffer else { return nil }
+    defer { isGradientUnwritten = false }
+    return (buffer, !isGradientUnwritten)
   }
 
   /// Whether products in a pass of this precision read it rounded to bf16.

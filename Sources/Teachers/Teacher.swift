@@ -124,7 +124,7 @@ package final class ResidentTeacher: Teacher {
     _ name: String, _ model: any Model, _ train: any ExampleSource, _ validation: any ExampleSource,
     _ precision: Precision
   ) {
-    precondition(model.parameters.allSatisfy { $0.gradient == nil }, "a teacher's weights are not trained")
+    precondition(model.parameters.allSatisfy { !$0.isTrained }, "a teacher's weights are not trained")
     self.name = name
     self.model = model
     bounds = model.bounds.ofInputs

@@ -176,6 +176,18 @@ package struct Tensor: @unchecked Sendable {
     return result
   }
 
-  /// Σ x², summed in double precision.
-  package var sumOfSquares: Double { rtk_sum_of_squares(floats, count) }
+  /// Σ x², summed in double precision; in pieces of a fixed size, so that any number of threads gives the same bits.
+  package var sumOfSquares: Double {
+    let piece = 1 << 16
+    if count <= piece { return rtk_sum_of_squares(floats, count) }
+    let pieces = (count + piece - 1) / piece
+    return withUnsafeTemporaryAllocation(of: Double.self, capacity: pieces) { sums in
+      let place = sums.baseAddress!
+      ThreadTeam.run(parts: pieces) { part in
+        let first = part * piece
+        place[part] = rtk_sum_of_squares(floats + first, min(piece, count - first))
+      }
+      return sums.reduce(0, +)
+    }
+  }
 }

@@ -140,7 +140,7 @@ struct AttentionOperation: Operation {
   func backward(_ dout: Tensor, _ gradients: inout Gradients) {
     let dprojected = matrix(columns: projected.value.columns)
     let (lse, k, v) = (logSumExp.floats, firstKey, firstValue)
-    let own = bias?.table.gradient == nil ? nil : Tensor.zeros([offsets.count - 1, options.heads, row.count])
+    let own = bias?.table.isTrained == true ? Tensor.zeros([offsets.count - 1, options.heads, row.count]) : nil
     forEachPart(biasGradients: own) { shape, pairs in
       if isRounded {
         let (q, dq) = (projected.value.bf16Words, dprojected.bf16Words)

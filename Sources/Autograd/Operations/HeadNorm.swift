@@ -63,7 +63,7 @@ struct HeadNormOperation: Operation {
     let (rows, columns) = (input.rows, input.columns)
     let dx = gradients.isGivenOwned ? dy : Tensor.matrix(uninitializedRows: rows, columns: columns, dy.dtype)
     let blocks = (rows + Self.block - 1) / Self.block
-    let isTrained = query.gradient != nil || key.gradient != nil
+    let isTrained = query.isTrained || key.isTrained
     // The sums of each block, for queries and for keys; the first row is the previous gradient.
     let parts = [query, key].map { _ in Tensor.zeros([blocks + 1, isTrained ? size : 0]) }
     let (queryScale, keyScale) = (query.value.plus(offset), key.value.plus(offset))

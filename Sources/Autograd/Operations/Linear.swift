@@ -70,7 +70,7 @@ extension Tape {
     return record(
       padded.rows(0..<x.value.rows), from: [x],
       RoundedLinearOperation(
-        x: x.place, input: weight.gradient == nil ? nil : x.kept(as: operand), weights: weights, weight: weight,
+        x: x.place, input: weight.isTrained ? x.kept(as: operand) : nil, weights: weights, weight: weight,
         bias: bias))
   }
 }
@@ -116,8 +116,8 @@ struct LinearOperation: Operation {
 
   // dW += dyᵀ·x, db += Σ_r dy, dx = dy·W
   func backward(_ dy: Tensor, _ gradients: inout Gradients) {
-    if let dw = weight.gradient {
-      matrixMultiply(dy, transposeA: true, input.tensor.converted(to: .float32), into: dw, accumulate: true)
+    if let (dw, adds) = weight.gradientForSum() {
+      matrixMultiply(dy, transposeA: true, input.tensor.converted(to: .float32), into: dw, accumulate: adds)
     }
     if let db = bias?.gradient { rtk_column_sums(db.floats, dy.floats, dy.rows, dy.columns) }
     if gradients.wants(x) {
@@ -149,10 +149,10 @@ struct RoundedLinearOperation: Operation {
       }
     }
     let wantsInput = gradients.wants(x)
-    guard weight.gradient != nil || wantsInput else { return }
+    guard weight.isTrained || wantsInput else { return }
     let dyRounded = dy.operand(cleared: true)
-    if let dw = weight.gradient, let input {
-      matrixMultiply(dyRounded, transposeA: true, input.tensor.operand(cleared: true), into: dw, accumulate: true)
+    if let input, let (dw, adds) = weight.gradientForSum() {
+      matrixMultiply(dyRounded, transposeA: true, input.tensor.operand(cleared: true), into: dw, accumulate: adds)
     }
     if wantsInput {
       let copy = weights.copy(of: weight)

@@ -13,7 +13,6 @@ package final class NodeMemory {
   package let base: UnsafeMutableRawPointer
   /// The size in bytes.
   package let bytes: Int
-  /// Huge pages, where they are free of charge: a few per cent of the speed of long loops.
   private static let hugePage = 1 << 21
 
   private init(base: UnsafeMutableRawPointer, bytes: Int) {
@@ -27,10 +26,12 @@ package final class NodeMemory {
   ///
   /// - Returns: the same memory on every rank, or nil on every rank if one of them cannot map it.
   package static func make(bytes: Int, on node: any Communicator) throws -> NodeMemory? {
-    let size = (max(bytes, 1) + hugePage - 1) / hugePage * hugePage
+    // A huge page would be mostly unused by a few counters.
+    let unit = bytes < 2 * hugePage ? 4096 : hugePage
+    let size = (max(bytes, 1) + unit - 1) / unit * unit
     if node.size == 1 {
       guard let own = map(size, -1, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE) else { return nil }
-      madvise(own.base, own.bytes, 14)  // MADV_HUGEPAGE
+      if unit == hugePage { madvise(own.base, own.bytes, 14) }  // MADV_HUGEPAGE
       return own
     }
     let descriptor = node.isFirst ? rts_create_memory("retort-student", UInt64(size)) : -1
@@ -72,6 +73,10 @@ package final class NodeMemory {
     return isThere
   }
 
-  /// Asks the system to put the pages that have been written into huge pages.
-  package func useHugePages() { madvise(base, bytes, 25) }  // MADV_COLLAPSE
+  /// Asks the system to put a part that has been written into huge pages.
+  package func useHugePages(_ part: Range<Int>) {
+    let first = (part.lowerBound + NodeMemory.hugePage - 1) / NodeMemory.hugePage * NodeMemory.hugePage
+    let end = part.upperBound / NodeMemory.hugePage * NodeMemory.hugePage
+    if first < end { madvise(base + first, end - first, 25) }  // MADV_COLLAPSE
+  }
 }

@@ -21,7 +21,7 @@ final class HeadLossWork {
   /// The head in the format that products read.
   private let weight: Tensor
   private let wantsStates: Bool
-  private let headGradient: Tensor?
+  private let headGradient: (buffer: Tensor, adds: Bool)?
   /// dLoss/dstates, [T, h]; nil without a gradient of the states.
   private let stateGradient: Tensor?
   private var sums: [Double]
@@ -48,8 +48,8 @@ final class HeadLossWork {
     // A loss with zero weight is reported and needs no gradient.
     let counts = tape.isRecording && plan.hasGradient
     wantsStates = counts && states.needsGradient
-    if counts && head.gradient != nil { tape.needGradient(of: head) }
-    headGradient = counts ? head.gradient : nil
+    if counts && head.isTrained { tape.needGradient(of: head) }
+    headGradient = counts && !labels.isEmpty ? head.gradientForSum() : nil
     stateGradient = wantsStates ? .zeros([states.value.rows, states.value.columns]) : nil
     sums = [Double](repeating: 0, count: plan.termCount)
   }
@@ -100,7 +100,9 @@ final class HeadLossWork {
       work.gradient(of: scores(block), block, into: g)
       if wantsStates { matrixMultiply(g, weight.rows(block), into: dx, accumulate: block.lowerBound > 0) }
       if let headGradient {
-        matrixMultiply(g, transposeA: true, x, into: headGradient.rows(block), accumulate: true)
+        matrixMultiply(
+          g, transposeA: true, x, into: headGradient.buffer.rows(block),
+          accumulate: headGradient.adds || part.lowerBound > 0)
       }
     }
     guard let stateGradient else { return }

@@ -93,6 +93,9 @@ final class FlatParameters {
       fill(ordered[index])
       move(index)
     }
+    // Only pages that are in memory can be joined to huge ones.
+    if rankGradients != nil { gradients.fill(0) }
+    for tensor in [values, gradients] { buffers?.useHugePages(for: tensor) }
   }
 
   /// The first block that reads each parameter.

@@ -23,18 +23,23 @@ final class RegionSums {
     /// The part in this rank's own buffer.
     let part: Tensor
     let purpose: Traffic.Purpose
+    /// Called with this rank's block when it has the sum over all ranks.
+    let finish: ((Tensor) -> Void)?
     /// The sum over nodes, once that over the node is taken.
     var lane: PendingOperation?
     var isTaken = false
 
-    init(_ sequence: UInt64, _ buffers: RankBuffers, _ place: SumPlace, region: Range<Int>, _ purpose: Traffic.Purpose)
-    {
+    init(
+      _ sequence: UInt64, _ buffers: RankBuffers, _ place: SumPlace, region: Range<Int>, _ purpose: Traffic.Purpose,
+      _ finish: ((Tensor) -> Void)?
+    ) {
       self.sequence = sequence
       self.buffers = buffers
       self.place = place
       self.region = region
       part = buffers.own.slice(at: place.offset + region.lowerBound, [region.count])
       self.purpose = purpose
+      self.finish = finish
     }
   }
 
@@ -62,14 +67,20 @@ final class RegionSums {
   /// Starts the sum of a part of each rank's buffer; block `place` of this rank's part receives it.
   ///
   /// The part is divided into one block for each rank. When the operation is complete, no rank reads this rank's part.
-  func start(_ buffers: RankBuffers, _ place: SumPlace, count: Int, for purpose: Traffic.Purpose) throws
-    -> PendingOperation
-  {
-    if grid.size == 1 || count == 0 { return .completed() }
+  ///
+  /// - Parameter finish: called with this rank's block once it has the sum.
+  func start(
+    _ buffers: RankBuffers, _ place: SumPlace, count: Int, for purpose: Traffic.Purpose,
+    _ finish: ((_ block: Tensor) -> Void)? = nil
+  ) throws -> PendingOperation {
+    if grid.size == 1 || count == 0 {
+      finish?(buffers.own.slice(at: place.offset, [count]))
+      return .completed()
+    }
     started += 1
     let region = count / buffers.size
     let first = grid.node.rank * region
-    let sum = Sum(started, buffers, place, region: first..<first + region, purpose)
+    let sum = Sum(started, buffers, place, region: first..<first + region, purpose, finish)
     waiting.append(sum)
     if case .moving(let offset) = place { offsets[slot(of: grid.node.rank, started)] = offset }
     ready.post(started)
@@ -92,7 +103,10 @@ final class RegionSums {
     addParts(sum)
     sum.isTaken = true
     taken.post(sum.sequence)
-    guard grid.lane.size > 1 else { return }
+    guard grid.lane.size > 1 else {
+      sum.finish?(sum.part)
+      return
+    }
     let block = sum.part.count / grid.lane.size
     sum.lane = try Traffic.counting(sum.purpose) {
       try grid.lane.iReduceScatter(
@@ -138,6 +152,9 @@ final class RegionSums {
     guard sum.isTaken else { return false }
     if let lane = sum.lane {
       if waits { try lane.wait() } else if try !lane.test() { return false }
+      let block = sum.part.count / grid.lane.size
+      sum.finish?(sum.part.slice(at: grid.lane.rank * block, [block]))
+      sum.lane = nil
     }
     if waits { try taken.wait(sum.sequence) }
     return taken.hasReached(sum.sequence)

@@ -9,6 +9,7 @@ final class StudentBuffers {
 
   /// The ranks.
   let grid: RankGrid
+  private var maps: [(storage: Storage, memory: NodeMemory)] = []
 
   init(_ grid: RankGrid) { self.grid = grid }
 
@@ -33,7 +34,15 @@ final class StudentBuffers {
       if grid.node.size == 1, memory == nil { OutOfMemory.end(bytes: bytes, for: "a student's weights and gradients") }
       throw NotShared()
     }
-    return Storage(borrowing: memory.base, bytes: memory.bytes, owner: memory)
+    let storage = Storage(borrowing: memory.base, bytes: memory.bytes, owner: memory)
+    maps.append((storage, memory))
+    return storage
+  }
+
+  /// Puts a tensor of this memory into huge pages where the system has them: some per cent of the time of long loops.
+  func useHugePages(for tensor: Tensor) {
+    guard let map = maps.first(where: { $0.storage === tensor.storage }) else { return }
+    map.memory.useHugePages(tensor.byteOffset..<tensor.byteOffset + tensor.count * tensor.dtype.size)
   }
 }
 

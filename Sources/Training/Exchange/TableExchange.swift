@@ -70,7 +70,7 @@ final class TableExchange {
     arrived = grid.node.signal()
     // Room for all rows and their rounding up to equally many a place; only what a step touches uses memory.
     gradients = try buffers.ofEachRank((parameter.value.rows + grid.size) * parameter.value.columns)
-    if !sharesRows {
+    if !sharesRows, grid.node.size > 1 {
       let table = try buffers.shared(parameter.shape)
       table.update(from: parameter.value)
       parameter.value = table

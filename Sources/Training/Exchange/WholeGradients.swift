@@ -15,6 +15,8 @@ final class WholeGradients {
   /// The buckets, then the tables.
   private var order: SendingOrder
   private var pending: [PendingOperation] = []
+  /// Σ gradient² of this rank's block of each bucket.
+  private var squares: [Double] = []
   /// Whether gradients that become complete now are complete for the step.
   private var isLastPass = false
 
@@ -29,7 +31,8 @@ final class WholeGradients {
 
   /// Begins a step: clears the gradients.
   func begin() {
-    flat.gradients.fill(0)
+    for parameter in flat.parameters { parameter.clearGradient() }
+    squares = Array(repeating: 0, count: flat.buckets.count)
     order.restart()
     isLastPass = false
   }
@@ -38,7 +41,7 @@ final class WholeGradients {
 
   /// Sends the buckets and tables that are complete with this gradient.
   func complete(_ parameter: Parameter) throws {
-    guard isLastPass, grid.size > 1 else { return }
+    guard isLastPass else { return }
     order.complete(parameter)
     guard order.hasComplete else { return }
     try times.measure(\.progress) { while let parcel = order.takeComplete() { try send(parcel) } }
@@ -53,22 +56,23 @@ final class WholeGradients {
   /// Sends the rest and waits for all transfers; returns Σ gradient² of this rank's blocks.
   func finish() throws -> Double {
     try times.measure(\.gradients) {
-      if grid.size > 1 {
-        while let parcel = order.take() { try send(parcel) }
-        try pending.waitAll()
-      }
+      while let parcel = order.take() { try send(parcel) }
+      try pending.waitAll()
       pending = []
     }
-    return flat.ownedRanges(rank: grid.place).reduce(0.0) {
-      $0 + flat.gradients.slice(at: $1.lowerBound, [$1.count]).sumOfSquares
-    }
+    return squares.reduce(0, +)
   }
 
   private func send(_ parcel: Int) throws {
     if parcel >= flat.buckets.count { return pending.append(try tables[parcel - flat.buckets.count].send()) }
     guard let buffers = flat.rankGradients else { return }
+    // Weights without a gradient in this step get their zeros here.
+    for index in flat.members[parcel] { _ = flat.parameters[index].gradient }
     let bucket = flat.buckets[parcel]
-    pending.append(
-      try sums.start(buffers, .fixed(bucket.lowerBound), count: bucket.count, for: .gradients))
+    let operation = try sums.start(buffers, .fixed(bucket.lowerBound), count: bucket.count, for: .gradients) {
+      // Right after the sum, while it is in the cache.
+      [self] block in squares[parcel] = times.excluding { block.sumOfSquares }
+    }
+    pending.append(operation)
   }
 }
