@@ -14,7 +14,7 @@
 #
 # Each host has a network, a name, System V and POSIX shared memory, /tmp and /etc/hosts of its own. The rest of the
 # file system is shared, as by NFS; own=DIRECTORY gives each host its own copy of a directory instead. Of /tmp the hosts
-# share the current directory, the checkout, and keep=DIRECTORY. Nothing outside
+# share the current directory, $work, the checkout, and keep=DIRECTORY. Nothing outside
 # the namespaces changes: no interface, no name of a network namespace, no file besides $box. So any number of boxes
 # can exist at once, and no packet leaves them. A host ends by itself after RETORT_BOX_SECONDS (default 3600).
 
@@ -50,7 +50,7 @@ need_box() {
 
 box_make() {
   local k option
-  box_hosts=$1 box_own=() box_keep=("$PWD" "$retort_root") box_limit=${RETORT_BOX_SECONDS:-3600}
+  box_hosts=$1 box_own=() box_keep=("${work:-$PWD}" "$PWD" "$retort_root") box_limit=${RETORT_BOX_SECONDS:-3600}
   shift
   case "$box_hosts" in [1-4]) ;; *) refuse "a box has 1 to 4 hosts, not $box_hosts" ;; esac
   for option; do
