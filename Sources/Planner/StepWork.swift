@@ -38,7 +38,7 @@ package struct StepWork: Sendable {
   package init(
     student: any NetworkSizes, teachers: [any NetworkSizes], load: TokenLoad, accumulation: Int = 1,
     passTokens: Int = 2048, studentFormat: PlannedFormat = .bf16, teacherFormat: PlannedFormat = .bf16,
-    bucketBytes: Int = 25 << 20, steps: Int? = nil, topK: Int = 64
+    bucketBytes: Int = 4 << 20, steps: Int? = nil, topK: Int = 64
   ) {
     self.student = student
     self.teachers = teachers

@@ -77,7 +77,7 @@ package struct TrainingConfiguration: Sendable, Equatable {
     maximumGradientNorm: Double? = 1, schedule: Schedule, shuffle: Bool = true, groupByLength: Bool = true,
     dropout: Double? = nil, precision: Precision = .fp32, evaluation: Interval = .epoch, metric: Metric = .accuracy,
     patience: Int? = nil, saveSteps: Int? = nil, saveTotalLimit: Int = 2, maximumSkippedSteps: Int = 3,
-    loggingSteps: Int = 1, bucketBytes: Int = 25 << 20, sharding: StudentSharding = .optimizer,
+    loggingSteps: Int = 1, bucketBytes: Int = 4 << 20, sharding: StudentSharding = .optimizer,
     exchange: ExchangeOptions = ExchangeOptions(), activationCheckpointing: Bool = false
   ) {
     self.seed = seed

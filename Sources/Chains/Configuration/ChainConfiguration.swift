@@ -110,8 +110,8 @@ package struct TaskConfiguration: Sendable, Equatable {
 package struct ParallelConfiguration: Sendable, Equatable {
   /// Threads of a rank. Default (nil): cores divided by the ranks on the machine.
   package var threadsPerRank: Int?
-  /// The size of a gradient bucket in units of 2^20 bytes. Default: 25.
-  package var bucketMegabytes: Double = 25
+  /// The size of a gradient bucket in units of 2^20 bytes. Default: 4.
+  package var bucketMegabytes: Double = 4
   /// Whether tokens, signals and weights are stored outside the output directories. Default: true.
   package var keepsCache = true
   /// The placement of a teacher that has none of its own. Default: resident.

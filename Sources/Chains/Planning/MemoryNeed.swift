@@ -11,8 +11,10 @@ struct MemoryNeed {
   let estimate: Double
   /// The estimate without memory that a short run may never touch.
   let certain: Double
-  /// Bytes of a teacher that the ranks of a machine share in memory, if it is not in a file.
+  /// Bytes that the ranks of a machine share in memory: of a teacher that is not in a file, and of the student.
   let once: Double
+  /// The part of `estimate` that is the student's part of `once`.
+  let shared: Double
   /// The largest parts, in words.
   let parts: String
 
@@ -28,8 +30,10 @@ struct MemoryNeed {
     estimate = memory.total - frozen
     let tables = 8 * Double(work.student.lookupCount) / (layout.sharding == .none ? 1 : Double(max(1, ranks)))
     certain = estimate - min(tables, memory[.optimizer])
-    once =
+    let teacher =
       isMapped || layout.placement != .resident ? 0 : Double(work.teacher?.frozenBytes(work.teacherFormat) ?? 0)
+    shared = teaches || ranks == 1 ? 0 : plan.sharedStudent
+    once = teacher + shared
     let largest = MemoryKind.allCases.filter { $0 != .teacher || frozen == 0 }.map { ($0, memory[$0]) }
       .sorted { $0.1 > $1.1 }.prefix(3)
     parts = largest.map { "\($0.0.rawValue) \(grouped($0.1))" }.joined(separator: ", ")

@@ -25,11 +25,13 @@ extension ChainRunner {
     let teaches =
       step.teacher != nil && layout.placement == .dedicated && communicator.rank >= ranks - layout.teacherRanks
     let need = try communicator.agree { try plan.need(of: step, layout, ranks: ranks, teaches: teaches) }
-    let sums = try machine.allReduce([need.certain, need.estimate - Double(ProcessMemory.peakBytes ?? 0)], .sum)
+    let sums = try machine.allReduce(
+      [need.certain - need.shared, need.estimate - need.shared - Double(ProcessMemory.peakBytes ?? 0)], .sum)
+    let once = try machine.allReduce(need.once, .max)
     let verdict = budget.judge(
-      rank: need.certain, ranks: sums[0] + need.once,
-      group: budget.groupProcesses > 1 || machine.size == 1 ? sums[0] + need.once : need.certain,
-      more: sums[1] + need.once)
+      rank: need.certain, ranks: sums[0] + once,
+      group: budget.groupProcesses > 1 || machine.size == 1 ? sums[0] + once : need.certain,
+      more: sums[1] + once)
     var warning = ""
     try communicator.agree {
       let of = machine.size == 1 ? "" : " on each of \(machine.size) ranks of a machine"

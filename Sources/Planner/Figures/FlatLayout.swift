@@ -32,8 +32,8 @@ package struct FlatLayout: Sendable, Equatable {
 
   /// Elements of the buffer.
   package var count: Int { buckets.reduce(0, +) }
-  /// Elements of the largest bucket.
-  package var largest: Int { buckets.max() ?? 0 }
+  /// Elements of the largest buckets together.
+  package func largest(_ count: Int) -> Int { buckets.sorted(by: >).prefix(count).reduce(0, +) }
 
   /// The buckets that each block reads: its own, and for a tied head also the first block's.
   private func bucketsRead(isTied: Bool) -> [Set<Int>] {

@@ -8,6 +8,8 @@ package struct MemoryPlan: Sendable, Equatable {
   package let trainer: RankMemory
   /// The memory of a dedicated teacher rank; nil without such ranks.
   package let teacher: RankMemory?
+  /// Bytes of the student that the ranks of a node share.
+  package let sharedStudent: Double
   /// Bytes of a node whose ranks all train.
   package let trainingNode: Double
   /// Bytes of a node whose ranks are all dedicated teachers.
@@ -20,16 +22,17 @@ package struct MemoryPlan: Sendable, Equatable {
   package init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
     let trainers = layout.trainers(of: cluster.ranks)
     let passes = work.passes(trainers: trainers)
-    var rank = MemoryPlan.state(work, layout, trainers)
+    var rank = MemoryPlan.state(work, layout, TrainingGrid(trainers: trainers, perNode: cluster.ranksPerNode))
     MemoryPlan.addPass(work, layout, passes, trainers, to: &rank)
     rank[.program] = RankMemory.program
     let onNode = Double(cluster.ranksPerNode)
-    var nodeShared = 0.0
+    sharedStudent = rank.shared
+    var nodeShared = rank.shared
     if let model = work.teacher {
       let parts = TeacherParts(model, work.teacherFormat, layout)
       nodeShared = parts.sharedOnNode
       rank[.teacher] = parts.onTrainer
-      rank.shared = min(parts.onTrainer, parts.sharedOnNode)
+      rank.shared += min(parts.onTrainer, parts.sharedOnNode)
       rank[.signals] = MemoryPlan.signals(work, layout, model, passes)
       if layout.placement == .resident, !model.isLanguageModel { rank[.cache] = MemoryPlan.segment }
       teacher = layout.placement == .dedicated ? MemoryPlan.teaching(work, layout, model, parts, passes, trainers) : nil
@@ -54,20 +57,21 @@ package struct MemoryPlan: Sendable, Equatable {
 
   /// Weights, gradients, optimizer state and copies: 16 bytes a parameter; the sharding divides a part of them by the
   /// ranks (Rajbhandari et al., 2020). Sharded data is also present whole for a few buckets or two blocks at a time,
-  /// and table rows for as long as a step uses them.
-  private static func state(_ work: StepWork, _ layout: Layout, _ ranks: Int) -> RankMemory {
+  /// and table rows for as long as a step uses them. Whole weights and their copies are in memory once a node, except
+  /// with `none`, where each rank has its own; tables are so there too.
+  private static func state(_ work: StepWork, _ layout: Layout, _ grid: TrainingGrid) -> RankMemory {
     let student = work.student
+    let ranks = grid.nodes * grid.ranks
     let flat = FlatLayout(student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
     let (dense, tables, n) = (Double(flat.count), Double(student.lookupCount), Double(ranks))
     let touched = Double(min(student.lookupRows, work.load.tokens) * student.lookupColumns)
-    let bucket = Double(flat.largest)
     let present = Double(flat.visits(passes: 1, isTied: student.isTied).present)
     var rank = RankMemory()
     let isDivided = layout.sharding == .parameters
     rank[.weights] = 4 * (isDivided ? (dense + tables) / n + (ranks > 1 ? present : 0) + touched : dense + tables)
     let isSummed = layout.sharding == .none || layout.sharding == .optimizer
     // One bucket is filled while two are in flight.
-    rank[.gradients] = 4 * (isSummed ? dense : dense / n + min(dense, 3 * bucket)) + 4 * touched
+    rank[.gradients] = 4 * (isSummed ? dense : dense / n + Double(flat.largest(3))) + 4 * touched
     rank[.optimizer] = 8 * (layout.sharding == .none ? dense + tables / n : (dense + tables) / n)
     if work.studentFormat == .bf16 {
       let rounded = Double(student.roundedCount)
@@ -78,8 +82,16 @@ package struct MemoryPlan: Sendable, Equatable {
     rank[.weights] += 4 * inner / (isDivided ? n : 1)
     rank[.gradients] += 4 * inner / (isSummed ? 1 : n)
     rank[.optimizer] += 8 * inner / (layout.sharding == .none ? 1 : n)
-    // Received data until it is summed.
-    rank[.buffers] = ranks > 1 ? 4 * (min(dense, isSummed ? dense : 2 * bucket) + touched) : 0
+    // Data from other nodes until it is summed.
+    let received = (isSummed ? dense : Double(flat.largest(2))) + touched
+    rank[.buffers] = grid.nodes > 1 ? 4 * received / Double(grid.ranks) : 0
+    if grid.ranks > 1 {
+      switch layout.sharding {
+      case .none: rank.shared = 4 * tables
+      case .optimizer, .gradients: rank.shared = rank[.weights] + rank[.copies]
+      case .parameters: break
+      }
+    }
     return rank
   }
 

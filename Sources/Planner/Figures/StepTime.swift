@@ -90,8 +90,9 @@ package struct StepTime: Sendable, Equatable {
     }
     self[.student] = ofRank / cluster.rate(work.studentFormat)
     let owned = Double(work.student.parameterCount) / (layout.sharding == .none ? 1 : Double(trainers))
-    // Weight, gradient and two moments are read, three of them written.
-    self[.optimizer] = 28 * owned * Double(cluster.ranksPerNode) / cluster.memoryBandwidth
+    // Weight, gradient and two moments are read, three of them written, and the weight once more in bf16.
+    let bytes = owned * (work.studentFormat == .bf16 ? 30 : 28)
+    self[.optimizer] = bytes * Double(cluster.ranksPerNode) / cluster.memoryBandwidth
   }
 
   private func isSharded(_ layout: Layout) -> Bool { layout.placement == .sharded }
@@ -99,17 +100,27 @@ package struct StepTime: Sendable, Equatable {
   private mutating func addExchange(
     _ work: StepWork, _ layout: Layout, _ passes: Passes, _ trainers: Int, _ traffic: TrafficPlan, _ cluster: Cluster
   ) {
-    func seconds(_ bytes: Double) -> Double {
-      cluster.exchangeSeconds(bytes, group: trainers, messages: bytes > 0 ? messages(bytes, trainers) : 0)
+    let grid = TrainingGrid(trainers: trainers, perNode: cluster.ranksPerNode)
+    func seconds(_ bytes: Double, amongAll: Bool = false) -> Double {
+      if bytes == 0 { return 0 }
+      if amongAll || grid.ranks == 1 {
+        return cluster.exchangeSeconds(bytes, group: trainers, messages: messages(bytes, trainers))
+      }
+      // All lanes of a node use its wire.
+      return bytes * Double(grid.ranks) / cluster.between.bandwidth
+        + messages(bytes, grid.nodes) * cluster.between.latency
     }
     let backward = self[.student] * 2 / 3
     let hidden =
       layout.sharding == .parameters || layout.sharding == .gradients ? backward : backward / Double(passes.count)
     let gradients = seconds(traffic[.gradients])
+    // The ranks of a node read each other's gradients and write the sums, which does not overlap with computing.
+    let dense = 4 * Double(FlatLayout(work.student, ranks: trainers, bucketBytes: work.bucketBytes).count)
+    let inMemory = grid.ranks > 1 ? dense * Double(grid.ranks + 1) / cluster.memoryBandwidth : 0
     let last = gradients / Double(max(1, bucketCount(work, trainers)))
-    self[.gradients] = max(last, gradients - hidden)
-    let rows = seconds(traffic[.rows])
-    let weights = seconds(traffic[.weights])
+    self[.gradients] = max(last, gradients - hidden) + inMemory
+    let rows = seconds(traffic[.rows], amongAll: layout.sharding == .parameters)
+    let weights = seconds(traffic[.weights], amongAll: layout.sharding == .parameters)
     // The next block is gathered while the current one computes.
     self[.weights] = rows + (layout.sharding == .parameters ? max(0, weights - self[.student] / 3) : weights)
   }

@@ -28,20 +28,23 @@ package struct TrafficPlan: Sendable, Equatable {
   /// All bytes that a rank sends.
   package var total: Double { bytes.values.reduce(0, +) }
 
-  /// Plans the traffic of `work` on a number of ranks.
-  package init(_ work: StepWork, _ layout: Layout, ranks: Int) {
-    let trainers = layout.trainers(of: ranks)
+  /// Plans the traffic of `work` on the ranks of `cluster`.
+  package init(_ work: StepWork, _ layout: Layout, on cluster: Cluster) {
+    let trainers = layout.trainers(of: cluster.ranks)
     let passes = work.passes(trainers: trainers)
-    addStudent(work, layout, trainers, passes)
+    addStudent(work, layout, trainers, passes, TrainingGrid(trainers: trainers, perNode: cluster.ranksPerNode))
     if let teacher = work.teacher, work.asks(0) { addTeacher(teacher, work, layout, trainers) }
   }
 
-  /// With n = 4 bytes per element of the flat buffer and half = (N − 1)/N·n: `none` sends two halves of gradients;
-  /// `optimizer` one half of gradients and one of weights; `gradients` one half of gradients per pass and one of
-  /// weights; `parameters` one half of gradients per pass, and the weights that its passes gather.
-  private mutating func addStudent(_ work: StepWork, _ layout: Layout, _ ranks: Int, _ passes: Passes) {
+  /// With n = 4 bytes per element of the flat buffer, on N nodes of R ranks, and half = (N − 1)/N·n/R: `none` sends two
+  /// halves of gradients; `optimizer` one half of gradients and one of weights; `gradients` one half of gradients per
+  /// pass and one of weights; `parameters` one half of gradients per pass, and to all ranks the weights that its passes
+  /// gather. Ranks of a node send nothing to each other otherwise.
+  private mutating func addStudent(
+    _ work: StepWork, _ layout: Layout, _ ranks: Int, _ passes: Passes, _ grid: TrainingGrid
+  ) {
     let flat = FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
-    let half = Formulas.halfBytes(4 * Double(flat.count), ranks: ranks)
+    let half = grid.halfBytes(4 * Double(flat.count))
     let count = Double(passes.count)
     switch layout.sharding {
     case .none: self[.gradients] = 2 * half
@@ -53,7 +56,9 @@ package struct TrafficPlan: Sendable, Equatable {
     }
     let touched = min(work.student.lookupRows, work.load.tokens)
     let places = (touched + ranks - 1) / ranks * ranks
-    self[.rows] = Formulas.allReduceBytes(4 * Double(places * work.student.lookupColumns), ranks: ranks)
+    let rows = 4 * Double(places * work.student.lookupColumns)
+    let arriving = layout.sharding == .parameters ? Formulas.halfBytes(rows, ranks: ranks) : grid.halfBytes(rows)
+    self[.rows] = arriving + grid.halfBytes(rows)
   }
 
   private mutating func addTeacher(_ teacher: any NetworkSizes, _ work: StepWork, _ layout: Layout, _ trainers: Int) {

@@ -67,7 +67,7 @@ package struct StepPlan: Sendable {
     self.layout = layout
     let figures = works.map { work in
       let memory = MemoryPlan(work, layout, on: cluster)
-      let traffic = TrafficPlan(work, layout, ranks: cluster.ranks)
+      let traffic = TrafficPlan(work, layout, on: cluster)
       let time = StepTime(work, layout, memory, traffic, on: cluster)
       return Stage(work: work, memory: memory, traffic: traffic, time: time)
     }
