@@ -145,7 +145,7 @@ site_mpirun() {
   done
   # What a remote shell would not pass on.
   for n in OMP_NUM_THREADS OPENBLAS_NUM_THREADS UCX_NET_DEVICES HF_HOME HF_HUB_CACHE RETORT_CACHE RETORT_MODELS \
-    RETORT_WATCHDOG_SECONDS RETORT_ISA RETORT_MPI_CHUNK_BYTES; do
+    RETORT_WATCHDOG_SECONDS RETORT_ISA RETORT_MPI_CHUNK_BYTES OPENBLAS_CORETYPE ONEDNN_MAX_CPU_ISA; do
     if [ -n "${!n:-}" ]; then job_command+=(-x "$n"); fi
   done
   job_command+=("${ranks_command[@]}")

@@ -69,7 +69,8 @@ box_make() {
   # The stand-in for ssh lies in the box, where it finds the hosts. Like ssh it passes no variables on.
   cat >"$box/agent" <<'AGENT'
 #!/bin/sh
-# agent [OPTIONS] HOST COMMAND...: runs a command on a host of this box, as ssh would.
+# agent [OPTIONS] HOST COMMAND...: runs a command on a host of this box, as ssh would. This process stays on its own host:
+# when the other one is lost, it waits for an answer as long as its caller lives.
 while [ "${1#-}" != "$1" ]; do shift; done
 host=$1
 shift
@@ -78,8 +79,11 @@ if [ -z "$init" ] || [ ! -d "/proc/$init" ]; then
   echo "agent: connect to host $host: No route to host" >&2
   exit 255
 fi
-exec nsenter --target "$init" --net --uts --ipc --mount -- env -i PATH="$PATH" HOME="$HOME" TMPDIR=/tmp \
+nsenter --target "$init" --net --uts --ipc --mount -- env -i PATH="$PATH" HOME="$HOME" TMPDIR=/tmp \
   OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 sh -c "cd && $*"
+code=$?
+if [ -d "/proc/$init" ] && [ "$(cat "${0%/*}/$host.lost" 2>/dev/null)" != "$init" ]; then exit "$code"; fi
+while kill -0 "$PPID" 2>/dev/null; do sleep 0.2; done
 AGENT
   chmod +x "$box/agent"
   unshare --net sleep "$box_limit" &
@@ -137,7 +141,7 @@ box_start() {
     mount --bind "$box/$name/tmp" /tmp
     for path in "${@:1:kept}"; do
       mkdir -p "$path"
-      mount --no-canonicalize --bind "/proc/self/fd/${descriptors[0]}" "$path"
+      mount --no-canonicalize --rbind "/proc/self/fd/${descriptors[0]}" "$path"
       descriptors=("${descriptors[@]:1}")
     done
     shift "$kept"
@@ -193,7 +197,7 @@ box_mpirun_flags() {
   fi
   # Each host has its own cache. Both cores are shared by all hosts, so a rank has one thread.
   mpirun_flags+=(-x TMPDIR=/tmp -x RETORT_CACHE=/tmp/cache -x OMP_NUM_THREADS=1 -x OPENBLAS_NUM_THREADS=1)
-  if [ -n "${RETORT_WATCHDOG_SECONDS:-}" ]; then mpirun_flags+=(-x RETORT_WATCHDOG_SECONDS); fi
+  for k in RETORT_WATCHDOG_SECONDS OPENBLAS_CORETYPE; do if [ -n "${!k:-}" ]; then mpirun_flags+=(-x "$k"); fi; done
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 }
 
@@ -216,6 +220,7 @@ box_lose() {
   local turn process
   if [ -z "${box_init[$1]:-}" ]; then return; fi
   box_wire "$1" down 2>/dev/null || true
+  echo "${box_init[$1]}" >"$box/$(box_name "$1").lost"
   for ((turn = 0; turn < 20; turn++)); do
     process=$(box_processes "$1")
     if [ -z "$process" ]; then break; fi

@@ -282,16 +282,19 @@ extension RankTests {
     /// With two nodes of one rank, or one node, sums have the same order.
     @Test(arguments: StudentSharding.allCases, [1, 2])
     func `nodes train the same as one node, up to the order of sums`(sharding: StudentSharding, nodeRanks: Int) throws {
+      // Ranks on several real hosts share memory with those of their host only.
+      let host = try world.splitByNode().size
+      let node = host < nodeRanks ? host : host % nodeRanks == 0 ? nodeRanks : 1
       for precision in [Precision.fp32, .bf16] {
         let values = Case(sharding: sharding, precision: precision, nodeRanks: nodeRanks)
         let (several, one) = (
           try trainer(values, on: world), try trainer(Case(sharding: sharding, precision: precision), on: world)
         )
-        #expect(several.grid.node.size == (world.size % nodeRanks == 0 ? nodeRanks : 1))
+        #expect(several.grid.node.size == node)
         for (a, b) in zip(try records(several), try records(one)) {
           #expect(abs(a.loss - b.loss) <= 1e-4 * abs(b.loss), "step \(a.step)")
         }
-        if nodeRanks == 1 { #expect(try bits(several) == bits(one)) }
+        if nodeRanks == 1, host == world.size || host == 1 { #expect(try bits(several) == bits(one)) }
         let data = try TinyTask.data(13, seed: 3)
         #expect(try abs(several.evaluate(data).loss - one.evaluate(data).loss) < 1e-3)
       }
