@@ -166,19 +166,20 @@ site_srun() {
 
 # site_run [COMMAND...]: runs job_command, below this command if there is one, and returns its exit code. USR1, TERM and
 # INT, or the end of stop_after seconds, ask the ranks once to save and stop, through SIGUSR1, which mpirun and srun
-# forward; $asked then is yes.
+# forward; $asked then is the signal.
 site_run() {
   local job timer="" code=0
   asked=no
   "$@" "${job_command[@]}" &
   job=$!
   ask() {
-    if [ "$asked" = yes ]; then return; fi
-    asked=yes
+    if [ "$asked" != no ]; then return; fi
+    asked=$1
     site_say "asked to stop: the ranks save"
     kill -USR1 "$job" 2>/dev/null
   }
-  trap ask USR1 TERM INT
+  trap 'ask USR1' USR1
+  trap 'ask TERM' TERM INT
   if [ -n "$stop_after" ]; then
     (sleep "$stop_after" && kill -USR1 "$$") &
     timer=$!
