@@ -55,7 +55,7 @@ let package = Package(
         "Teachers", "Optimizers", "Objectives", "Models", "Layers", "Datasets", "Collectives", "Autograd",
         "Safetensors", "Tensors", "CKernels", "Platform",
       ]),
-    library("Planner", ["Objectives", "Models", "Autograd", "Tensors", "Platform"]),
+    library("Planner", ["Objectives", "Models", "Safetensors", "Autograd", "Tensors", "Platform"]),
     library(
       "Chains",
       [

@@ -25,6 +25,8 @@ package struct BenchmarkOptions: Sendable, Equatable {
   package var precision = Precision.fp32
   /// The objectives of the loss; by default 0.5 · cross-entropy + 0.5 · forward KL at temperature 2.
   package var objective = DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2)
+  /// Timed optimizer steps between checkpoints, which are part of the time; nil for none.
+  package var saveSteps: Int?
   /// Real lengths of examples; batches then have examples of similar lengths, as in training.
   package var lengths: [Int]?
 
@@ -45,7 +47,8 @@ package enum BenchmarkRun {
     let trainer = try Trace.span("load models") { try makeTrainer(work, options, data, communicator) }
     let before = try ArithmeticLimit.measure(options.precision, on: communicator)
     let clock = ContinuousClock()
-    var (times, records): ([Double], [StepRecord]) = ([], [])
+    var (times, records, saveTimes): ([Double], [StepRecord], [Double]) = ([], [], [])
+    let saves = try options.saveSteps.map { _ in try BenchmarkSaves(of: trainer, on: communicator) }
     var (step, growths) = (0, 0)
     Trace.beginTraining()
     let order = plan.order(options)
@@ -56,6 +59,12 @@ package enum BenchmarkRun {
       let start = clock.now
       step += 1
       let record = try trainer.step(step, batch: batch, epoch: 0)
+      // Checkpoints before the timed ones, so that these overwrite the files of earlier ones, as in a long run.
+      if let every = options.saveSteps, index < options.warmup || (index + 1 - options.warmup) % every == 0 {
+        let before = clock.now
+        try saves?.save(after: step)
+        if index >= options.warmup { saveTimes.append((clock.now - before).seconds) }
+      }
       try communicator.barrier()
       if index >= options.warmup {
         times.append((clock.now - start).seconds)
@@ -69,6 +78,12 @@ package enum BenchmarkRun {
     let teacherBytes = trainer.teacherParameterCount * (options.precision == .bf16 ? 2 : 4)
     let exposed = try ExchangeSeconds.exposed(records.map(\.exchange), on: communicator)
     line["communication_share"] = .double((1e4 * exposed / times.reduce(0, +)).rounded() / 1e4)
+    if options.saveSteps != nil {
+      try saves?.finish()
+      saveTimes.sort()
+      line["saves"] = .int(saveTimes.count)
+      line["save_s"] = saveTimes.isEmpty ? .null : .double((1e4 * saveTimes[saveTimes.count / 2]).rounded() / 1e4)
+    }
     line["pool_growths"] = .int(StoragePool.systemAllocations - growths)
     line["teacher_mib"] = .double((Double(teacherBytes) / Double(1 << 20)).rounded())
     return .object(line)
@@ -160,6 +175,30 @@ package enum BenchmarkRun {
     // The mapping outlives the name.
     try node.barrier()
     return remark
+  }
+
+  /// Checkpoints in a temporary directory, which is removed with this object.
+  private final class BenchmarkSaves {
+    private let saves: PeriodicSaves
+    private let directory: String?
+
+    init(of trainer: Trainer, on communicator: any Communicator) throws {
+      var name = Array((NSTemporaryDirectory() + "/retort-bench-XXXXXX").utf8CString)
+      let made = communicator.isFirst && mkdtemp(&name) != nil
+      directory = made ? String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
+      let path = try communicator.broadcast(text: directory ?? "")
+      if path.isEmpty {
+        throw RetortError(
+          .checkpoint, "cannot make a directory for checkpoints", at: NSTemporaryDirectory(),
+          remedy: "set TMPDIR to a directory with space")
+      }
+      saves = PeriodicSaves(path, of: trainer, on: communicator)
+    }
+
+    deinit { if let directory { try? FileManager.default.removeItem(atPath: directory) } }
+
+    func save(after step: Int) throws { try saves.save(after: step) }
+    func finish() throws { try saves.finish() }
   }
 
   private static func figures(

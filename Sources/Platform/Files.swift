@@ -197,6 +197,13 @@ package final class AtomicFile {
   private var count = 0
   /// Whether the file is a reused one, and may be longer than the appended bytes.
   private var isReused = false
+  /// The checksum of the appended bytes, if it is computed.
+  private var checksum: Checksum?
+
+  /// The size and the checksum of the appended bytes; nil if none is computed.
+  package var entry: FileManifest.Entry? {
+    checksum.map { FileManifest.Entry(bytes: count, checksum: $0.value) }
+  }
 
   /// Creates the temporary file beside `path`; throws `.checkpoint` with the system's reason.
   ///
@@ -204,8 +211,12 @@ package final class AtomicFile {
   ///   - permissions: for the file, less the umask.
   ///   - spare: an unused file on the same file system. It becomes the temporary file, so that the system neither
   ///     frees its blocks and pages nor allocates new ones; a file with further hard links is not used.
-  package init(_ path: String, permissions: mode_t = 0o644, reusing spare: String? = nil) throws {
+  ///   - checking: whether to compute a checksum of the appended bytes.
+  package init(
+    _ path: String, permissions: mode_t = 0o644, reusing spare: String? = nil, checking: Bool = false
+  ) throws {
     self.path = path
+    if checking { checksum = Checksum() }
     // A file name has at most 255 bytes, so a long name is shortened before the suffix is added.
     let name = fileName(of: path)
     let start = name.utf8.count <= 200 ? path : joinPath(parentDirectory(of: path), String(name.prefix(40)))
@@ -223,6 +234,19 @@ package final class AtomicFile {
 
   /// Appends bytes.
   package func write(_ bytes: UnsafeRawBufferPointer) throws {
+    guard checksum != nil else { return try append(bytes) }
+    // In pieces that are still in the cache when they are written.
+    for start in stride(from: 0, to: bytes.count, by: AtomicFile.piece) {
+      let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + AtomicFile.piece)])
+      checksum?.update(piece)
+      try append(piece)
+      Activity.tick()
+    }
+  }
+
+  private static let piece = 1 << 19
+
+  private func append(_ bytes: UnsafeRawBufferPointer) throws {
     let code = writeAll(bytes, to: descriptor)
     if code != 0 { throw RetortError.ofWriting("cannot write", path, code) }
     count += bytes.count

@@ -50,11 +50,12 @@ package struct SafetensorsWriter: ~Copyable {
   ///   - metadata: the file's strings; `transformers` refuses files without `format`.
   ///   - maxShardBytes: the most data bytes of a shard (a larger tensor gets its own shard); nil writes one file.
   ///   - spare: an unused file that may become the first one (`AtomicFile`).
+  ///   - checking: whether to compute the checksum of a single file, for `entry`.
   ///
   /// Throws `.checkpoint` if a file cannot be created and `.unexpected` for a duplicate name.
   package init(
     _ path: String, tensors: [TensorDeclaration], metadata: [String: String] = ["format": "pt"],
-    maxShardBytes: Int? = nil, reusing spare: String? = nil
+    maxShardBytes: Int? = nil, reusing spare: String? = nil, checking: Bool = false
   ) throws {
     self.path = path
     declarations = tensors
@@ -62,7 +63,7 @@ package struct SafetensorsWriter: ~Copyable {
     let runs = SafetensorsWriter.split(tensors, maxShardBytes)
     shards = try runs.enumerated().map { number, run in
       let name = runs.count == 1 ? path : SafetensorsWriter.shardPath(path, number + 1, of: runs.count)
-      let file = try AtomicFile(name, reusing: number == 0 ? spare : nil)
+      let file = try AtomicFile(name, reusing: number == 0 ? spare : nil, checking: checking)
       try SafetensorsWriter.header(tensors[run], metadata).withUnsafeBytes { try file.write($0) }
       return Shard(tensors: run, path: name, file: file)
     }
@@ -117,6 +118,9 @@ package struct SafetensorsWriter: ~Copyable {
     unlink(path)
     return [index] + shards.map(\.path)
   }
+
+  /// The size and checksum of the single file after its last tensor; nil if they are not computed, and for shards.
+  package var entry: FileManifest.Entry? { shards.count == 1 ? shards[0].file.entry : nil }
 
   /// The next declaration, after a check that `name` is its name.
   private mutating func take(_ name: String) throws -> (TensorDeclaration, AtomicFile) {

@@ -16,9 +16,10 @@ import Tensors
 ///     plan-XXXXXXXXXXXX/  step-N of another plan, moved aside when this plan needed the name
 ///     spare/              files of the checkpoint that was removed last, which the next one overwrites
 ///
-/// Checkpoints store tensors by name, not by rank, so a run can resume on any number of ranks. Rank 0 writes them; a
-/// separate thread flushes the files and renames the directory while training continues. Files of the checkpoint that
-/// was removed last are overwritten, since allocating new blocks and pages costs several times as much as copying.
+/// Checkpoints store tensors by name, not by rank, so a run can resume on any number of ranks. Training waits while the
+/// ranks copy into a snapshot (`CheckpointSnapshot`), from which a separate thread of rank 0 writes and flushes the
+/// files and renames the directory. Files of the checkpoint that was removed last are overwritten, since allocating new
+/// blocks and pages costs several times as much as copying.
 /// Checkpoints of other plans are never read and stay until this plan's student is committed. All methods are
 /// collective unless they say otherwise.
 final class CheckpointStore {
@@ -26,23 +27,39 @@ final class CheckpointStore {
   let planDigest: String
   private let keep: Int
   private let fence: (any WriteFence)?
+  private let snapshotLimit: Int
   let communicator: any Communicator
   /// The save whose files are being flushed; rank 0 only.
   private let pending = PendingSave()
-  /// Remarks about skipped checkpoints, with reasons; rank 0 only.
+  /// The trainer of the last save, and the memory for its copies.
+  private var snapshots: (trainer: Trainer, memory: CheckpointSnapshot?)?
+  /// Remarks about skipped checkpoints, with reasons, and about snapshots; rank 0 only.
   private(set) var notes: [String] = []
   /// The names of skipped checkpoints, which the next save removes; rank 0 only.
   private var damaged: Set<String> = []
 
   init(
     _ trainingDirectory: String, planDigest: String, keep: Int, fence: (any WriteFence)? = nil,
-    on communicator: any Communicator
+    snapshotLimit: Int = SnapshotSize.limit, on communicator: any Communicator
   ) {
+    self.snapshotLimit = snapshotLimit
     directory = joinPath(trainingDirectory, "checkpoints")
     self.planDigest = planDigest
     self.keep = keep
     self.fence = fence
     self.communicator = communicator
+  }
+
+  /// The memory for copies of a trainer; nil for a student that is too large. Collective.
+  private func snapshot(of trainer: Trainer) throws -> CheckpointSnapshot? {
+    if let snapshots, snapshots.trainer === trainer { return snapshots.memory }
+    let made = try CheckpointSnapshot(of: trainer, limit: snapshotLimit, self)
+    snapshots = (trainer, made)
+    if made == nil, communicator.isFirst {
+      notes.append(
+        "training waits while checkpoints are written: there is no memory for a snapshot (docs/performance.md)")
+    }
+    return made
   }
 
   private var bestDirectory: String { joinPath(directory, "best") }
@@ -56,14 +73,19 @@ final class CheckpointStore {
       try fence?.requireHeld()
       return try AtomicDirectory(bestDirectory)
     }
+    let snapshot = try snapshot(of: trainer)
     try trainer.withWeights { bring in
       try communicator.agree("saving the best student") {
+        if let snapshot { return try snapshot.copyWeights(self, bring) }
         try write(folder?.temporary ?? "", CheckpointFile.model, weights(of: trainer, bring))
       }
     }
     guard let folder else { return }
     pending.start { [self] in
-      try folder.commit([CheckpointFile.model], facts: facts(step: step), fence: fence)
+      let entry = try snapshot?.model.write(folder.temporary, reusing: spareDirectory)
+      try folder.commit(
+        [CheckpointFile.model], known: entry.map { [CheckpointFile.model: $0] } ?? [:], facts: facts(step: step),
+        fence: fence)
     }
   }
 
@@ -79,15 +101,14 @@ final class CheckpointStore {
       return try AtomicDirectory(joinPath(directory, CheckpointName(step: state.step).text))
     }
     let place = folder?.temporary ?? ""
-    if !isBestNow {
-      try trainer.withWeights { bring in
-        try communicator.agree("saving a checkpoint") {
-          try write(place, CheckpointFile.model, weights(of: trainer, bring))
-        }
-      }
-    }
+    let snapshot = try snapshot(of: trainer)
     try trainer.withWeights { bring in
       try communicator.agree("saving a checkpoint") {
+        if let snapshot {
+          if !isBestNow { try snapshot.copyWeights(self, bring) }
+          return try snapshot.copyMoments(self, bring)
+        }
+        if !isBestNow { try write(place, CheckpointFile.model, weights(of: trainer, bring)) }
         try write(place, CheckpointFile.optimizer, moments(of: trainer, bring))
       }
     }
@@ -103,13 +124,22 @@ final class CheckpointStore {
       // After skipped steps the weights may be at fault, and the checkpoints before them have to stay.
       let keep = state.skippedInARow > 0 ? Int.max : keep
       let best = state.best?.step
-      pending.start { [self] in try commit(folder, step: state.step, best: best, keep: keep) }
+      pending.start { [self] in
+        var known: [String: FileManifest.Entry] = [:]
+        if let snapshot {
+          if !isBestNow { known[CheckpointFile.model] = try snapshot.model.write(place, reusing: spareDirectory) }
+          known[CheckpointFile.optimizer] = try snapshot.optimizer.write(place, reusing: spareDirectory)
+        }
+        try commit(folder, step: state.step, best: best, known, keep: keep)
+      }
     }
   }
 
   /// Adds the best weights to a checkpoint and renames it into place; on the saving thread of rank 0.
-  private func commit(_ folder: AtomicDirectory, step: Int, best: Int?, keep: Int) throws {
-    var known: [String: FileManifest.Entry] = [:]
+  private func commit(
+    _ folder: AtomicDirectory, step: Int, best: Int?, _ known: [String: FileManifest.Entry], keep: Int
+  ) throws {
+    var known = known
     // A checkpoint includes the best weights at its time: a later best may come from a repeated step.
     if let best {
       let entry = try requireBest(of: best).files[CheckpointFile.model]

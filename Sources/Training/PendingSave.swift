@@ -1,7 +1,11 @@
-import Dispatch
+import Foundation
 import Platform
 
-/// File work beside training: runs in order on a separate thread.
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// File work beside training: runs in order on a thread of low priority, which takes the moments in which a rank waits.
 ///
 /// Training waits for it only before the next checkpoint, a stop and the end, where its errors are thrown.
 final class PendingSave: @unchecked Sendable {
@@ -12,13 +16,23 @@ final class PendingSave: @unchecked Sendable {
 
   /// Queues work; it is skipped if earlier work has failed.
   func start(_ work: @escaping () throws -> Void) {
-    // The caller calls `finish` before it uses the captured objects again.
-    let work = Unchecked(work)
+    let work = Work(work)
     queue.async(group: group) { [self] in
-      if failure != nil { return }
-      do { try work.value() } catch { failure = error }
+      if failure != nil { return work.drop() }
+      // A thread of its own: those of the queue are used for other work too, and keep the priority.
+      let done = DispatchSemaphore(value: 0)
+      let thread = Thread { [self] in
+        // On Linux this is the priority of the calling thread.
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, PendingSave.niceness)
+        do { try work.run() } catch { failure = error }
+        done.signal()
+      }
+      thread.start()
+      done.wait()
     }
   }
+
+  private static let niceness: Int32 = 10
 
   /// Waits for all queued work; throws the first error, once.
   func finish() throws {
@@ -28,8 +42,18 @@ final class PendingSave: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  private struct Unchecked<T>: @unchecked Sendable {
-    let value: T
-    init(_ value: T) { self.value = value }
+  /// Work whose captured objects are freed when it is done, before `finish` returns: an unfinished directory is removed
+  /// with its object.
+  private final class Work: @unchecked Sendable {
+    // Unchecked: the caller calls `finish` before it uses the captured objects again.
+    private var body: (() throws -> Void)?
+    init(_ body: @escaping () throws -> Void) { self.body = body }
+
+    func run() throws {
+      defer { body = nil }
+      try body?()
+    }
+
+    func drop() { body = nil }
   }
 }

@@ -39,11 +39,10 @@ extension TrainingRun {
     guard failed.returns == 0 else {
       throw exhausted(fault, "after a return to a checkpoint")
     }
-    let seen = store.notes.count
     var suspect = failed.step
     while suspect > 1, failed.leftOut.contains(suspect) { suspect -= 1 }
     let (restored, lines) = try store.restore(into: trainer, before: suspect)
-    store.notes.dropFirst(seen).forEach(observer.note)
+    sayNotes()
     // Nothing was restored: the trainer has the weights at fault.
     guard restored.step > 0 else {
       throw exhausted(fault, "and the run has no checkpoint to go back to (save_steps makes more of them)")

@@ -71,6 +71,8 @@ package final class TrainingRun {
   let fence: (any WriteFence)?
   /// `output/training`.
   let directory: String
+  /// How many of the store's remarks the observer has.
+  private var notesSaid = 0
   /// Whether this process has warned about a skipped step.
   var hasWarned = false
   var configuration: TrainingConfiguration { trainer.configuration }
@@ -100,7 +102,7 @@ package final class TrainingRun {
     let (state, lines) = try store.restore(into: trainer)
     self.state = state
     sampler = TrainingRun.sampler(of: train, trainer.configuration)
-    store.notes.forEach(observer.note)
+    sayNotes()
     let training = self.directory
     log = try communicator.agree {
       guard communicator.isFirst else { return nil }
@@ -185,6 +187,7 @@ package final class TrainingRun {
       let isSound = state.skippedInARow == 0
       if (isSound && (evaluates || isSaveDue) || stops) && !isLast {
         try Trace.span("checkpoint") { try store.save(state, of: trainer, log: log) }
+        sayNotes()
       }
       if stops {
         try store.finishSaving()
@@ -265,6 +268,12 @@ package final class TrainingRun {
     case .epoch: return place == perEpoch - 1
     case .steps(let interval): return stageStep % interval == 0
     }
+  }
+
+  /// Reports the remarks of the store that are new.
+  func sayNotes() {
+    store.notes.dropFirst(notesSaid).forEach(observer.note)
+    notesSaid = store.notes.count
   }
 
   private func shareSignals() throws { try trainer.shareSignals().forEach(observer.note) }

@@ -97,7 +97,7 @@ extension WholeChainTests {
             - step_id: only
               student_base: {family: bert, vocab_size: 2000, num_hidden_layers: 8, hidden_size: 512, num_attention_heads: 8, intermediate_size: 2048, max_position_embeddings: 64}
               output_dir: out
-              hyperparams: {batch_size: 16, max_steps: 3, precision: fp32, learning_rate: 1e-5}
+              hyperparams: {batch_size: 16, max_steps: 3, save_steps: 1, precision: fp32, learning_rate: 1e-5}
 
         """
       let planned = try Planned(Self.classified().merging(["chain.yaml": chain]) { $1 })
@@ -113,7 +113,7 @@ extension WholeChainTests {
       let chain = """
         distillation_chain:
           metadata: {dataset: data, task: {kind: classification, label: label}, max_length: 64}
-          defaults: {batch_size: 16, max_steps: 3, precision: fp32, learning_rate: 1e-4}
+          defaults: {batch_size: 16, max_steps: 3, save_steps: 1, precision: fp32, learning_rate: 1e-4}
           steps:
             - step_id: teacher
               teacher: null
@@ -167,7 +167,7 @@ extension WholeChainTests {
       files["pupil.yaml"] = """
         distillation_chain:
           metadata: {dataset: documents, task: {kind: language_modeling}, max_length: 256}
-          defaults: {batch_size: 16, max_steps: 2, learning_rate: 1e-4}
+          defaults: {batch_size: 16, max_steps: 2, save_steps: 1, learning_rate: 1e-4}
           steps:
             - teacher: tutor
               allow_untrained_teacher: true

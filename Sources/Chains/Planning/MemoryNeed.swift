@@ -27,15 +27,16 @@ struct MemoryNeed {
     let plan = MemoryPlan(work, layout, on: MemoryNeed.cluster(ranks))
     let memory = (teaches ? plan.teacher : nil) ?? plan.trainer
     let frozen = isMapped || layout.placement == .resident ? memory[.teacher] : 0
-    estimate = memory.total - frozen
+    // A run without room for a snapshot does without.
+    estimate = memory.total - frozen - memory[.snapshot]
     let tables = 8 * Double(work.student.lookupCount) / (layout.sharding == .none ? 1 : Double(max(1, ranks)))
     certain = estimate - min(tables, memory[.optimizer])
     let teacher =
       isMapped || layout.placement != .resident ? 0 : Double(work.teacher?.frozenBytes(work.teacherFormat) ?? 0)
     shared = teaches || ranks == 1 ? 0 : plan.sharedStudent
     once = teacher + shared
-    let largest = MemoryKind.allCases.filter { $0 != .teacher || frozen == 0 }.map { ($0, memory[$0]) }
-      .sorted { $0.1 > $1.1 }.prefix(3)
+    let largest = MemoryKind.allCases.filter { $0 != .snapshot && ($0 != .teacher || frozen == 0) }
+      .map { ($0, memory[$0]) }.sorted { $0.1 > $1.1 }.prefix(3)
     parts = largest.map { "\($0.0.rawValue) \(grouped($0.1))" }.joined(separator: ", ")
   }
 

@@ -1,5 +1,6 @@
 import Models
 import Objectives
+import Safetensors
 import Tensors
 
 /// The memory of a chain step in a layout: of a training rank, of a dedicated teacher rank, and of the fullest node.
@@ -30,7 +31,7 @@ package struct MemoryPlan: Sendable, Equatable {
     var nodeShared = rank.shared
     if let model = work.teacher {
       let parts = TeacherParts(model, work.teacherFormat, layout)
-      nodeShared = parts.sharedOnNode
+      nodeShared += parts.sharedOnNode
       rank[.teacher] = parts.onTrainer
       rank.shared += min(parts.onTrainer, parts.sharedOnNode)
       rank[.signals] = MemoryPlan.signals(work, layout, model, passes)
@@ -47,6 +48,10 @@ package struct MemoryPlan: Sendable, Equatable {
       rank[.signals] += MemoryPlan.signals(work, Layout(), model, passes)
     }
     rank[.signals] += 4 * Double(passes.load.tokens * work.innerFloats)
+    // One copy on the node of rank 0, which reads all of it.
+    rank[.snapshot] = Double(SnapshotSize.bytes(weights: work.student.parameterCount))
+    rank.shared += rank[.snapshot]
+    nodeShared += rank[.snapshot]
     trainer = rank
     trainingNode = onNode * rank.own + nodeShared
     teachingNode = teacher.map { onNode * $0.own }

@@ -20,6 +20,8 @@ package enum MemoryKind: String, Sendable, CaseIterable {
   case buffers
   /// Teacher signals that are kept until they are written.
   case cache
+  /// The copy of a checkpoint from which its files are written, on the node of rank 0.
+  case snapshot
   /// The program, its libraries, MPI, data and prepared products.
   case program
 }

@@ -21,6 +21,7 @@ struct BenchCommand: RankCommand {
   @Option(help: "Timed optimizer steps.") var steps = 8
   @Option(help: "Optimizer steps before the timed ones.") var warmup = 2
   @Option(help: "The number of times that the timed steps are repeated.") var epochs = 1
+  @Option(help: "Timed optimizer steps between checkpoints, written to TMPDIR; by default none.") var saveSteps: Int?
   @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
   @Option(help: "A file with one real length per line.") var lengths: String?
@@ -41,6 +42,7 @@ struct BenchCommand: RankCommand {
     try requireOption("--seq", seq, 1...512)
     try requireOption("--steps", steps, 1...1_000_000)
     try requireOption("--warmup", warmup, 0...1_000_000)
+    if let saveSteps { try requireOption("--save-steps", saveSteps, 1...1_000_000) }
     try requireOption("--epochs", epochs, 1...1_000_000)
   }
 
@@ -48,6 +50,7 @@ struct BenchCommand: RankCommand {
     var options = BenchmarkOptions()
     (options.batch, options.sequence, options.steps) = (batch, seq, steps)
     (options.warmup, options.epochs) = (warmup, epochs)
+    options.saveSteps = saveSteps
     if !objective.isEmpty {
       let kinds = [ObjectiveRegistry.crossEntropy] + objective.compactMap(ObjectiveRegistry.kind)
       options.objective = DistillationObjective(kinds.map { ObjectiveTerm($0, weight: Scheduled(0.5)) })
