@@ -218,7 +218,8 @@ box_processes() {
 # The wire is cut first: a host that loses its power says nothing to the others.
 box_lose() {
   local turn process
-  if [ -z "${box_init[$1]:-}" ]; then return; fi
+  # 0 by name: in the trap at the end a bare return has the script's own exit code.
+  if [ -z "${box_init[$1]:-}" ]; then return 0; fi
   box_wire "$1" down 2>/dev/null || true
   echo "${box_init[$1]}" >"$box/$(box_name "$1").lost"
   for ((turn = 0; turn < 20; turn++)); do
@@ -240,7 +241,7 @@ box_restore() { box_start "$1"; }
 
 box_remove() {
   local k
-  if [ -z "$box" ]; then return; fi
+  if [ -z "$box" ]; then return 0; fi
   for ((k = 1; k <= box_hosts; k++)); do box_lose "$k"; done
   kill -KILL "$box_switch" 2>/dev/null || true
   wait "$box_switch" 2>/dev/null || true
