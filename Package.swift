@@ -78,7 +78,7 @@ let package = Package(
       ]),
     tests("ArchitectureTests", []),
     tests("AutogradTests", ["Autograd", "Tensors"]),
-    tests("ChainsTests", ["Chains", "Objectives", "Collectives", "Planner", "Models", "Platform"]),
+    tests("ChainsTests", ["Chains", "Training", "Objectives", "Collectives", "Planner", "Models", "Platform"]),
     tests("CKernelsTests", ["CKernels"]),
     // Runs the retort binary, which the build of the tests makes too.
     tests("CommandTests", ["Platform"]),

@@ -23,6 +23,10 @@ package struct StepWork: Sendable {
   package var askedTeachers: Set<Int>?
   /// The size at which a gradient bucket is sent.
   package var bucketBytes: Int
+  /// How gradients travel between nodes.
+  package var gradientWire = PlannedFormat.fp32
+  /// How updated weights that passes read rounded travel between nodes.
+  package var weightWire = PlannedFormat.fp32
   /// Optimizer steps of the stage; nil if that depends on the data.
   package var steps: Int?
   /// k, in comparisons with top-k signals.

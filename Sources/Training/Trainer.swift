@@ -88,7 +88,7 @@ package final class Trainer {
   ) throws -> ExchangeWork {
     let parts = configuration.sharding.strategy.parts
     let buffers = StudentBuffers(grid)
-    let sums = try RegionSums(buffers)
+    let sums = try RegionSums(buffers, configuration.exchange.gradients)
     let lookups = student.lookups
     let tables = try lookups.map {
       try TableExchange(
@@ -105,7 +105,7 @@ package final class Trainer {
       fill: { parameter in if !projections.contains(where: { $0 === parameter }) { fill(parameter) } })
     return ExchangeWork(
       grid: grid, buffers: buffers, sums: sums, flat: flat, tables: tables, blocks: blocks, copies: copies,
-      times: ExchangeTimes())
+      options: configuration.exchange, times: ExchangeTimes())
   }
 
   /// Creates a run of one stage with an objective on logits only, with one teacher or none.
@@ -222,6 +222,7 @@ package final class Trainer {
     // All ranks have the same sums, so all skip the update or none.
     let fault = NumericalFault(
       loss: total, gradientNorm: norm, terms: zip(loss.objective.activeTerms, means).map { ($0.name, $1) })
+    if fault != nil { exchange.discard() }
     let rate = fault == nil ? try update(step, norm: norm) : 0
     // A backward pass has two products for each product of the forward pass.
     let learnt = 3 * student.forwardFLOPs(lengths: lengths)

@@ -119,7 +119,7 @@ package struct TrainingConfiguration: Sendable, Equatable {
       case .examples(let count): ("batch_size", count)
       case .tokens(let count): ("batch_tokens", count)
       }
-    let members: [String: JSON] = [
+    var members: [String: JSON] = [
       "seed": .int(Int(truncatingIfNeeded: seed)), "max_steps": .int(totalSteps), batch.key: .int(batch.count),
       "gradient_accumulation_steps": .int(accumulation),
       "learning_rate": .double(schedule.peak), "schedule": .string(schedule.kind.rawValue),
@@ -134,6 +134,8 @@ package struct TrainingConfiguration: Sendable, Equatable {
         "max_grad_norm": maximumGradientNorm.map(JSON.double) ?? .null,
       ],
     ]
+    // Rounding gradients gives another student; a missing key means float32.
+    if exchange.gradients != .fp32 { members["exchange_gradients"] = .string(exchange.gradients.rawValue) }
     return members.merging(objective.json) { first, _ in first }
   }
 }

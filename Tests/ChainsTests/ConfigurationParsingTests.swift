@@ -3,6 +3,7 @@ import Foundation
 import Objectives
 import Platform
 import Testing
+import Training
 
 @testable import Chains
 
@@ -78,7 +79,7 @@ struct ConfigurationParsingTests {
             max_length: null
             seed: 18446744073709551615
           defaults: {learning_rate: 3e-4, optimizer: {weight_decay: 0.01, epsilon: 1e-6}}
-          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident, cache: no, cache_limit: 1.5 GiB}, student: {sharding: parameters}, watchdog: {silence: 60, progress: 900, phases: {checkpoint: 3600}}}
+          parallel: {threads_per_rank: 2, bucket_megabytes: 12.5, teacher: {placement: resident, cache: no, cache_limit: 1.5 GiB}, student: {sharding: parameters}, exchange: {gradients: bf16, weights: bf16, node_ranks: 8}, watchdog: {silence: 60, progress: 900, phases: {checkpoint: 3600}}}
           steps:
             - step_id: first
               teacher: null
@@ -135,6 +136,7 @@ struct ConfigurationParsingTests {
     #expect(
       chain.parallel.teacherPlacement.placement == .resident && chain.parallel.teacherPlacement.payload == .logits)
     #expect(chain.parallel.studentSharding == .parameters)
+    #expect(chain.parallel.exchange == ExchangeOptions(gradients: .bf16, weights: .bf16, nodeRanks: 8))
     #expect(chain.parallel.watchdog == WatchdogLimits(silence: 60, progress: 900, phases: ["checkpoint": 3600]))
     #expect(!chain.parallel.teacherPlacement.isCached && chain.parallel.teacherPlacement.cacheLimit == 3 << 29)
     #expect(Array(chain.steps.map(\.teacher).prefix(2)) == [.none, .previous])

@@ -8,19 +8,22 @@ import Testing
 /// Every number that a chain file or a cluster description has, with values that people and generators of files write.
 @Suite struct NumberRangeTests {
   static let values = [
-    "0", "-1", "1", "1e13", "2147483647", "2147483648", "9223372036854775807", "18446744073709551616", "1e300", "1e-300",
+    "0", "-1", "1", "1e13", "2147483647", "2147483648", "9223372036854775807", "18446744073709551616", "1e300",
+    "1e-300",
     ".nan", ".inf", "-.inf", "0.5", "abc", "\"\"", "[1]", "{a: 1}", "0x10", "1_000", "1__0", "١",
   ]
 
   private static let hyperparameters = [
     "learning_rate", "num_train_epochs", "max_steps", "batch_size", "batch_tokens", "gradient_accumulation_steps",
     "alpha", "ce_weight", "kd_weight", "temperature", "warmup_steps", "warmup_ratio", "dropout", "eval_steps",
-    "early_stopping_patience", "save_steps", "save_total_limit", "max_skipped_steps", "logging_steps", "optimizer.weight_decay",
+    "early_stopping_patience", "save_steps", "save_total_limit", "max_skipped_steps", "logging_steps",
+    "optimizer.weight_decay",
     "optimizer.epsilon", "optimizer.max_grad_norm",
   ]
 
   static let keys =
     ["metadata.max_length", "metadata.seed", "parallel.threads_per_rank", "parallel.bucket_megabytes"]
+    + ["parallel.exchange.node_ranks"]
     + ["ranks", "top_k", "cache_limit"].map { "parallel.teacher.\($0)" }
     + ["watchdog", "watchdog.silence", "watchdog.progress", "watchdog.phases.step"].map { "parallel.\($0)" }
     + hyperparameters.flatMap { ["defaults.\($0)", "steps.0.hyperparams.\($0)"] }
@@ -61,7 +64,8 @@ import Testing
 
   @Test func `a refusal names the range`() throws {
     for (key, value, range) in [
-      ("parallel.bucket_megabytes", "1e13", "from 0.001 to 65536"), ("parallel.threads_per_rank", "1000000", "up to 1024"),
+      ("parallel.bucket_megabytes", "1e13", "from 0.001 to 65536"),
+      ("parallel.threads_per_rank", "1000000", "up to 1024"),
       ("parallel.threads_per_rank", "9223372036854775807", "up to 1024"),
       ("defaults.gradient_accumulation_steps", "2147483647", "up to 65536"),
       ("defaults.num_train_epochs", "1e18", "up to 1000000"), ("defaults.temperature", "1e-300", "from 0.001"),

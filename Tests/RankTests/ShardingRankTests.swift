@@ -60,6 +60,7 @@ extension RankTests {
       var limit: Double? = 0.5
       /// The most ranks that share memory.
       var nodeRanks: Int?
+      var wires = (gradients: ExchangeOptions.Wire.fp32, weights: ExchangeOptions.Wire.fp32)
       var testDescription: String {
         "\(sharding) \(accumulation)×\(passTokens) of \(batch), \(precision)\(again ? ", again" : "")"
       }
@@ -74,7 +75,9 @@ extension RankTests {
           objective: DistillationObjective(crossEntropyWeight: 1, distillationWeight: 0, temperature: 1),
           optimizer: AdamWConfiguration(weightDecay: 0.1), maximumGradientNorm: values.limit,
           schedule: Schedule(.linear, peak: 1e-2, warmup: 2, total: Self.steps), precision: values.precision,
-          bucketBytes: 2048, sharding: values.sharding, exchange: ExchangeOptions(nodeRanks: values.nodeRanks),
+          bucketBytes: 2048, sharding: values.sharding,
+          exchange: ExchangeOptions(
+            gradients: values.wires.gradients, weights: values.wires.weights, nodeRanks: values.nodeRanks),
           activationCheckpointing: values.again),
         student: try model ?? TinyTask.model(hidden: hidden, layers: 3), teacher: nil, train: try TinyTask.data(13),
         on: communicator)
@@ -297,6 +300,63 @@ extension RankTests {
         if nodeRanks == 1, host == world.size || host == 1 { #expect(try bits(several) == bits(one)) }
         let data = try TinyTask.data(13, seed: 3)
         #expect(try abs(several.evaluate(data).loss - one.evaluate(data).loss) < 1e-3)
+      }
+    }
+
+    @Test(arguments: StudentSharding.allCases, [1, 2])
+    func `weights that travel in bf16 give the same student in fewer bytes`(sharding: StudentSharding, nodeRanks: Int)
+      throws
+    {
+      let plain = Case(sharding: sharding, precision: .bf16, nodeRanks: nodeRanks)
+      var rounded = plain
+      rounded.wires.weights = .bf16
+      let (wide, narrow) = (try trainer(plain, on: world), try trainer(rounded, on: world))
+      let (a, b) = (try records(wide), try records(narrow))
+      #expect(a.map(\.loss) == b.map(\.loss) && a.map(\.gradientNorm) == b.map(\.gradientNorm))
+      let data = try TinyTask.data(13, seed: 3)
+      #expect(try wide.evaluate(data) == narrow.evaluate(data))
+      #expect(try bits(wide) == bits(narrow))
+      // After whole weights were read, training continues with the same ones.
+      #expect(try records(wide).map(\.loss) == records(narrow).map(\.loss))
+      let (sent, less) = (a[2].sentBytes[.weights] ?? 0, b[2].sentBytes[.weights] ?? 0)
+      let travels = wide.grid.lane.size > 1 && (sharding == .optimizer || sharding == .gradients)
+      #expect(travels ? less < sent : less == sent, "\(less) of \(sent) bytes")
+    }
+
+    @Test(arguments: StudentSharding.allCases, [Precision.fp32, .bf16])
+    func `gradients that travel in bf16 train almost the same student`(
+      sharding: StudentSharding, precision: Precision
+    ) throws {
+      let plain = Case(sharding: sharding, batch: 8, precision: precision, nodeRanks: 1)
+      var rounded = plain
+      rounded.wires.gradients = .bf16
+      let (wide, narrow) = (try trainer(plain, on: world), try trainer(rounded, on: world))
+      let (a, b) = (try records(wide), try records(narrow))
+      for (a, b) in zip(a, b) {
+        #expect(abs(a.loss - b.loss) <= 1e-2 * a.loss && abs(a.gradientNorm - b.gradientNorm) <= 1e-2 * a.gradientNorm)
+      }
+      #expect(world.size == 1 ? a.map(\.loss) == b.map(\.loss) : a.map(\.gradientNorm) != b.map(\.gradientNorm))
+      let (sent, less) = (a[2].sentBytes[.gradients] ?? 0, b[2].sentBytes[.gradients] ?? 0)
+      // The sums of `none` travel back in float32.
+      #expect(less == (sharding == .none ? sent * 3 / 4 : sent / 2))
+    }
+
+    /// x + x/3 + … in bf16 alone would lose the same part in every step.
+    @Test func `what rounding leaves out of a sum is in a later one`() throws {
+      let values = randomTensor([world.size * 64], seed: 5 + UInt64(world.rank), scale: 1)
+      let errors = Tensor.zeros(values.shape)
+      var total = [Double](repeating: 0, count: 64)
+      for step in 0..<64 {
+        let part = values.copy()
+        let sum = try RoundedLaneSum(part, errors: errors, tag: step, on: world)
+        try sum.wait()
+        for (index, value) in sum.sum().array.enumerated() { total[index] += Double(value) }
+      }
+      let whole = try world.allReduce(values.array, .sum)
+      for (index, value) in total.enumerated() {
+        let expected = 64 * Double(whole[world.rank * 64 + index])
+        // At most one rounding is outstanding on each node, of 64.
+        #expect(abs(value - expected) < 0.01 * Double(world.size), "\(value) for \(expected)")
       }
     }
 

@@ -264,6 +264,13 @@ extension ParallelConfiguration {
     if let student = try members.present("student")?.members(known: Keys.parallelStudent) {
       if let word = student.present("sharding") { parallel.studentSharding = try word.word(StudentSharding.self) }
     }
+    if let exchange = try members.present("exchange")?.members(known: Keys.exchange) {
+      if let word = exchange.present("gradients") {
+        parallel.exchange.gradients = try word.word(ExchangeOptions.Wire.self)
+      }
+      if let word = exchange.present("weights") { parallel.exchange.weights = try word.word(ExchangeOptions.Wire.self) }
+      parallel.exchange.nodeRanks = try exchange.present("node_ranks")?.integer(.machines)
+    }
     if let limits = members.present("watchdog") { parallel.watchdog = try watchdog(limits) }
     return parallel
   }

@@ -56,7 +56,12 @@ extension ParallelConfiguration {
       "cache": .bool(keepsCache),
       "teacher": .object(
         teacherPlacement.resolved),
-      "student": ["sharding": .string(studentSharding.rawValue)], "watchdog": watchdog.resolved,
+      "student": ["sharding": .string(studentSharding.rawValue)],
+      "exchange": [
+        "gradients": .string(exchange.gradients.rawValue), "weights": .string(exchange.weights.rawValue),
+        "node_ranks": .optional(exchange.nodeRanks),
+      ],
+      "watchdog": watchdog.resolved,
     ])
   }
 }

@@ -118,6 +118,8 @@ package struct ParallelConfiguration: Sendable, Equatable {
   package var teacherPlacement = TeacherPlacementConfiguration()
   /// The part of a student that is sharded over ranks. Default: the optimizer's moments.
   package var studentSharding: StudentSharding = .optimizer
+  /// How ranks exchange gradients and weights. Default: through memory on a node, in float32 between nodes.
+  package var exchange = ExchangeOptions()
   /// The limits after which a rank, or the job, counts as hung. Default: 120 s of silence, 600 s without progress.
   package var watchdog = WatchdogLimits()
   /// The locations of the keys; nil if there are none.

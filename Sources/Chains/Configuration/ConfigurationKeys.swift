@@ -9,11 +9,12 @@ enum Keys {
     "name", "kind", "text", "text_pair", "tokens", "label", "labels", "labels_are", "subwords", "threshold", "columns",
     "features", "prompt", "documents", "pooling", "normalize", "stride",
   ]
-  static let parallel = ["threads_per_rank", "bucket_megabytes", "cache", "teacher", "student", "watchdog"]
+  static let parallel = ["threads_per_rank", "bucket_megabytes", "cache", "teacher", "student", "exchange", "watchdog"]
   static let parallelTeacher = [
     "placement", "ranks", "sharding", "payload", "top_k", "precision", "cache", "cache_limit",
   ]
   static let parallelStudent = ["sharding"]
+  static let exchange = ["gradients", "weights", "node_ranks"]
   static let watchdog = ["silence", "progress", "phases"]
   static let step = [
     "step_id", "teacher", "combine", "shared_vocabulary", "student_base", "student_init", "output_dir",

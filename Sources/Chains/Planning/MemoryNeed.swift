@@ -104,6 +104,8 @@ extension ResolvedStep {
         bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)), steps: steps,
         topK: (self.teachers.first?.placement ?? parallel.teacherPlacement).topK)
       work.stage = configuration.stages.count > 1 ? stage.name : nil
+      work.gradientWire = parallel.exchange.gradients == .bf16 ? .bf16 : .fp32
+      work.weightWire = parallel.exchange.weights == .bf16 ? .bf16 : .fp32
       work.otherFormats = Array(formats.dropFirst())
       let objective = values.objectives.objective(self.teachers.map(\.role), configuration.combine)
       let needs = objective.needs(student: student.shape, teachers: teachers.map(\.shape))

@@ -91,7 +91,8 @@ extension TrainingConfiguration {
       saveTotalLimit: values.saveTotalLimit ?? .max, maximumSkippedSteps: values.maxSkippedSteps,
       loggingSteps: values.loggingSteps,
       bucketBytes: Int(parallel.bucketMegabytes * Double(1 << 20)),
-      sharding: parallel.studentSharding, activationCheckpointing: values.activationCheckpointing)
+      sharding: parallel.studentSharding, exchange: parallel.exchange,
+      activationCheckpointing: values.activationCheckpointing)
     self.labels = labels.isEmpty ? nil : labels
     threshold = task.threshold
   }

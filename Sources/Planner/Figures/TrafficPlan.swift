@@ -39,20 +39,24 @@ package struct TrafficPlan: Sendable, Equatable {
   /// With n = 4 bytes per element of the flat buffer, on N nodes of R ranks, and half = (N − 1)/N·n/R: `none` sends two
   /// halves of gradients; `optimizer` one half of gradients and one of weights; `gradients` one half of gradients per
   /// pass and one of weights; `parameters` one half of gradients per pass, and to all ranks the weights that its passes
-  /// gather. Ranks of a node send nothing to each other otherwise.
+  /// gather. Ranks of a node send nothing to each other otherwise. On wires of bf16 sums of gradients take half of
+  /// that, and so do weights that passes read rounded.
   private mutating func addStudent(
     _ work: StepWork, _ layout: Layout, _ ranks: Int, _ passes: Passes, _ grid: TrainingGrid
   ) {
     let flat = FlatLayout(work.student, ranks: ranks, bucketBytes: work.bucketBytes, layout.sharding)
     let half = grid.halfBytes(4 * Double(flat.count))
+    let gradients = half * Double(work.gradientWire.bytes) / 4
+    let rounds = work.weightWire == .bf16 && work.studentFormat == .bf16
+    let weights = rounds ? half - grid.halfBytes(2 * Double(work.student.roundedCount)) : half
     let count = Double(passes.count)
     switch layout.sharding {
-    case .none: self[.gradients] = 2 * half
-    case .optimizer: (self[.gradients], self[.weights]) = (half, half)
-    case .gradients: (self[.gradients], self[.weights]) = (count * half, half)
+    case .none: self[.gradients] = gradients + half
+    case .optimizer: (self[.gradients], self[.weights]) = (gradients, weights)
+    case .gradients: (self[.gradients], self[.weights]) = (count * gradients, weights)
     case .parameters:
       let gathered = flat.visits(passes: passes.count, isTied: work.student.isTied).gathered
-      (self[.gradients], self[.weights]) = (count * half, Formulas.halfBytes(4 * Double(gathered), ranks: ranks))
+      (self[.gradients], self[.weights]) = (count * gradients, Formulas.halfBytes(4 * Double(gathered), ranks: ranks))
     }
     let touched = min(work.student.lookupRows, work.load.tokens)
     let places = (touched + ranks - 1) / ranks * ranks

@@ -74,6 +74,7 @@ struct ExchangeWork {
   let blocks: [[Parameter]]
   /// bf16 copies of the weights.
   let copies: BF16Weights
+  let options: ExchangeOptions
   let times: ExchangeTimes
 }
 
@@ -102,8 +103,8 @@ extension SharedWeightStrategy {
   func noteChange() { weights.noteChange() }
   func endPass() throws { try weights.throwFailure() }
   func endReading() throws { try weights.throwFailure() }
-  func hold(_ parameter: Parameter) throws { try weights.wait() }
-  func holdAll() throws { try weights.wait() }
+  func hold(_ parameter: Parameter) throws { try weights.gatherMasters() }
+  func holdAll() throws { try weights.gatherMasters() }
 }
 
 /// A strategy that adds to whole gradients over all passes and sends them once a step (`WholeGradients`).

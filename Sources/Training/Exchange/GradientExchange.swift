@@ -13,6 +13,7 @@ final class GradientExchange {
   private let tables: [TableExchange]
   private let times: ExchangeTimes
   private let node: NodeGroup
+  private let sums: RegionSums
   /// Whether weights may have been written other than by an update, and ranks of the node may still be writing.
   private var isChanged = true
 
@@ -22,6 +23,7 @@ final class GradientExchange {
     tables = work.tables
     times = work.times
     node = work.grid.node
+    sums = work.sums
   }
 
   /// The time that this step spends on communication.
@@ -39,6 +41,9 @@ final class GradientExchange {
     try strategy.begin()
     try refresh()
   }
+
+  /// Forgets what the sums of a step without an update have left behind.
+  func discard() { sums.forgetErrors() }
 
   /// Notes that weights were written other than by an update; all ranks write them alike.
   func noteChange() {

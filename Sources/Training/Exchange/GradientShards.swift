@@ -67,7 +67,8 @@ final class GradientShards {
     buffers[bucket] = nil
     for index in flat.members[bucket] { flat.parameters[index].gradient = absent[index] }
     while inFlight.count >= GradientShards.limit { try arrive() }
-    let operation = try sums.start(areas.buffers, .moving(area.offset), count: area.values.count, for: .gradients)
+    let operation = try sums.start(
+      areas.buffers, .moving(area.offset), count: area.values.count, for: .gradients, key: bucket)
     inFlight.append((operation, bucket, area))
     notePeak()
   }

@@ -23,15 +23,18 @@ final class RegionSums {
     /// The part in this rank's own buffer.
     let part: Tensor
     let purpose: Traffic.Purpose
+    /// Identifies the gradients over steps.
+    let key: Int
     /// Called with this rank's block when it has the sum over all ranks.
     let finish: ((Tensor) -> Void)?
     /// The sum over nodes, once that over the node is taken.
     var lane: PendingOperation?
+    var roundedLane: RoundedLaneSum?
     var isTaken = false
 
     init(
       _ sequence: UInt64, _ buffers: RankBuffers, _ place: SumPlace, region: Range<Int>, _ purpose: Traffic.Purpose,
-      _ finish: ((Tensor) -> Void)?
+      key: Int, _ finish: ((Tensor) -> Void)?
     ) {
       self.sequence = sequence
       self.buffers = buffers
@@ -39,6 +42,7 @@ final class RegionSums {
       self.region = region
       part = buffers.own.slice(at: place.offset + region.lowerBound, [region.count])
       self.purpose = purpose
+      self.key = key
       self.finish = finish
     }
   }
@@ -56,8 +60,14 @@ final class RegionSums {
   /// The most of these sums that a rank starts before all ranks have taken the first of them.
   private static let mostMoving = 16
 
-  init(_ buffers: StudentBuffers) throws {
+  /// What rounding has left out of the sums that this rank has sent, by the place of the part.
+  private var errors: [Int: Tensor] = [:]
+  private let wire: ExchangeOptions.Wire
+
+  /// - Parameter wire: how gradients travel between nodes; rows of tables travel in float32.
+  init(_ buffers: StudentBuffers, _ wire: ExchangeOptions.Wire = .fp32) throws {
     grid = buffers.grid
+    self.wire = wire
     ready = grid.node.signal()
     taken = grid.node.signal()
     offsetMemory = try buffers.shared([2 * grid.node.size * RegionSums.mostMoving])
@@ -68,9 +78,11 @@ final class RegionSums {
   ///
   /// The part is divided into one block for each rank. When the operation is complete, no rank reads this rank's part.
   ///
-  /// - Parameter finish: called with this rank's block once it has the sum.
+  /// - Parameters:
+  ///   - key: equal for the sums of the same gradients in all steps, and different for others.
+  ///   - finish: called with this rank's block once it has the sum.
   func start(
-    _ buffers: RankBuffers, _ place: SumPlace, count: Int, for purpose: Traffic.Purpose,
+    _ buffers: RankBuffers, _ place: SumPlace, count: Int, for purpose: Traffic.Purpose, key: Int = 0,
     _ finish: ((_ block: Tensor) -> Void)? = nil
   ) throws -> PendingOperation {
     if grid.size == 1 || count == 0 {
@@ -80,7 +92,7 @@ final class RegionSums {
     started += 1
     let region = count / buffers.size
     let first = grid.node.rank * region
-    let sum = Sum(started, buffers, place, region: first..<first + region, purpose, finish)
+    let sum = Sum(started, buffers, place, region: first..<first + region, purpose, key: key, finish)
     waiting.append(sum)
     if case .moving(let offset) = place { offsets[slot(of: grid.node.rank, started)] = offset }
     ready.post(started)
@@ -107,6 +119,13 @@ final class RegionSums {
       sum.finish?(sum.part)
       return
     }
+    if wire == .bf16, sum.purpose == .gradients {
+      sum.roundedLane = try Traffic.counting(sum.purpose) {
+        try RoundedLaneSum(
+          sum.part, errors: error(of: sum), tag: Int(sum.sequence % RegionSums.tags), on: grid.lane)
+      }
+      return
+    }
     let block = sum.part.count / grid.lane.size
     sum.lane = try Traffic.counting(sum.purpose) {
       try grid.lane.iReduceScatter(
@@ -114,6 +133,18 @@ final class RegionSums {
         into: UnsafeMutableBufferPointer(start: sum.part.floats + grid.lane.rank * block, count: block),
         keeping: sum.part.storage)
     }
+  }
+
+  /// Forgets what rounding has left out: a gradient that is not finite would stay in every later sum.
+  func forgetErrors() { errors = [:] }
+
+  private static let tags: UInt64 = 1 << 14
+
+  private func error(of sum: Sum) -> Tensor {
+    if let error = errors[sum.key] { return error }
+    let error = Tensor.zeros([sum.part.count])
+    errors[sum.key] = error
+    return error
   }
 
   /// Sums this rank's part over the ranks of the node, in their order, into its own buffer.
@@ -150,6 +181,12 @@ final class RegionSums {
       try progress()
     }
     guard sum.isTaken else { return false }
+    if let lane = sum.roundedLane {
+      if waits { try lane.wait() } else if try !lane.test() { return false }
+      let block = lane.sum()
+      sum.finish?(block)
+      sum.roundedLane = nil
+    }
     if let lane = sum.lane {
       if waits { try lane.wait() } else if try !lane.test() { return false }
       let block = sum.part.count / grid.lane.size

@@ -26,6 +26,10 @@ final class SharedWeights {
   /// Whether values were written other than by an update, so that the copies are outdated.
   private var isChanged = true
   private var failure: (any Error)?
+  /// With weights that travel in bf16: those that travel in float32 all the same; nil if all do.
+  private let unrounded: UnroundedParts?
+  /// Whether this node lacks the float32 values of other nodes' weights.
+  private var lacksMasters = false
 
   init(_ work: ExchangeWork, precision: Precision) throws {
     self.work = work
@@ -36,6 +40,8 @@ final class SharedWeights {
       work.copies.adopt(
         zip(flat.parameters, flat.ranges).map { ($0, copies.slice(at: $1.lowerBound, $0.shape)) })
     }
+    let isRounded = copies != nil && work.options.weights == .bf16 && work.grid.lane.size > 1
+    unrounded = isRounded ? UnroundedParts(flat, work.grid) : nil
     var bucketOf: [ObjectIdentifier: Int] = [:]
     for (bucket, members) in flat.members.enumerated() {
       for index in members { bucketOf[ObjectIdentifier(flat.parameters[index])] = bucket }
@@ -72,19 +78,26 @@ final class SharedWeights {
   /// Throws the error of an `enter`, if there was one.
   func throwFailure() throws { if let failure { throw failure } }
 
-  /// Waits until all weights have their values of the last update.
-  func wait() throws { try updated.wait(total) }
+  /// Has all weights in float32, with their values of the last update; collective.
+  func gatherMasters() throws {
+    try updated.wait(total)
+    guard lacksMasters else { return }
+    lacksMasters = false
+    try work.flat.buckets.indices.map(gather).waitAll()
+    try work.grid.node.barrier()
+  }
 
   /// Updates this rank's blocks and gives every node those of the others.
   func update(_ step: WeightUpdate) throws {
     let flat = work.flat
     before = total
+    lacksMasters = unrounded != nil
     var arriving: [(bucket: Int, operation: PendingOperation)] = []
     // The last bucket has the weights that a pass reads first.
     for bucket in flat.buckets.indices.reversed() {
       step.apply(flat, bucket: bucket, rounded: copies)
       if work.grid.lane.size > 1 {
-        arriving.append((bucket, try gather(bucket)))
+        arriving.append((bucket, try unrounded == nil ? gather(bucket) : gatherRounded(bucket)))
       } else {
         total += 1
         updated.post(total)
@@ -94,7 +107,7 @@ final class SharedWeights {
     try Trace.detail("gather weights") {
       for (bucket, operation) in arriving {
         try work.times.measure(\.weights) { try operation.wait() }
-        if let copies { round(region(bucket), into: copies) }
+        if let copies, unrounded == nil { round(region(bucket), into: copies) }
         total += 1
         updated.post(total)
       }
@@ -116,6 +129,27 @@ final class SharedWeights {
       try work.grid.lane.iAllGather(
         UnsafeMutableBufferPointer(start: values.floats + region.lowerBound, count: region.count),
         keeping: values.storage)
+    }
+  }
+
+  /// Gathers the copies, and the float32 values of weights that have none that is read.
+  private func gatherRounded(_ bucket: Int) throws -> PendingOperation {
+    guard let copies, let unrounded else { return .completed() }
+    let region = region(bucket)
+    let start = UnsafeMutableRawPointer(copies.bf16Words + region.lowerBound).assumingMemoryBound(to: UInt8.self)
+    let rest = unrounded.collect(bucket, from: work.flat.values)
+    let operations = try Traffic.counting(.weights) {
+      [
+        try work.grid.lane.iAllGather(
+          UnsafeMutableBufferPointer(start: start, count: 2 * region.count), keeping: copies.storage),
+        try work.grid.lane.iAllGather(rest.buffer, keeping: rest.storage),
+      ]
+    }
+    let values = work.flat.values
+    return SteppedOperation { waits in
+      if waits { try operations.waitAll() } else if try !operations.testAll() { return false }
+      unrounded.spread(bucket, rest, into: values)
+      return true
     }
   }
 

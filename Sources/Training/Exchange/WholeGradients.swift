@@ -69,7 +69,9 @@ final class WholeGradients {
     // Weights without a gradient in this step get their zeros here.
     for index in flat.members[parcel] { _ = flat.parameters[index].gradient }
     let bucket = flat.buckets[parcel]
-    let operation = try sums.start(buffers, .fixed(bucket.lowerBound), count: bucket.count, for: .gradients) {
+    let operation = try sums.start(
+      buffers, .fixed(bucket.lowerBound), count: bucket.count, for: .gradients, key: parcel
+    ) {
       // Right after the sum, while it is in the cache.
       [self] block in squares[parcel] = times.excluding { block.sumOfSquares }
     }
