@@ -27,6 +27,8 @@ package struct BenchmarkOptions: Sendable, Equatable {
   package var objective = DistillationObjective(crossEntropyWeight: 0.5, distillationWeight: 0.5, temperature: 2)
   /// Timed optimizer steps between checkpoints, which are part of the time; nil for none.
   package var saveSteps: Int?
+  /// How ranks exchange gradients and weights.
+  package var exchange = ExchangeOptions()
   /// Real lengths of examples; batches then have examples of similar lengths, as in training.
   package var lengths: [Int]?
 
@@ -128,7 +130,8 @@ package enum BenchmarkRun {
     let configuration = TrainingConfiguration(
       seed: 0, totalSteps: total, batchSize: .examples(options.batch * communicator.size),
       objective: objective(work, options),
-      schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total), precision: options.precision)
+      schedule: Schedule(.constant, peak: 1e-4, warmup: 0, total: total), precision: options.precision,
+      exchange: options.exchange)
     let student = try work.model(work.student, seed: 2)
     let stage = try TrainingStage(
       configuration, student: (student as? any StagedModel)?.shape, teachers: teacher.map { [$0.shape] } ?? [])
@@ -221,6 +224,7 @@ package enum BenchmarkRun {
       "ranks": .int(communicator.size), "threads": .int(LinearAlgebraLibrary.threads), "batch": .int(options.batch),
       "seq": .int(options.sequence), "lengths": .bool(options.lengths != nil), "group_by_length": true,
       "objectives": .array(objective(work, options).activeTerms.map { .string($0.kind) }),
+      "wire": .array([.string(options.exchange.gradients.rawValue), .string(options.exchange.weights.rawValue)]),
       "epochs": .int(options.epochs), "median_step_s": round(median, 1e4),
       "min_step_s": round(sorted.first ?? 0, 1e4),
       "examples_per_s": round(Double(records.reduce(0) { $0 + $1.examples }) / total, 100),

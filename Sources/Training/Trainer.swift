@@ -25,6 +25,8 @@ package final class Trainer {
   let communicator: any Communicator
   /// The ranks as nodes, which determines the blocks of weights that each rank updates.
   let grid: RankGrid
+  /// Why ranks of a node exchange messages instead of sharing memory; nil if they share it or need not.
+  package let exchangeRemark: String?
   let tables: [TableExchange]
   var optimizer: AdamW
   let teachers: [any Teacher]
@@ -66,18 +68,23 @@ package final class Trainer {
       (block: staged?.block(of: point) ?? 0, parameters: parameters)
     }
     projections = extra.map(\.parameters).unique
+    let weights = weights
+    func make(sharing most: Int?) throws -> (ExchangeWork, GradientExchange) {
+      let grid = try RankGrid(of: communicator, sharing: most, threads: ThreadTeam.size)
+      let work = try Trainer.exchangeWork(configuration, student, extra, weights, fill, on: grid)
+      let strategy = configuration.sharding.strategy
+      return (work, try GradientExchange(strategy, work, precision: configuration.precision))
+    }
     let work: ExchangeWork
     do {
-      work = try Trainer.exchangeWork(
-        configuration, student, extra, weights, fill,
-        on: RankGrid(of: communicator, sharing: configuration.exchange.nodeRanks, threads: ThreadTeam.size))
+      (work, exchange) = try make(sharing: configuration.exchange.nodeRanks)
+      exchangeRemark = work.grid.remark
     } catch is StudentBuffers.NotShared {
       // Thrown on all ranks alike.
-      let grid = try RankGrid(of: communicator, sharing: 1, threads: ThreadTeam.size)
-      work = try Trainer.exchangeWork(configuration, student, extra, weights, fill, on: grid)
+      (work, exchange) = try make(sharing: 1)
+      exchangeRemark = "ranks of a node cannot map the student's memory together"
     }
     (grid, flat, tables) = (work.grid, work.flat, work.tables)
-    exchange = try GradientExchange(configuration.sharding.strategy, work, precision: configuration.precision)
     optimizer = AdamW(configuration.optimizer, segments: flat.updatedSegments)
   }
 

@@ -126,6 +126,9 @@ package final class ChainRunner {
     }
     let trainer = try Trainer(
       stages, student: student.model, teachers: teachers, train: data.student.train, fill: fill, on: students)
+    if let remark = trainer.exchangeRemark {
+      observer.note("\(step.id): gradients and weights travel in messages between all ranks, since \(remark)")
+    }
     let training = try TrainingRun(
       trainer, train: data.student.train, validation: data.student.validation, planDigest: planDigest,
       directory: step.outputDirectory, fence: fence(of: step), observer: observer, on: students)

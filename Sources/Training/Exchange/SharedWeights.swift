@@ -6,7 +6,7 @@ import Tensors
 
 /// The weights of a student that all ranks of a node read in one place, with their bf16 copies.
 ///
-///     update    each rank updates its blocks and rounds them, the buckets that a pass reads first at first;
+///     update    each rank updates its blocks and rounds them, those first that a pass reads first;
 ///               blocks of other nodes arrive by message
 ///     enter     a pass waits for the buckets of the block that it enters
 ///

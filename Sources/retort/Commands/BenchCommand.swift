@@ -3,6 +3,7 @@ import Benchmark
 import Collectives
 import Objectives
 import Platform
+import Training
 
 struct BenchCommand: RankCommand {
   static let configuration = CommandConfiguration(
@@ -24,6 +25,9 @@ struct BenchCommand: RankCommand {
   @Option(help: "Timed optimizer steps between checkpoints, written to TMPDIR; by default none.") var saveSteps: Int?
   @Option(help: "fp32, bf16, or auto: bf16 if the CPU multiplies it natively.")
   var precision: PrecisionOption = .auto
+  @Option(help: "How gradients travel between nodes: fp32 or bf16.") var gradients: ExchangeOptions.Wire = .fp32
+  @Option(help: "How weights travel between nodes: fp32 or bf16.") var weights: ExchangeOptions.Wire = .fp32
+  @Option(help: "The most ranks of a node that share memory; default: all.") var nodeRanks: Int?
   @Option(help: "A file with one real length per line.") var lengths: String?
   @Option(help: "An objective beside cross_entropy, instead of forward_kl; see docs/objectives.md. Repeatable.")
   var objective: [String] = []
@@ -44,12 +48,14 @@ struct BenchCommand: RankCommand {
     try requireOption("--warmup", warmup, 0...1_000_000)
     if let saveSteps { try requireOption("--save-steps", saveSteps, 1...1_000_000) }
     try requireOption("--epochs", epochs, 1...1_000_000)
+    if let nodeRanks { try requireOption("--node-ranks", nodeRanks, 1...1_000_000) }
   }
 
   func run(on communicator: any Communicator) throws {
     var options = BenchmarkOptions()
     (options.batch, options.sequence, options.steps) = (batch, seq, steps)
     (options.warmup, options.epochs) = (warmup, epochs)
+    options.exchange = ExchangeOptions(gradients: gradients, weights: weights, nodeRanks: nodeRanks)
     options.saveSteps = saveSteps
     if !objective.isEmpty {
       let kinds = [ObjectiveRegistry.crossEntropy] + objective.compactMap(ObjectiveRegistry.kind)
@@ -81,3 +87,5 @@ struct BenchCommand: RankCommand {
     return lengths
   }
 }
+
+extension ExchangeOptions.Wire: ExpressibleByArgument {}
