@@ -17,7 +17,7 @@ extension WholeChainTests {
       return command
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `batches stay within the limit, have every example once an epoch, and are the same on 1 to 3 ranks`() throws {
       let command = try toy()
       var expected: [String: [Figures]] = [:]
@@ -44,7 +44,7 @@ extension WholeChainTests {
       #expect(plan.contains("batch     at most 300 tokens, \(first.count) optimizer steps"), "\(plan)")
     }
 
-    @Test(.timeLimit(.minutes(3)), arguments: [
+    @Test(.timeLimit(.minutes(6)), arguments: [
       ("steps.0.hyperparams.batch_size=8", "100", "batch_tokens: is given together with batch_size"),
       ("metadata.seed=3", "5", "is 5, but the longest training example has"),
     ]) func `a limit of tokens that cannot hold is refused`(other: String, tokens: String, said: String) throws {
@@ -53,7 +53,7 @@ extension WholeChainTests {
         "steps.0.hyperparams.batch_tokens=\(tokens)")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `a run that is stopped within an epoch continues with figures of the same characters`() throws {
       let command = try toy()
       let long = run + setting("steps.0.hyperparams.num_train_epochs=30")

@@ -110,7 +110,7 @@ struct DecoderFamilyTests {
 
   private let tuned = "    - {step_id: tuned, teacher: null, student_base: model, output_dir: out}"
 
-  @Test(.timeLimit(.minutes(4)), arguments: families + variants)
+  @Test(.timeLimit(.minutes(8)), arguments: families + variants)
   func `logits, greedy text, losses and gradient norms are those of transformers, which reads the student`(
     family: Family
   ) throws {
@@ -144,7 +144,7 @@ struct DecoderFamilyTests {
     #expect(try command.python(Self.reader).contains("[]"))
   }
 
-  @Test(.timeLimit(.minutes(4)), arguments: families)
+  @Test(.timeLimit(.minutes(8)), arguments: families)
   func `a student of some layers has their attention, and transformers reads it`(family: Family) throws {
     let (command, _) = try made(
       family,
@@ -162,7 +162,7 @@ struct DecoderFamilyTests {
     #expect(try command.python(Self.reader).contains("[]"))
   }
 
-  @Test(.timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"), arguments: families)
+  @Test(.timeLimit(.minutes(8)), .enabled(if: Command.hasMPI, "mpirun is missing"), arguments: families)
   func `a student in parts, recomputed or in bf16 learns as a whole one`(family: Family) throws {
     let (command, _) = try made(family, tuned)
     func losses(_ settings: String...) throws -> [(loss: Double, norm: Double)] {
@@ -191,7 +191,7 @@ struct DecoderFamilyTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"), arguments: families)
+  @Test(.timeLimit(.minutes(8)), .enabled(if: Command.hasMPI, "mpirun is missing"), arguments: families)
   func `a teacher in shards, in stages, streamed or on its own rank teaches as a whole one`(family: Family) throws {
     let (command, _) = try made(
       family,

@@ -193,7 +193,7 @@ struct EmbeddingParityTests {
     print(type(model).__name__, json.dumps(sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])))
     """
 
-  @Test(.timeLimit(.minutes(4)), arguments: FamilyTests.families)
+  @Test(.timeLimit(.minutes(8)), arguments: FamilyTests.families)
   func `mean and first token of every family are those of transformers, which reads the student`(
     stem: String, keys: String
   ) throws {

@@ -38,7 +38,7 @@ struct EncoderBodyTests {
     return try command.metrics(step).map { $0["loss"] }
   }
 
-  @Test(.timeLimit(.minutes(4)), arguments: bodies)
+  @Test(.timeLimit(.minutes(8)), arguments: bodies)
   func `every way of sharding, recomputation and any number of ranks give the same losses`(body: String) throws {
     let command = try command(body)
     let alone = try losses(command, "out", [], ranks: 1)

@@ -70,7 +70,7 @@ struct FamilyTests {
     """
   }
 
-  @Test(.timeLimit(.minutes(4)), arguments: families)
+  @Test(.timeLimit(.minutes(8)), arguments: families)
   func `logits, losses and gradient norms are those of transformers, which reads the student`(
     stem: String, keys: String
   ) throws {
@@ -99,7 +99,7 @@ struct FamilyTests {
     #expect(try command.python(Self.reader).contains("[]"), "\(stem)")
   }
 
-  @Test(.timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"), arguments: families)
+  @Test(.timeLimit(.minutes(8)), .enabled(if: Command.hasMPI, "mpirun is missing"), arguments: families)
   func `a teacher in shards, in stages or streamed teaches as a whole one`(stem: String, keys: String) throws {
     let command = try Command()
     _ = try command.python(Self.program, stem, keys)

@@ -22,7 +22,7 @@ extension WholeChainTests {
       }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(8)))
     func `rings are learnt by perceptrons and not by a linear student`() throws {
       let command = try Command()
       var numbers = Numbers(5)

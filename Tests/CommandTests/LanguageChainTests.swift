@@ -103,7 +103,7 @@ extension WholeChainTests {
         3, "has no examples", ranks: 2, "evaluate", "toy/out/first", "--data", "blank.txt")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `what does not suit language models is refused`() throws {
       let command = try chain()
       try command.expectRefusal(
@@ -117,7 +117,7 @@ extension WholeChainTests {
         "steps.0.student_base.family=bert")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `a decoder gets a head on sequences for a task with classes`() throws {
       let command = try chain()
       let run = try command.run(
@@ -129,7 +129,7 @@ extension WholeChainTests {
       #expect(evaluated.code == 0 && evaluated.output.hasPrefix("accuracy"), "\(evaluated.said)")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `a teacher at chance level is refused`() throws {
       let command = try chain()
       try command.write(

@@ -5,7 +5,7 @@ import Testing
 extension WholeChainTests {
   /// `docs/examples/llm-distillation.yaml` unchanged: planned from a `config.json`, and run in miniature.
   @Suite struct LanguageExampleTests {
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(8)))
     func `the example of language models is planned and run as it is`() throws {
       let example = Command.root + "/docs/examples/llm-distillation.yaml"
       let command = try Command()

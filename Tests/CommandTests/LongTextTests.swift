@@ -51,7 +51,7 @@ struct LongTextTests {
         for r in rows: f.write(json.dumps({"text": " ".join(r)}) + "\\n")
     """
 
-  @Test(.timeLimit(.minutes(3)))
+  @Test(.timeLimit(.minutes(6)))
   func `words and vectors of long texts are those of the windows of transformers`() throws {
     let command = try Command()
     _ = try command.python(Self.program)
@@ -84,7 +84,7 @@ struct LongTextTests {
     for (p, q) in zip(x, y) { #expect(abs(p - q) < 1e-4, "\(p) for \(q)") }
   }
 
-  @Test(.timeLimit(.minutes(3)), .enabled(if: Command.hasMPI, "mpirun is missing"))
+  @Test(.timeLimit(.minutes(6)), .enabled(if: Command.hasMPI, "mpirun is missing"))
   func `training, checkpoints and metrics over windows are the same on one rank and on two`() throws {
     let command = try Command()
     _ = try command.python(Self.program)

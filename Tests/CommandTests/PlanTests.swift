@@ -9,17 +9,22 @@ extension WholeChainTests {
     private static let experiment = configs + "/experiments/70b-to-7b/chain.yaml"
     private static let laptop = configs + "/laptop.yaml"
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `the plan of 70B to 7B names the sizes, what fits and what limits`() throws {
-      let said = try Command().succeed("plan", Self.experiment, "--cluster", Self.configs + "/nodes-32-infiniband.yaml")
-      for text in [
-        "6,738,415,616 parameters", "68,976,648,192 parameters", "does not fit", "recommended: ", "bottleneck",
-      ] {
+      let command = try Command()
+      let cluster = Self.configs + "/nodes-32-infiniband.yaml"
+      let said = try command.succeed("plan", Self.experiment, "--cluster", cluster)
+      for text in ["6,738,415,616 parameters", "68,976,648,192 parameters", "recommended: ", "bottleneck"] {
         #expect(said.output.contains(text), "\(said.output)")
       }
+      // A node has the student's weights once, unless nothing is sharded.
+      #expect(!said.output.contains("does not fit"), "\(said.output)")
+      let whole = try command.succeed(
+        "plan", Self.experiment, "--cluster", cluster, "--set", "parallel.student.sharding=none")
+      #expect(whole.output.contains("does not fit"), "\(whole.output)")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `what cannot be planned is refused`() throws {
       let command = try Command()
       try command.expectRefusal(4, "fits in no layout", "plan", Self.experiment, "--cluster", Self.laptop)
@@ -88,7 +93,7 @@ extension WholeChainTests {
       return files
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: ["none", "optimizer", "gradients", "parameters"])
+    @Test(.timeLimit(.minutes(8)), arguments: ["none", "optimizer", "gradients", "parameters"])
     func `a run sends the bytes that were planned and has the memory that was planned`(sharding: String) throws {
       let chain = """
         distillation_chain:
@@ -108,7 +113,7 @@ extension WholeChainTests {
       Planned.expectMemory(pair, sharding)
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `a teacher in two parts sends the bytes that were planned`() throws {
       let chain = """
         distillation_chain:

@@ -11,7 +11,7 @@ extension WholeChainTests {
       try command.metrics("toy/out/first") + command.metrics("toy/out/second")
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(8)))
     func `losses are the same on 1 to 4 ranks with 1, 2 and 4 micro-batches, dropout included`() throws {
       let command = try Command()
       try command.makeToy(steps: 12, train: 200, validation: 60, threads: nil)
@@ -29,7 +29,7 @@ extension WholeChainTests {
       }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(8)))
     func `a committed chain is kept, and a changed one is trained from the change on`() throws {
       let command = try Command()
       try command.makeToy(steps: 12, train: 200, validation: 60, threads: nil)
@@ -49,7 +49,7 @@ extension WholeChainTests {
       #expect(try written() == before)
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(8)))
     func `a killed run continues from its checkpoint on another number of ranks as if it had not stopped`() throws {
       let command = try Command()
       try command.makeToy(steps: 12, train: 200, validation: 60, threads: nil)

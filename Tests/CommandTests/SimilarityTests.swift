@@ -33,7 +33,7 @@ struct SimilarityTests {
         for r in rows: f.write(json.dumps({"ids": r}) + "\\n")
     """
 
-  @Test(.timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"))
+  @Test(.timeLimit(.minutes(8)), .enabled(if: Command.hasMPI, "mpirun is missing"))
   func `the cosines of a whole batch give the losses of PyTorch for any ranks, passes, sharding and placement`() throws
   {
     let command = try Command()

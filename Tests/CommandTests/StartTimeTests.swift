@@ -5,7 +5,7 @@ extension WholeChainTests {
   /// `step.json` has the time until the first optimizer step. The limit is generous, for busy machines: with cached
   /// tokens it is 0.2 seconds on an idle one.
   @Suite struct StartTimeTests {
-    @Test(.timeLimit(.minutes(5)), arguments: [1, 2])
+    @Test(.timeLimit(.minutes(8)), arguments: [1, 2])
     func `the first optimizer step begins within seconds, with tokens from the cache or without`(ranks: Int) throws {
       let command = try Command()
       try command.makeToy(steps: 12, train: 200, validation: 60, threads: nil)
@@ -19,7 +19,7 @@ extension WholeChainTests {
       }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `the time counts from the start of the process, whatever program it was before`() throws {
       let command = try Command()
       try command.makeToy(steps: 12, train: 200, validation: 60, threads: nil)

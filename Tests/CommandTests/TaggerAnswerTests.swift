@@ -3,7 +3,7 @@ import Platform
 import Testing
 
 /// The answers of a tagger for words that have no token, that are cut, or that are none.
-@Suite(.timeLimit(.minutes(4))) struct TaggerAnswerTests {
+@Suite(.timeLimit(.minutes(8))) struct TaggerAnswerTests {
   private func tagger() throws -> Command {
     let command = try Command()
     let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ann", "left", "paris", "for"]

@@ -33,7 +33,7 @@ import Testing
   }
 
   @Test(
-    .timeLimit(.minutes(3)),
+    .timeLimit(.minutes(6)),
     arguments: [
       ("entities-ncbi", "entity_f1", "direct_2"), ("scores-stsb", "spearman", "direct_2"),
       ("emotions-goemotions", "micro_f1", "direct_2"), ("sentence-embeddings", "spearman", "distilled_3"),

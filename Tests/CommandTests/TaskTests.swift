@@ -3,7 +3,7 @@ import Platform
 import Testing
 
 /// Taggers, scorers and classifiers of several labels as users train, measure and ask them, and what is refused.
-@Suite(.timeLimit(.minutes(4))) struct TaskTests {
+@Suite(.timeLimit(.minutes(8))) struct TaskTests {
   /// A vocabulary of single words, in which names are in two pieces.
   private static let vocabulary =
     [

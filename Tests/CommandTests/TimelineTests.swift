@@ -33,7 +33,7 @@ extension WholeChainTests {
       try command.metrics("toy/out/first") + command.metrics("toy/out/second")
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(8)))
     func `a timeline of two ranks is complete and leaves the losses as they are`() throws {
       let command = try toy()
       func timelines() throws -> [String] {
@@ -62,14 +62,14 @@ extension WholeChainTests {
       ] {
         #expect(names.contains(part), "no \(part)")
       }
-      #expect(events.contains { $0["name"] == "reduce-scatter" && $0["ph"] == "b" }, "no bucket on its way")
+      #expect(events.contains { $0["name"] == "sum of gradients" && $0["ph"] == "b" }, "no bucket on its way")
 
       // A committed chain trains nothing, and its timeline is complete too.
       try command.succeed("run", "toy/toy.yaml", "--trace", "again.json")
       try self.events(command, "again.json", ranks: 1, steps: 0)
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `a window has the optimizer steps that were requested`() throws {
       let command = try toy()
       try command.succeed("run", "toy/toy.yaml", "--trace", "window.json", "--trace-steps", "3-4", ranks: 3)
@@ -77,7 +77,7 @@ extension WholeChainTests {
       #expect(Set(steps.compactMap { $0["args"]?["step"]?.int }) == [3, 4])
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.minutes(8)))
     func `a run that is stopped or fails leaves a complete timeline`() throws {
       let command = try toy()
       let running = try command.start(
@@ -91,12 +91,12 @@ extension WholeChainTests {
 
       try command.remove("toy/out")
       try command.expectRefusal(
-        5, "optimizer step", ranks: 2, "run", "toy/toy.yaml", "--trace", "failed.json", "--set",
+        5, "no checkpoint to go back to", ranks: 2, "run", "toy/toy.yaml", "--trace", "failed.json", "--set",
         "steps.0.hyperparams.learning_rate=1e30")
       try events(command, "failed.json", ranks: 2, steps: nil)
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(6)))
     func `bench writes a timeline and the figures of its arithmetic`() throws {
       let command = try toy()
       let output = try command.succeed(

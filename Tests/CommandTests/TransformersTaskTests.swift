@@ -58,7 +58,7 @@ struct TransformersTaskTests {
     """
 
   @Test(
-    .timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"),
+    .timeLimit(.minutes(8)), .enabled(if: Command.hasMPI, "mpirun is missing"),
     arguments: ["token_classification", "regression", "multi_label"], [1, 2])
   func `targets and teacher give the losses of PyTorch, cached or not`(kind: String, ranks: Int) throws {
     let command = try Command()
@@ -92,7 +92,7 @@ struct TransformersTaskTests {
   }
 
   @Test(
-    .timeLimit(.minutes(4)), .enabled(if: Command.hasMPI, "mpirun is missing"),
+    .timeLimit(.minutes(8)), .enabled(if: Command.hasMPI, "mpirun is missing"),
     arguments: ["token_classification", "regression", "multi_label"])
   func `a teacher in shards, in stages, on ranks of its own or streamed teaches as a whole one`(kind: String) throws {
     let command = try Command()
