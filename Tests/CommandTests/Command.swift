@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import TestSupport
 
 /// Runs the `retort` command as a user does: the binary that was built beside the tests, or `RETORT_BINARY`.
@@ -82,8 +81,6 @@ struct Command {
         + "exec mpirun \"${mpirun_flags[@]}\" \"$@\""
   }
 
-  private static let starting = Mutex(())
-
   /// The environment of a command: this process's own, with a cache in the test's directory.
   var environment: [String: String] {
     ProcessInfo.processInfo.environment.merging(
@@ -94,33 +91,23 @@ struct Command {
   @discardableResult func shell(
     _ script: String, _ arguments: [String] = [], environment: [String: String] = [:], limit: Double = 120
   ) throws -> Result {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/bin/bash")
-    process.arguments = ["-c", script] + (arguments.isEmpty ? ["bash"] : arguments)
-    process.currentDirectoryURL = URL(fileURLWithPath: directory.path)
-    process.environment = self.environment.merging(environment) { $1 }
     // Files and not pipes: nothing waits for a reader, and what a killed command said is kept.
     let (out, err) = (path(".out-\(UUID().uuidString)"), path(".err-\(UUID().uuidString)"))
-    for file in [out, err] { _ = FileManager.default.createFile(atPath: file, contents: nil) }
-    process.standardOutput = FileHandle(forWritingAtPath: out)
-    process.standardError = FileHandle(forWritingAtPath: err)
-    process.standardInput = FileHandle.nullDevice
-    let ended = DispatchSemaphore(value: 0)
-    process.terminationHandler = { _ in ended.signal() }
-    // Foundation has crashed where several threads started processes at the same time.
-    try Command.starting.withLock { _ in try process.run() }
-    let isLate = ended.wait(timeout: .now() + limit) == .timedOut
-    if isLate {
+    let process = try ChildProcess(
+      bash: script, arguments.isEmpty ? ["bash"] : arguments,
+      environment: self.environment.merging(environment) { $1 }, directory: directory.path, output: out, errors: err)
+    var code = process.wait(limit)
+    if code == nil {
       // mpirun passes SIGTERM on to its ranks; SIGKILL would leave them alone at work.
-      process.terminate()
-      if ended.wait(timeout: .now() + 5) == .timedOut {
-        kill(process.processIdentifier, SIGKILL)
-        ended.wait()
+      process.send(SIGTERM)
+      if process.wait(5) == nil {
+        process.send(SIGKILL)
+        _ = process.wait(5)
       }
+      code = 137
     }
     defer { for file in [out, err] { try? FileManager.default.removeItem(atPath: file) } }
     func text(_ path: String) -> String { FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) } ?? "" }
-    let code = process.terminationReason == .uncaughtSignal ? 128 + process.terminationStatus : process.terminationStatus
-    return Result(code: isLate ? 137 : code, output: text(out), errors: text(err))
+    return Result(code: code ?? 137, output: text(out), errors: text(err))
   }
 }

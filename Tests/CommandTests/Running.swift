@@ -3,29 +3,23 @@ import Foundation
 extension Command {
   /// A command at work, which the test waits for or stops. Its last reference ends it too.
   final class Running {
-    private let process = Process()
+    private let process: ChildProcess
     private let log: String
     private let isUnderMPI: Bool
 
     fileprivate init(_ command: Command, _ arguments: [String], ranks: Int) throws {
       isUnderMPI = ranks > 0
       log = command.path(".log-\(UUID().uuidString)")
-      _ = FileManager.default.createFile(atPath: log, contents: nil)
-      process.executableURL = URL(fileURLWithPath: "/bin/bash")
-      process.arguments = ["-c", Command.script(ranks: ranks), Command.root, Command.binary] + arguments
-      process.currentDirectoryURL = URL(fileURLWithPath: command.directory.path)
-      process.environment = command.environment
-      process.standardOutput = FileHandle(forWritingAtPath: log)
-      process.standardError = process.standardOutput
-      process.standardInput = FileHandle.nullDevice
-      try process.run()
+      process = try ChildProcess(
+        bash: Command.script(ranks: ranks), [Command.root, Command.binary] + arguments,
+        environment: command.environment, directory: command.directory.path, output: log, errors: log)
     }
 
-    deinit { if process.isRunning { process.terminate() } }
+    deinit { process.send(SIGTERM) }
 
     /// Sends a signal to one rank, and says whether there was one.
     @discardableResult func signal(_ signal: Int32) -> Bool {
-      let own = process.processIdentifier
+      let own = process.identifier
       guard isUnderMPI else { return kill(own, signal) == 0 }
       let children = (try? String(contentsOfFile: "/proc/\(own)/task/\(own)/children", encoding: .utf8)) ?? ""
       let rank = children.split(separator: " ").compactMap { Int32($0) }.first {
@@ -36,13 +30,13 @@ extension Command {
 
     /// Waits for the end, and kills the command after this many seconds, which makes the code 137.
     func wait(limit: Double = 60) -> Result {
-      let end = Date() + limit
-      while process.isRunning && Date() < end { usleep(20_000) }
-      if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-      process.waitUntilExit()
+      var code = process.wait(limit)
+      if code == nil {
+        process.send(SIGKILL)
+        code = process.wait(5)
+      }
       let said = FileManager.default.contents(atPath: log).map { String(decoding: $0, as: UTF8.self) } ?? ""
-      let base: Int32 = process.terminationReason == .uncaughtSignal ? 128 : 0
-      return Result(code: base + process.terminationStatus, output: said, errors: "")
+      return Result(code: code ?? 137, output: said, errors: "")
     }
 
     /// Waits until the student in this directory has taken so many optimizer steps; throws if the command ends first.
