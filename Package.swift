@@ -48,7 +48,7 @@ let package = Package(
     library("Optimizers", ["Tensors", "CKernels", "Platform"]),
     library(
       "Teachers",
-      ["Models", "Layers", "Objectives", "Autograd", "Datasets", "Collectives", "Tensors", "Platform"]),
+      ["Models", "Layers", "Objectives", "Autograd", "Datasets", "Collectives", "Tensors", "Platform", "CSystem"]),
     library(
       "Training",
       [

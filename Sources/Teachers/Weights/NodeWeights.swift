@@ -1,3 +1,4 @@
+import CSystem
 import Collectives
 import Models
 import Platform
@@ -47,8 +48,7 @@ package enum NodeWeights {
     init() {}
 
     init(_ frozen: FrozenModel, key: String) {
-      guard let create = NodeWeights.createMemory else { return }
-      descriptor = create("retort-teacher", 1)  // close on exec
+      descriptor = rts_create_memory("retort-teacher", 0)
       guard descriptor >= 0 else { return }
       let made = try? WeightFile.make(
         descriptor, key: key, bytes: frozen.byteCount, reserving: false, at: "shared memory", frozen.fill)
@@ -59,10 +59,5 @@ package enum NodeWeights {
     var path: String { isFilled ? "/proc/\(getpid())/fd/\(descriptor)" : "" }
 
     func close() { if descriptor >= 0 { Glibc.close(descriptor) } }
-  }
-
-  /// `memfd_create`, looked up by name, since the header declares it only for GNU programs.
-  private static let createMemory = dlsym(nil, "memfd_create").map {
-    unsafeBitCast($0, to: (@convention(c) (UnsafePointer<CChar>, UInt32) -> Int32).self)
   }
 }

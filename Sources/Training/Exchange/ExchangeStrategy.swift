@@ -76,6 +76,25 @@ struct ExchangeWork {
   let copies: BF16Weights
   let options: ExchangeOptions
   let times: ExchangeTimes
+
+  /// The elements of a bucket that a lane sums and gathers: a block of each node.
+  func region(_ bucket: Int, ofLane lane: Int) -> Range<Int> {
+    let range = flat.buckets[bucket]
+    let width = range.count / grid.node.size
+    let start = range.lowerBound + lane * width
+    return start..<start + width
+  }
+
+  /// Starts to gather this rank's lane of a bucket from all nodes, in a whole buffer.
+  func gatherLane(_ bucket: Int, of buffer: Tensor, for purpose: Traffic.Purpose) throws -> PendingOperation {
+    if grid.lane.size == 1 { return .completed() }
+    let region = region(bucket, ofLane: grid.node.rank)
+    return try Traffic.counting(purpose) {
+      try grid.lane.iAllGather(
+        UnsafeMutableBufferPointer(start: buffer.floats + region.lowerBound, count: region.count),
+        keeping: buffer.storage)
+    }
+  }
 }
 
 /// A strategy with all weights in memory at any time.

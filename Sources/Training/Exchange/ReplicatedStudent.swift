@@ -32,27 +32,14 @@ final class ReplicatedStudent: WholeGradientStrategy {
   private func gatherSums() throws {
     guard work.grid.size > 1, let buffers = work.flat.rankGradients else { return }
     let (node, flat) = (work.grid.node, work.flat)
-    func region(_ bucket: Range<Int>, _ lane: Int) -> Range<Int> {
-      let width = bucket.count / node.size
-      return bucket.lowerBound + lane * width..<bucket.lowerBound + (lane + 1) * width
-    }
-    if work.grid.lane.size > 1 {
-      try flat.buckets.map { bucket in
-        let own = region(bucket, node.rank)
-        return try Traffic.counting(.gradients) {
-          try work.grid.lane.iAllGather(
-            UnsafeMutableBufferPointer(start: flat.gradients.floats + own.lowerBound, count: own.count),
-            keeping: flat.gradients.storage)
-        }
-      }.waitAll()
-    }
+    try flat.buckets.indices.map { try work.gatherLane($0, of: flat.gradients, for: .gradients) }.waitAll()
     steps += 1
     summed.post(steps)
     try summed.wait(steps)
     for lane in 0..<node.size where lane != node.rank {
       let source = buffers.tensor(of: lane)
-      for bucket in flat.buckets {
-        let part = region(bucket, lane)
+      for bucket in flat.buckets.indices {
+        let part = work.region(bucket, ofLane: lane)
         flat.gradients.slice(at: part.lowerBound, [part.count])
           .update(from: source.slice(at: part.lowerBound, [part.count]))
       }

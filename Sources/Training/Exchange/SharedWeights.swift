@@ -115,21 +115,10 @@ final class SharedWeights {
   }
 
   /// This rank's lane of a bucket: its block and those that it receives for its node.
-  private func region(_ bucket: Int) -> Range<Int> {
-    let range = work.flat.buckets[bucket]
-    let width = range.count / work.grid.node.size
-    let start = range.lowerBound + work.grid.node.rank * width
-    return start..<start + width
-  }
+  private func region(_ bucket: Int) -> Range<Int> { work.region(bucket, ofLane: work.grid.node.rank) }
 
   private func gather(_ bucket: Int) throws -> PendingOperation {
-    let region = region(bucket)
-    let values = work.flat.values
-    return try Traffic.counting(.weights) {
-      try work.grid.lane.iAllGather(
-        UnsafeMutableBufferPointer(start: values.floats + region.lowerBound, count: region.count),
-        keeping: values.storage)
-    }
+    try work.gatherLane(bucket, of: work.flat.values, for: .weights)
   }
 
   /// Gathers the copies, and the float32 values of weights that have none that is read.
